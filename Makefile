@@ -1,0 +1,62 @@
+# Needs Python 3.11 or newer, git and make; `make setup` puts everything else in .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fix bench soak lock clean
+
+READY := .venv/.ready
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@echo "  ARGS='…' is passed on: make test ARGS='-k replay'"
+
+setup: $(READY) ## make .venv with headrace and what its tests need
+
+demo: $(READY) ## send the four APIs' own examples to a fresh server (ARGS=--exit: end after that)
+	@.venv/bin/python demo/demo.py $(ARGS)
+
+test: $(READY) ## run the tests
+	.venv/bin/pytest $(ARGS)
+
+lint: $(READY) ## check style, types and the direction of imports
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports --no-logo
+
+fix: $(READY) ## mend what ruff can mend
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+bench: $(READY) ## measure speed
+	.venv/bin/python bench/run.py $(ARGS)
+
+soak: $(READY) ## run for a long time under load and kills
+	.venv/bin/python tests/soak/soak.py $(ARGS)
+
+lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the newest of all)
+	$(PIN) pyproject.toml -o requirements/runtime.txt
+	$(PIN) -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+
+PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(ARGS)
+
+clean: ## remove .venv and what tools left behind
+	rm -rf .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt
+	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Setting up .venv with $$($$python --version); the first time takes a minute or two."; \
+	        $$python -m venv .venv; \
+	        exit 0; \
+	    fi; \
+	done; \
+	echo "Needs Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." >&2; \
+	echo "None is on the PATH; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	exit 1
+	@$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-compile

@@ -1,0 +1,217 @@
+"""The command line. Parses and prints; the work is elsewhere."""
+
+import os
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, CycloptsError, Parameter
+
+from headrace import __version__, settings
+from headrace.control.database import open_database
+from headrace.control.keys import SCOPES, Key, Keys, Scope, Style, parse_scopes
+from headrace.errors import HeadraceError, SettingsError
+from headrace.event import Mode
+from headrace.ports import ControlFailed
+from headrace.settings import Settings
+from headrace.times import render_time_short
+
+app = App(
+    name="headrace",
+    help="One server and one event store behind four Events APIs.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+)
+keys_app = App(name="keys", help="Make, list and revoke API keys, whether a server runs or not.")
+app.command(keys_app)
+
+Data = Annotated[
+    Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")
+]
+
+
+def main() -> None:
+    """Run the command in sys.argv; what a person can be told ends as one line on stderr and exit code 2."""
+    try:
+        app()
+    except (HeadraceError, ControlFailed, CycloptsError) as error:
+        print("headrace:", " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@app.command
+def serve(*, host: str | None = None, port: int | None = None, data: Data = None) -> None:
+    """Run the server until SIGTERM; `headrace settings` lists what else can be set.
+
+    Args:
+        host: Address to listen on; HEADRACE_HOST unless given.
+        port: Port to listen on, 0 for a free one; HEADRACE_PORT unless given.
+    """
+    chosen = Settings.from_environ(os.environ, host=host, port=port, data=data)
+    # Here and not above: it loads the store's engine, which no other command needs.
+    from headrace.http.serve import serve as run  # noqa: PLC0415
+
+    raise SystemExit(run(chosen))
+
+
+@app.command(name="settings")
+def print_settings() -> None:
+    """Print every setting as Markdown; docs/settings.md is this."""
+    print("# Settings\n\nEach is an environment variable. `headrace settings` writes this page.\n")
+    print("| variable | default | meaning |\n|---|---|---|")
+    for variable, default, meaning in settings.table():
+        print(f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |")
+
+
+@keys_app.command
+def create(
+    *,
+    project: str = "default",
+    mode: Mode = "live",
+    style: Style = "flux",
+    scopes: str | None = None,
+    expires_in: timedelta | None = None,
+    data: Data = None,
+) -> None:
+    """Make a key and print it, alone. It cannot be shown again: only its hash is kept.
+
+    Args:
+        project: Whose events the key reaches; a new name makes a new project.
+        mode: The two never see each other's events.
+        style: What the key looks like and, unless --scopes is given, may do: flux ingest,query; bricqs and solute
+            ingest; admin all. Any key works with any API.
+        scopes: One or more of ingest,query,admin.
+        expires_in: A time such as 12h, 30d or 1y; without it the key works until it is revoked.
+    """
+    now_ms = _now_ms()
+    given = None if scopes is None else parse_scopes(scopes)
+    until_ms = None if expires_in is None else now_ms + expires_in // timedelta(milliseconds=1)
+    with _keys(data) as keys:
+        _, secret = keys.create(project, mode, style, given, now_ms, until_ms)
+    print(secret)
+
+
+@keys_app.command(name="list")
+def print_list(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help="One JSON array.")] = False,
+    data: Data = None,
+) -> None:
+    """List every key, never the secret: a table on a terminal, otherwise a line each, with tabs between."""
+    now_ms = _now_ms()
+    with _keys(data, must_exist=True) as keys:
+        listed = [_list_one(key, now_ms) for key in keys.list()]
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(listed)).decode())
+    elif sys.stdout.isatty():
+        _print_table(listed)
+    else:
+        print(*Listed.__struct_fields__, sep="\t")
+        for one in listed:
+            print(*map(_render_cell, msgspec.structs.astuple(one)), sep="\t")
+
+
+@keys_app.command
+def revoke(key: str, /, *, data: Data = None) -> None:
+    """Revoke a key for good; a running server refuses it within a second.
+
+    Args:
+        key: Its id, its prefix or the start of that, or the key itself.
+    """
+    with _keys(data, must_exist=True) as keys:
+        revoked = keys.revoke(key, _now_ms())
+    print(f"revoked {revoked.id}, which begins with {revoked.prefix}")
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A key as `keys list` prints it: the fields are the columns, in order."""
+
+    id: str
+    project: str
+    mode: Mode
+    style: Style
+    scopes: tuple[Scope, ...]
+    prefix: str
+    status: Literal["works", "expired", "revoked"]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+def _list_one(key: Key, now_ms: int) -> Listed:
+    return Listed(
+        id=key.id,
+        project=key.tenant.project,
+        mode=key.tenant.mode,
+        style=key.style,
+        scopes=tuple(scope for scope in SCOPES if scope in key.scopes),
+        prefix=key.prefix,
+        status=_status(key, now_ms),
+        created_at=_to_second(key.created_at_ms),
+        expires_at=None if key.expires_at_ms is None else _to_second(key.expires_at_ms),
+        revoked_at=None if key.revoked_at_ms is None else _to_second(key.revoked_at_ms),
+    )
+
+
+def _status(key: Key, now_ms: int) -> Literal["works", "expired", "revoked"]:
+    if key.revoked_at_ms is not None:
+        return "revoked"
+    return "works" if key.works_at(now_ms) else "expired"
+
+
+def _to_second(milliseconds: int) -> str:
+    return render_time_short(milliseconds // 1000 * 1000)
+
+
+def _render_cell(value: str | tuple[str, ...] | None) -> str:
+    return "-" if value is None else value if isinstance(value, str) else ",".join(value)
+
+
+def _print_table(listed: Sequence[Listed]) -> None:
+    # Here and not above: only a terminal needs them.
+    from rich.box import SIMPLE  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
+
+    # In 80 columns others may fold, but `keys revoke` needs these two.
+    table = Table(Column("id", no_wrap=True), Column("prefix", no_wrap=True), box=SIMPLE)
+    for header in ("project", "mode", "scopes", "status"):
+        table.add_column(header, overflow="fold")
+    for one in listed:
+        day = (one.revoked_at or one.expires_at or "")[:10]
+        status = (
+            f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
+        )
+        table.add_row(one.id, one.prefix, one.project, one.mode, " ".join(one.scopes), status)
+    Console().print(table)
+
+
+@contextmanager
+def _keys(data: Path | None, *, must_exist: bool = False) -> Generator[Keys]:
+    path = Settings.from_environ(os.environ, data=data).data / "control.sqlite"
+    if must_exist and not path.exists():
+        raise SettingsError(
+            f"There is no control database at {path}: name the right folder with --data or HEADRACE_DATA."
+        )
+    engine = open_database(path)
+    try:
+        yield Keys(engine)
+    finally:
+        engine.dispose()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    main()

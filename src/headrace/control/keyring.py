@@ -1,0 +1,88 @@
+"""Says which key a secret is, many thousand times a second. Knows no HTTP and no scope's meaning."""
+
+import hmac
+from collections.abc import Callable
+from threading import Lock
+
+from headrace.control.keys import SCOPES, Key, Keys, digest
+from headrace.errors import InvalidKey, SettingsError, Unavailable
+from headrace.event import Tenant
+from headrace.ports import ControlFailed
+
+MAX_SECRET_CHARS = 512
+
+
+class Keyring:
+    """The keys that work, the last `max_cached` of them remembered for `fresh_for_ms`. Any thread may call it.
+
+    Only hits are remembered: so a key works at once when it is created, and stops within `fresh_for_ms` when it is
+    revoked, whichever process did it.
+
+    admin_key: a secret with every scope on project `default`, mode `live`; none when empty.
+    Raises SettingsError for an admin key that no request could carry.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        admin_key: str,
+        clock_ms: Callable[[], int],
+        fresh_for_ms: int = 500,
+        max_cached: int = 10_000,
+    ) -> None:
+        if len(admin_key) > MAX_SECRET_CHARS:
+            raise SettingsError(f"HEADRACE_ADMIN_KEY: Expected length <= {MAX_SECRET_CHARS}.")
+        self._keys = keys
+        self._admin_digest = digest(admin_key) if admin_key else None
+        self._admin = Key(
+            id="env",
+            tenant=Tenant("default", "live"),
+            style="admin",
+            scopes=frozenset(SCOPES),
+            prefix="",
+            created_at_ms=0,
+        )
+        self._clock_ms = clock_ms
+        self._fresh_for_ms = fresh_for_ms
+        self._max_cached = max_cached
+        # By digest: the key, and the time before its look-up, so that no revocation since then is in it; oldest first.
+        self._seen: dict[bytes, tuple[Key, int]] = {}
+        self._lock = Lock()
+
+    def cached(self, secret: str, /) -> Key | None:
+        """The key, if it is known to work without asking the database; None says nothing: call `check`."""
+        if len(secret) > MAX_SECRET_CHARS:
+            return None
+        return self._remembered(digest(secret), self._clock_ms())
+
+    def check(self, secret: str, /) -> Key:
+        """The key of a secret; it may ask the database, so call it off the event loop.
+
+        Raises InvalidKey for an unknown, revoked or expired one, Unavailable when the database does not answer.
+        """
+        if len(secret) > MAX_SECRET_CHARS:
+            raise InvalidKey
+        hashed, now_ms = digest(secret), self._clock_ms()
+        if key := self._remembered(hashed, now_ms):
+            return key
+        try:
+            key = self._keys.find(secret)
+        except ControlFailed as error:
+            raise Unavailable("API keys cannot be checked now; nothing was stored.") from error
+        if key is None or not key.works_at(now_ms):
+            raise InvalidKey
+        with self._lock:
+            self._seen.pop(hashed, None)
+            if len(self._seen) >= self._max_cached:
+                del self._seen[next(iter(self._seen))]
+            self._seen[hashed] = (key, now_ms)
+        return key
+
+    def _remembered(self, hashed: bytes, now_ms: int) -> Key | None:
+        if self._admin_digest and hmac.compare_digest(hashed, self._admin_digest):
+            return self._admin
+        key, seen_at_ms = self._seen.get(hashed, (None, 0))
+        # An age below zero is a wall clock set back: nothing can be said about it, so ask again.
+        if key and 0 <= now_ms - seen_at_ms < self._fresh_for_ms and key.works_at(now_ms):
+            return key
+        return None

@@ -1,0 +1,124 @@
+"""The Bricqs dialect: gamification events, queued, batched or processed at once. Translates; never stores.
+
+Source: shared/seeds/001, and shared/CONTRACT.md "bricqs".
+"""
+
+from typing import Any
+
+import msgspec
+
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    array_of,
+    decode_body,
+    decode_item,
+    encode_json,
+    labels_of,
+    name_of,
+    numbers_of,
+    object_of,
+    parse_items,
+    parse_single,
+    required_text,
+    text_of,
+)
+from headrace.errors import HeadraceError
+from headrace.event import SEQUENCE_BITS, Event, render_evt
+from headrace.ports import Receipt
+from headrace.times import parse_time, render_time_short
+
+NAME = "bricqs"
+MAX_BATCH = 100
+MAX_NAME_CHARS = 100
+MAX_ID_CHARS = 255
+
+
+def render_error(error: HeadraceError, _status: int, /) -> bytes:
+    return encode_json({"detail": error.message})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+
+class _Item(msgspec.Struct):
+    event_name: Any = None
+    participant_id: Any = None
+    properties: msgspec.Raw = ABSENT
+    timestamp: Any = None
+    idempotency_key: Any = None
+    messageId: Any = None  # noqa: N815  the field's name on the wire
+
+
+class _Envelope(msgspec.Struct):
+    events: msgspec.Raw = ABSENT
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+
+
+def parse_event(body: bytes, context: Context, /) -> Batch:
+    return parse_single(body, _parse_item, context)
+
+
+def parse_batch(body: bytes, context: Context, /) -> Batch:
+    envelope = decode_body(_envelope_decoder, body)
+    return parse_items(array_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
+
+
+def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    tenant = context.tenant
+    item = decode_item(_item_decoder, raw, context.settings)
+    properties, values = object_of(item.properties, "properties")
+    key = text_of(item.idempotency_key, "idempotency_key", MAX_ID_CHARS) or text_of(
+        item.messageId, "messageId", MAX_ID_CHARS
+    )
+    event = Event(
+        project=tenant.project,
+        mode=tenant.mode,
+        source=NAME,
+        name=name_of(item.event_name, "event_name", MAX_NAME_CHARS),
+        timestamp_ms=context.now_ms if item.timestamp is None else parse_time(item.timestamp),
+        user_id=required_text(item.participant_id, "participant_id", MAX_ID_CHARS),
+        properties=properties,
+        labels=labels_of(values, {}),
+        numbers=numbers_of(values),
+        message_id=key,
+    )
+    return event, key
+
+
+def message_id(position: int, /) -> str:
+    """A position in the form of a Redis Stream's entry id. Source: https://redis.io/docs/latest/develop/data-types/streams/"""
+    return f"{position >> SEQUENCE_BITS}-{position & ((1 << SEQUENCE_BITS) - 1)}"
+
+
+def render_accepted(_batch: Batch, receipts: list[Receipt], /) -> bytes:
+    return encode_json({"accepted": True, "message_id": message_id(receipts[0].position)})
+
+
+def render_batch(batch: Batch, receipts: list[Receipt], /) -> bytes:
+    reply: dict[str, object] = {
+        "accepted": len(batch.items),
+        "rejected": len(batch.rejections),
+        "message_ids": [message_id(receipt.position) for receipt in receipts],
+    }
+    if batch.rejections:
+        reply["errors"] = [
+            {"index": rejection.index, "error": rejection.error.message} for rejection in batch.rejections
+        ]
+    return encode_json(reply)
+
+
+def render_processed(receipt: Receipt, fact_id: str, fact_type: str, processed_at_ms: int, /) -> bytes:
+    return encode_json(
+        {
+            "event_id": render_evt(receipt.id),
+            "fact_id": fact_id,
+            "fact_type": fact_type,
+            "processed_at": render_time_short(processed_at_ms),
+        }
+    )

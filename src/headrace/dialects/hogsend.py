@@ -1,0 +1,198 @@
+"""The Hogsend dialect: the admin plane that browses events and replays them. Translates; never stores.
+
+Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
+"""
+
+from typing import Any
+
+import msgspec
+
+from headrace.dialects.wire import (
+    EMPTY_OBJECT,
+    Dialect,
+    Pairs,
+    decode_body,
+    encode_json,
+    integer_of,
+)
+from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unauthorized
+from headrace.event import StoredEvent, parse_id, render_uuid
+from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
+from headrace.ports import Effect
+from headrace.times import parse_time, render_time
+
+NAME = "hogsend"
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 100
+DEFAULT_REPLAY = 100
+EVENT_NOT_FOUND = "Event not found"
+
+
+def render_error(error: HeadraceError, _status: int, /) -> bytes:
+    return encode_json({"error": "Unauthorized" if isinstance(error, Unauthorized) else error.message})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    filters: Filters
+    page: Page
+
+
+class ReplayRequest(msgspec.Struct, frozen=True):
+    """`force`: cause again what was caused already. `dry_run`: only say what would be caused."""
+
+    selection: Selection
+    force: bool
+    dry_run: bool
+
+
+def parse_list(pairs: Pairs, /) -> ListQuery:
+    given = {name: value for name, value in pairs if value}
+    limit = integer_of(given["limit"], "limit") if "limit" in given else DEFAULT_LIMIT
+    offset = integer_of(given["offset"], "offset") if "offset" in given else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidRequest(f"'limit' must be 1 to {MAX_LIMIT}; it is {limit}.")
+    if offset < 0:
+        raise InvalidRequest(f"'offset' must be 0 or more; it is {offset}.")
+    return ListQuery(
+        Filters(
+            name=given.get("event"),
+            person=given.get("userId"),
+            source=given.get("source"),
+            from_ms=parse_time(given["from"], "from") if "from" in given else None,
+            to_ms=parse_time(given["to"], "to", end_of_day=True) if "to" in given else None,
+        ),
+        Page(limit=limit, offset=offset),
+    )
+
+
+def parse_get(text: str, /) -> str:
+    """The id's digits. Raises NotFound for what can be no event's id."""
+    event_id = parse_id(text)
+    if event_id is None:
+        raise NotFound(EVENT_NOT_FOUND)
+    return event_id
+
+
+class _Replay(msgspec.Struct, rename="camel"):
+    event_ids: Any = None
+    filter: Any = None
+    limit: Any = None
+    force: Any = None
+    dry_run: Any = None
+
+
+_replay_decoder = msgspec.json.Decoder(_Replay)
+
+
+def parse_replay(body: bytes, /) -> ReplayRequest:
+    """Raises InvalidRequest; a string that is no event's id is not an error here but an entry of the reply."""
+    request = decode_body(_replay_decoder, body)
+    ids = _parse_ids(request.event_ids)
+    filters = _parse_filter(request.filter)
+    if not ids and filters == Filters():
+        raise InvalidRequest("Send 'eventIds' with at least one id, or a 'filter' with at least one criterion.")
+    return ReplayRequest(
+        Selection(ids or None, filters, _parse_replay_limit(request.limit, by_filter=not ids)),
+        force=_flag(request.force, "force"),
+        dry_run=_flag(request.dry_run, "dryRun"),
+    )
+
+
+def _parse_ids(value: object) -> list[str]:
+    if value is None:
+        return []
+    if type(value) is not list or not all(type(element) is str for element in value):
+        raise InvalidRequest("'eventIds' must be an array of strings.")
+    if len(value) > MAX_REPLAY:
+        raise InvalidRequest(f"'eventIds' has {len(value)} ids; at most {MAX_REPLAY} fit in one request.")
+    return list(dict.fromkeys(value))
+
+
+def _parse_filter(value: object) -> Filters:
+    if value is None:
+        return Filters()
+    if type(value) is not dict:
+        raise InvalidRequest("'filter' must be an object.")
+    given: dict[str, Any] = {name: text for name, text in value.items() if text is not None and text != ""}
+    for name in ("event", "userId", "source"):
+        if not isinstance(given.get(name, ""), str):
+            raise InvalidRequest(f"'filter.{name}' must be a string.")
+    return Filters(
+        name=given.get("event"),
+        person=given.get("userId"),
+        source=given.get("source"),
+        from_ms=parse_time(given["from"], "filter.from") if "from" in given else None,
+        to_ms=parse_time(given["to"], "filter.to", end_of_day=True) if "to" in given else None,
+    )
+
+
+def _parse_replay_limit(value: object, *, by_filter: bool) -> int | None:
+    if value is None:
+        return DEFAULT_REPLAY if by_filter else None
+    if type(value) is not int or not 1 <= value <= MAX_REPLAY:
+        raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_REPLAY}.")
+    return value
+
+
+def _flag(value: object, field: str) -> bool:
+    if value is None or type(value) is bool:
+        return bool(value)
+    raise InvalidRequest(f"'{field}' must be true or false.")
+
+
+def _render_event(event: StoredEvent) -> dict[str, object]:
+    return {
+        "id": render_uuid(event.id),
+        "userId": event.user_id or event.anonymous_id or None,
+        "event": event.name,
+        "properties": msgspec.Raw(event.properties.encode()) if event.properties else EMPTY_OBJECT,
+        "occurredAt": render_time(event.timestamp_ms),
+    }
+
+
+def render_list(query: ListQuery, answer: Events, /) -> bytes:
+    return encode_json(
+        {
+            "events": [_render_event(event) for event in answer.events],
+            "total": answer.total,
+            "limit": query.page.limit,
+            "offset": query.page.offset,
+        }
+    )
+
+
+def render_get(event: StoredEvent, /) -> bytes:
+    return encode_json({"event": _render_event(event)})
+
+
+def render_observed(plural: str, singular: str, observed: list[Observed], /) -> bytes:
+    """`{"names":[{"name",…}]}` and the like."""
+    return encode_json(
+        {
+            plural: [
+                {
+                    singular: each.value,
+                    "occurrences": each.occurrences,
+                    "firstSeenAt": render_time(each.first_ms),
+                    "lastSeenAt": render_time(each.last_ms),
+                }
+                for each in observed
+            ]
+        }
+    )
+
+
+def render_replay(replayed: int, unknown: list[str], effects: list[Effect] | None, /) -> bytes:
+    """`effects` only for a dry run."""
+    reply: dict[str, object] = {
+        "replayed": replayed,
+        "errors": [{"eventId": event_id, "error": EVENT_NOT_FOUND} for event_id in unknown],
+    }
+    if effects is not None:
+        reply["effects"] = [
+            {"type": effect.kind, "eventId": render_uuid(effect.event_id)} | effect.detail for effect in effects
+        ]
+    return encode_json(reply)

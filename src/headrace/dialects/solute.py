@@ -1,0 +1,185 @@
+"""The Solute dialect: what a Segment-style SDK sends in batches. Translates; never stores.
+
+Source: shared/seeds/002, and shared/CONTRACT.md "solute".
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from headrace import errors
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    array_of,
+    decode_body,
+    decode_item,
+    encode_json,
+    labels_of,
+    name_of,
+    numbers_of,
+    object_of,
+    optional_text,
+    parse_items,
+    required_text,
+)
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.event import Event, EventType
+from headrace.ports import Receipt
+from headrace.times import parse_time
+
+NAME = "solute"
+MAX_BATCH = 100
+
+_CODES: tuple[tuple[type[HeadraceError], str], ...] = (
+    (errors.InvalidRequest, "VALIDATION_ERROR"),
+    (errors.Unauthorized, "INVALID_API_KEY"),
+    (errors.Forbidden, "FORBIDDEN"),
+    (errors.NotFound, "NOT_FOUND"),
+    (errors.MethodNotAllowed, "METHOD_NOT_ALLOWED"),
+    (errors.PayloadTooLarge, "PAYLOAD_TOO_LARGE"),
+    (errors.RateLimited, "RATE_LIMIT_EXCEEDED"),
+)
+
+
+def render_error(error: HeadraceError, status: int, /) -> bytes:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "UNAVAILABLE")
+    return encode_json({"error": {"code": code, "message": error.message, "details": {}}, "statusCode": status})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+
+class _Item(msgspec.Struct, rename="camel"):
+    type: Any = None
+    timestamp: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    message_id: Any = None
+    context: msgspec.Raw = ABSENT
+    event: Any = None
+    properties: msgspec.Raw = ABSENT
+    traits: msgspec.Raw = ABSENT
+    name: Any = None
+    category: Any = None
+    group_id: Any = None
+    previous_id: Any = None
+
+
+class _Envelope(msgspec.Struct):
+    batch: msgspec.Raw = ABSENT
+    sentAt: Any = None  # noqa: N815  the field's name on the wire
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+
+# The name in the shared store; a track event brings its own.
+_NAMES: dict[EventType, str] = {
+    "track": "",
+    "page": "page.viewed",
+    "identify": "user.identified",
+    "group": "group.identified",
+    "alias": "user.aliased",
+}
+
+
+def parse_batch(body: bytes, context: Context, /) -> Batch:
+    envelope = decode_body(_envelope_decoder, body)
+    elements = array_of(envelope.batch, "batch", MAX_BATCH)
+    if envelope.sentAt is None:
+        raise InvalidRequest("'sentAt' is required: send the time of sending, like 2025-01-15T10:30:05Z.")
+    sent_at_ms = parse_time(envelope.sentAt, "sentAt")
+    return parse_items(elements, _item_parser(sent_at_ms), context)
+
+
+def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
+    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+        settings, tenant = context.settings, context.tenant
+        item = decode_item(_item_decoder, raw, settings)
+        limit = settings.max_id_chars
+        kind = _type_of(item.type)
+        message_id = required_text(item.message_id, "messageId", limit)
+        if item.timestamp is None:
+            raise InvalidRequest("'timestamp' is required: send RFC 3339 such as 2025-01-15T10:30:00Z.")
+        context_text, context_values = object_of(item.context, "context")
+        if not context_text:
+            raise InvalidRequest("'context' is required: send an object.")
+        properties, values = object_of(item.properties, "properties")
+        traits, _ = object_of(item.traits, "traits")
+        if kind == "page":
+            added = _page_properties(item, values, settings.max_name_chars)
+            properties, values = _with(properties, added), values | added
+        session_id = context_values.get("sessionId")
+        event = Event(
+            project=tenant.project,
+            mode=tenant.mode,
+            source=NAME,
+            type=kind,
+            name=_NAMES[kind] or name_of(item.event, "event", settings.max_name_chars),
+            timestamp_ms=parse_time(item.timestamp),
+            user_id=optional_text(item.user_id, "userId", limit),
+            anonymous_id=optional_text(item.anonymous_id, "anonymousId", limit),
+            session_id=session_id if type(session_id) is str and len(session_id) <= limit else "",
+            group_id=_needed(kind, "group", item.group_id, "groupId", limit),
+            previous_id=_needed(kind, "alias", item.previous_id, "previousId", limit),
+            properties=properties,
+            context=context_text,
+            traits=traits,
+            labels=labels_of(values, {}),
+            numbers=numbers_of(values),
+            message_id=message_id,
+            sent_at_ms=sent_at_ms,
+        )
+        return event, message_id
+
+    return parse
+
+
+def _type_of(value: object) -> EventType:
+    for kind in _NAMES:
+        if value == kind:
+            return kind
+    raise InvalidRequest(f"'type' must be one of {', '.join(_NAMES)}.")
+
+
+def _needed(kind: EventType, for_kind: EventType, value: object, field: str, limit: int) -> str:
+    """A field that one type requires and the others may carry."""
+    return required_text(value, field, limit) if kind == for_kind else optional_text(value, field, limit)
+
+
+def _page_properties(item: _Item, values: dict[str, Any], limit: int) -> dict[str, str]:
+    """A page's own name and category, where its properties do not have them."""
+    own = {"name": optional_text(item.name, "name", limit), "category": optional_text(item.category, "category", limit)}
+    return {field: text for field, text in own.items() if text and field not in values}
+
+
+def _with(properties: str, added: dict[str, str]) -> str:
+    """The object's text with more members at its end; what was sent stays as it was."""
+    if not added:
+        return properties
+    more = encode_json(added).decode()
+    head = properties[:-1].rstrip()
+    return more if head in ("", "{") else f"{head},{more[1:]}"
+
+
+def render_batch(batch: Batch, receipts: list[Receipt], /, *, reject_duplicates: bool) -> bytes:
+    failed = [(rejection.index, rejection.error.message) for rejection in batch.rejections]
+    if reject_duplicates:
+        failed += [
+            (item.index, errors.Duplicate().message)
+            for item, receipt in zip(batch.items, receipts, strict=True)
+            if receipt.duplicate
+        ]
+    size = len(batch.items) + len(batch.rejections)
+    reply: dict[str, object] = {
+        "success": len(failed) < size,
+        "processed": size - len(failed),
+        "failed": len(failed),
+    }
+    if failed:
+        reply["errors"] = [{"index": index, "error": error} for index, error in sorted(failed)]
+    return encode_json(reply)

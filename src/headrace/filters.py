@@ -1,0 +1,106 @@
+"""What can be asked of the store, and what it answers. No I/O, no SQL, no dialect."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from headrace.event import StoredEvent
+
+Interval = Literal["1m", "5m", "1h", "1d"]
+INTERVAL_MS: dict[Interval, int] = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
+
+MAX_GROUPS = 1000
+MAX_FILLED_BUCKETS = 10_000
+MAX_REPLAY = 10_000
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """All that are given must match; None and () are not given. Times are inclusive on both sides."""
+
+    name: str | None = None
+    name_prefix: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    user_id: str | None = None
+    person: str | None = None  # a user id or an anonymous id, literally
+    source: str | None = None
+    session_id: str | None = None
+    environment: str | None = None
+    service: str | None = None
+    host: str | None = None
+    tags: Sequence[tuple[str, str]] = ()  # the tag of that name or, without one, the string property
+    properties: Sequence[tuple[str, str]] = ()
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """The last event of a page; the next page starts after it."""
+
+    timestamp_ms: int
+    position: int
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the matching events: `limit` of them from `offset` on, or after a cursor."""
+
+    limit: int
+    offset: int = 0
+    after: Cursor | None = None
+    oldest_first: bool = False
+
+
+class Events(msgspec.Struct, frozen=True):
+    """One page, how many match in all, and whether any match after the page."""
+
+    total: int
+    events: list[StoredEvent]
+    more: bool
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which events to replay, oldest first: those with the ids, as they were sent, or those that match the filters."""
+
+    ids: Sequence[str] | None
+    filters: Filters
+    limit: int | None
+
+
+class Dimension(msgspec.Struct, frozen=True):
+    """What to group or aggregate by. `key` is the tag's or property's name, "" for the others."""
+
+    kind: Literal["tag", "property", "name", "user_id", "value"]
+    key: str = ""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """`series`: (bucket's first millisecond, count), ascending. `groups`: (key, count), largest first, then by key."""
+
+    total: int
+    series: list[tuple[int, int]] | None = None
+    groups: list[tuple[str, int]] | None = None
+    truncated: bool = False
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Exact figures over the events that have the number; `sum` is 0.0 and the rest None where none has.
+
+    A sum that no double can hold is None too.
+    """
+
+    count: int
+    sum: float | None = 0.0
+    avg: float | None = None
+    min: float | None = None
+    max: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """A name or a source that events have had; times of the events themselves."""
+
+    value: str
+    occurrences: int
+    first_ms: int
+    last_ms: int

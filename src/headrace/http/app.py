@@ -1,0 +1,70 @@
+"""The HTTP application: every route, and what each is handled by."""
+
+from http import HTTPStatus
+
+import falcon
+import falcon.asgi
+
+from headrace.dialects.wire import encode_json
+from headrace.errors import HeadraceError
+from headrace.http import docs, ingest, problems
+from headrace.http.gate import Gate
+from headrace.http.ingest import IngestResource
+from headrace.http.metrics import Metrics
+from headrace.http.read import FluxEvents, HogsendEvents
+from headrace.runtime import Runtime
+
+
+class _Health:
+    """/health says that the process answers; /ready, that what it is sent gets stored."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.data = encode_json({"status": "ok"})
+        resp.content_type = falcon.MEDIA_JSON
+
+    async def on_get_ready(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        failing = self._runtime.worker.progress.failing
+        resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK)
+        resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"})
+        resp.content_type = falcon.MEDIA_JSON
+
+
+class _Both:
+    """Two resources at one path."""
+
+    def __init__(self, post: IngestResource, get: FluxEvents) -> None:
+        self.on_post = post.on_post
+        self.on_options = post.on_options
+        self.on_get = get.on_get
+
+
+def create_app(runtime: Runtime, /) -> falcon.asgi.App:
+    """The ASGI application over an opened runtime."""
+    gate, metrics = Gate(runtime), Metrics(runtime)
+    app = falcon.asgi.App(middleware=[metrics])
+    app.req_options.strip_url_path_trailing_slash = True
+    app.add_error_handler(Exception, problems.handle_bug)
+    app.add_error_handler(falcon.HTTPError, problems.handle_falcons)
+    app.add_error_handler(HeadraceError, problems.handle_ours)
+
+    flux, hogsend, health = FluxEvents(gate), HogsendEvents(gate), _Health(runtime)
+    for route in ingest.ROUTES:
+        resource = IngestResource(gate, metrics, route)
+        app.add_route(route.path, _Both(resource, flux) if route.path == "/api/v1/events" else resource)
+    app.add_route("/api/v1/events/count", flux, suffix="count")
+    app.add_route("/api/v1/events/stats", flux, suffix="stats")
+    app.add_route("/api/v1/events/{event_id}", flux, suffix="one")
+    app.add_route("/v1/admin/events", hogsend)
+    app.add_route("/v1/admin/events/names", hogsend, suffix="names")
+    app.add_route("/v1/admin/events/sources", hogsend, suffix="sources")
+    app.add_route("/v1/admin/events/replay", hogsend, suffix="replay")
+    app.add_route("/v1/admin/events/{event_id}", hogsend, suffix="one")
+    app.add_route("/health", health)
+    app.add_route("/ready", health, suffix="ready")
+    app.add_route("/metrics", metrics)
+    for path, resource in docs.routes():
+        app.add_route(path, resource)
+    return app

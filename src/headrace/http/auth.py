@@ -1,0 +1,45 @@
+"""Who asks: takes the key from a request, finds its tenant, and checks its scope. Never logs a key."""
+
+import asyncio
+import base64
+import binascii
+
+import falcon.asgi
+
+from headrace.control.keyring import Keyring
+from headrace.control.keys import Key, Scope
+from headrace.errors import Forbidden, MissingKey
+
+
+async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope, /) -> Key:
+    """The request's key. Raises MissingKey, InvalidKey, Forbidden; Unavailable when keys cannot be looked up."""
+    secret = _secret_of(req, in_query=scope == "ingest")
+    if not secret:
+        raise MissingKey
+    # The look-up reads the control database, which must not hold up the event loop.
+    key = keyring.cached(secret) or await asyncio.to_thread(keyring.check, secret)
+    if scope not in key.scopes:
+        raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")
+    return key
+
+
+def _secret_of(req: falcon.asgi.Request, *, in_query: bool) -> str:
+    """Bearer, then X-API-Key, then the user name of HTTP Basic, then, where allowed, `?api_key=`."""
+    scheme, _, credentials = (req.get_header("Authorization") or "").partition(" ")
+    if scheme.lower() == "bearer" and credentials.strip():
+        return credentials.strip()
+    if api_key := (req.get_header("X-API-Key") or "").strip():
+        return api_key
+    if scheme.lower() == "basic" and (user := _basic_user(credentials)):
+        return user
+    if in_query and req.query_string:
+        return req.get_param("api_key") or ""
+    return ""
+
+
+def _basic_user(credentials: str) -> str:
+    """Source: https://www.rfc-editor.org/rfc/rfc7617#section-2"""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,43 @@
+"""What every route does first: a key, a scope, a rate limit, and the parameters. Knows no dialect."""
+
+from urllib.parse import parse_qsl
+
+import falcon.asgi
+
+from headrace.control.keys import Scope
+from headrace.dialects.wire import Pairs
+from headrace.errors import InvalidRequest
+from headrace.event import Tenant
+from headrace.http.auth import authenticate
+from headrace.http.limits import RateLimits
+from headrace.runtime import Runtime
+
+_MAX_PARAMETERS = 200
+
+
+class Gate:
+    """Lets a request in, or raises why not."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._limits = RateLimits(runtime.settings)
+
+    async def admit(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, scope: Scope, limit: str, /
+    ) -> Tenant:
+        """The tenant that the request is bound to. Raises Unauthorized, Forbidden, RateLimited, Unavailable."""
+        key = await authenticate(req, self.runtime.keyring, scope)
+        self._limits.spend(limit, key, resp)
+        return key.tenant
+
+
+def parameters(req: falcon.asgi.Request, /) -> Pairs:
+    """The query's parameters in order, with the empty ones. Raises InvalidRequest for too many, or no UTF-8."""
+    try:
+        return parse_qsl(
+            req.query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+        )
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query string is not UTF-8.") from None
+    except ValueError:
+        raise InvalidRequest(f"The query string has more than {_MAX_PARAMETERS} parameters.") from None

@@ -1,0 +1,78 @@
+"""What Prometheus is told. Reads the runtime when asked; the request path only adds to counters."""
+
+import time
+from typing import Any
+
+import falcon.asgi
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from headrace.dialects.wire import Batch
+from headrace.event import received_at_ms
+from headrace.ports import Receipt
+from headrace.runtime import Runtime
+
+_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Metrics:
+    """One registry per server; its own middleware, and the resource at /metrics."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_RuntimeCollector(runtime))
+        self._events = Counter(
+            "headrace_events_total", "Events by outcome.", ["source", "outcome"], registry=self._registry
+        )
+        self._requests = Histogram(
+            "headrace_request_seconds",
+            "Requests by route and status.",
+            ["method", "route", "status"],
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def count_batch(self, source: str, batch: Batch, receipts: list[Receipt], /) -> None:
+        duplicates = sum(receipt.duplicate for receipt in receipts)
+        for outcome, count in (
+            ("accepted", len(receipts) - duplicates),
+            ("duplicate", duplicates),
+            ("rejected", len(batch.rejections)),
+        ):
+            if count:
+                self._events.labels(source, outcome).inc(count)
+
+    async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
+        req.context.started = time.perf_counter()
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, _resource: object, _succeeded: bool
+    ) -> None:
+        route = req.uri_template or "none"  # never the path: clients choose it
+        labels = self._requests.labels(req.method if req.uri_template else "none", route, str(resp.status_code))
+        labels.observe(time.perf_counter() - req.context.started)
+
+    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.data = generate_latest(self._registry)
+        resp.content_type = CONTENT_TYPE_LATEST
+
+
+class _RuntimeCollector(Collector):
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Any:
+        runtime, progress = self._runtime, self._runtime.worker.progress
+        behind_ms = received_at_ms(runtime.log.last()) - received_at_ms(progress.visible)
+        yield _gauge("log_bytes", "Payload that the log holds.", runtime.log.size_bytes())
+        yield _gauge("intake_queue_bytes", "Events waiting for the log.", runtime.intake.queued_bytes())
+        yield _gauge("store_lag_seconds", "How far the store is behind the log.", max(0, behind_ms) / 1000)
+        yield _gauge("stored_events", "Events stored since the start.", progress.stored_events)
+        yield _gauge("flushes", "Inserts since the start.", progress.flushes)
+        yield _gauge("worker_failing", "1 while the worker cannot go on.", bool(progress.failing))
+        yield _gauge("dedup_window_seconds", "How far back message ids are known.", runtime.log.dedup_window_s())
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"headrace_{name}", text, value=value)

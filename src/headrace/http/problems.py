@@ -1,0 +1,98 @@
+"""Errors as HTTP: the status of each, and the dialect that words it. The only place where an error meets a status code."""
+
+from http import HTTPStatus
+
+import falcon
+import falcon.asgi
+import structlog
+
+from headrace import errors
+from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects.wire import Dialect, encode_json
+from headrace.errors import HeadraceError
+
+_log = structlog.get_logger("headrace.http")
+
+# Most specific first.
+_STATUS: tuple[tuple[type[HeadraceError], HTTPStatus], ...] = (
+    (errors.InvalidRequest, HTTPStatus.BAD_REQUEST),
+    (errors.Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (errors.Forbidden, HTTPStatus.FORBIDDEN),
+    (errors.NotFound, HTTPStatus.NOT_FOUND),
+    (errors.MethodNotAllowed, HTTPStatus.METHOD_NOT_ALLOWED),
+    (errors.PayloadTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
+)
+
+
+def _render_problem(error: HeadraceError, status: int, /) -> bytes:
+    """Source: https://www.rfc-editor.org/rfc/rfc9457#section-3"""
+    title = HTTPStatus(status).phrase
+    return encode_json({"type": "about:blank", "title": title, "status": status, "detail": error.message})
+
+
+NATIVE = Dialect("native", _render_problem)
+
+# Longest first: a path belongs to the first prefix that it starts with, on a segment's edge.
+_PREFIXES = (
+    ("/api/v1/ingest", bricqs.DIALECT),
+    ("/ingest", bricqs.DIALECT),
+    ("/api/v1", flux.DIALECT),
+    ("/api", solute.DIALECT),
+    ("/v1", hogsend.DIALECT),
+)
+
+
+def dialect_of(path: str, /) -> Dialect:
+    """Whose words an error at this path is put in, whether or not there is a route."""
+    for prefix, dialect in _PREFIXES:
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return dialect
+    return NATIVE
+
+
+def status_of(error: HeadraceError, /) -> HTTPStatus:
+    return next(
+        (status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.SERVICE_UNAVAILABLE
+    )
+
+
+def answer(resp: falcon.asgi.Response, path: str, error: HeadraceError, /) -> None:
+    """Make a response of an error."""
+    dialect, status = dialect_of(path), status_of(error)
+    resp.status = int(status)
+    resp.data = dialect.render_error(error, int(status))
+    resp.content_type = "application/problem+json" if dialect is NATIVE else "application/json"
+    if isinstance(error, errors.RateLimited | errors.Unavailable):
+        resp.set_header("Retry-After", str(error.retry_after_s))
+    if isinstance(error, errors.MethodNotAllowed):
+        resp.set_header("Allow", ", ".join(error.allowed))
+    if isinstance(error, errors.Unauthorized):
+        resp.set_header("WWW-Authenticate", "Bearer")
+
+
+async def handle_ours(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: HeadraceError, _params: dict[str, object]
+) -> None:
+    answer(resp, req.path, error)
+
+
+async def handle_falcons(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: dict[str, object]
+) -> None:
+    """Falcon's own: no such route, no such method, and a malformed request line or header."""
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        allowed = dict(error.headers or {}).get("Allow", "").split(", ")
+        answer(resp, req.path, errors.MethodNotAllowed(req.method, allowed))
+    elif isinstance(error, falcon.HTTPNotFound):
+        answer(resp, req.path, errors.NotFound(f"There is no route {req.path[:200]}."))
+    else:
+        answer(resp, req.path, errors.InvalidRequest(error.description or error.title or ""))
+
+
+async def handle_bug(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, _error: Exception, _params: dict[str, object]
+) -> None:
+    """What should not happen. The client may try again: nothing was acknowledged."""
+    _log.exception("unexpected_error", method=req.method, path=req.path)
+    answer(resp, req.path, errors.Unavailable("The server failed unexpectedly; its log says how.", retry_after_s=5))

@@ -1,0 +1,96 @@
+"""The routes that ask: Flux's queries and Hogsend's admin plane. Each parses, asks the reader, and renders."""
+
+from functools import partial
+
+import falcon
+import falcon.asgi
+
+from headrace.dialects import flux, hogsend
+from headrace.errors import NotFound
+from headrace.event import StoredEvent, Tenant
+from headrace.http.body import read_body
+from headrace.http.gate import Gate, parameters
+from headrace.ports import Reader
+from headrace.replay import replay
+from headrace.runtime import clock_ms
+
+
+def _reply(resp: falcon.asgi.Response, body: bytes) -> None:
+    resp.data = body
+    resp.content_type = falcon.MEDIA_JSON
+
+
+def _find(tenant: Tenant, event_id: str, reader: Reader) -> StoredEvent | None:
+    return next(iter(reader.get(tenant, [event_id])), None)
+
+
+class FluxEvents:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_query")
+        query = flux.parse_list(parameters(req), clock_ms())
+        answer = await self._gate.runtime.ask(lambda reader: reader.events(tenant, query.filters, query.page))
+        _reply(resp, flux.render_list(query, answer))
+
+    async def on_get_count(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_query")
+        query = flux.parse_count(parameters(req), clock_ms())
+        answer = await self._gate.runtime.ask(
+            lambda reader: reader.count(tenant, query.filters, query.interval, query.group_by)
+        )
+        _reply(resp, flux.render_count(query, answer))
+
+    async def on_get_stats(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_query")
+        query = flux.parse_stats(parameters(req), clock_ms())
+        answer = await self._gate.runtime.ask(lambda reader: reader.stats(tenant, query.filters, query.field))
+        _reply(resp, flux.render_stats(answer))
+
+    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_query")
+        event = await self._gate.runtime.ask(partial(_find, tenant, flux.parse_get(event_id)))
+        if event is None:
+            raise NotFound(f"There is no event {event_id[:80]!r}.")
+        _reply(resp, flux.render_get(event))
+
+
+class HogsendEvents:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "admin", "hogsend")
+        query = hogsend.parse_list(parameters(req))
+        answer = await self._gate.runtime.ask(lambda reader: reader.events(tenant, query.filters, query.page))
+        _reply(resp, hogsend.render_list(query, answer))
+
+    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
+        tenant = await self._gate.admit(req, resp, "admin", "hogsend")
+        event = await self._gate.runtime.ask(partial(_find, tenant, hogsend.parse_get(event_id)))
+        if event is None:
+            raise NotFound(hogsend.EVENT_NOT_FOUND)
+        _reply(resp, hogsend.render_get(event))
+
+    async def on_get_names(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "admin", "hogsend")
+        observed = await self._gate.runtime.ask(lambda reader: reader.observed(tenant, "name"))
+        _reply(resp, hogsend.render_observed("names", "name", observed))
+
+    async def on_get_sources(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "admin", "hogsend")
+        observed = await self._gate.runtime.ask(lambda reader: reader.observed(tenant, "source"))
+        _reply(resp, hogsend.render_observed("sources", "source", observed))
+
+    async def on_post_replay(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "admin", "hogsend")
+        settings = self._gate.runtime.settings
+        body = await read_body(req, settings.max_request_bytes, settings.body_timeout_s)
+        request = hogsend.parse_replay(body)
+        done = await self._gate.runtime.ask(
+            lambda reader: replay(reader, tenant, request.selection, force=request.force)
+        )
+        resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
+        effects = done.effects if request.dry_run else None
+        _reply(resp, hogsend.render_replay(done.events, done.unknown, effects))

@@ -1,0 +1,86 @@
+"""Runs the server: opens the runtime, listens, and on SIGTERM or SIGINT finishes what it has begun."""
+
+import asyncio
+import signal
+import socket
+import sys
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from headrace.errors import SettingsError
+from headrace.http.app import create_app
+from headrace.logs import configure
+from headrace.ports import StoreFailed
+from headrace.runtime import Runtime
+from headrace.settings import Settings
+
+_log = structlog.get_logger("headrace")
+# Threads hand over to each other at every request; Python's default of 5 ms would be most of a request's time.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+def serve(settings: Settings, /) -> int:
+    """Serve until told to stop; the process's exit code. Raises SettingsError for what keeps it from starting."""
+    configure(settings)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        runtime = Runtime(settings)
+    except StoreFailed as error:
+        raise SettingsError(f"The store in {settings.data} cannot be opened: {error}") from error
+    return run(runtime)
+
+
+def run(runtime: Runtime, /) -> int:
+    """Serve an opened runtime."""
+    settings = runtime.settings
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    runtime.publish_address(host, port)
+    # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _ignore)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(runtime),
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
+            backlog=2048,
+        )
+    )
+    uvicorn.config.logger.disabled = True  # what it would say is said here
+
+    async def main() -> None:
+        await runtime.start()
+        _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
+        await server.serve(sockets=[listener])
+        await runtime.stop()
+        _log.info("stopped")
+
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(main())
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set HEADRACE_PORT or --port."
+        ) from error
+    return listener
+
+
+def _ignore(_signal: int, _frame: FrameType | None) -> None: ...

@@ -1,0 +1,124 @@
+"""Intake: from checked events to durable ones. Groups what waits into one append; never queries, never stores.
+
+Requests arrive on the event loop; one thread appends. While it waits for the disk, requests gather, and the next append takes them
+all: so one sync serves many requests, and none waits for a timer.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from headrace.dialects.wire import Item
+from headrace.errors import HeadraceError, Unavailable
+from headrace.event import Tenant, dedup_key, encode
+from headrace.ports import Entry, Log, Receipt
+
+_log = structlog.get_logger("headrace.intake")
+_MAX_ENTRIES_PER_APPEND = 10_000
+_MAX_BYTES_PER_APPEND = 16 * 1024 * 1024
+
+
+class _Request(msgspec.Struct, frozen=True):
+    entries: list[Entry]
+    bytes: int
+    answer: "asyncio.Future[list[Receipt]]"
+
+
+class Intake:
+    """`accept` is for the event loop's thread. `on_append` is called from the appending thread after each append."""
+
+    def __init__(self, log: Log, *, max_queue_bytes: int, on_append: Callable[[], None]) -> None:
+        self._log = log
+        self._max_queue_bytes = max_queue_bytes
+        self._on_append = on_append
+        self._queue: deque[_Request] = deque()
+        self._queued_bytes = 0
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="intake")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Append what waits, then end. What comes later is refused."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    async def accept(self, tenant: Tenant, items: Sequence[Item], /) -> list[Receipt]:
+        """Make events durable; one receipt each, in order.
+
+        Raises Unavailable if they could not be made durable; then none of them counts as accepted.
+        """
+        if not items:
+            return []
+        entries = [Entry(encode(item.event), dedup_key(tenant, item.event.source, item.key)) for item in items]
+        answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)
+        with self._changed:
+            if self._closing:
+                raise Unavailable("The server is shutting down.")
+            if self._queued_bytes + request.bytes > self._max_queue_bytes:
+                raise Unavailable("Too many events are waiting for the log.")
+            self._queue.append(request)
+            self._queued_bytes += request.bytes
+            self._changed.notify()
+        return await answer
+
+    def queued_bytes(self) -> int:
+        return self._queued_bytes
+
+    def _run(self) -> None:
+        while requests := self._take():
+            entries = [entry for request in requests for entry in request.entries]
+            try:
+                receipts = self._log.append(entries)
+            except HeadraceError as error:
+                _deliver(requests, None, error)
+                continue
+            except Exception:  # this thread must go on, or every later request would wait for ever
+                _log.exception("append_failed")
+                _deliver(requests, None, Unavailable("The log did not take the events."))
+                continue
+            self._on_append()
+            _deliver(requests, receipts, None)
+
+    def _take(self) -> list[_Request]:
+        """Wait for requests and take as many as one append may carry, at least one; none once closed and drained."""
+        with self._changed:
+            while not self._queue and not self._closing:
+                self._changed.wait()
+            taken: list[_Request] = []
+            entries = size = 0
+            while self._queue:
+                entries += len(self._queue[0].entries)
+                size += self._queue[0].bytes
+                if taken and (entries > _MAX_ENTRIES_PER_APPEND or size > _MAX_BYTES_PER_APPEND):
+                    break
+                taken.append(self._queue.popleft())
+            self._queued_bytes -= sum(request.bytes for request in taken)
+            return taken
+
+
+def _deliver(requests: list[_Request], receipts: list[Receipt] | None, error: HeadraceError | None) -> None:
+    """Answer all requests of one append with one wake-up of their event loop."""
+
+    def answer() -> None:
+        start = 0
+        for request in requests:
+            end = start + len(request.entries)
+            if request.answer.cancelled():  # the client went away; its events are stored all the same
+                pass
+            elif receipts is None:
+                request.answer.set_exception(error or Unavailable())
+            else:
+                request.answer.set_result(receipts[start:end])
+            start = end
+
+    requests[0].answer.get_loop().call_soon_threadsafe(answer)

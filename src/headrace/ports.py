@@ -1,0 +1,140 @@
+"""What the pipeline needs of the outside: a log, a store, and control. Adapters fit these; they do not inherit from them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from headrace.event import StoredEvent, Tenant
+from headrace.filters import (
+    Counts,
+    Dimension,
+    Events,
+    Filters,
+    Interval,
+    Observed,
+    Page,
+    Stats,
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What goes into the log. `key`: 16 bytes that make a repeat of the entry a repeat, or b"" for none."""
+
+    payload: bytes
+    key: bytes = b""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What the log gave an entry; for a duplicate, what it gave the first."""
+
+    position: int
+    id: str
+    duplicate: bool = False
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An entry as it is read back."""
+
+    position: int
+    id: str
+    payload: bytes
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Something that an event sets off. `rule` names what said so; `detail` is what a reply shows of it."""
+
+    kind: str
+    event_id: str
+    rule: str
+    detail: dict[str, str]
+
+
+class Log(Protocol):
+    """Durable and ordered; the one thing that an acknowledgement rests on. Any thread may call it."""
+
+    def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+        """Write entries durably, in order, all or none; a repeated key writes nothing.
+
+        Returns one receipt per entry, in order. A key seen within the dedup window, also earlier in the same call, gives
+        a receipt with `duplicate` and the first one's position and id. Positions strictly increase and are never reused.
+        Raises Unavailable if nothing was acknowledged; after a return, everything survives power loss.
+        """
+        ...
+
+    def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
+        """The records after a position, in order: at least one if there is one, then up to either bound."""
+        ...
+
+    def last(self) -> int:
+        """The position of the last durable entry, or the floor below which none will ever be given."""
+        ...
+
+    def trim(self, upto: int, /) -> int:
+        """Forget entries up to and with a position, and keys past their window; return how many entries went.
+
+        Works in bounded steps, so one call may leave some for the next.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """Where events stay. One thread writes."""
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        """Store records whose positions fall in one month, in one atomic, durable step; visible on return.
+
+        Raises StoreFailed when it is not known whether they were stored: ask `present`.
+        """
+        ...
+
+    def present(self, after: int, upto: int, /) -> set[str]:
+        """The ids of all stored events with `after` < position <= `upto`, of every tenant."""
+        ...
+
+
+class StoreFailed(Exception):
+    """The store did not answer, or refused; whether it stored the records is not known."""
+
+
+class Reader(Protocol):
+    """Every question, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable."""
+
+    def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events: ...
+
+    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
+        """The events with these ids (32 hex digits each), oldest first; unknown ones are left out."""
+        ...
+
+    def count(
+        self,
+        tenant: Tenant,
+        filters: Filters,
+        /,
+        interval: Interval | None = None,
+        group_by: Dimension | None = None,
+    ) -> Counts: ...
+
+    def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats: ...
+
+    def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
+        """The values of the column `name` or `source`, by name."""
+        ...
+
+
+class Offsets(Protocol):
+    """How far the worker has come; kept in Control, in the same transaction as what its reactions caused."""
+
+    def position(self) -> int:
+        """The last position whose event is stored and reacted to; 0 at the beginning."""
+        ...
+
+    def commit(self, position: int, /) -> None:
+        """Durably move on to a position. Raises ControlFailed if that is not known to have happened."""
+        ...
+
+
+class ControlFailed(Exception):
+    """The control database did not answer, or refused."""

@@ -1,0 +1,189 @@
+"""Puts the parts together, and lets requests on the event loop wait for the threads. The only file that names adapters."""
+
+import asyncio
+import fcntl
+import heapq
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from headrace.control.database import open_database
+from headrace.control.keyring import Keyring
+from headrace.control.keys import Keys
+from headrace.control.offsets import ControlOffsets
+from headrace.errors import SettingsError, Unavailable
+from headrace.event import position_of
+from headrace.intake import Intake
+from headrace.log.sqlite import SqliteLog
+from headrace.ports import Reader
+from headrace.reactions import stage
+from headrace.settings import Settings
+from headrace.store.clickhouse import ClickHouseStore
+from headrace.worker import Worker
+
+Answer = TypeVar("Answer")
+_END = 2**63 - 1
+
+
+def clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Runtime:
+    """A server without its HTTP. Open it anywhere, `start` and `stop` it on the event loop that serves."""
+
+    def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda step: None) -> None:
+        """Take the data folder and open the log, the store and control in it.
+
+        Raises SettingsError when another server holds the folder or it cannot be used, StoreFailed, Unavailable.
+        """
+        self.settings = settings
+        self._lock = _DataLock(settings)
+        engine = open_database(settings.data / "control.sqlite")
+        self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
+        offsets = ControlOffsets(engine)
+        self.store = ClickHouseStore(
+            f"chdb://{settings.data.resolve() / 'store'}",
+            query_timeout_s=settings.query_timeout_s,
+            query_max_memory_bytes=settings.query_max_memory_bytes,
+        )
+        committed = offsets.position()
+        # Should the log's file be lost, its positions must still never come again.
+        stored = self.store.present(committed, _END)
+        self.log = SqliteLog(
+            settings.data / "log.sqlite",
+            clock_ms=clock_ms,
+            floor=max([committed, *map(position_of, stored)]),
+            dedup_window_s=settings.dedup_window_s,
+            dedup_max_bytes=settings.dedup_max_bytes,
+            max_bytes=settings.log_max_bytes,
+        )
+        self.worker = Worker(
+            self.log,
+            self.store,
+            offsets,
+            settings,
+            react=stage.react,
+            on_progress=self._on_progress,
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
+        self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
+        self._readers = ThreadPoolExecutor(settings.query_readers, thread_name_prefix="reader")
+        self._asking = 0
+        self._visible = _Waiters()
+        self._reacted = _Waiters()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.worker.start()
+        self.intake.start()
+
+    async def stop(self) -> None:
+        """Append what waits, drain the log into the store, and close everything."""
+        await asyncio.to_thread(self.intake.stop)
+        await asyncio.to_thread(self.worker.stop)
+        self._readers.shutdown()
+        self.store.close()
+        self.log.close()
+        self._lock.release()
+
+    def publish_address(self, host: str, port: int) -> None:
+        """Write down where this server listens, for the commands that talk to it."""
+        (self.settings.data / "server.json").write_text(json.dumps({"pid": os.getpid(), "host": host, "port": port}))
+
+    async def ask(self, question: Callable[[Reader], Answer], /) -> Answer:
+        """Put a question to the store once it holds everything acknowledged before now.
+
+        Raises Unavailable when too many questions wait, or the store is too far behind; and what the question raises.
+        """
+        if self._asking >= self.settings.query_readers + self.settings.query_queue:
+            raise Unavailable("Too many queries are waiting.")
+        self._asking += 1
+        try:
+            await self._fresh()
+            return await asyncio.get_running_loop().run_in_executor(self._readers, question, self.store)
+        finally:
+            self._asking -= 1
+
+    async def _fresh(self) -> None:
+        """Read your writes: wait until all that was acknowledged is in the store."""
+        position = self.log.last()
+        if self.worker.progress.visible >= position:
+            return
+        self.worker.want(position)
+        if not await self._visible.wait(position, self.settings.freshness_timeout_s, self._visible_position):
+            raise Unavailable("The store has not caught up with the events acknowledged before this query.")
+
+    async def reacted(self, position: int, /) -> bool:
+        """Wait until an event is stored and its reactions have run; False if the sync deadline passed first."""
+        self.worker.want(position)
+        return await self._reacted.wait(position, self.settings.sync_deadline_s, self._reacted_position)
+
+    def _visible_position(self) -> int:
+        return self.worker.progress.visible
+
+    def _reacted_position(self) -> int:
+        return self.worker.progress.reacted
+
+    def _on_progress(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._visible.wake(self.worker.progress.visible)
+        self._reacted.wake(self.worker.progress.reacted)
+
+
+class _Waiters:
+    """Coroutines that wait for a position. For the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    async def wait(self, position: int, timeout_s: float, reached: Callable[[], int]) -> bool:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._heap, (position, next(self._order), future))
+        if reached() >= position:  # asked only now, so that no wake-up falls in between
+            self.wake(reached())
+        try:
+            await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def wake(self, position: int) -> None:
+        while self._heap and self._heap[0][0] <= position:
+            future = heapq.heappop(self._heap)[2]
+            if not future.done():
+                future.set_result(None)
+
+
+class _DataLock:
+    """One server, one data folder: chDB and the log's positions both rest on it."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = settings.data
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = (folder / "lock").open("w")
+        except OSError as error:
+            raise SettingsError(
+                f"The data folder {folder} cannot be written: {error.strerror}. Set HEADRACE_DATA or --data."
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise SettingsError(
+                f"Another headrace server is running on {folder}: stop it, or give this one its own --data."
+            ) from None
+
+    def release(self) -> None:
+        self._file.close()

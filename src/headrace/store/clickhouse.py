@@ -1,0 +1,221 @@
+"""The store: ClickHouse through clickhouse-connect, in this process (`chdb://`) or over HTTP. Runs SQL; builds none.
+
+Two rules of chDB's shape this file. A handle that has raised may hold the rows of the query that failed and give them to
+the next one, so it is dropped. And one handle runs one query at a time, so there is a pool of them.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+
+import clickhouse_connect
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headrace.errors import InvalidRequest, Unavailable
+from headrace.event import StoredEvent, Tenant
+from headrace.filters import (
+    MAX_GROUPS,
+    Counts,
+    Dimension,
+    Events,
+    Filters,
+    Interval,
+    Observed,
+    Page,
+    Stats,
+)
+from headrace.ports import Record, StoreFailed
+from headrace.store import queries
+from headrace.store.queries import Query
+
+_GET_AT_ONCE = 1000
+_ERROR_CODE = re.compile(r"Code: (\d+)")
+# Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+_TIMED_OUT = {"159", "160"}
+_OUT_OF_MEMORY = {"241"}
+
+_INSERT_SETTINGS: dict[str, object] = {
+    # One block, so that one insert is one part: atomic.
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": 10_000_000,
+    "min_insert_block_size_rows": 10_000_000,
+    "min_insert_block_size_bytes": 1 << 32,
+    "input_format_parallel_parsing": 0,
+}
+
+_rows_decoder = msgspec.json.Decoder(list[Any])
+_event_decoder = msgspec.json.Decoder(StoredEvent)
+
+
+class _Handles:
+    """Clients of one database: lent to one user at a time, and dropped once they have raised."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._idle: list[Client] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self) -> Iterator[Client]:
+        with self._lock:
+            client = self._idle.pop() if self._idle else None
+        client = client or clickhouse_connect.get_client(dsn=self._dsn)
+        try:
+            yield client
+        except BaseException:
+            client.close()  # not back to the pool: it may hold rows of the query that failed
+            raise
+        with self._lock:
+            self._idle.append(client)
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._idle:
+                client.close()
+            self._idle.clear()
+
+
+class ClickHouseStore:
+    """Fits the Store and the Reader port."""
+
+    def __init__(self, dsn: str, *, query_timeout_s: float = 30.0, query_max_memory_bytes: int = 1 << 29) -> None:
+        """Connect and bring the schema up to date. Raises StoreFailed."""
+        self._writers = _Handles(dsn)
+        self._readers = _Handles(dsn)
+        self._query_timeout_s = query_timeout_s
+        self._query_max_memory_bytes = query_max_memory_bytes
+        try:
+            self._migrate()
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+
+    def _migrate(self) -> None:
+        """Run the schema files not yet recorded, in order; each may be run again after a crash before its record."""
+        with self._writers.lend() as client:
+            client.command(
+                "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
+                "ENGINE = MergeTree ORDER BY file SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+            )
+            applied = client.raw_query("SELECT file FROM headrace_schema", fmt="TabSeparated").decode().split()
+            folder = resources.files("headrace.store") / "schema"
+            for file in sorted(folder.iterdir(), key=lambda file: file.name):
+                if file.name.endswith(".sql") and file.name not in applied:
+                    for statement in file.read_text().split(";\n"):
+                        if statement.strip():
+                            client.command(statement)
+                    client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        """See the Store port."""
+        rows = b"\n".join(
+            [b'{"position":%d,"id":"%b",%b' % (each.position, each.id.encode(), each.payload[1:]) for each in records]
+        )
+        try:
+            with self._writers.lend() as client:
+                client.raw_insert(
+                    "events", queries.INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
+                )
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+
+    def present(self, after: int, upto: int, /) -> set[str]:
+        """See the Store port."""
+        query = queries.present(after, upto)
+        try:
+            with self._writers.lend() as client:
+                return set(client.raw_query(query.sql, query.params, fmt="TabSeparated").decode().split())
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+
+    def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
+        """See the Reader port."""
+        total = self._rows(queries.total(tenant, filters))[0][0]
+        events = self._events(queries.page(tenant, filters, page))
+        return Events(total, events[: page.limit], more=len(events) > page.limit)
+
+    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
+        """See the Reader port."""
+        found = [
+            event
+            for start in range(0, len(ids), _GET_AT_ONCE)
+            for event in self._events(queries.get(tenant, ids[start : start + _GET_AT_ONCE]))
+        ]
+        return sorted(found, key=lambda event: (event.timestamp_ms, event.position))
+
+    def count(
+        self,
+        tenant: Tenant,
+        filters: Filters,
+        /,
+        interval: Interval | None = None,
+        group_by: Dimension | None = None,
+    ) -> Counts:
+        """See the Reader port."""
+        series = None
+        if interval is not None:
+            series = [(start, count) for start, count in self._rows(queries.series(tenant, filters, interval))]
+        if group_by is None:
+            total = self._rows(queries.total(tenant, filters))[0][0] if series is None else _sum(series)
+            return Counts(total, series)
+        rows = self._rows(queries.groups(tenant, filters, group_by))
+        groups = [(key, hits) for key, hits, _ in rows if key is not None]
+        total = rows[0][2] if rows else 0
+        return Counts(total, series, groups[:MAX_GROUPS], truncated=len(groups) > MAX_GROUPS)
+
+    def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
+        """See the Reader port."""
+        count, total, avg, least, most, percentiles = self._rows(queries.stats(tenant, filters, field))[0]
+        return Stats(count, total, avg, least, most, *percentiles) if count else Stats(0)
+
+    def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
+        """See the Reader port."""
+        return [Observed(*row) for row in self._rows(queries.observed(tenant, column))]
+
+    def close(self) -> None:
+        """Close every handle that is not lent."""
+        self._readers.close()
+        self._writers.close()
+
+    def _rows(self, query: Query) -> list[list[Any]]:
+        return [_rows_decoder.decode(line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
+
+    def _events(self, query: Query) -> list[StoredEvent]:
+        return [_event_decoder.decode(line) for line in self._ask(query, "JSONEachRow").splitlines()]
+
+    def _ask(self, query: Query, fmt: str) -> bytes:
+        settings = {
+            "max_execution_time": self._query_timeout_s,
+            "max_memory_usage": self._query_max_memory_bytes,
+            "output_format_json_escape_forward_slashes": 0,
+            "output_format_json_quote_64bit_integers": 0,
+        }
+        try:
+            with self._readers.lend() as client:
+                return client.raw_query(query.sql, query.params, settings=settings, fmt=fmt)
+        except ClickHouseError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: ClickHouseError) -> InvalidRequest | Unavailable:
+        found = _ERROR_CODE.search(str(error))
+        code = found[1] if found else ""
+        if code in _TIMED_OUT:
+            return Unavailable(
+                f"The query took longer than {self._query_timeout_s:g} s: narrow the time range or name an event.",
+                retry_after_s=5,
+            )
+        if code in _OUT_OF_MEMORY:
+            return InvalidRequest(
+                "The query needs more memory than one query may take: narrow the time range, name an event, "
+                "or use a smaller offset."
+            )
+        return Unavailable("The store did not answer.")
+
+
+def _sum(series: list[tuple[int, int]]) -> int:
+    return sum(count for _, count in series)

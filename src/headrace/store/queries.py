@@ -1,0 +1,197 @@
+"""Questions as SQL: each builder takes a tenant and filters and gives text with bound parameters. Pure; names no driver.
+
+Every builder goes through `_where`, the one place that binds a query to its project and mode.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from headrace.event import Tenant, position_of
+from headrace.filters import INTERVAL_MS, MAX_GROUPS, Dimension, Filters, Interval, Page
+
+INPUT_COLUMNS = (
+    *("position", "id", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
+    *("session_id", "group_id", "previous_id", "value", "properties", "context", "traits", "tags", "labels"),
+    *("numbers", "environment", "service", "host", "request_id", "message_id", "sent_at_ms"),
+)
+_MILLISECONDS = {"timestamp_ms": "timestamp", "sent_at_ms": "sent_at"}
+_ID = "replaceAll(toString(id), '-', '')"
+# What a reply does not show is not read.
+_OUTPUT = ", ".join(
+    f"toUnixTimestamp64Milli({_MILLISECONDS[column]}) AS {column}" if column in _MILLISECONDS else column
+    for column in INPUT_COLUMNS
+    if column not in ("id", "labels", "numbers")
+)
+MAX_OBSERVED = 10_000
+
+
+class Query(msgspec.Struct, frozen=True):
+    """SQL, and what its `{name:Type}` placeholders stand for."""
+
+    sql: str
+    params: dict[str, object]
+
+
+def present(after: int, upto: int, /) -> Query:
+    """Ids between two positions, of every tenant: for the worker's recovery, never for a reply."""
+    return Query(
+        f"SELECT {_ID} FROM events WHERE position > {{after:UInt64}} AND position <= {{upto:UInt64}}",
+        {"after": after, "upto": upto},
+    )
+
+
+def total(tenant: Tenant, filters: Filters, /) -> Query:
+    """One row: (count)."""
+    where, params = _where(tenant, filters)
+    return Query(f"SELECT count() FROM events WHERE {where}", params)
+
+
+def page(tenant: Tenant, filters: Filters, page: Page, /) -> Query:
+    """Whole events, and one more than the page holds if there are more."""
+    where, params = _where(tenant, filters)
+    if page.after is not None:
+        sign = ">" if page.oldest_first else "<"
+        moment = _moment("after_ms")
+        where += (
+            f" AND timestamp {sign}= {moment}"
+            f" AND (timestamp {sign} {moment} OR position {sign} {{after_position:UInt64}})"
+        )
+        params |= {"after_ms": page.after.timestamp_ms, "after_position": page.after.position}
+    order = "ASC" if page.oldest_first else "DESC"
+    return Query(
+        f"SELECT {_ID} AS id, {_OUTPUT} FROM events WHERE {where} "
+        f"ORDER BY events.timestamp {order}, position {order} "
+        "LIMIT {limit:UInt64} OFFSET {offset:UInt64}",
+        params | {"limit": page.limit + 1, "offset": page.offset},
+    )
+
+
+def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
+    """Whole events. The position in each id finds it; the id itself tells it from a stranger's."""
+    where, params = _where(tenant, Filters())
+    return Query(
+        f"SELECT {_ID} AS id, {_OUTPUT} FROM events WHERE {where}"
+        " AND position IN {positions:Array(UInt64)} AND events.id IN {ids:Array(UUID)}",
+        params | {"positions": [position_of(each) for each in ids], "ids": [UUID(each) for each in ids]},
+    )
+
+
+def series(tenant: Tenant, filters: Filters, interval: Interval, /) -> Query:
+    """Rows (bucket's first millisecond, count), ascending."""
+    where, params = _where(tenant, filters)
+    return Query(
+        "SELECT intDiv(toUnixTimestamp64Milli(timestamp), {width:Int64}) * {width:Int64} AS bucket, count() "
+        f"FROM events WHERE {where} GROUP BY bucket ORDER BY bucket",
+        params | {"width": INTERVAL_MS[interval]},
+    )
+
+
+def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /) -> Query:
+    """Rows (key or null, count, count of all): the events without the key first, then the largest groups."""
+    where, params = _where(tenant, filters)
+    return Query(
+        "SELECT key, hits, sum(hits) OVER () FROM "
+        f"(SELECT {_key(dimension)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key) "
+        f"ORDER BY key IS NULL DESC, hits DESC, key ASC LIMIT {MAX_GROUPS + 2}",
+        params | {"group": dimension.key},
+    )
+
+
+def stats(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
+    """One row (count, sum, avg, min, max, [p50, p95, p99]); what is no number is null.
+
+    quantilesExactInclusive is percentile_cont; plain quantiles() samples.
+    Source: https://clickhouse.com/docs/sql-reference/aggregate-functions/reference/quantileexact
+    """
+    where, params = _where(tenant, filters)
+    number = "value" if field.kind == "value" else "numbers[{field:String}]"
+    has = "value IS NOT NULL" if field.kind == "value" else "mapContains(numbers, {field:String})"
+    return Query(
+        "SELECT count(), sumKahan(number), sumKahan(number) / count(), min(number), max(number), "
+        "quantilesExactInclusive(0.5, 0.95, 0.99)(number) FROM "
+        f"(SELECT assumeNotNull({number}) AS number FROM events WHERE {where} AND {has})",
+        params | {"field": field.key},
+    )
+
+
+def observed(tenant: Tenant, column: str, /) -> Query:
+    """Rows (value, count, first millisecond, last millisecond), by value."""
+    if column not in ("name", "source"):
+        raise ValueError(column)
+    where, params = _where(tenant, Filters())
+    return Query(
+        f"SELECT {column} AS value, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
+        f"FROM events WHERE {where} GROUP BY value ORDER BY value LIMIT {MAX_OBSERVED}",
+        params,
+    )
+
+
+_EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
+
+
+def _where(tenant: Tenant, filters: Filters) -> tuple[str, dict[str, object]]:
+    """The condition that binds a query to its tenant and its filters, with the values that it names."""
+    terms = ["project = {project:String}", "mode = {mode:String}"]
+    params: dict[str, object] = {"project": tenant.project, "mode": tenant.mode}
+
+    def add(term: str, **values: object) -> None:
+        terms.append(term)
+        params.update(values)
+
+    if filters.name is not None:
+        add("name = {name:String}", name=filters.name)
+    if filters.name_prefix is not None:
+        add("startsWith(name, {prefix:String})", prefix=filters.name_prefix)
+    if filters.from_ms is not None:
+        add(f"events.timestamp >= {_moment('from_ms')}", from_ms=filters.from_ms)
+    if filters.to_ms is not None:
+        add(f"events.timestamp <= {_moment('to_ms')}", to_ms=filters.to_ms)
+    if filters.person is not None:
+        add("(user_id = {person:String} OR anonymous_id = {person:String})", person=filters.person)
+    for column in _EQUAL:
+        value = getattr(filters, column)
+        if value is not None:
+            add(f"{column} = {{{column}:String}}", **{column: value})
+    for number, (key, value) in enumerate(filters.tags):
+        add(_tag_is(f"tag_key_{number}", f"tag_{number}", value), **{f"tag_key_{number}": key, f"tag_{number}": value})
+    for number, (key, value) in enumerate(filters.properties):
+        names = f"property_key_{number}", f"property_{number}"
+        add(f"{_property(names[0])} = {{{names[1]}:String}}", **dict(zip(names, (key, value), strict=True)))
+    return " AND ".join(terms), params
+
+
+def _moment(name: str) -> str:
+    return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
+
+
+def _tag_is(key: str, name: str, value: str) -> str:
+    """No key is in both maps, and an absent key reads as the empty string."""
+    found = f"(tags[{{{key}:String}}] = {{{name}:String}} OR labels[{{{key}:String}}] = {{{name}:String}})"
+    return found if value else f"({_has_tag(key)} AND {_tag(key)} = {{{name}:String}})"
+
+
+def _has_tag(key: str) -> str:
+    return f"(mapContains(tags, {{{key}:String}}) OR mapContains(labels, {{{key}:String}}))"
+
+
+def _tag(key: str) -> str:
+    return f"concat(tags[{{{key}:String}}], labels[{{{key}:String}}])"
+
+
+def _property(key: str) -> str:
+    """A property's text: a string's own, anything else's JSON; null for a JSON null and for none."""
+    path = f"properties, {{{key}:String}}"
+    return (
+        f"multiIf(JSONType({path}) = 'Null', NULL, "
+        f"JSONType({path}) = 'String', JSONExtractString({path}), JSONExtractRaw({path}))"
+    )
+
+
+def _key(dimension: Dimension) -> str:
+    if dimension.kind == "tag":
+        return f"if({_has_tag('group')}, {_tag('group')}, NULL)"
+    if dimension.kind == "property":
+        return _property("group")
+    return "toNullable(toString(name))" if dimension.kind == "name" else "nullIf(user_id, '')"

@@ -1,0 +1,189 @@
+"""The worker: from the log to the store and the reactions, exactly once. One thread; the only writer of the store.
+
+What makes it exactly once is not any single step but what the next start asks: the committed position says where to begin, and the
+store itself says which of the records after it are already there.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from headrace.event import first_position, received_at_ms
+from headrace.ports import Effect, Log, Offsets, Record, Store
+from headrace.settings import Settings
+
+_log = structlog.get_logger("headrace.worker")
+_END = 2**63 - 1
+_LONGEST_PAUSE_S = 5.0
+_TRIM_EVERY_S = 1.0
+
+
+class Progress:
+    """How far the worker has come. Written by its thread alone; reading an integer needs no lock."""
+
+    def __init__(self) -> None:
+        self.visible = 0  # every event up to here is in the store
+        self.reacted = 0  # and has been reacted to
+        self.failing = ""  # what keeps the worker from going on, or ""
+        self.stored_events = 0
+        self.flushes = 0
+
+
+class Worker:
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        offsets: Offsets,
+        settings: Settings,
+        *,
+        react: Callable[[Sequence[Record]], Sequence[Effect]],
+        on_progress: Callable[[], None],
+        clock_ms: Callable[[], int],
+        on_step: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        """`on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step."""
+        self.progress = Progress()
+        self._log = log
+        self._store = store
+        self._offsets = offsets
+        self._settings = settings
+        self._react = react
+        self._on_progress = on_progress
+        self._on_step = on_step
+        self._clock_ms = clock_ms
+        self._position = 0
+        self._stored: set[str] | None = None  # ids past the position that the store already has; None: not asked yet
+        self._wanted = 0
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="worker")
+        self._trimmed_at = 0.0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Drain the log into the store, then end. Does not wait for a store that fails: the log keeps the rest."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def notify(self) -> None:
+        """The log has new entries."""
+        with self._changed:
+            self._changed.notify()
+
+    def want(self, position: int, /) -> None:
+        """Somebody waits for this position: do not let time pass before the next flush."""
+        with self._changed:
+            self._wanted = max(self._wanted, position)
+            self._changed.notify()
+
+    def step(self) -> bool:
+        """Move one batch from the log to the store and past its reactions; False when there was none.
+
+        Raises StoreFailed or ControlFailed; then what was stored is not known, and the next call asks.
+        """
+        if self._stored is None:
+            self._recover()
+        stored = self._stored or set()
+        # 1. Read. A crash here costs nothing: the log still has every record.
+        records = _of_one_month(
+            self._log.read(self._position, self._settings.flush_max_events, self._settings.flush_max_bytes)
+        )
+        if not records:
+            return False
+        self._on_step("read")
+        # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
+        #    the committed position before it: the next start asks the store which.
+        self._stored = None
+        missing = [record for record in records if record.id not in stored]
+        if missing:
+            self._store.insert(missing)
+        position = records[-1].position
+        self.progress.visible = position
+        self._on_progress()
+        self._on_step("insert")
+        # 3. React and commit, in one transaction. A crash before it repeats the reactions, and their keys make the
+        #    repeat the same; a crash after it finds everything done.
+        self._react(records)
+        self._offsets.commit(position)
+        self._position = self.progress.reacted = position
+        self._stored = stored - {record.id for record in records} if stored else stored
+        self.progress.stored_events += len(missing)
+        self.progress.flushes += 1
+        self._on_progress()
+        self._on_step("commit")
+        # 4. Trim what was committed a while ago. A crash here leaves more in the log than it needs; the next trim takes it.
+        self._trim()
+        self._on_step("trim")
+        return True
+
+    def _recover(self) -> None:
+        """Ask where to begin, and what after that is stored already: at most what one insert may carry."""
+        self._position = self._offsets.position()
+        self._stored = self._store.present(self._position, _END)
+        self.progress.reacted = self._position
+        self.progress.visible = max(self.progress.visible, self._position)
+        waiting = self._log.last() > self._position
+        if self._stored or waiting:
+            _log.info("recovering", position=self._position, already_stored=len(self._stored))
+
+    def _trim(self) -> None:
+        if time.monotonic() - self._trimmed_at < _TRIM_EVERY_S:
+            return
+        self._trimmed_at = time.monotonic()
+        kept_from_ms = self._clock_ms() - int(self._settings.log_keep_s * 1000)
+        self._log.trim(min(self._position, first_position(max(0, kept_from_ms))))
+
+    def _run(self) -> None:
+        pause_s = 0.1
+        while True:
+            flushed_at = time.monotonic()
+            try:
+                moved = self.step()
+                if not moved:
+                    self._trim()
+                self.progress.failing = ""
+                pause_s = 0.1
+            except Exception as error:  # whatever it is, the log keeps the events and this thread must go on
+                _log.exception("worker_failed", retry_in_s=pause_s)
+                self.progress.failing = str(error)[:500]
+                self._stored = None
+                if self._wait(lambda: self._closing, pause_s):
+                    return
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                continue
+            if not moved:
+                if self._closing:
+                    return
+                self._wait(lambda: self._closing or self._log.last() > self._position, _TRIM_EVERY_S)
+            self._pace(flushed_at)
+
+    def _pace(self, flushed_at: float) -> None:
+        """Let events gather between two inserts, unless somebody waits for them."""
+        rest_s = self._settings.flush_interval_ms / 1000 - (time.monotonic() - flushed_at)
+        if rest_s > 0:
+            self._wait(lambda: self._closing or self._wanted > self.progress.visible, rest_s)
+
+    def _wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(until, timeout_s)
+
+
+def _of_one_month(records: list[Record]) -> list[Record]:
+    """The leading records that were received in the first one's month: the store cuts its parts there."""
+    if not records or _month(records[0]) == _month(records[-1]):
+        return records
+    month = _month(records[0])
+    return [record for record in records if _month(record) == month]
+
+
+def _month(record: Record) -> tuple[int, int]:
+    moment = datetime.fromtimestamp(received_at_ms(record.position) / 1000, UTC)
+    return moment.year, moment.month

@@ -1,0 +1,184 @@
+"""The command line as a shell sees it: what is on stdout, what on stderr, and the exit code."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace import __version__
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+
+
+def headrace(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headrace.cli", *map(str, arguments)],
+        env=CLEAN | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def create(data: Path, *arguments: object) -> str:
+    made = headrace("keys", "create", "--data", data, *arguments)
+    assert (made.returncode, made.stderr) == (0, "")
+    return made.stdout.removesuffix("\n")
+
+
+def listed(data: Path) -> list[dict[str, object]]:
+    return json.loads(headrace("keys", "list", "--json", "--data", data).stdout)
+
+
+def assert_one_line(refused: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(r"headrace: .+\n", refused.stderr)
+    assert all(word in refused.stderr for word in words), refused.stderr
+
+
+def test_create_prints_the_key_alone(tmp_path: Path):
+    assert re.fullmatch(r"sk_live_[A-Za-z0-9_-]{32,}", create(tmp_path))
+
+
+def test_create_takes_project_mode_style_scopes_and_expiry(tmp_path: Path):
+    secret = create(
+        tmp_path,
+        *("--project", "shop", "--mode", "test", "--style", "solute"),
+        *("--scopes", "query,ingest", "--expires-in", "30d"),
+    )
+    assert secret.startswith("sol_test_")
+    [key] = listed(tmp_path)
+    assert (key["project"], key["mode"], key["style"]) == ("shop", "test", "solute")
+    assert (key["scopes"], key["status"]) == (["ingest", "query"], "works")
+    assert key["expires_at"] is not None
+
+
+def test_the_folder_comes_from_the_environment_and_the_option_wins(tmp_path: Path):
+    headrace("keys", "create", HEADRACE_DATA=str(tmp_path / "env"))
+    headrace("keys", "create", "--data", tmp_path / "option", HEADRACE_DATA=str(tmp_path / "no"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["env", "option"]
+    assert (tmp_path / "env" / "control.sqlite").exists()
+
+
+def test_a_piped_list_is_a_line_a_key_with_tabs_between(tmp_path: Path):
+    secret = create(tmp_path, "--style", "admin")
+    head, line = headrace("keys", "list", "--data", tmp_path).stdout.splitlines()
+    row = dict(zip(head.split("\t"), line.split("\t"), strict=True))
+    assert (row["project"], row["scopes"]) == ("default", "ingest,query,admin")
+    assert (row["status"], row["revoked_at"]) == ("works", "-")
+    assert secret.startswith(row["prefix"])
+    assert secret not in line
+
+
+def test_a_list_on_a_terminal_is_a_table_whose_ids_are_whole(tmp_path: Path):
+    secret = create(tmp_path, "--project", "x" * 100, "--expires-in", "1y")
+    [key] = listed(tmp_path)
+    master, terminal = os.openpty()
+    command = [sys.executable, "-m", "headrace.cli", "keys", "list", "--data", tmp_path]
+    subprocess.run(command, env=CLEAN | {"COLUMNS": "80", "TERM": "xterm"}, stdout=terminal, check=True)
+    os.close(terminal)
+    shown = os.read(master, 65536).decode()
+    os.close(master)
+    assert str(key["id"]) in shown
+    assert str(key["prefix"]) in shown
+    assert secret not in shown
+
+
+def test_a_list_of_no_keys_is_empty(tmp_path: Path):
+    headrace("keys", "revoke", create(tmp_path), "--data", tmp_path)
+    assert [key["status"] for key in listed(tmp_path)] == ["revoked"]
+
+
+@pytest.mark.parametrize("named_by", ["id", "prefix", "secret"])
+def test_revoke_takes_an_id_a_prefix_or_the_key(tmp_path: Path, named_by: str):
+    secret = create(tmp_path)
+    [key] = listed(tmp_path)
+    done = headrace("keys", "revoke", key.get(named_by, secret), "--data", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(key["id"]) in done.stdout
+    assert secret not in done.stdout
+    assert [key["status"] for key in listed(tmp_path)] == ["revoked"]
+
+
+def test_revoking_an_unknown_key_is_one_line_that_does_not_repeat_it(tmp_path: Path):
+    create(tmp_path)
+    refused = headrace("keys", "revoke", "sk_live_mistyped", "--data", tmp_path)
+    assert_one_line(refused, "headrace keys list")
+    assert "mistyped" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", [("list",), ("revoke", "x")])
+def test_a_folder_without_a_database_is_not_made_by_looking_into_it(
+    tmp_path: Path, command: tuple[str, ...]
+):
+    data = tmp_path / "typo"
+    assert_one_line(headrace("keys", *command, "--data", data), str(data), "--data")
+    assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--project", "My Shop"), ["project"]),
+        (("--style", "stripe"), ["--style", "flux", "solute"]),
+        (("--mode", "prod"), ["--mode", "live", "test"]),
+        (("--scopes", "ingest,root"), ["'root'", "ingest,query,admin"]),
+        (("--scopes", ""), ["ingest,query,admin"]),
+        (("--expires-in", "soon"), ["--expires-in", "soon"]),
+        (("--expires-in", "0d"), ["future"]),
+        (("--expires-in=-1d",), ["future"]),
+        (("--expires-in", "9999y"), ["2262"]),
+        (("--nonsense",), ["--nonsense"]),
+        (("stray",), ["stray"]),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_makes_no_key(
+    tmp_path: Path, arguments: tuple[str, ...], words: list[str]
+):
+    data = tmp_path / "data"
+    assert_one_line(headrace("keys", "create", "--data", data, *arguments), *words)
+    assert not data.exists() or listed(data) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    refused = headrace("keys", "create", "--data", tmp_path / "file")
+    assert_one_line(refused, str(tmp_path / "file"), "HEADRACE_DATA")
+
+
+def test_serve_refuses_a_bad_setting_in_one_line_that_names_it():
+    assert_one_line(headrace("serve", "--port", "70000"), "HEADRACE_PORT", "65535")
+    assert_one_line(headrace("serve", HEADRACE_LOG_LEVEL="loud"), "HEADRACE_LOG_LEVEL", "loud")
+    assert_one_line(headrace("serve", "--port", "http"), "--port", "http")
+
+
+def test_an_unknown_command_is_one_line_with_the_known_ones():
+    assert_one_line(headrace("server"), "server", "serve", "keys")
+
+
+def test_version_is_the_version():
+    assert headrace("--version").stdout == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("command", [(), ("keys",), ("serve",), ("keys", "create")])
+def test_help_is_on_stdout(command: tuple[str, ...]):
+    shown = headrace(*command, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Usage: headrace" in shown.stdout
+
+
+def test_a_command_on_keys_loads_no_engine_and_no_server(tmp_path: Path):
+    create(tmp_path)
+    program = (
+        "import sys; from headrace.cli import app; app(sys.argv[1:]); "
+        "print(*{'chdb', 'clickhouse_connect', 'falcon', 'uvicorn', 'alembic'} & set(sys.modules))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program, "keys", "create", "--data", tmp_path],
+        env=CLEAN, capture_output=True, text=True, check=True,
+    )
+    assert shown.stdout.splitlines()[1:] == [""]

@@ -1,0 +1,115 @@
+"""A real server process, and a client that holds every reply against the OpenAPI document."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from headrace.control.database import open_database
+from headrace.control.keys import Keys, Scope, Style
+from headrace.event import Mode
+from headrace.runtime import clock_ms
+from tests.openapi import validator
+
+
+class Server:
+    """`headrace serve` on a free port. `start` returns once it listens; `stop` sends SIGTERM, `kill` SIGKILL."""
+
+    def __init__(self, data: Path, settings: Mapping[str, str] = {}, command: list[str] | None = None) -> None:
+        self.data = data
+        self._settings = settings
+        self._command = command or [sys.executable, "-m", "headrace.cli", "serve"]
+        self._process: subprocess.Popen[str] | None = None
+        self.logs: list[dict[str, Any]] = []
+        self.url = ""
+
+    def start(self) -> "Server":
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        environ |= {"HEADRACE_RATE_LIMITS": "off"} | dict(self._settings)
+        self._process = subprocess.Popen(
+            [*self._command, "--port", "0", "--data", str(self.data)],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=environ,
+        )
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._keep(line)
+            if self.logs and self.logs[-1].get("event") == "listening":
+                self.url = self.logs[-1]["url"]
+                break
+        else:
+            raise RuntimeError(f"the server ended with {self._process.wait()}: {self.logs}")
+        threading.Thread(target=self._drain, args=(self._process,), daemon=True).start()
+        return self
+
+    def _drain(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._keep(line)
+
+    def _keep(self, line: str) -> None:
+        self.logs.append(json.loads(line) if line.startswith("{") else {"event": line.rstrip()})
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def wait(self) -> int:
+        """The exit code, once the process has ended."""
+        assert self._process is not None
+        return self._process.wait(timeout=60)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def key(
+        self,
+        project: str = "default",
+        mode: Mode = "live",
+        style: Style = "admin",
+        scopes: frozenset[Scope] | None = None,
+    ) -> str:
+        """A new key's secret, made as `headrace keys create` makes it: beside the server, in the control database."""
+        engine = open_database(self.data / "control.sqlite")
+        try:
+            return Keys(engine).create(project, mode, style, scopes, clock_ms())[1]
+        finally:
+            engine.dispose()
+
+    def client(self, key: str | None = None) -> "Client":
+        return Client(self.url, key)
+
+
+class Client(httpx.Client):
+    """An HTTP client that fails on any reply that the OpenAPI document does not describe, and on any 500."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        super().__init__(base_url=url, headers=headers, timeout=60, trust_env=False)
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = super().send(request, **options)
+        response.read()
+        validator.check(
+            request.method, request.url.path, response.status_code, response.headers, response.content
+        )
+        return response
