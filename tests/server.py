@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -27,6 +27,7 @@ class Server:
         self._settings = settings
         self._command = command or [sys.executable, "-m", "headrace.cli", "serve"]
         self._process: subprocess.Popen[str] | None = None
+        self._drainer = threading.Thread()
         self.logs: list[dict[str, Any]] = []
         self.url = ""
 
@@ -48,13 +49,14 @@ class Server:
                 break
         else:
             raise RuntimeError(f"the server ended with {self._process.wait()}: {self.logs}")
-        threading.Thread(target=self._drain, args=(self._process,), daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True)
+        self._drainer.start()
         return self
 
-    def _drain(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            self._keep(line)
+    def _drain(self, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                self._keep(line)
 
     def _keep(self, line: str) -> None:
         self.logs.append(json.loads(line) if line.startswith("{") else {"event": line.rstrip()})
@@ -67,7 +69,9 @@ class Server:
     def wait(self) -> int:
         """The exit code, once the process has ended."""
         assert self._process is not None
-        return self._process.wait(timeout=60)
+        code = self._process.wait(timeout=60)
+        self._drainer.join()
+        return code
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -79,7 +83,7 @@ class Server:
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self.wait()
 
     def key(
         self,

@@ -34,15 +34,13 @@ app = App(
 keys_app = App(name="keys", help="Make, list and revoke API keys, whether a server runs or not.")
 app.command(keys_app)
 
-Data = Annotated[
-    Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")
-]
+Data = Annotated[Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")]
 
 
 def main() -> None:
     """Run the command in sys.argv; what a person can be told ends as one line on stderr and exit code 2."""
     try:
-        app()
+        app(sys.argv[1:])
     except (HeadraceError, ControlFailed, CycloptsError) as error:
         print("headrace:", " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None
@@ -188,9 +186,7 @@ def _print_table(listed: Sequence[Listed]) -> None:
         table.add_column(header, overflow="fold")
     for one in listed:
         day = (one.revoked_at or one.expires_at or "")[:10]
-        status = (
-            f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
-        )
+        status = f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
         table.add_row(one.id, one.prefix, one.project, one.mode, " ".join(one.scopes), status)
     Console().print(table)
 

@@ -1,8 +1,8 @@
 """The one event that every dialect becomes, its id, and its codec. No I/O.
 
 A **position** is a 64-bit integer that the log gives at append: `milliseconds << 20 | sequence`. It strictly increases
-and is never used again. The **event id** is a UUIDv7 whose leading bits are the position (RFC 9562 §6.2, method 1), so ids
-sort as positions do, and either gives the time of receipt. See docs/decisions/0002-the-id-holds-the-position.md.
+and is never used again. The **event id** is a UUIDv7 whose leading bits are the position (RFC 9562 §6.2, method 1), so
+ids sort as positions do, and either gives the time of receipt. See docs/decisions/0002-the-id-holds-the-position.md.
 """
 
 import re
@@ -17,6 +17,7 @@ EventType = Literal["track", "identify", "page", "group", "alias"]
 
 SEQUENCE_BITS = 20
 TAIL_BITS = 54
+_MAX_POSITION = (1 << 64) - 1
 _SEQUENCE_LOW_BITS = 8  # of the sequence's 20 bits, 12 fit before the variant of a UUIDv7 and 8 after it
 
 
@@ -27,12 +28,14 @@ class Tenant(msgspec.Struct, frozen=True):
     mode: Mode
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What happened, checked, as one record; its fields are the store's columns of the same names.
 
-    Absent text is "", an absent number None. `properties`, `context` and `traits` are the JSON text of an object, byte for
-    byte as it was sent, or "". `labels` are the string properties that no tag of the same name shadows, and `numbers` the
-    numeric ones as doubles, so that no tag filter and no statistic has to read the properties.
+    Absent text is "", an absent number None. `properties`, `context` and `traits` are the JSON text of an object, byte
+    for byte as it was sent, or "". `labels` are the string properties that no tag of the same name shadows, and
+    `numbers` the numeric ones as doubles, so that no tag filter and no statistic has to read the properties.
+
+    The first six may be given by position: a call with more than 15 keywords costs CPython a dict, and twice the time.
     """
 
     project: str
@@ -61,7 +64,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sent_at_ms: int | None = None
 
 
-class StoredEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
+class StoredEvent(Event, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An event as the store returns it: `id` is 32 hex digits."""
 
     id: str
@@ -107,19 +110,18 @@ def event_id(position: int, tail: int, /) -> str:
 
 
 def position_of(event_id: str, /) -> int:
-    """The position that an id holds; for an id that is not ours, some integer that no event has."""
+    """The position that an id holds; for an id that is not ours, some 64-bit integer."""
     high, low = int(event_id[:16], 16), int(event_id[16:], 16)
-    return (high >> 16) << SEQUENCE_BITS | (high & 0xFFF) << _SEQUENCE_LOW_BITS | low >> TAIL_BITS & 0xFF
+    position = (high >> 16) << SEQUENCE_BITS | (high & 0xFFF) << _SEQUENCE_LOW_BITS | low >> TAIL_BITS & 0xFF
+    return position & _MAX_POSITION
 
 
-_ID = re.compile(
-    r"(?:evt_)?([0-9a-f]{32})|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.ASCII
-)
+_ID = re.compile(r"(?:evt_)?([0-9a-f]{32})|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.ASCII)
 
 
 def parse_id(text: str, /) -> str | None:
     """An id's 32 hex digits from any form that a dialect shows: `evt_…`, a UUID, or the digits; else None."""
-    if len(text) > 36 or not (match := _ID.fullmatch(text.lower())):  # noqa: PLR2004
+    if len(text) > 36 or not (match := _ID.fullmatch(text.lower())):
         return None
     return match[1] or match[2].replace("-", "")
 
@@ -142,6 +144,5 @@ def dedup_key(tenant: Tenant, source: str, message_id: str, /) -> bytes:
     """16 bytes that stand for a message id within its project, mode and dialect; b"" when there is none."""
     if not message_id:
         return b""
-    return blake2b(
-        "\0".join((tenant.project, tenant.mode, source, message_id)).encode(), digest_size=16
-    ).digest()
+    seed = f"{tenant.project}\0{tenant.mode}\0{source}\0{message_id}".encode()
+    return blake2b(seed, digest_size=16).digest()

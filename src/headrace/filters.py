@@ -16,7 +16,11 @@ MAX_REPLAY = 10_000
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """All that are given must match; None and () are not given. Times are inclusive on both sides."""
+    """All that are given must match; None and () are not given. Times are inclusive on both sides.
+
+    A property compares as text: a string as itself, a number as JavaScript prints it (5, 5.0 and 5e0 alike as "5", on
+    either side; an integer with all its digits), true and false, an array or object as compact JSON. null is as absent.
+    """
 
     name: str | None = None
     name_prefix: str | None = None
@@ -66,7 +70,10 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Dimension(msgspec.Struct, frozen=True):
-    """What to group or aggregate by. `key` is the tag's or property's name, "" for the others."""
+    """What to group or aggregate by. `key` is the tag's or property's name, "" for the others.
+
+    A group's key is the text that a filter would compare; an event without the key, or with an empty user id, is in none.
+    """
 
     kind: Literal["tag", "property", "name", "user_id", "value"]
     key: str = ""
@@ -84,7 +91,7 @@ class Counts(msgspec.Struct, frozen=True):
 class Stats(msgspec.Struct, frozen=True):
     """Exact figures over the events that have the number; `sum` is 0.0 and the rest None where none has.
 
-    A sum that no double can hold is None too.
+    A sum that no double can hold is None too, and so is a percentile whose neighbours differ by more than one can.
     """
 
     count: int

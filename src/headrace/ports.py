@@ -18,14 +18,14 @@ from headrace.filters import (
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What goes into the log. `key`: 16 bytes that make a repeat of the entry a repeat, or b"" for none."""
 
     payload: bytes
     key: bytes = b""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What the log gave an entry; for a duplicate, what it gave the first."""
 
     position: int
@@ -33,7 +33,7 @@ class Receipt(msgspec.Struct, frozen=True):
     duplicate: bool = False
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """An entry as it is read back."""
 
     position: int

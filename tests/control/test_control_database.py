@@ -95,7 +95,7 @@ def test_an_up_to_date_database_is_opened_without_importing_alembic(database: Pa
         "import sys; from headrace.control.database import open_database; "
         "open_database(sys.argv[1]); sys.exit('alembic' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", program, database]).returncode == 0
+    subprocess.run([sys.executable, "-c", program, database], check=True)
 
 
 def test_a_database_newer_than_this_program_is_refused_and_left_alone(database: Path):
@@ -125,20 +125,33 @@ def test_a_file_that_is_no_database_is_a_settings_error_and_left_alone(tmp_path:
     assert path.read_text().startswith("not a database")
 
 
-@pytest.mark.parametrize("url", ["://", "nosuch://host/name"])
-def test_a_url_of_no_known_database_is_a_settings_error(url: str):
-    with pytest.raises(SettingsError, match="control database"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "://",
+        "nosuch://u:hunter2@host/name",
+        "sqlite+nosuch://u:hunter2@host",
+        "sqlite://u:hunter2@h:x/",
+    ],
+)
+def test_a_url_that_cannot_be_is_a_settings_error_that_keeps_the_password(url: str):
+    with pytest.raises(SettingsError, match="control database's URL") as refused:
         open_database(url)
+    assert "hunter2" not in refused.value.message
+
+
+def insert_and_fail(engine: Engine, sql: str) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("INSERT INTO projects VALUES ('half', 1)"))
+        connection.execute(text(sql))
+        raise ZeroDivisionError
 
 
 def test_an_exception_in_a_transaction_takes_it_back(engine: Engine):
-    insert = text("INSERT INTO projects VALUES ('half', 1)")
-    with pytest.raises(ZeroDivisionError), writing(engine) as connection:
-        connection.execute(insert)
-        _ = 1 / 0
-    with pytest.raises(ControlFailed, match="no such table"), writing(engine) as connection:
-        connection.execute(insert)
-        connection.execute(text("INSERT INTO nowhere VALUES (1)"))
+    with pytest.raises(ZeroDivisionError):
+        insert_and_fail(engine, "INSERT INTO projects VALUES ('other half', 1)")
+    with pytest.raises(ControlFailed, match="no such table"):
+        insert_and_fail(engine, "INSERT INTO nowhere VALUES (1)")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM projects")) == 0
 
@@ -160,6 +173,4 @@ def test_a_transaction_that_reads_first_may_write_although_another_process_wrote
 
 def test_a_key_cannot_be_of_a_project_that_does_not_exist(engine: Engine):
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), engine.begin() as connection:
-        connection.execute(
-            text("INSERT INTO keys VALUES ('k', 'nowhere', 'live', 'flux', '', '', '', 1, NULL, NULL)")
-        )
+        connection.execute(text("INSERT INTO keys VALUES ('k', 'nowhere', 'live', 'flux', '', '', '', 1, NULL, NULL)"))

@@ -1,13 +1,13 @@
 """Which secrets work at which moment, with a clock that only the test moves."""
 
 import pytest
-from conftest import Clock
 from sqlalchemy import Engine, text
 
 from headrace.control.keyring import Keyring
 from headrace.control.keys import Keys
 from headrace.errors import InvalidKey, SettingsError, Unavailable
 from headrace.event import Tenant
+from tests.control.conftest import Clock
 
 
 @pytest.fixture
@@ -46,9 +46,7 @@ def test_a_revoked_key_stops_within_a_second(keys: Keys, keyring: Keyring, clock
         keyring.check(secret)
 
 
-def test_hits_in_between_do_not_lengthen_a_revoked_keys_life(
-    keys: Keys, keyring: Keyring, clock: Clock
-):
+def test_hits_in_between_do_not_lengthen_a_revoked_keys_life(keys: Keys, keyring: Keyring, clock: Clock):
     key, secret = keys.create("shop", "live", "flux", None, clock())
     keyring.check(secret)
     keys.revoke(key.id, clock())
@@ -60,9 +58,7 @@ def test_hits_in_between_do_not_lengthen_a_revoked_keys_life(
         keyring.check(secret)
 
 
-def test_an_expired_key_stops_at_once_although_it_is_remembered(
-    keys: Keys, keyring: Keyring, clock: Clock
-):
+def test_an_expired_key_stops_at_once_although_it_is_remembered(keys: Keys, keyring: Keyring, clock: Clock):
     _, secret = keys.create("shop", "live", "flux", None, clock(), clock() + 10)
     keyring.check(secret)
     clock.now_ms += 10
@@ -71,9 +67,7 @@ def test_an_expired_key_stops_at_once_although_it_is_remembered(
         keyring.check(secret)
 
 
-def test_a_clock_set_back_does_not_keep_a_revoked_key_alive(
-    keys: Keys, keyring: Keyring, clock: Clock
-):
+def test_a_clock_set_back_does_not_keep_a_revoked_key_alive(keys: Keys, keyring: Keyring, clock: Clock):
     key, secret = keys.create("shop", "live", "flux", None, clock())
     keyring.check(secret)
     keys.revoke(key.id, clock())
@@ -129,9 +123,7 @@ def test_any_text_is_at_worst_an_unknown_key(keyring: Keyring, secret: str):
         keyring.check(secret)
 
 
-def test_an_over_long_secret_is_refused_without_asking_the_database(
-    engine: Engine, keyring: Keyring
-):
+def test_an_over_long_secret_is_refused_without_asking_the_database(engine: Engine, keyring: Keyring):
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE keys"))
     with pytest.raises(Unavailable):

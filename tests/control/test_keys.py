@@ -70,7 +70,17 @@ def test_a_secret_finds_its_key_and_nothing_else_does(keys: Keys):
     key, secret = keys.create("shop", "live", "flux", None, NOW_MS)
     keys.create("shop", "live", "flux", None, NOW_MS)
     assert keys.find(secret) == key
-    for wrong in ("", key.id, key.prefix, secret[:-1], f"{secret}x", secret.swapcase(), "%", "\ud800", "\0"):
+    for wrong in (
+        "",
+        key.id,
+        key.prefix,
+        secret[:-1],
+        f"{secret}x",
+        secret.swapcase(),
+        "%",
+        "\ud800",
+        "\0",
+    ):
         assert keys.find(wrong) is None
 
 
@@ -132,7 +142,8 @@ def test_a_prefix_is_told_apart_by_upper_and_lower_case(engine: Engine, keys: Ke
     with engine.begin() as connection:
         for key, prefix in zip(pair, ("sk_live_aaaaaa", "sk_live_AAAAAA"), strict=True):
             connection.execute(
-                text("UPDATE keys SET prefix = :prefix WHERE id = :id"), {"prefix": prefix, "id": key.id}
+                text("UPDATE keys SET prefix = :prefix WHERE id = :id"),
+                {"prefix": prefix, "id": key.id},
             )
     assert keys.revoke("sk_live_A", NOW_MS).id == pair[1].id
 

@@ -52,7 +52,7 @@ def test_a_value_out_of_range_names_its_variable(variable: str, value: str):
 
 
 def test_the_command_lines_value_is_checked_like_the_environments():
-    with pytest.raises(SettingsError, match="^HEADRACE_PORT: "):
+    with pytest.raises(SettingsError, match=r"^HEADRACE_PORT: "):
         Settings.from_environ({}, port=70_000)
 
 
@@ -63,7 +63,10 @@ def test_every_setting_says_what_it_means():
 
 def test_the_page_in_docs_is_what_the_command_prints():
     printed = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "settings"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "headrace.cli", "settings"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     page = Path(__file__).parents[2] / "docs" / "settings.md"
     assert page.read_text("utf-8") == printed.stdout

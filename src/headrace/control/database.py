@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from headrace.errors import SettingsError
@@ -19,9 +19,7 @@ HEAD = "0001"  # the last file in migrations/versions: known here so that an ope
 BUSY_TIMEOUT_MS = 5000
 _MIGRATION_LOCK = 0x6865616472616365  # PostgreSQL locks a number; this one is "headrace"
 _WRITES = "headrace_writes"
-_SELECT_VERSION = sa.select(sa.column("version_num", sa.String)).select_from(
-    sa.table("alembic_version")
-)
+_SELECT_VERSION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
 
 
 def open_database(where: str | Path, /) -> sa.Engine:
@@ -31,11 +29,10 @@ def open_database(where: str | Path, /) -> sa.Engine:
     open the same new database at once: one migrates it, the others wait. The caller disposes of the engine.
     Raises SettingsError for a place that cannot be written, what is no database, and one newer than this program.
     """
-    url = _parse_url(where)
-    shown = url.render_as_string(hide_password=True).removeprefix("sqlite:///")
-    engine = sa.create_engine(url)
+    engine = _make_engine(where)
+    shown = engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
     if engine.dialect.name == "sqlite":
-        _prepare_file(Path(url.database or ""))
+        _prepare_file(Path(engine.url.database or ""))
         _set_up_sqlite(engine)
     try:
         with engine.connect() as connection:
@@ -44,9 +41,7 @@ def open_database(where: str | Path, /) -> sa.Engine:
             _migrate(engine, shown)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise SettingsError(
-            f"The control database {shown} cannot be opened: {_reason(error)}."
-        ) from error
+        raise SettingsError(f"The control database {shown} cannot be opened: {_reason(error)}.") from error
     except BaseException:
         engine.dispose()
         raise
@@ -80,14 +75,16 @@ def _begin_write(engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
     return engine.execution_options(**{_WRITES: True}).begin()
 
 
-def _parse_url(where: str | Path) -> URL:
+def _make_engine(where: str | Path) -> sa.Engine:
     if isinstance(where, Path) or "://" not in where:
-        return URL.create("sqlite", database=str(where))
+        return sa.create_engine(URL.create("sqlite", database=str(where)))
     try:
-        return make_url(where)
-    except SQLAlchemyError:
+        return sa.create_engine(where)
+    except (SQLAlchemyError, ImportError, ValueError):
+        # Without the error's own text: it quotes a malformed URL, password and all.
         raise SettingsError(
-            "The control database's URL is malformed: write it as driver://user:password@host/name."
+            "The control database's URL is malformed, or no driver for it is installed: "
+            "write it as database+driver://user:password@host/name."
         ) from None
 
 

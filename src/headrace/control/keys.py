@@ -53,9 +53,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     def works_at(self, now_ms: int, /) -> bool:
         """Neither revoked nor expired."""
-        return self.revoked_at_ms is None and (
-            self.expires_at_ms is None or now_ms < self.expires_at_ms
-        )
+        return self.revoked_at_ms is None and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
 
 
 class Keys:
@@ -113,9 +111,7 @@ class Keys:
     def list(self) -> tuple[Key, ...]:
         """Every key, also revoked and expired ones, oldest first."""
         with reading(self._engine) as connection:
-            rows = connection.execute(
-                sa.select(keys).order_by(keys.c.created_at_ms, keys.c.id)
-            ).all()
+            rows = connection.execute(sa.select(keys).order_by(keys.c.created_at_ms, keys.c.id)).all()
         return tuple(map(_key, rows))
 
     def find(self, secret: str, /) -> Key | None:
@@ -140,20 +136,14 @@ class Keys:
         with writing(self._engine) as connection:
             rows = connection.execute(sa.select(keys).where(_is_named(named))).all()
             if not rows:
-                raise NotFound(
-                    "No key has this id, prefix or secret; `headrace keys list` shows every id."
-                )
+                raise NotFound("No key has this id, prefix or secret; `headrace keys list` shows every id.")
             found = [key for key in map(_key, rows) if key.revoked_at_ms is None]
             if not found:
                 return _key(rows[0])
             if len(found) > 1:
                 ids = ", ".join(key.id for key in found[:5])
-                raise InvalidRequest(
-                    f"{len(found)} keys begin like this: give the id of one ({ids})."
-                )
-            connection.execute(
-                sa.update(keys).where(keys.c.id == found[0].id).values(revoked_at_ms=now_ms)
-            )
+                raise InvalidRequest(f"{len(found)} keys begin like this: give the id of one ({ids}).")
+            connection.execute(sa.update(keys).where(keys.c.id == found[0].id).values(revoked_at_ms=now_ms))
         return msgspec.structs.replace(found[0], revoked_at_ms=now_ms)
 
 
@@ -180,9 +170,7 @@ def render_scopes(scopes: AbstractSet[Scope], /) -> str:
 
 
 def _is_named(text: str) -> sa.ColumnElement[bool]:
-    if not (
-        text.isascii() and text.isprintable()
-    ):  # no key has it, and no database takes all of Unicode
+    if not (text.isascii() and text.isprintable()):  # no key has it, and no database takes all of Unicode
         return sa.false()
     # Not LIKE: there a "_" matches anything, and on SQLite an "a" matches "A".
     begins = sa.func.substr(keys.c.prefix, 1, len(text)) == text

@@ -16,9 +16,7 @@ class ControlOffsets:
     def position(self) -> int:
         """The last position committed; 0 at the beginning. Raises ControlFailed."""
         with reading(self._engine) as connection:
-            found = connection.scalar(
-                sa.select(offsets.c.position).where(offsets.c.consumer == self._consumer)
-            )
+            found = connection.scalar(sa.select(offsets.c.position).where(offsets.c.consumer == self._consumer))
         return 0 if found is None else found
 
     def commit(self, position: int, /) -> None:
@@ -29,16 +27,12 @@ class ControlOffsets:
         own = offsets.c.consumer == self._consumer
         with writing(self._engine) as connection:
             moved = connection.execute(
-                sa.update(offsets)
-                .where(own, offsets.c.position < position)
-                .values(position=position)
+                sa.update(offsets).where(own, offsets.c.position < position).values(position=position)
             )
             if moved.rowcount == 0:
                 connection.execute(
                     sa.insert(offsets).from_select(
                         ["consumer", "position"],
-                        sa.select(sa.literal(self._consumer), sa.literal(position)).where(
-                            ~sa.exists().where(own)
-                        ),
+                        sa.select(sa.literal(self._consumer), sa.literal(position)).where(~sa.exists().where(own)),
                     )
                 )

@@ -1,1 +1,1 @@
-"""One file per wire dialect. Each translates bytes to events and answers to bytes; none stores, asks the clock or knows HTTP."""
+"""One file per wire dialect: bytes to events, answers to bytes. None stores, asks the clock, or knows HTTP."""

@@ -16,14 +16,13 @@ from headrace.dialects.wire import (
     decode_body,
     decode_item,
     encode_json,
-    labels_of,
+    labels_and_numbers,
     name_of,
-    numbers_of,
     object_of,
+    optional_text,
     parse_items,
     parse_single,
     required_text,
-    text_of,
 )
 from headrace.errors import HeadraceError
 from headrace.event import SEQUENCE_BITS, Event, render_evt
@@ -43,7 +42,7 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
 DIALECT = Dialect(NAME, render_error)
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     event_name: Any = None
     participant_id: Any = None
     properties: msgspec.Raw = ABSENT
@@ -72,20 +71,23 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
 def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     tenant = context.tenant
     item = decode_item(_item_decoder, raw, context.settings)
+    name = name_of(item.event_name, "event_name", MAX_NAME_CHARS)
+    timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
     properties, values = object_of(item.properties, "properties")
-    key = text_of(item.idempotency_key, "idempotency_key", MAX_ID_CHARS) or text_of(
+    labels, numbers = labels_and_numbers(values, {})
+    key = optional_text(item.idempotency_key, "idempotency_key", MAX_ID_CHARS) or optional_text(
         item.messageId, "messageId", MAX_ID_CHARS
     )
     event = Event(
-        project=tenant.project,
-        mode=tenant.mode,
-        source=NAME,
-        name=name_of(item.event_name, "event_name", MAX_NAME_CHARS),
-        timestamp_ms=context.now_ms if item.timestamp is None else parse_time(item.timestamp),
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        timestamp_ms,
         user_id=required_text(item.participant_id, "participant_id", MAX_ID_CHARS),
         properties=properties,
-        labels=labels_of(values, {}),
-        numbers=numbers_of(values),
+        labels=labels,
+        numbers=numbers,
         message_id=key,
     )
     return event, key

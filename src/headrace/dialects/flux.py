@@ -4,7 +4,6 @@ Source: shared/seeds/000, and shared/CONTRACT.md "flux".
 """
 
 import base64
-import binascii
 import re
 from typing import Any
 
@@ -20,20 +19,20 @@ from headrace.dialects.wire import (
     Pairs,
     Rejection,
     array_of,
-    decode_body,
     decode_item,
+    decode_part,
     encode_json,
     integer_of,
-    labels_of,
+    labels_and_numbers,
     name_of,
     number_of,
-    numbers_of,
     object_of,
     optional_text,
     parse_items,
     parse_single,
     tags_of,
     text_of,
+    text_of_body,
 )
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, StoredEvent, parse_id, render_evt
@@ -85,7 +84,7 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
 DIALECT = Dialect(NAME, render_error)
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     name: Any = None
     timestamp: Any = None
     user_id: Any = None
@@ -106,7 +105,6 @@ class _Envelope(msgspec.Struct):
 
 
 _item_decoder = msgspec.json.Decoder(_Item)
-_body_decoder = msgspec.json.Decoder(msgspec.Raw)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
 
@@ -116,32 +114,37 @@ def parse_track(body: bytes, context: Context, /) -> Batch:
 
 def parse_batch(body: bytes, context: Context, /) -> Batch:
     """`{"events":[…]}` or a bare array."""
-    document = decode_body(_body_decoder, body)
-    if not bytes(document).startswith(b"["):
-        document = decode_body(_envelope_decoder, body).events
-    return parse_items(array_of(document, "events", MAX_BATCH), _parse_item, context)
+    body = text_of_body(body)
+    bare = body.lstrip().startswith(b"[")
+    events = body if bare else decode_part(_envelope_decoder, body, "The body").events
+    return parse_items(array_of(events, "events", MAX_BATCH), _parse_item, context)
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     settings, tenant = context.settings, context.tenant
+    limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
+    name = name_of(item.name, "name", settings.max_name_chars)
+    timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
     tags = tags_of(item.tags, settings)
     properties, values = object_of(item.properties, "properties")
-    limit = settings.max_id_chars
-    key = text_of(item.idempotency_key, "idempotency_key", limit) or text_of(item.messageId, "messageId", limit)
+    labels, numbers = labels_and_numbers(values, tags)
+    key = optional_text(item.idempotency_key, "idempotency_key", limit) or optional_text(
+        item.messageId, "messageId", limit
+    )
     event = Event(
-        project=tenant.project,
-        mode=tenant.mode,
-        source=NAME,
-        name=name_of(item.name, "name", settings.max_name_chars),
-        timestamp_ms=context.now_ms if item.timestamp is None else parse_time(item.timestamp),
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        timestamp_ms,
         user_id=text_of(item.user_id, "user_id", limit),
         session_id=optional_text(item.session_id, "session_id", limit),
         value=number_of(item.value, "value"),
         properties=properties,
         tags=tags,
-        labels=labels_of(values, tags),
-        numbers=numbers_of(values),
+        labels=labels,
+        numbers=numbers,
         environment=optional_text(item.environment, "environment", limit),
         service=optional_text(item.service, "service", limit),
         host=optional_text(item.host, "host", limit),
@@ -296,12 +299,17 @@ def parse_get(text: str, /) -> str:
     return event_id
 
 
+_CURSOR = re.compile(rb"(\d{1,13})\.(\d{1,19})")
+
+
 def _parse_cursor(text: str) -> Cursor:
     try:
-        timestamp_ms, position = base64.urlsafe_b64decode(text.encode()).split(b".")
-        return Cursor(int(timestamp_ms), int(position))
-    except (ValueError, binascii.Error):
-        raise InvalidRequest("'cursor' is not one that this server gave out; start with 'cursor='.") from None
+        match = _CURSOR.fullmatch(base64.urlsafe_b64decode(text))
+    except ValueError:
+        match = None
+    if not match:
+        raise InvalidRequest("'cursor' is not one that this server gave out; start with 'cursor='.")
+    return Cursor(int(match[1]), int(match[2]))
 
 
 def _render_cursor(event: StoredEvent) -> str:

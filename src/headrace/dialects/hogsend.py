@@ -3,8 +3,6 @@
 Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 """
 
-from typing import Any
-
 import msgspec
 
 from headrace.dialects.wire import (
@@ -76,12 +74,20 @@ def parse_get(text: str, /) -> str:
     return event_id
 
 
+class _Filter(msgspec.Struct, rename="camel"):
+    event: str | None = None
+    user_id: str | None = None
+    source: str | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+
+
 class _Replay(msgspec.Struct, rename="camel"):
-    event_ids: Any = None
-    filter: Any = None
-    limit: Any = None
-    force: Any = None
-    dry_run: Any = None
+    event_ids: list[str] | None = None
+    filter: _Filter | None = None
+    limit: int | None = None
+    force: bool | None = None
+    dry_run: bool | None = None
 
 
 _replay_decoder = msgspec.json.Decoder(_Replay)
@@ -90,57 +96,29 @@ _replay_decoder = msgspec.json.Decoder(_Replay)
 def parse_replay(body: bytes, /) -> ReplayRequest:
     """Raises InvalidRequest; a string that is no event's id is not an error here but an entry of the reply."""
     request = decode_body(_replay_decoder, body)
-    ids = _parse_ids(request.event_ids)
-    filters = _parse_filter(request.filter)
+    ids = list(dict.fromkeys(request.event_ids or ()))
+    if len(ids) > MAX_REPLAY:
+        raise InvalidRequest(f"'eventIds' has {len(ids)} ids; at most {MAX_REPLAY} fit in one request.")
+    filters = _parse_filter(request.filter or _Filter())
     if not ids and filters == Filters():
         raise InvalidRequest("Send 'eventIds' with at least one id, or a 'filter' with at least one criterion.")
-    return ReplayRequest(
-        Selection(ids or None, filters, _parse_replay_limit(request.limit, by_filter=not ids)),
-        force=_flag(request.force, "force"),
-        dry_run=_flag(request.dry_run, "dryRun"),
-    )
-
-
-def _parse_ids(value: object) -> list[str]:
-    if value is None:
-        return []
-    if type(value) is not list or not all(type(element) is str for element in value):
-        raise InvalidRequest("'eventIds' must be an array of strings.")
-    if len(value) > MAX_REPLAY:
-        raise InvalidRequest(f"'eventIds' has {len(value)} ids; at most {MAX_REPLAY} fit in one request.")
-    return list(dict.fromkeys(value))
-
-
-def _parse_filter(value: object) -> Filters:
-    if value is None:
-        return Filters()
-    if type(value) is not dict:
-        raise InvalidRequest("'filter' must be an object.")
-    given: dict[str, Any] = {name: text for name, text in value.items() if text is not None and text != ""}
-    for name in ("event", "userId", "source"):
-        if not isinstance(given.get(name, ""), str):
-            raise InvalidRequest(f"'filter.{name}' must be a string.")
-    return Filters(
-        name=given.get("event"),
-        person=given.get("userId"),
-        source=given.get("source"),
-        from_ms=parse_time(given["from"], "filter.from") if "from" in given else None,
-        to_ms=parse_time(given["to"], "filter.to", end_of_day=True) if "to" in given else None,
-    )
-
-
-def _parse_replay_limit(value: object, *, by_filter: bool) -> int | None:
-    if value is None:
-        return DEFAULT_REPLAY if by_filter else None
-    if type(value) is not int or not 1 <= value <= MAX_REPLAY:
+    limit = request.limit
+    if limit is None:
+        limit = None if ids else DEFAULT_REPLAY
+    elif not 1 <= limit <= MAX_REPLAY:
         raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_REPLAY}.")
-    return value
+    return ReplayRequest(Selection(ids or None, filters, limit), bool(request.force), bool(request.dry_run))
 
 
-def _flag(value: object, field: str) -> bool:
-    if value is None or type(value) is bool:
-        return bool(value)
-    raise InvalidRequest(f"'{field}' must be true or false.")
+def _parse_filter(given: _Filter) -> Filters:
+    """What is empty is as if absent, as in a query."""
+    return Filters(
+        name=given.event or None,
+        person=given.user_id or None,
+        source=given.source or None,
+        from_ms=parse_time(given.from_, "filter.from") if given.from_ else None,
+        to_ms=parse_time(given.to, "filter.to", end_of_day=True) if given.to else None,
+    )
 
 
 def _render_event(event: StoredEvent) -> dict[str, object]:

@@ -18,9 +18,8 @@ from headrace.dialects.wire import (
     decode_body,
     decode_item,
     encode_json,
-    labels_of,
+    labels_and_numbers,
     name_of,
-    numbers_of,
     object_of,
     optional_text,
     parse_items,
@@ -53,7 +52,7 @@ def render_error(error: HeadraceError, status: int, /) -> bytes:
 DIALECT = Dialect(NAME, render_error)
 
 
-class _Item(msgspec.Struct, rename="camel"):
+class _Item(msgspec.Struct, rename="camel", gc=False):
     type: Any = None
     timestamp: Any = None
     user_id: Any = None
@@ -71,7 +70,7 @@ class _Item(msgspec.Struct, rename="camel"):
 
 class _Envelope(msgspec.Struct):
     batch: msgspec.Raw = ABSENT
-    sentAt: Any = None  # noqa: N815  the field's name on the wire
+    sentAt: str | None = None  # noqa: N815  the field's name on the wire
 
 
 _item_decoder = msgspec.json.Decoder(_Item)
@@ -113,14 +112,15 @@ def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Even
         if kind == "page":
             added = _page_properties(item, values, settings.max_name_chars)
             properties, values = _with(properties, added), values | added
+        labels, numbers = labels_and_numbers(values, {})
         session_id = context_values.get("sessionId")
         event = Event(
-            project=tenant.project,
-            mode=tenant.mode,
-            source=NAME,
-            type=kind,
-            name=_NAMES[kind] or name_of(item.event, "event", settings.max_name_chars),
-            timestamp_ms=parse_time(item.timestamp),
+            tenant.project,
+            tenant.mode,
+            NAME,
+            _NAMES[kind] or name_of(item.event, "event", settings.max_name_chars),
+            parse_time(item.timestamp),
+            kind,
             user_id=optional_text(item.user_id, "userId", limit),
             anonymous_id=optional_text(item.anonymous_id, "anonymousId", limit),
             session_id=session_id if type(session_id) is str and len(session_id) <= limit else "",
@@ -129,8 +129,8 @@ def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Even
             properties=properties,
             context=context_text,
             traits=traits,
-            labels=labels_of(values, {}),
-            numbers=numbers_of(values),
+            labels=labels,
+            numbers=numbers,
             message_id=message_id,
             sent_at_ms=sent_at_ms,
         )

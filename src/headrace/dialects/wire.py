@@ -4,10 +4,11 @@ Every check raises an error that names the field, says what was wrong and what t
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from math import isfinite
-from typing import Any, TypeAlias, TypeVar
+from functools import cache
+from itertools import accumulate
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -45,7 +46,7 @@ class Context(msgspec.Struct, frozen=True):
     idempotency_key: str = ""
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """An event that is fit to be stored. `key` makes it unique within its dialect; "" for none."""
 
     index: int
@@ -67,11 +68,10 @@ class Batch(msgspec.Struct, frozen=True):
     rejections: list[Rejection] = []
 
 
-_any_decoder = msgspec.json.Decoder()
-_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_object_decoder: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)
+_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 _BOM = b"\xef\xbb\xbf"
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def encode_json(value: object, /) -> bytes:
@@ -80,14 +80,20 @@ def encode_json(value: object, /) -> bytes:
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, /) -> T:
     """A request's body as `decoder` reads it. Raises InvalidRequest for whatever is not that."""
+    return decode_part(decoder, text_of_body(body), "The body")
+
+
+def text_of_body(body: bytes, /) -> bytes:
+    """The body less a byte order mark. Raises InvalidRequest when there is nothing in it, or no UTF-8."""
     body = body.removeprefix(_BOM)  # RFC 8259 §8.1 lets a receiver skip it
-    if not body.strip():
+    if not body or body.isspace():
         raise InvalidRequest("The body is empty: send a JSON document.")
-    try:
-        body.decode()  # parts that stay undecoded would otherwise be taken on trust
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The body is not UTF-8: byte {error.start} cannot be decoded.") from None
-    return decode_part(decoder, body, "The body")
+    if not body.isascii():
+        try:
+            body.decode()  # parts that stay undecoded would otherwise be taken on trust
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"The body is not UTF-8: byte {error.start} cannot be decoded.") from None
+    return body
 
 
 def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what: str, /) -> T:
@@ -97,21 +103,32 @@ def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{what} does not fit: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{what} is not valid JSON: {error}.") from None
+        problem = str(error).removeprefix("JSON is malformed: ")
+        raise InvalidRequest(f"{what} is not valid JSON: {problem}.") from None
     except RecursionError:
         raise InvalidRequest(f"{what} is nested too deeply.") from None
 
 
-def array_of(raw: msgspec.Raw, field: str, limit: int, /) -> list[msgspec.Raw]:
+def array_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence[msgspec.Raw]:
     """The elements of a batch. Raises InvalidRequest when it is no array or empty, BatchTooLarge over the limit."""
-    if not bytes(raw).startswith(b"["):
-        raise InvalidRequest(f"'{field}' must be an array of events.")
-    elements = decode_part(_array_decoder, raw, f"'{field}'")
-    if not elements:
+    if raw is ABSENT:
+        raise InvalidRequest(f"'{field}' is required: send an array of events.")
+    elements = msgspec.structs.astuple(decode_part(_elements_decoder(limit), raw, f"'{field}'"))
+    if elements[0] is ABSENT:
         raise InvalidRequest(f"'{field}' is empty: send 1 to {limit} events.")
-    if len(elements) > limit:
-        raise BatchTooLarge(f"'{field}' has {len(elements)} events; at most {limit} fit in one request.")
-    return elements
+    if elements[limit] is not ABSENT:
+        raise BatchTooLarge(f"'{field}' has more than the {limit} events that fit in one request.")
+    return elements[: elements.index(ABSENT)]
+
+
+@cache
+def _elements_decoder(limit: int) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Reads the first `limit` + 1 elements of an array as they are, and passes over the rest.
+
+    A list would hold each of the millions that fit into a body, at forty times its size.
+    """
+    fields = [(f"element_{index}", msgspec.Raw, ABSENT) for index in range(limit + 1)]
+    return msgspec.json.Decoder(msgspec.defstruct("Elements", fields, array_like=True))
 
 
 def parse_items(
@@ -129,6 +146,8 @@ def parse_items(
         try:
             event, key = parse_item(raw, context)
         except HeadraceError as error:
+            # Its traceback leads back to this batch: a cycle, in which the whole body would wait for the collector.
+            error.__traceback__ = error.__context__ = None
             batch.rejections.append(Rejection(index, error))
             continue
         if context.idempotency_key:
@@ -146,32 +165,26 @@ def parse_single(
     return Batch([Item(0, event, context.idempotency_key or key)])
 
 
-_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
-
-
 def decode_item(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, settings: Settings, /) -> T:
     """One event as `decoder` reads it. Raises EventTooLarge, and InvalidRequest for what is no object or too deep."""
     text = bytes(raw)
     if len(text) > settings.max_event_bytes:
-        raise EventTooLarge(
-            f"The event has {len(text)} bytes; at most {settings.max_event_bytes} are taken."
-        )
-    if not text.startswith(b"{"):
-        raise InvalidRequest("An event must be a JSON object.")
-    if text.count(b"{") + text.count(b"[") > settings.max_depth:
-        _check_depth(text, settings.max_depth)
-    return decode_part(decoder, raw, "The event")
+        raise EventTooLarge(f"The event has {len(text)} bytes; at most {settings.max_event_bytes} are taken.")
+    if text.count(b"{") + text.count(b"[") > settings.max_depth and _depth_of(text) > settings.max_depth:
+        raise InvalidRequest(f"The event is nested deeper than {settings.max_depth} levels.")
+    return decode_part(decoder, text, "The event")
 
 
-def _check_depth(text: bytes, limit: int) -> None:
-    depth = 0
-    for byte in _STRING.sub(b"", text):
-        if byte in b"{[":
-            depth += 1
-            if depth > limit:
-                raise InvalidRequest(f"The event is nested deeper than {limit} levels.")
-        elif byte in b"}]":
-            depth -= 1
+# Possessive, so that no input makes it go back.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def _depth_of(text: bytes) -> int:
+    """How deeply a JSON text nests; 0 for a number or a string."""
+    brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKET)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
 def text_of(value: object, field: str, limit: int, /) -> str:
@@ -187,7 +200,7 @@ def text_of(value: object, field: str, limit: int, /) -> str:
 
 def optional_text(value: object, field: str, limit: int, /) -> str:
     """An optional string of up to `limit` characters that says nothing when it is empty."""
-    return "" if value == "" else text_of(value, field, limit)
+    return "" if value is None or value == "" else text_of(value, field, limit)
 
 
 def required_text(value: object, field: str, limit: int, /) -> str:
@@ -203,29 +216,26 @@ def name_of(value: object, field: str, limit: int, /) -> str:
     return text_of(value, field, limit)
 
 
+_LARGEST = int(sys.float_info.max)
+
+
 def number_of(value: object, field: str, /) -> float | None:
     """An optional finite double; true and false are no numbers."""
     if value is None:
         return None
-    if type(value) is int or type(value) is float:
-        try:
-            number = float(value)
-        except OverflowError:
-            number = float("inf")
-        if isfinite(number):
-            return number
+    if type(value) is float:
+        return value
+    if type(value) is int and abs(value) <= _LARGEST:
+        return float(value)
     raise InvalidRequest(f"'{field}' must be a finite number.")
 
 
 def object_of(raw: msgspec.Raw, field: str, /) -> tuple[str, dict[str, Any]]:
     """An optional object, as the text that was sent and as values; ("", {}) for null and absent."""
-    text = bytes(raw)
-    if not text or text == b"null":
+    if raw is ABSENT:
         return "", {}
-    values: object = decode_part(_any_decoder, raw, f"'{field}'")
-    if type(values) is not dict:
-        raise InvalidRequest(f"'{field}' must be an object.")
-    return text.decode(), values
+    values = decode_part(_object_decoder, raw, f"'{field}'")
+    return ("", {}) if values is None else (str(raw, "utf-8"), values)
 
 
 def tags_of(value: object, settings: Settings, /) -> dict[str, str]:
@@ -234,40 +244,39 @@ def tags_of(value: object, settings: Settings, /) -> dict[str, str]:
         return {}
     if type(value) is not dict:
         raise InvalidTags("'tags' must be an object of string values.")
-    if len(value) > settings.max_tags:
-        raise InvalidTags(f"'tags' has {len(value)} entries; at most {settings.max_tags} are taken.")
-    for name, text in value.items():
+    tags = cast("dict[str, Any]", value)
+    if len(tags) > settings.max_tags:
+        raise InvalidTags(f"'tags' has {len(tags)} entries; at most {settings.max_tags} are taken.")
+    limit = settings.max_tag_chars
+    for name, text in tags.items():
         if type(text) is not str:
             raise InvalidTags(f"The tag {name[:80]!r} must be a string; quote it.")
-        if len(text) > settings.max_tag_chars or len(name) > settings.max_tag_chars:
-            raise InvalidTags(f"The tag {name[:80]!r} is longer than {settings.max_tag_chars} characters.")
-    return value
+        if len(text) > limit or len(name) > limit:
+            raise InvalidTags(f"The tag {name[:80]!r} is longer than {limit} characters.")
+    return tags
 
 
-def labels_of(values: dict[str, Any], tags: dict[str, str], /) -> dict[str, str]:
-    """The string properties that no tag of the same name shadows."""
-    return {
-        name: value for name, value in values.items() if type(value) is str and name not in tags
-    }
-
-
-def numbers_of(values: dict[str, Any], /) -> dict[str, float]:
-    """The numeric properties as doubles, less those that no double can hold."""
+def labels_and_numbers(values: dict[str, Any], tags: dict[str, str], /) -> tuple[dict[str, str], dict[str, float]]:
+    """The string properties that no tag of the same name shadows, and the numbers that a double can hold."""
+    labels: dict[str, str] = {}
     numbers: dict[str, float] = {}
     for name, value in values.items():
-        if type(value) is float:
+        if type(value) is str:
+            if name not in tags:
+                labels[name] = value
+        elif type(value) is float:
             numbers[name] = value
-        elif type(value) is int:
-            with suppress(OverflowError):
-                numbers[name] = float(value)
-    return numbers
+        elif type(value) is int and abs(value) <= _LARGEST:
+            numbers[name] = float(value)
+    return labels, numbers
 
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_FARTHEST = 10**18
 
 
 def integer_of(text: str, field: str, /) -> int:
-    """A query parameter's whole number."""
+    """A query parameter's whole number; one beyond 10^18, to either side, is 10^18."""
     if not _INTEGER.fullmatch(text):
         raise InvalidRequest(f"'{field}' must be a whole number; it is {text[:80]!r}.")
-    return int(text)
+    return max(-_FARTHEST, min(_FARTHEST, int(text[:100])))

@@ -8,6 +8,7 @@ import falcon.asgi
 from headrace.dialects.wire import encode_json
 from headrace.errors import HeadraceError
 from headrace.http import docs, ingest, problems
+from headrace.http.body import Request
 from headrace.http.gate import Gate
 from headrace.http.ingest import IngestResource
 from headrace.http.metrics import Metrics
@@ -44,7 +45,7 @@ class _Both:
 def create_app(runtime: Runtime, /) -> falcon.asgi.App:
     """The ASGI application over an opened runtime."""
     gate, metrics = Gate(runtime), Metrics(runtime)
-    app = falcon.asgi.App(middleware=[metrics])
+    app = falcon.asgi.App(middleware=[metrics], request_type=Request)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, problems.handle_bug)
     app.add_error_handler(falcon.HTTPError, problems.handle_falcons)

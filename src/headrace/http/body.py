@@ -1,28 +1,52 @@
 """A request's body: read within limits, and inflated within the same limits. Never parses it."""
 
-import asyncio
 import zlib
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
+import falcon
 import falcon.asgi
 from backports import zstd
 
-from headrace.errors import InvalidRequest, PayloadTooLarge, Unavailable
+from headrace.errors import InvalidRequest, PayloadTooLarge
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_Event = Mapping[str, Any]
+
+_MAX_MEMBERS = 1000  # a member without content costs the sender 20 bytes, and the server as much as any other
+_PIECE_BYTES = 64 * 1024
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # wbits: https://docs.python.org/3/library/zlib.html#zlib.decompressobj
 
 
-async def read_body(req: falcon.asgi.Request, /, max_bytes: int, timeout_s: float) -> bytes:
-    """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest, and Unavailable for one that does not arrive."""
+class Request(falcon.asgi.Request):
+    """Also knows whether the client left before the body's end, which Falcon's stream takes for the end."""
+
+    __slots__ = ("interrupted",)
+
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[_Event]],
+        first_event: _Event | None = None,
+        options: falcon.RequestOptions | None = None,
+    ) -> None:
+        async def watched() -> _Event:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                self.interrupted = True
+            return event
+
+        self.interrupted = False
+        super().__init__(scope, watched, first_event, options)
+
+
+async def read_body(req: falcon.asgi.Request, /, max_bytes: int) -> bytes:
+    """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest."""
     if (req.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
-    try:
-        async with asyncio.timeout(timeout_s):
-            body = await _read(req, max_bytes)
-    except TimeoutError:
-        raise Unavailable(f"The body did not arrive within {timeout_s:g} s.") from None
+    body = await _read(req, max_bytes)
+    if isinstance(req, Request) and req.interrupted:
+        raise InvalidRequest("The request ended before its body did.")
     return inflate(body, req.get_header("Content-Encoding") or "", max_bytes)
 
 
@@ -73,23 +97,28 @@ class _Decompressor(Protocol):
 
 
 def _inflate(body: bytes, start: Callable[[], _Decompressor], name: str, max_bytes: int) -> bytes:
-    """All members or frames, one after another."""
+    """All members or frames, one after another; in pieces, because each member copies what follows it in its piece."""
     parts: list[bytes] = []
-    room = max_bytes
+    room, at = max_bytes, 0
     try:
-        while body:
+        for _ in range(_MAX_MEMBERS + 1):
+            if at == len(body):
+                return b"".join(parts)
             decompressor = start()
-            part = decompressor.decompress(body, room + 1)
-            if len(part) > room:
-                raise _too_large(max_bytes)
-            if not decompressor.eof:
-                raise InvalidRequest(f"The body is no complete {name}: it ends too early.")
-            parts.append(part)
-            room -= len(part)
-            body = decompressor.unused_data
+            while not decompressor.eof:
+                piece = body[at : at + _PIECE_BYTES]
+                if not piece:
+                    raise InvalidRequest(f"The body is no complete {name}: it ends too early.")
+                part = decompressor.decompress(piece, room + 1)
+                if len(part) > room:
+                    raise _too_large(max_bytes)
+                parts.append(part)
+                room -= len(part)
+                at += len(piece)
+            at -= len(decompressor.unused_data)
     except (zlib.error, zstd.ZstdError) as error:
         raise InvalidRequest(f"The body is no valid {name}: {error}.") from None
-    return b"".join(parts)
+    raise InvalidRequest(f"The body has more than {_MAX_MEMBERS} {name} members.")
 
 
 def _too_large(max_bytes: int) -> PayloadTooLarge:

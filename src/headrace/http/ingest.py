@@ -22,13 +22,14 @@ _ALLOWED_HEADERS = "authorization, content-type, x-api-key, idempotency-key"
 
 
 class IngestRoute(msgspec.Struct, frozen=True):
-    """`limit` is the setting `limit_<limit>`; `reply` answers once the events are durable."""
+    """`limit` is the setting `limit_<limit>`; `reply` answers once the events are durable; `allow`: all of the path's methods."""
 
     path: str
     source: str
     parse: Callable[[bytes, Context], Batch]
     reply: Callable[[Runtime, Batch, list[Receipt]], Awaitable[Reply]]
     limit: str
+    allow: str = "POST, OPTIONS"
 
 
 def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]):
@@ -70,6 +71,7 @@ ROUTES: tuple[IngestRoute, ...] = (
         flux.parse_track,
         _at_once(HTTPStatus.CREATED, flux.render_track),
         "flux_single",
+        allow="GET, POST, OPTIONS",
     ),
     IngestRoute(
         "/api/v1/events/batch",
@@ -97,7 +99,7 @@ class IngestResource:
         resp.set_header("Access-Control-Allow-Origin", "*")
         settings = self._runtime.settings
         tenant = await self._gate.admit(req, resp, "ingest", self._route.limit)
-        body = await read_body(req, settings.max_request_bytes, settings.body_timeout_s)
+        body = await read_body(req, settings.max_request_bytes)
         batch = self._route.parse(body, Context(tenant, clock_ms(), settings, _idempotency_key(req)))
         receipts = await self._runtime.intake.accept(tenant, batch.items)
         self._metrics.count_batch(self._route.source, batch, receipts)
@@ -109,7 +111,7 @@ class IngestResource:
         resp.status = int(HTTPStatus.NO_CONTENT)
         resp.set_headers(
             {
-                "Allow": "POST, OPTIONS",
+                "Allow": self._route.allow,
                 "Access-Control-Allow-Origin": "*",
                 "Access-Control-Allow-Methods": "POST, OPTIONS",
                 "Access-Control-Allow-Headers": _ALLOWED_HEADERS,

@@ -57,18 +57,24 @@ def status_of(error: HeadraceError, /) -> HTTPStatus:
     )
 
 
+def reply_to(path: str, error: HeadraceError, /) -> tuple[HTTPStatus, dict[str, str], bytes]:
+    """An error at this path as status, headers and body."""
+    dialect, status = dialect_of(path), status_of(error)
+    headers = {"content-type": "application/problem+json" if dialect is NATIVE else "application/json"}
+    if isinstance(error, errors.RateLimited | errors.Unavailable):
+        headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, errors.MethodNotAllowed):
+        headers["allow"] = ", ".join(error.allowed)
+    if isinstance(error, errors.Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    return status, headers, dialect.render_error(error, int(status))
+
+
 def answer(resp: falcon.asgi.Response, path: str, error: HeadraceError, /) -> None:
     """Make a response of an error."""
-    dialect, status = dialect_of(path), status_of(error)
+    status, headers, resp.data = reply_to(path, error)
     resp.status = int(status)
-    resp.data = dialect.render_error(error, int(status))
-    resp.content_type = "application/problem+json" if dialect is NATIVE else "application/json"
-    if isinstance(error, errors.RateLimited | errors.Unavailable):
-        resp.set_header("Retry-After", str(error.retry_after_s))
-    if isinstance(error, errors.MethodNotAllowed):
-        resp.set_header("Allow", ", ".join(error.allowed))
-    if isinstance(error, errors.Unauthorized):
-        resp.set_header("WWW-Authenticate", "Bearer")
+    resp.set_headers(headers)
 
 
 async def handle_ours(

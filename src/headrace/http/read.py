@@ -86,7 +86,7 @@ class HogsendEvents:
     async def on_post_replay(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         settings = self._gate.runtime.settings
-        body = await read_body(req, settings.max_request_bytes, settings.body_timeout_s)
+        body = await read_body(req, settings.max_request_bytes)
         request = hogsend.parse_replay(body)
         done = await self._gate.runtime.ask(
             lambda reader: replay(reader, tenant, request.selection, force=request.force)

@@ -1,9 +1,11 @@
 """Runs the server: opens the runtime, listens, and on SIGTERM or SIGINT finishes what it has begun."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -11,6 +13,7 @@ import uvicorn
 
 from headrace.errors import SettingsError
 from headrace.http.app import create_app
+from headrace.http.protocol import Protocol
 from headrace.logs import configure
 from headrace.ports import StoreFailed
 from headrace.runtime import Runtime
@@ -19,12 +22,16 @@ from headrace.settings import Settings
 _log = structlog.get_logger("headrace")
 # Threads hand over to each other at every request; Python's default of 5 ms would be most of a request's time.
 _SWITCH_INTERVAL_S = 0.0005
+# Requests make many objects and no cycles; Python's default of 700 would collect several times in one batch.
+_GC_THRESHOLD = 50_000
 
 
 def serve(settings: Settings, /) -> int:
     """Serve until told to stop; the process's exit code. Raises SettingsError for what keeps it from starting."""
     configure(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    gc.freeze()  # what was imported stays; a collection need not walk it
+    gc.set_threshold(_GC_THRESHOLD, 20, 50)
     try:
         runtime = Runtime(settings)
     except StoreFailed as error:
@@ -45,7 +52,7 @@ def run(runtime: Runtime, /) -> int:
         uvicorn.Config(
             create_app(runtime),
             loop="uvloop",
-            http="httptools",
+            http=partial(Protocol, timeout_s=settings.body_timeout_s),  # pyright: ignore[reportArgumentType]
             ws="none",
             lifespan="off",
             log_config=None,

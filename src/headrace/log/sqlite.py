@@ -1,40 +1,45 @@
 """The embedded log: one SQLite file, write-ahead, synced at every commit. Knows entries and positions; never events.
 
 One append is one transaction and one row of `chunks`: payloads of many events in one blob, so that the B-tree costs per
-commit and not per event. Known keys are rows of `keys`, numbered by position, so that the oldest go without a search.
+commit and not per event. A chunk holds its entries' keys too, so they are as durable as the entries; `KnownKeys` finds them.
 """
 
+import itertools
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from headrace.errors import Unavailable
-from headrace.event import SEQUENCE_BITS, event_id, first_position
+from headrace.event import event_id, first_position, received_at_ms
+from headrace.log.keys import KnownKeys
 from headrace.ports import Entry, Receipt, Record
 
+_log = structlog.get_logger("headrace.log")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS chunks (
     last  INTEGER PRIMARY KEY,  -- the position of the chunk's last entry; the entries before it have the ones just below
     count INTEGER NOT NULL,
     tail  INTEGER NOT NULL,     -- the tail of the first entry's id; the next ones count up from it
     bytes INTEGER NOT NULL,
+    keys BLOB NOT NULL,         -- 16 bytes an entry, zeros for one without a key; empty when none has one
     payloads BLOB NOT NULL      -- a MessagePack array of binaries
-);
-CREATE TABLE IF NOT EXISTS keys (
-    position INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE,
-    tail INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
-BYTES_PER_KEY = 80  # a row of `keys` with its entry in the index, measured over 10 M random keys
+_KEY_BYTES = 16
+_NO_KEY = bytes(_KEY_BYTES)
+# One step of a trim holds up appends for some 30 ms; one call may take some steps.
 _TRIM_CHUNKS = 256
-_TRIM_KEYS = 10_000
+_TRIM_BYTES = 4 * 1024 * 1024
+_TRIM_S = 0.3
+_FLUSH_KEYS_EVERY_MS = 60_000
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -59,21 +64,26 @@ class SqliteLog:
         """
         self._clock_ms = clock_ms
         self._dedup_window_ms = int(dedup_window_s * 1000)
-        self._dedup_max_keys = max(1, dedup_max_bytes // BYTES_PER_KEY)
         self._max_bytes = max_bytes
         self._path = path
         self._writing = threading.Lock()
         self._reading = threading.Lock()
-        try:
-            self._writer = self._connect()
-            self._writer.executescript(_SCHEMA)
-            self._reader = self._connect()
-            self._last = max(floor, self._mark("last"), self._number("SELECT coalesce(max(last), 0) FROM chunks"))
-            self._durable = self._last  # what is given may yet fail to become durable
-            self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM chunks")
-            self._keys = self._mark("keys")
-        except sqlite3.Error as error:
-            raise Unavailable(f"The log {path} cannot be opened: {error}.") from error
+        with ExitStack() as opened:
+            try:
+                self._writer = opened.enter_context(closing(self._connect()))
+                self._writer.executescript(_SCHEMA)
+                self._reader = opened.enter_context(closing(self._connect()))
+                self._last = max(floor, self._mark("last"), self._number("SELECT coalesce(max(last), 0) FROM chunks"))
+                self._durable = self._last  # what is given may yet fail to become durable
+                self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM chunks")
+                self._indexed = self._safe = 0
+                self._keys = opened.enter_context(closing(self._open_keys(dedup_window_s, dedup_max_bytes)))
+                if self._mark("last") and not self._keys.last():
+                    _log.warning("known_keys_lost", known_from="the oldest entry that the log still holds")
+                self._index_keys()
+            except (sqlite3.Error, OSError) as error:
+                raise Unavailable(f"The log {path} cannot be opened: {error}.") from error
+            opened.pop_all()
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions are begun and ended by hand.
@@ -93,50 +103,89 @@ class SqliteLog:
         with self._writing:
             if self._bytes >= self._max_bytes:
                 raise Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
-            try:
-                with self._transaction():
-                    receipts, added_bytes, added_keys = self._append(entries)
-            except sqlite3.Error as error:
-                raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
-            self._bytes += added_bytes
-            self._keys += added_keys
-            self._durable = self._last
+            self._index_keys()
+            known = self._known([entry.key for entry in entries if entry.key])
+            first, tail = self._next()
+            receipts: list[Receipt] = []
+            fresh: list[Entry] = []
+            for entry in entries:
+                seen = known.get(entry.key) if entry.key else None
+                if seen:
+                    receipts.append(Receipt(seen[0], event_id(*seen), duplicate=True))
+                    continue
+                given = (first + len(fresh), tail + len(fresh))
+                if entry.key:
+                    known[entry.key] = given
+                fresh.append(entry)
+                receipts.append(Receipt(given[0], event_id(*given)))
+            if fresh:
+                self._write_chunk(first, tail, fresh)
             return receipts
 
-    def _append(self, entries: Sequence[Entry]) -> tuple[list[Receipt], int, int]:
-        execute = self._writer.execute
-        tail = int.from_bytes(os.urandom(6), "big")
+    def _next(self) -> tuple[int, int]:
+        """Where the next entry goes: never below the last one, even if the clock went back; and a tail that nobody has."""
+        return max(self._last + 1, first_position(self._clock_ms())), int.from_bytes(os.urandom(6), "big")
+
+    def _write_chunk(self, first: int, tail: int, entries: Sequence[Entry]) -> None:
+        payloads = _pack([entry.payload for entry in entries])
+        keys = b"".join([entry.key or _NO_KEY for entry in entries])
+        keys = keys if keys.strip(b"\0") else b""
+        self._last = first + len(entries) - 1  # given, and never again, even if this transaction fails
+        row = (self._last, len(entries), tail, len(payloads), keys, payloads)
+        try:
+            with self._transaction():
+                self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
+        self._durable = self._last
+        self._bytes += len(payloads)
+        # The entries are durable, so from here on nothing may fail: what the index lacks, the next append gives it.
+        if not keys:
+            self._indexed = self._durable
+            return
+        try:
+            self._keys.add(_given(self._last, len(entries), tail, keys), self._last)
+            self._indexed = self._durable
+        except Exception:  # the index's library raises nothing narrower
+            _log.exception("keys_not_indexed", position=self._last)
+
+    def _known(self, keys: list[bytes]) -> dict[bytes, tuple[int, int]]:
+        """Where these keys were first given, of those that were within the dedup window. Raises Unavailable."""
+        if not keys:
+            return {}
         oldest = self._oldest_key()
-        # Never below the last one, even if the clock went back; and never again, even if this transaction fails.
-        first = max(self._last + 1, first_position(self._clock_ms()))
-        receipts: list[Receipt] = []
-        payloads: list[bytes] = []
-        known = 0
-        for entry in entries:
-            position, own_tail = first + len(payloads), tail + len(payloads)
-            if entry.key:
-                row = (position, entry.key, own_tail)
-                if not execute("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", row).rowcount:
-                    seen = execute("SELECT position, tail FROM keys WHERE key = ?", (entry.key,)).fetchone()
-                    if seen[0] >= oldest:
-                        receipts.append(Receipt(seen[0], event_id(*seen), duplicate=True))
-                        continue
-                    execute("DELETE FROM keys WHERE position = ?", seen[:1])
-                    execute("INSERT INTO keys VALUES (?, ?, ?)", row)
-                    known -= 1
-                known += 1
-            payloads.append(entry.payload)
-            receipts.append(Receipt(position, event_id(position, own_tail)))
-        if not payloads:
-            return receipts, 0, 0
-        self._last = first + len(payloads) - 1
-        blob = _pack(payloads)
-        execute(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", (self._last, len(payloads), tail, len(blob), blob)
+        try:
+            found = self._keys.find(keys)
+        except Exception as error:  # the index's library raises nothing narrower
+            _log.exception("keys_not_found")
+            raise Unavailable("Message ids cannot be looked up.", retry_after_s=5) from error
+        return {key: given for key, given in found.items() if given[0] >= oldest}
+
+    def _open_keys(self, window_s: float, max_bytes: int) -> KnownKeys:
+        path = self._path.with_suffix(".keys")
+        try:
+            return KnownKeys(path, window_s=window_s, max_bytes=max_bytes)
+        except Exception:  # the index's library raises nothing narrower
+            aside = path.with_suffix(f".broken-{self._clock_ms()}")
+            _log.exception("keys_unreadable", moved_to=str(aside))
+            path.rename(aside)
+            return KnownKeys(path, window_s=window_s, max_bytes=max_bytes)
+
+    def _index_keys(self) -> None:
+        """Give the index the keys of chunks that it does not have: after a crash, or a failure. Raises Unavailable."""
+        if self._indexed >= self._durable:
+            return
+        after = max(self._indexed, self._keys.last())
+        rows = self._writer.execute(
+            "SELECT last, count, tail, keys FROM chunks WHERE last > ? AND keys != x'' ORDER BY last", (after,)
         )
-        if known:
-            execute("INSERT OR REPLACE INTO marks VALUES ('keys', ?)", (self._keys + known,))
-        return receipts, len(blob), known
+        try:
+            for last, count, tail, keys in rows:
+                self._keys.add(_given(last, count, tail, keys), last)
+        except Exception as error:  # the index's library raises nothing narrower
+            _log.exception("keys_not_indexed", position=after)
+            raise Unavailable("Message ids cannot be indexed.", retry_after_s=5) from error
+        self._indexed = self._durable
 
     def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
         """See the Log port."""
@@ -164,32 +213,46 @@ class SqliteLog:
         return self._durable
 
     def trim(self, upto: int, /) -> int:
-        """See the Log port."""
-        oldest_key = self._oldest_key()
-        with self._writing, self._transaction():
-            execute = self._writer.execute
-            gone = execute(
-                "SELECT last, count, bytes FROM chunks WHERE last <= ? ORDER BY last LIMIT ?", (upto, _TRIM_CHUNKS)
-            ).fetchall()
-            if gone:
-                # The file keeps no chunk to tell the last position by, once all are gone.
-                execute("INSERT OR REPLACE INTO marks VALUES ('last', ?)", (self._last,))
-                execute("DELETE FROM chunks WHERE last <= ?", (gone[-1][0],))
-            surplus = min(_TRIM_KEYS, max(0, self._keys - self._dedup_max_keys))
-            expired = execute(
-                "DELETE FROM keys WHERE position IN (SELECT position FROM keys WHERE position < ? ORDER BY position LIMIT ?)",
-                (oldest_key, _TRIM_KEYS),
-            ).rowcount
-            if surplus > expired:
-                expired += execute(
-                    "DELETE FROM keys WHERE position IN (SELECT position FROM keys ORDER BY position LIMIT ?)",
-                    (surplus - expired,),
-                ).rowcount
-            if expired:
-                execute("INSERT OR REPLACE INTO marks VALUES ('keys', ?)", (self._keys - expired,))
-            self._keys -= expired
-            self._bytes -= sum(row[2] for row in gone)
-        return sum(row[1] for row in gone)
+        """See the Log port. Appends go on between its steps."""
+        upto = min(upto, self._safe_to_trim(upto))
+        gone = 0
+        until = time.monotonic() + _TRIM_S
+        while True:
+            try:
+                entries, left = self._trim_step(upto)
+            except sqlite3.Error as error:
+                raise Unavailable(f"The log cannot be trimmed: {error}.") from error
+            gone += entries
+            if not left or time.monotonic() >= until:
+                return gone
+            time.sleep(0.001)  # a lock is not fair: let an append that waits for it go first
+
+    def _safe_to_trim(self, upto: int) -> int:
+        """Up to where the index has written down the keys, so that the chunks' own copy is needed no more."""
+        if upto > self._safe:
+            indexed = self._indexed
+            # Each flush makes a file, so not at every trim; but when nothing is left to write down, there is no cost.
+            if received_at_ms(upto) - received_at_ms(self._safe) >= _FLUSH_KEYS_EVERY_MS or upto >= indexed:
+                self._keys.flush()
+                self._safe = indexed
+        return self._safe
+
+    def _trim_step(self, upto: int) -> tuple[int, bool]:
+        """One transaction: how many entries went, and whether any may be left to go."""
+        with self._writing:
+            with self._transaction():
+                execute = self._writer.execute
+                chunks = execute(
+                    "SELECT last, count, bytes FROM chunks WHERE last <= ? ORDER BY last LIMIT ?", (upto, _TRIM_CHUNKS)
+                ).fetchall()
+                sizes = itertools.accumulate(chunk[2] for chunk in chunks)
+                gone = chunks[: 1 + sum(size <= _TRIM_BYTES for size in sizes)]
+                if gone:
+                    # The file keeps no chunk to tell the last position by, once all are gone.
+                    execute("INSERT OR REPLACE INTO marks VALUES ('last', ?)", (self._last,))
+                    execute("DELETE FROM chunks WHERE last <= ?", (gone[-1][0],))
+            self._bytes -= sum(chunk[2] for chunk in gone)
+        return sum(chunk[1] for chunk in gone), len(gone) < len(chunks) or len(chunks) == _TRIM_CHUNKS
 
     def size_bytes(self) -> int:
         """Bytes of payload that the log holds."""
@@ -197,14 +260,12 @@ class SqliteLog:
 
     def dedup_window_s(self) -> float:
         """How far back the known keys really reach: less than the setting once the byte budget bites."""
-        oldest = self._number("SELECT coalesce(min(position), 0) FROM keys")
-        if self._keys < self._dedup_max_keys:
-            return self._dedup_window_ms / 1000
-        return (self._clock_ms() - (oldest >> SEQUENCE_BITS)) / 1000
+        return self._keys.window_s()
 
     def close(self) -> None:
         """Close the file; what was acknowledged is on disk already."""
         with self._writing, self._reading:
+            self._keys.close()
             self._writer.close()
             self._reader.close()
 
@@ -228,3 +289,13 @@ class SqliteLog:
     def _number(self, sql: str, *values: object) -> int:
         with self._reading:
             return self._reader.execute(sql, values).fetchone()[0]
+
+
+def _given(last: int, count: int, tail: int, keys: bytes) -> dict[bytes, tuple[int, int]]:
+    """The position and tail that each key of a chunk was given."""
+    first = last - count + 1
+    return {
+        key: (first + index, tail + index)
+        for index in range(count)
+        if (key := keys[index * _KEY_BYTES : (index + 1) * _KEY_BYTES]) != _NO_KEY
+    }

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from importlib import resources
 from typing import Any
 
@@ -38,6 +39,7 @@ _ERROR_CODE = re.compile(r"Code: (\d+)")
 # Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _TIMED_OUT = {"159", "160"}
 _OUT_OF_MEMORY = {"241"}
+_BAD_VALUE = {"457"}  # a number that its placeholder's type cannot hold, such as a cursor's below zero
 
 _INSERT_SETTINGS: dict[str, object] = {
     # One block, so that one insert is one part: atomic.
@@ -47,6 +49,9 @@ _INSERT_SETTINGS: dict[str, object] = {
     "min_insert_block_size_rows": 10_000_000,
     "min_insert_block_size_bytes": 1 << 32,
     "input_format_parallel_parsing": 0,
+    # Records of two months would be two parts, and a crash could store one without the other.
+    "max_partitions_per_insert_block": 1,
+    "precise_float_parsing": 1,
 }
 
 _rows_decoder = msgspec.json.Decoder(list[Any])
@@ -56,8 +61,9 @@ _event_decoder = msgspec.json.Decoder(StoredEvent)
 class _Handles:
     """Clients of one database: lent to one user at a time, and dropped once they have raised."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, settings: dict[str, object]) -> None:
         self._dsn = dsn
+        self._settings = settings  # given once a handle: over chDB, giving them with a query costs four times the query
         self._idle: list[Client] = []
         self._lock = threading.Lock()
 
@@ -65,7 +71,7 @@ class _Handles:
     def lend(self) -> Iterator[Client]:
         with self._lock:
             client = self._idle.pop() if self._idle else None
-        client = client or clickhouse_connect.get_client(dsn=self._dsn)
+        client = client or clickhouse_connect.get_client(dsn=self._dsn, settings=dict(self._settings))
         try:
             yield client
         except BaseException:
@@ -86,10 +92,17 @@ class ClickHouseStore:
 
     def __init__(self, dsn: str, *, query_timeout_s: float = 30.0, query_max_memory_bytes: int = 1 << 29) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed."""
-        self._writers = _Handles(dsn)
-        self._readers = _Handles(dsn)
         self._query_timeout_s = query_timeout_s
-        self._query_max_memory_bytes = query_max_memory_bytes
+        self._writers = _Handles(dsn, {})
+        self._readers = _Handles(
+            dsn,
+            {
+                "max_execution_time": query_timeout_s,
+                "max_memory_usage": query_max_memory_bytes,
+                "output_format_json_escape_forward_slashes": 0,
+                "output_format_json_quote_64bit_integers": 0,
+            },
+        )
         try:
             self._migrate()
         except ClickHouseError as error:
@@ -121,7 +134,7 @@ class ClickHouseStore:
                 client.raw_insert(
                     "events", queries.INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
                 )
-        except ClickHouseError as error:
+        except (ClickHouseError, OSError) as error:  # over chDB the rows pass through a temporary file
             raise StoreFailed(str(error)) from error
 
     def present(self, after: int, upto: int, /) -> set[str]:
@@ -136,11 +149,16 @@ class ClickHouseStore:
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         """See the Reader port."""
         total = self._rows(queries.total(tenant, filters))[0][0]
+        if page.offset >= total:  # nothing to sort, however large the offset
+            return Events(total, [], more=False)
         events = self._events(queries.page(tenant, filters, page))
+        # Between the two questions events may have arrived; what the page shows, the total counts.
+        total = max(total, page.offset + len(events))
         return Events(total, events[: page.limit], more=len(events) > page.limit)
 
     def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
         """See the Reader port."""
+        ids = list(dict.fromkeys(ids))
         found = [
             event
             for start in range(0, len(ids), _GET_AT_ONCE)
@@ -170,8 +188,15 @@ class ClickHouseStore:
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
         """See the Reader port."""
-        count, total, avg, least, most, percentiles = self._rows(queries.stats(tenant, filters, field))[0]
-        return Stats(count, total, avg, least, most, *percentiles) if count else Stats(0)
+        count, total, size, least, most, percentiles = self._rows(queries.stats(tenant, filters, field))[0]
+        if not count:
+            return Stats(0)
+        if total is not None and size is not None and size <= 2 * abs(total):
+            return Stats(count, total, total / count, least, most, *percentiles)
+        # Values of both signs cancel, and more digits go than a double has to spare; or the sum overflowed.
+        count, least, most, percentiles, parts = self._rows(queries.stats_exactly(tenant, filters, field))[0]
+        exact = sum((int(mantissa) * _power_of_two(exponent) for exponent, mantissa in parts), Fraction())
+        return Stats(count, _double(exact), _double(exact / count), least, most, *percentiles)
 
     def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
         """See the Reader port."""
@@ -189,15 +214,9 @@ class ClickHouseStore:
         return [_event_decoder.decode(line) for line in self._ask(query, "JSONEachRow").splitlines()]
 
     def _ask(self, query: Query, fmt: str) -> bytes:
-        settings = {
-            "max_execution_time": self._query_timeout_s,
-            "max_memory_usage": self._query_max_memory_bytes,
-            "output_format_json_escape_forward_slashes": 0,
-            "output_format_json_quote_64bit_integers": 0,
-        }
         try:
             with self._readers.lend() as client:
-                return client.raw_query(query.sql, query.params, settings=settings, fmt=fmt)
+                return client.raw_query(query.sql, query.params, fmt=fmt)
         except ClickHouseError as error:
             raise self._refused(error) from error
 
@@ -214,8 +233,23 @@ class ClickHouseStore:
                 "The query needs more memory than one query may take: narrow the time range, name an event, "
                 "or use a smaller offset."
             )
+        if code in _BAD_VALUE:
+            return InvalidRequest("A number in the query is out of range.")
         return Unavailable("The store did not answer.")
 
 
 def _sum(series: list[tuple[int, int]]) -> int:
     return sum(count for _, count in series)
+
+
+def _power_of_two(exponent: int) -> Fraction:
+    """What the last bit of a double's mantissa is worth, from the double's exponent bits (IEEE 754 §3.4)."""
+    power = max(exponent, 1) - 1075
+    return Fraction(2**power) if power >= 0 else Fraction(1, 2**-power)
+
+
+def _double(exact: Fraction) -> float | None:
+    try:
+        return float(exact)
+    except OverflowError:
+        return None

@@ -1,9 +1,15 @@
 """Questions as SQL: each builder takes a tenant and filters and gives text with bound parameters. Pure; names no driver.
 
+A property is text here, as `Filters` says. Two things that JSON leaves open: of a key that an object has twice a property
+filter sees the first value, a tag filter and a statistic the last; and inside an array or object an integer past 64 bits
+is a string of its digits.
+
 Every builder goes through `_where`, the one place that binds a query to its project and mode.
 """
 
+import re
 from collections.abc import Sequence
+from math import isfinite
 from uuid import UUID
 
 import msgspec
@@ -100,17 +106,47 @@ def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /) -> Query:
 
 
 def stats(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
-    """One row (count, sum, avg, min, max, [p50, p95, p99]); what is no number is null.
+    """One row (count, sum, sum of magnitudes, min, max, [p50, p95, p99]); what is no number is null.
+
+    The sum's error is some 2**-52 of the sum of magnitudes: where that is much larger than the sum, ask `stats_exactly`.
 
     quantilesExactInclusive is percentile_cont; plain quantiles() samples.
     Source: https://clickhouse.com/docs/sql-reference/aggregate-functions/reference/quantileexact
     """
+    numbers, params = _numbers(tenant, filters, field)
+    return Query(
+        "SELECT count(), sumKahan(number), sumKahan(abs(number)), min(number), max(number), "
+        f"quantilesExactInclusive(0.5, 0.95, 0.99)(number) FROM {numbers}",
+        params,
+    )
+
+
+def stats_exactly(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
+    """One row (count, min, max, [p50, p95, p99], [(exponent bits, sum of mantissas as text)]): a sum without rounding.
+
+    Doubles of one exponent are integers of one unit, so their sums are exact. Takes twice as long as `stats`.
+    """
+    numbers, params = _numbers(tenant, filters, field)
+    fraction = f"bitAnd(bits, {2**52 - 1})"
+    mantissa = f"if(exponent = 0, {fraction}, {fraction} + {2**52})"
+    return Query(
+        "SELECT sum(hits), min(least), max(most), quantilesExactInclusiveMerge(0.5, 0.95, 0.99)(percentiles), "
+        "groupArray((exponent, toString(mantissas))) FROM "
+        "(SELECT bitAnd(bitShiftRight(bits, 52), 2047) AS exponent, count() AS hits, min(number) AS least, "
+        "max(number) AS most, quantilesExactInclusiveState(0.5, 0.95, 0.99)(number) AS percentiles, "
+        f"sum(toInt128({mantissa}) * if(number < 0, -1, 1)) AS mantissas FROM "
+        f"(SELECT number, reinterpretAsUInt64(number) AS bits FROM {numbers}) GROUP BY exponent)",
+        params,
+    )
+
+
+def _numbers(tenant: Tenant, filters: Filters, field: Dimension) -> tuple[str, dict[str, object]]:
+    if field.kind not in ("value", "property"):
+        raise ValueError(field.kind)
     where, params = _where(tenant, filters)
     number = "value" if field.kind == "value" else "numbers[{field:String}]"
     has = "value IS NOT NULL" if field.kind == "value" else "mapContains(numbers, {field:String})"
-    return Query(
-        "SELECT count(), sumKahan(number), sumKahan(number) / count(), min(number), max(number), "
-        "quantilesExactInclusive(0.5, 0.95, 0.99)(number) FROM "
+    return (
         f"(SELECT assumeNotNull({number}) AS number FROM events WHERE {where} AND {has})",
         params | {"field": field.key},
     )
@@ -122,8 +158,8 @@ def observed(tenant: Tenant, column: str, /) -> Query:
         raise ValueError(column)
     where, params = _where(tenant, Filters())
     return Query(
-        f"SELECT {column} AS value, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
-        f"FROM events WHERE {where} GROUP BY value ORDER BY value LIMIT {MAX_OBSERVED}",
+        f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
+        f"FROM events WHERE {where} GROUP BY {column} ORDER BY {column} LIMIT {MAX_OBSERVED}",
         params,
     )
 
@@ -158,7 +194,7 @@ def _where(tenant: Tenant, filters: Filters) -> tuple[str, dict[str, object]]:
         add(_tag_is(f"tag_key_{number}", f"tag_{number}", value), **{f"tag_key_{number}": key, f"tag_{number}": value})
     for number, (key, value) in enumerate(filters.properties):
         names = f"property_key_{number}", f"property_{number}"
-        add(f"{_property(names[0])} = {{{names[1]}:String}}", **dict(zip(names, (key, value), strict=True)))
+        add(_property_is(*names, value), **dict(zip(names, (key, value), strict=True)))
     return " AND ".join(terms), params
 
 
@@ -189,9 +225,32 @@ def _property(key: str) -> str:
     )
 
 
+def _property_is(key: str, name: str, value: str) -> str:
+    if not _is_fractional(value):
+        return f"{_property(key)} = {{{name}:String}}"
+    # ClickHouse prints both sides, so that they agree.
+    path = f"properties, {{{key}:String}}"
+    return (
+        f"if(JSONType({path}) = 'String', JSONExtractString({path}) = {{{name}:String}}, "
+        f"JSONExtractRaw({path}) = toString(toFloat64({{{name}:String}})))"
+    )
+
+
+_FRACTIONAL = re.compile(r"-?(?:0|[1-9]\d*)(?=[.eE])(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def _is_fractional(text: str) -> bool:
+    """Whether a text is a JSON number with a point or an exponent, that is, one that has other spellings."""
+    return bool(_FRACTIONAL.fullmatch(text)) and isfinite(float(text))
+
+
 def _key(dimension: Dimension) -> str:
     if dimension.kind == "tag":
         return f"if({_has_tag('group')}, {_tag('group')}, NULL)"
     if dimension.kind == "property":
         return _property("group")
-    return "toNullable(toString(name))" if dimension.kind == "name" else "nullIf(user_id, '')"
+    if dimension.kind == "name":
+        return "toNullable(toString(name))"
+    if dimension.kind == "user_id":
+        return "nullIf(user_id, '')"
+    raise ValueError(dimension.kind)

@@ -1,0 +1,145 @@
+"""HTTP/1.1 where uvicorn's own protocol leaves something open. Answers what never becomes a request; routes nothing.
+
+- What is no HTTP, and one connection too many, is refused in the words of the dialect that it was meant for.
+- A request has to arrive within a time, and its line and headers within a size.
+- An `Upgrade` that nobody here speaks is ignored, and the request answered.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from headrace.errors import HeadraceError, InvalidRequest, Unavailable
+from headrace.http.problems import reply_to
+
+# Counted in whole reads from the socket, the first one free; so this much is always taken.
+_MAX_HEAD_BYTES = 64 * 1024
+_PATH = re.compile(rb"\S+ +([^\s?#]*)")
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. `timeout_s`: how long a request may take to arrive, and a new connection to begin one."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        timeout_s: float,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._max_connections = self.limit_concurrency
+        self.limit_concurrency = None  # uvicorn would answer in plain text, and without Retry-After
+        self._timeout_s = timeout_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._data = b""  # what is being parsed
+        self._start = b""  # what the request began in
+        self._in_head = False
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self._timeout_s, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            self._head_bytes += len(data)
+        self._data = data
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._is_upgrade():
+                self._parse_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(InvalidRequest(f"This is no HTTP/1.1 request: {error}."))
+        else:
+            if self._in_head and self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse(
+                    InvalidRequest(f"The request's line and headers are larger than {_MAX_HEAD_BYTES} bytes.")
+                )
+
+    def on_message_begin(self) -> None:
+        self._start = self._data
+        self._in_head = True
+        self._head_bytes = 0
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._timeout_s, self._give_up)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._is_upgrade():
+            return
+        full = self._max_connections is not None and len(self.connections) > self._max_connections
+        self.app = _refuse_politely if full else self.config.loaded_app
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if self._is_upgrade():
+            return
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _is_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _parse_without_upgrade(self, rest: bytes) -> None:
+        """Begin the request again as if the client had not offered another protocol, which RFC 9110 §7.8 allows.
+
+        Java's HttpClient and `curl --http2` offer h2c; the parser would take the body for that protocol's first bytes.
+        """
+        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        head += [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"".join((*head, b"\r\n", rest)))
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self._start:
+            self._refuse(Unavailable(f"The request did not arrive within {self._timeout_s:g} s."))
+        else:
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, error: HeadraceError) -> None:
+        """Answer, unless the application has begun to, and hang up."""
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        if self._in_head or not self.cycle.response_started:
+            found = _PATH.match(self._start)
+            status, headers, body = reply_to(found[1].decode("latin-1") if found else "", error)
+            lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+            head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+async def _refuse_politely(scope: Any, _receive: Any, send: Any) -> None:
+    """The application while there are too many connections."""
+    status, headers, body = reply_to(scope["path"], Unavailable("Too many connections."))
+    fields = headers | {"content-length": str(len(body)), "connection": "close"}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": int(status),
+            "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

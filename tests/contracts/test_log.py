@@ -1,0 +1,446 @@
+"""What the Log port promises, of every log."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headrace.errors import Unavailable
+from headrace.event import first_position, position_of, received_at_ms
+from headrace.log.sqlite import SqliteLog
+from headrace.ports import Entry, Log, Record
+from tests.fakes import MemoryLog
+
+NOW_MS = 1_736_899_200_000
+DAY_MS = 86_400_000
+_END = 2**62
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class SqliteLogs:
+    """One SQLite file, opened again and again; `breaking` makes its disk full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self._path = folder / "log.sqlite"
+        self._log: SqliteLog | None = None
+
+    def open(self, **settings: Any) -> SqliteLog:
+        self.close()
+        self._log = SqliteLog(self._path, clock_ms=self.clock, **settings)
+        return self._log
+
+    def break_down(self) -> None:
+        assert self._log
+        pages = self._log._writer.execute("PRAGMA page_count").fetchone()[0]
+        self._log._writer.execute(f"PRAGMA max_page_count = {pages}")
+
+    def mend(self) -> None:
+        assert self._log
+        self._log._writer.execute("PRAGMA max_page_count = 1000000000")
+
+    def close(self) -> None:
+        if self._log:
+            self._log.close()
+
+
+class MemoryLogs:
+    def __init__(self, _folder: Path) -> None:
+        self.clock = Clock()
+        self._log: MemoryLog | None = None
+
+    def open(self, **settings: Any) -> MemoryLog:
+        self._log = MemoryLog(clock_ms=self.clock, reopens=self._log, **settings)
+        return self._log
+
+    def break_down(self) -> None:
+        assert self._log
+        self._log.broken = "disk full"
+
+    def mend(self) -> None:
+        assert self._log
+        self._log.broken = ""
+
+    def close(self) -> None:
+        pass
+
+
+Logs = SqliteLogs | MemoryLogs
+
+
+@pytest.fixture(params=[SqliteLogs, MemoryLogs], ids=["sqlite", "memory"])
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Logs]:
+    logs: Logs = request.param(tmp_path)
+    yield logs
+    logs.close()
+
+
+def entries(*payloads: str) -> list[Entry]:
+    return [Entry(payload.encode()) for payload in payloads]
+
+
+def keyed(payload: str, key: str) -> Entry:
+    return Entry(payload.encode(), key.encode().ljust(16, b"."))
+
+
+def everything(log: Log) -> list[Record]:
+    return log.read(0, 10**9, 10**12)
+
+
+def payloads(log: Log) -> list[str]:
+    return [record.payload.decode() for record in everything(log)]
+
+
+def trim_all(log: Log, upto: int = _END) -> int:
+    gone = 0
+    while step := log.trim(upto):
+        gone += step
+    return gone
+
+
+# Appending and reading
+
+
+def test_entries_are_read_in_the_order_in_which_they_were_appended(logs: Logs) -> None:
+    log = logs.open()
+    receipts = log.append(entries("a", "b")) + log.append(entries("c"))
+    found = everything(log)
+    assert [record.payload for record in found] == [b"a", b"b", b"c"]
+    assert [(each.position, each.id) for each in receipts] == [(each.position, each.id) for each in found]
+    assert not any(receipt.duplicate for receipt in receipts)
+
+
+def test_an_id_holds_its_position_and_a_position_the_time_of_receipt(logs: Logs) -> None:
+    for receipt in logs.open().append(entries("a", "b")):
+        assert position_of(receipt.id) == receipt.position
+        assert received_at_ms(receipt.position) == NOW_MS
+
+
+def test_ids_differ_between_two_logs_that_give_the_same_positions(logs: Logs, tmp_path: Path) -> None:
+    other = type(logs)(tmp_path / "..")
+    first, second = logs.open().append(entries("a"))[0], other.open().append(entries("a"))[0]
+    other.close()
+    assert first.position == second.position
+    assert first.id != second.id
+
+
+def test_nothing_appended_is_nothing_stored(logs: Logs) -> None:
+    log = logs.open()
+    assert log.append([]) == []
+    assert (log.last(), everything(log), log.trim(_END)) == (0, [], 0)
+
+
+def test_payloads_come_back_byte_for_byte_after_reopening(logs: Logs) -> None:
+    sent = [b"", b"\0", b"\xff\xfe", b"{}", bytes(range(256)) * 1000]
+    receipts = logs.open().append([Entry(payload) for payload in sent])
+    found = everything(logs.open())
+    assert [record.payload for record in found] == sent
+    assert [record.id for record in found] == [receipt.id for receipt in receipts]
+
+
+# Positions
+
+
+def test_positions_increase_while_the_clock_stands_still_or_goes_back(logs: Logs) -> None:
+    log = logs.open()
+    given = []
+    for now_ms in (NOW_MS, NOW_MS, NOW_MS - DAY_MS, 0, NOW_MS + 1, NOW_MS):
+        logs.clock.now_ms = now_ms
+        given += [receipt.position for receipt in log.append(entries("a", "b", "c"))]
+    assert given == sorted(set(given))
+    assert [record.position for record in everything(log)] == given
+
+
+def test_positions_increase_across_reopening_with_the_clock_gone_back(logs: Logs) -> None:
+    first = logs.open().append(entries("a", "b"))[-1].position
+    logs.clock.now_ms = 0
+    assert logs.open().append(entries("c"))[0].position > first
+
+
+def test_no_position_comes_again_after_everything_was_trimmed_and_the_log_reopened(logs: Logs) -> None:
+    log = logs.open()
+    last = log.append(entries("a", "b"))[-1].position
+    assert trim_all(log) == 2
+    logs.clock.now_ms = 0
+    log = logs.open()
+    assert (log.last(), everything(log)) == (last, [])
+    assert log.append(entries("c"))[0].position > last
+    assert payloads(log) == ["c"]
+
+
+def test_no_position_at_or_below_the_floor_is_given(logs: Logs) -> None:
+    floor = first_position(NOW_MS + DAY_MS) + 5
+    log = logs.open(floor=floor)
+    assert log.last() == floor
+    assert [receipt.position for receipt in log.append(entries("a", "b"))] == [floor + 1, floor + 2]
+    assert logs.open(floor=3).append(entries("c"))[0].position == floor + 3, "a lower floor changes nothing"
+
+
+def test_the_last_position_is_that_of_the_last_entry(logs: Logs) -> None:
+    log = logs.open()
+    last = log.append([keyed("a", "k"), keyed("b", "l")])[-1].position
+    assert log.last() == last
+    log.append([keyed("a", "k")])
+    assert log.last() == last, "a repeat adds nothing"
+    assert logs.open().last() == last
+
+
+# Repeats
+
+
+def test_a_repeated_key_within_one_call_writes_once(logs: Logs) -> None:
+    log = logs.open()
+    first, other, repeat, last = log.append(
+        [keyed("a", "k"), keyed("b", "l"), keyed("a again", "k"), keyed("c", "m")]
+    )
+    assert (repeat.position, repeat.id, repeat.duplicate) == (first.position, first.id, True)
+    assert [each.duplicate for each in (first, other, last)] == [False, False, False]
+    assert payloads(log) == ["a", "b", "c"]
+    assert [record.id for record in everything(log)] == [first.id, other.id, last.id]
+
+
+def test_a_repeated_key_in_a_later_call_writes_nothing(logs: Logs) -> None:
+    log = logs.open()
+    first = log.append([keyed("a", "k")])[0]
+    new, repeat = log.append([keyed("b", "l"), keyed("c", "k")])
+    assert (repeat.position, repeat.id, repeat.duplicate) == (first.position, first.id, True)
+    assert not new.duplicate
+    assert payloads(log) == ["a", "b"]
+
+
+def test_a_repeated_key_is_known_after_reopening(logs: Logs) -> None:
+    first = logs.open().append([keyed("z", "j"), keyed("a", "k")])[1]
+    log = logs.open()
+    repeat = log.append([keyed("b", "k")])[0]
+    assert (repeat.position, repeat.id, repeat.duplicate) == (first.position, first.id, True)
+    assert payloads(log) == ["z", "a"]
+
+
+def test_a_repeated_key_is_known_after_its_entry_was_trimmed(logs: Logs) -> None:
+    log = logs.open()
+    first = log.append([keyed("a", "k")])[0]
+    trim_all(log)
+    repeat = logs.open().append([keyed("b", "k")])[0]
+    assert (repeat.position, repeat.id, repeat.duplicate) == (first.position, first.id, True)
+
+
+def test_entries_without_a_key_are_never_repeats(logs: Logs) -> None:
+    log = logs.open()
+    assert not any(receipt.duplicate for receipt in log.append(entries("a", "a")) + log.append(entries("a")))
+    assert payloads(log) == ["a", "a", "a"]
+
+
+def test_a_key_sent_by_many_threads_at_once_is_written_once(logs: Logs) -> None:
+    log = logs.open()
+    keys = [f"k{number}" for number in range(40)]
+
+    def send(thread: int) -> dict[str, tuple[str, bool]]:
+        order = keys[thread:] + keys[:thread]
+        sent: dict[str, tuple[str, bool]] = {}
+        for start in range(0, len(order), 5):
+            batch = order[start : start + 5]
+            receipts = log.append([keyed(f"{thread} {key}", key) for key in batch])
+            sent |= {key: (receipt.id, receipt.duplicate) for key, receipt in zip(batch, receipts, strict=True)}
+        return sent
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, range(8)))
+    stored = {record.id for record in everything(log)}
+    assert len(stored) == len(keys)
+    for key in keys:
+        ids = {answer[key][0] for answer in answers}
+        assert len(ids) == 1, "all were told the same id"
+        assert ids <= stored
+        assert [answer[key][1] for answer in answers].count(False) == 1, "and one of them that it was the first"
+
+
+@pytest.mark.parametrize("trimmed", [False, True], ids=["not yet trimmed", "trimmed"])
+def test_a_key_is_forgotten_when_its_window_has_passed(logs: Logs, trimmed: bool) -> None:
+    log = logs.open(dedup_window_s=60)
+    first = log.append([keyed("a", "k")])[0]
+    logs.clock.now_ms += 60_000
+    if trimmed:
+        trim_all(log, 0)
+    assert log.append([keyed("b", "k")])[0].duplicate, "the window's last millisecond"
+    logs.clock.now_ms += 1
+    if trimmed:
+        trim_all(log, 0)
+    second, repeat = log.append([keyed("c", "k"), keyed("d", "k")])
+    assert not second.duplicate
+    assert second.position > first.position
+    assert (repeat.id, repeat.duplicate) == (second.id, True), "the new one's window has begun"
+    assert payloads(log) == ["a", "c"]
+    logs.clock.now_ms += 60_000
+    assert logs.open(dedup_window_s=60).append([keyed("e", "k")])[0].id == second.id
+
+
+def test_a_clock_that_goes_back_forgets_no_key(logs: Logs) -> None:
+    log = logs.open(dedup_window_s=60)
+    first = log.append([keyed("a", "k")])[0]
+    logs.clock.now_ms -= DAY_MS
+    trim_all(log, 0)
+    assert log.append([keyed("b", "k")])[0].id == first.id
+
+
+# Reading within bounds
+
+
+def test_a_read_gives_at_most_so_many_entries_and_cuts_within_one_append(logs: Logs) -> None:
+    log = logs.open()
+    receipts = log.append(entries(*"abcde"))
+    assert [record.payload for record in log.read(0, 2, 10**9)] == [b"a", b"b"]
+    found = log.read(receipts[1].position, 2, 10**9)
+    assert [(record.payload, record.id) for record in found] == [(b"c", receipts[2].id), (b"d", receipts[3].id)]
+    assert [record.payload for record in log.read(receipts[3].position, 9, 10**9)] == [b"e"]
+    assert log.read(receipts[4].position, 9, 10**9) == []
+
+
+def test_a_read_gives_at_most_so_many_bytes_but_at_least_one_entry(logs: Logs) -> None:
+    log = logs.open()
+    log.append(entries("x" * 10, "y" * 10, "z"))
+    assert [len(record.payload) for record in log.read(0, 9, 20)] == [10, 10]
+    assert [len(record.payload) for record in log.read(0, 9, 19)] == [10]
+    assert [len(record.payload) for record in log.read(0, 9, 1)] == [10]
+
+
+@pytest.fixture(scope="module", params=[SqliteLogs, MemoryLogs], ids=["sqlite", "memory"])
+def make_logs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Logs]:
+    return lambda: request.param(tmp_path_factory.mktemp("log"))
+
+
+_sizes = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=6), max_size=6)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(appends=_sizes, max_entries=st.integers(1, 8), max_bytes=st.integers(1, 100))
+def test_reading_on_from_the_last_entry_gives_each_entry_once(
+    make_logs: Callable[[], Logs], appends: list[list[int]], max_entries: int, max_bytes: int
+) -> None:
+    logs = make_logs()
+    log = logs.open()
+    receipts = [receipt for sizes in appends for receipt in log.append([Entry(b"x" * size) for size in sizes])]
+    found: list[Record] = []
+    while step := log.read(found[-1].position if found else 0, max_entries, max_bytes):
+        size = sum(len(record.payload) for record in step)
+        assert len(step) == 1 or (len(step) <= max_entries and size <= max_bytes)
+        following = len(found) + len(step)
+        if following < len(receipts) and len(step) < max_entries:
+            sizes = [size for each in appends for size in each]
+            assert size + sizes[following] > max_bytes, "it could have held one more"
+        found += step
+    assert [record.id for record in found] == [receipt.id for receipt in receipts]
+    assert [len(record.payload) for record in found] == [size for sizes in appends for size in sizes]
+    logs.close()
+
+
+def test_a_follower_sees_each_entry_once_while_many_threads_append(logs: Logs) -> None:
+    log = logs.open()
+    writing = threading.Event()
+    writing.set()
+    followed: list[Record] = []
+
+    def write(thread: int) -> list[str]:
+        return [receipt.id for number in range(40) for receipt in log.append(entries(f"{thread} {number}", "x"))]
+
+    def follow() -> None:
+        while True:
+            going_on = writing.is_set()
+            acknowledged = log.last()
+            step = log.read(followed[-1].position if followed else 0, 7, 10**9)
+            if step:
+                followed.extend(step)
+            elif not going_on:
+                return
+            else:
+                assert not followed or followed[-1].position >= acknowledged, "what is durable can be read"
+
+    with ThreadPoolExecutor(5) as pool:
+        follower = pool.submit(follow)
+        ids = [each for found in pool.map(write, range(4)) for each in found]
+        writing.clear()
+        follower.result(30)
+    positions = [record.position for record in followed]
+    assert positions == sorted(set(positions))
+    assert sorted(record.id for record in followed) == sorted(ids)
+
+
+# Trimming
+
+
+def test_a_trim_forgets_what_it_is_told_and_nothing_after(logs: Logs) -> None:
+    log = logs.open()
+    appended = [log.append(entries(f"a{number}", f"b{number}")) for number in range(5)]
+    assert trim_all(log, appended[2][1].position) == 6
+    assert payloads(log) == ["a3", "b3", "a4", "b4"]
+    assert log.last() == appended[4][1].position
+    assert payloads(logs.open()) == ["a3", "b3", "a4", "b4"]
+
+
+def test_a_trim_within_one_append_keeps_all_that_comes_after(logs: Logs) -> None:
+    log = logs.open()
+    receipts = log.append(entries("a", "b", "c"))
+    trim_all(log, receipts[1].position)
+    assert [record.payload for record in log.read(receipts[1].position, 9, 99)] == [b"c"]
+    trim_all(log, receipts[2].position)
+    assert everything(log) == []
+
+
+def test_trimming_goes_in_steps_until_all_is_gone(logs: Logs) -> None:
+    log = logs.open(dedup_window_s=1)
+    for start in range(0, 600, 2):
+        log.append([keyed("x" * 50_000, f"{start}"), keyed("y", f"{start + 1}")])
+    logs.clock.now_ms += 1001
+    assert trim_all(log) == 600
+    assert log.size_bytes() == 0
+    assert logs.open().size_bytes() == 0
+
+
+# Failure
+
+
+def test_a_full_log_refuses_and_stores_nothing_until_it_is_trimmed(logs: Logs) -> None:
+    log = logs.open(max_bytes=100)
+    last = log.append(entries("x" * 100))[0].position
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            log.append([keyed("b", "k")])
+    assert (payloads(log), log.last()) == (["x" * 100], last)
+    log = logs.open(max_bytes=100)
+    with pytest.raises(Unavailable):
+        log.append([keyed("b", "k")])
+    trim_all(log)
+    receipt = log.append([keyed("b", "k")])[0]
+    assert not receipt.duplicate, "the refused entry's key was not kept"
+    assert receipt.position > last
+    assert payloads(log) == ["b"]
+
+
+def test_a_failed_append_stores_nothing_and_the_next_one_works(logs: Logs) -> None:
+    log = logs.open()
+    last = log.append([keyed("a", "k1")])[0].position
+    logs.break_down()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            log.append([keyed("x" * 100_000, "k2"), keyed("c", "k3")])
+    assert payloads(log) == ["a"]
+    assert log.last() == last, "what a query waits for is durable"
+    logs.mend()
+    assert log.append([keyed("a", "k1")])[0].duplicate
+    assert log.last() == last, "and a repeat makes nothing durable"
+    receipts = log.append([keyed("b", "k2"), keyed("c", "k3"), keyed("a", "k1")])
+    assert [receipt.duplicate for receipt in receipts] == [False, False, True]
+    assert receipts[0].position > last
+    assert log.last() == receipts[1].position
+    assert payloads(log) == payloads(logs.open()) == ["a", "b", "c"]

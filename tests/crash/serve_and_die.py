@@ -1,0 +1,32 @@
+"""`headrace serve`, killed by SIGKILL right after the nth time that the worker has done a numbered step.
+
+python -m tests.crash.serve_and_die STEP:N --port 0 --data DIR
+"""
+
+import itertools
+import os
+import signal
+import sys
+from pathlib import Path
+
+from headrace.http.serve import run
+from headrace.logs import configure
+from headrace.runtime import Runtime
+from headrace.settings import Settings
+
+
+def main(when: str, _port: str, port: str, _data: str, data: str) -> int:
+    step, _, nth = when.partition(":")
+    times = itertools.count(1)
+
+    def die(done: str) -> None:
+        if done == step and next(times) == int(nth):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    configure(settings)
+    return run(Runtime(settings, on_step=die))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

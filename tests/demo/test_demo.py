@@ -1,0 +1,140 @@
+"""`make demo` as a newcomer runs it, without a terminal."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from demo.examples import DOCUMENTS, Example, differences, parse_curl
+from tests.demo.commands import curls
+from tests.seeds.examples import document
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, str(ROOT / "demo/demo.py")]
+
+
+class Ended(NamedTuple):
+    code: int
+    output: str
+    left_behind: list[Path]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """`make demo ARGS=--exit`, with its standard input closed."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "--exit"],
+        env=_environ(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, list(folder.iterdir()))
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    """A setting around the demo must not reach its server."""
+    hidden = ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    environ = {name: text for name, text in os.environ.items() if name not in hidden}
+    return environ | {"TMPDIR": str(folder), "HEADRACE_LIMIT_FLUX_QUERY": "1"}
+
+
+def test_it_ends_well_and_leaves_nothing_behind(ended: Ended) -> None:
+    assert (ended.code, ended.left_behind) == (0, []), ended.output
+
+
+def test_every_example_of_every_document_is_sent(ended: Ended) -> None:
+    for each in DOCUMENTS:
+        assert each.title in ended.output
+        for example in each.examples:
+            request = parse_curl(example.curl)
+            path = request.target.partition("?")[0]
+            assert re.search(rf"^{request.method} +{example.status} .* {path}", ended.output, re.MULTILINE)
+
+
+def test_it_proves_what_it_promises(ended: Ended) -> None:
+    for line in (
+        r"ok   The same event in all three; Flux writes its id\n +evt_[0-9a-f]{32}\.",
+        r"ok   Sent twice, counted once\.",
+        r"ok   Acknowledged in [\d.]+ s, and all counted right after\.",
+        r"ok   All [\d,]+ are there, each once, and (0|100) of the unanswered batch\.",
+        r"ok   20,014 from before the crash and [\d,]+ from around it: none lost, none\n +twice\.",
+    ):
+        assert re.search(line, ended.output), ended.output
+
+
+def test_without_a_terminal_it_prints_plain_lines_of_at_most_80_columns(ended: Ended) -> None:
+    for line in ended.output.splitlines():
+        assert line.isprintable()
+        assert line == line.rstrip()
+        assert len(line) <= 80 or "headrace-demo-" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        (name, example)
+        for name, each in zip(("flux", "bricqs", "solute", "hogsend"), DOCUMENTS, strict=True)
+        for example in each.examples
+        if not example.note.startswith("Ours")
+    ],
+)
+def test_an_example_is_its_documents_byte_for_byte(name: str, example: Example) -> None:
+    body = parse_curl(example.curl).body
+    assert example.curl.strip() in document(name) or (body and body.decode() in document(name))
+
+
+def test_it_stays_up_with_commands_that_work_until_ctrl_c(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        COMMAND, env=_environ(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert demo.stdout is not None
+        shown = ""
+        for line in demo.stdout:
+            shown += line
+            if "until Ctrl-C" in line:
+                break
+        paragraphs = shown.partition("Now you")[2].split("\n\n")
+        script = "\n".join(each for each in paragraphs if each.startswith("curl "))
+        requests = curls(script, {})
+        assert len(requests) == script.count("curl ") == 6
+        url = re.findall(r"now at (http://\S+)", shown)[-1]
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            replies = [
+                client.request(each.method, each.target, headers=each.headers, content=each.body) for each in requests
+            ]
+            assert client.get("/docs", follow_redirects=True).status_code == 200
+        assert [reply.status_code for reply in replies] == [201, 200, 200, 200, 200, 200]
+        assert replies[1].json()["meta"]["total"] == 1
+        assert replies[-1].json()["total"] == 3
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+        assert demo.wait(60) == 0
+        assert "Stopped." in rest
+    finally:
+        if demo.poll() is None:
+            demo.terminate()  # which stops its server too
+        demo.communicate()
+
+
+def test_a_difference_is_told_apart_and_named() -> None:
+    expected = {"data": {"id": re.compile("evt_.*"), "n": 1, "list": [1, 2]}}
+    assert list(differences(expected, {"data": {"id": "evt_1", "n": 1.0, "list": [1, 2]}})) == []
+    for got, told in (
+        ({"data": {"id": "x", "n": 1, "list": [1, 2]}}, ".data.id: expected evt_.*, got 'x'"),
+        ({"data": {"id": "evt_1", "n": 2, "list": [1, 2]}}, ".data.n: expected 1, got 2"),
+        ({"data": {"id": "evt_1", "n": True, "list": [1, 2]}}, ".data.n: expected 1, got True"),
+        ({"data": {"id": "evt_1", "n": 1, "list": [1]}}, ".data.list: expected [1, 2], got [1]"),
+    ):
+        assert list(differences(expected, got)) == [told]
+    assert list(differences({"a": 1}, {"a": 1, "b": 2}))
+    assert list(differences({"a": 1}, {}))

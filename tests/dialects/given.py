@@ -1,0 +1,19 @@
+"""What every dialect test starts from: one tenant, one moment, and the receipts that a log would give."""
+
+from headrace.dialects.wire import Context
+from headrace.event import Tenant, event_id
+from headrace.ports import Receipt
+from headrace.settings import Settings
+
+NOW_MS = 1_707_900_600_000  # 2024-02-14T08:50:00Z, the moment in the Bricqs seed's message ids
+TENANT = Tenant("default", "live")
+FIRST_POSITION = NOW_MS << 20
+
+
+def context(idempotency_key: str = "", settings: Settings | None = None) -> Context:
+    return Context(TENANT, NOW_MS, settings or Settings(), idempotency_key)
+
+
+def receipt(index: int, *, duplicate: bool = False) -> Receipt:
+    position = FIRST_POSITION + index
+    return Receipt(position, event_id(position, 0), duplicate)

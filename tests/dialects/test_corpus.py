@@ -1,0 +1,228 @@
+"""Recorded raw requests, one file each, replayed through the dialects' pure functions.
+
+A file says what was sent and, under `expect`, what it has to become: the canonical events and their keys, or the parsed
+query, or the error; and the reply, given the log's receipts or the store's `answer`. Times are written as text there.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import pytest
+
+from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects.wire import Batch, Context, Dialect
+from headrace.errors import HeadraceError
+from headrace.event import StoredEvent, encode
+from headrace.filters import Counts, Events, Observed, Stats
+from headrace.http.problems import dialect_of, status_of
+from headrace.ports import Effect, Receipt
+from headrace.reactions.stage import fact_of
+from headrace.settings import Settings
+from tests.dialects.given import NOW_MS, context, receipt
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+FILES = sorted(CORPUS.glob("*/*.json"))
+DIALECTS: dict[str, Dialect] = {
+    "flux": flux.DIALECT,
+    "bricqs": bricqs.DIALECT,
+    "solute": solute.DIALECT,
+    "hogsend": hogsend.DIALECT,
+}
+
+Case = dict[str, Any]
+Outcome = tuple[Case, bytes | None]
+"""What was parsed, in the words of `expect`, and the reply where the case has what it takes to render one."""
+
+
+def _readable(value: Any) -> Any:
+    """Builtins, with each `…_ms` as the text of a time; computed here anew, not with what is under test."""
+    if isinstance(value, dict):
+        return {
+            name.removesuffix("_ms"): _time_text(item) if name.endswith("_ms") else _readable(item)
+            for name, item in value.items()
+        }
+    return [_readable(item) for item in value] if isinstance(value, list) else value
+
+
+def _time_text(milliseconds: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _given(struct: msgspec.Struct) -> Case:
+    """A struct's fields less those that were left at their defaults."""
+    values: Case = {}
+    for field in msgspec.structs.fields(struct):
+        value = getattr(struct, field.name)
+        if isinstance(value, msgspec.Struct):
+            value = _given(value)
+        if value is None or value is False or value in ((), {}) or value == field.default:
+            continue
+        values[field.name] = value
+    return _readable(msgspec.to_builtins(values))
+
+
+def _ingest(
+    parse: Callable[[bytes, Context], Batch], render: Callable[[Case, Batch, list[Receipt]], bytes]
+) -> Callable[[Case], Outcome]:
+    def replay(case: Case) -> Outcome:
+        headers = {name.lower(): value for name, value in case.get("headers", {}).items()}
+        settings = msgspec.structs.replace(Settings(), **case.get("settings", {}))
+        batch = parse(_body(case), context(headers.get("idempotency-key", ""), settings))
+        events = [json.loads(encode(item.event)) for item in batch.items]
+        for event in events:
+            assert (event.pop("project"), event.pop("mode")) == ("default", "live")
+            assert event.pop("source") == case["dialect"]
+        outcome: Case = {"events": _readable(events)}
+        if any(item.key for item in batch.items):
+            outcome["keys"] = [item.key for item in batch.items]
+        if batch.rejections:
+            outcome["rejections"] = [
+                {"index": each.index, "error": type(each.error).__name__} for each in batch.rejections
+            ]
+        duplicates = case.get("duplicates", [])
+        receipts = [receipt(index, duplicate=index in duplicates) for index in range(len(batch.items))]
+        return outcome, render(case, batch, receipts)
+
+    return replay
+
+
+def _query(
+    parse: Callable[[Any], msgspec.Struct], answer: type, render: Callable[[Any, Any], bytes]
+) -> Callable[[Case], Outcome]:
+    def replay(case: Case) -> Outcome:
+        query = parse(parse_qsl(case.get("query", ""), keep_blank_values=True, errors="strict"))
+        return {"parsed": _given(query)}, _rendered(case, answer, lambda given: render(query, given))
+
+    return replay
+
+
+def _one(parse: Callable[[str], str], render: Callable[[StoredEvent], bytes]) -> Callable[[Case], Outcome]:
+    def replay(case: Case) -> Outcome:
+        return {"id": parse(case["path"].rpartition("/")[2])}, _rendered(case, StoredEvent, render)
+
+    return replay
+
+
+def _observed(plural: str, singular: str) -> Callable[[Case], Outcome]:
+    return lambda case: (
+        {},
+        _rendered(case, list[Observed], lambda answer: hogsend.render_observed(plural, singular, answer)),
+    )
+
+
+class _Replayed(msgspec.Struct):
+    replayed: int
+    unknown: list[str]
+    effects: list[Effect] | None = None
+
+
+def _replay(case: Case) -> Outcome:
+    request = hogsend.parse_replay(_body(case))
+    return {"parsed": _given(request)}, _rendered(
+        case, _Replayed, lambda answer: hogsend.render_replay(answer.replayed, answer.unknown, answer.effects)
+    )
+
+
+def _rendered(case: Case, answer: Any, render: Callable[[Any], bytes]) -> bytes | None:
+    return render(msgspec.convert(case["answer"], answer)) if "answer" in case else None
+
+
+def _processed(_case: Case, batch: Batch, receipts: list[Receipt]) -> bytes:
+    fact = fact_of(receipts[0].id, batch.items[0].event)
+    return bricqs.render_processed(receipts[0], fact.id, fact.type, NOW_MS)
+
+
+def _solute(case: Case, batch: Batch, receipts: list[Receipt]) -> bytes:
+    reject = case.get("settings", {}).get("solute_duplicates") == "reject"
+    return solute.render_batch(batch, receipts, reject_duplicates=reject)
+
+
+def _plain(render: Callable[[Batch, list[Receipt]], bytes]) -> Callable[[Case, Batch, list[Receipt]], bytes]:
+    return lambda _case, batch, receipts: render(batch, receipts)
+
+
+ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
+    ("POST", "/api/v1/events", _ingest(flux.parse_track, _plain(flux.render_track))),
+    ("POST", "/api/v1/events/batch", _ingest(flux.parse_batch, _plain(flux.render_batch))),
+    ("GET", "/api/v1/events", _query(lambda pairs: flux.parse_list(pairs, NOW_MS), Events, flux.render_list)),
+    ("GET", "/api/v1/events/count", _query(lambda pairs: flux.parse_count(pairs, NOW_MS), Counts, flux.render_count)),
+    (
+        "GET",
+        "/api/v1/events/stats",
+        _query(lambda pairs: flux.parse_stats(pairs, NOW_MS), Stats, lambda _query, stats: flux.render_stats(stats)),
+    ),
+    ("GET", "/api/v1/events/[^/]+", _one(flux.parse_get, flux.render_get)),
+    ("POST", "(?:/api/v1)?/ingest/events", _ingest(bricqs.parse_event, _plain(bricqs.render_accepted))),
+    ("POST", "(?:/api/v1)?/ingest/events/batch", _ingest(bricqs.parse_batch, _plain(bricqs.render_batch))),
+    ("POST", "(?:/api/v1)?/ingest/events/sync", _ingest(bricqs.parse_event, _processed)),
+    ("POST", "/api/events", _ingest(solute.parse_batch, _solute)),
+    ("GET", "/v1/admin/events", _query(hogsend.parse_list, Events, hogsend.render_list)),
+    ("GET", "/v1/admin/events/names", _observed("names", "name")),
+    ("GET", "/v1/admin/events/sources", _observed("sources", "source")),
+    ("GET", "/v1/admin/events/[^/]+", _one(hogsend.parse_get, hogsend.render_get)),
+    ("POST", "/v1/admin/events/replay", _replay),
+)
+
+
+def _body(case: Case) -> bytes:
+    return base64.b64decode(case["body_base64"]) if "body_base64" in case else case["body"].encode()
+
+
+def _exact(value: object) -> str:
+    """JSON text in which 1, 1.0 and true differ, and so does the order of members."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def replay(case: Case) -> Outcome:
+    route = next(
+        route for method, path, route in ROUTES if method == case["method"] and re.fullmatch(path, case["path"])
+    )
+    try:
+        return route(case)
+    except HeadraceError as error:
+        status = int(status_of(error))
+        outcome = {"error": type(error).__name__, "status": status}
+        return outcome, DIALECTS[case["dialect"]].render_error(error, status)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_recorded_request_becomes_the_expected_events_and_reply(file: Path) -> None:
+    case = json.loads(file.read_bytes()) | {"dialect": file.parent.name}
+    expected = dict(case["expect"])
+    expected_reply = expected.pop("reply", None)
+    reply_text = expected.pop("reply_text", None)
+
+    outcome, reply = replay(case)
+
+    assert json.dumps(outcome, sort_keys=True) == json.dumps(expected, sort_keys=True), case["title"]
+    assert (None if reply is None else _exact(json.loads(reply))) == (
+        None if expected_reply is None else _exact(expected_reply)
+    ), case["title"]
+    if reply_text is not None:
+        assert reply == reply_text.encode()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_recorded_request_is_sent_to_a_path_of_its_dialect(file: Path) -> None:
+    assert dialect_of(json.loads(file.read_bytes())["path"]) is DIALECTS[file.parent.name]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_route_of_a_dialect_has_a_recorded_success_and_a_recorded_error(dialect: str) -> None:
+    cases = [json.loads(file.read_bytes()) for file in FILES if file.parent.name == dialect]
+    for method, path, _ in ROUTES:
+        outcomes = {
+            "error" in case["expect"]
+            for case in cases
+            if case["method"] == method and re.fullmatch(path, case["path"])
+        }
+        always_answers = path.endswith(("names", "sources"))
+        assert outcomes in (set(), {False, True}, {False} if always_answers else {False, True}), (method, path)

@@ -1,0 +1,57 @@
+"""The one ClickHouse that a test process can hold, shared by all its tests: each takes a project of its own.
+
+chDB opens one path for the life of a process. So tests that need a second store start a second process.
+"""
+
+import atexit
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+import pytest
+
+from headrace.event import Event, Tenant, encode, event_id, first_position
+from headrace.ports import Record
+from headrace.store.clickhouse import ClickHouseStore
+
+NOW_MS = 1_736_899_200_000  # 2025-01-15
+_positions = itertools.count(first_position(NOW_MS))
+_projects = itertools.count(1)
+
+
+@cache
+def dsn() -> str:
+    folder = tempfile.mkdtemp(prefix="headrace-test-store-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return f"chdb://{folder}"
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouseStore]:
+    store = ClickHouseStore(dsn())
+    yield store
+    store.close()
+
+
+def fresh_tenant() -> Tenant:
+    """A tenant that no other test knows."""
+    return Tenant(f"fresh-{next(_projects)}", "live")
+
+
+def event_of(tenant: Tenant, /, **fields: object) -> Event:
+    """An event with little in it, save what a test says."""
+    usual: dict[str, object] = {"source": "flux", "name": "n", "timestamp_ms": NOW_MS}
+    return Event(project=tenant.project, mode=tenant.mode, **usual | fields)  # pyright: ignore[reportArgumentType]
+
+
+def records_of(events: Iterable[Event], /) -> list[Record]:
+    """Events as the log would hand them over, at positions that no other test has."""
+    return [
+        Record(position, event_id(position, 7), encode(event)) for event, position in zip(events, _positions, strict=False)
+    ]
+
+
+def record_at(position: int, event: Event, /) -> Record:
+    return Record(position, event_id(position, 7), encode(event))

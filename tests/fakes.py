@@ -1,0 +1,368 @@
+"""A log and a store over Python lists: they fit the ports, and say in a few lines what every adapter has to answer."""
+
+import json
+import math
+import os
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from threading import RLock
+from typing import Any
+
+from headrace.errors import Unavailable
+from headrace.event import (
+    StoredEvent,
+    Tenant,
+    decode,
+    event_id,
+    first_position,
+    received_at_ms,
+)
+from headrace.filters import (
+    INTERVAL_MS,
+    MAX_GROUPS,
+    Counts,
+    Dimension,
+    Events,
+    Filters,
+    Interval,
+    Observed,
+    Page,
+    Stats,
+)
+from headrace.ports import Entry, Receipt, Record, StoreFailed
+from headrace.store.queries import MAX_OBSERVED
+
+BYTES_PER_KEY = 80
+
+
+class MemoryLog:
+    """Fits the Log port. `reopens`: the log whose records, keys and positions this one takes over, as a file would.
+
+    `broken` says why appends fail, or "".
+    """
+
+    def __init__(
+        self,
+        *,
+        clock_ms: Callable[[], int],
+        floor: int = 0,
+        dedup_window_s: float = 7 * 86_400.0,
+        dedup_max_bytes: int = 16 * 1024**3,
+        max_bytes: int = 8 * 1024**3,
+        reopens: "MemoryLog | None" = None,
+    ) -> None:
+        self.broken = ""
+        self._clock_ms = clock_ms
+        self._window_ms = int(dedup_window_s * 1000)
+        self._max_keys = max(1, dedup_max_bytes // BYTES_PER_KEY)
+        self._max_bytes = max_bytes
+        self._lock = RLock()
+        self._records: list[Record] = list(reopens._records) if reopens else []
+        self._keys: dict[bytes, Receipt] = dict(reopens._keys) if reopens else {}  # oldest first
+        self._last = max(floor, reopens._last if reopens else 0)
+        self._given = self._last
+
+    def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+        with self._lock:
+            if self.size_bytes() >= self._max_bytes:
+                raise Unavailable("The log is full.")
+            receipts: list[Receipt] = []
+            records: list[Record] = []
+            keys = dict(self._keys)
+            for entry in entries:
+                first = keys.get(entry.key)
+                if first and first.position >= self._oldest_key():
+                    receipts.append(Receipt(first.position, first.id, duplicate=True))
+                    continue
+                self._given = max(self._given + 1, first_position(self._clock_ms()))
+                receipt = Receipt(self._given, event_id(self._given, int.from_bytes(os.urandom(6))))
+                receipts.append(receipt)
+                records.append(Record(receipt.position, receipt.id, entry.payload))
+                if entry.key:
+                    keys.pop(entry.key, None)  # so that the order stays the order of positions
+                    keys[entry.key] = receipt
+            if self.broken:
+                raise Unavailable(self.broken)
+            self._keys = keys
+            self._records += records
+            self._last = self._given if records else self._last
+            return receipts
+
+    def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
+        with self._lock:
+            start = bisect_right(self._records, after, key=lambda record: record.position)
+            size, end = 0, start
+            for record in self._records[start:]:
+                size += len(record.payload)
+                if end > start and (end - start >= max_entries or size > max_bytes):
+                    break
+                end += 1
+            return self._records[start:end]
+
+    def last(self) -> int:
+        return self._last
+
+    def trim(self, upto: int, /) -> int:
+        with self._lock:
+            kept = [record for record in self._records if record.position > upto]
+            gone = len(self._records) - len(kept)
+            self._records = kept
+            known = [item for item in self._keys.items() if item[1].position >= self._oldest_key()]
+            self._keys = dict(known[-self._max_keys :])
+            return gone
+
+    def size_bytes(self) -> int:
+        return sum(len(record.payload) for record in self._records)
+
+    def dedup_window_s(self) -> float:
+        return self._window_ms / 1000
+
+    def close(self) -> None:
+        pass
+
+    def _oldest_key(self) -> int:
+        return first_position(max(0, self._clock_ms() - self._window_ms))
+
+
+class MemoryStore:
+    """Fits the Store and the Reader port: brute force over a list, and so the specification of every query.
+
+    `broken` says why it fails, or "".
+    """
+
+    def __init__(self) -> None:
+        self.broken = ""
+        self._lock = RLock()
+        self._events: list[StoredEvent] = []
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        months = {_month(record.position) for record in records}
+        if self.broken or len(months) > 1:
+            raise StoreFailed(self.broken or "records of more than one month")
+        with self._lock:
+            self._events += [_stored(record) for record in records]
+
+    def present(self, after: int, upto: int, /) -> set[str]:
+        if self.broken:
+            raise StoreFailed(self.broken)
+        return {event.id for event in self._events if after < event.position <= upto}
+
+    def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
+        found = self._matching(tenant, filters)
+        total = len(found)
+        found.sort(key=_time_and_position, reverse=not page.oldest_first)
+        if page.after is not None:
+            mark = (page.after.timestamp_ms, page.after.position)
+            is_after = mark.__lt__ if page.oldest_first else mark.__gt__
+            found = [event for event in found if is_after(_time_and_position(event))]
+        end = page.offset + page.limit
+        return Events(total, [_shown(event) for event in found[page.offset : end]], more=len(found) > end)
+
+    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
+        found = [event for event in self._matching(tenant, Filters()) if event.id in ids]
+        return [_shown(event) for event in sorted(found, key=_time_and_position)]
+
+    def count(
+        self,
+        tenant: Tenant,
+        filters: Filters,
+        /,
+        interval: Interval | None = None,
+        group_by: Dimension | None = None,
+    ) -> Counts:
+        found = self._matching(tenant, filters)
+        series = groups = None
+        if interval:
+            width = INTERVAL_MS[interval]
+            series = sorted(Counter(event.timestamp_ms // width * width for event in found).items())
+        if group_by:
+            keys = Counter(_key(event, group_by) for event in found)
+            del keys[None]
+            groups = sorted(keys.items(), key=lambda group: (-group[1], group[0].encode()))
+        return Counts(
+            len(found), series, groups and groups[:MAX_GROUPS], truncated=len(groups or ()) > MAX_GROUPS
+        )
+
+    def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
+        if field.kind not in ("value", "property"):
+            raise ValueError(field.kind)
+        found = self._matching(tenant, filters)
+        numbers = sorted(number for event in found if (number := _number(event, field)) is not None)
+        if not numbers:
+            return Stats(0)
+        exact = sum(map(Fraction, numbers))
+        return Stats(
+            *(len(numbers), _double(exact), _double(exact / len(numbers)), numbers[0], numbers[-1]),
+            *(_percentile(numbers, rank) for rank in (0.5, 0.95, 0.99)),
+        )
+
+    def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
+        times: dict[str, list[int]] = {}
+        for event in self._matching(tenant, Filters()):
+            times.setdefault(getattr(event, column), []).append(event.timestamp_ms)
+        found = sorted(times.items(), key=lambda item: item[0].encode())
+        return [Observed(value, len(each), min(each), max(each)) for value, each in found[:MAX_OBSERVED]]
+
+    def _matching(self, tenant: Tenant, filters: Filters) -> list[StoredEvent]:
+        if self.broken:
+            raise Unavailable(self.broken)
+        return [
+            event
+            for event in self._events
+            if (event.project, event.mode) == (tenant.project, tenant.mode) and matches(event, filters)
+        ]
+
+
+_EQUAL = ("name", "user_id", "source", "session_id", "environment", "service", "host")
+
+
+def matches(event: StoredEvent, filters: Filters, /) -> bool:
+    return (
+        all(getattr(filters, field) in (None, getattr(event, field)) for field in _EQUAL)
+        and event.name.startswith(filters.name_prefix or "")
+        and (filters.from_ms is None or event.timestamp_ms >= filters.from_ms)
+        and (filters.to_ms is None or event.timestamp_ms <= filters.to_ms)
+        and filters.person in (None, event.user_id, event.anonymous_id)
+        and all(_tag(event, key) == value for key, value in filters.tags)
+        and all(_property(event, key) in _spellings(event, key, value) for key, value in filters.properties)
+    )
+
+
+def _properties(event: StoredEvent) -> dict[str, Any]:
+    return json.loads(event.properties) if event.properties else {}
+
+
+def _tag(event: StoredEvent, key: str) -> str | None:
+    if key in event.tags:
+        return event.tags[key]
+    value = _properties(event).get(key)
+    return value if isinstance(value, str) else None
+
+
+def _property(event: StoredEvent, key: str) -> str | None:
+    value = _properties(event).get(key)
+    return value if value is None or isinstance(value, str) else print_json(value)
+
+
+def _spellings(event: StoredEvent, key: str, value: str) -> set[str]:
+    """The property's texts that a filter's value matches: a number by any spelling of its value."""
+    if isinstance(_properties(event).get(key), str) or not re.fullmatch(
+        r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", value, re.ASCII
+    ):
+        return {value}
+    number = float(value) if set(value) & set(".eE") else None
+    return {value} if number is None or math.isinf(number) else {print_json(number)}
+
+
+def _key(event: StoredEvent, dimension: Dimension) -> str | None:
+    match dimension.kind:
+        case "tag":
+            return _tag(event, dimension.key)
+        case "property":
+            return _property(event, dimension.key)
+        case "name":
+            return event.name
+        case "user_id":
+            return event.user_id or None
+        case _:
+            raise ValueError(dimension.kind)
+
+
+def _number(event: StoredEvent, field: Dimension) -> float | None:
+    if field.kind == "value":
+        return event.value
+    value = _properties(event).get(field.key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _percentile(numbers: list[float], rank: float) -> float | None:
+    """percentile_cont: between the two neighbours, linearly."""
+    place = rank * (len(numbers) - 1)
+    low = numbers[math.floor(place)]
+    high = numbers[math.ceil(place)]
+    found = low + (high - low) * (place - math.floor(place))
+    return found if math.isfinite(found) else None
+
+
+def _double(exact: Fraction | int) -> float | None:
+    try:
+        return float(exact)
+    except OverflowError:
+        return None
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES |= {"\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPES = {chr(code): f"\\u{code:04X}" for code in range(32)} | _ESCAPES
+
+
+def print_json(value: object, /) -> str:
+    """Compact JSON, numbers as JavaScript prints them: how a property that is no string reads in a filter or a group."""
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case str():
+            return '"' + "".join(_ESCAPES.get(each, each) for each in value) + '"'
+        case int():
+            return str(value)
+        case float():
+            return _print_double(value)
+        case dict():
+            return "{" + ",".join(f"{print_json(key)}:{_print_inner(each)}" for key, each in value.items()) + "}"
+        case _:
+            assert isinstance(value, Iterable)
+            return "[" + ",".join(map(_print_inner, value)) + "]"
+
+
+def _print_inner(value: object) -> str:
+    past_64_bits = isinstance(value, int) and not -(2**63) <= value < 2**64
+    return f'"{value}"' if past_64_bits else print_json(value)
+
+
+def _print_double(number: float) -> str:
+    """The shortest digits that give the double back, laid out as ECMAScript's Number::toString, but 1e21 for 1e+21."""
+    sign = "-" if math.copysign(1, number) < 0 else ""
+    mantissa, exponent = f"{abs(number)!r}e0".split("e")[:2]
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(exponent) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    if not digits:
+        return f"{sign}0"
+    if len(digits) <= point <= 21:
+        return sign + digits.ljust(point, "0")
+    if 0 < point <= 21:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{point - 1}"
+
+
+def _stored(record: Record) -> StoredEvent:
+    event = decode(record.payload)
+    fields = {field: getattr(event, field) for field in event.__struct_fields__}
+    return StoredEvent(id=record.id, position=record.position, **fields)
+
+
+def _shown(event: StoredEvent) -> StoredEvent:
+    """As a reader returns it: without what only queries need."""
+    fields = {field: getattr(event, field) for field in event.__struct_fields__}
+    return StoredEvent(**fields | {"labels": {}, "numbers": {}})
+
+
+def _time_and_position(event: StoredEvent) -> tuple[int, int]:
+    return event.timestamp_ms, event.position
+
+
+def _month(position: int) -> tuple[int, int]:
+    moment = datetime.fromtimestamp(received_at_ms(position) / 1000, UTC)
+    return moment.year, moment.month

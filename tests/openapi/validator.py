@@ -1,0 +1,221 @@
+"""Holds a reply against the OpenAPI document, whose schemas it compiles once, at import. Knows no code that answers.
+
+A reply passes only if the document says so: the route, the status, the content type, the headers and the whole body.
+A path or method that the document does not have must be refused in the words of the API whose prefix the path has.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from jsonschema import Draft202012Validator, ValidationError, validators
+from jsonschema.protocols import Validator
+
+from headrace.http.docs import document
+
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+# Longest first. The names are those of the document's components/responses, before NotFound and MethodNotAllowed.
+_PREFIXES = (
+    ("/api/v1/ingest", "Bricqs"),
+    ("/ingest", "Bricqs"),
+    ("/api/v1", "Flux"),
+    ("/api", "Solute"),
+    ("/v1", "Hogsend"),
+    ("", "Problem"),
+)
+_RATE_HEADERS = frozenset(
+    {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "ratelimit-policy"}
+)
+_SHOWN_CHARS = 600
+
+# JSON Schema takes 1.0 for an integer; a count written so would be a mistake here.
+_Schema: type[Validator] = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int),
+)
+
+
+def resolved(node: Any, root: Mapping[str, Any] | None = None) -> Any:
+    """A part of the document with every $ref in it replaced by what it points to, so that validating follows none.
+
+    What stands beside a $ref in a schema holds as well; elsewhere only descriptions stand there. Nothing in the
+    document refers to itself.
+    """
+    root = document() if root is None else root
+    if isinstance(node, list):
+        return [resolved(element, root) for element in node]
+    if not isinstance(node, dict):
+        return node
+    rest = {key: resolved(value, root) for key, value in node.items() if key != "$ref"}
+    if not isinstance(node.get("$ref"), str):
+        return rest
+    target: Any = root
+    for segment in node["$ref"].removeprefix("#/").split("/"):
+        target = target[segment.replace("~1", "/").replace("~0", "~")]
+    target = resolved(target, root)
+    return {"allOf": [target], **rest} if rest.keys() - {"description"} else target
+
+
+def schema_validator(schema: Any) -> Validator:
+    """A validator of a resolved schema that also checks formats."""
+    return _Schema(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+class _Reply:
+    """What the document says of one status of one operation."""
+
+    def __init__(self, response: Mapping[str, Any]) -> None:
+        self.headers = [
+            (name, bool(header.get("required")), header["schema"].get("type"), schema_validator(header["schema"]))
+            for name, header in response.get("headers", {}).items()
+        ]
+        self.content = {
+            media_type: schema_validator(content.get("schema", True))
+            for media_type, content in response.get("content", {}).items()
+        }
+
+    def check(self, headers: Mapping[str, str], body: bytes | None) -> None:
+        """`headers` by lower-case name; no body at all after HEAD."""
+        for name, required, kind, schema in self.headers:
+            value = headers.get(name.lower())
+            if value is None:
+                _require(not required, f"the header {name} is missing")
+                continue
+            whole = kind == "integer" and re.fullmatch(r"-?[0-9]+", value)
+            _validate(schema, int(value) if whole else value, f"the header {name}")
+        present = _RATE_HEADERS & headers.keys()
+        _require(present in (frozenset(), _RATE_HEADERS), f"of the rate headers there are only {sorted(present)}")
+        if body is None:
+            return
+        if not self.content:
+            _require(not body, "there should be no body")
+            return
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        schema = self.content.get(media_type)
+        if schema is None:
+            _fail(f"the content type is {media_type!r} and should be {' or '.join(self.content)}")
+        if media_type.endswith("json"):
+            _validate(schema, _parse(body), "the body")
+        else:
+            _require(bool(body), "the body is empty")
+
+
+class _Path:
+    def __init__(self, template: str, item: Mapping[str, Any]) -> None:
+        self.segments = template.split("/")
+        self.operations = {
+            method: {int(status): _Reply(response) for status, response in item[method]["responses"].items()}
+            for method in _METHODS
+            if method in item
+        }
+
+    @property
+    def rank(self) -> list[bool]:
+        """Sorts a literal segment before a template."""
+        return [segment.startswith("{") for segment in self.segments]
+
+    def matches(self, segments: list[str]) -> bool:
+        return len(segments) == len(self.segments) and all(
+            own.startswith("{") or own == segment for own, segment in zip(self.segments, segments, strict=True)
+        )
+
+
+_PATHS = sorted(
+    (_Path(template, item) for template, item in resolved(document()["paths"]).items()), key=lambda path: path.rank
+)
+_COMMON = {name: _Reply(response) for name, response in resolved(document()["components"]["responses"]).items()}
+
+
+def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Raise AssertionError, saying what was wrong, unless the document describes this reply to this request.
+
+    path: as the server sees it, percent-decoded and without a query. headers: names in any case.
+    """
+    try:
+        lower = {name.lower(): value for name, value in headers.items()}
+        _check(method.lower(), path, status, lower, None if method.upper() == "HEAD" else body)
+    except AssertionError as error:
+        shown = body[:_SHOWN_CHARS].decode(errors="replace") + ("…" if len(body) > _SHOWN_CHARS else "")
+        raise AssertionError(f"{method} {path} → {status}: {error}\n{shown}") from None
+
+
+def _check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes | None) -> None:
+    found = find(path)
+    if found is None:
+        _require(status == 404, "the document has no such path, so the status should be 404")
+        _COMMON[f"{_api_of(path)}NotFound"].check(headers, body)
+    elif method in found.operations:
+        _require(status != 405, "the document has this method here, so the status should not be 405")
+        reply = found.operations[method].get(status)
+        if reply is None:
+            _fail(f"the document has only {sorted(found.operations[method])} here")
+        reply.check(headers, body)
+        if method == "options":
+            _check_allow(found, headers)
+    elif method == "options":
+        _require(status in (200, 204) and not body, "OPTIONS should be answered 200 or 204 without a body")
+        _check_allow(found, headers)
+    else:
+        _require(status == 405, "the document does not have this method here, so the status should be 405")
+        _COMMON[f"{_api_of(path)}MethodNotAllowed"].check(headers, body)
+        _check_allow(found, headers)
+
+
+def find(path: str) -> _Path | None:
+    segments = (path.removesuffix("/") or "/").split("/")
+    return next((each for each in _PATHS if each.matches(segments)), None)
+
+
+def _api_of(path: str) -> str:
+    return next(name for prefix, name in _PREFIXES if path == prefix or path.startswith(f"{prefix}/"))
+
+
+def _check_allow(path: _Path, headers: Mapping[str, str]) -> None:
+    """Source: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.1"""
+    allowed = {method.strip().lower() for method in headers.get("allow", "").split(",")}
+    wanted = path.operations.keys() | {"options"}
+    _require(
+        allowed | {"options"} == wanted,
+        f"Allow is {headers.get('allow')!r} and should name {', '.join(sorted(wanted)).upper()}",
+    )
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse)
+    except ValueError as error:
+        _fail(f"the body is no JSON: {error}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _validate(schema: Validator, value: Any, what: str) -> None:
+    if not schema.is_valid(value):
+        lines = [_line(error) for error in _leaves(schema.iter_errors(value))]
+        _fail(f"{what} does not fit: {'; '.join(lines[:5])}")
+
+
+def _leaves(errors: Any) -> Iterator[ValidationError]:
+    """The errors that name a place, in stead of an anyOf that only says that no branch fits."""
+    for error in errors:
+        if error.context:
+            yield from _leaves(error.context)
+        else:
+            yield error
+
+
+def _line(error: ValidationError) -> str:
+    message = error.message if len(error.message) <= _SHOWN_CHARS else f"{error.message[:_SHOWN_CHARS]}…"
+    return f"{error.json_path}: {message}"
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        _fail(otherwise)
+
+
+def _fail(message: str) -> NoReturn:
+    raise AssertionError(message)

@@ -1,0 +1,291 @@
+"""Every query of the store equals a brute force over a list, whatever the events and whatever is asked.
+
+Each example inserts its events under a project of their own and asks a dozen questions of them. A counter tells of each
+parameter how often it let some events through and kept others out, so that none is covered in name only.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from headrace.dialects.wire import ABSENT, labels_and_numbers, object_of
+from headrace.event import Event, Tenant
+from headrace.filters import INTERVAL_MS, Cursor, Dimension, Filters, Page, Stats
+from headrace.ports import Reader, Record
+from headrace.store.clickhouse import ClickHouseStore
+from headrace.times import EARLIEST_MS, LATEST_MS
+from tests.engine import fresh_tenant, records_of
+from tests.fakes import MemoryStore, print_json
+
+EXAMPLES = int(os.environ.get("QUERY_EXAMPLES", "250"))
+QUESTIONS = 12  # of each example
+BASE_MS = 1_735_689_600_000  # 2025-01-01
+
+# Events
+
+_ODD = (
+    *("a", "ab", "A", "a.b", "a*", "*", "%", "_", "é", "e\u0301", "😀", "\uffff", "\ufeff", "\u2028", "ß"),
+    *("\0", "a\0", "a\0b", "'", '"', "\\", "\\'", "\\0", "\\N", "`", "\t", "\n", "\r\n", "\x7f", "\x1b"),
+    *("{name:String}", "{group:String}", "%s", "--", "/*", "';--", "NULL", "null", "true", "5", "5.0", " ", " a "),
+)
+_texts = st.sampled_from(_ODD) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
+_keys = st.sampled_from(("k", "plan", "", "é", "a.b", "'", "k\0", "\\", "😀", "0", "1", "-1"))
+_optional = st.just("") | _texts
+
+_edges = st.sampled_from([EARLIEST_MS, LATEST_MS, *(width * (BASE_MS // width + 1) for width in INTERVAL_MS.values())])
+_near = st.builds(lambda edge, step: min(max(EARLIEST_MS, edge + step), LATEST_MS), _edges, st.integers(-2, 2))
+_times = _near | st.sampled_from([BASE_MS, BASE_MS + 1, BASE_MS + 299_999]) | st.integers(EARLIEST_MS, LATEST_MS)
+
+_doubles = st.floats(allow_nan=False, allow_infinity=False)
+_values = st.none() | st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.1, 1e16, -1e16, 1e308, -1e308, 5e-324]) | _doubles
+
+_LITERALS = (
+    *("5", "5.0", "5e0", "-5", "0", "-0", "-0.0", "1e2", "1E+2", "1e20", "1e21", "1e-6", "1e-7", "0.1", "19.90"),
+    *("9007199254740993", "9007199254740993.0", "9223372036854775807", "9223372036854775808", "-9223372036854775808"),
+    *("-9223372036854775809", "18446744073709551615", "18446744073709551616", "123456789012345678901234567890"),
+    *("1.7976931348623157e308", "5e-324", "2.2250738585072011e-308", "true", "false", "null", '""', '"x"', '"5"'),
+    *('"5.0"', '"\\u0000"', '"\\ud83d\\ude00"', '"/\\/"', '"null"', "[]", "{}", "[ ]", '{ "b" : 1.0 , "a" : [1, null, "\\u001f\\u2028/"]}'),
+    *("[18446744073709551616, 5.0, -0.0, 1e2]", '{"é":{"\\"":"\\\\"}}', "1" + "0" * 400),
+)
+_literals = (
+    st.sampled_from(_LITERALS)
+    | _doubles.map(repr)
+    | st.integers(-(2**70), 2**70).map(str)
+    | st.builds(json.dumps, _texts, ensure_ascii=st.booleans())
+)
+
+
+@st.composite
+def _objects(draw: st.DrawFn) -> str:
+    """The text of a JSON object, now close and now loose; or ""."""
+    members = draw(st.dictionaries(_keys, _literals, max_size=4))
+    if not members and draw(st.booleans()):
+        return ""
+    blank = draw(st.sampled_from(("", " ", "\n\t")))
+    ascii_only = draw(st.booleans())
+    inside = f",{blank}".join(
+        f"{json.dumps(key, ensure_ascii=ascii_only)}{blank}:{blank}{text}" for key, text in members.items()
+    )
+    return "{" + blank + inside + blank + "}"
+
+
+@st.composite
+def _events(draw: st.DrawFn) -> dict[str, Any]:
+    """The fields of an event, with the labels and numbers that the dialects make of its properties and tags."""
+    text = draw(_objects())
+    properties, values = object_of(msgspec.Raw(text.encode()) if text else ABSENT, "properties")
+    tags = draw(st.dictionaries(_keys, _optional, max_size=3))
+    labels, numbers = labels_and_numbers(values, tags)
+    return {
+        "name": draw(_texts),
+        "timestamp_ms": draw(_times),
+        "type": draw(st.sampled_from(("track", "identify", "page", "group", "alias"))),
+        "source": draw(st.sampled_from(("flux", "solute", "é'"))),
+        "value": draw(_values),
+        "properties": properties,
+        "tags": tags,
+        "labels": labels,
+        "numbers": numbers,
+        "sent_at_ms": draw(st.none() | _times),
+        **{field: draw(_optional) for field in ("user_id", "anonymous_id", "session_id", "environment", "service", "host")},
+    }
+
+
+# Questions, mostly of what the events have
+
+
+class Asker:
+    """Draws questions about some events, and puts each to both readers."""
+
+    def __init__(self, draw: Any, events: list[Event], covered: Counter[str]) -> None:
+        self._draw = draw
+        self._events = events
+        self._covered = covered
+
+    def _of_events(self, field: str, otherwise: st.SearchStrategy[Any]) -> Any:
+        seen = sorted({value for event in self._events if (value := getattr(event, field))})
+        return self._draw(st.sampled_from(seen) | otherwise if seen else otherwise)
+
+    def _tag(self) -> tuple[str, str]:
+        seen = sorted({item for event in self._events for item in (*event.tags.items(), *event.labels.items())})
+        other = st.tuples(_keys, _optional)
+        return self._draw(st.sampled_from(seen) | other if seen else other)
+
+    def _property(self) -> tuple[str, str]:
+        seen: set[tuple[str, str]] = set()
+        for event in self._events:
+            for key, value in json.loads(event.properties or "{}").items():
+                seen.add((key, value if isinstance(value, str) else print_json(value)))
+                if isinstance(value, float):
+                    seen |= {(key, repr(value)), (key, f"{value:.20e}")}
+                if isinstance(value, int) and not isinstance(value, bool):
+                    seen |= {(key, f"{value}.0"), (key, f"{value}e0")}
+        other = st.tuples(_keys, st.sampled_from(_LITERALS) | _optional)
+        return self._draw(st.sampled_from(sorted(seen)) | other if seen else other)
+
+    def filters(self) -> Filters:
+        draw = self._draw
+        names = sorted({event.name for event in self._events}) or ["a"]
+        choices: dict[str, Any] = {
+            "name": lambda: self._of_events("name", _texts),
+            "name_prefix": lambda: (name := draw(st.sampled_from(names) | _texts))[: draw(st.integers(0, len(name)))],
+            "from_ms": lambda: self._of_events("timestamp_ms", _times) + draw(st.integers(-1, 1)),
+            "to_ms": lambda: self._of_events("timestamp_ms", _times) + draw(st.integers(-1, 1)),
+            "user_id": lambda: self._of_events("user_id", _texts),
+            "person": lambda: self._of_events(draw(st.sampled_from(("user_id", "anonymous_id"))), _texts),
+            "source": lambda: self._of_events("source", _texts),
+            "session_id": lambda: self._of_events("session_id", _texts),
+            "environment": lambda: self._of_events("environment", _texts),
+            "service": lambda: self._of_events("service", _texts),
+            "host": lambda: self._of_events("host", _texts),
+            "tags": lambda: tuple(self._tag() for _ in range(draw(st.integers(1, 2)))),
+            "properties": lambda: tuple(self._property() for _ in range(draw(st.integers(1, 2)))),
+        }
+        assert tuple(choices) == Filters.__struct_fields__, "every filter is drawn"
+        wanted = draw(st.lists(st.sampled_from(tuple(choices)), max_size=3, unique=True))
+        return Filters(**{field: choices[field]() for field in wanted})
+
+    def page(self) -> Page:
+        draw = self._draw
+        after = None
+        if self._events and draw(st.booleans()):
+            index = draw(st.integers(0, len(self._events) - 1))
+            step = draw(st.sampled_from((0, 0, 1, -1)))
+            after = Cursor(self._events[index].timestamp_ms + step, self.positions[index] + draw(st.integers(-1, 1)))
+        return Page(
+            limit=draw(st.sampled_from((0, 1, 2, 3, 1000))),
+            offset=draw(st.sampled_from((0, 0, 0, 1, 2, 7, 1000, 10**15))),
+            after=after,
+            oldest_first=draw(st.booleans()),
+        )
+
+    def dimension(self) -> Dimension:
+        kind = self._draw(st.sampled_from(("tag", "property", "name", "user_id")))
+        return Dimension(kind, self._draw(_keys) if kind in ("tag", "property") else "")
+
+    def field(self) -> Dimension:
+        return Dimension("property", self._draw(_keys)) if self._draw(st.booleans()) else Dimension("value")
+
+    def ask(self, tenant: Tenant, stored: list[Record], store: Reader, model: Reader) -> None:
+        draw, covered = self._draw, self._covered
+        self.positions = [record.position for record in stored]
+        filters = self.filters()
+        question = draw(st.sampled_from(("events", "events", "count", "count", "stats", "get", "observed")))
+        covered[question] += 1
+        if question == "get":
+            ids = draw(st.lists(st.sampled_from([*(record.id for record in stored), "0" * 32, "f" * 32]), max_size=6))
+            expected = model.get(tenant, ids)
+            assert store.get(tenant, ids) == expected
+            covered["get found"] += bool(expected)
+            return
+        if question == "observed":
+            column = draw(st.sampled_from(("name", "source")))
+            assert store.observed(tenant, column) == model.observed(tenant, column)
+            covered[f"observed {column}"] += 1
+            return
+        matching = model.count(tenant, filters).total
+        for field in filters.__struct_fields__:
+            if getattr(filters, field) not in (None, ()):
+                alone = model.count(tenant, Filters(**{field: getattr(filters, field)})).total
+                covered[f"{field} let through"] += alone > 0
+                covered[f"{field} kept out"] += alone < len(self._events)
+                covered[f"{field} in {question}"] += 1
+        if question == "events":
+            page = self.page()
+            expected = model.events(tenant, filters, page)
+            assert store.events(tenant, filters, page) == expected
+            covered["page cut by limit"] += expected.more
+            covered["page from offset"] += bool(page.offset and expected.events)
+            covered["page past the end"] += bool(matching and page.offset >= matching)
+            covered["page oldest first"] += bool(page.oldest_first and len(expected.events) > 1)
+            covered["page after cursor"] += bool(page.after and expected.events and len(expected.events) < matching)
+            times = [event.timestamp_ms for event in expected.events]
+            covered["page of equal times"] += len(set(times)) < len(times)
+        elif question == "count":
+            interval = draw(st.none() | st.sampled_from(tuple(INTERVAL_MS)))
+            group_by = draw(st.none() | st.builds(self.dimension))
+            expected = model.count(tenant, filters, interval, group_by)
+            assert store.count(tenant, filters, interval, group_by) == expected
+            covered[f"interval {interval}"] += len(expected.series or ()) > 1 or (interval is None and matching > 0)
+            covered[f"group by {group_by and group_by.kind}"] += len(expected.groups or ()) > 1 or group_by is None
+            covered["group of the empty string"] += bool(expected.groups and "" in dict(expected.groups))
+            covered["events in no group"] += bool(group_by and sum(n for _, n in expected.groups or ()) < matching)
+        else:
+            field = self.field()
+            expected = model.stats(tenant, filters, field)
+            assert_same_figures(store.stats(tenant, filters, field), expected)
+            covered[f"stats of {field.kind}"] += expected.count > 1
+            covered["stats of nothing"] += expected.count == 0
+            covered["stats of both signs"] += bool(expected.count and expected.min < 0 < expected.max)  # pyright: ignore
+
+
+def assert_same_figures(found: Stats, expected: Stats) -> None:
+    assert (found.count, found.min, found.max) == (expected.count, expected.min, expected.max)
+    assert _close(found.sum, expected.sum, rel_tol=1e-15)
+    assert _close(found.avg, expected.avg, rel_tol=1e-15)
+    width = (expected.max or 0) / 2 - (expected.min or 0) / 2
+    for one, other in ((found.p50, expected.p50), (found.p95, expected.p95), (found.p99, expected.p99)):
+        assert _close(one, other, rel_tol=1e-14, abs_tol=width * 1e-15)
+
+
+def _close(one: float | None, other: float | None, **tolerance: float) -> bool:
+    return one is other if one is None or other is None else math.isclose(one, other, **tolerance)
+
+
+def expected_coverage() -> list[str]:
+    """What must have happened at least a few times."""
+    return [
+        *(f"{field} {did}" for field in Filters.__struct_fields__ for did in ("let through", "kept out")),
+        *(f"{field} in {question}" for field in Filters.__struct_fields__ for question in ("events", "count", "stats")),
+        *(f"interval {interval}" for interval in (None, *INTERVAL_MS)),
+        *(f"group by {kind}" for kind in (None, *get_args(Dimension.__annotations__["kind"])) if kind != "value"),
+        *("page cut by limit", "page from offset", "page past the end", "page oldest first", "page after cursor"),
+        *("page of equal times", "group of the empty string", "events in no group", "get found"),
+        *("stats of value", "stats of property", "stats of nothing", "stats of both signs"),
+        *("observed name", "observed source"),
+    ]
+
+
+@pytest.mark.timeout(600)
+def test_every_query_equals_a_brute_force_over_a_list(clickhouse: ClickHouseStore, capsys: pytest.CaptureFixture[str]) -> None:
+    covered: Counter[str] = Counter()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(events=st.lists(_events(), max_size=14), strangers=st.lists(_events(), min_size=1, max_size=2), data=st.data())
+    def compare(events: list[dict[str, Any]], strangers: list[dict[str, Any]], data: st.DataObject) -> None:
+        tenant = fresh_tenant()
+        model = MemoryStore()
+        mine = [Event(project=tenant.project, mode="live", **fields) for fields in events]
+        theirs = [
+            Event(project=project, mode=mode, **fields)
+            for project, mode in ((tenant.project, "test"), (tenant.project + "\0", "live"))
+            for fields in (*strangers, *events[:2])
+        ]
+        records = records_of([*theirs[::2], *mine, *theirs[1::2]])
+        stored = records[len(theirs[::2]) :][: len(mine)]
+        for store in (clickhouse, model):
+            store.insert(records)
+        asker = Asker(data.draw, mine, covered)
+        for _ in range(QUESTIONS):
+            asker.ask(tenant, stored, clickhouse, model)
+            covered["questions"] += 1
+
+    compare()
+    with capsys.disabled():
+        print(f"\n{covered['questions']} questions; least covered: {covered.most_common()[:-9:-1]}")
+    missing = [each for each in expected_coverage() if covered[each] < 5]
+    assert not missing

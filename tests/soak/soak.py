@@ -1,0 +1,192 @@
+"""Traffic through every dialect while the server is killed again and again; then the books are compared.
+
+python -m tests.soak.soak [--minutes 10] [--seed N]      exit code 0 when nothing is lost, doubled or made up
+
+Every event's user id is its mark. Events without a key are sent once and never retried; events with a key are retried until they
+are acknowledged, and some are sent again after that. A reader asks for events that were just acknowledged. Stops by itself.
+"""
+
+import argparse
+import itertools
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+
+from tests.server import Server
+from tests.soak.ledger import Ledger
+
+_STAMP = "2026-01-01T00:00:00Z"
+
+Body = dict[str, object]
+
+
+def _flux(mark: str, key: str | None) -> Body:
+    return {"name": "soak", "user_id": mark, "value": 1} | ({"idempotency_key": key} if key else {})
+
+
+def _bricqs(mark: str, key: str | None) -> Body:
+    return {"event_name": "soak", "participant_id": mark} | ({"idempotency_key": key} if key else {})
+
+
+def _solute(mark: str, key: str | None) -> Body:
+    return {
+        "type": "track",
+        "event": "soak",
+        "userId": mark,
+        "messageId": key or mark,
+        "timestamp": _STAMP,
+        "context": {},
+    }
+
+
+# (path, most events, one event, the request's body, whether every event has a key)
+SHAPES: tuple[tuple[str, int, Callable[[str, str | None], Body], Callable[[list[Body]], Body], bool], ...] = (
+    ("/api/v1/events", 1, _flux, lambda events: events[0], False),
+    ("/api/v1/events/batch", 200, _flux, lambda events: {"events": events}, False),
+    ("/api/v1/ingest/events", 1, _bricqs, lambda events: events[0], False),
+    ("/api/v1/ingest/events/sync", 1, _bricqs, lambda events: events[0], False),
+    ("/api/v1/ingest/events/batch", 100, _bricqs, lambda events: {"events": events}, False),
+    ("/api/events", 100, _solute, lambda events: {"batch": events, "sentAt": _STAMP}, True),
+)
+
+
+class Soak:
+    def __init__(self, data: Path, seconds: float, seed: int, settings: dict[str, str]) -> None:
+        self.ledger = Ledger()
+        self.kills = 0
+        self.unseen: list[str] = []
+        self.refused: list[str] = []
+        self.reads = 0
+        self._server = Server(data, settings)
+        self._seconds = seconds
+        self._seed = seed
+        self._stop = threading.Event()
+        self._up = threading.Event()
+        self._key = ""
+
+    def run(self, writers: int = 6) -> None:
+        """Traffic and kills for the time given, and a running server at the end."""
+        chance = random.Random(self._seed)
+        self._server.start()
+        self._key = self._server.key()
+        self._up.set()
+        threads = [threading.Thread(target=self._write, args=(number,)) for number in range(writers)]
+        threads.append(threading.Thread(target=self._read, args=(writers,)))
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + self._seconds
+        try:
+            while time.monotonic() < end:
+                self._stop.wait(chance.uniform(0.05, 2.5))
+                self._up.clear()
+                self._server.kill()
+                self.kills += 1
+                self._server.start()
+                self._up.set()
+        finally:
+            self._stop.set()
+            self._up.set()
+            for thread in threads:
+                thread.join()
+
+    def finish(self) -> Counter[str]:
+        """How often each mark is stored, by paging through all of it; then the server is stopped."""
+        stored: Counter[str] = Counter()
+        with self._server.client(self._key) as client:
+            cursor: str | None = ""
+            while cursor is not None:
+                reply = client.get("/api/v1/events", params={"limit": "1000", "cursor": cursor}).json()
+                stored.update(event["user_id"] for event in reply["data"])
+                cursor = reply["meta"].get("next_cursor")
+            counted = client.get("/api/v1/events/count").json()["data"]["total"]
+            assert counted == stored.total(), f"counted {counted}, listed {stored.total()}"
+        assert self._server.stop() == 0
+        return stored
+
+    def _write(self, number: int) -> None:
+        chance = random.Random(self._seed * 1000 + number)
+        marks = (f"w{number}-{count}" for count in itertools.count())
+        again: list[tuple[str, Body, list[str]]] = []
+        with httpx.Client(timeout=30, trust_env=False) as http:
+            while not self._stop.is_set():
+                if again and chance.random() < 0.2:  # noqa: PLR2004
+                    path, body, sent = chance.choice(again)
+                else:
+                    path, body, sent, keyed = self._request(chance, marks)
+                    if keyed:
+                        again = [*again[-50:], (path, body, sent)]
+                    else:
+                        self._post(http, path, body, sent)
+                        continue
+                while not self._post(http, path, body, sent) and not self._stop.is_set():
+                    self._up.wait()
+
+    def _request(self, chance: random.Random, marks: Iterator[str]) -> tuple[str, Body, list[str], bool]:
+        path, most, event, wrap, always_keyed = chance.choice(SHAPES)
+        keyed = always_keyed or chance.random() < 0.5  # noqa: PLR2004
+        sent = list(itertools.islice(marks, chance.randint(1, most)))
+        events = [event(mark, f"key-{mark}" if keyed else None) for mark in sent]
+        if keyed and len(events) > 1:
+            events.append(events[0])  # the same key twice in one batch
+        return path, wrap(events[:most]), sent, keyed
+
+    def _post(self, http: httpx.Client, path: str, body: Body, marks: list[str]) -> bool:
+        self.ledger.send(marks)
+        try:
+            reply = http.post(self._server.url + path, json=body, headers={"Authorization": f"Bearer {self._key}"})
+        except httpx.TransportError:
+            return False
+        if reply.is_success:
+            self.ledger.acknowledge(marks)
+        elif reply.status_code != 503:  # noqa: PLR2004  the one refusal that this traffic may meet
+            self.refused.append(f"{path} answered {reply.status_code}: {reply.text[:300]}")
+        return reply.is_success
+
+    def _read(self, number: int) -> None:
+        """What was acknowledged before a query is in its answer."""
+        with httpx.Client(timeout=30, trust_env=False) as http:
+            for count in itertools.count():
+                if self._stop.is_set():
+                    return
+                self._up.wait()
+                mark = f"r{number}-{count}"
+                if not self._post(http, "/api/v1/events", _flux(mark, None), [mark]):
+                    continue
+                try:
+                    reply = http.get(
+                        f"{self._server.url}/api/v1/events/count?user_id={mark}",
+                        headers={"Authorization": f"Bearer {self._key}"},
+                    )
+                except httpx.TransportError:
+                    continue
+                if reply.is_success:
+                    self.reads += 1
+                    if reply.json()["data"]["total"] != 1:
+                        self.unseen.append(mark)
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    arguments.add_argument("--minutes", type=float, default=10.0)
+    arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(Path(folder), given.minutes * 60, given.seed, {})
+        print(f"soak: {given.minutes:g} minutes, seed {given.seed}", flush=True)
+        soak.run()
+        balance = soak.ledger.balance(soak.finish())
+    print(f"{soak.kills} kills, {soak.ledger.repeats} repeats sent, {soak.reads} reads of which {len(soak.unseen)} missed")
+    print(balance)
+    print(*soak.refused[:10], sep="\n")
+    return 0 if balance.holds and not soak.unseen and not soak.refused else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

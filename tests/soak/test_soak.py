@@ -1,0 +1,21 @@
+"""The one-minute form of `make soak`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.soak import Soak
+
+
+@pytest.mark.timeout(300)
+def test_a_minute_of_kills_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    soak = Soak(tmp_path, seconds=45, seed=20261122, settings={})
+    soak.run()
+    balance = soak.ledger.balance(soak.finish())
+    assert balance.holds, str(balance)
+    assert soak.unseen == []
+    assert soak.refused == []
+    assert soak.kills >= 5, "too few kills to show anything"
+    assert soak.reads > 0
+    assert soak.ledger.repeats > 0
+    assert balance.acknowledged > 1000, "too little traffic to show anything"

@@ -1,0 +1,3 @@
+from tests.engine import clickhouse
+
+__all__ = ["clickhouse"]
