@@ -83,7 +83,7 @@ class Server:
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            return self._process.wait(timeout=60)
+            return self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

@@ -106,6 +106,11 @@ class MemoryLog:
     def last(self) -> int:
         return self._last
 
+    def held(self, upto: int, /) -> tuple[int, int]:
+        with self._lock:
+            held = [record.position for record in self._records if record.position <= upto]
+            return len(held), held[0] - 1 if held else upto
+
     def trim(self, upto: int, /) -> int:
         with self._lock:
             kept = [record for record in self._records if record.position > upto]
@@ -150,6 +155,9 @@ class MemoryStore:
         if self.broken:
             raise StoreFailed(self.broken)
         return {event.id for event in self._events if after < event.position <= upto}
+
+    def held(self, after: int, upto: int, /) -> int:
+        return len(self.present(after, upto))
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         found = self._matching(tenant, filters)

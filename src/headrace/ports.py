@@ -70,6 +70,10 @@ class Log(Protocol):
         """The position of the last durable entry, or the floor below which none will ever be given."""
         ...
 
+    def held(self, upto: int, /) -> tuple[int, int]:
+        """How many entries up to and with a position are still held, and the position just before the first; (0, upto) for none."""
+        ...
+
     def trim(self, upto: int, /) -> int:
         """Forget entries up to and with a position, and keys past their window; return how many entries went.
 
@@ -91,7 +95,11 @@ class Store(Protocol):
         ...
 
     def present(self, after: int, upto: int, /) -> set[str]:
-        """The ids of all stored events with `after` < position <= `upto`, of every tenant."""
+        """The ids of all stored events with `after` < position <= `upto`, of every tenant. Raises StoreFailed."""
+        ...
+
+    def held(self, after: int, upto: int, /) -> int:
+        """How many stored events have `after` < position <= `upto`, of every tenant. Raises StoreFailed."""
         ...
 
 

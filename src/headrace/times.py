@@ -14,7 +14,7 @@ LATEST_MS = 9_214_646_399_999  # 2261-12-31T23:59:59.999Z: the last whole year a
 DAY_MS = 86_400_000
 
 # What nearly every client sends, in a form that `fromisoformat` reads as we do; the rest goes the longer way below.
-_USUAL = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_USUAL = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:[0-5]\d)", re.ASCII)
 # RFC 3339 §5.6, and beside it what ISO 8601 senders use: the basic form, a blank for T, no seconds, no offset, a date
 # alone. A query's unescaped "+" arrives as a blank, hence the blank as a sign.
 _TIME = re.compile(

@@ -57,6 +57,7 @@ class Worker:
         self._clock_ms = clock_ms
         self._position = 0
         self._stored: set[str] | None = None  # ids past the position that the store already has; None: not asked yet
+        self._repaired = False
         self._wanted = 0
         self._closing = False
         self._changed = threading.Condition()
@@ -93,9 +94,7 @@ class Worker:
             self._recover()
         stored = self._stored or set()
         # 1. Read. A crash here costs nothing: the log still has every record.
-        records = _of_one_month(
-            self._log.read(self._position, self._settings.flush_max_events, self._settings.flush_max_bytes)
-        )
+        records = _of_one_month(self._log.read(self._position, *self._flush_size()))
         if not records:
             return False
         self._on_step("read")
@@ -127,12 +126,42 @@ class Worker:
     def _recover(self) -> None:
         """Ask where to begin, and what after that is stored already: at most what one insert may carry."""
         self._position = self._offsets.position()
+        if not self._repaired:
+            self._repair()
+            self._repaired = True
         self._stored = self._store.present(self._position, _END)
         self.progress.reacted = self._position
         self.progress.visible = max(self.progress.visible, self._position)
+        self._on_progress()
         waiting = self._log.last() > self._position
         if self._stored or waiting:
             _log.info("recovering", position=self._position, already_stored=len(self._stored))
+
+    def _repair(self) -> None:
+        """Give back to the store what it has lost of what the log still holds: a disk may lose a young part.
+
+        Their reactions have run, so this stores and reacts to nothing.
+        """
+        held, after = self._log.held(self._position)
+        lost = held - self._store.held(after, self._position) if held else 0
+        if not lost:
+            return
+        _log.warning("store_lost_events", lost=lost, after=after, upto=self._position)
+        while after < self._position:
+            records = [
+                record
+                for record in _of_one_month(self._log.read(after, *self._flush_size()))
+                if record.position <= self._position
+            ]
+            if not records:
+                return
+            stored = self._store.present(after, records[-1].position)
+            if missing := [record for record in records if record.id not in stored]:
+                self._store.insert(missing)
+            after = records[-1].position
+
+    def _flush_size(self) -> tuple[int, int]:
+        return self._settings.flush_max_events, self._settings.flush_max_bytes
 
     def _trim(self) -> None:
         if time.monotonic() - self._trimmed_at < _TRIM_EVERY_S:

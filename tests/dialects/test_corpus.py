@@ -220,9 +220,7 @@ def test_every_route_of_a_dialect_has_a_recorded_success_and_a_recorded_error(di
     cases = [json.loads(file.read_bytes()) for file in FILES if file.parent.name == dialect]
     for method, path, _ in ROUTES:
         outcomes = {
-            "error" in case["expect"]
-            for case in cases
-            if case["method"] == method and re.fullmatch(path, case["path"])
+            "error" in case["expect"] for case in cases if case["method"] == method and re.fullmatch(path, case["path"])
         }
         always_answers = path.endswith(("names", "sources"))
         assert outcomes in (set(), {False, True}, {False} if always_answers else {False, True}), (method, path)

@@ -2,8 +2,10 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -72,6 +74,11 @@ def walk(node: Any) -> Iterator[Any]:
 
 def test_it_is_valid_openapi() -> None:
     validate(docs.document())
+
+
+def test_its_version_is_the_packages() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert docs.document()["info"]["version"] == project["version"]
 
 
 def test_yaml_made_nothing_of_it_that_json_does_not_have() -> None:

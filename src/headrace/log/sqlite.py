@@ -212,6 +212,14 @@ class SqliteLog:
         """See the Log port."""
         return self._durable
 
+    def held(self, upto: int, /) -> tuple[int, int]:
+        """See the Log port."""
+        # A chunk that only begins before the position is counted by its entries up to it.
+        count = self._number(
+            "SELECT coalesce(sum(count - max(0, last - ?1)), 0) FROM chunks WHERE last - count < ?1", upto
+        )
+        return count, self._number("SELECT coalesce(min(last - count), ?1) FROM chunks WHERE last - count < ?1", upto)
+
     def trim(self, upto: int, /) -> int:
         """See the Log port. Appends go on between its steps."""
         upto = min(upto, self._safe_to_trim(upto))

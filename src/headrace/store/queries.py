@@ -48,6 +48,14 @@ def present(after: int, upto: int, /) -> Query:
     )
 
 
+def held(after: int, upto: int, /) -> Query:
+    """One row: how many events lie between two positions, of every tenant: for the worker, never for a reply."""
+    return Query(
+        "SELECT count() FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64}",
+        {"after": after, "upto": upto},
+    )
+
+
 def total(tenant: Tenant, filters: Filters, /) -> Query:
     """One row: (count)."""
     where, params = _where(tenant, filters)

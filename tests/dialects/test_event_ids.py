@@ -1,0 +1,110 @@
+"""Ids: a UUIDv7 that holds the position; one id, whatever the form it comes in; keys and facts that derive from it."""
+
+from uuid import RFC_4122, UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.event import (
+    Tenant,
+    dedup_key,
+    event_id,
+    fact_id,
+    first_position,
+    parse_id,
+    position_of,
+    received_at_ms,
+    render_evt,
+    render_uuid,
+)
+
+positions = st.integers(0, 2**64 - 1)
+tails = st.integers(0, 2**54 - 1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(positions, tails)
+def test_an_id_is_a_uuid7_that_holds_its_position_and_time_of_receipt(position: int, tail: int) -> None:
+    uuid = UUID(event_id(position, tail))
+    assert (uuid.version, uuid.variant) == (7, RFC_4122)
+    assert position_of(event_id(position, tail)) == position
+    assert uuid.int >> 80 == received_at_ms(position)
+    assert uuid.int & (2**54 - 1) == tail
+
+
+@settings(max_examples=300, deadline=None)
+@given(positions, tails, positions, tails)
+def test_ids_sort_as_positions_do(one: int, one_tail: int, other: int, other_tail: int) -> None:
+    one_key, other_key = (one, one_tail), (other, other_tail)
+    assert (event_id(*one_key) < event_id(*other_key)) == (one_key < other_key)
+    assert (event_id(*one_key) == event_id(*other_key)) == (one_key == other_key)
+
+
+@settings(max_examples=300, deadline=None)
+@given(positions, st.integers())
+def test_a_tail_of_any_size_changes_neither_the_position_nor_the_length(position: int, tail: int) -> None:
+    assert position_of(event_id(position, tail)) == position
+    assert len(event_id(position, tail)) == 32
+
+
+@settings(max_examples=300, deadline=None)
+@given(positions, tails, st.booleans())
+def test_an_id_is_understood_in_every_form_that_a_dialect_shows(position: int, tail: int, upper: bool) -> None:
+    digits = event_id(position, tail)
+    for form in (digits, render_evt(digits), render_uuid(digits)):
+        assert parse_id(form.upper() if upper else form) == digits
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.uuids())
+def test_any_uuid_may_be_asked_for_and_gives_a_position_of_64_bits(uuid: UUID) -> None:
+    digits = parse_id(str(uuid))
+    assert digits == uuid.hex
+    assert 0 <= position_of(digits) < 2**64
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=40), st.text("0123456789abcdefABCDEF-_evt", max_size=40)))
+def test_any_text_is_an_id_or_none(text: str) -> None:
+    digits = parse_id(text)
+    assert digits is None or UUID(digits).hex == digits
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "evt_", "evt_abc123", "0" * 31, "0" * 33, "evt_" + "0" * 31, "evt_" + "0" * 33, "evt_evt_" + "0" * 32),
+        *("g" * 32, "0" * 32 + "\n", " " + "0" * 32, "０" * 32, "fact_" + "0" * 32, "evt-" + "0" * 32),
+        *("00000000-0000-0000-0000-00000000000", "evt_00000000-0000-0000-0000-000000000000", "00000000" * 1000),
+        *("{00000000-0000-0000-0000-000000000000}", "000000000000-0000-0000-0000-00000000", "İ" * 32),
+    ],
+)
+def test_what_is_no_id_is_none(text: str) -> None:
+    assert parse_id(text) is None
+
+
+def test_a_position_is_its_millisecond_and_a_sequence() -> None:
+    assert first_position(1_707_900_600_000) == 1_707_900_600_000 << 20
+    assert received_at_ms(first_position(1_707_900_600_000) + 2**20 - 1) == 1_707_900_600_000
+
+
+def test_a_fact_id_is_the_same_for_ever_for_one_event_and_one_rule() -> None:
+    digits = event_id(1_707_900_600_000 << 20, 0)
+    assert fact_id(digits, "default-fact") == "fact_fbe27471c7b1d8eb81821d2eb2050f83"
+    assert fact_id(digits, "other") != fact_id(digits, "default-fact")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.text(min_size=1), st.sampled_from(["live", "test"]), st.text("ab", min_size=1)), min_size=2)
+)
+def test_a_message_id_is_one_only_within_its_project_mode_and_dialect(parts: list[tuple[str, str, str]]) -> None:
+    named = [(project.replace("\0", ""), mode, source) for project, mode, source in parts]
+    found = {dedup_key(Tenant(project, mode), source, "m") for project, mode, source in named}
+    assert len(found) == len(set(named))
+    assert all(len(key) == 16 for key in found)
+
+
+def test_an_event_without_a_message_id_has_no_key() -> None:
+    assert dedup_key(Tenant("default", "live"), "flux", "") == b""

@@ -1,0 +1,203 @@
+"""Whatever bytes arrive, a parser returns events or raises one of our errors; and it takes nothing that is not JSON."""
+
+import gc
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects.wire import Batch
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.event import decode, encode
+from tests.dialects.given import context, receipt
+from tests.dialects.strategies import any_values, mutated, objects_with
+
+Parser = Callable[[bytes], Batch | hogsend.ReplayRequest]
+
+PARSERS: dict[str, Parser] = {
+    "flux single": lambda body: flux.parse_track(body, context()),
+    "flux batch": lambda body: flux.parse_batch(body, context()),
+    "bricqs single": lambda body: bricqs.parse_event(body, context()),
+    "bricqs batch": lambda body: bricqs.parse_batch(body, context()),
+    "solute batch": lambda body: solute.parse_batch(body, context()),
+    "hogsend replay": hogsend.parse_replay,
+}
+RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
+    "flux single": (flux.render_track,),
+    "flux batch": (flux.render_batch,),
+    "bricqs single": (bricqs.render_accepted,),
+    "bricqs batch": (bricqs.render_batch,),
+    "solute batch": (
+        lambda batch, receipts: solute.render_batch(batch, receipts, reject_duplicates=False),
+        lambda batch, receipts: solute.render_batch(batch, receipts, reject_duplicates=True),
+    ),
+    "hogsend replay": (),
+}
+
+FLUX_FIELDS = (
+    *("name", "timestamp", "user_id", "value", "properties", "tags", "session_id", "environment", "service"),
+    *("host", "request_id", "idempotency_key", "messageId", "unknown"),
+)
+BRICQS_FIELDS = ("event_name", "participant_id", "properties", "timestamp", "idempotency_key", "messageId", "unknown")
+SOLUTE_FIELDS = (
+    *("type", "timestamp", "userId", "anonymousId", "messageId", "context", "event", "properties", "traits"),
+    *("name", "category", "groupId", "previousId", "unknown"),
+)
+FLUX_EVENT = {
+    "name": "user.signup",
+    "timestamp": "2024-01-15T10:30:00Z",
+    "user_id": "user_123",
+    "value": 29.99,
+    "properties": {"plan": "pro", "n": 9007199254740993, "deep": [{"é": None}]},
+    "tags": {"region": "us-east"},
+    "session_id": "s",
+}
+BRICQS_EVENT = {
+    "event_name": "purchase_completed",
+    "participant_id": "user_123",
+    "properties": {"amount": 49.99, "currency": "USD"},
+    "timestamp": "2026-04-10T10:30:00Z",
+    "idempotency_key": "k",
+}
+SOLUTE_EVENT = {
+    "type": "page",
+    "timestamp": "2025-01-15T10:30:00Z",
+    "messageId": "m",
+    "context": {"sessionId": "s"},
+    "userId": "user_123",
+    "name": "Home",
+    "properties": {"url": "/"},
+}
+REPLAY = {"eventIds": ["a", "b"], "filter": {"event": "a", "from": "2025-01-15"}, "limit": 5, "force": True}
+
+_sent_at = st.one_of(st.just("2025-01-15T10:30:05Z"), any_values)
+_TYPED: dict[str, st.SearchStrategy[Any]] = {
+    "flux single": objects_with(FLUX_FIELDS).map(lambda fields: {"name": "a"} | fields),
+    "flux batch": st.lists(objects_with(FLUX_FIELDS), max_size=3).map(lambda events: {"events": events}),
+    "bricqs single": objects_with(BRICQS_FIELDS).map(lambda fields: BRICQS_EVENT | fields),
+    "bricqs batch": st.lists(objects_with(BRICQS_FIELDS), max_size=3).map(lambda events: {"events": events}),
+    "solute batch": st.builds(
+        lambda events, sent_at: {"batch": [SOLUTE_EVENT | event for event in events], "sentAt": sent_at},
+        st.lists(objects_with(SOLUTE_FIELDS), max_size=3),
+        _sent_at,
+    ),
+    "hogsend replay": st.builds(
+        lambda fields, criteria: {"filter": criteria} | fields,
+        objects_with(("eventIds", "filter", "limit", "force", "dryRun")),
+        objects_with(("event", "userId", "source", "from", "to")),
+    ),
+}
+_VALID: dict[str, tuple[Any, ...]] = {
+    "flux single": (FLUX_EVENT, {"name": "a"}),
+    "flux batch": ({"events": [FLUX_EVENT, {"name": "b"}]}, [FLUX_EVENT]),
+    "bricqs single": (BRICQS_EVENT,),
+    "bricqs batch": ({"events": [BRICQS_EVENT, BRICQS_EVENT]},),
+    "solute batch": ({"batch": [SOLUTE_EVENT, SOLUTE_EVENT | {"type": "alias"}], "sentAt": "2025-01-15T10:30:05Z"},),
+    "hogsend replay": (REPLAY,),
+}
+
+
+def _spelled(value: object, *, escaped: bool) -> bytes:
+    """JSON, save that it may hold NaN and, escaped or as bytes, lone surrogates."""
+    return json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+
+
+def bodies_of(route: str) -> st.SearchStrategy[bytes]:
+    valid = st.sampled_from([_spelled(each, escaped=False) for each in _VALID[route]])
+    typed = st.builds(lambda value, escaped: _spelled(value, escaped=escaped), _TYPED[route], st.booleans())
+    anything = st.builds(lambda value, escaped: _spelled(value, escaped=escaped), any_values, st.booleans())
+    return st.one_of(typed, mutated(valid), mutated(typed), anything, st.binary(max_size=50))
+
+
+def _is_json(body: bytes) -> bool | None:
+    """What Python's own parser says of a body; None where it gives up for a reason of its own."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        value = json.loads(body.decode().removeprefix("\ufeff"), parse_constant=refuse, parse_int=str)
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        return None
+    except ValueError:  # also UnicodeDecodeError, and UnicodeEncodeError for a lone surrogate
+        return False
+    return True
+
+
+@pytest.mark.parametrize("route", PARSERS)
+def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) -> None:
+    @settings(max_examples=250, deadline=None)
+    @given(bodies_of(route))
+    def law(body: bytes) -> None:
+        try:
+            parsed = PARSERS[route](body)
+        except HeadraceError:
+            return
+        assert _is_json(body) is not False
+        if isinstance(parsed, Batch):
+            for item in parsed.items:
+                assert decode(encode(item.event)) == item.event
+            receipts = [receipt(index) for index in range(len(parsed.items))]
+            for render in RENDERERS[route]:
+                json.loads(render(parsed, receipts))
+
+    law()
+
+
+@pytest.mark.parametrize("route", PARSERS)
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *(b"", b" ", b"\n", b"\xef\xbb\xbf", b"\x00", b"nul", b"-", b'"', b"{", b"[", b"}", b"{]", b"{}{}", b"{},"),
+        *(b"{,}", b"{'a':1}", b"{a:1}", b"[1,]", b"undefined", b"NaN", b"Infinity", b"-Infinity", b"+1", b"01", b".5"),
+        *(b'{"a":NaN}', b'{"a":"\xff"}', b'{"a":"\\ud800"}', b'{"\\udc00":1}', b'{"a":"\\ud800\\ud800"}'),
+        *(b'{"a":"\n"}', b'{"a":"\\x41"}', b'{"a":1e}', b'{"a":1.}', b'{"a":0x10}', b'{"a":"\xed\xa0\x80"}'),
+        *(b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf\xef\xbb\xbf{}", b"a=1&b=2", b"<a/>", b"\x1f\x8b\x08", b"{}\x00"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_what_is_not_json_is_an_invalid_request(route: str, broken: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        PARSERS[route](broken)
+
+
+@pytest.mark.parametrize("route", PARSERS)
+@pytest.mark.parametrize("field", ["timestamp", "sentAt", "unknown", "properties", "tags", "context", "eventIds"])
+def test_nesting_at_any_depth_in_any_field_is_an_error_of_ours_at_most(route: str, field: str) -> None:
+    """Python's own limit of 1000 calls must not show, neither in reading a value nor in saying what was wrong with it."""
+    for depth in (64, *range(900, 1002), 5000):
+        nested = b"[" * depth + b"]" * depth
+        for whole in (
+            b'{"%b":%b}',
+            b'{"events":[{"name":"a","%b":%b}]}',
+            b'{"batch":[{"%b":%b}],"sentAt":"2025-01-15"}',
+        ):
+            with suppress(HeadraceError):
+                PARSERS[route](whole % (field.encode(), nested))
+
+
+def test_a_rejection_keeps_nothing_of_its_request_alive() -> None:
+    """Else a cycle through its traceback would hold every body with a bad item until the next full collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        body = b'{"events":[{},{"name":5},{"name":"a","timestamp":"x"},{"name":"a","properties":{"n":1e999}},7]}'
+        before = sys.getrefcount(body)
+        batch = flux.parse_batch(body, context())
+        assert len(batch.rejections) == 5
+        rejections = batch.rejections
+        del batch
+        assert sys.getrefcount(body) == before
+        assert all(each.error.__traceback__ is each.error.__context__ is None for each in rejections)
+    finally:
+        gc.enable()

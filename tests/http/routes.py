@@ -1,0 +1,195 @@
+"""Every route of the four dialects: who may call it, what a good request to it is, and how it says no."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from headrace.control.keys import Scope
+from tests.server import Client
+
+UNKNOWN_ID = "550e8400-e29b-41d4-a716-446655440000"
+
+
+class Route(NamedTuple):
+    """`status` of a good request; `body` is that request's, None for a GET."""
+
+    method: str
+    path: str
+    dialect: str
+    scope: Scope
+    status: int
+    body: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Ingest(NamedTuple):
+    """A route that takes events. `wrap` makes a body of events, each the text of a JSON value."""
+
+    route: Route
+    wrap: Callable[[Sequence[bytes]], bytes]
+    accepts_some: bool  # answers a bad event among its events, and not in place of them
+
+    def __str__(self) -> str:
+        return str(self.route)
+
+    @property
+    def path(self) -> str:
+        return self.route.path
+
+    @property
+    def dialect(self) -> str:
+        return self.route.dialect
+
+
+# An event with only what its dialect requires.
+MINIMAL: dict[str, dict[str, Any]] = {
+    "flux": {"name": "n"},
+    "bricqs": {"event_name": "n", "participant_id": "p"},
+    "solute": {
+        "type": "page",
+        "timestamp": "2025-01-15T10:30:00Z",
+        "messageId": "m",
+        "context": {},
+    },
+}
+
+
+def _one(events: Sequence[bytes]) -> bytes:
+    [event] = events
+    return event
+
+
+def _some(events: Sequence[bytes]) -> bytes:
+    return b'{"events":[%b]}' % b",".join(events)
+
+
+def _solute(events: Sequence[bytes]) -> bytes:
+    return b'{"batch":[%b],"sentAt":"2025-01-15T10:30:05Z"}' % b",".join(events)
+
+
+def _ingest(path: str, dialect: str, status: int, wrap: Callable[[Sequence[bytes]], bytes]) -> Ingest:
+    body = json.loads(wrap([json.dumps(MINIMAL[dialect]).encode()]))
+    return Ingest(Route("POST", path, dialect, "ingest", status, body), wrap, wrap is not _one)
+
+
+INGEST = (
+    _ingest("/api/v1/events", "flux", 201, _one),
+    _ingest("/api/v1/events/batch", "flux", 201, _some),
+    _ingest("/api/v1/ingest/events", "bricqs", 202, _one),
+    _ingest("/api/v1/ingest/events/batch", "bricqs", 202, _some),
+    _ingest("/api/v1/ingest/events/sync", "bricqs", 200, _one),
+    _ingest("/ingest/events", "bricqs", 202, _one),
+    _ingest("/ingest/events/batch", "bricqs", 202, _some),
+    _ingest("/ingest/events/sync", "bricqs", 200, _one),
+    _ingest("/api/events", "solute", 200, _solute),
+)
+LISTS = (
+    Route("GET", "/api/v1/events", "flux", "query", 200),
+    Route("GET", "/api/v1/events/count", "flux", "query", 200),
+    Route("GET", "/api/v1/events/stats", "flux", "query", 200),
+    Route("GET", "/v1/admin/events", "hogsend", "admin", 200),
+)
+GETS = (
+    Route("GET", f"/api/v1/events/{UNKNOWN_ID}", "flux", "query", 404),
+    Route("GET", f"/v1/admin/events/{UNKNOWN_ID}", "hogsend", "admin", 404),
+)
+READ = (
+    *LISTS,
+    *GETS,
+    Route("GET", "/v1/admin/events/names", "hogsend", "admin", 200),
+    Route("GET", "/v1/admin/events/sources", "hogsend", "admin", 200),
+)
+REPLAY = Route("POST", "/v1/admin/events/replay", "hogsend", "admin", 200, {"eventIds": ["x"]})
+EVERY = (*(each.route for each in INGEST), *READ, REPLAY)
+
+FLUX_CODES = {
+    400: {"missing_name", "invalid_timestamp", "batch_too_large", "invalid_tags", "invalid_request"},
+    401: {"missing_api_key", "invalid_api_key"},
+    403: {"forbidden"},
+    404: {"not_found"},
+    405: {"invalid_request"},
+    413: {"payload_too_large"},
+    429: {"rate_limited"},
+    503: {"unavailable"},
+}
+SOLUTE_CODES = {
+    400: "VALIDATION_ERROR",
+    401: "INVALID_API_KEY",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    429: "RATE_LIMIT_EXCEEDED",
+    503: "UNAVAILABLE",
+}
+
+
+class Answer(Protocol):
+    """What httpx and the raw socket of raw.py both give."""
+
+    status_code: int
+    text: str
+
+    def json(self) -> Any: ...
+
+
+def assert_refused(answer: Any, dialect: str, status: int) -> None:
+    """The answer has this status and exactly the shape in which the dialect says no."""
+    assert answer.status_code == status, f"{answer.status_code}: {answer.text}"
+    assert answer.headers["content-type"] == "application/json"
+    document = answer.json()
+    if dialect == "flux":
+        message = document["error"]["message"]
+        code = document["error"]["code"]
+        assert document == {"error": {"code": code, "message": message}}
+        assert code in FLUX_CODES[status]
+    elif dialect == "bricqs":
+        message = document["detail"]
+        assert document == {"detail": message}
+    elif dialect == "solute":
+        message = document["error"]["message"]
+        error = {"code": SOLUTE_CODES[status], "message": message, "details": {}}
+        assert document == {"error": error, "statusCode": status}
+    else:
+        message = document["error"]
+        assert document == {"error": message}
+        assert status != 401 or message == "Unauthorized"
+    assert type(message) is str
+    assert message.strip()
+    assert "unexpectedly" not in message
+
+
+def assert_rejected(answer: Any, dialect: str, indexes: Sequence[int], accepted: int = 0) -> None:
+    """The answer of a batch takes `accepted` events and says no to those at these indexes."""
+    assert answer.status_code in (200, 201, 202), f"{answer.status_code}: {answer.text}"
+    document = answer.json()
+    if dialect == "flux":
+        document = document["data"]
+        keys, wanted = {"index", "code", "message"}, {"accepted": accepted, "rejected": len(indexes)}
+        assert {error["code"] for error in document["errors"]} <= FLUX_CODES[400] | FLUX_CODES[413]
+    elif dialect == "bricqs":
+        keys, wanted = {"index", "error"}, {"accepted": accepted, "rejected": len(indexes)}
+        assert len(document.pop("message_ids")) == accepted
+    else:
+        keys = {"index", "error"}
+        wanted = {"success": accepted > 0, "processed": accepted, "failed": len(indexes)}
+    errors = document.pop("errors")
+    assert document == wanted
+    assert [error["index"] for error in errors] == list(indexes)
+    for error in errors:
+        assert error.keys() == keys
+        assert all(error[key] for key in keys - {"index"})
+
+
+def send(client: Client, route: Route, **options: Any) -> Any:
+    """A good request to a route, unless the options say otherwise."""
+    if route.body is not None and "content" not in options:
+        options = {"json": route.body} | options
+    return client.request(route.method, route.path, **options)
+
+
+def stored(client: Client) -> int:
+    """How many events the client's project and mode hold."""
+    return client.get("/v1/admin/events", params={"limit": 1}).json()["total"]

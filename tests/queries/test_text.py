@@ -1,0 +1,126 @@
+"""The query builders as text: each binds its tenant, and what a user sent is never in the SQL."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.event import Tenant
+from headrace.filters import INTERVAL_MS, Cursor, Dimension, Filters, Interval, Page
+from headrace.store import queries
+from headrace.store.queries import Query
+
+ID = "0197a6b2c4d07e8f8000000000000001"
+Builder = Callable[[Tenant, Filters, Dimension, Interval, Page], Query]
+BUILDERS: dict[str, Builder] = {
+    "total": lambda tenant, filters, *_: queries.total(tenant, filters),
+    "page": lambda tenant, filters, _dimension, _interval, page: queries.page(tenant, filters, page),
+    "get": lambda tenant, *_: queries.get(tenant, [ID]),
+    "series": lambda tenant, filters, _dimension, interval, _page: queries.series(tenant, filters, interval),
+    "groups": lambda tenant, filters, dimension, *_: queries.groups(tenant, filters, dimension),
+    "stats": lambda tenant, filters, dimension, *_: queries.stats(tenant, filters, _field(dimension)),
+    "stats_exactly": lambda tenant, filters, dimension, *_: queries.stats_exactly(tenant, filters, _field(dimension)),
+    "observed": lambda tenant, *_: queries.observed(tenant, "name"),
+}
+OF_EVERY_TENANT = {"present"}  # for the worker, never for a reply
+
+
+def _field(dimension: Dimension) -> Dimension:
+    return Dimension("property", dimension.key)
+
+
+def test_every_builder_is_looked_at() -> None:
+    found = {
+        name
+        for name, value in vars(queries).items()
+        if callable(value) and getattr(value, "__module__", "") == queries.__name__ and not name.startswith("_")
+    }
+    assert found - {"Query"} == set(BUILDERS) | OF_EVERY_TENANT
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_every_question_is_bound_to_a_project_and_a_mode(builder: str) -> None:
+    query = BUILDERS[builder](Tenant("acme", "test"), Filters(), Dimension("name"), "1h", Page(limit=1))
+    assert query.sql.count("FROM events WHERE project = {project:String} AND mode = {mode:String}") == 1
+    assert query.sql.count("FROM events") == 1, "and reads the events in no other place"
+    assert (query.params["project"], query.params["mode"]) == ("acme", "test")
+
+
+# Long enough not to be part of the SQL by chance, and hostile.
+_hostile = st.builds(
+    lambda text, attack: f"{attack}{text}☃",
+    st.text(st.characters(codec="utf-8"), min_size=4),
+    st.sampled_from(["", "'", "' OR 1=1 --", "{project:String}", "\\'", "}", "%s", "`; DROP TABLE events", "\0"]),
+)
+_pairs = st.lists(st.tuples(_hostile, _hostile | st.sampled_from(["1.5e3", "12.75", ""])), max_size=3)
+_numbers = st.integers(10**12, 10**13)
+_filters = st.builds(
+    Filters,
+    **{
+        field: st.none() | _hostile
+        for field in Filters.__struct_fields__
+        if field not in ("from_ms", "to_ms", "tags", "properties")
+    },
+    from_ms=_numbers,
+    to_ms=_numbers,
+    tags=_pairs,
+    properties=_pairs,
+)
+_dimensions = st.builds(Dimension, st.sampled_from(("tag", "property", "name", "user_id")), _hostile)
+_pages = st.builds(
+    Page, limit=_numbers, offset=_numbers, after=st.none() | st.builds(Cursor, _numbers, _numbers), oldest_first=st.booleans()
+)
+_PLACEHOLDER = re.compile(r"\{(\w+):[\w()]+\}")
+
+
+@given(
+    tenant=st.builds(Tenant, _hostile, st.just("live")),
+    filters=_filters,
+    dimension=_dimensions,
+    interval=st.sampled_from(tuple(INTERVAL_MS)),
+    page=_pages,
+)
+def test_no_value_is_ever_part_of_the_sql(
+    tenant: Tenant, filters: Filters, dimension: Dimension, interval: Interval, page: Page
+) -> None:
+    for name, builder in BUILDERS.items():
+        query = builder(tenant, filters, dimension, interval, page)
+        assert query.sql.isascii(), name
+        values = [tenant.project, dimension.key, ID]
+        for field in filters.__struct_fields__:
+            value = getattr(filters, field)
+            values += [text for pair in value for text in pair] if isinstance(value, list) else [str(value)]
+        values += [str(page.limit), str(page.offset), *(map(str, (page.after.timestamp_ms, page.after.position)) if page.after else ())]
+        for value in values:
+            assert value in ("", "None") or value not in query.sql, (name, value)
+        # What is left without the placeholders has no quotes but those around words of ours.
+        text = _PLACEHOLDER.sub("", query.sql)
+        assert set(re.findall(r"'([^']*)'", text)) <= {"", "-", "UTC", "Null", "String"}, name
+        assert set(_PLACEHOLDER.findall(query.sql)) <= set(query.params), f"{name} lacks a value"
+
+
+@given(filters=_filters)
+def test_the_shape_of_the_sql_depends_on_which_filters_are_given_and_not_on_their_values(filters: Filters) -> None:
+    """But for two things: an empty tag has to be asked for otherwise, and so has a number with other spellings."""
+    tenant = Tenant("p", "live")
+
+    def plain(value: object) -> object:
+        if isinstance(value, list):
+            return [(f"k{index}", each[1] if each[1] in ("1.5e3", "12.75", "") else "v") for index, each in enumerate(value)]
+        return value and (1 if isinstance(value, int) else "v")
+
+    same = Filters(**{field: plain(getattr(filters, field)) for field in filters.__struct_fields__})
+    assert queries.total(tenant, filters).sql == queries.total(tenant, same).sql
+
+
+def test_an_event_is_found_by_its_position_and_told_by_its_id() -> None:
+    query = queries.get(Tenant("p", "live"), [ID])
+    assert "position IN {positions:Array(UInt64)} AND events.id IN {ids:Array(UUID)}" in query.sql
+
+
+def test_a_column_that_is_not_for_observing_is_refused() -> None:
+    for column in ("user_id", "name; DROP TABLE events", "*"):
+        with pytest.raises(ValueError, match=re.escape(column)):
+            queries.observed(Tenant("p", "live"), column)
