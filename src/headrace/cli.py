@@ -61,6 +61,21 @@ def serve(*, host: str | None = None, port: int | None = None, data: Data = None
     raise SystemExit(run(chosen))
 
 
+@app.command
+def check(*, data: Data = None) -> None:
+    """Compare the log, the store and the control database; exit code 1 where they disagree. Changes nothing.
+
+    Asks the server that runs on the data folder; opens the folder itself when none does.
+    """
+    # Here and not above: they load the store's engine, which no other command needs.
+    from headrace.local import check as run  # noqa: PLC0415
+
+    report = run(Settings.from_environ(os.environ, data=data))
+    print(msgspec.json.format(msgspec.json.encode(report)).decode())
+    if report.problems:
+        raise SystemExit(1)
+
+
 @app.command(name="settings")
 def print_settings() -> None:
     """Print every setting as Markdown; docs/settings.md is this."""

@@ -4,13 +4,16 @@ import asyncio
 import fcntl
 import heapq
 import itertools
-import json
 import os
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import msgspec
+
+from headrace.check import Report, check
 from headrace.control.database import open_database
 from headrace.control.keyring import Keyring
 from headrace.control.keys import Keys
@@ -33,6 +36,18 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+ADDRESS_FILE = "server.json"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a server listens, in its data folder; `token` opens the routes for commands on the same machine."""
+
+    pid: int
+    host: str
+    port: int
+    token: str
+
+
 class Runtime:
     """A server without its HTTP. Open it anywhere, `start` and `stop` it on the event loop that serves."""
 
@@ -45,7 +60,8 @@ class Runtime:
         self._lock = _DataLock(settings)
         engine = open_database(settings.data / "control.sqlite")
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
-        offsets = ControlOffsets(engine)
+        self._offsets = offsets = ControlOffsets(engine)
+        self.local_token = secrets.token_urlsafe(32)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
             query_timeout_s=settings.query_timeout_s,
@@ -88,14 +104,26 @@ class Runtime:
         """Append what waits, drain the log into the store, and close everything."""
         await asyncio.to_thread(self.intake.stop)
         await asyncio.to_thread(self.worker.stop)
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened, and leave the folder to the next."""
+        (self.settings.data / ADDRESS_FILE).unlink(missing_ok=True)
         self._readers.shutdown()
         self.store.close()
         self.log.close()
         self._lock.release()
 
     def publish_address(self, host: str, port: int) -> None:
-        """Write down where this server listens, for the commands that talk to it."""
-        (self.settings.data / "server.json").write_text(json.dumps({"pid": os.getpid(), "host": host, "port": port}))
+        """Write down where this server listens, for the commands on this machine that talk to it."""
+        path = self.settings.data / ADDRESS_FILE
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(Address(os.getpid(), host, port, self.local_token)))
+
+    def check(self) -> Report:
+        """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
+        return check(self.log, self.store, self._offsets)
 
     async def ask(self, question: Callable[[Reader], Answer], /) -> Answer:
         """Put a question to the store once it holds everything acknowledged before now.

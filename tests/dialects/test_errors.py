@@ -91,11 +91,9 @@ def test_every_error_says_something_and_whether_a_retry_can_help(error: Headrace
     assert len(error.message) < 200
 
 
-@each_error
-def test_a_message_of_its_own_is_shown_whatever_the_characters(error: HeadraceError) -> None:
+def test_a_message_is_shown_as_it_is_whatever_the_characters() -> None:
     error = errors.InvalidRequest('"quotes" \\ \n \0 é 🎉')
-    for render in (flux.render_error, bricqs.render_error, solute.render_error, hogsend.render_error):
-        assert (
-            error.message in json.dumps(_rendered(render, error), ensure_ascii=False).encode().decode("unicode_escape")
-            or True
-        )
+    assert _rendered(flux.render_error, error)["error"]["message"] == error.message
+    assert _rendered(bricqs.render_error, error)["detail"] == error.message
+    assert _rendered(solute.render_error, error)["error"]["message"] == error.message
+    assert _rendered(hogsend.render_error, error)["error"] == error.message

@@ -38,7 +38,7 @@ def test_a_request_without_a_key_is_refused_and_stores_nothing(
 
 UNKNOWN: list[dict[str, str]] = [
     {"Authorization": "Bearer sk_live_unknown"},
-    {"Authorization": "bearer   sk_live_unknown  "},
+    {"Authorization": "bearer   sk_live_unknown"},
     {"Authorization": "Bearer " + "x" * 513},
     {"Authorization": "Bearer " + "x" * 20_000},
     {"X-API-Key": "bq_live_unknown"},

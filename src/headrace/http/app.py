@@ -11,6 +11,7 @@ from headrace.http import docs, ingest, problems
 from headrace.http.body import Request
 from headrace.http.gate import Gate
 from headrace.http.ingest import IngestResource
+from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.read import FluxEvents, HogsendEvents
 from headrace.runtime import Runtime
@@ -66,6 +67,7 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App:
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)
+    app.add_route("/internal/check", Check(runtime))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app

@@ -1,0 +1,98 @@
+"""`headrace check` agrees with a sound folder, and names what is wrong with another."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from headrace.check import Report, check
+from headrace.event import Event, encode
+from headrace.ports import Entry, Record
+from tests.crash.test_disk import parts, send, stored
+from tests.fakes import MemoryLog, MemoryStore
+from tests.server import Server
+
+
+class At:
+    def __init__(self, position: int) -> None:
+        self._position = position
+
+    def position(self) -> int:
+        return self._position
+
+    def commit(self, position: int, /) -> None:
+        raise AssertionError("a check commits nothing")
+
+
+def sound() -> tuple[MemoryLog, MemoryStore, list[Record]]:
+    log, store = MemoryLog(clock_ms=lambda: 1_736_899_200_000), MemoryStore()
+    event = Event(project="p", mode="live", source="flux", name="n", timestamp_ms=1)
+    log.append([Entry(encode(event)) for _ in range(5)])
+    records = log.read(0, 100, 10**6)
+    store.insert(records)
+    return log, store, records
+
+
+def test_what_agrees_has_no_problems() -> None:
+    log, store, _ = sound()
+    assert check(log, store, At(log.last())) == Report(log.last(), held=5, stored=5, pending=0, problems=[])
+
+
+def test_entries_past_the_committed_position_may_wait() -> None:
+    log, store, records = sound()
+    del store._events[3:]
+    report = check(log, store, At(records[2].position))
+    assert (report.problems, report.pending) == ([], 2)
+
+
+def test_a_committed_entry_that_the_store_lacks_is_a_problem() -> None:
+    log, store, records = sound()
+    del store._events[1]
+    assert check(log, store, At(log.last())).problems == [
+        f"1 committed entries are not in the store, the first at {records[1].position}."
+    ]
+
+
+def test_an_event_stored_twice_is_a_problem() -> None:
+    log, store, records = sound()
+    store.insert(records[:2])
+    assert [problem[:35] for problem in check(log, store, At(log.last())).problems] == ["2 events are stored more than once "]
+
+
+def test_a_stranger_at_one_of_the_logs_positions_is_a_problem() -> None:
+    log, store, _ = sound()
+    store._events[0] = msgspec.structs.replace(store._events[0], id="f" * 32)
+    assert len(check(log, store, At(log.last())).problems) == 2
+
+
+def test_a_position_past_the_logs_end_is_a_problem() -> None:
+    log, store, _ = sound()
+    assert check(log, store, At(log.last() + 1)).problems
+
+
+def run(data: Path) -> tuple[int, Report]:
+    done = subprocess.run([sys.executable, "-m", "headrace.cli", "check", "--data", str(data)], capture_output=True, text=True)
+    return done.returncode, msgspec.json.decode(done.stdout, type=Report) if done.stdout else Report(0, 0, 0, 0, [done.stderr])
+
+
+def test_the_command_asks_a_running_server_and_opens_a_folder_that_none_holds(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    key = server.key()
+    with server.client(key) as client:
+        sent = send(client, 30)
+        assert stored(client) == sent
+        assert client.get("/internal/check").status_code == 401
+        assert client.get("/internal/check", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    code, report = run(tmp_path)
+    assert (code, report.held, report.stored, report.problems) == (0, 30, 30, [])
+    assert json.loads((tmp_path / "server.json").read_text())["pid"] == server.pid
+    assert (tmp_path / "server.json").stat().st_mode & 0o777 == 0o600
+    server.kill()
+    for part in parts(tmp_path):
+        shutil.rmtree(part)
+    code, report = run(tmp_path)
+    assert code == 1
+    assert report.problems[0].startswith("30 committed entries are not in the store")

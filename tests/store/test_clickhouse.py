@@ -1,0 +1,209 @@
+"""What only the ClickHouse store has: limits, parts, a temporary file, and handles that are given up."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.errors import InvalidRequest, Unavailable
+from headrace.event import Tenant
+from headrace.filters import Cursor, Dimension, Filters, Page
+from headrace.ports import Record, StoreFailed
+from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.queries import Query
+from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, records_of
+
+ALL = Filters()
+MANY = 200_000
+
+
+@pytest.fixture(scope="module")
+def crowd(clickhouse: ClickHouseStore) -> Tenant:
+    """A tenant with so many events that questions of them take time and memory."""
+    tenant = fresh_tenant()
+    first = records_of(event_of(tenant) for _ in range(MANY))[0].position
+    with clickhouse._writers.lend() as client:
+        client.command(
+            "INSERT INTO events (position, id, project, mode, source, name, timestamp_ms, user_id, properties) "
+            "SELECT {first:UInt64} + number, generateUUIDv4(), {project:String}, 'live', 'flux', 'n', {now:Int64} + number, "
+            "toString(number), concat('{\"k\":\"', toString(number), '\", \"x\":[', repeat('1,', 50), '1]}') FROM numbers({many:UInt64})",
+            {"first": first, "project": tenant.project, "now": NOW_MS, "many": MANY},
+        )
+    return tenant
+
+
+@pytest.fixture
+def store() -> Iterator[ClickHouseStore]:
+    store = ClickHouseStore(dsn())
+    yield store
+    store.close()
+
+
+def with_limits(**limits: float) -> ClickHouseStore:
+    return ClickHouseStore(dsn(), **limits)  # pyright: ignore[reportArgumentType]
+
+
+# Limits
+
+
+def test_a_query_past_its_time_is_unavailable_and_the_store_goes_on(crowd: Tenant) -> None:
+    store = with_limits(query_timeout_s=0.05)
+    few = fresh_tenant()
+    store.insert(records_of([event_of(few)]))
+    slow = Filters(properties=[("x", "never"), ("y", "never"), ("z", "never")])
+    for _ in range(3):
+        with pytest.raises(Unavailable, match=r"longer than 0\.05 s: narrow"):
+            store.count(crowd, slow)
+        answers = []
+        for _ in range(20):  # on a busy machine even a quick one may take longer
+            try:
+                answers.append(store.count(few, ALL).total)
+            except Unavailable:
+                continue
+            break
+        assert answers == [1]
+    store.close()
+
+
+def test_a_query_past_its_memory_is_told_to_ask_for_less_and_the_store_goes_on(crowd: Tenant) -> None:
+    store = with_limits(query_max_memory_bytes=20_000_000)
+    for _ in range(3):
+        with pytest.raises(InvalidRequest, match="more memory"):
+            store.count(crowd, ALL, group_by=Dimension("user_id"))
+        with pytest.raises(InvalidRequest, match="smaller offset"):
+            store.events(crowd, ALL, Page(limit=1000, offset=MANY - 5))
+        assert store.count(crowd, ALL).total == MANY
+        assert store.count(crowd, Filters(user_id="7"), group_by=Dimension("user_id")).groups == [("7", 1)]
+    assert store.events(crowd, ALL, Page(limit=5, offset=10**18 - 1)).events == [], "past the end there is nothing to sort"
+    store.close()
+
+
+def test_no_limit_of_queries_holds_for_the_worker(crowd: Tenant) -> None:
+    store = with_limits(query_max_memory_bytes=1, query_timeout_s=0.000_001)
+    records = records_of(event_of(fresh_tenant()) for _ in range(1000))
+    store.insert(records)
+    assert store.present(records[0].position - 1, records[-1].position) == {record.id for record in records}
+    with pytest.raises((InvalidRequest, Unavailable)):
+        store.count(crowd, ALL, group_by=Dimension("user_id"))
+    store.close()
+
+
+def test_an_engine_that_refuses_is_unavailable_and_tells_nothing_of_itself(store: ClickHouseStore) -> None:
+    with pytest.raises(Unavailable) as refusal:
+        store._ask(Query("SELECT secret FROM nowhere", {}), "JSONCompactEachRow")
+    assert refusal.value.message == "The store did not answer."
+
+
+def test_a_number_out_of_range_is_a_bad_request(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    store.insert(records_of([event_of(tenant)]))
+    with pytest.raises(InvalidRequest, match="out of range"):
+        store.events(tenant, ALL, Page(limit=1, after=Cursor(NOW_MS, -1)))
+    assert store.count(tenant, ALL).total == 1
+
+
+# Inserts
+
+
+def test_one_insert_is_one_part_however_large(store: ClickHouseStore) -> None:
+    """What is one part is atomic: a crash leaves all of it or nothing."""
+    tenant = fresh_tenant()
+    for many, size in ((60_000, 300), (30, 1_000_000)):
+        records = records_of(
+            event_of(tenant, timestamp_ms=number * 86_400_000, properties=f'{{"x":"{"y" * size}"}}') for number in range(many)
+        )
+        store.insert(records)
+        bounds = {"first": records[0].position, "last": records[-1].position}
+        sql = "SELECT count(), uniqExact(_part) FROM events WHERE position BETWEEN {first:UInt64} AND {last:UInt64}"
+        assert store._rows(Query(sql, bounds)) == [[many, 1]]
+
+
+def test_a_failed_insert_stores_nothing_of_it_and_the_next_one_works(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    records = records_of(event_of(tenant, name=str(number)) for number in range(1000))
+    for broken in (b'{"name":5', b"{}x", b'{"timestamp_ms":"never"}', b""):
+        bad = [*records[:500], Record(records[500].position, records[500].id, broken), *records[501:]]
+        with pytest.raises(StoreFailed):
+            store.insert(bad)
+        assert store.present(records[0].position - 1, records[-1].position) == set()
+    store.insert(records)
+    assert store.count(tenant, ALL).total == 1000
+
+
+def test_an_insert_that_finds_no_room_for_its_temporary_file_has_failed(
+    store: ClickHouseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = fresh_tenant()
+    records = records_of([event_of(tenant)])
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+        with pytest.raises(StoreFailed):
+            store.insert(records)
+    store.insert(records)
+    assert store.count(tenant, ALL).total == 1
+
+
+def test_an_insert_leaves_no_temporary_file(store: ClickHouseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tenant = fresh_tenant()
+    store.insert(records_of([event_of(tenant)]))
+    with pytest.raises(StoreFailed):
+        store.insert([Record(1, "0" * 32, b"{")])
+    assert list(tmp_path.iterdir()) == []
+
+
+# Answers
+
+
+def test_a_page_and_its_total_agree_although_events_arrive_between_the_two_questions(
+    store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = fresh_tenant()
+    store.insert(records_of([event_of(tenant)]))
+    ask = store._rows
+
+    def rows(query: Query) -> list[list[object]]:
+        answer = ask(query)
+        store.insert(records_of([event_of(tenant), event_of(tenant)]))
+        return answer
+
+    monkeypatch.setattr(store, "_rows", rows)
+    for limit, offset in ((9, 0), (2, 0), (9, 2)):
+        found = store.events(tenant, ALL, Page(limit=limit, offset=offset))
+        assert found.total >= offset + len(found.events) + found.more
+        assert found.more or found.total == offset + len(found.events)
+
+
+def test_of_a_key_sent_twice_a_property_filter_sees_the_first_and_a_tag_filter_the_last(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    twice = event_of(tenant, properties='{"k":"a","n":1,"k":"b","n":2}', labels={"k": "b"}, numbers={"n": 2.0})
+    store.insert(records_of([twice]))
+    assert store.count(tenant, ALL, group_by=Dimension("property", "k")).groups == [("a", 1)]
+    assert store.count(tenant, ALL, group_by=Dimension("tag", "k")).groups == [("b", 1)]
+    assert store.stats(tenant, ALL, Dimension("property", "n")).max == 2
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\0", "\\", "\\0", "\\N", "'", "`", '"', "\t\n\r\b\f", "{name:String}", "%s%%", "\u2028", "𝄞", " "])
+def test_every_text_can_be_asked_for(store: ClickHouseStore, value: str) -> None:
+    tenant = fresh_tenant()
+    event = event_of(tenant, name=value, user_id=value, tags={value: value}, labels={value + "x": value}, host=value)
+    store.insert(records_of([event, event_of(tenant, name=f"{value}.", user_id=f".{value}")]))
+    for filters in (
+        Filters(name=value),
+        Filters(user_id=value),
+        Filters(person=value),
+        Filters(host=value),
+        Filters(tags=[(value, value)]),
+        Filters(tags=[(value + "x", value)]),
+    ):
+        assert store.count(tenant, filters).total == 1
+    assert store.count(tenant, Filters(name_prefix=value)).total == 2
+    assert store.count(tenant, ALL, group_by=Dimension("tag", value)).groups == [(value, 1)]
+
+
+def test_hundreds_of_filters_can_be_asked_for_at_once(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    tags = {f"t{number}": str(number) for number in range(60)}
+    store.insert(records_of([event_of(tenant, tags=tags, properties='{"a":1}'), event_of(tenant)]))
+    assert store.count(tenant, Filters(tags=list(tags.items()) * 5, properties=[("a", "1")] * 50)).total == 1
