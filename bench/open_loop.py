@@ -10,9 +10,7 @@ import time
 import uvloop
 
 
-async def _send(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
-) -> None:
+async def _send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 201 " not in head.split(b"\r\n", 1)[0]:

@@ -70,7 +70,16 @@ def fastapi() -> Any:
 
     async def insert(events: list[Event]) -> int:
         rows = [
-            (uuid.uuid4(), e.name, e.timestamp, e.user_id, e.value, json.dumps(e.properties), json.dumps(e.tags), e.idempotency_key)
+            (
+                uuid.uuid4(),
+                e.name,
+                e.timestamp,
+                e.user_id,
+                e.value,
+                json.dumps(e.properties),
+                json.dumps(e.tags),
+                e.idempotency_key,
+            )
             for e in events
         ]
         done = await pool.execute(

@@ -49,7 +49,8 @@ def event_of(tenant: Tenant, /, **fields: object) -> Event:
 def records_of(events: Iterable[Event], /) -> list[Record]:
     """Events as the log would hand them over, at positions that no other test has."""
     return [
-        Record(position, event_id(position, 7), encode(event)) for event, position in zip(events, _positions, strict=False)
+        Record(position, event_id(position, 7), encode(event))
+        for event, position in zip(events, _positions, strict=False)
     ]
 
 

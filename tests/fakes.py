@@ -191,9 +191,7 @@ class MemoryStore:
             keys = Counter(_key(event, group_by) for event in found)
             del keys[None]
             groups = sorted(keys.items(), key=lambda group: (-group[1], group[0].encode()))
-        return Counts(
-            len(found), series, groups and groups[:MAX_GROUPS], truncated=len(groups or ()) > MAX_GROUPS
-        )
+        return Counts(len(found), series, groups and groups[:MAX_GROUPS], truncated=len(groups or ()) > MAX_GROUPS)
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
         if field.kind not in ("value", "property"):

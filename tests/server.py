@@ -113,7 +113,5 @@ class Client(httpx.Client):
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         response = super().send(request, **options)
         response.read()
-        validator.check(
-            request.method, request.url.path, response.status_code, response.headers, response.content
-        )
+        validator.check(request.method, request.url.path, response.status_code, response.headers, response.content)
         return response

@@ -56,7 +56,7 @@ class BatchTooLarge(InvalidRequest):
 
 
 class Duplicate(InvalidRequest):
-    """duplicate"""  # noqa: D403  the word the Solute contract names
+    """duplicate"""
 
 
 class PayloadTooLarge(HeadraceError):
@@ -102,8 +102,7 @@ class RateLimited(HeadraceError):
 
     def __init__(self, limit: int, window_s: int, retry_after_s: int) -> None:
         super().__init__(
-            f"This key may send {limit} such requests in {window_s} seconds; "
-            f"try again in {retry_after_s} seconds."
+            f"This key may send {limit} such requests in {window_s} seconds; try again in {retry_after_s} seconds."
         )
         self.retry_after_s = retry_after_s
 

@@ -1,7 +1,7 @@
 """Intake: from checked events to durable ones. Groups what waits into one append; never queries, never stores.
 
-Requests arrive on the event loop; one thread appends. While it waits for the disk, requests gather, and the next append takes them
-all: so one sync serves many requests, and none waits for a timer.
+Requests arrive on the event loop; one thread appends. While it waits for the disk, requests gather, and the next append
+takes them all: so one sync serves many requests, and none waits for a timer.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ class Intake:
             except HeadraceError as error:
                 _deliver(requests, None, error)
                 continue
-            except Exception:  # this thread must go on, or every later request would wait for ever
+            except Exception:  # noqa: BLE001  this thread must go on, or every later request would wait for ever
                 _log.exception("append_failed")
                 _deliver(requests, None, Unavailable("The log did not take the events."))
                 continue

@@ -19,7 +19,9 @@ def configure(settings: Settings, /) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if settings.log_format == "json" else structlog.processors.StackInfoRenderer(),
+            structlog.processors.dict_tracebacks
+            if settings.log_format == "json"
+            else structlog.processors.StackInfoRenderer(),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),

@@ -71,7 +71,10 @@ class Log(Protocol):
         ...
 
     def held(self, upto: int, /) -> tuple[int, int]:
-        """How many entries up to and with a position are still held, and the position just before the first; (0, upto) for none."""
+        """How many entries up to and with a position are still held, and the position just before the first of them.
+
+        (0, upto) for none.
+        """
         ...
 
     def trim(self, upto: int, /) -> int:

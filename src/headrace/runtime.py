@@ -51,7 +51,7 @@ class Address(msgspec.Struct, frozen=True):
 class Runtime:
     """A server without its HTTP. Open it anywhere, `start` and `stop` it on the event loop that serves."""
 
-    def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda step: None) -> None:
+    def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda _step: None) -> None:
         """Take the data folder and open the log, the store and control in it.
 
         Raises SettingsError when another server holds the folder or it cannot be used, StoreFailed, Unavailable.

@@ -55,11 +55,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dedup_max_bytes: Annotated[Bytes, _doc("Disk for known message ids; beyond it the oldest go, however young.")] = (
         16 * 1024**3
     )
-    solute_duplicates: Annotated[Literal["accept", "reject"], _doc("Whether a repeat counts as processed or as failed in Solute's reply.")] = "accept"
-    sync_deadline_s: Annotated[Seconds, _doc("How long Bricqs' sync route waits for the reactions before it answers 202.")] = 10.0
+    solute_duplicates: Annotated[
+        Literal["accept", "reject"], _doc("Whether a repeat counts as processed or as failed in Solute's reply.")
+    ] = "accept"
+    sync_deadline_s: Annotated[
+        Seconds, _doc("How long Bricqs' sync route waits for the reactions before it answers 202.")
+    ] = 10.0
 
     intake_queue_bytes: Annotated[Bytes, _doc("Events waiting for the log, at most; then 503.")] = 64 * 1024 * 1024
-    log_max_bytes: Annotated[Bytes, _doc("Log size at which intake answers 503 until the store has caught up.")] = 8 * 1024**3
+    log_max_bytes: Annotated[Bytes, _doc("Log size at which intake answers 503 until the store has caught up.")] = (
+        8 * 1024**3
+    )
     log_keep_s: Annotated[Seconds, _doc("How long the log keeps what the store already has, as a second copy.")] = 600.0
     flush_interval_ms: Annotated[Count, _doc("Least time between two inserts when no query waits for one.")] = 50
     flush_max_events: Annotated[Count, _doc("Most events of one insert.")] = 50_000
@@ -69,7 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_queue: Annotated[Count, _doc("Queries that wait for a reader; then 503.")] = 64
     query_timeout_s: Annotated[Seconds, _doc("A query that takes longer is stopped.")] = 30.0
     query_max_memory_bytes: Annotated[Bytes, _doc("A query that takes more memory is stopped.")] = 512 * 1024 * 1024
-    freshness_timeout_s: Annotated[Seconds, _doc("How long a query waits for the events acknowledged before it.")] = 10.0
+    freshness_timeout_s: Annotated[Seconds, _doc("How long a query waits for the events acknowledged before it.")] = (
+        10.0
+    )
     shutdown_timeout_s: Annotated[Seconds, _doc("How long requests in flight get after SIGTERM.")] = 20.0
 
     @classmethod
@@ -82,9 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         }
         values |= {field: value for field, value in given.items() if value is not None}
         try:
-            return msgspec.convert(
-                values, cls, strict=False, dec_hook=lambda kind, value: kind(value)
-            )
+            return msgspec.convert(values, cls, strict=False, dec_hook=lambda kind, value: kind(value))
         except msgspec.ValidationError as error:
             raise SettingsError(_place(str(error))) from None
 

@@ -1,7 +1,7 @@
 """The worker: from the log to the store and the reactions, exactly once. One thread; the only writer of the store.
 
-What makes it exactly once is not any single step but what the next start asks: the committed position says where to begin, and the
-store itself says which of the records after it are already there.
+What makes it exactly once is not any single step but what the next start asks: the committed position says where to
+begin, and the store itself says which of the records after it are already there.
 """
 
 import threading
@@ -43,7 +43,7 @@ class Worker:
         react: Callable[[Sequence[Record]], Sequence[Effect]],
         on_progress: Callable[[], None],
         clock_ms: Callable[[], int],
-        on_step: Callable[[str], None] = lambda step: None,
+        on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """`on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step."""
         self.progress = Progress()
@@ -180,7 +180,7 @@ class Worker:
                     self._trim()
                 self.progress.failing = ""
                 pause_s = 0.1
-            except Exception as error:  # whatever it is, the log keeps the events and this thread must go on
+            except Exception as error:  # noqa: BLE001  whatever it is, the log keeps the events and this thread must go on
                 _log.exception("worker_failed", retry_in_s=pause_s)
                 self.progress.failing = str(error)[:500]
                 self._stored = None

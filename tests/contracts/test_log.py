@@ -202,9 +202,7 @@ def test_the_last_position_is_that_of_the_last_entry(logs: Logs) -> None:
 
 def test_a_repeated_key_within_one_call_writes_once(logs: Logs) -> None:
     log = logs.open()
-    first, other, repeat, last = log.append(
-        [keyed("a", "k"), keyed("b", "l"), keyed("a again", "k"), keyed("c", "m")]
-    )
+    first, other, repeat, last = log.append([keyed("a", "k"), keyed("b", "l"), keyed("a again", "k"), keyed("c", "m")])
     assert (repeat.position, repeat.id, repeat.duplicate) == (first.position, first.id, True)
     assert [each.duplicate for each in (first, other, last)] == [False, False, False]
     assert payloads(log) == ["a", "b", "c"]

@@ -91,7 +91,19 @@ def test_an_event_comes_back_as_it_went_in(store: Stores, tenant: Tenant) -> Non
 
 
 @pytest.mark.parametrize(
-    "value", [0.0, -0.0, 5e-324, 1.7976931348623157e308, -1e-300, 2.2250738585072014e-308, 0.1, 1 / 3, 2**53 + 2.0, 9007199254740993.0]
+    "value",
+    [
+        0.0,
+        -0.0,
+        5e-324,
+        1.7976931348623157e308,
+        -1e-300,
+        2.2250738585072014e-308,
+        0.1,
+        1 / 3,
+        2**53 + 2.0,
+        9007199254740993.0,
+    ],
 )
 def test_a_value_comes_back_to_the_last_bit(store: Stores, tenant: Tenant, value: float) -> None:
     record = put(store, tenant, {"value": value})[0]
@@ -209,7 +221,9 @@ def test_the_total_counts_matches_and_not_the_page(store: Stores, tenant: Tenant
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
-def test_cursor_pages_give_each_event_once_while_events_arrive(store: Stores, tenant: Tenant, oldest_first: bool) -> None:
+def test_cursor_pages_give_each_event_once_while_events_arrive(
+    store: Stores, tenant: Tenant, oldest_first: bool
+) -> None:
     put(store, tenant, *({"name": str(number), "timestamp_ms": NOW_MS + number // 4} for number in range(11)))
     seen: list[str] = []
     cursor = None
@@ -383,7 +397,11 @@ def test_nothing_can_be_grouped_by_value(store: Stores, tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     ("sent", "matching", "others"),
     [
-        ("5", ["5", "5.0", "5e0", "50e-1", "5.000"], ["05", "+5", " 5", "5.", "5.1", "five", "", "4.999999999999999999999x"]),
+        (
+            "5",
+            ["5", "5.0", "5e0", "50e-1", "5.000"],
+            ["05", "+5", " 5", "5.", "5.1", "five", "", "4.999999999999999999999x"],
+        ),
         ("5.0", ["5", "5.0", "5e0"], ["50"]),
         ('"5.0"', ["5.0"], ["5", "5e0"]),
         ("19.90", ["19.9", "19.90"], ["19"]),
@@ -500,7 +518,9 @@ def test_observed_names_and_sources_have_their_count_and_times(store: Stores, te
 # Bad numbers
 
 
-def test_a_number_that_no_column_holds_is_a_bad_request_or_matches_nothing(clickhouse: ClickHouseStore, tenant: Tenant) -> None:
+def test_a_number_that_no_column_holds_is_a_bad_request_or_matches_nothing(
+    clickhouse: ClickHouseStore, tenant: Tenant
+) -> None:
     put(clickhouse, tenant, {})
     for cursor in (Cursor(NOW_MS, -1), Cursor(-(10**30), 5), Cursor(10**30, 10**30)):
         try:

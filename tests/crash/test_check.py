@@ -59,7 +59,9 @@ def test_a_committed_entry_that_the_store_lacks_is_a_problem() -> None:
 def test_an_event_stored_twice_is_a_problem() -> None:
     log, store, records = sound()
     store.insert(records[:2])
-    assert [problem[:35] for problem in check(log, store, At(log.last())).problems] == ["2 events are stored more than once "]
+    assert [problem[:35] for problem in check(log, store, At(log.last())).problems] == [
+        "2 events are stored more than once "
+    ]
 
 
 def test_a_stranger_at_one_of_the_logs_positions_is_a_problem() -> None:
@@ -74,8 +76,12 @@ def test_a_position_past_the_logs_end_is_a_problem() -> None:
 
 
 def run(data: Path) -> tuple[int, Report]:
-    done = subprocess.run([sys.executable, "-m", "headrace.cli", "check", "--data", str(data)], capture_output=True, text=True)
-    return done.returncode, msgspec.json.decode(done.stdout, type=Report) if done.stdout else Report(0, 0, 0, 0, [done.stderr])
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.cli", "check", "--data", str(data)], capture_output=True, text=True
+    )
+    return done.returncode, msgspec.json.decode(done.stdout, type=Report) if done.stdout else Report(
+        0, 0, 0, 0, [done.stderr]
+    )
 
 
 def test_the_command_asks_a_running_server_and_opens_a_folder_that_none_holds(tmp_path: Path) -> None:

@@ -26,9 +26,7 @@ def test_its_make_commands_are_in_the_makefile() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"\bheadrace ((?:keys )?[a-z]+)\b", SCRIPT))))
 def test_its_headrace_commands_exist(command: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *command.split(), "--help"], check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, "-m", "headrace.cli", *command.split(), "--help"], check=True, capture_output=True)
 
 
 def test_its_curl_commands_work_one_after_the_other(server: Server, project: str) -> None:

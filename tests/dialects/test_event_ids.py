@@ -3,7 +3,7 @@
 from uuid import RFC_4122, UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.event import (
@@ -18,12 +18,13 @@ from headrace.event import (
     render_evt,
     render_uuid,
 )
+from tests.dialects.strategies import examples
 
 positions = st.integers(0, 2**64 - 1)
 tails = st.integers(0, 2**54 - 1)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(positions, tails)
 def test_an_id_is_a_uuid7_that_holds_its_position_and_time_of_receipt(position: int, tail: int) -> None:
     uuid = UUID(event_id(position, tail))
@@ -33,7 +34,7 @@ def test_an_id_is_a_uuid7_that_holds_its_position_and_time_of_receipt(position: 
     assert uuid.int & (2**54 - 1) == tail
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(positions, tails, positions, tails)
 def test_ids_sort_as_positions_do(one: int, one_tail: int, other: int, other_tail: int) -> None:
     one_key, other_key = (one, one_tail), (other, other_tail)
@@ -41,14 +42,14 @@ def test_ids_sort_as_positions_do(one: int, one_tail: int, other: int, other_tai
     assert (event_id(*one_key) == event_id(*other_key)) == (one_key == other_key)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(positions, st.integers())
 def test_a_tail_of_any_size_changes_neither_the_position_nor_the_length(position: int, tail: int) -> None:
     assert position_of(event_id(position, tail)) == position
     assert len(event_id(position, tail)) == 32
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(positions, tails, st.booleans())
 def test_an_id_is_understood_in_every_form_that_a_dialect_shows(position: int, tail: int, upper: bool) -> None:
     digits = event_id(position, tail)
@@ -56,7 +57,7 @@ def test_an_id_is_understood_in_every_form_that_a_dialect_shows(position: int, t
         assert parse_id(form.upper() if upper else form) == digits
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.uuids())
 def test_any_uuid_may_be_asked_for_and_gives_a_position_of_64_bits(uuid: UUID) -> None:
     digits = parse_id(str(uuid))
@@ -64,7 +65,7 @@ def test_any_uuid_may_be_asked_for_and_gives_a_position_of_64_bits(uuid: UUID) -
     assert 0 <= position_of(digits) < 2**64
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.one_of(st.text(max_size=40), st.text("0123456789abcdefABCDEF-_evt", max_size=40)))
 def test_any_text_is_an_id_or_none(text: str) -> None:
     digits = parse_id(text)
@@ -95,7 +96,7 @@ def test_a_fact_id_is_the_same_for_ever_for_one_event_and_one_rule() -> None:
     assert fact_id(digits, "other") != fact_id(digits, "default-fact")
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(st.tuples(st.text(min_size=1), st.sampled_from(["live", "test"]), st.text("ab", min_size=1)), min_size=2)
 )

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.dialects import bricqs, flux, hogsend, solute
 from headrace.event import Event, StoredEvent, decode, encode
 from tests.dialects.given import FIRST_POSITION, context, receipt
-from tests.dialects.strategies import events, keys, nested_objects, object_texts, texts
+from tests.dialects.strategies import events, examples, keys, nested_objects, object_texts, texts
 
 tag_maps = st.dictionaries(keys, texts, max_size=3)
 
@@ -20,13 +20,13 @@ def _stored(event: Event) -> StoredEvent:
     return StoredEvent(**fields)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(events)
 def test_the_codec_gives_back_any_event(event: Event) -> None:
     assert decode(encode(event)) == event
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(nested_objects)
 def test_flux_properties_come_back_byte_for_byte(properties: str) -> None:
     body = f'{{ "properties" :\n{properties} , "name":"a"}}'
@@ -35,7 +35,7 @@ def test_flux_properties_come_back_byte_for_byte(properties: str) -> None:
     assert f'"properties":{properties}'.encode() in flux.render_get(_stored(event))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(nested_objects)
 def test_bricqs_properties_come_back_byte_for_byte(properties: str) -> None:
     body = f'{{"events":[{{"event_name":"a","participant_id":"u","properties":{properties}\t}}]}}'
@@ -44,7 +44,7 @@ def test_bricqs_properties_come_back_byte_for_byte(properties: str) -> None:
     assert f'"properties":{properties}'.encode() in hogsend.render_get(_stored(event))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(nested_objects, nested_objects, nested_objects)
 def test_solute_properties_context_and_traits_come_back_byte_for_byte(
     properties: str, event_context: str, traits: str
@@ -60,7 +60,7 @@ def test_solute_properties_context_and_traits_come_back_byte_for_byte(
     assert f'"context":{event_context},"traits":{traits}'.encode() in reply
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(object_texts(), texts, texts)
 def test_a_page_keeps_its_properties_text_and_gains_only_what_is_missing(
     properties: str, name: str, category: str
@@ -92,7 +92,7 @@ def _labels_and_numbers(properties: str, tags: dict[str, str]) -> tuple[dict[str
     return labels, numbers
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(nested_objects | object_texts(), tag_maps)
 def test_labels_and_numbers_are_what_pythons_json_says_of_the_properties(properties: str, tags: dict[str, str]) -> None:
     flux_body = f'{{"name":"a","properties":{properties},"tags":{json.dumps(tags)}}}'
@@ -105,7 +105,7 @@ def test_labels_and_numbers_are_what_pythons_json_says_of_the_properties(propert
     assert (event.labels, event.numbers) == _labels_and_numbers(properties, {})
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**1023), 2**1023)))
 def test_a_value_is_the_nearest_double_and_comes_back_as_it(value: float) -> None:
     batch = flux.parse_track(b'{"name":"a","value":%b}' % json.dumps(value).encode(), context())

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.dialects import bricqs, flux, hogsend, solute
@@ -16,7 +16,7 @@ from headrace.dialects.wire import Batch
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import decode, encode
 from tests.dialects.given import context, receipt
-from tests.dialects.strategies import any_values, mutated, objects_with
+from tests.dialects.strategies import any_values, examples, mutated, objects_with
 
 Parser = Callable[[bytes], Batch | hogsend.ReplayRequest]
 
@@ -133,7 +133,7 @@ def _is_json(body: bytes) -> bool | None:
 
 @pytest.mark.parametrize("route", PARSERS)
 def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) -> None:
-    @settings(max_examples=150, deadline=None)
+    @examples(150)
     @given(bodies_of(route))
     def law(body: bytes) -> None:
         try:

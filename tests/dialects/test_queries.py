@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.dialects import flux, hogsend
@@ -16,6 +16,7 @@ from headrace.event import StoredEvent, event_id
 from headrace.filters import INTERVAL_MS, Counts, Cursor, Events, Filters, Page
 from headrace.times import LATEST_MS, render_time
 from tests.dialects.given import NOW_MS
+from tests.dialects.strategies import examples
 
 PARSERS: dict[str, Callable[[Pairs], Any]] = {
     "flux list": lambda pairs: flux.parse_list(pairs, NOW_MS),
@@ -103,7 +104,7 @@ def _check(query: Any) -> None:
 
 @pytest.mark.parametrize("route", PARSERS)
 def test_any_parameters_are_understood_or_refused_with_an_error_of_ours(route: str) -> None:
-    @settings(max_examples=150, deadline=None)
+    @examples(150)
     @given(pairs)
     def law(given_pairs: list[tuple[str, str]]) -> None:
         try:
@@ -117,7 +118,7 @@ def test_any_parameters_are_understood_or_refused_with_an_error_of_ours(route: s
 
 @pytest.mark.parametrize("route", PARSERS)
 def test_any_query_string_is_understood_or_refused_with_an_error_of_ours(route: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(st.text(max_size=60))
     def law(query_string: str) -> None:
         try:
@@ -132,7 +133,7 @@ def test_any_query_string_is_understood_or_refused_with_an_error_of_ours(route: 
 _texts = st.text(min_size=1, max_size=10)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.dictionaries(st.sampled_from(["user_id", "session_id", "environment", "service", "host"]), _texts),
     st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=4),
@@ -160,7 +161,7 @@ def test_filters_say_what_was_asked_whatever_the_characters(
     assert flux.parse_filters(sent, NOW_MS) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(_texts)
 def test_a_name_is_exact_unless_it_ends_in_a_star(name: str) -> None:
     filters = flux.parse_filters([("name", name)], NOW_MS)
@@ -173,7 +174,7 @@ def test_a_name_is_exact_unless_it_ends_in_a_star(name: str) -> None:
     assert hogsend.parse_list([("event", name)]).filters.name == name
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(-(10**40), 10**40))
 def test_flux_clamps_a_limit_and_hogsend_refuses_one_out_of_range(limit: int) -> None:
     sent = [("limit", str(limit))]
@@ -207,7 +208,7 @@ def _stored(timestamp_ms: int, position: int) -> StoredEvent:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, LATEST_MS), st.integers(0, LATEST_MS << 20))
 def test_a_cursor_leads_to_what_comes_after_the_last_event_shown(timestamp_ms: int, position: int) -> None:
     start = flux.parse_list([("cursor", ""), ("limit", "1")], NOW_MS)
@@ -238,7 +239,7 @@ def test_fill_gives_10000_buckets_and_refuses_one_more() -> None:
         flux.render_count(_count("1m", "2024-01-01T00:00:00Z", "2024-01-07T22:40:00Z"), Counts(0, []))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from(sorted(INTERVAL_MS)),
     st.integers(0, 10**12),
@@ -268,7 +269,7 @@ def test_an_upper_bound_before_the_lower_one_fills_nothing() -> None:
     assert json.loads(flux.render_count(query, Counts(0, []))) == {"data": {"total": 0, "series": []}}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.text(max_size=20))
 def test_any_group_and_any_field_name_one_thing_or_are_refused(text: str) -> None:
     if text in ("", "tags.", "properties."):

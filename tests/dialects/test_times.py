@@ -4,12 +4,13 @@ from contextlib import suppress
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.errors import InvalidTimestamp
 from headrace.times import EARLIEST_MS, LATEST_MS, parse_ago, parse_time, render_time, render_time_short
 from tests.dialects.given import NOW_MS
+from tests.dialects.strategies import examples
 
 DAY_MS = 86_400_000
 milliseconds = st.integers(EARLIEST_MS, LATEST_MS)
@@ -21,7 +22,7 @@ def _reference(day: date, hour: int, minute: int, second: int, fraction: str, of
     return seconds * 1000 + int((fraction + "000")[:3])
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     day=st.dates(date(1960, 1, 1), date(2270, 12, 31)),
     hour=st.integers(0, 23),
@@ -63,7 +64,7 @@ def test_a_time_in_any_accepted_form_is_its_milliseconds(
             parse_time(text)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(milliseconds)
 def test_a_rendered_time_parses_to_the_same_millisecond(moment: int) -> None:
     assert parse_time(render_time(moment)) == moment
@@ -176,14 +177,14 @@ def test_what_is_no_string_is_no_time(value: object) -> None:
         parse_time(value)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.one_of(st.text(max_size=70), st.text("0123456789-:.TZtz+ ", max_size=40)))
 def test_any_text_is_a_time_within_the_range_or_refused(text: str) -> None:
     with suppress(InvalidTimestamp):
         assert EARLIEST_MS <= parse_time(text) <= LATEST_MS
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.dates(date(1970, 1, 1), date(2261, 12, 31)), st.booleans())
 def test_a_date_alone_is_its_first_millisecond_and_as_an_upper_bound_its_last(day: date, basic: bool) -> None:
     text = day.strftime("%Y%m%d" if basic else "%Y-%m-%d")
@@ -192,7 +193,7 @@ def test_a_date_alone_is_its_first_millisecond_and_as_an_upper_bound_its_last(da
     assert parse_time(text, end_of_day=True) == first + DAY_MS - 1
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(milliseconds)
 def test_an_upper_bound_with_a_time_of_day_stays_as_it_is(moment: int) -> None:
     text = render_time(moment)
@@ -200,7 +201,7 @@ def test_an_upper_bound_with_a_time_of_day_stays_as_it_is(moment: int) -> None:
         assert parse_time(form, end_of_day=True) == moment
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 999_999), st.sampled_from("smhdw"))
 def test_a_span_is_as_long_before_now_but_not_before_1970(count: int, unit: str) -> None:
     length_ms = count * {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[unit] * 1000
@@ -215,7 +216,7 @@ def test_what_is_no_span_and_no_time_is_refused(text: str) -> None:
         parse_ago(text, NOW_MS, "since")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.text(max_size=30))
 def test_any_span_is_a_time_or_refused(text: str) -> None:
     with suppress(InvalidTimestamp):

@@ -45,12 +45,14 @@ class Connection:
         body = self._exactly(int(headers.get("content-length", "0")))
         return Answer(int(status_line.split(" ")[1]), headers, body.decode())
 
-    def is_closed(self) -> bool:
-        """Whether the server hung up; waits for it, or for something more that it says."""
+    def rest(self) -> bytes:
+        """All that the server says until it hangs up."""
         try:
-            return not self._received and not self._socket.recv(1)
-        except ConnectionError:
-            return True
+            while more := self._socket.recv(65536):
+                self._received += more
+        except ConnectionError:  # it hung up while there was more to read from us
+            pass
+        return self._received
 
     def _until(self, end: bytes) -> bytes:
         while end not in self._received:
@@ -71,9 +73,7 @@ class Connection:
         self._received += more
 
 
-def request(
-    method: str, target: str | bytes, key: str | None, body: bytes = b"", headers: bytes = b""
-) -> bytes:
+def request(method: str, target: str | bytes, key: str | None, body: bytes = b"", headers: bytes = b"") -> bytes:
     """The bytes of a request; `headers` are whole lines with their line ends."""
     target = target.encode() if isinstance(target, str) else target
     lines = [b"%b %b HTTP/1.1\r\nHost: headrace\r\n" % (method.encode(), target), headers]

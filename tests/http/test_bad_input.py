@@ -82,9 +82,7 @@ def test_a_body_that_is_no_json_document_is_refused(refuser: Client, body: bytes
 
 
 @pytest.mark.parametrize("body", [b"null", b"true", b"7", b'"text"', b"[]", b"{}", b"[[]]", b"[{}"])
-def test_a_document_of_the_wrong_type_or_without_anything_in_it_is_refused(
-    refuser: Client, body: bytes
-) -> None:
+def test_a_document_of_the_wrong_type_or_without_anything_in_it_is_refused(refuser: Client, body: bytes) -> None:
     for path, dialect in BODIES:
         if path == "/api/v1/events/batch" and body == b"[[]]":
             assert_rejected(refuser.post(path, content=body), dialect, [0])
@@ -125,9 +123,7 @@ NO_VALUE = {
 
 
 @pytest.mark.parametrize("value", NO_VALUE.values(), ids=NO_VALUE.keys())
-def test_a_value_that_is_no_json_spoils_the_body_wherever_it_stands(
-    refuser: Client, value: bytes
-) -> None:
+def test_a_value_that_is_no_json_spoils_the_body_wherever_it_stands(refuser: Client, value: bytes) -> None:
     for ingest in INGEST:
         for name in ("properties", "something unknown"):
             for spoilt in (value, b"[%b]" % value, b'{"a":%b}' % value):
@@ -212,17 +208,13 @@ BAD_FIELDS = REQUIRED | OPTIONAL
 
 
 @pytest.mark.parametrize(("dialect", "field"), BAD_FIELDS, ids=map("-".join, BAD_FIELDS))
-def test_a_field_of_the_wrong_type_or_size_is_refused(
-    refuser: Client, dialect: str, field: str
-) -> None:
+def test_a_field_of_the_wrong_type_or_size_is_refused(refuser: Client, dialect: str, field: str) -> None:
     values = BAD_FIELDS[dialect, field]
     assert_bad_events(refuser, dialect, [with_member(dialect, field, value) for value in values])
 
 
 @pytest.mark.parametrize(("dialect", "field"), REQUIRED, ids=map("-".join, REQUIRED))
-def test_a_required_field_that_is_missing_is_refused(
-    refuser: Client, dialect: str, field: str
-) -> None:
+def test_a_required_field_that_is_missing_is_refused(refuser: Client, dialect: str, field: str) -> None:
     rest = {name: value for name, value in MINIMAL[dialect].items() if name != field}
     wrong_case = rest | {field.upper(): MINIMAL[dialect][field]}
     assert_bad_events(refuser, dialect, [text(rest), text(wrong_case)])
@@ -249,9 +241,7 @@ def test_what_one_type_of_solute_event_needs_is_refused_when_it_is_wrong(
     [b"1e999", b"-1e999", b"9" * 5000, b"-" + b"9" * 5000, b"[" * 100 + b"]" * 100],
     ids=["1e999", "-1e999", "5000 digits", "-5000 digits", "100 deep"],
 )
-def test_a_number_that_nothing_can_hold_and_a_deep_object_are_refused(
-    refuser: Client, value: bytes
-) -> None:
+def test_a_number_that_nothing_can_hold_and_a_deep_object_are_refused(refuser: Client, value: bytes) -> None:
     objects = {"flux": ["properties"], "bricqs": ["properties"]}
     objects["solute"] = ["properties", "traits", "context"]
     for dialect, fields in objects.items():
@@ -343,9 +333,7 @@ def padded(ingest: Ingest) -> bytes:
 
 
 @pytest.mark.parametrize("ingest", [*INGEST, Ingest(REPLAY, lambda _: b'{"eventIds":["x"]}', False)], ids=str)
-def test_a_body_of_one_byte_too_many_is_refused_however_it_comes(
-    refuser: Client, ingest: Ingest
-) -> None:
+def test_a_body_of_one_byte_too_many_is_refused_however_it_comes(refuser: Client, ingest: Ingest) -> None:
     body = padded(ingest) if ingest.dialect in MINIMAL else b'{"eventIds":["x"]}' + b" " * MAX_REQUEST_BYTES
     pieces = (body[at : at + 65_536] for at in range(0, len(body), 65_536))
     for content, encoding in (
@@ -401,9 +389,7 @@ def peak_memory_kib(pid: int) -> int:
     [(gzip.compress(b""), "gzip"), (zstd.compress(b""), "zstd")],
     ids=["gzip", "zstd"],
 )
-def test_very_many_members_without_content_are_refused(
-    refuser: Client, empty: bytes, encoding: str
-) -> None:
+def test_very_many_members_without_content_are_refused(refuser: Client, empty: bytes, encoding: str) -> None:
     body = empty * (MAX_REQUEST_BYTES // len(empty))
     for path, dialect in BODIES:
         response = refuser.post(path, content=body, headers={"Content-Encoding": encoding})
@@ -437,9 +423,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("body", "encoding"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_body_in_an_unknown_or_a_broken_encoding_is_refused(
-    refuser: Client, body: bytes, encoding: str
-) -> None:
+def test_a_body_in_an_unknown_or_a_broken_encoding_is_refused(refuser: Client, body: bytes, encoding: str) -> None:
     headers = {b"Content-Encoding": encoding.encode("latin-1")} if encoding else {}
     for path, dialect in BODIES:
         assert_refused(refuser.post(path, content=body, headers=headers), dialect, 400)

@@ -25,9 +25,7 @@ def basic(user: str, password: str = "") -> str:
 
 
 @pytest.mark.parametrize("route", EVERY, ids=str)
-def test_a_request_without_a_key_is_refused_and_stores_nothing(
-    client: Client, nobody: Client, route: Route
-) -> None:
+def test_a_request_without_a_key_is_refused_and_stores_nothing(client: Client, nobody: Client, route: Route) -> None:
     response = send(nobody, route)
     assert_refused(response, route.dialect, 401)
     assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -81,16 +79,12 @@ def test_a_key_that_is_no_ascii_is_refused(server: Server, line: bytes) -> None:
 
 @pytest.mark.parametrize("ingest", INGEST, ids=str)
 @pytest.mark.parametrize("query", ["api_key=unknown", "api_key=%ff%fe", "api_key=%00", "api_key=", "API_KEY=x"])
-def test_a_key_in_the_query_that_does_not_work_is_refused(
-    nobody: Client, ingest: Ingest, query: str
-) -> None:
+def test_a_key_in_the_query_that_does_not_work_is_refused(nobody: Client, ingest: Ingest, query: str) -> None:
     response = nobody.post(f"{ingest.path}?{query}", json=ingest.route.body)
     assert_refused(response, ingest.dialect, 401)
 
 
-def test_a_key_in_the_query_opens_no_route_that_reads(
-    client: Client, nobody: Client, key: str
-) -> None:
+def test_a_key_in_the_query_opens_no_route_that_reads(client: Client, nobody: Client, key: str) -> None:
     for route in (*READ, REPLAY):
         assert_refused(send(nobody, route, params={"api_key": key}), route.dialect, 401)
 
@@ -122,9 +116,7 @@ def test_a_key_stops_at_the_moment_it_expires(server: Server, keys: Keys, projec
     assert all(sent_at_s * 1000 < expires_at_ms for sent_at_s in accepted)
 
 
-def test_a_key_stops_within_a_second_of_being_revoked(
-    server: Server, keys: Keys, project: str
-) -> None:
+def test_a_key_stops_within_a_second_of_being_revoked(server: Server, keys: Keys, project: str) -> None:
     _, secret = keys.create(project, "live", "admin", None, clock_ms())
     with server.client(secret) as client:
         assert client.get("/v1/admin/events").status_code == 200

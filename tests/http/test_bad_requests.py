@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -39,9 +40,7 @@ DIALECTS = {each.path: each.dialect for each in EVERY}
 
 
 @pytest.mark.parametrize("path", ALLOWED)
-def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
-    refuser: Client, path: str
-) -> None:
+def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(refuser: Client, path: str) -> None:
     for method in METHODS:
         if method in ALLOWED[path]:
             continue
@@ -53,9 +52,7 @@ def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json", "/docs"])
-def test_a_method_that_a_route_of_our_own_does_not_have_is_refused_as_a_problem(
-    refuser: Client, path: str
-) -> None:
+def test_a_method_that_a_route_of_our_own_does_not_have_is_refused_as_a_problem(refuser: Client, path: str) -> None:
     response = refuser.post(path)
     assert response.status_code == 405
     assert set(response.headers["Allow"].split(", ")) == {"GET", "OPTIONS"}
@@ -74,9 +71,7 @@ def test_a_method_that_a_route_of_our_own_does_not_have_is_refused_as_a_problem(
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_route_that_there_is_not_is_not_found(
-    refuser: Client, path: str, dialect: str, method: str
-) -> None:
+def test_a_route_that_there_is_not_is_not_found(refuser: Client, path: str, dialect: str, method: str) -> None:
     if (path, method) == ("/api/v1/events/x/", "POST"):
         assert_refused(refuser.request(method, path), dialect, 405)
     else:
@@ -180,9 +175,7 @@ BAD_PARAMETERS: dict[str, dict[str, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("path", "name"), [(path, name) for path, names in BAD_PARAMETERS.items() for name in names]
-)
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in BAD_PARAMETERS.items() for name in names])
 def test_a_parameter_that_is_wrong_is_refused(refuser: Client, path: str, name: str) -> None:
     for value in BAD_PARAMETERS[path][name]:
         response = refuser.get(path, params={name: value})
@@ -252,9 +245,7 @@ def test_a_header_that_is_wrong_is_refused(server: Server, key: str, lines: byte
         assert_refused(answer, ingest.dialect, 400)
 
 
-def test_a_content_length_over_the_limit_is_refused_before_all_of_the_body(
-    server: Server, key: str
-) -> None:
+def test_a_content_length_over_the_limit_is_refused_before_all_of_the_body(server: Server, key: str) -> None:
     for ingest in INGEST:
         with Connection(server.url) as connection:
             lines = b"Content-Length: 10485761\r\n"
@@ -266,19 +257,15 @@ def test_a_content_length_over_the_limit_is_refused_before_all_of_the_body(
     "line", [b"X-A: " + b"x" * 2**20, b"Authorization: Bearer " + b"x" * 2**20, b"X" * 2**20 + b": a"]
 )
 def test_a_head_without_end_is_refused_long_before_it_fills_the_memory(
-    server: Server, refuser: Client, line: bytes
+    server: Server, line: bytes
 ) -> None:
     with Connection(server.url) as connection:
         connection.send(b"POST /api/v1/events HTTP/1.1\r\n")
-        try:
+        with suppress(ConnectionError):
             for at in range(0, len(line), 65_536):
                 connection.send(line[at : at + 65_536])
-            answer = connection.answer()
-        except ConnectionError:  # it hung up while there was more to send
-            pass
-        else:
-            assert_refused(answer, "flux", 400)
-        assert connection.is_closed()
+        answer = connection.rest()  # which a client that is still sending may miss
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
 
 
 NO_HTTP = [b"x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"\x00" * 100]
@@ -309,9 +296,7 @@ SINGLE = [each for each in INGEST if not each.accepts_some]
 
 
 @pytest.mark.parametrize("ingest", SINGLE, ids=str)
-def test_a_chunk_that_is_broken_after_a_whole_event_stores_nothing(
-    server: Server, key: str, ingest: Any
-) -> None:
+def test_a_chunk_that_is_broken_after_a_whole_event_stores_nothing(server: Server, key: str, ingest: Any) -> None:
     body = FULL[ingest.dialect]
     chunk = b"%x\r\n%b\r\n" % (len(body), body)
     head = request("POST", ingest.path, key, b"", b"Transfer-Encoding: chunked\r\n")
@@ -330,7 +315,8 @@ def test_a_body_that_ends_early_with_a_whole_event_in_it_stores_nothing(
     with Connection(server.url) as connection:
         connection.send(request("POST", ingest.path, key, b"", lines) + body)
         connection.end_sending()
-        assert connection.is_closed()
+        answer = connection.rest()
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_refused_request_leaves_the_connection_usable(server: Server, key: str) -> None:

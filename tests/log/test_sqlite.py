@@ -143,7 +143,12 @@ def test_a_path_that_cannot_be_a_log_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "text").write_text("no database " * 1000)
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "log.sqlite", tmp_path / "missing" / "log.sqlite", tmp_path / "text", tmp_path / "folder"):
+    for path in (
+        tmp_path / "file" / "log.sqlite",
+        tmp_path / "missing" / "log.sqlite",
+        tmp_path / "text",
+        tmp_path / "folder",
+    ):
         with pytest.raises(Unavailable):
             SqliteLog(path, clock_ms=lambda: NOW_MS)
 
@@ -208,7 +213,11 @@ def test_a_large_append_is_trimmed_although_it_is_larger_than_a_step(tmp_path: P
 def append_keys(log: SqliteLog, numbers: range) -> list[bool]:
     """Which of them were repeats."""
     entries = [Entry(b"x", hashlib.md5(b"%d" % number).digest()) for number in numbers]
-    return [receipt.duplicate for start in range(0, len(entries), 5000) for receipt in log.append(entries[start : start + 5000])]
+    return [
+        receipt.duplicate
+        for start in range(0, len(entries), 5000)
+        for receipt in log.append(entries[start : start + 5000])
+    ]
 
 
 def test_keys_past_the_byte_budget_go_oldest_first_and_the_window_says_so(tmp_path: Path) -> None:

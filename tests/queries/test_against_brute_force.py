@@ -52,7 +52,17 @@ _LITERALS = (
     *("9007199254740993", "9007199254740993.0", "9223372036854775807", "9223372036854775808", "-9223372036854775808"),
     *("-9223372036854775809", "18446744073709551615", "18446744073709551616", "123456789012345678901234567890"),
     *("1.7976931348623157e308", "5e-324", "2.2250738585072011e-308", "true", "false", "null", '""', '"x"', '"5"'),
-    *('"5.0"', '"\\u0000"', '"\\ud83d\\ude00"', '"/\\/"', '"null"', "[]", "{}", "[ ]", '{ "b" : 1.0 , "a" : [1, null, "\\u001f\\u2028/"]}'),
+    *(
+        '"5.0"',
+        '"\\u0000"',
+        '"\\ud83d\\ude00"',
+        '"/\\/"',
+        '"null"',
+        "[]",
+        "{}",
+        "[ ]",
+        '{ "b" : 1.0 , "a" : [1, null, "\\u001f\\u2028/"]}',
+    ),
     *("[18446744073709551616, 5.0, -0.0, 1e2]", '{"é":{"\\"":"\\\\"}}', "1" + "0" * 400),
 )
 _literals = (
@@ -96,7 +106,10 @@ def _events(draw: st.DrawFn) -> dict[str, Any]:
         "labels": labels,
         "numbers": numbers,
         "sent_at_ms": draw(st.none() | _times),
-        **{field: draw(_optional) for field in ("user_id", "anonymous_id", "session_id", "environment", "service", "host")},
+        **{
+            field: draw(_optional)
+            for field in ("user_id", "anonymous_id", "session_id", "environment", "service", "host")
+        },
     }
 
 
@@ -265,7 +278,9 @@ def expected_coverage() -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_every_query_equals_a_brute_force_over_a_list(clickhouse: ClickHouseStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_query_equals_a_brute_force_over_a_list(
+    clickhouse: ClickHouseStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     covered: Counter[str] = Counter()
 
     @settings(
@@ -276,7 +291,11 @@ def test_every_query_equals_a_brute_force_over_a_list(clickhouse: ClickHouseStor
         phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
         suppress_health_check=list(HealthCheck),
     )
-    @given(events=st.lists(_events(), max_size=14) | st.lists(_events(), min_size=6, max_size=20), strangers=st.lists(_events(), min_size=1, max_size=2), data=st.data())
+    @given(
+        events=st.lists(_events(), max_size=14) | st.lists(_events(), min_size=6, max_size=20),
+        strangers=st.lists(_events(), min_size=1, max_size=2),
+        data=st.data(),
+    )
     def compare(events: list[dict[str, Any]], strangers: list[dict[str, Any]], data: st.DataObject) -> None:
         tenant = fresh_tenant()
         model = MemoryStore()

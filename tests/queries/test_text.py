@@ -70,7 +70,11 @@ _filters = st.builds(
 )
 _dimensions = st.builds(Dimension, st.sampled_from(("tag", "property", "name", "user_id")), _hostile)
 _pages = st.builds(
-    Page, limit=_numbers, offset=_numbers, after=st.none() | st.builds(Cursor, _numbers, _numbers), oldest_first=st.booleans()
+    Page,
+    limit=_numbers,
+    offset=_numbers,
+    after=st.none() | st.builds(Cursor, _numbers, _numbers),
+    oldest_first=st.booleans(),
 )
 _PLACEHOLDER = re.compile(r"\{(\w+):[\w()]+\}")
 
@@ -92,7 +96,11 @@ def test_no_value_is_ever_part_of_the_sql(
         for field in filters.__struct_fields__:
             value = getattr(filters, field)
             values += [text for pair in value for text in pair] if isinstance(value, list) else [str(value)]
-        values += [str(page.limit), str(page.offset), *(map(str, (page.after.timestamp_ms, page.after.position)) if page.after else ())]
+        values += [
+            str(page.limit),
+            str(page.offset),
+            *(map(str, (page.after.timestamp_ms, page.after.position)) if page.after else ()),
+        ]
         for value in values:
             assert value in ("", "None") or value not in query.sql, (name, value)
         # What is left without the placeholders has no quotes but those around words of ours.
@@ -108,7 +116,9 @@ def test_the_shape_of_the_sql_depends_on_which_filters_are_given_and_not_on_thei
 
     def plain(value: object) -> object:
         if isinstance(value, list):
-            return [(f"k{index}", each[1] if each[1] in ("1.5e3", "12.75", "") else "v") for index, each in enumerate(value)]
+            return [
+                (f"k{index}", each[1] if each[1] in ("1.5e3", "12.75", "") else "v") for index, each in enumerate(value)
+            ]
         return value and (1 if isinstance(value, int) else "v")
 
     same = Filters(**{field: plain(getattr(filters, field)) for field in filters.__struct_fields__})

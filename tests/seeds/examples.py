@@ -14,9 +14,7 @@ from tests.server import Client
 
 _DOCUMENTS = Path(__file__).parent / "documents"
 _KEYS = ("sk_live_xxx", "bq_live_your_key", "your_api_key", "your-admin-api-key", "your-api-key")
-_HOST = re.compile(
-    r"https://(?:flux\.brainzlab\.ai|YOUR_API_DOMAIN|api\.solute\.dev)|http://localhost:3002"
-)
+_HOST = re.compile(r"https://(?:flux\.brainzlab\.ai|YOUR_API_DOMAIN|api\.solute\.dev)|http://localhost:3002")
 
 
 def document(name: str) -> str:

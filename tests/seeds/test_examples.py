@@ -24,15 +24,9 @@ GROUPS = Example(
     'sk_live_xxx"',
 )
 STATS = Example("flux", 'curl "https://flux.brainzlab.ai/api/v1/events/stats?\\\n', 'sk_live_xxx"')
-ASYNC = Example(
-    "bricqs", "curl -X POST https://YOUR_API_DOMAIN/api/v1/ingest/events \\\n", "\n  }'"
-)
-BRICQS_BATCH = Example(
-    "bricqs", "curl -X POST https://YOUR_API_DOMAIN/api/v1/ingest/events/batch \\\n", "\n  }'"
-)
-SYNC = Example(
-    "bricqs", "curl -X POST https://YOUR_API_DOMAIN/api/v1/ingest/events/sync \\\n", "\n  }'"
-)
+ASYNC = Example("bricqs", "curl -X POST https://YOUR_API_DOMAIN/api/v1/ingest/events \\\n", "\n  }'")
+BRICQS_BATCH = Example("bricqs", "curl -X POST https://YOUR_API_DOMAIN/api/v1/ingest/events/batch \\\n", "\n  }'")
+SYNC = Example("bricqs", "curl -X POST https://YOUR_API_DOMAIN/api/v1/ingest/events/sync \\\n", "\n  }'")
 SOLUTE = Example("solute", "curl -X POST https://api.solute.dev/api/events \\\n", "\n  }'")
 # This document has lost the line breaks between a command and what follows it.
 BROWSE = Example(

@@ -70,9 +70,7 @@ def test_the_sixty_first_query_in_a_minute_is_refused_whichever_query_it_is(send
         spent(response, "flux_query", 60, 0)
 
 
-def test_a_request_that_is_malformed_counts_and_one_without_a_key_does_not(
-    sender: Client, limited: Server
-) -> None:
+def test_a_request_that_is_malformed_counts_and_one_without_a_key_does_not(sender: Client, limited: Server) -> None:
     with limited.client() as nobody:
         for _ in range(12):
             response = nobody.post(f"{EVENTS}/batch", json=[{"name": "n"}])
@@ -85,9 +83,7 @@ def test_a_request_that_is_malformed_counts_and_one_without_a_key_does_not(
     limited_reply(sender.post(f"{EVENTS}/batch", json=[{"name": "n"}]))
 
 
-def test_each_key_has_its_own_limit_and_each_kind_of_request_too(
-    sender: Client, limited: Server, project: str
-) -> None:
+def test_each_key_has_its_own_limit_and_each_kind_of_request_too(sender: Client, limited: Server, project: str) -> None:
     for _ in range(10):
         sender.post(f"{EVENTS}/batch", json=[{"name": "n"}])
     limited_reply(sender.post(f"{EVENTS}/batch", json=[{"name": "n"}]))

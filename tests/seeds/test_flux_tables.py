@@ -249,8 +249,14 @@ def test_stats_name_filters_by_name(client: Client) -> None:
     assert stats(client, name="order.placed")["sum"] == 10
     assert stats(client, name="order.*")["sum"] == 11
     assert stats(client, name="x") == {
-        **{"count": 0, "sum": 0, "avg": None, "min": None, "max": None},
-        **{"p50": None, "p95": None, "p99": None},
+        "count": 0,
+        "sum": 0,
+        "avg": None,
+        "min": None,
+        "max": None,
+        "p50": None,
+        "p95": None,
+        "p99": None,
     }
 
 

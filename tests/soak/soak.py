@@ -116,7 +116,7 @@ class Soak:
         again: list[tuple[str, Body, list[str]]] = []
         with httpx.Client(timeout=30, trust_env=False) as http:
             while not self._stop.is_set():
-                if again and chance.random() < 0.2:  # noqa: PLR2004
+                if again and chance.random() < 0.2:
                     path, body, sent = chance.choice(again)
                 else:
                     path, body, sent, keyed = self._request(chance, marks)
@@ -130,7 +130,7 @@ class Soak:
 
     def _request(self, chance: random.Random, marks: Iterator[str]) -> tuple[str, Body, list[str], bool]:
         path, most, event, wrap, always_keyed = chance.choice(SHAPES)
-        keyed = always_keyed or chance.random() < 0.5  # noqa: PLR2004
+        keyed = always_keyed or chance.random() < 0.5
         sent = list(itertools.islice(marks, chance.randint(1, most)))
         events = [event(mark, f"key-{mark}" if keyed else None) for mark in sent]
         if keyed and len(events) > 1:
@@ -145,7 +145,7 @@ class Soak:
             return False
         if reply.is_success:
             self.ledger.acknowledge(marks)
-        elif reply.status_code != 503:  # noqa: PLR2004  the one refusal that this traffic may meet
+        elif reply.status_code != 503:
             self.refused.append(f"{path} answered {reply.status_code}: {reply.text[:300]}")
         return reply.is_success
 
@@ -182,7 +182,9 @@ def main() -> int:
         print(f"soak: {given.minutes:g} minutes, seed {given.seed}", flush=True)
         soak.run()
         balance = soak.ledger.balance(soak.finish())
-    print(f"{soak.kills} kills, {soak.ledger.repeats} repeats sent, {soak.reads} reads of which {len(soak.unseen)} missed")
+    print(
+        f"{soak.kills} kills, {soak.ledger.repeats} repeats sent, {soak.reads} reads of which {len(soak.unseen)} missed"
+    )
     print(balance)
     print(*soak.refused[:10], sep="\n")
     return 0 if balance.holds and not soak.unseen and not soak.refused else 1

@@ -67,7 +67,7 @@ def test_a_query_past_its_time_is_unavailable_and_the_store_goes_on(crowd: Tenan
 
 
 def test_a_query_past_its_memory_is_told_to_ask_for_less_and_the_store_goes_on(crowd: Tenant) -> None:
-    store = with_limits(query_max_memory_bytes=20_000_000)
+    store = with_limits(query_max_memory_bytes=4_000_000)
     for _ in range(3):
         with pytest.raises(InvalidRequest, match="more memory"):
             store.count(crowd, ALL, group_by=Dimension("user_id"))
@@ -75,7 +75,9 @@ def test_a_query_past_its_memory_is_told_to_ask_for_less_and_the_store_goes_on(c
             store.events(crowd, ALL, Page(limit=1000, offset=MANY - 5))
         assert store.count(crowd, ALL).total == MANY
         assert store.count(crowd, Filters(user_id="7"), group_by=Dimension("user_id")).groups == [("7", 1)]
-    assert store.events(crowd, ALL, Page(limit=5, offset=10**18 - 1)).events == [], "past the end there is nothing to sort"
+    assert store.events(crowd, ALL, Page(limit=5, offset=10**18 - 1)).events == [], (
+        "past the end there is nothing to sort"
+    )
     store.close()
 
 
@@ -111,7 +113,8 @@ def test_one_insert_is_one_part_however_large(store: ClickHouseStore) -> None:
     tenant = fresh_tenant()
     for many, size in ((60_000, 300), (30, 1_000_000)):
         records = records_of(
-            event_of(tenant, timestamp_ms=number * 86_400_000, properties=f'{{"x":"{"y" * size}"}}') for number in range(many)
+            event_of(tenant, timestamp_ms=number * 86_400_000, properties=f'{{"x":"{"y" * size}"}}')
+            for number in range(many)
         )
         store.insert(records)
         bounds = {"first": records[0].position, "last": records[-1].position}
@@ -144,7 +147,9 @@ def test_an_insert_that_finds_no_room_for_its_temporary_file_has_failed(
     assert store.count(tenant, ALL).total == 1
 
 
-def test_an_insert_leaves_no_temporary_file(store: ClickHouseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_insert_leaves_no_temporary_file(
+    store: ClickHouseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tenant = fresh_tenant()
     store.insert(records_of([event_of(tenant)]))
@@ -184,7 +189,10 @@ def test_of_a_key_sent_twice_a_property_filter_sees_the_first_and_a_tag_filter_t
     assert store.stats(tenant, ALL, Dimension("property", "n")).max == 2
 
 
-@pytest.mark.parametrize("value", ["a\0b", "\0", "\\", "\\0", "\\N", "'", "`", '"', "\t\n\r\b\f", "{name:String}", "%s%%", "\u2028", "𝄞", " "])
+@pytest.mark.parametrize(
+    "value",
+    ["a\0b", "\0", "\\", "\\0", "\\N", "'", "`", '"', "\t\n\r\b\f", "{name:String}", "%s%%", "\u2028", "𝄞", " "],
+)
 def test_every_text_can_be_asked_for(store: ClickHouseStore, value: str) -> None:
     tenant = fresh_tenant()
     event = event_of(tenant, name=value, user_id=value, tags={value: value}, labels={value + "x": value}, host=value)

@@ -124,7 +124,9 @@ def test_no_tenant_reads_what_a_stranger_s_failed_query_left(
         assert leaks(store, victim, tenant) == []
 
 
-def test_the_worker_reads_nothing_that_a_failed_question_of_its_own_left(store: ClickHouseStore, victim: Tenant) -> None:
+def test_the_worker_reads_nothing_that_a_failed_question_of_its_own_left(
+    store: ClickHouseStore, victim: Tenant
+) -> None:
     for _ in range(3):
         with pytest.raises(StoreFailed):
             store._tell(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}))
@@ -164,7 +166,9 @@ def test_these_tests_would_see_a_leak(
 def test_many_tenants_asking_at_once_are_each_told_their_own(store: ClickHouseStore, victim: Tenant) -> None:
     tenants = [fresh_tenant() for _ in range(8)]
     for number, tenant in enumerate(tenants):
-        store.insert(records_of(event_of(tenant, name=f"only-{number}", value=float(number)) for _ in range(number + 1)))
+        store.insert(
+            records_of(event_of(tenant, name=f"only-{number}", value=float(number)) for _ in range(number + 1))
+        )
 
     def ask(number: int) -> None:
         tenant = tenants[number]
@@ -173,7 +177,9 @@ def test_many_tenants_asking_at_once_are_each_told_their_own(store: ClickHouseSt
                 with pytest.raises(Unavailable):
                     store._ask(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}), "JSONEachRow")
             assert store.count(tenant, Filters()).total == number + 1
-            assert {event.name for event in store.events(tenant, Filters(), Page(limit=99)).events} == {f"only-{number}"}
+            assert {event.name for event in store.events(tenant, Filters(), Page(limit=99)).events} == {
+                f"only-{number}"
+            }
             assert store.stats(tenant, Filters(), Dimension("value")).max == number
 
     with ThreadPoolExecutor(8) as pool:
@@ -184,7 +190,9 @@ def test_a_payload_cannot_name_another_tenant(clickhouse: ClickHouseStore) -> No
     """The row that is stored is the event as it was encoded; text in it stays text."""
     tenant, other = fresh_tenant(), fresh_tenant()
     injected = f'","project":"{other.project}","x":"'
-    event = Event(project=tenant.project, mode="live", source="flux", name=injected, timestamp_ms=NOW_MS, user_id=injected)
+    event = Event(
+        project=tenant.project, mode="live", source="flux", name=injected, timestamp_ms=NOW_MS, user_id=injected
+    )
     assert encode(event).count(b'"project":') == 1
     clickhouse.insert(records_of([event]))
     assert clickhouse.count(other, Filters()).total == 0

@@ -80,7 +80,9 @@ class Machine:
 
     def append(self, count: int) -> list[str]:
         entries = [
-            Entry(encode(Event(project="p", mode="live", source="flux", name=f"n{next(self._numbers)}", timestamp_ms=1)))
+            Entry(
+                encode(Event(project="p", mode="live", source="flux", name=f"n{next(self._numbers)}", timestamp_ms=1))
+            )
             for _ in range(count)
         ]
         return [receipt.id for receipt in self.log.append(entries)]
@@ -179,9 +181,7 @@ actions = st.lists(
 
 @hypothesis_settings(deadline=None, max_examples=200)
 @given(actions=actions, flush=st.integers(1, 5))
-def test_whatever_crashes_and_fails_each_event_is_stored_once(
-    actions: list[tuple[str, int | str]], flush: int
-) -> None:
+def test_whatever_crashes_and_fails_each_event_is_stored_once(actions: list[tuple[str, int | str]], flush: int) -> None:
     machine = Machine()
     worker = machine.worker(flush_max_events=flush)
     ids: list[str] = []

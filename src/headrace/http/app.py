@@ -43,7 +43,7 @@ class _Both:
         self.on_get = get.on_get
 
 
-def create_app(runtime: Runtime, /) -> falcon.asgi.App:
+def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Response]:
     """The ASGI application over an opened runtime."""
     gate, metrics = Gate(runtime), Metrics(runtime)
     app = falcon.asgi.App(middleware=[metrics], request_type=Request)

@@ -22,9 +22,7 @@ class Gate:
         self.runtime = runtime
         self._limits = RateLimits(runtime.settings)
 
-    async def admit(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, scope: Scope, limit: str, /
-    ) -> Tenant:
+    async def admit(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, scope: Scope, limit: str, /) -> Tenant:
         """The tenant that the request is bound to. Raises Unauthorized, Forbidden, RateLimited, Unavailable."""
         key = await authenticate(req, self.runtime.keyring, scope)
         self._limits.spend(limit, key, resp)
@@ -34,9 +32,7 @@ class Gate:
 def parameters(req: falcon.asgi.Request, /) -> Pairs:
     """The query's parameters in order, with the empty ones. Raises InvalidRequest for too many, or no UTF-8."""
     try:
-        return parse_qsl(
-            req.query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
-        )
+        return parse_qsl(req.query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
     except UnicodeDecodeError:
         raise InvalidRequest("The query string is not UTF-8.") from None
     except ValueError:

@@ -43,11 +43,11 @@ class Metrics:
             if count:
                 self._events.labels(source, outcome).inc(count)
 
-    async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         req.context.started = time.perf_counter()
 
     async def process_response(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, _resource: object, _succeeded: bool
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
     ) -> None:
         route = req.uri_template or "none"  # never the path: clients choose it
         labels = self._requests.labels(req.method if req.uri_template else "none", route, str(resp.status_code))

@@ -1,6 +1,7 @@
 """Errors as HTTP: the status of each, and the dialect that words it. The only place where an error meets a status code."""
 
 from http import HTTPStatus
+from typing import cast
 
 import falcon
 import falcon.asgi
@@ -52,9 +53,7 @@ def dialect_of(path: str, /) -> Dialect:
 
 
 def status_of(error: HeadraceError, /) -> HTTPStatus:
-    return next(
-        (status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.SERVICE_UNAVAILABLE
-    )
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def reply_to(path: str, error: HeadraceError, /) -> tuple[HTTPStatus, dict[str, str], bytes]:
@@ -88,8 +87,8 @@ async def handle_falcons(
 ) -> None:
     """Falcon's own: no such route, no such method, and a malformed request line or header."""
     if isinstance(error, falcon.HTTPMethodNotAllowed):
-        allowed = dict(error.headers or {}).get("Allow", "").split(", ")
-        answer(resp, req.path, errors.MethodNotAllowed(req.method, allowed))
+        allowed = cast("dict[str, str]", error.headers)["Allow"]
+        answer(resp, req.path, errors.MethodNotAllowed(req.method, allowed.split(", ")))
     elif isinstance(error, falcon.HTTPNotFound):
         answer(resp, req.path, errors.NotFound(f"There is no route {req.path[:200]}."))
     else:

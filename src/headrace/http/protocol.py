@@ -66,9 +66,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(InvalidRequest(f"This is no HTTP/1.1 request: {error}."))
         else:
             if self._in_head and self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse(
-                    InvalidRequest(f"The request's line and headers are larger than {_MAX_HEAD_BYTES} bytes.")
-                )
+                self._refuse(InvalidRequest(f"The request's line and headers are larger than {_MAX_HEAD_BYTES} bytes."))
 
     def on_message_begin(self) -> None:
         self._start = self._data
@@ -125,7 +123,10 @@ class Protocol(HttpToolsProtocol):
         if self._in_head or not self.cycle.response_started:
             found = _PATH.match(self._start)
             status, headers, body = reply_to(found[1].decode("latin-1") if found else "", error)
-            lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+            lines = [
+                f"HTTP/1.1 {int(status)} {status.phrase}",
+                *(f"{name}: {value}" for name, value in headers.items()),
+            ]
             head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
             self.transport.write(head.encode() + body)
         self.transport.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -63,7 +64,7 @@ def run(runtime: Runtime, /) -> int:
             backlog=2048,
         )
     )
-    uvicorn.config.logger.disabled = True  # what it would say is said here
+    logging.getLogger("uvicorn.error").disabled = True  # what it would say is said here
 
     async def main() -> None:
         await runtime.start()

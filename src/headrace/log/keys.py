@@ -1,9 +1,9 @@
 """The keys that the log has seen within the dedup window: which position each was first given. Holds no entries.
 
-An index and not a record: each key is durable in the log's own chunk before it comes here, so this one is written without a log of
-its own, and after a crash it is given again what its last flush did not hold. That is what makes it fast: a random key costs a
-hash and a memory write, where a B-tree costs a page of disk. Files are written once and dropped whole, oldest first, by age
-or by the byte budget; so expiry never stalls a writer.
+An index and not a record: each key is durable in the log's own chunk before it comes here, so this one is written
+without a log of its own, and after a crash it is given again what its last flush did not hold. That is what makes it
+fast: a random key costs a hash and a memory write, where a B-tree costs a page of disk. Files are written once and
+dropped whole, oldest first, by age or by the byte budget; so expiry never stalls a writer.
 
 Source: https://github.com/facebook/rocksdb/wiki/FIFO-compaction-style
 """
@@ -43,9 +43,9 @@ class KnownKeys:
         path.mkdir(mode=0o700, exist_ok=True)
         self._files = Rdict(str(path), _options(max_bytes))
         self._unsynced = WriteOptions()
-        self._unsynced.disable_wal = True
+        self._unsynced.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue]  its stub says method
         self._files.set_write_options(self._unsynced)
-        # Files go as a whole when the youngest of their keys is past the window; small ones are made one, since a look-up asks each.
+        # A file goes when the youngest of its keys is past the window; small ones become one, since a look-up asks each.
         self._files.set_options(
             {
                 "ttl": str(max(60, int(window_s))),
@@ -56,7 +56,7 @@ class KnownKeys:
 
     def find(self, keys: Sequence[bytes], /) -> dict[bytes, tuple[int, int]]:
         """The position and tail that each known key was first given; unknown keys are left out."""
-        found = self._files.get(list(keys))
+        found: list[bytes | None] = self._files.get(list(keys)) or []
         return {
             key: (int.from_bytes(value[:_POSITION_BYTES], "big"), int.from_bytes(value[_POSITION_BYTES:], "big"))
             for key, value in zip(keys, found, strict=True)

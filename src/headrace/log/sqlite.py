@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class SqliteLog:
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions are begun and ended by hand.
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        os.chmod(self._path, 0o600)
+        self._path.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # WAL with NORMAL may lose the last commits to a power cut
         connection.execute("PRAGMA busy_timeout = 5000")
@@ -146,7 +146,7 @@ class SqliteLog:
         try:
             self._keys.add(_given(self._last, len(entries), tail, keys), self._last)
             self._indexed = self._durable
-        except Exception:  # the index's library raises nothing narrower
+        except Exception:  # noqa: BLE001  the index's library raises nothing narrower
             _log.exception("keys_not_indexed", position=self._last)
 
     def _known(self, keys: list[bytes]) -> dict[bytes, tuple[int, int]]:
@@ -156,7 +156,7 @@ class SqliteLog:
         oldest = self._oldest_key()
         try:
             found = self._keys.find(keys)
-        except Exception as error:  # the index's library raises nothing narrower
+        except Exception as error:
             _log.exception("keys_not_found")
             raise Unavailable("Message ids cannot be looked up.", retry_after_s=5) from error
         return {key: given for key, given in found.items() if given[0] >= oldest}
@@ -165,7 +165,7 @@ class SqliteLog:
         path = self._path.with_suffix(".keys")
         try:
             return KnownKeys(path, window_s=window_s, max_bytes=max_bytes)
-        except Exception:  # the index's library raises nothing narrower
+        except Exception:  # noqa: BLE001  the index's library raises nothing narrower
             aside = path.with_suffix(f".broken-{self._clock_ms()}")
             _log.exception("keys_unreadable", moved_to=str(aside))
             path.rename(aside)
@@ -182,7 +182,7 @@ class SqliteLog:
         try:
             for last, count, tail, keys in rows:
                 self._keys.add(_given(last, count, tail, keys), last)
-        except Exception as error:  # the index's library raises nothing narrower
+        except Exception as error:
             _log.exception("keys_not_indexed", position=after)
             raise Unavailable("Message ids cannot be indexed.", retry_after_s=5) from error
         self._indexed = self._durable
@@ -278,7 +278,7 @@ class SqliteLog:
             self._reader.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Generator[None]:
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             yield

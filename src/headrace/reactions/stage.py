@@ -1,7 +1,8 @@
 """The reactions stage: what events set off. Pure; the worker runs it over new events, replay over stored ones.
 
-So far there is one rule, and it is derived: every event sets off the fact `custom.<name>`, whose id follows from the event's. What is
-derived is never stored, for the event itself gives it again; so it counts as caused once the event is in the log.
+So far there is one rule, and it is derived: every event sets off the fact `custom.<name>`, whose id follows from the
+event's. What is derived is never stored, for the event itself gives it again; so it counts as caused once the event is
+in the log.
 """
 
 from collections.abc import Iterable, Sequence

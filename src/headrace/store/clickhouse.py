@@ -6,7 +6,7 @@ the next one, so it is dropped. And one handle runs one query at a time, so ther
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from importlib import resources
@@ -72,7 +72,7 @@ class _Handles:
         self._lock = threading.Lock()
 
     @contextmanager
-    def lend(self) -> Iterator[Client]:
+    def lend(self) -> Generator[Client]:
         with self._lock:
             client = self._idle.pop() if self._idle else None
         client = client or clickhouse_connect.get_client(dsn=self._dsn, settings=dict(self._settings))
