@@ -1,12 +1,12 @@
 # Needs Python 3.11 or newer, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench soak lock clean
+.PHONY: help setup demo test lint fix bench bench-ingest soak guarantees lock clean
 
 READY := .venv/.ready
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "  ARGS='…' is passed on: make test ARGS='-k replay'"
 
 setup: $(READY) ## make .venv with headrace and what its tests need
@@ -27,15 +27,22 @@ fix: $(READY) ## mend what ruff can mend
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-bench: $(READY) ## measure speed
-	.venv/bin/python bench/run.py $(ARGS)
+bench: bench-ingest ## measure speed
+
+bench-ingest: $(READY) ## events a second, beside what else could take them (needs wrk; ARGS="--seconds 20")
+	.venv/bin/pip install --quiet --require-hashes -r requirements/bench.txt
+	.venv/bin/python -m bench.ingest $(ARGS)
 
 soak: $(READY) ## run for a long time under load and kills
-	.venv/bin/python tests/soak/soak.py $(ARGS)
+	.venv/bin/python -m tests.soak.soak $(ARGS)
+
+guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
+	.venv/bin/python -m tests.guarantees.removals
 
 lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the newest of all)
 	$(PIN) pyproject.toml -o requirements/runtime.txt
 	$(PIN) -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 
 PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)

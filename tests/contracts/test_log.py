@@ -321,7 +321,7 @@ def make_logs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 _sizes = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=6), max_size=6)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(appends=_sizes, max_entries=st.integers(1, 8), max_bytes=st.integers(1, 100))
 def test_reading_on_from_the_last_entry_gives_each_entry_once(
     make_logs: Callable[[], Logs], appends: list[list[int]], max_entries: int, max_bytes: int
@@ -372,6 +372,21 @@ def test_a_follower_sees_each_entry_once_while_many_threads_append(logs: Logs) -
     positions = [record.position for record in followed]
     assert positions == sorted(set(positions))
     assert sorted(record.id for record in followed) == sorted(ids)
+
+
+def test_what_is_held_up_to_a_position_can_be_counted_without_reading_it(logs: Logs) -> None:
+    log = logs.open()
+    assert log.held(_END) == (0, _END)
+    receipts = [*log.append(entries("a", "b", "c")), *log.append(entries("d")), *log.append(entries("e", "f"))]
+    positions = [receipt.position for receipt in receipts]
+    for count, position in enumerate(positions, start=1):
+        assert log.held(position) == (count, positions[0] - 1)
+    assert log.held(_END) == (6, positions[0] - 1)
+    assert log.held(positions[0] - 1) == (0, positions[0] - 1)
+    trim_all(log, positions[3])
+    assert log.held(positions[3]) == (0, positions[3])
+    count, after = log.held(_END)
+    assert (count, [record.position for record in log.read(after, 9, 99)]) == (2, positions[4:])
 
 
 # Trimming

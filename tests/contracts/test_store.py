@@ -129,6 +129,11 @@ def test_present_names_the_events_between_two_positions_of_every_tenant(store: S
     assert store.present(positions[0], positions[2]) == {ids[1], ids[2]}, "after is outside, upto inside"
     assert store.present(positions[3], 2**63 - 1) == set()
     assert store.present(positions[2], positions[1]) == set()
+    assert [store.held(*bounds) for bounds in ((positions[0] - 1, positions[3]), (positions[0], positions[2]))] == [
+        4,
+        2,
+    ]
+    assert store.held(positions[3], 2**63 - 1) == store.held(positions[2], positions[1]) == 0
 
 
 def test_records_of_two_months_are_refused_whole(store: Stores, tenant: Tenant) -> None:

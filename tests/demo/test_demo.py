@@ -1,52 +1,20 @@
 """`make demo` as a newcomer runs it, without a terminal."""
 
-import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
 
 from demo.examples import DOCUMENTS, Example, differences, parse_curl
 from tests.demo.commands import curls
+from tests.demo.conftest import COMMAND, Ended, environ
 from tests.seeds.examples import document
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, str(ROOT / "demo/demo.py")]
 
-
-class Ended(NamedTuple):
-    code: int
-    output: str
-    left_behind: list[Path]
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """`make demo ARGS=--exit`, with its standard input closed."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(
-        ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "--exit"],
-        env=_environ(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, list(folder.iterdir()))
-
-
-def _environ(folder: Path) -> dict[str, str]:
-    """A setting around the demo must not reach its server."""
-    hidden = ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
-    environ = {name: text for name, text in os.environ.items() if name not in hidden}
-    return environ | {"TMPDIR": str(folder), "HEADRACE_LIMIT_FLUX_QUERY": "1"}
-
-
+@pytest.mark.timeout(300)  # the fixture's time counts
 def test_it_ends_well_and_leaves_nothing_behind(ended: Ended) -> None:
     assert (ended.code, ended.left_behind) == (0, []), ended.output
 
@@ -92,10 +60,9 @@ def test_an_example_is_its_documents_byte_for_byte(name: str, example: Example) 
     assert example.curl.strip() in document(name) or (body and body.decode() in document(name))
 
 
+@pytest.mark.timeout(300)
 def test_it_stays_up_with_commands_that_work_until_ctrl_c(tmp_path: Path) -> None:
-    demo = subprocess.Popen(
-        COMMAND, env=_environ(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
+    demo = subprocess.Popen(COMMAND, env=environ(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         assert demo.stdout is not None
         shown = ""

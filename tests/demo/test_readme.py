@@ -10,10 +10,9 @@ import pytest
 from demo.examples import Request
 from headrace.control.keys import STYLES
 from tests.demo.commands import curls
-from tests.demo.test_demo import ROOT, Ended, ended
+from tests.demo.conftest import ROOT, Ended
 from tests.server import Server
 
-__all__ = ["ended"]  # the fixture
 README = (ROOT / "README.md").read_text()
 SCRIPT = "".join(re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
 
@@ -46,6 +45,7 @@ def _send(server: Server, request: Request) -> httpx.Response:
         return client.request(request.method, request.target, headers=request.headers, content=request.body)
 
 
+@pytest.mark.timeout(300)
 def test_the_output_it_shows_is_what_the_demo_prints(ended: Ended) -> None:
     shown = README.split("```\n")[3]
     printed = _masked(ended.output)

@@ -60,7 +60,9 @@ LENGTHS: tuple[tuple[Parse, str, int, dict[str, Any]], ...] = (
 
 
 @pytest.mark.parametrize(
-    ("parse", "field", "limit", "rest"), LENGTHS, ids=lambda value: value if isinstance(value, str) else ""
+    ("parse", "field", "limit", "rest"),
+    LENGTHS,
+    ids=[f"{parse.__name__.strip('_')}-{field}" for parse, field, _, _ in LENGTHS],
 )
 @pytest.mark.parametrize("character", ["x", "é", "🎉"])
 def test_a_text_may_have_as_many_characters_as_its_limit_and_not_one_more(
@@ -133,9 +135,7 @@ def test_a_batch_over_its_limit_is_refused_also_when_its_items_are_bad() -> None
     ],
     ids=["flux", "flux bare", "bricqs", "solute", "solute sentAt", "hogsend"],
 )
-def test_a_million_tiny_elements_are_refused_without_building_them(
-    parse: Callable[[bytes], object], body: bytes
-) -> None:
+def test_300000_tiny_elements_are_refused_without_building_them(parse: Callable[[bytes], object], body: bytes) -> None:
     whole = body % (b"{}," * 300_000)
     tracemalloc.start()
     try:

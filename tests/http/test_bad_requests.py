@@ -256,9 +256,7 @@ def test_a_content_length_over_the_limit_is_refused_before_all_of_the_body(serve
 @pytest.mark.parametrize(
     "line", [b"X-A: " + b"x" * 2**20, b"Authorization: Bearer " + b"x" * 2**20, b"X" * 2**20 + b": a"]
 )
-def test_a_head_without_end_is_refused_long_before_it_fills_the_memory(
-    server: Server, line: bytes
-) -> None:
+def test_a_head_without_end_is_refused_long_before_it_fills_the_memory(server: Server, line: bytes) -> None:
     with Connection(server.url) as connection:
         connection.send(b"POST /api/v1/events HTTP/1.1\r\n")
         with suppress(ConnectionError):

@@ -1,6 +1,7 @@
 """What only the SQLite log has: a file, a disk under it, and a process that may die."""
 
 import hashlib
+import os
 import random
 import resource
 import shutil
@@ -151,6 +152,15 @@ def test_a_path_that_cannot_be_a_log_is_unavailable(tmp_path: Path) -> None:
     ):
         with pytest.raises(Unavailable):
             SqliteLog(path, clock_ms=lambda: NOW_MS)
+
+
+def test_a_file_that_belongs_to_somebody_else_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("not the owner")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with pytest.raises(Unavailable):
+        open_log(tmp_path)
 
 
 def test_a_log_that_another_connection_holds_is_unavailable_and_recovers(tmp_path: Path) -> None:

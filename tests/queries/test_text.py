@@ -24,7 +24,7 @@ BUILDERS: dict[str, Builder] = {
     "stats_exactly": lambda tenant, filters, dimension, *_: queries.stats_exactly(tenant, filters, _field(dimension)),
     "observed": lambda tenant, *_: queries.observed(tenant, "name"),
 }
-OF_EVERY_TENANT = {"present"}  # for the worker, never for a reply
+OF_EVERY_TENANT = {"present", "held"}  # for the worker, never for a reply
 
 
 def _field(dimension: Dimension) -> Dimension:

@@ -1,0 +1,170 @@
+"""Takes each guarantee's mechanism out of a copy of the source and sees its test fail: `make guarantees`.
+
+Each row is (what is promised, file, what is there, what is put in its place, the test that has to fail then). A row whose text is no longer
+in the file, or whose test passes without the mechanism, fails the run. docs/guarantees.md says the same in words.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "an acknowledged event is on disk",
+        "log/sqlite.py",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = OFF",
+        "tests/log/test_sqlite.py::test_an_append_is_synced_before_it_returns",
+    ),
+    (
+        "an acknowledged event survives SIGKILL",
+        "log/sqlite.py",
+        'self._writer.execute("COMMIT")',
+        "pass",
+        "tests/log/test_sqlite.py::test_a_killed_process_leaves_each_acknowledged_entry_once",
+    ),
+    (
+        "a crash or failure between any two steps stores once",
+        "worker.py",
+        "self._stored = self._store.present(self._position, _END)",
+        "self._stored = set()",
+        "tests/worker/test_worker.py::test_whatever_crashes_and_fails_each_event_is_stored_once",
+    ),
+    (
+        "the committed position moves only after the insert",
+        "worker.py",
+        "self._offsets.commit(position)",
+        "pass",
+        "tests/worker/test_worker.py::test_events_are_stored_reacted_to_and_committed_in_order",
+    ),
+    (
+        "an insert is one part",
+        "worker.py",
+        "    if not records or _month(records[0]) == _month(records[-1]):\n        return records",
+        "    return records",
+        "tests/worker/test_worker.py::test_a_batch_is_cut_at_a_months_edge_of_the_time_of_receipt",
+    ),
+    (
+        "what the store loses comes back from the log",
+        "worker.py",
+        "            self._repair()",
+        "            pass",
+        "tests/worker/test_worker.py::test_a_store_that_lost_young_events_gets_them_back_and_they_are_not_reacted_to_again",
+    ),
+    (
+        "a repeated key is stored once",
+        "log/sqlite.py",
+        "return {key: given for key, given in found.items() if given[0] >= oldest}",
+        "return {}",
+        "tests/contracts/test_log.py::test_a_repeated_key_in_a_later_call_writes_nothing",
+    ),
+    (
+        "the same key twice in one batch is stored once",
+        "log/sqlite.py",
+        "                    known[entry.key] = given",
+        "                    pass",
+        "tests/contracts/test_log.py::test_a_repeated_key_within_one_call_writes_once",
+    ),
+    (
+        "a key is known after a crash",
+        "log/sqlite.py",
+        "        if self._indexed >= self._durable:",
+        "        if True:",
+        "tests/log/test_sqlite.py::test_keys_that_were_not_written_down_before_a_crash_come_from_the_chunks",
+    ),
+    (
+        "a key outlives its trimmed entry",
+        "log/sqlite.py",
+        "                self._keys.flush()",
+        "                pass",
+        "tests/log/test_sqlite.py::test_a_chunk_is_not_trimmed_before_the_index_has_its_keys_on_disk",
+    ),
+    (
+        "a position is never used again",
+        "log/sqlite.py",
+        "max(self._last + 1, first_position(self._clock_ms()))",
+        "first_position(self._clock_ms())",
+        "tests/contracts/test_log.py::test_positions_increase_while_the_clock_stands_still_or_goes_back",
+    ),
+    (
+        "a query sees every event acknowledged before it",
+        "runtime.py",
+        "        position = self.log.last()\n",
+        "        return\n        position = self.log.last()\n",
+        "tests/guarantees/test_fresh.py",
+    ),
+    (
+        "no query leaves its tenant",
+        "store/queries.py",
+        '"project = {project:String}", ',
+        "",
+        "tests/queries/test_text.py::test_every_question_is_bound_to_a_project_and_a_mode",
+    ),
+    (
+        "a failed query leaks nothing",
+        "store/clickhouse.py",
+        "            client.close()  # not back to the pool",
+        "            self._idle.append(client)  # back to the pool",
+        "tests/store/test_leak.py",
+    ),
+    (
+        "a revoked key stops within a second",
+        "control/keyring.py",
+        "0 <= now_ms - seen_at_ms < self._fresh_for_ms",
+        "True",
+        "tests/control/test_keyring.py::test_a_revoked_key_stops_within_a_second",
+    ),
+    (
+        "a full log refuses",
+        "log/sqlite.py",
+        "if self._bytes >= self._max_bytes:",
+        "if False:",
+        "tests/contracts/test_log.py::test_a_full_log_refuses_and_stores_nothing_until_it_is_trimmed",
+    ),
+    (
+        "what waits for the log is bounded",
+        "intake.py",
+        "if self._queued_bytes + request.bytes > self._max_queue_bytes:",
+        "if False:",
+        "tests/guarantees/test_intake.py::test_more_than_the_queue_may_hold_is_refused_and_stores_nothing",
+    ),
+)
+
+
+def fails(file: str, old: str, new: str, test: str) -> str:
+    """Run a test over a copy of the source without the mechanism; "" when it failed, as it should."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", copy)
+        path = copy / "headrace" / file
+        text = path.read_text()
+        if text.count(old) != 1:
+            return f"{file} has {text.count(old)} times: {old}"
+        path.write_text(text.replace(old, new))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join((str(copy), str(ROOT)))}
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+        return "" if done.returncode == 1 else f"pytest ended with {done.returncode}: {done.stdout[-300:]}"
+
+
+def main() -> int:
+    _, file, old, _, test = REMOVALS[0]
+    if not fails(file, old, old, test):
+        print("A test fails in a copy from which nothing was taken: these runs would show nothing.")
+        return 1
+    missed = 0
+    for promise, *removal in REMOVALS:
+        problem = fails(*removal)
+        missed += bool(problem)
+        print(f"{'PASSES WITHOUT IT' if problem else 'fails without it '}  {promise}  {problem}", flush=True)
+    print(f"{len(REMOVALS) - missed} passed, {missed} failed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

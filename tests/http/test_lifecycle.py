@@ -1,0 +1,307 @@
+"""A server from start to end: what keeps it from starting, what ends it, and what its settings change."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.http.raw import Connection, request
+from tests.http.routes import EVERY, INGEST, Ingest, assert_refused, send, stored
+from tests.server import Client, Server
+
+FLUX = "/api/v1/events"
+COMMAND = [sys.executable, "-m", "headrace.cli", "serve"]
+ADMIN = {"HEADRACE_ADMIN_KEY": "secret"}
+
+
+def begin(*arguments: str, settings: Mapping[str, str] = {}) -> "subprocess.Popen[str]":
+    """`headrace serve` that is expected not to start."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=environ | dict(settings))
+
+
+def refusal(process: "subprocess.Popen[str]") -> str:
+    """What it says when it does not start: one line, and exit code 2."""
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    assert errors.startswith("headrace: ")
+    assert errors.count("\n") == 1
+    return errors
+
+
+# What keeps a server from starting
+
+
+def test_a_second_server_on_a_data_folder_is_refused(server: Server) -> None:
+    message = refusal(begin("--port", "0", "--data", str(server.data)))
+    assert str(server.data) in message
+    assert "running" in message
+    assert httpx.get(f"{server.url}/ready").json() == {"status": "ready"}
+
+
+def test_a_port_that_is_taken_is_refused(server: Server, tmp_path: Path) -> None:
+    port = urlsplit(server.url).port
+    message = refusal(begin("--port", str(port), "--data", str(tmp_path)))
+    assert f":{port}" in message
+    assert "in use" in message
+    assert httpx.get(f"{server.url}/ready").json() == {"status": "ready"}
+
+
+def test_a_setting_that_is_wrong_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = {
+        "HEADRACE_PORT": ("abc", "65536", "-1"),
+        "HEADRACE_LOG_LEVEL": ("loud",),
+        "HEADRACE_RATE_LIMITS": ("maybe",),
+        "HEADRACE_LIMIT_FLUX_BATCH": ("-1", "ten", "1.5"),
+        "HEADRACE_MAX_EVENT_BYTES": ("0",),
+        "HEADRACE_SYNC_DEADLINE_S": ("0", "-1", "nan"),
+        "HEADRACE_SOLUTE_DUPLICATES": ("ignore",),
+        "HEADRACE_ADMIN_KEY": ("x" * 1000,),
+        "HEADRACE_DATA": (str(tmp_path / "file"), "/proc/nowhere"),
+    }
+    cases = [(name, value) for name, values in wrong.items() for value in values]
+
+    def start(case: tuple[str, str]) -> str:
+        name, value = case
+        data = () if name == "HEADRACE_DATA" else ("--data", str(tmp_path / "data"))
+        return refusal(begin(*data, settings={"HEADRACE_PORT": "0", name: value}))
+
+    with ThreadPoolExecutor(4) as threads:
+        for (name, value), message in zip(cases, threads.map(start, cases), strict=True):
+            assert name in message, (value, message)
+
+
+# What ends one
+
+
+def wait_until_refused(url: str) -> None:
+    """Until the server no longer accepts connections, for twenty seconds at most."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            Connection(url).__exit__()
+        except ConnectionError:
+            return
+    raise AssertionError("the server went on accepting connections")
+
+
+def test_after_sigterm_requests_in_flight_are_answered_and_what_was_acknowledged_stays(
+    tmp_path: Path,
+) -> None:
+    server = Server(tmp_path, ADMIN).start()
+    body = b'{"name":"in flight"}'
+    lines = b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(body)
+    acknowledged: list[str] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        with server.client("secret") as client:
+            while not stop.is_set():
+                try:
+                    response = client.post(FLUX, json={"name": "busy"})
+                except httpx.TransportError:
+                    return
+                if response.status_code == 201:
+                    acknowledged.append(response.json()["data"]["id"])
+
+    with ThreadPoolExecutor(4) as writers, Connection(server.url) as slow:
+        done = [writers.submit(write) for _ in range(4)]
+        slow.send(request("POST", FLUX, "secret", b"", lines))
+        assert slow.answer().status_code == 100  # so the server has begun with it
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until_refused(server.url)
+        slow.send(body)
+        answer = slow.answer()
+        assert answer.status_code == 201
+        acknowledged.append(answer.json()["data"]["id"])
+        assert server.wait() == 0
+        stop.set()
+        for writer in done:
+            writer.result()
+    assert len(acknowledged) > 1
+
+    server.start()
+    with server.client("secret") as client:
+        found: list[str] = []
+        while page := client.get(FLUX, params={"limit": 1000, "offset": len(found)}).json()["data"]:
+            found += [row["id"] for row in page]
+    assert server.stop() == 0
+    assert len(found) == len(set(found))
+    assert set(acknowledged) <= set(found)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_connection_does_not_hold_up_the_end(tmp_path: Path, end: signal.Signals) -> None:
+    server = Server(tmp_path, ADMIN).start()
+    with Connection(server.url) as silent, Connection(server.url) as used, Connection(server.url) as half:
+        used.send(request("GET", "/health", None))
+        assert used.answer().status_code == 200
+        half.send(b"GET /hea")
+        started = time.monotonic()
+        os.kill(server.pid, end)
+        assert server.wait() == 0
+        assert time.monotonic() - started < 15  # less than the 20 s that requests in flight get
+        assert silent.rest() == used.rest() == half.rest() == b""
+    assert server.logs[-1]["event"] == "stopped"
+
+
+# What settings change
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with little of everything."""
+    settings = {
+        "HEADRACE_MAX_REQUEST_BYTES": "2000",
+        "HEADRACE_MAX_EVENT_BYTES": "1000",
+        "HEADRACE_MAX_NAME_CHARS": "10",
+        "HEADRACE_MAX_TAGS": "1",
+        "HEADRACE_MAX_TAG_CHARS": "10",
+        "HEADRACE_MAX_CONNECTIONS": "8",
+        "HEADRACE_BODY_TIMEOUT_S": "0.5",
+        "HEADRACE_SYNC_DEADLINE_S": "0.000001",
+        "HEADRACE_SOLUTE_DUPLICATES": "reject",
+        "HEADRACE_RATE_LIMITS": "on",
+        "HEADRACE_LIMIT_FLUX_BATCH": "0",
+        "HEADRACE_LIMIT_FLUX_QUERY": "0",
+        "HEADRACE_LIMIT_SOLUTE": "3",
+    }
+    server = Server(tmp_path_factory.mktemp("small"), settings | ADMIN).start()
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def owner(small: Server, project: str) -> Iterator[Client]:
+    with small.client(small.key(project)) as client:
+        yield client
+
+
+def test_the_admin_key_has_every_scope_on_the_default_projects_live_mode(small: Server) -> None:
+    with small.client("secret") as admin, small.client(small.key("default", "live")) as same:
+        for route in EVERY:
+            if route.path != "/api/events":
+                assert send(admin, route).status_code in (route.status, 202)
+        assert stored(admin) == stored(same) > 0
+    with small.client("secret2") as stranger:
+        assert stranger.get(FLUX).status_code == 401
+    with small.client(small.key("default", "test")) as other:
+        assert stored(other) == 0
+
+
+def test_sizes_are_as_set(owner: Client) -> None:
+    assert owner.post(FLUX, json={"name": "n" * 10}).status_code == 201
+    for event in (
+        {"name": "n" * 11},
+        {"name": "n", "tags": {"a": "", "b": ""}},
+        {"name": "n", "tags": {"a": "x" * 11}},
+    ):
+        assert_refused(owner.post(FLUX, json=event), "flux", 400)
+    assert_refused(owner.post(FLUX, json={"name": "n", "properties": {"p": "x" * 1000}}), "flux", 413)
+    for ingest in INGEST[:8]:
+        assert_refused(owner.post(ingest.path, content=b" " * 2001), ingest.dialect, 413)
+    assert stored(owner) == 1
+
+
+def test_the_sync_route_answers_like_the_asynchronous_one_when_the_deadline_passes(owner: Client) -> None:
+    event = {"event_name": "n", "participant_id": "p"}
+    for path in ("/ingest/events/sync", "/api/v1/ingest/events/sync"):
+        response = owner.post(path, json=event)
+        assert response.status_code == 202
+        assert response.json().keys() == {"accepted", "message_id"}
+    assert stored(owner) == 2
+
+
+def test_a_solute_duplicate_fails_when_told_to(owner: Client) -> None:
+    event = {"type": "page", "timestamp": "2025-01-15", "messageId": "m", "context": {}}
+    batch = {"batch": [event, {}, event], "sentAt": "2025-01-15"}
+    response = owner.post("/api/events", json=batch)
+    assert response.status_code == 200
+    errors = response.json()["errors"]
+    assert response.json() == {"success": True, "processed": 1, "failed": 2, "errors": errors}
+    assert [error["index"] for error in errors] == [1, 2]
+    assert errors[1]["error"] == "duplicate"
+    again = owner.post("/api/events", json=batch | {"batch": [event]}).json()
+    assert again == {
+        "success": False,
+        "processed": 0,
+        "failed": 1,
+        "errors": [{"index": 0, "error": "duplicate"}],
+    }
+    assert stored(owner) == 1
+
+
+def test_a_limit_that_is_set_holds_and_one_set_to_0_does_not(owner: Client) -> None:
+    body = {"batch": [{}], "sentAt": "2025-01-15"}
+    for _ in range(3):
+        assert owner.post("/api/events", json=body).status_code == 200
+    refused = owner.post("/api/events", json=body)
+    assert_refused(refused, "solute", 429)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert refused.headers["RateLimit-Policy"] == '"solute";q=3;w=60'
+    for _ in range(15):
+        response = owner.post(f"{FLUX}/batch", json=[{"name": "n"}])
+        assert response.status_code == 201
+        assert "X-RateLimit-Limit" not in response.headers
+
+
+@pytest.mark.parametrize("sent", [b"", b"{", b'{"name":"n"'])
+@pytest.mark.parametrize("ingest", INGEST[:8], ids=str)
+def test_a_body_that_does_not_arrive_is_given_up(small: Server, ingest: Ingest, sent: bytes) -> None:
+    with Connection(small.url) as connection:
+        head = request("POST", ingest.path, "secret", b"", b"Content-Length: 1000\r\n")
+        connection.send(head + sent)
+        answer = connection.answer()
+        assert_refused(answer, ingest.dialect, 503)
+        assert int(answer.headers["retry-after"]) >= 1
+        assert connection.rest() == b""
+
+
+def test_a_head_that_does_not_arrive_is_given_up(small: Server) -> None:
+    with Connection(small.url) as silent:
+        assert silent.rest() == b""
+    with Connection(small.url) as slow:
+        slow.send(b"POST /api/v1/events HTTP/1.1\r\nHost:")
+        assert_refused(slow.answer(), "flux", 503)
+        assert slow.rest() == b""
+
+
+def test_a_connection_too_many_is_refused_with_retry_after(small: Server) -> None:
+    """Each connection is in the middle of a request, so that none of them can be given up for idle."""
+    held = [Connection(small.url) for _ in range(8)]
+    try:
+        for connection in held:
+            connection.send(request("GET", "/health", None))
+            assert connection.answer().status_code == 200
+        for path, dialect in (("/v1/admin/events", "hogsend"), (FLUX, "flux"), ("/api/x", "solute")):
+            with Connection(small.url) as late:
+                late.send(request("GET", path, "secret"))
+                answer = late.answer()
+                assert_refused(answer, dialect, 503)
+                assert int(answer.headers["retry-after"]) >= 1
+                assert late.rest() == b""
+    finally:
+        for connection in held:
+            connection.__exit__()
+
+
+def test_a_full_log_is_answered_503_with_retry_after_and_stores_nothing(tmp_path: Path) -> None:
+    server = Server(tmp_path, {"HEADRACE_LOG_MAX_BYTES": "1"} | ADMIN).start()
+    with server.client("secret") as client:
+        assert client.post(FLUX, json={"name": "first"}).status_code == 201
+        for ingest in INGEST:
+            response = send(client, ingest.route)
+            assert_refused(response, ingest.dialect, 503)
+            assert int(response.headers["Retry-After"]) >= 1
+        assert stored(client) == 1
+    assert server.stop() == 0
