@@ -6,9 +6,12 @@ import heapq
 import itertools
 import os
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -58,6 +61,7 @@ class Runtime:
         """
         self.settings = settings
         self._lock = _DataLock(settings)
+        _keep_temporary_files_in(settings.data / "tmp")
         engine = open_database(settings.data / "control.sqlite")
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
         self._offsets = offsets = ControlOffsets(engine)
@@ -166,6 +170,16 @@ class Runtime:
     def _wake(self) -> None:
         self._visible.wake(self.worker.progress.visible)
         self._reacted.wake(self.worker.progress.reacted)
+
+
+def _keep_temporary_files_in(folder: Path) -> None:
+    """clickhouse-connect hands chDB each insert as a temporary file: events, which belong in no folder but the data's.
+
+    A killed server leaves the one that it was writing, so the next begins with none.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = str(folder)
 
 
 class _Waiters:

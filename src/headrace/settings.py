@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_tag_chars: Annotated[Count, _doc("Longest tag name and tag value.")] = 200
     max_depth: Annotated[Count, _doc("Deepest nesting of an event's JSON.")] = 64
     body_timeout_s: Annotated[Seconds, _doc("A body that has not arrived by then is given up.")] = 30.0
+    keep_alive_s: Annotated[Seconds, _doc("An idle connection is closed after that.")] = 75.0
     max_connections: Annotated[Count, _doc("Connections served at once; more are answered 503.")] = 4096
 
     dedup_window_s: Annotated[Seconds, _doc("How long a message id stays known.")] = 7 * 86_400.0

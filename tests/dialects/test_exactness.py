@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headrace.dialects import bricqs, flux, hogsend, solute
 from headrace.event import Event, StoredEvent, decode, encode
 from tests.dialects.given import FIRST_POSITION, context, receipt
-from tests.dialects.strategies import events, examples, keys, nested_objects, object_texts, texts
+from tests.dialects.strategies import events, examples, flat_objects, keys, nested_objects, texts
 
 tag_maps = st.dictionaries(keys, texts, max_size=3)
 
@@ -61,7 +61,7 @@ def test_solute_properties_context_and_traits_come_back_byte_for_byte(
 
 
 @examples(60)
-@given(object_texts(), texts, texts)
+@given(flat_objects, texts, texts)
 def test_a_page_keeps_its_properties_text_and_gains_only_what_is_missing(
     properties: str, name: str, category: str
 ) -> None:
@@ -93,7 +93,7 @@ def _labels_and_numbers(properties: str, tags: dict[str, str]) -> tuple[dict[str
 
 
 @examples(200)
-@given(nested_objects | object_texts(), tag_maps)
+@given(nested_objects | flat_objects, tag_maps)
 def test_labels_and_numbers_are_what_pythons_json_says_of_the_properties(properties: str, tags: dict[str, str]) -> None:
     flux_body = f'{{"name":"a","properties":{properties},"tags":{json.dumps(tags)}}}'
     event = flux.parse_track(flux_body.encode(), context()).items[0].event

@@ -133,7 +133,7 @@ def _is_json(body: bytes) -> bool | None:
 
 @pytest.mark.parametrize("route", PARSERS)
 def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) -> None:
-    @examples(150)
+    @examples(100)
     @given(bodies_of(route))
     def law(body: bytes) -> None:
         try:

@@ -104,7 +104,7 @@ def _check(query: Any) -> None:
 
 @pytest.mark.parametrize("route", PARSERS)
 def test_any_parameters_are_understood_or_refused_with_an_error_of_ours(route: str) -> None:
-    @examples(150)
+    @examples(100)
     @given(pairs)
     def law(given_pairs: list[tuple[str, str]]) -> None:
         try:

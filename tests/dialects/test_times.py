@@ -22,7 +22,7 @@ def _reference(day: date, hour: int, minute: int, second: int, fraction: str, of
     return seconds * 1000 + int((fraction + "000")[:3])
 
 
-@examples(300)
+@examples(200)
 @given(
     day=st.dates(date(1960, 1, 1), date(2270, 12, 31)),
     hour=st.integers(0, 23),
@@ -64,7 +64,7 @@ def test_a_time_in_any_accepted_form_is_its_milliseconds(
             parse_time(text)
 
 
-@examples(300)
+@examples(200)
 @given(milliseconds)
 def test_a_rendered_time_parses_to_the_same_millisecond(moment: int) -> None:
     assert parse_time(render_time(moment)) == moment
@@ -177,7 +177,7 @@ def test_what_is_no_string_is_no_time(value: object) -> None:
         parse_time(value)
 
 
-@examples(300)
+@examples(200)
 @given(st.one_of(st.text(max_size=70), st.text("0123456789-:.TZtz+ ", max_size=40)))
 def test_any_text_is_a_time_within_the_range_or_refused(text: str) -> None:
     with suppress(InvalidTimestamp):

@@ -114,7 +114,7 @@ def test_a_whole_event_has_all_its_keys_also_where_nothing_was_sent(client: Clie
         "timestamp": "2025-01-15T00:00:00Z",
         "type": "track",
         "source": "flux",
-        **dict.fromkeys(("properties", "tags", "context", "traits"), {}),
+        **{key: {} for key in ("properties", "tags", "context", "traits")},
         **dict.fromkeys(absent),
     }
 

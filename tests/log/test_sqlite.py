@@ -155,7 +155,7 @@ def test_a_path_that_cannot_be_a_log_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_file_that_belongs_to_somebody_else_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError("not the owner")
 
     monkeypatch.setattr(os, "chmod", refuse)

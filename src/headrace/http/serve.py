@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import math
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ _log = structlog.get_logger("headrace")
 _SWITCH_INTERVAL_S = 0.0005
 # Requests make many objects and no cycles; Python's default of 700 would collect several times in one batch.
 _GC_THRESHOLD = 50_000
+_BACKLOG = 2048
 
 
 def serve(settings: Settings, /) -> int:
@@ -46,9 +48,6 @@ def run(runtime: Runtime, /) -> int:
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     runtime.publish_address(host, port)
-    # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop.
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, _ignore)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(runtime),
@@ -60,10 +59,18 @@ def run(runtime: Runtime, /) -> int:
             access_log=False,
             server_header=False,
             limit_concurrency=settings.max_connections,
+            timeout_keep_alive=math.ceil(settings.keep_alive_s),
             timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
-            backlog=2048,
+            backlog=_BACKLOG,
         )
     )
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        """For a signal that comes before uvicorn listens for it; uvicorn raises its own once more when it is done."""
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     logging.getLogger("uvicorn.error").disabled = True  # what it would say is said here
 
     async def main() -> None:
@@ -84,11 +91,9 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)  # whoever connects from now on waits for the server, and is not refused
     except OSError as error:
         raise SettingsError(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set HEADRACE_PORT or --port."
         ) from error
     return listener
-
-
-def _ignore(_signal: int, _frame: FrameType | None) -> None: ...
