@@ -18,7 +18,7 @@ TENANT = Tenant("p", "live")
 
 
 def die_after(nth: int) -> None:
-    """SIGKILL once the engine has done the nth command."""
+    """SIGKILL once the engine has done the nth command; the first is the client's own greeting."""
     command = SyncBackendClient.command
     done = 0
 

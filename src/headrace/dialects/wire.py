@@ -151,7 +151,7 @@ def parse_items(
             batch.rejections.append(Rejection(index, error))
             continue
         if context.idempotency_key:
-            key = f"{context.idempotency_key}:{index}"
+            key = f"{context.idempotency_key}\0{index}"  # no header holds a NUL, so no single event has this key
         batch.items.append(Item(index, event, key))
     return batch
 
