@@ -1,6 +1,6 @@
-"""The request examples of the four documents in `documents/`, cut out of them as they stand, and two ways to send one.
+"""The request examples of the four documents as they stand there, and two ways to send one.
 
-The documents are copies, byte for byte, of what the vendors published; nothing here retypes an example.
+`wire/` holds what goes over the wire in each document, byte for byte and nothing else of it: commands, bodies and replies.
 """
 
 import json
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from tests.server import Client
 
-_DOCUMENTS = Path(__file__).parent / "documents"
+_WIRE = Path(__file__).parent / "wire"
 _KEYS = ("sk_live_xxx", "bq_live_your_key", "your_api_key", "your-admin-api-key", "your-api-key")
 _HOST = re.compile(r"https://(?:flux\.brainzlab\.ai|YOUR_API_DOMAIN|api\.solute\.dev)|http://localhost:3002")
 
 
 def document(name: str) -> str:
-    return (_DOCUMENTS / f"{name}.txt").read_text()
+    return (_WIRE / f"{name}.txt").read_text()
 
 
 class Example(NamedTuple):

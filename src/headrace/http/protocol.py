@@ -77,6 +77,10 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._refuse(InvalidRequest(f"This is HTTP/{version}; HTTP/1.1 is spoken here."))
+            raise ValueError(version)  # or the parser would go on
         self._in_head = False
         if self._is_upgrade():
             return
