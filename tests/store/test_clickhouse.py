@@ -71,7 +71,7 @@ def test_a_query_past_its_memory_is_told_to_ask_for_less_and_the_store_goes_on(c
     for _ in range(3):
         with pytest.raises(InvalidRequest, match="more memory"):
             store.count(crowd, ALL, group_by=Dimension("user_id"))
-        with pytest.raises(InvalidRequest, match="smaller offset"):
+        with pytest.raises(InvalidRequest, match="smaller limit or offset"):
             store.events(crowd, ALL, Page(limit=1000, offset=MANY - 5))
         assert store.count(crowd, ALL).total == MANY
         assert store.count(crowd, Filters(user_id="7"), group_by=Dimension("user_id")).groups == [("7", 1)]

@@ -246,7 +246,7 @@ class ClickHouseStore:
         if code in _OUT_OF_MEMORY:
             return InvalidRequest(
                 "The query needs more memory than one query may take: narrow the time range, name an event, "
-                "or use a smaller offset."
+                "or use a smaller limit or offset."
             )
         if code in _BAD_VALUE:
             return InvalidRequest("A number in the query is out of range.")
