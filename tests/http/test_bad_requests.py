@@ -285,9 +285,7 @@ def test_a_method_that_http_does_not_have_is_refused(server: Server, key: str, m
 
 
 @pytest.mark.parametrize("version", [b"", b" HTTP/0.9", b" HTTP/2.0", b" HTTP/1.2", b" HTTP/3", b" HTP/1.1"])
-def test_a_version_of_http_that_is_not_spoken_here_is_refused(
-    server: Server, key: str, version: bytes
-) -> None:
+def test_a_version_of_http_that_is_not_spoken_here_is_refused(server: Server, key: str, version: bytes) -> None:
     for route in EVERY:
         data = request(route.method, route.path, key).replace(b" HTTP/1.1", version)
         answer = ask(server.url, data)
