@@ -22,7 +22,6 @@ except RuntimeError:
 """
 
 
-# Fails as long as logs.py renders tracebacks with structlog's defaults, which show the local variables of every frame.
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_a_failure_is_logged_with_its_place_and_without_what_was_at_hand(log_format: str) -> None:
     """What was at hand when a request failed is its key and its body."""
