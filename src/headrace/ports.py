@@ -84,6 +84,10 @@ class Log(Protocol):
         """
         ...
 
+    def size_bytes(self) -> int:
+        """Bytes of payload that the log holds."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -168,7 +168,10 @@ class Worker:
             return
         self._trimmed_at = time.monotonic()
         kept_from_ms = self._clock_ms() - int(self._settings.log_keep_s * 1000)
-        self._log.trim(min(self._position, first_position(max(0, kept_from_ms))))
+        upto = min(self._position, first_position(max(0, kept_from_ms)))
+        if self._log.size_bytes() > self._settings.log_max_bytes // 2:
+            upto = self._position  # room for new events comes before second copies of stored ones
+        self._log.trim(upto)
 
     def _run(self) -> None:
         pause_s = 0.1

@@ -146,7 +146,7 @@ def test_after_sigterm_requests_in_flight_are_answered_and_what_was_acknowledged
         assert silent.rest() == used.rest() == half.rest() == b""
 
 
-def test_sigint_ends_it_too_even_as_soon_as_it_listens(make_server: MakeServer) -> None:
+def test_sigint_ends_it_too(make_server: MakeServer) -> None:
     server = make_server()
     os.kill(server.pid, signal.SIGINT)
     assert server.wait() == 0

@@ -157,6 +157,16 @@ def test_what_was_committed_stays_in_the_log_as_a_second_copy_for_a_while() -> N
     assert machine.log.held(END)[0] == 1
 
 
+def test_second_copies_make_room_before_the_log_is_full() -> None:
+    machine = Machine()
+    machine.append(50)
+    room = machine.log.size_bytes()
+    worker = machine.worker(log_keep_s=600, log_max_bytes=room * 2 - 1)
+    drain(worker)
+    assert machine.log.held(END)[0] == 0
+    assert len(machine.stored()) == 50
+
+
 @pytest.mark.parametrize("lost", [(0,), (4,), (1, 2, 5), tuple(range(6))])
 def test_a_store_that_lost_young_events_gets_them_back_and_they_are_not_reacted_to_again(lost: tuple[int, ...]) -> None:
     machine = Machine()
