@@ -42,12 +42,26 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """Something that an event sets off. `rule` names what said so; `detail` is what a reply shows of it."""
+    """Something that an event sets off: a fact, a challenge completed, a badge, points.
+
+    `rule` names what said so, in the `version` of its meaning; `detail` is what a reply shows of it. `generation` counts
+    how often it was forced to happen again.
+    """
 
     kind: str
     event_id: str
     rule: str
-    detail: dict[str, str]
+    detail: dict[str, str | int | float]
+    version: str = ""
+    participant: str = ""
+    generation: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a replay set off, or would, and how many effects it did not set off again."""
+
+    effects: list[Effect]
+    suppressed: int
 
 
 class Log(Protocol):
@@ -148,6 +162,23 @@ class Offsets(Protocol):
 
     def commit(self, position: int, /) -> None:
         """Durably move on to a position. Raises ControlFailed if that is not known to have happened."""
+        ...
+
+
+class Reactions(Protocol):
+    """Stored events through the reactions again. Any thread may call it; it takes turns with the worker."""
+
+    def replay(self, tenant: Tenant, events: Sequence[StoredEvent], /, *, force: bool, dry_run: bool) -> Outcome:
+        """Run events of one tenant through the reactions in the order given, all in one transaction.
+
+        What an event caused before under the same version of the same rule is not caused again, unless `force`. A dry run
+        does the same and keeps nothing. The worker waits meanwhile: give it a few hundred events at a time.
+        Raises Unavailable; then nothing has happened.
+        """
+        ...
+
+    def effects(self, event: StoredEvent, /) -> list[Effect]:
+        """What an event has set off so far, in order. Raises Unavailable."""
         ...
 
 

@@ -4,8 +4,9 @@ import msgspec
 
 from headrace.event import Tenant, parse_id
 from headrace.filters import MAX_REPLAY, Page, Selection
-from headrace.ports import Effect, Reader
-from headrace.reactions import stage
+from headrace.ports import Effect, Reactions, Reader
+
+_SLICE = 500  # the worker waits while one runs
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -20,8 +21,10 @@ class Replayed(msgspec.Struct, frozen=True):
     suppressed: int
 
 
-def replay(reader: Reader, tenant: Tenant, selection: Selection, /, *, force: bool) -> Replayed:
-    """Run the selected events through the reactions, oldest first, each once. Raises what the reader raises."""
+def replay(
+    reader: Reader, reactions: Reactions, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool
+) -> Replayed:
+    """Run the selected events through the reactions, oldest first, each once. Raises what the two raise."""
     unknown: list[str] = []
     if selection.ids is None:
         page = Page(limit=selection.limit or MAX_REPLAY, oldest_first=True)
@@ -33,5 +36,11 @@ def replay(reader: Reader, tenant: Tenant, selection: Selection, /, *, force: bo
         found = {event.id for event in events}
         unknown = [text for text, event_id in ids.items() if event_id not in found]
         events = events[: selection.limit]
-    outcome = stage.replay(events, force=force)
-    return Replayed(len(events), unknown, outcome.effects, outcome.suppressed)
+    # A dry run goes through in one piece, for what an event would cause rests on what those before it would.
+    size = len(events) or 1 if dry_run else _SLICE
+    slices = [
+        reactions.replay(tenant, events[start : start + size], force=force, dry_run=dry_run)
+        for start in range(0, len(events), size)
+    ]
+    effects = [effect for outcome in slices for effect in outcome.effects]
+    return Replayed(len(events), unknown, effects, sum(outcome.suppressed for outcome in slices))

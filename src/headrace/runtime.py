@@ -26,7 +26,7 @@ from headrace.event import position_of
 from headrace.intake import Intake
 from headrace.log.sqlite import SqliteLog
 from headrace.ports import Reader
-from headrace.reactions import stage
+from headrace.reactor import Reactor
 from headrace.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.worker import Worker
@@ -65,6 +65,7 @@ class Runtime:
         engine = open_database(settings.data / "control.sqlite")
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
         self._offsets = offsets = ControlOffsets(engine)
+        self.reactor = Reactor(offsets)
         self.local_token = secrets.token_urlsafe(32)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
@@ -87,7 +88,7 @@ class Runtime:
             self.store,
             offsets,
             settings,
-            react=stage.react,
+            react=self.reactor.react,
             on_progress=self._on_progress,
             clock_ms=clock_ms,
             on_step=on_step,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from headrace.event import first_position, received_at_ms
-from headrace.ports import Effect, Log, Offsets, Record, Store
+from headrace.ports import Log, Offsets, Record, Store
 from headrace.settings import Settings
 
 _log = structlog.get_logger("headrace.worker")
@@ -40,12 +40,15 @@ class Worker:
         offsets: Offsets,
         settings: Settings,
         *,
-        react: Callable[[Sequence[Record]], Sequence[Effect]],
+        react: Callable[[Sequence[Record], int], None],
         on_progress: Callable[[], None],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """`on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step."""
+        """`react` reacts to records and commits the position, in one transaction.
+
+        `on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step.
+        """
         self.progress = Progress()
         self._log = log
         self._store = store
@@ -110,8 +113,7 @@ class Worker:
         self._on_step("insert")
         # 3. React and commit, in one transaction. A crash before it repeats the reactions, and their keys make the
         #    repeat the same; a crash after it finds everything done.
-        self._react(records)
-        self._offsets.commit(position)
+        self._react(records, position)
         self._position = self.progress.reacted = position
         self._stored = stored - {record.id for record in records} if stored else stored
         self.progress.stored_events += len(missing)

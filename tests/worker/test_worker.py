@@ -72,11 +72,15 @@ class Machine:
             self.store,
             self.offsets,
             Settings.from_environ({}, **settings),
-            react=lambda records: self.reacted.extend(record.position for record in records) or [],
+            react=self.react,
             on_progress=lambda: None,
             clock_ms=lambda: self.now_ms,
             on_step=step,
         )
+
+    def react(self, records: Sequence[Record], position: int) -> None:
+        self.reacted.extend(record.position for record in records)
+        self.offsets.commit(position)
 
     def append(self, count: int) -> list[str]:
         entries = [

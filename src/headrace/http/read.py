@@ -89,7 +89,14 @@ class HogsendEvents:
         body = await read_body(req, settings.max_request_bytes)
         request = hogsend.parse_replay(body)
         done = await self._gate.runtime.ask(
-            lambda reader: replay(reader, tenant, request.selection, force=request.force)
+            lambda reader: replay(
+                reader,
+                self._gate.runtime.reactor,
+                tenant,
+                request.selection,
+                force=request.force,
+                dry_run=request.dry_run,
+            )
         )
         resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
         effects = done.effects if request.dry_run else None

@@ -1,16 +1,16 @@
-"""The reactions stage: what events set off. Pure; the worker runs it over new events, replay over stored ones.
+"""The reactions stage: what events set off. Pure; the reactor runs it over new events and over stored ones.
 
 So far there is one rule, and it is derived: every event sets off the fact `custom.<name>`, whose id follows from the
 event's. What is derived is never stored, for the event itself gives it again; so it counts as caused once the event is
 in the log.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from headrace.event import Event, StoredEvent, fact_id
-from headrace.ports import Effect, Record
+from headrace.ports import Effect, Outcome
 
 DEFAULT_FACT = "default-fact"
 
@@ -20,21 +20,9 @@ class Fact(msgspec.Struct, frozen=True):
     type: str
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What a replay sets off now, and how many effects it did not set off again."""
-
-    effects: list[Effect]
-    suppressed: int
-
-
 def fact_of(event_id: str, event: Event, /) -> Fact:
     """The fact that an event is: always the same one for the same event."""
     return Fact(fact_id(event_id, DEFAULT_FACT), f"custom.{event.name}")
-
-
-def react(_records: Sequence[Record], /) -> list[Effect]:
-    """The effects of new events that have to be kept; with no rule but the derived one, none."""
-    return []
 
 
 def replay(events: Iterable[StoredEvent], /, *, force: bool) -> Outcome:
@@ -45,4 +33,5 @@ def replay(events: Iterable[StoredEvent], /, *, force: bool) -> Outcome:
 
 def _fact_effect(event: StoredEvent) -> Effect:
     fact = fact_of(event.id, event)
-    return Effect("fact", event.id, DEFAULT_FACT, {"factId": fact.id, "factType": fact.type})
+    participant = event.user_id or event.anonymous_id
+    return Effect("fact", event.id, DEFAULT_FACT, {"factId": fact.id, "factType": fact.type}, participant=participant)
