@@ -18,9 +18,7 @@ def event(number: int, *, keyed: bool = False) -> dict[str, object]:
     return body | {"idempotency_key": "@ID@"} if keyed else body
 
 
-def write_batch(path: Path, size: int, *, keyed: bool = False) -> None:
-    path.write_text(json.dumps({"events": [event(number, keyed=keyed) for number in range(size)]}))
-
-
-def write_single(path: Path) -> None:
-    path.write_text(json.dumps(event(1)))
+def write(path: Path, size: int, *, keyed: bool = False) -> None:
+    """A batch, or for 1 an event alone."""
+    events = [event(number + 1, keyed=keyed) for number in range(size)]
+    path.write_text(json.dumps({"events": events} if size > 1 else events[0]))

@@ -19,8 +19,10 @@ async def _send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requ
     await reader.readexactly(length)
 
 
-async def run(host: str, port: int, path: str, key: str, body: bytes, rate: int, seconds: float) -> list[float]:
-    """Latencies in ms, each from the time at which its request was due."""
+async def run(
+    host: str, port: int, path: str, key: str, body: bytes, rate: int, seconds: float
+) -> tuple[list[float], float]:
+    """Latencies in ms, sorted, each from the time at which its request was due; and how many seconds it took."""
     request = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -46,11 +48,12 @@ async def run(host: str, port: int, path: str, key: str, body: bytes, rate: int,
     await asyncio.gather(*tasks)
     while not free.empty():
         free.get_nowait()[1].close()
-    return sorted(latencies)
+    return sorted(latencies), time.perf_counter() - start
 
 
 if __name__ == "__main__":
     host, port, path, key, body_file, rate, seconds = sys.argv[1:]
     with open(body_file, "rb") as file:
-        found = uvloop.run(run(host, int(port), path, key, file.read(), int(rate), float(seconds)))
-    print(len(found), *(f"{found[int(len(found) * share)]:.2f}" for share in (0.5, 0.99, 0.999)), f"{found[-1]:.2f}")
+        found, took = uvloop.run(run(host, int(port), path, key, file.read(), int(rate), float(seconds)))
+    shares = (f"{found[int(len(found) * share)]:.2f}" for share in (0.5, 0.99, 0.999))
+    print(len(found), f"{took:.2f}", *shares, f"{found[-1]:.2f}")
