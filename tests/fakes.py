@@ -23,7 +23,13 @@ from headrace.event import (
 )
 from headrace.filters import (
     INTERVAL_MS,
+    MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
+    MAX_PROPERTY_CHARS,
+    PROPERTY_TYPES,
+    Catalog,
+    CatalogEntry,
+    CatalogPage,
     Counts,
     Dimension,
     Events,
@@ -213,6 +219,16 @@ class MemoryStore:
         found = sorted(times.items(), key=lambda item: item[0].encode())
         return [Observed(value, len(each), min(each), max(each)) for value, each in found[:MAX_OBSERVED]]
 
+    def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
+        by_name: dict[str, list[StoredEvent]] = {}
+        for event in self._matching(tenant, Filters(name=page.name, name_prefix=page.prefix)):
+            if (page.search or "").lower() in event.name.lower():
+                by_name.setdefault(event.name, []).append(event)
+        names = sorted(by_name)
+        after = [name for name in names if page.after is None or name > page.after]
+        entries = [_catalogued(name, by_name[name]) for name in after[: page.limit]]
+        return Catalog(len(names), entries, more=len(after) > page.limit)
+
     def _matching(self, tenant: Tenant, filters: Filters) -> list[StoredEvent]:
         if self.broken:
             raise Unavailable(self.broken)
@@ -235,6 +251,24 @@ def matches(event: StoredEvent, filters: Filters, /) -> bool:
         and filters.person in (None, event.user_id, event.anonymous_id)
         and all(_tag(event, key) == value for key, value in filters.tags)
         and all(_property(event, key) in _spellings(event, key, value) for key, value in filters.properties)
+    )
+
+
+_TYPES = ((bool, "boolean"), (str, "string"), (int | float, "number"), (dict, "object"), (list, "array"))
+
+
+def _catalogued(name: str, events: list[StoredEvent]) -> CatalogEntry:
+    found: dict[str, set[str]] = {}
+    for event in events:
+        for key, value in _properties(event).items():
+            kind = next((kind for of, kind in _TYPES if isinstance(value, of)), "null")
+            found.setdefault(key[:MAX_PROPERTY_CHARS], set()).add(kind)
+    times = [event.timestamp_ms for event in events]
+    properties = [(key, [kind for kind in PROPERTY_TYPES if kind in found[key]]) for key in sorted(found)]
+    truncated = len(found) > MAX_CATALOG_PROPERTIES
+    example = _shown(max(events, key=_time_and_position))
+    return CatalogEntry(
+        name, len(events), min(times), max(times), properties[:MAX_CATALOG_PROPERTIES], truncated, example
     )
 
 

@@ -1,7 +1,7 @@
 """What can be asked of the store, and what it answers. No I/O, no SQL, no dialect."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -111,3 +111,44 @@ class Observed(msgspec.Struct, frozen=True):
     occurrences: int
     first_ms: int
     last_ms: int
+
+
+PropertyType = Literal["string", "number", "boolean", "null", "object", "array"]
+PROPERTY_TYPES: tuple[PropertyType, ...] = get_args(PropertyType)
+MAX_CATALOG_PROPERTIES = 1000
+MAX_PROPERTY_CHARS = 200
+
+
+class CatalogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Which names: all that are given must match. `search` is a part of the name, in any case; `after` the last name seen."""
+
+    limit: int
+    name: str | None = None
+    prefix: str | None = None
+    search: str | None = None
+    after: str | None = None
+
+
+class CatalogEntry(msgspec.Struct, frozen=True):
+    """What the events of one name were like; times of the events themselves. All of it is exact.
+
+    `properties`: each key at the top level of the properties, by key, and the types that its values had; of a key longer
+    than `MAX_PROPERTY_CHARS` only the beginning. `truncated`: there are more than `MAX_CATALOG_PROPERTIES` keys, and the
+    rest is left out. `example` is the latest event.
+    """
+
+    name: str
+    count: int
+    first_ms: int
+    last_ms: int
+    properties: list[tuple[str, list[PropertyType]]]
+    truncated: bool
+    example: StoredEvent | None
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """One page by name, how many names match in all, and whether any match after the page."""
+
+    total: int
+    entries: list[CatalogEntry]
+    more: bool

@@ -7,6 +7,8 @@ import msgspec
 
 from headrace.event import StoredEvent, Tenant
 from headrace.filters import (
+    Catalog,
+    CatalogPage,
     Counts,
     Dimension,
     Events,
@@ -150,6 +152,10 @@ class Reader(Protocol):
 
     def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
         """The values of the column `name` or `source`, by name."""
+        ...
+
+    def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
+        """What the events of each name were like, by name."""
         ...
 
 

@@ -40,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_bricqs: Annotated[PerMinute, _doc("Bricqs, requests a minute and key; 0 is no limit.")] = 0
     limit_solute: Annotated[PerMinute, _doc("Solute, requests a minute and key; 0 is no limit.")] = 0
     limit_hogsend: Annotated[PerMinute, _doc("Hogsend, requests a minute and key; 0 is no limit.")] = 0
+    limit_native: Annotated[
+        PerMinute, _doc("The server's own API (catalogue, traces, …), requests a minute and key; 0 is no limit.")
+    ] = 0
 
     max_request_bytes: Annotated[Bytes, _doc("Largest body, inflated.")] = 10 * 1024 * 1024
     max_event_bytes: Annotated[Bytes, _doc("Largest single event.")] = 256 * 1024

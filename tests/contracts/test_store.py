@@ -3,14 +3,20 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import pytest
 
+from headrace.dialects.wire import labels_and_numbers
 from headrace.errors import InvalidRequest
 from headrace.event import Event, StoredEvent, Tenant, first_position
 from headrace.filters import (
+    MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
+    MAX_PROPERTY_CHARS,
+    Catalog,
+    CatalogPage,
     Counts,
     Cursor,
     Dimension,
@@ -533,3 +539,136 @@ def test_a_number_that_no_column_holds_is_a_bad_request_or_matches_nothing(
         except InvalidRequest:
             continue
         assert found == 1
+
+
+# The catalogue
+
+
+def catalog(store: Stores, tenant: Tenant, **page: Any) -> Catalog:
+    return store.catalog(tenant, CatalogPage(**{"limit": 100} | page))
+
+
+def sent(properties: str, **tags: str) -> dict[str, object]:
+    """An event's properties as intake keeps them."""
+    labels, numbers = labels_and_numbers(msgspec.json.decode(properties), tags)
+    return {"properties": properties, "tags": tags, "labels": labels, "numbers": numbers}
+
+
+def test_the_catalogue_has_each_name_once_with_its_count_and_times(store: Stores, tenant: Tenant) -> None:
+    put(store, tenant, *({"name": "b", "timestamp_ms": NOW_MS + number} for number in (5, 1, 9)), {"name": "a"})
+    put(store, fresh_tenant(), {"name": "a"}, {"name": "c"})
+    found = catalog(store, tenant)
+    assert [(each.name, each.count, each.first_ms - NOW_MS, each.last_ms - NOW_MS) for each in found.entries] == [
+        ("a", 1, 0, 0),
+        ("b", 3, 1, 9),
+    ]
+    assert (found.total, found.more) == (2, False)
+
+
+def test_the_catalogue_has_every_property_with_all_its_types(store: Stores, tenant: Tenant) -> None:
+    put(
+        store,
+        tenant,
+        {},
+        sent("{}"),
+        sent('{"a":"x","b":1,"c":true,"d":null,"e":{"a":1},"f":[1],"":false,"\u00e9\\u0000":"{"}'),
+        sent('{"a":1.5,"b":"true","c":"","g" : {} }'),
+        sent('{"é":[]}', x="y"),
+    )
+    assert catalog(store, tenant).entries[0].properties == [
+        ("", ["boolean"]),
+        ("a", ["string", "number"]),
+        ("b", ["string", "number"]),
+        ("c", ["string", "boolean"]),
+        ("d", ["null"]),
+        ("e", ["object"]),
+        ("f", ["array"]),
+        ("g", ["object"]),
+        ("é", ["array"]),
+        ("é\0", ["string"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("properties", "types"),
+    [
+        ('{"k":"shadowed by a tag of its name"}', ["string"]),
+        ('{"\\u006b":"and escaped"}', ["string"]),
+        ('{"k":12345678901234567890123}', ["number"]),
+        (f'{{"k":{"9" * 400}}}', ["number"]),
+        ('{"k":-1e300}', ["number"]),
+    ],
+)
+def test_the_catalogue_has_what_no_column_of_its_own_holds(
+    store: Stores, tenant: Tenant, properties: str, types: list[str]
+) -> None:
+    tags = {"k": "v"} if "string" in types else {}
+    put(store, tenant, sent(properties, **tags))
+    assert catalog(store, tenant).entries[0].properties == [("k", types)]
+
+
+def test_a_tag_is_no_property(store: Stores, tenant: Tenant) -> None:
+    put(store, tenant, sent('{"a":"is k here?"}', k="v"))
+    assert catalog(store, tenant).entries[0].properties == [("a", ["string"])]
+
+
+def test_the_catalogue_shows_each_names_latest_event(store: Stores, tenant: Tenant) -> None:
+    early, late, _, other = put(
+        store,
+        tenant,
+        {"timestamp_ms": NOW_MS},
+        {"timestamp_ms": NOW_MS + 1},
+        {"timestamp_ms": NOW_MS - 5},
+        {"name": "other"},
+    )
+    last = put(store, tenant, {"timestamp_ms": NOW_MS + 1})[0]
+    shown = [entry.example.id for entry in catalog(store, tenant).entries if entry.example]
+    assert shown == [last.id, other.id]
+    assert {early.id, late.id}.isdisjoint(shown)
+
+
+def test_the_catalogue_can_be_searched_and_paged(store: Stores, tenant: Tenant) -> None:
+    put(store, tenant, *({"name": name} for name in ("order.paid", "order.Sent", "orders", "reorder", "x", "é%_")))
+
+    def found(**page: Any) -> list[str]:
+        return [entry.name for entry in catalog(store, tenant, **page).entries]
+
+    assert found(prefix="order.") == ["order.Sent", "order.paid"]
+    assert found(name="orders") == ["orders"]
+    assert found(name="nothing") == []
+    assert found(search="ORDER") == ["order.Sent", "order.paid", "orders", "reorder"]
+    assert found(search="%_") == ["é%_"]
+    assert found(search="É") == ["é%_"]
+    first = catalog(store, tenant, limit=4)
+    assert (first.total, first.more, len(first.entries)) == (6, True, 4)
+    rest = catalog(store, tenant, limit=4, after=first.entries[-1].name)
+    assert (rest.total, rest.more) == (6, False)
+    assert [entry.name for entry in rest.entries] == ["x", "é%_"]
+    past = catalog(store, tenant, limit=4, after="é%_")
+    assert (past.total, past.entries, past.more) == (6, [], False)
+    assert catalog(store, fresh_tenant()) == Catalog(0, [], more=False)
+
+
+def test_the_catalogue_says_when_a_name_has_more_properties_than_it_lists(store: Stores, tenant: Tenant) -> None:
+    def keys(first: int, count: int) -> dict[str, object]:
+        return sent(msgspec.json.encode({f"k{number:04}": 1 for number in range(first, first + count)}).decode())
+
+    put(
+        store,
+        tenant,
+        keys(0, MAX_CATALOG_PROPERTIES // 2),
+        keys(MAX_CATALOG_PROPERTIES // 2, MAX_CATALOG_PROPERTIES // 2),
+    )
+    entry = catalog(store, tenant).entries[0]
+    assert (len(entry.properties), entry.truncated) == (MAX_CATALOG_PROPERTIES, False)
+    put(store, tenant, keys(MAX_CATALOG_PROPERTIES, 1))
+    entry = catalog(store, tenant).entries[0]
+    assert (len(entry.properties), entry.truncated) == (MAX_CATALOG_PROPERTIES, True)
+
+
+def test_of_a_very_long_property_name_the_catalogue_has_the_beginning(store: Stores, tenant: Tenant) -> None:
+    put(store, tenant, sent(msgspec.json.encode({"é" * 5000: 1, "f" * 5000: True}).decode()))
+    assert catalog(store, tenant).entries[0].properties == [
+        ("f" * MAX_PROPERTY_CHARS, ["boolean"]),
+        ("é" * MAX_PROPERTY_CHARS, ["number"]),
+    ]

@@ -1,4 +1,4 @@
-"""Every route of the four dialects: who may call it, what a good request to it is, and how it says no."""
+"""Every route of the dialects: who may call it, what a good request to it is, and how it says no."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -90,10 +90,12 @@ LISTS = (
     Route("GET", "/api/v1/events/count", "flux", "query", 200),
     Route("GET", "/api/v1/events/stats", "flux", "query", 200),
     Route("GET", "/v1/admin/events", "hogsend", "admin", 200),
+    Route("GET", "/api/v1/catalog", "native", "query", 200),
 )
 GETS = (
     Route("GET", f"/api/v1/events/{UNKNOWN_ID}", "flux", "query", 404),
     Route("GET", f"/v1/admin/events/{UNKNOWN_ID}", "hogsend", "admin", 404),
+    Route("GET", f"/api/v1/catalog/{UNKNOWN_ID}", "native", "query", 404),
 )
 READ = (
     *LISTS,
@@ -138,9 +140,12 @@ class Answer(Protocol):
 def assert_refused(answer: Any, dialect: str, status: int) -> None:
     """The answer has this status and exactly the shape in which the dialect says no."""
     assert answer.status_code == status, f"{answer.status_code}: {answer.text}"
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == f"application/{'problem+' if dialect == 'native' else ''}json"
     document = answer.json()
-    if dialect == "flux":
+    if dialect == "native":
+        message = document["detail"]
+        assert document == {"type": "about:blank", "title": document["title"], "status": status, "detail": message}
+    elif dialect == "flux":
         message = document["error"]["message"]
         code = document["error"]["code"]
         assert document == {"error": {"code": code, "message": message}}

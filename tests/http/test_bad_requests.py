@@ -329,7 +329,8 @@ def test_a_refused_request_leaves_the_connection_usable(server: Server, key: str
     with Connection(server.url) as connection:
         for route in READ:
             connection.send(request("POST", route.path + "/a/b/c", key, b"x" * 300_000))
-            assert_refused(connection.answer(), route.dialect, 404)
+            # A name of the catalogue may hold slashes, so there every path is one.
+            assert_refused(connection.answer(), route.dialect, 405 if "/catalog" in route.path else 404)
 
 
 @pytest.mark.parametrize("route", [route for route in EVERY if route.method == "POST"], ids=str)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.protocols import Validator
 
+from headrace.dialects import native
 from headrace.http.docs import document
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -19,6 +20,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _PREFIXES = (
     ("/api/v1/ingest", "Bricqs"),
     ("/ingest", "Bricqs"),
+    *((path, "Native") for path in native.PATHS),
     ("/api/v1", "Flux"),
     ("/api", "Solute"),
     ("/v1", "Hogsend"),
@@ -116,6 +118,9 @@ class _Path:
         return [segment.startswith("{") for segment in self.segments]
 
     def matches(self, segments: list[str]) -> bool:
+        if self.segments[-1] == "{name}":  # the rest of the path
+            segments = [*segments[: len(self.segments) - 1], "/".join(segments[len(self.segments) - 1 :])]
+            segments = segments if segments[-1] else segments[:-1]
         return len(segments) == len(self.segments) and all(
             own.startswith("{") or own == segment for own, segment in zip(self.segments, segments, strict=True)
         )
@@ -168,6 +173,8 @@ def find(path: str) -> _Path | None:
 
 
 def _api_of(path: str) -> str:
+    if native.OF_AN_EVENT.fullmatch(path.removesuffix("/")):
+        return "Native"
     return next(name for prefix, name in _PREFIXES if path == prefix or path.startswith(f"{prefix}/"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.event import Tenant
-from headrace.filters import INTERVAL_MS, Cursor, Dimension, Filters, Interval, Page
+from headrace.filters import INTERVAL_MS, CatalogPage, Cursor, Dimension, Filters, Interval, Page
 from headrace.store import queries
 from headrace.store.queries import Query
 
@@ -23,8 +23,16 @@ BUILDERS: dict[str, Builder] = {
     "stats": lambda tenant, filters, dimension, *_: queries.stats(tenant, filters, _field(dimension)),
     "stats_exactly": lambda tenant, filters, dimension, *_: queries.stats_exactly(tenant, filters, _field(dimension)),
     "observed": lambda tenant, *_: queries.observed(tenant, "name"),
+    "names": lambda tenant, filters, *_: queries.names(tenant, _catalog_page(filters)),
+    "properties": lambda tenant, filters, *_: queries.properties(tenant, [filters.name or ""]),
+    "latest": lambda tenant, filters, *_: queries.latest(tenant, [(filters.name or "", 0)]),
 }
 OF_EVERY_TENANT = {"present", "held"}  # for the worker, never for a reply
+
+
+def _catalog_page(filters: Filters) -> CatalogPage:
+    name = filters.name
+    return CatalogPage(limit=1, name=name, prefix=filters.name_prefix, search=name, after=name)
 
 
 def _field(dimension: Dimension) -> Dimension:
@@ -76,6 +84,7 @@ _pages = st.builds(
     after=st.none() | st.builds(Cursor, _numbers, _numbers),
     oldest_first=st.booleans(),
 )
+OURS = {"", "-", "UTC", "Null", "String", "true", "false", "null", "[0-9]{309}", "\\\\", *'"sibtfn[{'}
 _PLACEHOLDER = re.compile(r"\{(\w+):[\w()]+\}")
 
 
@@ -105,7 +114,7 @@ def test_no_value_is_ever_part_of_the_sql(
             assert value in ("", "None") or value not in query.sql, (name, value)
         # What is left without the placeholders has no quotes but those around words of ours.
         text = _PLACEHOLDER.sub("", query.sql)
-        assert set(re.findall(r"'([^']*)'", text)) <= {"", "-", "UTC", "Null", "String"}, name
+        assert set(re.findall(r"'([^']*)'", text)) <= OURS, name
         assert set(_PLACEHOLDER.findall(query.sql)) <= set(query.params), f"{name} lacks a value"
 
 

@@ -13,6 +13,7 @@ from headrace.http.gate import Gate
 from headrace.http.ingest import IngestResource
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
+from headrace.http.native import Catalog
 from headrace.http.read import FluxEvents, HogsendEvents
 from headrace.runtime import Runtime
 
@@ -53,6 +54,7 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_error_handler(HeadraceError, problems.handle_ours)
 
     flux, hogsend, health = FluxEvents(gate), HogsendEvents(gate), _Health(runtime)
+    catalog = Catalog(gate)
     for route in ingest.ROUTES:
         resource = IngestResource(gate, metrics, route)
         app.add_route(route.path, _Both(resource, flux) if route.path == "/api/v1/events" else resource)
@@ -64,6 +66,8 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_route("/v1/admin/events/sources", hogsend, suffix="sources")
     app.add_route("/v1/admin/events/replay", hogsend, suffix="replay")
     app.add_route("/v1/admin/events/{event_id}", hogsend, suffix="one")
+    app.add_route("/api/v1/catalog", catalog)
+    app.add_route("/api/v1/catalog/{name:path}", catalog, suffix="one")
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)

@@ -8,8 +8,8 @@ import falcon.asgi
 import structlog
 
 from headrace import errors
-from headrace.dialects import bricqs, flux, hogsend, solute
-from headrace.dialects.wire import Dialect, encode_json
+from headrace.dialects import bricqs, flux, hogsend, native, solute
+from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 
 _log = structlog.get_logger("headrace.http")
@@ -26,16 +26,9 @@ _STATUS: tuple[tuple[type[HeadraceError], HTTPStatus], ...] = (
 )
 
 
-def _render_problem(error: HeadraceError, status: int, /) -> bytes:
-    """Source: https://www.rfc-editor.org/rfc/rfc9457#section-3"""
-    title = HTTPStatus(status).phrase
-    return encode_json({"type": "about:blank", "title": title, "status": status, "detail": error.message})
-
-
-NATIVE = Dialect("native", _render_problem)
-
 # Longest first: a path belongs to the first prefix that it starts with, on a segment's edge.
 _PREFIXES = (
+    *((path, native.DIALECT) for path in native.PATHS),
     ("/api/v1/ingest", bricqs.DIALECT),
     ("/ingest", bricqs.DIALECT),
     ("/api/v1", flux.DIALECT),
@@ -46,10 +39,12 @@ _PREFIXES = (
 
 def dialect_of(path: str, /) -> Dialect:
     """Whose words an error at this path is put in, whether or not there is a route."""
+    if native.OF_AN_EVENT.fullmatch(path.removesuffix("/")):
+        return native.DIALECT
     for prefix, dialect in _PREFIXES:
         if path == prefix or path.startswith(f"{prefix}/"):
             return dialect
-    return NATIVE
+    return native.DIALECT
 
 
 def status_of(error: HeadraceError, /) -> HTTPStatus:
@@ -59,7 +54,7 @@ def status_of(error: HeadraceError, /) -> HTTPStatus:
 def reply_to(path: str, error: HeadraceError, /) -> tuple[HTTPStatus, dict[str, str], bytes]:
     """An error at this path as status, headers and body."""
     dialect, status = dialect_of(path), status_of(error)
-    headers = {"content-type": "application/problem+json" if dialect is NATIVE else "application/json"}
+    headers = {"content-type": "application/problem+json" if dialect is native.DIALECT else "application/json"}
     if isinstance(error, errors.RateLimited | errors.Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, errors.MethodNotAllowed):

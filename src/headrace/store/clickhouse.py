@@ -20,7 +20,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from headrace.errors import InvalidRequest, Unavailable
 from headrace.event import StoredEvent, Tenant
 from headrace.filters import (
+    MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
+    MAX_PROPERTY_CHARS,
+    PROPERTY_TYPES,
+    Catalog,
+    CatalogEntry,
+    CatalogPage,
     Counts,
     Dimension,
     Events,
@@ -28,6 +34,7 @@ from headrace.filters import (
     Interval,
     Observed,
     Page,
+    PropertyType,
     Stats,
 )
 from headrace.ports import Record, StoreFailed
@@ -217,6 +224,27 @@ class ClickHouseStore:
         """See the Reader port."""
         return [Observed(*row) for row in self._rows(queries.observed(tenant, column))]
 
+    def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
+        """See the Reader port."""
+        rows = self._rows(queries.names(tenant, page))
+        if not rows:  # past the last name, the page itself cannot tell how many there are
+            first = self._rows(queries.names(tenant, msgspec.structs.replace(page, after=None))) if page.after else []
+            return Catalog(first[0][4] if first else 0, [], more=False)
+        total, found = rows[0][4], rows[: page.limit]
+        types = {
+            name: _types(*kept) for name, *kept in self._rows(queries.properties(tenant, [row[0] for row in found]))
+        }
+        examples = self._events(queries.latest(tenant, [(name, last) for name, _, _, last, _ in found]))
+        example_of = {event.name: event for event in examples}
+        return Catalog(
+            total,
+            [
+                CatalogEntry(name, count, first, last, *types[name], example_of.get(name))
+                for name, count, first, last, _ in found
+            ],
+            more=len(rows) > page.limit,
+        )
+
     def close(self) -> None:
         """Close every handle that is not lent."""
         self._readers.close()
@@ -251,6 +279,21 @@ class ClickHouseStore:
         if code in _BAD_VALUE:
             return InvalidRequest("A number in the query is out of range.")
         return Unavailable("The store did not answer.")
+
+
+def _types(
+    strings: list[str], numbers: list[str], others: list[str]
+) -> tuple[list[tuple[str, list[PropertyType]]], bool]:
+    """Each key with its types, by key, and whether there are more than are kept."""
+    found: dict[str, set[PropertyType]] = {}
+    for letter, keys in (("s", strings), ("i", numbers)):
+        for key in keys:
+            found.setdefault(key[:MAX_PROPERTY_CHARS], set()).add(queries.PROPERTY_LETTERS[letter])
+    for other in others:
+        found.setdefault(other[1:][:MAX_PROPERTY_CHARS], set()).add(queries.PROPERTY_LETTERS[other[0]])
+    truncated = max(len(found), len(strings), len(numbers), len(others)) > MAX_CATALOG_PROPERTIES
+    keys = sorted(found)[:MAX_CATALOG_PROPERTIES]
+    return [(key, [kind for kind in PROPERTY_TYPES if kind in found[key]]) for key in keys], truncated
 
 
 def _sum(series: list[tuple[int, int]]) -> int:

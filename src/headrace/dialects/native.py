@@ -1,0 +1,114 @@
+"""The native dialect: what this server has beyond the four APIs, as `{"data":…,"meta":…}`. Translates; never stores.
+
+Errors are RFC 9457 problem documents. A field that has nothing to say is null, and never missing.
+Source: shared/CONTRACT.md
+"""
+
+import base64
+import re
+from http import HTTPStatus
+
+import msgspec
+
+from headrace.dialects.wire import EMPTY_OBJECT, Dialect, Pairs, encode_json, integer_of
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.event import StoredEvent, render_evt
+from headrace.filters import Catalog, CatalogEntry, CatalogPage
+from headrace.times import render_time_short
+
+NAME = "native"
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
+
+# The paths below /api/v1 that answer in this dialect; the rest of it is Flux's.
+PATHS = tuple(
+    f"/api/v1/{name}"
+    for name in ("badges", "catalog", "challenges", "effects", "facts", "participants", "points", "rules")
+)
+OF_AN_EVENT = re.compile(r"/api/v1/events/[^/]+/(?:effects|trace)")
+
+
+def render_error(error: HeadraceError, status: int, /) -> bytes:
+    """Source: https://www.rfc-editor.org/rfc/rfc9457#section-3"""
+    title = HTTPStatus(status).phrase
+    return encode_json({"type": "about:blank", "title": title, "status": status, "detail": error.message})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+
+def render_data(data: object, meta: object = None, /) -> bytes:
+    """`{"data":…}`, with `"meta"` where there is any."""
+    return encode_json({"data": data} if meta is None else {"data": data, "meta": meta})
+
+
+def parse_limit(given: dict[str, str], /) -> int:
+    """`limit`, 1 to 100. Raises InvalidRequest."""
+    limit = integer_of(given["limit"], "limit") if "limit" in given else DEFAULT_LIMIT
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidRequest(f"'limit' must be 1 to {MAX_LIMIT}; it is {limit}.")
+    return limit
+
+
+def parse_cursor(given: dict[str, str], /) -> str | None:
+    """What `render_cursor` made, or None without one. Raises InvalidRequest."""
+    if "cursor" not in given:
+        return None
+    try:
+        return base64.b64decode(given["cursor"], b"-_", validate=True).decode()
+    except ValueError:  # no base64, no ASCII, or no UTF-8 in it
+        raise InvalidRequest("'cursor' is not one that this server gave out; leave it out to start.") from None
+
+
+def render_cursor(last: str, /) -> str:
+    return base64.urlsafe_b64encode(last.encode()).decode()
+
+
+def parse_catalog(pairs: Pairs, /) -> CatalogPage:
+    """`name` is exact, or a prefix with a trailing `*`, as Flux has it. Raises InvalidRequest."""
+    given = {name: value for name, value in pairs if value}
+    name = given.get("name")
+    prefix = name[:-1] if name and name.endswith("*") else None
+    return CatalogPage(
+        limit=parse_limit(given),
+        name=name if prefix is None else None,
+        prefix=prefix or None,
+        search=given.get("search"),
+        after=parse_cursor(given),
+    )
+
+
+def render_catalog(page: CatalogPage, answer: Catalog, /) -> bytes:
+    meta: dict[str, object] = {"total": answer.total, "limit": page.limit, "next_cursor": None}
+    if answer.more:
+        meta["next_cursor"] = render_cursor(answer.entries[-1].name)
+    return render_data([_render_entry(entry) for entry in answer.entries], meta)
+
+
+def render_catalog_entry(entry: CatalogEntry, /) -> bytes:
+    return render_data(_render_entry(entry))
+
+
+def _render_entry(entry: CatalogEntry) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "count": entry.count,
+        "first_seen_at": render_time_short(entry.first_ms),
+        "last_seen_at": render_time_short(entry.last_ms),
+        "properties": [{"name": key, "types": types} for key, types in entry.properties],
+        "properties_truncated": entry.truncated,
+        "example": None if entry.example is None else render_event(entry.example),
+    }
+
+
+def render_event(event: StoredEvent, /) -> dict[str, object]:
+    """An event as a value: Flux's row."""
+    return {
+        "id": render_evt(event.id),
+        "name": event.name,
+        "timestamp": render_time_short(event.timestamp_ms),
+        "user_id": event.user_id or event.anonymous_id or None,
+        "value": event.value,
+        "properties": msgspec.Raw(event.properties.encode()) if event.properties else EMPTY_OBJECT,
+        "tags": event.tags,
+    }

@@ -1,0 +1,29 @@
+"""The routes of the native dialect that ask the store: the event catalogue. Each parses, asks the reader, and renders."""
+
+import falcon
+import falcon.asgi
+
+from headrace.dialects import native
+from headrace.errors import NotFound
+from headrace.filters import CatalogPage
+from headrace.http.gate import Gate, parameters
+
+
+class Catalog:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "native")
+        page = native.parse_catalog(parameters(req))
+        answer = await self._gate.runtime.ask(lambda reader: reader.catalog(tenant, page))
+        resp.data = native.render_catalog(page, answer)
+        resp.content_type = falcon.MEDIA_JSON
+
+    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "native")
+        answer = await self._gate.runtime.ask(lambda reader: reader.catalog(tenant, CatalogPage(limit=1, name=name)))
+        if not answer.entries:
+            raise NotFound(f"No event has the name {name[:200]!r}.")
+        resp.data = native.render_catalog_entry(answer.entries[0])
+        resp.content_type = falcon.MEDIA_JSON
