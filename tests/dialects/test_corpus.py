@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects import bricqs, flux, hogsend, segment, solute
 from headrace.dialects.wire import Batch, Context, Dialect
 from headrace.errors import HeadraceError
 from headrace.event import StoredEvent, encode
@@ -34,6 +34,7 @@ DIALECTS: dict[str, Dialect] = {
     "bricqs": bricqs.DIALECT,
     "solute": solute.DIALECT,
     "hogsend": hogsend.DIALECT,
+    "segment": segment.DIALECT,
 }
 
 Case = dict[str, Any]
@@ -169,6 +170,15 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("GET", "/v1/admin/events/sources", _observed("sources", "source")),
     ("GET", "/v1/admin/events/[^/]+", _one(hogsend.parse_get, hogsend.render_get)),
     ("POST", "/v1/admin/events/replay", _replay),
+    ("POST", "/v1/(?:batch|import)", _ingest(segment.parse_batch, _plain(segment.render_accepted))),
+    *(
+        (
+            "POST",
+            f"/v1/(?:{call}|{call[0]})",
+            _ingest(segment.call_parser(call), _plain(segment.render_accepted)),
+        )
+        for call in segment.KINDS
+    ),
 )
 
 

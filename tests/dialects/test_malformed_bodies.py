@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects import bricqs, flux, hogsend, segment, solute
 from headrace.dialects.wire import Batch
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import decode, encode
@@ -27,6 +27,8 @@ PARSERS: dict[str, Parser] = {
     "bricqs batch": lambda body: bricqs.parse_batch(body, context()),
     "solute batch": lambda body: solute.parse_batch(body, context()),
     "hogsend replay": hogsend.parse_replay,
+    "segment batch": lambda body: segment.parse_batch(body, context()),
+    "segment track": lambda body: segment.call_parser("track")(body, context()),
 }
 RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
     "flux single": (flux.render_track,),
@@ -38,6 +40,8 @@ RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
         lambda batch, receipts: solute.render_batch(batch, receipts, reject_duplicates=True),
     ),
     "hogsend replay": (),
+    "segment batch": (segment.render_accepted,),
+    "segment track": (segment.render_accepted,),
 }
 
 FLUX_FIELDS = (
@@ -49,6 +53,7 @@ SOLUTE_FIELDS = (
     *("type", "timestamp", "userId", "anonymousId", "messageId", "context", "event", "properties", "traits"),
     *("name", "category", "groupId", "previousId", "unknown"),
 )
+SEGMENT_FIELDS = (*SOLUTE_FIELDS, "originalTimestamp", "sentAt")
 FLUX_EVENT = {
     "name": "user.signup",
     "timestamp": "2024-01-15T10:30:00Z",
@@ -76,6 +81,8 @@ SOLUTE_EVENT = {
 }
 REPLAY = {"eventIds": ["a", "b"], "filter": {"event": "a", "from": "2025-01-15"}, "limit": 5, "force": True}
 
+SEGMENT_EVENT = SOLUTE_EVENT | {"type": "screen", "context": {"traits": {"a": 1}}, "originalTimestamp": "2025-01-15"}
+
 _sent_at = st.one_of(st.just("2025-01-15T10:30:05Z"), any_values)
 _TYPED: dict[str, st.SearchStrategy[Any]] = {
     "flux single": objects_with(FLUX_FIELDS).map(lambda fields: {"name": "a"} | fields),
@@ -92,6 +99,12 @@ _TYPED: dict[str, st.SearchStrategy[Any]] = {
         objects_with(("eventIds", "filter", "limit", "force", "dryRun")),
         objects_with(("event", "userId", "source", "from", "to")),
     ),
+    "segment batch": st.builds(
+        lambda events, sent_at: {"batch": [SEGMENT_EVENT | event for event in events], "sentAt": sent_at},
+        st.lists(objects_with(SEGMENT_FIELDS), max_size=3),
+        _sent_at,
+    ),
+    "segment track": objects_with(SEGMENT_FIELDS).map(lambda fields: SEGMENT_EVENT | {"event": "a"} | fields),
 }
 _VALID: dict[str, tuple[Any, ...]] = {
     "flux single": (FLUX_EVENT, {"name": "a"}),
@@ -100,6 +113,8 @@ _VALID: dict[str, tuple[Any, ...]] = {
     "bricqs batch": ({"events": [BRICQS_EVENT, BRICQS_EVENT]},),
     "solute batch": ({"batch": [SOLUTE_EVENT, SOLUTE_EVENT | {"type": "alias"}], "sentAt": "2025-01-15T10:30:05Z"},),
     "hogsend replay": (REPLAY,),
+    "segment batch": ({"batch": [SEGMENT_EVENT, SEGMENT_EVENT | {"type": "identify"}], "sentAt": "x"},),
+    "segment track": (SEGMENT_EVENT | {"event": "a"},),
 }
 
 

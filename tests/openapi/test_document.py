@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from headrace import errors
-from headrace.dialects import bricqs, flux, hogsend, native, solute
+from headrace.dialects import bricqs, flux, hogsend, native, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 from headrace.filters import INTERVAL_MS, MAX_GROUPS, MAX_REPLAY
@@ -198,10 +198,11 @@ DIALECTS = {
     "bricqs": (bricqs.DIALECT, ("/api/v1/ingest/events", "/ingest/events/batch", "/ingest/events/sync")),
     "solute": (solute.DIALECT, ("/api/events",)),
     "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x")),
+    "segment": (segment.DIALECT, ("/v1/batch", "/v1/track", "/v1/t")),
     "hogsend": (hogsend.DIALECT, ("/v1/admin/events", "/v1/admin/events/x", "/v1/admin/events/replay")),
 }
 
-NOWHERE = {"native": "/api/v1/rules/no/where"}
+NOWHERE = {"native": "/api/v1/rules/no/where", "segment": "/v1/track/nowhere"}
 
 
 @pytest.mark.parametrize("name", DIALECTS)

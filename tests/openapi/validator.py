@@ -16,6 +16,7 @@ from headrace.dialects import native
 from headrace.http.docs import document
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_CALLS = ("track", "identify", "page", "screen", "group", "alias")
 # Longest first. The names are those of the document's components/responses, before NotFound and MethodNotAllowed.
 _PREFIXES = (
     ("/api/v1/ingest", "Bricqs"),
@@ -23,6 +24,7 @@ _PREFIXES = (
     *((path, "Native") for path in native.PATHS),
     ("/api/v1", "Flux"),
     ("/api", "Solute"),
+    *((f"/v1/{name}", "Segment") for name in ("batch", "import", "projects", *_CALLS, *(call[0] for call in _CALLS))),
     ("/v1", "Hogsend"),
     ("", "Problem"),
 )

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace import errors
+from headrace.dialects.sdk import NAMES, page_properties, with_members
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
@@ -76,14 +77,8 @@ class _Envelope(msgspec.Struct):
 _item_decoder = msgspec.json.Decoder(_Item)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
-# The name in the shared store; a track event brings its own.
-_NAMES: dict[EventType, str] = {
-    "track": "",
-    "page": "page.viewed",
-    "identify": "user.identified",
-    "group": "group.identified",
-    "alias": "user.aliased",
-}
+# A track event brings its own name.
+_NAMES: dict[EventType, str] = {"track": "", **NAMES}
 
 
 def parse_batch(body: bytes, context: Context, /) -> Batch:
@@ -110,8 +105,8 @@ def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Even
         properties, values = object_of(item.properties, "properties")
         traits, _ = object_of(item.traits, "traits")
         if kind == "page":
-            added = _page_properties(item, values, settings.max_name_chars)
-            properties, values = _with(properties, added), values | added
+            added = page_properties(item.name, item.category, values, settings.max_name_chars)
+            properties, values = with_members(properties, added), values | added
         labels, numbers = labels_and_numbers(values, {})
         session_id = context_values.get("sessionId")
         event = Event(
@@ -149,21 +144,6 @@ def _type_of(value: object) -> EventType:
 def _needed(kind: EventType, for_kind: EventType, value: object, field: str, limit: int) -> str:
     """A field that one type requires and the others may carry."""
     return required_text(value, field, limit) if kind == for_kind else optional_text(value, field, limit)
-
-
-def _page_properties(item: _Item, values: dict[str, Any], limit: int) -> dict[str, str]:
-    """A page's own name and category, where its properties do not have them."""
-    own = {"name": optional_text(item.name, "name", limit), "category": optional_text(item.category, "category", limit)}
-    return {field: text for field, text in own.items() if text and field not in values}
-
-
-def _with(properties: str, added: dict[str, str]) -> str:
-    """The object's text with more members at its end; what was sent stays as it was."""
-    if not added:
-        return properties
-    more = encode_json(added).decode()
-    head = properties[:-1].rstrip()
-    return more if head in ("", "{") else f"{head},{more[1:]}"
 
 
 def render_batch(batch: Batch, receipts: list[Receipt], /, *, reject_duplicates: bool) -> bytes:

@@ -15,6 +15,7 @@ from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.native import Catalog
 from headrace.http.read import FluxEvents, HogsendEvents
+from headrace.http.sdk import SegmentSettings
 from headrace.runtime import Runtime
 
 
@@ -68,6 +69,7 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_route("/v1/admin/events/{event_id}", hogsend, suffix="one")
     app.add_route("/api/v1/catalog", catalog)
     app.add_route("/api/v1/catalog/{name:path}", catalog, suffix="one")
+    app.add_route("/v1/projects/{write_key}/settings", SegmentSettings(gate))
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)

@@ -10,9 +10,12 @@ from headrace.control.keys import Key, Scope
 from headrace.errors import Forbidden, MissingKey
 
 
-async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope, /) -> Key:
-    """The request's key. Raises MissingKey, InvalidKey, Forbidden; Unavailable when keys cannot be looked up."""
-    secret = _secret_of(req, in_query=scope == "ingest")
+async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope, in_body: str = "", /) -> Key:
+    """The request's key; `in_body` is the one that its body carries, if any, and counts last.
+
+    Raises MissingKey, InvalidKey, Forbidden; Unavailable when keys cannot be looked up.
+    """
+    secret = _secret_of(req, in_query=scope == "ingest") or in_body
     if not secret:
         raise MissingKey
     # The look-up reads the control database, which must not hold up the event loop.
@@ -20,6 +23,11 @@ async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope,
     if scope not in key.scopes:
         raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")
     return key
+
+
+def has_key(req: falcon.asgi.Request, scope: Scope, /) -> bool:
+    """Whether the request carries a key outside its body."""
+    return bool(_secret_of(req, in_query=scope == "ingest"))
 
 
 def _secret_of(req: falcon.asgi.Request, *, in_query: bool) -> str:

@@ -43,7 +43,7 @@ class Request(falcon.asgi.Request):
 async def read_body(req: falcon.asgi.Request, /, max_bytes: int) -> bytes:
     """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest."""
     if (req.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
+        raise _too_large(max_bytes, req.content_length or 0)
     body = await _read(req, max_bytes)
     if isinstance(req, Request) and req.interrupted:
         raise InvalidRequest("The request ended before its body did.")
@@ -121,5 +121,7 @@ def _inflate(body: bytes, start: Callable[[], _Decompressor], name: str, max_byt
     raise InvalidRequest(f"The body has more than {_MAX_MEMBERS} {name} members.")
 
 
-def _too_large(max_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {max_bytes} bytes; send fewer or smaller events at once.")
+def _too_large(max_bytes: int, size: int = 0) -> PayloadTooLarge:
+    """`size`: 0 where nobody has read to the end."""
+    has = f"has {size} bytes, and at most {max_bytes} are taken" if size else f"is larger than {max_bytes} bytes"
+    return PayloadTooLarge(f"The body {has}; send fewer or smaller events at once.")

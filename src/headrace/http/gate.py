@@ -22,9 +22,14 @@ class Gate:
         self.runtime = runtime
         self._limits = RateLimits(runtime.settings)
 
-    async def admit(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, scope: Scope, limit: str, /) -> Tenant:
-        """The tenant that the request is bound to. Raises Unauthorized, Forbidden, RateLimited, Unavailable."""
-        key = await authenticate(req, self.runtime.keyring, scope)
+    async def admit(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, scope: Scope, limit: str, in_body: str = "", /
+    ) -> Tenant:
+        """The tenant that the request is bound to, by its own key or the one found in its body.
+
+        Raises Unauthorized, Forbidden, RateLimited, Unavailable.
+        """
+        key = await authenticate(req, self.runtime.keyring, scope, in_body)
         self._limits.spend(limit, key, resp)
         return key.tenant
 

@@ -1,4 +1,8 @@
-"""The routes that take events: one table, one handler. Adding a dialect adds rows."""
+"""The routes that take events: one table, one handler. Adding a dialect adds rows.
+
+SDKs that know only a host and a key may carry the key in the body. Such a body is read, within its size limit, before anybody is
+known; then the key in it counts as one in a header does.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,9 +12,10 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from headrace.dialects import bricqs, flux, solute
+from headrace.dialects import bricqs, flux, segment, solute
 from headrace.dialects.wire import Batch, Context
 from headrace.errors import InvalidRequest
+from headrace.http.auth import has_key
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
@@ -24,7 +29,11 @@ _ALLOWED_HEADERS = "authorization, content-type, x-api-key, idempotency-key"
 
 
 class IngestRoute(msgspec.Struct, frozen=True):
-    """`limit` is the setting `limit_<limit>`; `reply` answers once the events are durable; `allow`: all of the path's methods."""
+    """`limit` is the setting `limit_<limit>`; `reply` answers once the events are durable; `allow`: all of the path's methods.
+
+    find_key: takes the key out of a body; for routes where only headers and the query may carry it, None.
+    max_bytes: the setting that limits the body.
+    """
 
     path: str
     source: str
@@ -32,6 +41,8 @@ class IngestRoute(msgspec.Struct, frozen=True):
     reply: Callable[[Runtime, Batch, list[Receipt]], Awaitable[Reply]]
     limit: str
     allow: str = "POST, OPTIONS"
+    find_key: Callable[[bytes], str] | None = None
+    max_bytes: str = "max_request_bytes"
 
 
 def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]):
@@ -66,6 +77,23 @@ def _bricqs_routes(prefix: str) -> tuple[IngestRoute, ...]:
     )
 
 
+def _segment_routes() -> tuple[IngestRoute, ...]:
+    batch = dict.fromkeys(("batch", "import"), segment.parse_batch)
+    calls = {name: segment.call_parser(call) for call in segment.KINDS for name in (call, call[0])}
+    return tuple(
+        IngestRoute(
+            f"/v1/{name}",
+            segment.NAME,
+            parse,
+            _at_once(HTTPStatus.OK, segment.render_accepted),
+            "segment",
+            find_key=segment.find_key,
+            max_bytes="segment_max_request_bytes",
+        )
+        for name, parse in (batch | calls).items()
+    )
+
+
 ROUTES: tuple[IngestRoute, ...] = (
     IngestRoute(
         "/api/v1/events",
@@ -85,6 +113,7 @@ ROUTES: tuple[IngestRoute, ...] = (
     *_bricqs_routes("/api/v1"),
     *_bricqs_routes(""),
     IngestRoute("/api/events", solute.NAME, solute.parse_batch, _solute_processed, "solute"),
+    *_segment_routes(),
 )
 
 
@@ -96,20 +125,27 @@ class IngestResource:
         self._runtime = gate.runtime
         self._metrics = metrics
         self._route = route
+        self._max_bytes: int = getattr(gate.runtime.settings, route.max_bytes)
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.set_header("Access-Control-Allow-Origin", "*")
-        settings = self._runtime.settings
-        tenant = await self._gate.admit(req, resp, "ingest", self._route.limit)
-        body = await read_body(req, settings.max_request_bytes)
+        settings, route, max_bytes = self._runtime.settings, self._route, self._max_bytes
+        if route.find_key is None or has_key(req, "ingest"):
+            tenant = await self._gate.admit(req, resp, "ingest", route.limit)
+            body = await read_body(req, max_bytes)
+        else:
+            body = await read_body(req, max_bytes)
+            large = len(body) > _LARGE_BODY_BYTES
+            secret = await asyncio.to_thread(route.find_key, body) if large else route.find_key(body)
+            tenant = await self._gate.admit(req, resp, "ingest", route.limit, secret)
         context = Context(tenant, clock_ms(), settings, _idempotency_key(req))
         if len(body) > _LARGE_BODY_BYTES:  # would hold up every other request
-            batch = await asyncio.to_thread(self._route.parse, body, context)
+            batch = await asyncio.to_thread(route.parse, body, context)
         else:
-            batch = self._route.parse(body, context)
+            batch = route.parse(body, context)
         receipts = await self._runtime.intake.accept(tenant, batch.items)
-        self._metrics.count_batch(self._route.source, batch, receipts)
-        status, resp.data = await self._route.reply(self._runtime, batch, receipts)
+        self._metrics.count_batch(route.source, batch, receipts)
+        status, resp.data = await route.reply(self._runtime, batch, receipts)
         resp.status = int(status)
         resp.content_type = falcon.MEDIA_JSON
 

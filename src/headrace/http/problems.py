@@ -8,7 +8,7 @@ import falcon.asgi
 import structlog
 
 from headrace import errors
-from headrace.dialects import bricqs, flux, hogsend, native, solute
+from headrace.dialects import bricqs, flux, hogsend, native, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 
@@ -33,6 +33,7 @@ _PREFIXES = (
     ("/ingest", bricqs.DIALECT),
     ("/api/v1", flux.DIALECT),
     ("/api", solute.DIALECT),
+    *((path, segment.DIALECT) for path in segment.PATHS),
     ("/v1", hogsend.DIALECT),
 )
 
@@ -94,5 +95,6 @@ async def handle_bug(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, _error: Exception, _params: dict[str, object]
 ) -> None:
     """What should not happen. The client may try again: nothing was acknowledged."""
-    _log.exception("unexpected_error", method=req.method, path=req.path)
+    # Not the path, which may hold a key: /v1/projects/{key}/settings.
+    _log.exception("unexpected_error", method=req.method, route=req.uri_template)
     answer(resp, req.path, errors.Unavailable("The server failed unexpectedly; its log says how.", retry_after_s=5))

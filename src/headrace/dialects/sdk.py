@@ -1,0 +1,158 @@
+"""What the dialects of other vendors' SDKs share: canonical names, ids that may be numbers, JSON inside forms. Pure.
+
+SDKs send what their users gave them, so these dialects take more than ours do; and they drop what is answered 4xx, so a bad
+event never costs the good ones beside it.
+"""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from headrace.dialects.wire import Batch, encode_json, optional_text, text_of_body
+from headrace.errors import HeadraceError, InvalidRequest, MissingName
+from headrace.event import EventType
+from headrace.times import EARLIEST_MS, LATEST_MS, parse_time
+
+# The name in the shared store of what is no plain track event.
+NAMES: dict[EventType, str] = {
+    "page": "page.viewed",
+    "identify": "user.identified",
+    "group": "group.identified",
+    "alias": "user.aliased",
+}
+SCREEN = "screen.viewed"  # of the type page
+MAX_BATCH = 2500
+
+_MAX_FORM_FIELDS = 50
+_Error = TypeVar("_Error", bound=HeadraceError)
+
+
+def id_of(value: object, field: str, limit: int, /) -> str:
+    """An optional id: SDKs pass on numbers as such. Absent, null and empty are ""."""
+    if type(value) is int or type(value) is float:
+        value = str(value)
+    return optional_text(value, field, limit)
+
+
+def needed(text: str, field: str, /) -> str:
+    if not text:
+        raise InvalidRequest(f"'{field}' is required: send a string that is not empty.")
+    return text
+
+
+def event_name(value: object, field: str, limit: int, /) -> str:
+    """A track event's own name. Raises MissingName, InvalidRequest."""
+    name = id_of(value, field, limit)
+    if not name.strip():
+        raise MissingName(f"'{field}' is required: send a string of 1 to {limit} characters.")
+    return name
+
+
+def time_of(value: object, now_ms: int, field: str = "timestamp", *, unit_ms: int = 0) -> int:
+    """A time as text or, where `unit_ms` says what one is worth, as a number since 1970; absent, null and "" are now.
+
+    Raises InvalidTimestamp.
+    """
+    if value is None or value == "":
+        return now_ms
+    if unit_ms and (type(value) is int or type(value) is float):
+        milliseconds = int(value * unit_ms) if abs(value) < LATEST_MS else -1
+        if EARLIEST_MS <= milliseconds <= LATEST_MS:
+            return milliseconds
+        value = str(value)[:60]
+    return parse_time(value, field)
+
+
+def sent_at_of(value: object, /) -> int | None:
+    """The time of sending says nothing about the events, so a wrong one costs none of them."""
+    try:
+        return parse_time(value) if value is not None else None
+    except InvalidRequest:
+        return None
+
+
+def object_in(values: Mapping[str, Any], field: str, /) -> dict[str, Any]:
+    """A member that is an object, or nothing."""
+    value = values.get(field)
+    return cast("dict[str, Any]", value) if type(value) is dict else {}
+
+
+def text_in(values: Mapping[str, Any], field: str, limit: int, /) -> str:
+    """A member that could be an id, or ""."""
+    value = values.get(field)
+    if type(value) is int:
+        value = str(value)
+    return value if type(value) is str and len(value) <= limit else ""
+
+
+def with_members(properties: str, added: Mapping[str, object], /) -> str:
+    """The object's text with more members at its end; what was sent stays as it was."""
+    if not added:
+        return properties
+    more = encode_json(added).decode()
+    head = properties[:-1].rstrip()
+    return more if head in ("", "{") else f"{head},{more[1:]}"
+
+
+def page_properties(name: object, category: object, values: Mapping[str, Any], limit: int, /) -> dict[str, str]:
+    """A page's own name and category, where its properties do not have them."""
+    own = {"name": optional_text(name, "name", limit), "category": optional_text(category, "category", limit)}
+    return {field: text for field, text in own.items() if text and field not in values}
+
+
+def at_least_one(batch: Batch, /) -> Batch:
+    """A batch of which something can be taken. Raises the first event's error, with its index, when nothing can."""
+    if batch.items or not batch.rejections:
+        return batch
+    first = batch.rejections[0]
+    raise _with_message(first.error, f"Event {first.index}: {first.error.message}")
+
+
+def _with_message(error: _Error, message: str) -> _Error:
+    error.message = message
+    error.args = (message,)
+    return error
+
+
+def form_of(body: bytes, /) -> dict[str, str]:
+    """A body that is no JSON but an HTML form, by field, the last of each; {} when it is JSON. Raises InvalidRequest."""
+    body = text_of_body(body)
+    if body.lstrip()[:1] in (b"{", b"["):
+        return {}
+    try:
+        text = body.decode("ascii")
+        fields = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FORM_FIELDS
+        )
+    except ValueError:
+        raise InvalidRequest("The body is neither JSON nor a form with JSON in its field 'data'.") from None
+    return dict(fields)
+
+
+def data_of(form: Mapping[str, str], /) -> bytes:
+    """The JSON in a form's `data`, as it is or in base64. Raises InvalidRequest."""
+    data = form.get("data", "").strip()
+    if not data:
+        raise InvalidRequest("The form's field 'data' is required: send JSON, or JSON in base64.")
+    if data[0] in "{[":
+        return data.encode()
+    try:
+        # A form's "+" arrives as a blank when the sender did not escape it; some senders leave the padding out.
+        digits = data.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+        return b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("The form's field 'data' is neither JSON nor base64.") from None
+
+
+def json_of(body: bytes, /) -> bytes:
+    """The JSON of a body, or of the form that the body is. Raises InvalidRequest."""
+    form = form_of(body)
+    return text_of_body(data_of(form)) if form else text_of_body(body)
+
+
+def raw_text(raw: msgspec.Raw, /) -> str:
+    return str(raw, "utf-8")

@@ -1,0 +1,244 @@
+"""The Segment dialect, which RudderStack's SDKs speak too. Translates; never stores.
+
+Sources: https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/ and
+https://www.rudderstack.com/docs/api/http-api/
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from headrace import errors
+from headrace.dialects.sdk import (
+    MAX_BATCH,
+    NAMES,
+    SCREEN,
+    at_least_one,
+    event_name,
+    id_of,
+    needed,
+    page_properties,
+    sent_at_of,
+    text_in,
+    time_of,
+    with_members,
+)
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    array_of,
+    decode_body,
+    decode_item,
+    decode_part,
+    encode_json,
+    labels_and_numbers,
+    object_of,
+    parse_items,
+    parse_single,
+)
+from headrace.errors import HeadraceError, InvalidRequest, MissingKey
+from headrace.event import Event, EventType
+from headrace.ports import Receipt
+
+NAME = "segment"
+
+_CODES: tuple[tuple[type[HeadraceError], str], ...] = (
+    (errors.InvalidRequest, "invalid_request"),
+    (errors.Unauthorized, "invalid_write_key"),
+    (errors.Forbidden, "forbidden"),
+    (errors.NotFound, "not_found"),
+    (errors.MethodNotAllowed, "method_not_allowed"),
+    (errors.PayloadTooLarge, "payload_too_large"),
+    (errors.RateLimited, "rate_limited"),
+)
+
+
+def render_error(error: HeadraceError, _status: int, /) -> bytes:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "unavailable")
+    return encode_json({"success": False, "code": code, "message": error.message})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+# A call's path, and what an event may say as its `type`.
+KINDS: dict[str, EventType] = {
+    "track": "track",
+    "identify": "identify",
+    "page": "page",
+    "screen": "page",
+    "group": "group",
+    "alias": "alias",
+}
+# Every path that is in this dialect's words begins with one of these.
+PATHS = (
+    *(f"/v1/{name}" for call in KINDS for name in (call, call[0])),
+    *("/v1/batch", "/v1/import", "/v1/projects"),
+)
+
+
+class _Item(msgspec.Struct, rename="camel", gc=False):
+    type: Any = None
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    message_id: Any = None
+    context: msgspec.Raw = ABSENT
+    event: Any = None
+    properties: msgspec.Raw = ABSENT
+    traits: msgspec.Raw = ABSENT
+    name: Any = None
+    category: Any = None
+    group_id: Any = None
+    previous_id: Any = None
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    batch: msgspec.Raw = ABSENT
+    sent_at: Any = None
+    write_key: Any = None
+
+
+class _WithTraits(msgspec.Struct):
+    traits: msgspec.Raw = ABSENT
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+_with_traits_decoder = msgspec.json.Decoder(_WithTraits)
+
+
+def find_key(body: bytes, /) -> str:
+    """The body's own key. Raises MissingKey, InvalidRequest."""
+    key = decode_body(_envelope_decoder, body).write_key
+    if type(key) is not str or not key:
+        raise MissingKey("No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body.")
+    return key
+
+
+def parse_batch(body: bytes, context: Context, /) -> Batch:
+    envelope = decode_body(_envelope_decoder, body)
+    elements = array_of(envelope.batch, "batch", MAX_BATCH)
+    sent_at_ms = sent_at_of(envelope.sent_at)
+    return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), _with_limits(context)))
+
+
+def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
+    """The parser of `/v1/<call>`, whose body is one event."""
+    parse_item = _item_parser(call, None)
+
+    def parse(body: bytes, context: Context) -> Batch:
+        return parse_single(body, parse_item, _with_limits(context))
+
+    return parse
+
+
+def _with_limits(context: Context) -> Context:
+    settings = context.settings
+    if settings.segment_max_event_bytes >= settings.max_event_bytes:
+        return context
+    narrower = msgspec.structs.replace(settings, max_event_bytes=settings.segment_max_event_bytes)
+    return msgspec.structs.replace(context, settings=narrower)
+
+
+def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
+    """`call`: what the path says the event is; "" where the event says it."""
+
+    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+        settings, tenant = context.settings, context.tenant
+        item = decode_item(_item_decoder, raw, settings)
+        limit = settings.max_id_chars
+        said = call or _type_of(item.type)
+        kind = KINDS[said]
+        context_text, context_values = object_of(item.context, "context")
+        properties, values = object_of(item.properties, "properties")
+        traits, _ = object_of(item.traits, "traits")
+        if kind == "page":
+            added = page_properties(item.name, item.category, values, settings.max_name_chars)
+            properties, values = with_members(properties, added), values | added
+        if kind == "identify" and not traits and type(context_values.get("traits")) is dict:
+            # RudderStack's SDKs send a person's traits here alone.
+            within = decode_part(_with_traits_decoder, context_text.encode(), "'context'")
+            traits, _ = object_of(within.traits, "context.traits")
+        user_id = id_of(item.user_id, "userId", limit)
+        anonymous_id = id_of(item.anonymous_id, "anonymousId", limit)
+        if not user_id and not anonymous_id:
+            raise InvalidRequest("'userId' or 'anonymousId' is required: send at least one of them.")
+        group_id = id_of(item.group_id, "groupId", limit)
+        previous_id = id_of(item.previous_id, "previousId", limit)
+        message_id = id_of(item.message_id, "messageId", limit)
+        labels, numbers = labels_and_numbers(values, {})
+        at = item.original_timestamp if item.timestamp is None else item.timestamp
+        event = Event(
+            tenant.project,
+            tenant.mode,
+            NAME,
+            _name_of(said, kind, item.event, settings.max_name_chars),
+            time_of(at, context.now_ms),
+            kind,
+            user_id=user_id,
+            anonymous_id=anonymous_id,
+            session_id=text_in(context_values, "sessionId", limit),
+            group_id=needed(group_id, "groupId") if kind == "group" else group_id,
+            previous_id=needed(previous_id, "previousId") if kind == "alias" else previous_id,
+            properties=properties,
+            context=context_text,
+            traits=traits,
+            labels=labels,
+            numbers=numbers,
+            message_id=message_id,
+            sent_at_ms=sent_at_of(item.sent_at) if sent_at_ms is None else sent_at_ms,
+        )
+        return event, message_id
+
+    return parse
+
+
+def _type_of(value: object) -> str:
+    if type(value) is str and value in KINDS:
+        return value
+    raise InvalidRequest(f"'type' must be one of {', '.join(KINDS)}.")
+
+
+def _name_of(said: str, kind: EventType, value: object, limit: int) -> str:
+    if kind == "track":
+        return event_name(value, "event", limit)
+    return SCREEN if said == "screen" else NAMES[kind]
+
+
+def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
+    """What every SDK wants, and beside it what could not be taken, which none of them looks at."""
+    reply: dict[str, object] = {"success": True}
+    if batch.rejections:
+        reply["errors"] = [{"index": each.index, "message": each.error.message} for each in batch.rejections]
+    return encode_json(reply)
+
+
+def render_settings(write_key: str, scheme: str, host: str, /) -> bytes:
+    """What analytics.js asks its "CDN" for before it starts: one destination, this server.
+
+    Source: https://github.com/segmentio/analytics-next/blob/master/packages/browser/src/browser/settings.ts
+    """
+    destination: dict[str, object] = {
+        "apiKey": write_key,
+        "apiHost": f"{host}/v1",
+        "protocol": scheme,
+        "unbundledIntegrations": [],
+        "addBundledMetadata": False,
+    }
+    document: dict[str, object] = {
+        "integrations": {"Segment.io": destination},
+        "plan": {name: {"__default": {"enabled": True}} for name in ("track", "identify", "group")},
+        "edgeFunction": {},
+        "analyticsNextEnabled": True,
+        "middlewareSettings": {},
+        "enabledMiddleware": {},
+        "metrics": {"sampleRate": 0},
+        "legacyVideoPluginsEnabled": False,
+        "remotePlugins": [],
+    }
+    return encode_json(document)
