@@ -1,6 +1,6 @@
 """What the pipeline needs of the outside: a log, a store, and control. Adapters fit these; they do not inherit from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -174,18 +174,34 @@ class Offsets(Protocol):
 class Reactions(Protocol):
     """Stored events through the reactions again. Any thread may call it; it takes turns with the worker."""
 
-    def replay(self, tenant: Tenant, events: Sequence[StoredEvent], /, *, force: bool, dry_run: bool) -> Outcome:
+    def replay(
+        self,
+        tenant: Tenant,
+        events: Sequence[StoredEvent],
+        /,
+        *,
+        force: bool,
+        dry_run: bool,
+        note: "Note | None" = None,
+    ) -> Outcome:
         """Run events of one tenant through the reactions in the order given, all in one transaction.
 
         What an event caused before under the same version of the same rule is not caused again, unless `force`. A dry run
         does the same and keeps nothing. The worker waits meanwhile: give it a few hundred events at a time.
-        Raises Unavailable; then nothing has happened.
+
+        note: called with the outcome just before the commit, never in a dry run; what it writes in that transaction is
+        kept with the effects or not at all, and what it raises undoes them and comes out of here.
+        Raises Unavailable; then nothing has happened, unless it was the commit that failed.
         """
         ...
 
     def effects(self, event: StoredEvent, /) -> list[Effect]:
         """What an event has set off so far, in order. Raises Unavailable."""
         ...
+
+
+Note = Callable[[object, Outcome], None]
+"""Writes to Control beside what reacts: is given the open transaction, which only an adapter looks into."""
 
 
 class ControlFailed(Exception):

@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from headrace.check import Report, check
-from headrace.control.database import open_database
+from headrace.control.database import open_database, writing
 from headrace.control.keyring import Keyring
 from headrace.control.keys import Keys
 from headrace.control.offsets import ControlOffsets
@@ -65,7 +66,7 @@ class Runtime:
         engine = open_database(settings.data / "control.sqlite")
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
         self._offsets = offsets = ControlOffsets(engine)
-        self.reactor = Reactor(offsets)
+        self.reactor = Reactor(offsets, partial(writing, engine))
         self.local_token = secrets.token_urlsafe(32)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
