@@ -7,10 +7,11 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from threading import RLock
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from headrace.errors import Unavailable
 from headrace.event import (
@@ -22,7 +23,6 @@ from headrace.event import (
     received_at_ms,
 )
 from headrace.filters import (
-    INTERVAL_MS,
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
     MAX_PROPERTY_CHARS,
@@ -34,13 +34,13 @@ from headrace.filters import (
     Dimension,
     Events,
     Filters,
-    Interval,
     Observed,
     Page,
     Stats,
 )
 from headrace.ports import Entry, Receipt, Record, StoreFailed
 from headrace.store.queries import MAX_OBSERVED
+from headrace.zones import UTC_ZONE, Interval, Zone
 
 BYTES_PER_KEY = 80
 
@@ -187,12 +187,12 @@ class MemoryStore:
         /,
         interval: Interval | None = None,
         group_by: Dimension | None = None,
+        zone: Zone = UTC_ZONE,
     ) -> Counts:
         found = self._matching(tenant, filters)
         series = groups = None
         if interval:
-            width = INTERVAL_MS[interval]
-            series = sorted(Counter(event.timestamp_ms // width * width for event in found).items())
+            series = sorted(Counter(bucket(event.timestamp_ms, interval, zone.name) for event in found).items())
         if group_by:
             keys = Counter(_key(event, group_by) for event in found)
             del keys[None]
@@ -270,6 +270,32 @@ def _catalogued(name: str, events: list[StoredEvent]) -> CatalogEntry:
     return CatalogEntry(
         name, len(events), min(times), max(times), properties[:MAX_CATALOG_PROPERTIES], truncated, example
     )
+
+
+_MINUTES = {"1m": 1, "5m": 5, "1h": 60}
+
+
+def bucket(moment_ms: int, interval: Interval, zone: str, /) -> int:
+    """The first millisecond of the bucket, by Python's own clock of the zone."""
+    local = datetime.fromtimestamp(moment_ms // 1000, ZoneInfo(zone))
+    if interval in _MINUTES:
+        offset_ms = _offset_ms(moment_ms, zone)
+        start = moment_ms - (moment_ms + offset_ms) % (_MINUTES[interval] * 60_000)
+        while _offset_ms(start, zone) != offset_ms:  # the clock changed meanwhile: a bucket begins there
+            start += 1000 - start % 1000
+        return start
+    day = local.replace(hour=0, minute=0, second=0, fold=0)
+    if interval == "1w":
+        day -= timedelta(days=day.weekday())
+    if interval == "1M":
+        day = day.replace(day=1)
+    return round(day.timestamp()) * 1000  # where no clock showed midnight, this is the change of clocks
+
+
+def _offset_ms(moment_ms: int, zone: str) -> int:
+    offset = datetime.fromtimestamp(moment_ms // 1000, ZoneInfo(zone)).utcoffset()
+    assert offset is not None
+    return round(offset.total_seconds()) * 1000
 
 
 def _properties(event: StoredEvent) -> dict[str, Any]:

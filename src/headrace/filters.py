@@ -7,10 +7,8 @@ import msgspec
 
 from headrace.event import StoredEvent
 
-Interval = Literal["1m", "5m", "1h", "1d"]
-INTERVAL_MS: dict[Interval, int] = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
-
 MAX_GROUPS = 1000
+MAX_BUCKETS = 100_000
 MAX_FILLED_BUCKETS = 10_000
 MAX_REPLAY = 10_000
 

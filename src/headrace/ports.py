@@ -13,11 +13,11 @@ from headrace.filters import (
     Dimension,
     Events,
     Filters,
-    Interval,
     Observed,
     Page,
     Stats,
 )
+from headrace.zones import UTC_ZONE, Interval, Zone
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -146,7 +146,10 @@ class Reader(Protocol):
         /,
         interval: Interval | None = None,
         group_by: Dimension | None = None,
-    ) -> Counts: ...
+        zone: Zone = UTC_ZONE,
+    ) -> Counts:
+        """The zone says where an interval's buckets begin. Raises InvalidRequest for more than MAX_BUCKETS of them."""
+        ...
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats: ...
 

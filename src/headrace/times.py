@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
 from headrace.errors import InvalidTimestamp
+from headrace.zones import DAY_MS, UTC_ZONE, Zone
 
 EARLIEST_MS = 0
 LATEST_MS = 9_214_646_399_999  # 2261-12-31T23:59:59.999Z: the last whole year a 64-bit nanosecond clock reaches
-DAY_MS = 86_400_000
 
 # What nearly every client sends, in a form that `fromisoformat` reads as we do; the rest goes the longer way below.
 _USUAL = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:[0-5]\d)", re.ASCII)
@@ -32,10 +32,11 @@ _DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 
 
-def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = False) -> int:
+def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = False, zone: Zone = UTC_ZONE) -> int:
     """Milliseconds since 1970 in UTC; a fraction is cut, a naive time is UTC, a date alone is its first millisecond.
 
     end_of_day: a date alone is its last millisecond instead, which is what an upper bound means by it.
+    zone: whose day a date alone is; it moves nothing else.
     Raises InvalidTimestamp for anything else, and outside 1970..2261.
     Source: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
     """
@@ -45,7 +46,7 @@ def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = 
         if _USUAL.fullmatch(text):
             milliseconds = _since_epoch(datetime.fromisoformat(text))
         else:
-            milliseconds = _parse_unusual(text, end_of_day)
+            milliseconds = _parse_unusual(text, end_of_day, zone)
     except (ValueError, OverflowError):
         milliseconds = -1
     if not EARLIEST_MS <= milliseconds <= LATEST_MS:
@@ -59,7 +60,7 @@ def _since_epoch(moment: datetime) -> int:
     return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 
 
-def _parse_unusual(text: str, end_of_day: bool) -> int:
+def _parse_unusual(text: str, end_of_day: bool, zone: Zone) -> int:
     """Raises ValueError or OverflowError for what is no time."""
     if len(text) > _MAX_CHARS or not (match := _TIME.fullmatch(text)):
         raise ValueError
@@ -71,7 +72,7 @@ def _parse_unusual(text: str, end_of_day: bool) -> int:
     zone_minute = int(part["zone_minute"] or 0)
     if zone_minute > 59:
         raise ValueError
-    zone = timedelta(hours=int(part["zone_hour"] or 0), minutes=zone_minute)
+    ahead = timedelta(hours=int(part["zone_hour"] or 0), minutes=zone_minute)
     moment = datetime(
         int(digits[:4]),
         int(digits[4:6]),
@@ -79,7 +80,7 @@ def _parse_unusual(text: str, end_of_day: bool) -> int:
         int(part["hour"] or 0),
         int(part["minute"] or part["minute_b"] or 0),
         59 if leap else second,
-        tzinfo=timezone(sign * zone),
+        tzinfo=timezone(sign * ahead),
     )
     fraction = part["fraction"] or part["fraction_b"] or ""
     milliseconds = _since_epoch(moment) + int(fraction[:3].ljust(3, "0"))
@@ -88,16 +89,18 @@ def _parse_unusual(text: str, end_of_day: bool) -> int:
         if milliseconds < EARLIEST_MS or milliseconds // 60_000 % 1440 != 1439:
             raise ValueError
         milliseconds += 1000
-    if end_of_day and part["hour"] is None:
-        milliseconds += DAY_MS - 1
+    if part["hour"] is None and EARLIEST_MS <= milliseconds <= LATEST_MS:
+        day = milliseconds // DAY_MS
+        milliseconds = zone.last_of_day(day) if end_of_day else zone.first_of_day(day)
+        return min(max(EARLIEST_MS, milliseconds), LATEST_MS)  # no event is outside
     return milliseconds
 
 
-def parse_ago(text: str, now_ms: int, /, field: str, *, end_of_day: bool = False) -> int:
+def parse_ago(text: str, now_ms: int, /, field: str, *, end_of_day: bool = False, zone: Zone = UTC_ZONE) -> int:
     """A time, or a span before now such as `15m`, `24h`, `7d`, `2w`. Raises InvalidTimestamp."""
     if span := _DURATION.fullmatch(text):
         return max(EARLIEST_MS, now_ms - int(span[1]) * _UNIT_MS[span[2]])
-    return parse_time(text, field, end_of_day=end_of_day)
+    return parse_time(text, field, end_of_day=end_of_day, zone=zone)
 
 
 def render_time(milliseconds: int, /) -> str:

@@ -25,6 +25,7 @@ from headrace.http.problems import dialect_of, status_of
 from headrace.ports import Effect, Receipt
 from headrace.reactions.stage import fact_of
 from headrace.settings import Settings
+from headrace.zones import Zone
 from tests.dialects.given import NOW_MS, context, receipt
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -62,9 +63,13 @@ def _given(struct: msgspec.Struct) -> Case:
     values: Case = {}
     for field in msgspec.structs.fields(struct):
         value = getattr(struct, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, Zone):
+            value = value.name
         if isinstance(value, msgspec.Struct):
             value = _given(value)
-        if value is None or value is False or value in ((), {}) or value == field.default:
+        if value is None or value is False or value in ((), {}):
             continue
         values[field.name] = value
     return _readable(msgspec.to_builtins(values))

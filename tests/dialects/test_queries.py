@@ -13,10 +13,12 @@ from headrace.dialects import flux, hogsend
 from headrace.dialects.wire import Pairs
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import StoredEvent, event_id
-from headrace.filters import INTERVAL_MS, Counts, Cursor, Events, Filters, Page
+from headrace.filters import Counts, Cursor, Events, Filters, Page
 from headrace.times import LATEST_MS, render_time
+from headrace.zones import INTERVALS
 from tests.dialects.given import NOW_MS
 from tests.dialects.strategies import examples
+from tests.fakes import bucket
 
 PARSERS: dict[str, Callable[[Pairs], Any]] = {
     "flux list": lambda pairs: flux.parse_list(pairs, NOW_MS),
@@ -34,6 +36,7 @@ names = st.one_of(
                 "to",
                 "since",
                 "until",
+                "tz",
                 "user_id",
                 "userId",
                 "limit",
@@ -77,6 +80,9 @@ values = st.one_of(
                 "true",
                 "1h",
                 "1m",
+                "1w",
+                "1M",
+                "Europe/Berlin",
             ),
             *("2024-01-15", "2024-01-15T10:30:00+01:00", "1969-12-31", "9999-01-01", "tags.", "tags.a", "properties.b"),
             *("value", "name", "user_id", "MTcw", "LTUuLTY=", "====", "\ud800", "é", "\0", "٥"),
@@ -99,7 +105,7 @@ def _check(query: Any) -> None:
     assert 0 <= page.offset <= 10**18
     assert page.after is None or (0 <= page.after.timestamp_ms < 2**63 and 0 <= page.after.position < 2**64)
     interval = getattr(query, "interval", None)
-    assert interval is None or interval in INTERVAL_MS
+    assert interval is None or interval in INTERVALS
 
 
 @pytest.mark.parametrize("route", PARSERS)
@@ -225,9 +231,16 @@ def test_there_is_no_cursor_unless_it_was_asked_for_and_more_exist() -> None:
         assert "next_cursor" not in json.loads(reply)["meta"]
 
 
-def _count(interval: str, from_text: str, to_text: str) -> flux.CountQuery:
-    sent = [("interval", interval), ("fill", "true"), ("from", from_text), ("to", to_text)]
+WIDTHS_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
+
+
+def _count(interval: str, from_text: str, to_text: str, zone: str = "") -> flux.CountQuery:
+    sent = [("interval", interval), ("fill", "true"), ("from", from_text), ("to", to_text), ("tz", zone)]
     return flux.parse_count(sent, NOW_MS)
+
+
+def _filled(query: flux.CountQuery, series: list[tuple[int, int]]) -> list[str]:
+    return [row["timestamp"] for row in json.loads(flux.render_count(query, Counts(0, series)))["data"]["series"]]
 
 
 def test_fill_gives_10000_buckets_and_refuses_one_more() -> None:
@@ -237,11 +250,90 @@ def test_fill_gives_10000_buckets_and_refuses_one_more() -> None:
     assert series[-1] == {"timestamp": "2024-01-07T22:39:00Z", "count": 0}
     with pytest.raises(InvalidRequest, match="more than 10000 buckets"):
         flux.render_count(_count("1m", "2024-01-01T00:00:00Z", "2024-01-07T22:40:00Z"), Counts(0, []))
+    with pytest.raises(InvalidRequest, match="more than 10000 buckets"):
+        flux.render_count(
+            flux.parse_count([("interval", "1m"), ("fill", "true")], NOW_MS), Counts(2, [(0, 1), (10**9, 1)])
+        )
+
+
+def test_fill_that_no_answer_could_satisfy_is_refused_before_the_store_is_asked() -> None:
+    for interval, last in (("1m", "2024-01-09"), ("1h", "2025-03-01"), ("1d", "2053-01-01")):
+        with pytest.raises(InvalidRequest, match="more than 10000 buckets"):
+            _count(interval, "2024-01-01", last)
+
+
+def test_filled_days_weeks_and_months_begin_at_the_zone_s_midnight_and_go_right_across_a_change_of_clocks() -> None:
+    days = _filled(_count("1d", "2025-03-29", "2025-03-31", "Europe/Berlin"), [])
+    assert days == ["2025-03-28T23:00:00Z", "2025-03-29T23:00:00Z", "2025-03-30T22:00:00Z"]
+    weeks = _filled(_count("1w", "2025-10-26", "2025-10-27", "Europe/Berlin"), [])
+    assert weeks == ["2025-10-19T22:00:00Z", "2025-10-26T23:00:00Z"]
+    months = _filled(_count("1M", "2025-03-31", "2025-04-01", "America/New_York"), [])
+    assert months == ["2025-03-01T05:00:00Z", "2025-04-01T04:00:00Z"]
+    hours = _filled(_count("1h", "2025-10-26T00:00Z", "2025-10-26T02:59Z", "Europe/Berlin"), [])
+    assert hours == ["2025-10-26T00:00:00Z", "2025-10-26T01:00:00Z", "2025-10-26T02:00:00Z"], "two o'clock came twice"
+    assert len(_filled(_count("1h", "2025-03-30", "2025-03-30", "Europe/Berlin"), [])) == 23
+    assert len(_filled(_count("1h", "2025-10-26", "2025-10-26", "Europe/Berlin"), [])) == 25
+    assert _filled(_count("1h", "2025-04-05T14:00Z", "2025-04-05T15:29Z", "Australia/Lord_Howe"), []) == [
+        "2025-04-05T14:00:00Z", "2025-04-05T15:00:00Z",
+    ]  # fmt: skip
 
 
 @examples(60)
 @given(
-    st.sampled_from(sorted(INTERVAL_MS)),
+    st.sampled_from(INTERVALS),
+    st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia"]),
+    st.integers(1_300_000_000_000, 1_330_000_000_000) | st.integers(0, 1_900_000_000_000),
+    st.integers(0, 300),
+)
+def test_every_event_s_bucket_is_one_of_the_filled_ones(interval: str, zone: str, start_ms: int, steps: int) -> None:
+    width_ms = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000}.get(interval, 86_400_000)
+    end_ms = start_ms + steps * width_ms
+    filled = _filled(_count(interval, render_time(start_ms), render_time(end_ms), zone), [])
+    seen = {bucket(start_ms + step * (width_ms // 3), interval, zone) for step in range(steps * 3 + 1)}  # pyright: ignore[reportArgumentType]
+    assert filled == sorted(filled)
+    assert {render_time(start).replace(".000Z", "Z") for start in seen} <= set(filled)
+    if zone != "Australia/Lord_Howe":
+        assert len(filled) == len(seen)
+
+
+def test_a_date_alone_is_the_zone_s_day_and_anything_with_a_time_is_not_moved() -> None:
+    def bounds(**sent: str) -> tuple[str, str]:
+        pairs = [("from", sent["since"]), ("to", sent["upto"]), ("tz", sent["zone"])]
+        flux_filters = flux.parse_filters(pairs, NOW_MS)
+        assert hogsend.parse_list(pairs).filters == flux_filters
+        assert flux.parse_filters([("since", pairs[0][1]), ("until", pairs[1][1]), pairs[2]], NOW_MS) == flux_filters
+        return render_time(flux_filters.from_ms or 0), render_time(flux_filters.to_ms or 0)
+
+    assert bounds(since="2025-03-30", upto="2025-03-30", zone="Europe/Berlin") == (
+        "2025-03-29T23:00:00.000Z",
+        "2025-03-30T21:59:59.999Z",
+    )
+    assert bounds(since="2018-11-04", upto="2018-11-03", zone="America/Sao_Paulo") == (
+        "2018-11-04T03:00:00.000Z",
+        "2018-11-04T02:59:59.999Z",
+    )
+    assert (
+        bounds(since="2025-03-30T05:00", upto="2025-03-30T05:00Z", zone="Asia/Tokyo")
+        == ("2025-03-30T05:00:00.000Z",) * 2
+    )
+    assert bounds(since="1970-01-01", upto="2261-12-31", zone="Asia/Tokyo")[0] == "1970-01-01T00:00:00.000Z"
+    assert bounds(since="1970-01-01", upto="2261-12-31", zone="America/Lima")[1] == render_time(LATEST_MS)
+
+
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "../etc/passwd", "/etc/localtime", "europe/berlin", "é", "\0", "x" * 999, "+01:00"]
+)
+def test_what_is_no_zone_is_refused_in_words_of_ours(name: str) -> None:
+    for parse in (flux.parse_list, flux.parse_count, flux.parse_stats):
+        with pytest.raises(InvalidRequest, match="'tz' must be an IANA time zone"):
+            parse([("tz", name)], NOW_MS)
+    with pytest.raises(InvalidRequest, match="'tz' must be an IANA time zone"):
+        hogsend.parse_list([("tz", name)])
+
+
+@examples(60)
+@given(
+    st.sampled_from(sorted(WIDTHS_MS)),
     st.integers(0, 10**12),
     st.integers(0, 200),
     st.integers(0, 10**6),
@@ -250,7 +342,7 @@ def test_fill_gives_10000_buckets_and_refuses_one_more() -> None:
 def test_a_filled_series_has_every_bucket_from_first_to_last_and_the_same_counts(
     interval: str, start_ms: int, buckets: int, slack_ms: int, found: dict[int, int]
 ) -> None:
-    width_ms = INTERVAL_MS[interval]  # type: ignore[index]
+    width_ms = WIDTHS_MS[interval]
     first = start_ms // width_ms * width_ms
     end_ms = start_ms + buckets * width_ms + slack_ms % width_ms
     series = sorted(

@@ -20,11 +20,12 @@ from headrace import errors
 from headrace.dialects import bricqs, flux, hogsend, native, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
-from headrace.filters import INTERVAL_MS, MAX_GROUPS, MAX_REPLAY
+from headrace.filters import MAX_GROUPS, MAX_REPLAY
 from headrace.http import docs, problems
 from headrace.http.app import create_app
 from headrace.runtime import Runtime
 from headrace.settings import Settings
+from headrace.zones import INTERVALS
 from tests.openapi.validator import check, find, resolved, schema_validator
 
 RESOLVED = resolved(docs.document())
@@ -166,7 +167,7 @@ def test_its_limits_are_the_settings_defaults() -> None:
     assert SCHEMAS["HogsendReplay"]["properties"]["eventIds"]["maxItems"] == MAX_REPLAY
     parameters = RESOLVED["paths"]["/api/v1/events/count"]["get"]["parameters"]
     interval = next(parameter for parameter in parameters if parameter["name"] == "interval")
-    assert interval["schema"]["enum"] == list(INTERVAL_MS)
+    assert interval["schema"]["enum"] == list(INTERVALS)
 
 
 # ---- errors

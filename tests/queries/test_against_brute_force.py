@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from headrace.dialects.wire import ABSENT, labels_and_numbers, object_of
 from headrace.event import Event, Tenant
-from headrace.filters import INTERVAL_MS, Cursor, Dimension, Filters, Page, Stats
+from headrace.filters import Cursor, Dimension, Filters, Page, Stats
 from headrace.ports import Reader, Record
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.times import EARLIEST_MS, LATEST_MS
+from headrace.zones import INTERVALS, UTC_ZONE, zone_of
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
 
@@ -39,7 +40,21 @@ _texts = st.sampled_from(_ODD) | st.text(st.characters(codec="utf-8"), min_size=
 _keys = st.sampled_from(("k", "k", "k", "plan", "plan", "", "é", "a.b", "'", "k\0", "\\", "0", "1", "-1"))
 _optional = st.just("") | _texts
 
-_edges = st.sampled_from([EARLIEST_MS, LATEST_MS, *(width * (BASE_MS // width + 1) for width in INTERVAL_MS.values())])
+# Clocks that change by an hour, by half of one, at midnight, at a minute past it, by a whole day; that are off by 44:30.
+ZONES = {
+    "UTC": (60_000, 300_000, 3_600_000, 86_400_000),
+    "Europe/Berlin": (1_743_296_400_000, 1_761_440_400_000),
+    "Australia/Lord_Howe": (1_743_865_200_000, 1_759_591_800_000),
+    "America/Sao_Paulo": (1_541_300_400_000, 1_550_368_800_000),
+    "America/St_Johns": (1_004_236_260_000,),
+    "Pacific/Apia": (1_325_239_200_000,),
+    "Africa/Monrovia": (63_593_070_000,),
+    "Asia/Kathmandu": (504_901_800_000,),
+}
+_CHANGES = [moment for name, moments in ZONES.items() if name != "UTC" for moment in moments]
+_edges = st.sampled_from(
+    [EARLIEST_MS, LATEST_MS, *(width * (BASE_MS // width + 1) for width in ZONES["UTC"]), *_CHANGES, *_CHANGES]
+)
 _near = st.builds(lambda edge, step: min(max(EARLIEST_MS, edge + step), LATEST_MS), _edges, st.integers(-2, 2))
 _usual = st.sampled_from((BASE_MS, BASE_MS, BASE_MS + 1, BASE_MS + 299_999))
 _times = st.booleans().flatmap(lambda usual: _usual if usual else _near | st.integers(EARLIEST_MS, LATEST_MS))
@@ -250,10 +265,17 @@ class Asker:
 
     def ask_count(self, filters: Filters, group_by: Dimension | None = None) -> None:
         covered = self._covered
-        interval = self._draw(st.sampled_from((None, None, *INTERVAL_MS)))
-        matching = self._note("count", filters, interval, group_by)
-        expected = self._model.count(self._tenant, filters, interval, group_by)
-        assert self._store.count(self._tenant, filters, interval, group_by) == expected
+        interval = self._draw(st.sampled_from((None, *INTERVALS)))
+        zone = (
+            zone_of(self._draw(st.sampled_from((*ZONES, "Europe/Berlin", "Europe/Berlin"))))
+            if self._draw(st.booleans())
+            else UTC_ZONE
+        )
+        matching = self._note("count", filters, interval, group_by, zone.name)
+        expected = self._model.count(self._tenant, filters, interval, group_by, zone)
+        assert self._store.count(self._tenant, filters, interval, group_by, zone) == expected
+        utc = self._model.count(self._tenant, filters, interval, group_by).series
+        covered[f"zone {zone.name} moved a bucket"] += expected.series != utc
         covered[f"interval {interval}"] += len(expected.series or ()) > 1 or (interval is None and matching > 0)
         covered[f"group by {group_by and group_by.kind}"] += len(expected.groups or ()) > 1 or group_by is None
         covered["group of the empty string"] += bool(expected.groups and "" in dict(expected.groups))
@@ -302,7 +324,8 @@ def expected_coverage() -> list[str]:
     return [
         *(f"{field} {did}" for field in FIELDS for did in ("let through", "kept out")),
         *(f"{field} in {question}" for field in FIELDS for question in ("events", "count", "stats")),
-        *(f"interval {interval}" for interval in (None, *INTERVAL_MS)),
+        *(f"interval {interval}" for interval in (None, *INTERVALS)),
+        *(f"zone {name} moved a bucket" for name in ZONES if name != "UTC"),
         *(f"group by {kind}" for kind in (None, *KINDS)),
         *("page cut by limit", "page from offset", "page past the end", "page oldest first", "page after cursor"),
         *("page of equal times", "group of the empty string", "events in no group", "get found"),

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.event import Tenant
-from headrace.filters import INTERVAL_MS, CatalogPage, Cursor, Dimension, Filters, Interval, Page
+from headrace.filters import CatalogPage, Cursor, Dimension, Filters, Page
 from headrace.store import queries
 from headrace.store.queries import Query
+from headrace.zones import INTERVALS, Interval, zone_of
+
+BERLIN = zone_of("Europe/Berlin")
 
 ID = "0197a6b2c4d07e8f8000000000000001"
 Builder = Callable[[Tenant, Filters, Dimension, Interval, Page], Query]
@@ -18,7 +21,7 @@ BUILDERS: dict[str, Builder] = {
     "total": lambda tenant, filters, *_: queries.total(tenant, filters),
     "page": lambda tenant, filters, _dimension, _interval, page: queries.page(tenant, filters, page),
     "get": lambda tenant, *_: queries.get(tenant, [ID]),
-    "series": lambda tenant, filters, _dimension, interval, _page: queries.series(tenant, filters, interval),
+    "series": lambda tenant, filters, _dimension, interval, _page: queries.series(tenant, filters, interval, BERLIN),
     "groups": lambda tenant, filters, dimension, *_: queries.groups(tenant, filters, dimension),
     "stats": lambda tenant, filters, dimension, *_: queries.stats(tenant, filters, _field(dimension)),
     "stats_exactly": lambda tenant, filters, dimension, *_: queries.stats_exactly(tenant, filters, _field(dimension)),
@@ -92,7 +95,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+):[\w()]+\}")
     tenant=st.builds(Tenant, _hostile, st.just("live")),
     filters=_filters,
     dimension=_dimensions,
-    interval=st.sampled_from(tuple(INTERVAL_MS)),
+    interval=st.sampled_from(INTERVALS),
     page=_pages,
 )
 def test_no_value_is_ever_part_of_the_sql(

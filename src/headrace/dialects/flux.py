@@ -5,6 +5,7 @@ Source: shared/seeds/000, and shared/CONTRACT.md "flux".
 
 import base64
 import re
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -37,19 +38,18 @@ from headrace.dialects.wire import (
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, StoredEvent, parse_id, render_evt
 from headrace.filters import (
-    INTERVAL_MS,
     MAX_FILLED_BUCKETS,
     Counts,
     Cursor,
     Dimension,
     Events,
     Filters,
-    Interval,
     Page,
     Stats,
 )
 from headrace.ports import Receipt
 from headrace.times import parse_ago, parse_time, render_time_short
+from headrace.zones import INTERVALS, UTC_ZONE, Interval, Zone, buckets, fewest_buckets, zone_of
 
 NAME = "flux"
 MAX_BATCH = 500
@@ -192,6 +192,7 @@ class CountQuery(msgspec.Struct, frozen=True):
     interval: Interval | None
     group_by: Dimension | None
     fill: bool
+    zone: Zone = UTC_ZONE
 
 
 class StatsQuery(msgspec.Struct, frozen=True):
@@ -215,16 +216,17 @@ def _split(pairs: Pairs) -> tuple[dict[str, str], dict[str, list[tuple[str, str]
 
 
 def parse_filters(pairs: Pairs, now_ms: int, /) -> Filters:
-    """The filters that every Flux query takes. Raises InvalidTimestamp."""
+    """The filters that every Flux query takes. Raises InvalidTimestamp, and InvalidRequest for an unknown zone."""
     plain, maps = _split(pairs)
+    zone = _zone(plain)
     name = plain.get("name")
     prefix = name[:-1] if name and name.endswith("*") else None
-    lower = [parse_time(plain["from"], "from")] if "from" in plain else []
-    upper = [parse_time(plain["to"], "to", end_of_day=True)] if "to" in plain else []
+    lower = [parse_time(plain["from"], "from", zone=zone)] if "from" in plain else []
+    upper = [parse_time(plain["to"], "to", end_of_day=True, zone=zone)] if "to" in plain else []
     if "since" in plain:
-        lower.append(parse_ago(plain["since"], now_ms, "since"))
+        lower.append(parse_ago(plain["since"], now_ms, "since", zone=zone))
     if "until" in plain:
-        upper.append(parse_ago(plain["until"], now_ms, "until", end_of_day=True))
+        upper.append(parse_ago(plain["until"], now_ms, "until", end_of_day=True, zone=zone))
     return Filters(
         name=name if prefix is None else None,
         name_prefix=prefix or None,
@@ -238,6 +240,10 @@ def parse_filters(pairs: Pairs, now_ms: int, /) -> Filters:
         tags=tuple(maps["tags"]),
         properties=tuple(maps["properties"]),
     )
+
+
+def _zone(plain: dict[str, str]) -> Zone:
+    return zone_of(plain["tz"]) if "tz" in plain else UTC_ZONE
 
 
 def parse_list(pairs: Pairs, now_ms: int, /) -> ListQuery:
@@ -258,13 +264,17 @@ def parse_list(pairs: Pairs, now_ms: int, /) -> ListQuery:
 def parse_count(pairs: Pairs, now_ms: int, /) -> CountQuery:
     plain, _ = _split(pairs)
     interval = plain.get("interval")
-    if interval is not None and interval not in INTERVAL_MS:
-        raise InvalidRequest(f"'interval' must be one of {', '.join(INTERVAL_MS)}; it is {interval[:80]!r}.")
+    if interval is not None and interval not in INTERVALS:
+        raise InvalidRequest(f"'interval' must be one of {', '.join(INTERVALS)}; it is {interval[:80]!r}.")
     fill = plain.get("fill", "false")
     if fill not in ("true", "false"):
         raise InvalidRequest(f"'fill' must be true or false; it is {fill[:80]!r}.")
     group_by = _parse_group(plain["group_by"]) if "group_by" in plain else None
-    return CountQuery(parse_filters(pairs, now_ms), interval, group_by, fill == "true")
+    query = CountQuery(parse_filters(pairs, now_ms), interval, group_by, fill == "true", _zone(plain))
+    first_ms, last_ms = query.filters.from_ms, query.filters.to_ms
+    if query.fill and interval and first_ms is not None and last_ms is not None:
+        _check_fill(fewest_buckets(first_ms, last_ms, interval))  # before the store is asked for what cannot be shown
+    return query
 
 
 def parse_stats(pairs: Pairs, now_ms: int, /) -> StatsQuery:
@@ -371,25 +381,30 @@ def render_count(query: CountQuery, answer: Counts, /) -> bytes:
     if answer.series is not None and query.interval is not None:
         series = answer.series
         if query.fill:
-            series = _filled(series, query.filters, INTERVAL_MS[query.interval])
+            series = _filled(series, query.filters, query.interval, query.zone)
         data["series"] = [{"timestamp": render_time_short(start), "count": count} for start, count in series]
     if answer.groups is not None:
         data["groups"] = dict(answer.groups)
     return encode_json({"data": data, "meta": {"truncated": True}} if answer.truncated else {"data": data})
 
 
-def _filled(series: list[tuple[int, int]], filters: Filters, width_ms: int) -> list[tuple[int, int]]:
+def _filled(series: list[tuple[int, int]], filters: Filters, interval: Interval, zone: Zone) -> list[tuple[int, int]]:
     """Every bucket from `from`, or the first event, to `to`, or the last event."""
     if not series and (filters.from_ms is None or filters.to_ms is None):
         return []
-    first = series[0][0] if filters.from_ms is None else filters.from_ms // width_ms * width_ms
+    first = series[0][0] if filters.from_ms is None else filters.from_ms
     last = series[-1][0] if filters.to_ms is None else filters.to_ms
-    if (last - first) // width_ms >= MAX_FILLED_BUCKETS:
+    starts = list(islice(buckets(first, last, interval, zone), MAX_FILLED_BUCKETS + 1))
+    _check_fill(len(starts))
+    counts = dict(series)
+    return [(start, counts.get(start, 0)) for start in starts]
+
+
+def _check_fill(count: int) -> None:
+    if count > MAX_FILLED_BUCKETS:
         raise InvalidRequest(
             f"'fill' would give more than {MAX_FILLED_BUCKETS} buckets: narrow 'from' and 'to', or widen 'interval'."
         )
-    counts = dict(series)
-    return [(start, counts.get(start, 0)) for start in range(first, last + 1, width_ms)]
 
 
 def render_stats(stats: Stats, /) -> bytes:

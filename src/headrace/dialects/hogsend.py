@@ -18,6 +18,7 @@ from headrace.event import StoredEvent, parse_id, render_uuid
 from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
 from headrace.ports import Effect
 from headrace.times import parse_time, render_time
+from headrace.zones import UTC_ZONE, zone_of
 
 NAME = "hogsend"
 DEFAULT_LIMIT = 50
@@ -48,6 +49,7 @@ class ReplayRequest(msgspec.Struct, frozen=True):
 
 def parse_list(pairs: Pairs, /) -> ListQuery:
     given = {name: value for name, value in pairs if value}
+    zone = zone_of(given["tz"]) if "tz" in given else UTC_ZONE
     limit = integer_of(given["limit"], "limit") if "limit" in given else DEFAULT_LIMIT
     offset = integer_of(given["offset"], "offset") if "offset" in given else 0
     if not 1 <= limit <= MAX_LIMIT:
@@ -59,8 +61,8 @@ def parse_list(pairs: Pairs, /) -> ListQuery:
             name=given.get("event"),
             person=given.get("userId"),
             source=given.get("source"),
-            from_ms=parse_time(given["from"], "from") if "from" in given else None,
-            to_ms=parse_time(given["to"], "to", end_of_day=True) if "to" in given else None,
+            from_ms=parse_time(given["from"], "from", zone=zone) if "from" in given else None,
+            to_ms=parse_time(given["to"], "to", end_of_day=True, zone=zone) if "to" in given else None,
         ),
         Page(limit=limit, offset=offset),
     )

@@ -1,4 +1,7 @@
-"""The routes that ask: Flux's queries and Hogsend's admin plane. Each parses, asks the reader, and renders."""
+"""The routes that ask: Flux's queries and Hogsend's admin plane. Each parses, asks the reader, and renders.
+
+What may be large is rendered in the reader's thread, not in the event loop's.
+"""
 
 from functools import partial
 
@@ -31,16 +34,20 @@ class FluxEvents:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux.parse_list(parameters(req), clock_ms())
-        answer = await self._gate.runtime.ask(lambda reader: reader.events(tenant, query.filters, query.page))
-        _reply(resp, flux.render_list(query, answer))
+        body = await self._gate.runtime.ask(
+            lambda reader: flux.render_list(query, reader.events(tenant, query.filters, query.page))
+        )
+        _reply(resp, body)
 
     async def on_get_count(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux.parse_count(parameters(req), clock_ms())
-        answer = await self._gate.runtime.ask(
-            lambda reader: reader.count(tenant, query.filters, query.interval, query.group_by)
+        body = await self._gate.runtime.ask(
+            lambda reader: flux.render_count(
+                query, reader.count(tenant, query.filters, query.interval, query.group_by, query.zone)
+            )
         )
-        _reply(resp, flux.render_count(query, answer))
+        _reply(resp, body)
 
     async def on_get_stats(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
@@ -63,8 +70,10 @@ class HogsendEvents:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         query = hogsend.parse_list(parameters(req))
-        answer = await self._gate.runtime.ask(lambda reader: reader.events(tenant, query.filters, query.page))
-        _reply(resp, hogsend.render_list(query, answer))
+        body = await self._gate.runtime.ask(
+            lambda reader: hogsend.render_list(query, reader.events(tenant, query.filters, query.page))
+        )
+        _reply(resp, body)
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")

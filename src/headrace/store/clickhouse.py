@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from headrace.errors import InvalidRequest, Unavailable
 from headrace.event import StoredEvent, Tenant
 from headrace.filters import (
+    MAX_BUCKETS,
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
     MAX_PROPERTY_CHARS,
@@ -31,7 +32,6 @@ from headrace.filters import (
     Dimension,
     Events,
     Filters,
-    Interval,
     Observed,
     Page,
     PropertyType,
@@ -40,6 +40,7 @@ from headrace.filters import (
 from headrace.ports import Record, StoreFailed
 from headrace.store import queries
 from headrace.store.queries import Query
+from headrace.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
 
 _GET_AT_ONCE = 1000
 _ERROR_CODE = re.compile(r"Code: (\d+)")
@@ -191,11 +192,10 @@ class ClickHouseStore:
         /,
         interval: Interval | None = None,
         group_by: Dimension | None = None,
+        zone: Zone = UTC_ZONE,
     ) -> Counts:
         """See the Reader port."""
-        series = None
-        if interval is not None:
-            series = [(start, count) for start, count in self._rows(queries.series(tenant, filters, interval))]
+        series = None if interval is None else self._series(tenant, filters, interval, zone)
         if group_by is None:
             total = self._rows(queries.total(tenant, filters))[0][0] if series is None else _sum(series)
             return Counts(total, series)
@@ -203,6 +203,20 @@ class ClickHouseStore:
         groups = [(key, hits) for key, hits, _ in rows if key is not None]
         total = rows[0][2] if rows else 0
         return Counts(total, series, groups[:MAX_GROUPS], truncated=len(groups) > MAX_GROUPS)
+
+    def _series(self, tenant: Tenant, filters: Filters, interval: Interval, zone: Zone) -> list[tuple[int, int]]:
+        found = [(bucket, count) for bucket, count in self._rows(queries.series(tenant, filters, interval, zone))]
+        if interval not in WIDTH_MS:
+            first_days: dict[int, int] = {}
+            for day, count in found:
+                first = first_day_of(day, interval)
+                first_days[first] = first_days.get(first, 0) + count
+            found = [(zone.first_of_day(day), count) for day, count in first_days.items()]
+        if len(found) > MAX_BUCKETS:
+            raise InvalidRequest(
+                f"The series would have more than {MAX_BUCKETS} buckets: narrow 'from' and 'to', or widen 'interval'."
+            )
+        return found
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
         """See the Reader port."""

@@ -16,17 +16,17 @@ import msgspec
 
 from headrace.event import Tenant, position_of
 from headrace.filters import (
-    INTERVAL_MS,
+    MAX_BUCKETS,
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
     MAX_PROPERTY_CHARS,
     CatalogPage,
     Dimension,
     Filters,
-    Interval,
     Page,
     PropertyType,
 )
+from headrace.zones import DAY_MS, WIDTH_MS, Interval, Zone
 
 INPUT_COLUMNS = (
     *("position", "id", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
@@ -42,6 +42,7 @@ _OUTPUT = ", ".join(
     if column not in ("id", "labels", "numbers")
 )
 MAX_OBSERVED = 10_000
+MAX_DAYS = 1_000_000  # more than all years hold
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -103,13 +104,28 @@ def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
     )
 
 
-def series(tenant: Tenant, filters: Filters, interval: Interval, /) -> Query:
-    """Rows (bucket's first millisecond, count), ascending."""
+def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) -> Query:
+    """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone where `interval` is days.
+
+    The zone goes along as two arrays. A day more and a day less keep the division above zero, where it rounds down.
+    """
     where, params = _where(tenant, filters)
+    moment = "toUnixTimestamp64Milli(timestamp)"
+    since, offset = "0", "0"
+    if len(zone.since_ms) > 1 or any(zone.offsets_ms):
+        params |= {"since": list(zone.since_ms), "offsets": list(zone.offsets_ms)}
+        since = f"roundDown({moment}, {{since:Array(Int64)}})"
+        offset = f"transform({since}, {{since:Array(Int64)}}, {{offsets:Array(Int64)}})"
+    if interval in WIDTH_MS:
+        params["width"] = WIDTH_MS[interval]
+        whole = f"intDiv({moment} + {offset} + {DAY_MS}, {{width:Int64}}) * {{width:Int64}} - {DAY_MS} - {offset}"
+        bucket = f"greatest({whole}, {since})"
+    else:
+        bucket = f"intDiv({moment} + {offset} + {DAY_MS}, {DAY_MS}) - 1"
     return Query(
-        "SELECT intDiv(toUnixTimestamp64Milli(timestamp), {width:Int64}) * {width:Int64} AS bucket, count() "
-        f"FROM events WHERE {where} GROUP BY bucket ORDER BY bucket",
-        params | {"width": INTERVAL_MS[interval]},
+        f"SELECT {bucket} AS bucket, count() FROM events WHERE {where} "
+        f"GROUP BY bucket ORDER BY bucket LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 1}",
+        params,
     )
 
 
