@@ -38,6 +38,7 @@ from headrace.filters import (
     Page,
     Stats,
 )
+from headrace.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
 from headrace.ports import Entry, Receipt, Record, StoreFailed
 from headrace.store.queries import MAX_OBSERVED
 from headrace.zones import UTC_ZONE, Interval, Zone
@@ -229,6 +230,28 @@ class MemoryStore:
         entries = [_catalogued(name, by_name[name]) for name in after[: page.limit]]
         return Catalog(len(names), entries, more=len(after) > page.limit)
 
+    def metrics(self, tenant: Tenant, /, name: str | None = None) -> list[Metric]:
+        by_name: dict[str, list[StoredEvent]] = {}
+        for point in self._matching(tenant.metrics, Filters(name=name)):
+            by_name.setdefault(point.name, []).append(point)
+        return [_metric(points, with_tags=name is not None) for _, points in sorted(by_name.items())]
+
+    def measure(self, tenant: Tenant, question: Question, /) -> Measured:
+        found = [
+            point
+            for point in self._matching(tenant.metrics, question.filters)
+            if point.name == question.metric and point.group_id == question.type
+        ]
+        groups: list[Group] | None = None
+        if question.group_by:
+            keys = Counter(point.tags[question.group_by] for point in found if question.group_by in point.tags)
+            ordered = sorted(keys, key=lambda key: (-keys[key], key.encode()))
+            of = {key: [point for point in found if point.tags.get(question.group_by) == key] for key in ordered}
+            groups = [Group(key, _figures(of[key], question), _series(of[key], question)) for key in ordered]
+        shown = groups and groups[:MAX_GROUPS]
+        truncated = len(groups or ()) > MAX_GROUPS
+        return Measured(_figures(found, question), _series(found, question), shown, truncated)
+
     def _matching(self, tenant: Tenant, filters: Filters) -> list[StoredEvent]:
         if self.broken:
             raise Unavailable(self.broken)
@@ -237,6 +260,43 @@ class MemoryStore:
             for event in self._events
             if (event.project, event.mode) == (tenant.project, tenant.mode) and matches(event, filters)
         ]
+
+
+def _metric(points: list[StoredEvent], *, with_tags: bool) -> Metric:
+    kind: Any = max(points, key=lambda point: point.position).group_id
+    points = [point for point in points if point.group_id == kind]
+    times = [point.timestamp_ms for point in points]
+    tags = sorted({key for point in points for key in point.tags})[:MAX_TAG_KEYS] if with_tags else []
+    return Metric(points[0].name, kind, len(points), min(times), max(times), tags)
+
+
+def _series(points: list[StoredEvent], question: Question) -> list[Bucket] | None:
+    if question.interval is None:
+        return None
+    width = WIDTH_MS[question.interval]
+    buckets: dict[int, list[StoredEvent]] = {}
+    for point in points:
+        buckets.setdefault(point.timestamp_ms // width * width, []).append(point)
+    return [Bucket(start, _figures(each, question)) for start, each in sorted(buckets.items())]
+
+
+def _figures(points: list[StoredEvent], question: Question) -> list[float | None]:
+    numbers = sorted(point.value for point in points if point.value is not None)
+    exact = sum(map(Fraction, numbers), Fraction())
+    every: dict[str, float | None] = {
+        "count": float(len(points)),
+        "sum": _double(exact),
+        "cardinality": float(len({point.user_id for point in points})),
+    }
+    if numbers:
+        every |= {
+            "avg": _double(exact / len(numbers)),
+            "min": numbers[0],
+            "max": numbers[-1],
+            "last": max(points, key=_time_and_position).value,
+        }
+        every |= {f"p{rank}": _percentile(numbers, rank / 100) for rank in (50, 90, 95, 99)}
+    return [every.get(each) for each in question.aggregations]
 
 
 _EQUAL = ("name", "user_id", "source", "session_id", "environment", "service", "host")

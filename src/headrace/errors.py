@@ -5,6 +5,8 @@
     │   ├── MissingName           no event name
     │   ├── InvalidTimestamp      a time that is no time, or out of range
     │   ├── InvalidTags           tags that are no flat object of strings
+    │   ├── InvalidMetricType     no gauge, counter, distribution or set
+    │   ├── InvalidMetricValue    a value that its metric's type cannot have
     │   ├── BatchTooLarge         more events than one request may carry
     │   └── Duplicate             a repeat, where the settings say that repeats fail
     ├── PayloadTooLarge           a body over its size limit
@@ -49,6 +51,14 @@ class InvalidTimestamp(InvalidRequest):
 
 class InvalidTags(InvalidRequest):
     """The tags must be a flat object of string values."""
+
+
+class InvalidMetricType(InvalidRequest):
+    """'type' must be gauge, counter, distribution or set."""
+
+
+class InvalidMetricValue(InvalidRequest):
+    """'value' must be a finite number; for a set, a string."""
 
 
 class BatchTooLarge(InvalidRequest):

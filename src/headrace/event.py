@@ -27,6 +27,14 @@ class Tenant(msgspec.Struct, frozen=True):
     project: str
     mode: Mode
 
+    @property
+    def metrics(self) -> "Tenant":
+        """The tenant's own namespace of metric points: no project's name has a slash, so no query of events reaches it.
+
+        See docs/decisions/0060-metric-points.md.
+        """
+        return Tenant(f"{self.project}/metrics", self.mode)
+
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What happened, checked, as one record; its fields are the store's columns of the same names.

@@ -17,6 +17,7 @@ from headrace.filters import (
     Page,
     Stats,
 )
+from headrace.measures import Measured, Metric, Question
 from headrace.zones import UTC_ZONE, Interval, Zone
 
 
@@ -130,7 +131,17 @@ class StoreFailed(Exception):
     """The store did not answer, or refused; whether it stored the records is not known."""
 
 
-class Reader(Protocol):
+class MetricReader(Protocol):
+    """Every question of metrics, always of one tenant, whose own namespace it looks into. See Reader."""
+
+    def metrics(self, tenant: Tenant, /, name: str | None = None) -> list[Metric]:
+        """The metrics by name; of that name alone, then with the keys of its tags."""
+        ...
+
+    def measure(self, tenant: Tenant, question: Question, /) -> Measured: ...
+
+
+class Reader(MetricReader, Protocol):
     """Every question, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable."""
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events: ...

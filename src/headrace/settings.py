@@ -37,6 +37,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_flux_single: Annotated[PerMinute, _doc("Flux single events, requests a minute and key; 0 is no limit.")] = 0
     limit_flux_batch: Annotated[PerMinute, _doc("Flux batches, requests a minute and key; 0 is no limit.")] = 10
     limit_flux_query: Annotated[PerMinute, _doc("Flux queries, requests a minute and key; 0 is no limit.")] = 60
+    limit_flux_gem: Annotated[PerMinute, _doc("The Flux gem's batches, requests a minute and key; 0 is no limit.")] = 0
+    limit_flux_metrics_batch: Annotated[
+        PerMinute, _doc("Batches of metrics, requests a minute and key; 0 is no limit.")
+    ] = 10
+    limit_flux_metrics_query: Annotated[
+        PerMinute, _doc("Metric queries, requests a minute and key; 0 is no limit.")
+    ] = 60
     limit_bricqs: Annotated[PerMinute, _doc("Bricqs, requests a minute and key; 0 is no limit.")] = 0
     limit_solute: Annotated[PerMinute, _doc("Solute, requests a minute and key; 0 is no limit.")] = 0
     limit_hogsend: Annotated[PerMinute, _doc("Hogsend, requests a minute and key; 0 is no limit.")] = 0

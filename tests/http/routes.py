@@ -53,6 +53,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "messageId": "m",
         "context": {},
     },
+    "hogsend": {"name": "n", "userId": "u"},
 }
 
 
@@ -84,6 +85,7 @@ INGEST = (
     _ingest("/ingest/events/batch", "bricqs", 202, _some),
     _ingest("/ingest/events/sync", "bricqs", 200, _one),
     _ingest("/api/events", "solute", 200, _solute),
+    _ingest("/v1/events", "hogsend", 202, _one),
 )
 LISTS = (
     Route("GET", "/api/v1/events", "flux", "query", 200),
@@ -107,7 +109,15 @@ REPLAY = Route("POST", "/v1/admin/events/replay", "hogsend", "admin", 200, {"eve
 EVERY = (*(each.route for each in INGEST), *READ, REPLAY)
 
 FLUX_CODES = {
-    400: {"missing_name", "invalid_timestamp", "batch_too_large", "invalid_tags", "invalid_request"},
+    400: {
+        "missing_name",
+        "invalid_timestamp",
+        "batch_too_large",
+        "invalid_tags",
+        "invalid_type",
+        "invalid_value",
+        "invalid_request",
+    },
     401: {"missing_api_key", "invalid_api_key"},
     403: {"forbidden"},
     404: {"not_found"},

@@ -297,6 +297,7 @@ def test_a_version_of_http_that_is_not_spoken_here_is_refused(server: Server, ke
 FULL: dict[str, bytes] = {
     "flux": b'{"name":"n"}',
     "bricqs": b'{"event_name":"n","participant_id":"p"}',
+    "hogsend": b'{"name":"n","userId":"u"}',
 }
 SINGLE = [each for each in INGEST if not each.accepts_some]
 

@@ -192,6 +192,10 @@ def test_null_counts_as_absent_in_every_optional_field(client: Client) -> None:
             *("userId", "anonymousId", "event", "properties", "traits", "name", "category"),
             *("groupId", "previousId"),
         ],
+        "hogsend": [
+            *("email", "anonymousId", "eventProperties", "properties", "contactProperties", "lists"),
+            *("idempotencyKey", "timestamp"),
+        ],
     }
     for ingest in INGEST:
         event = MINIMAL[ingest.dialect] | dict.fromkeys(optional[ingest.dialect]) | {"unknown": None}

@@ -195,12 +195,22 @@ LIMITED = {
 }
 
 DIALECTS = {
-    "flux": (flux.DIALECT, ("/api/v1/events", "/api/v1/events/batch", "/api/v1/events/count", "/api/v1/events/x")),
+    "flux": (
+        flux.DIALECT,
+        (
+            *("/api/v1/events", "/api/v1/events/batch", "/api/v1/events/count", "/api/v1/events/x"),
+            *("/api/v1/metrics", "/api/v1/metrics/batch", "/api/v1/metrics/x", "/api/v1/metrics/x/query"),
+            "/api/v1/flux/batch",
+        ),
+    ),
     "bricqs": (bricqs.DIALECT, ("/api/v1/ingest/events", "/ingest/events/batch", "/ingest/events/sync")),
-    "solute": (solute.DIALECT, ("/api/events",)),
+    "solute": (solute.DIALECT, ("/api/events", "/api/feature-flags")),
     "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x")),
     "segment": (segment.DIALECT, ("/v1/batch", "/v1/track", "/v1/t")),
-    "hogsend": (hogsend.DIALECT, ("/v1/admin/events", "/v1/admin/events/x", "/v1/admin/events/replay")),
+    "hogsend": (
+        hogsend.DIALECT,
+        ("/v1/admin/events", "/v1/admin/events/x", "/v1/admin/events/replay", "/v1/events"),
+    ),
 }
 
 NOWHERE = {"native": "/api/v1/rules/no/where", "segment": "/v1/track/nowhere"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.event import Tenant
 from headrace.filters import CatalogPage, Cursor, Dimension, Filters, Page
+from headrace.measures import Question
 from headrace.store import queries
 from headrace.store.queries import Query
 from headrace.zones import INTERVALS, Interval, zone_of
@@ -29,6 +30,14 @@ BUILDERS: dict[str, Builder] = {
     "names": lambda tenant, filters, *_: queries.names(tenant, _catalog_page(filters)),
     "properties": lambda tenant, filters, *_: queries.properties(tenant, [filters.name or ""]),
     "latest": lambda tenant, filters, *_: queries.latest(tenant, [(filters.name or "", 0)]),
+    "metrics": lambda tenant, filters, *_: queries.metrics(tenant, filters.name),
+    "tag_keys": lambda tenant, filters, *_: queries.tag_keys(tenant, filters.name or "n", "gauge"),
+    "figures": lambda tenant, filters, dimension, interval, _page: queries.figures(
+        tenant,
+        Question("n", "gauge", filters, ("p95", "last"), interval, dimension.key or "k"),
+        by_bucket=True,
+        groups=[dimension.key],
+    ),
 }
 OF_EVERY_TENANT = {"present", "held"}  # for the worker, never for a reply
 

@@ -62,6 +62,8 @@ _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
     (errors.InvalidTimestamp, "invalid_timestamp"),
     (errors.BatchTooLarge, "batch_too_large"),
     (errors.InvalidTags, "invalid_tags"),
+    (errors.InvalidMetricType, "invalid_type"),
+    (errors.InvalidMetricValue, "invalid_value"),
     (errors.InvalidRequest, "invalid_request"),
     (errors.MissingKey, "missing_api_key"),
     (errors.Unauthorized, "invalid_api_key"),
@@ -84,7 +86,7 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
 DIALECT = Dialect(NAME, render_error)
 
 
-class _Item(msgspec.Struct, gc=False):
+class FluxItem(msgspec.Struct, gc=False):
     name: Any = None
     timestamp: Any = None
     user_id: Any = None
@@ -104,7 +106,7 @@ class _Envelope(msgspec.Struct):
     events: msgspec.Raw = ABSENT
 
 
-_item_decoder = msgspec.json.Decoder(_Item)
+_item_decoder = msgspec.json.Decoder(FluxItem)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
 
@@ -121,9 +123,18 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    return event_of(decode_event(raw, context), context)
+
+
+def decode_event(raw: msgspec.Raw, context: Context, /) -> FluxItem:
+    """An event's fields, not yet checked. Raises EventTooLarge, InvalidRequest."""
+    return decode_item(_item_decoder, raw, context.settings)
+
+
+def event_of(item: FluxItem, context: Context, /) -> tuple[Event, str]:
+    """The event and its key. Raises InvalidRequest, in whichever kind fits."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
-    item = decode_item(_item_decoder, raw, settings)
     name = name_of(item.name, "name", settings.max_name_chars)
     timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
     tags = tags_of(item.tags, settings)

@@ -29,7 +29,7 @@ from headrace.dialects.wire import (
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, EventType
 from headrace.ports import Receipt
-from headrace.times import parse_time
+from headrace.times import parse_time, render_time_short
 
 NAME = "solute"
 MAX_BATCH = 100
@@ -163,3 +163,11 @@ def render_batch(batch: Batch, receipts: list[Receipt], /, *, reject_duplicates:
     if failed:
         reply["errors"] = [{"index": index, "error": error} for index, error in sorted(failed)]
     return encode_json(reply)
+
+
+def render_flags(now_ms: int, /) -> bytes:
+    """No flags and no experiments: the SDK then uses its callers' defaults.
+
+    Source: https://docs.solute.so/backend-api/feature-flags
+    """
+    return encode_json({"flags": {}, "experiments": {}, "timestamp": render_time_short(now_ms)})

@@ -109,15 +109,15 @@ def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what
         raise InvalidRequest(f"{what} is nested too deeply.") from None
 
 
-def array_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence[msgspec.Raw]:
+def array_of(raw: bytes | msgspec.Raw, field: str, limit: int, /, what: str = "events") -> Sequence[msgspec.Raw]:
     """The elements of a batch. Raises InvalidRequest when it is no array or empty, BatchTooLarge over the limit."""
     if raw is ABSENT:
-        raise InvalidRequest(f"'{field}' is required: send an array of events.")
+        raise InvalidRequest(f"'{field}' is required: send an array of {what}.")
     elements = msgspec.structs.astuple(decode_part(_elements_decoder(limit), raw, f"'{field}'"))
     if elements[0] is ABSENT:
-        raise InvalidRequest(f"'{field}' is empty: send 1 to {limit} events.")
+        raise InvalidRequest(f"'{field}' is empty: send 1 to {limit} {what}.")
     if elements[limit] is not ABSENT:
-        raise BatchTooLarge(f"'{field}' has more than the {limit} events that fit in one request.")
+        raise BatchTooLarge(f"'{field}' has more than the {limit} {what} that fit in one request.")
     return elements[: elements.index(ABSENT)]
 
 

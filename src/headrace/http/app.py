@@ -14,7 +14,7 @@ from headrace.http.ingest import IngestResource
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.native import Catalog
-from headrace.http.read import FluxEvents, HogsendEvents
+from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFlags
 from headrace.http.sdk import SegmentSettings
 from headrace.runtime import Runtime
 
@@ -39,7 +39,7 @@ class _Health:
 class _Both:
     """Two resources at one path."""
 
-    def __init__(self, post: IngestResource, get: FluxEvents) -> None:
+    def __init__(self, post: IngestResource, get: FluxEvents | FluxMetrics) -> None:
         self.on_post = post.on_post
         self.on_options = post.on_options
         self.on_get = get.on_get
@@ -56,12 +56,18 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
 
     flux, hogsend, health = FluxEvents(gate), HogsendEvents(gate), _Health(runtime)
     catalog = Catalog(gate)
+    flux_metrics = FluxMetrics(gate)
+    read_too = {"/api/v1/events": flux, "/api/v1/metrics": flux_metrics}
     for route in ingest.ROUTES:
         resource = IngestResource(gate, metrics, route)
-        app.add_route(route.path, _Both(resource, flux) if route.path == "/api/v1/events" else resource)
+        get = read_too.get(route.path)
+        app.add_route(route.path, _Both(resource, get) if get else resource)
     app.add_route("/api/v1/events/count", flux, suffix="count")
     app.add_route("/api/v1/events/stats", flux, suffix="stats")
     app.add_route("/api/v1/events/{event_id}", flux, suffix="one")
+    app.add_route("/api/v1/metrics/{name}", flux_metrics, suffix="one")
+    app.add_route("/api/v1/metrics/{name}/query", flux_metrics, suffix="query")
+    app.add_route("/api/feature-flags", SoluteFlags(gate))
     app.add_route("/v1/admin/events", hogsend)
     app.add_route("/v1/admin/events/names", hogsend, suffix="names")
     app.add_route("/v1/admin/events/sources", hogsend, suffix="sources")

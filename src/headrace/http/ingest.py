@@ -12,9 +12,10 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from headrace.dialects import bricqs, flux, segment, solute
+from headrace.dialects import bricqs, flux, flux_metrics, hogsend, segment, solute
 from headrace.dialects.wire import Batch, Context
 from headrace.errors import InvalidRequest
+from headrace.http import cors
 from headrace.http.auth import has_key
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
@@ -25,7 +26,6 @@ from headrace.runtime import Runtime, clock_ms
 
 Reply = tuple[HTTPStatus, bytes]
 _LARGE_BODY_BYTES = 1024 * 1024
-_ALLOWED_HEADERS = "authorization, content-type, x-api-key, idempotency-key"
 
 
 class IngestRoute(msgspec.Struct, frozen=True):
@@ -112,8 +112,37 @@ ROUTES: tuple[IngestRoute, ...] = (
     ),
     *_bricqs_routes("/api/v1"),
     *_bricqs_routes(""),
+    IngestRoute(
+        "/api/v1/metrics",
+        flux_metrics.NAME,
+        flux_metrics.parse_metric,
+        _at_once(HTTPStatus.CREATED, flux_metrics.render_metric),
+        "flux_single",
+        allow="GET, POST, OPTIONS",
+    ),
+    IngestRoute(
+        "/api/v1/metrics/batch",
+        flux_metrics.NAME,
+        flux_metrics.parse_metrics,
+        _at_once(HTTPStatus.CREATED, flux.render_batch),
+        "flux_metrics_batch",
+    ),
+    IngestRoute(
+        "/api/v1/flux/batch",
+        flux.NAME,
+        flux_metrics.parse_gem,
+        _at_once(HTTPStatus.CREATED, flux_metrics.render_gem),
+        "flux_gem",
+    ),
     IngestRoute("/api/events", solute.NAME, solute.parse_batch, _solute_processed, "solute"),
     *_segment_routes(),
+    IngestRoute(
+        "/v1/events",
+        hogsend.NAME,
+        hogsend.parse_event,
+        _at_once(HTTPStatus.ACCEPTED, hogsend.render_stored),
+        "hogsend",
+    ),
 )
 
 
@@ -128,7 +157,7 @@ class IngestResource:
         self._max_bytes: int = getattr(gate.runtime.settings, route.max_bytes)
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        resp.set_header("Access-Control-Allow-Origin", "*")
+        cors.allow_any_origin(resp)
         settings, route, max_bytes = self._runtime.settings, self._route, self._max_bytes
         if route.find_key is None or has_key(req, "ingest"):
             tenant = await self._gate.admit(req, resp, "ingest", route.limit)
@@ -149,17 +178,8 @@ class IngestResource:
         resp.status = int(status)
         resp.content_type = falcon.MEDIA_JSON
 
-    async def on_options(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        resp.status = int(HTTPStatus.NO_CONTENT)
-        resp.set_headers(
-            {
-                "Allow": self._route.allow,
-                "Access-Control-Allow-Origin": "*",
-                "Access-Control-Allow-Methods": "POST, OPTIONS",
-                "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
-                "Access-Control-Max-Age": "86400",
-            }
-        )
+    async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        cors.answer_preflight(req, resp, self._route.allow)
 
 
 _MAX_KEY_CHARS = 255

@@ -8,11 +8,13 @@ from functools import partial
 import falcon
 import falcon.asgi
 
-from headrace.dialects import flux, hogsend
+from headrace.dialects import flux, flux_metrics, hogsend, solute
 from headrace.errors import NotFound
 from headrace.event import StoredEvent, Tenant
+from headrace.http import cors
 from headrace.http.body import read_body
 from headrace.http.gate import Gate, parameters
+from headrace.measures import Metric
 from headrace.ports import Reader
 from headrace.replay import replay
 from headrace.runtime import clock_ms
@@ -61,6 +63,54 @@ class FluxEvents:
         if event is None:
             raise NotFound(f"There is no event {event_id[:80]!r}.")
         _reply(resp, flux.render_get(event))
+
+
+class FluxMetrics:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
+        metrics = await self._gate.runtime.ask(lambda reader: reader.metrics(tenant))
+        _reply(resp, flux_metrics.render_definitions(metrics))
+
+    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
+        metric = await self._gate.runtime.ask(partial(_metric, tenant, name))
+        _reply(resp, flux_metrics.render_definition(metric))
+
+    async def on_get_query(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
+        query = flux_metrics.parse_query(name, parameters(req), clock_ms())
+
+        def answer(reader: Reader) -> bytes:
+            metric = _metric(tenant, name, reader)
+            question = flux_metrics.question_of(query, metric)
+            return flux_metrics.render_measured(query, metric, question, reader.measure(tenant, question))
+
+        _reply(resp, await self._gate.runtime.ask(answer))
+
+
+def _metric(tenant: Tenant, name: str, reader: Reader) -> Metric:
+    found = reader.metrics(tenant, name)
+    if not found:
+        raise flux_metrics.not_found(name)
+    return found[0]
+
+
+class SoluteFlags:
+    """What the SDK asks for beside sending events. There are no flags here, which is a valid answer."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        cors.allow_any_origin(resp)
+        await self._gate.admit(req, resp, "ingest", "solute")
+        _reply(resp, solute.render_flags(clock_ms()))
+
+    async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        cors.answer_preflight(req, resp, "GET, OPTIONS")
 
 
 class HogsendEvents:

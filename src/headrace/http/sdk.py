@@ -4,6 +4,7 @@ import falcon
 import falcon.asgi
 
 from headrace.dialects import segment
+from headrace.http import cors
 from headrace.http.gate import Gate
 
 
@@ -14,7 +15,7 @@ class SegmentSettings:
         self._gate = gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, write_key: str) -> None:
-        resp.set_header("Access-Control-Allow-Origin", "*")
+        cors.allow_any_origin(resp)
         await self._gate.admit(req, resp, "ingest", "segment", write_key)
         resp.data = segment.render_settings(write_key, req.forwarded_scheme, req.forwarded_host)
         resp.content_type = falcon.MEDIA_JSON

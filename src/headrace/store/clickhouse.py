@@ -37,6 +37,7 @@ from headrace.filters import (
     PropertyType,
     Stats,
 )
+from headrace.measures import MAX_POINTS, Bucket, Figures, Group, Measured, Metric, Question
 from headrace.ports import Record, StoreFailed
 from headrace.store import queries
 from headrace.store.queries import Query
@@ -66,6 +67,9 @@ _rows_decoder = msgspec.json.Decoder(list[Any])
 _event_decoder = msgspec.json.Decoder(StoredEvent)
 # ClickHouse prints the double 2**60 as 1152921504606847000, which is right for a double and wrong for an integer.
 _Figure: TypeAlias = float | None
+_FigureRow: TypeAlias = tuple[Any, Any, int, Figures]
+_figures_decoder = msgspec.json.Decoder(tuple[int | None, str | None, int, list[_Figure]])
+_ZERO_OF_NONE = ("count", "sum", "cardinality")
 _stats_decoder = msgspec.json.Decoder(tuple[int, _Figure, _Figure, _Figure, _Figure, list[_Figure]])
 _exact_stats_decoder = msgspec.json.Decoder(tuple[int, float, float, list[_Figure], list[tuple[int, str]]])
 
@@ -258,6 +262,47 @@ class ClickHouseStore:
             ],
             more=len(rows) > page.limit,
         )
+
+    def metrics(self, tenant: Tenant, /, name: str | None = None) -> list[Metric]:
+        """See the MetricReader port."""
+        found = [Metric(*row) for row in self._rows(queries.metrics(tenant.metrics, name))]
+        if name is None:
+            return found
+        return [
+            msgspec.structs.replace(each, tags=self._rows(queries.tag_keys(tenant.metrics, name, each.type))[0][0])
+            for each in found
+        ]
+
+    def measure(self, tenant: Tenant, question: Question, /) -> Measured:
+        """See the MetricReader port."""
+        rows = self._figures(queries.figures(tenant.metrics, question))
+        whole = rows[0][3] if rows else [0.0 if each in _ZERO_OF_NONE else None for each in question.aggregations]
+        series = None
+        if question.interval is not None:
+            series = [Bucket(start, each) for start, _, _, each in self._buckets(tenant, question, None)]
+        if not question.group_by:
+            return Measured(whole, series)
+        found = self._figures(queries.figures(tenant.metrics, question, groups=()))
+        keys = [key for _, key, _, _ in found[:MAX_GROUPS]]
+        if question.interval is None or not keys:
+            groups = [Group(key, each) for _, key, _, each in found[:MAX_GROUPS]]
+        else:
+            by_key: dict[str, list[Bucket]] = {key: [] for key in keys}
+            for start, key, _, each in self._buckets(tenant, question, keys):
+                by_key[key].append(Bucket(start, each))
+            groups = [Group(key, each, by_key[key]) for _, key, _, each in found[:MAX_GROUPS]]
+        return Measured(whole, series, groups, truncated=len(found) > MAX_GROUPS)
+
+    def _buckets(self, tenant: Tenant, question: Question, keys: list[str] | None) -> list[_FigureRow]:
+        rows = self._figures(queries.figures(tenant.metrics, question, by_bucket=True, groups=keys))
+        if len(rows) > MAX_POINTS:
+            raise InvalidRequest(
+                f"The series would have more than {MAX_POINTS} buckets: narrow 'from' and 'to', or widen 'interval'."
+            )
+        return rows
+
+    def _figures(self, query: Query) -> list[_FigureRow]:
+        return [_figures_decoder.decode(line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
 
     def close(self) -> None:
         """Close every handle that is not lent."""
