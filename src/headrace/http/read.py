@@ -74,19 +74,19 @@ class FluxMetrics:
         metrics = await self._gate.runtime.ask(lambda reader: reader.metrics(tenant))
         _reply(resp, flux_metrics.render_definitions(metrics))
 
-    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
-        metric = await self._gate.runtime.ask(partial(_metric, tenant, name))
-        _reply(resp, flux_metrics.render_definition(metric))
+        found = await self._gate.runtime.ask(partial(_metric, tenant, metric))
+        _reply(resp, flux_metrics.render_definition(found))
 
-    async def on_get_query(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+    async def on_get_query(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
-        query = flux_metrics.parse_query(name, parameters(req), clock_ms())
+        query = flux_metrics.parse_query(metric, parameters(req), clock_ms())
 
         def answer(reader: Reader) -> bytes:
-            metric = _metric(tenant, name, reader)
-            question = flux_metrics.question_of(query, metric)
-            return flux_metrics.render_measured(query, metric, question, reader.measure(tenant, question))
+            found = _metric(tenant, metric, reader)
+            question = flux_metrics.question_of(query, found)
+            return flux_metrics.render_measured(query, found, question, reader.measure(tenant, question))
 
         _reply(resp, await self._gate.runtime.ask(answer))
 
