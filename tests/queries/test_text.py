@@ -32,9 +32,9 @@ BUILDERS: dict[str, Builder] = {
     "latest": lambda tenant, filters, *_: queries.latest(tenant, [(filters.name or "", 0)]),
     "metrics": lambda tenant, filters, *_: queries.metrics(tenant, filters.name),
     "tag_keys": lambda tenant, filters, *_: queries.tag_keys(tenant, filters.name or "n", "gauge"),
-    "figures": lambda tenant, filters, dimension, interval, _page: queries.figures(
+    "figures": lambda tenant, filters, dimension, _interval, _page: queries.figures(
         tenant,
-        Question("n", "gauge", filters, ("p95", "last"), interval, dimension.key or "k"),
+        Question("n", "gauge", filters, ("p95", "last"), "1h", dimension.key or "k"),
         by_bucket=True,
         groups=[dimension.key],
     ),
