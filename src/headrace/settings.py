@@ -53,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_segment: Annotated[PerMinute, _doc("Segment, requests a minute and key; 0 is no limit.")] = 0
 
     max_request_bytes: Annotated[Bytes, _doc("Largest body, inflated.")] = 10 * 1024 * 1024
+    max_bodies_bytes: Annotated[
+        Bytes,
+        _doc(
+            "All bodies being worked on at once, inflated; more are answered 503. One of the largest is always taken."
+        ),
+    ] = 128 * 1024 * 1024
     max_event_bytes: Annotated[Bytes, _doc("Largest single event.")] = 256 * 1024
     segment_max_request_bytes: Annotated[Bytes, _doc("Largest body of Segment's routes, inflated.")] = 500 * 1024
     segment_max_event_bytes: Annotated[Bytes, _doc("Largest single event of Segment's routes.")] = 32 * 1024

@@ -133,6 +133,27 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "if False:",
         "tests/guarantees/test_intake.py::test_more_than_the_queue_may_hold_is_refused_and_stores_nothing",
     ),
+    (
+        "the bodies of all requests together are bounded",
+        "http/body.py",
+        "if self.held_bytes + size > self._max_bytes:",
+        "if False:",
+        "tests/http/test_overload.py::test_bodies_that_together_are_too_large_are_refused_until_others_are_answered",
+    ),
+    (
+        "connections are bounded, and those that were there first are served on",
+        "http/protocol.py",
+        "self._one_too_many = self._max_connections is not None and len(self.connections) > self._max_connections",
+        "self._one_too_many = False",
+        "tests/http/test_overload.py::test_a_thousand_slow_connections_cost_little_and_hold_up_nobody",
+    ),
+    (
+        "requests at once do not get past a rate limit",
+        "http/limits.py",
+        "if not allowed:",
+        "if False:",
+        "tests/http/test_overload.py::test_requests_at_once_do_not_get_past_a_limit_and_each_is_told_what_is_left",
+    ),
 )
 
 

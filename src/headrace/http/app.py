@@ -8,7 +8,7 @@ import falcon.asgi
 from headrace.dialects.wire import encode_json
 from headrace.errors import HeadraceError
 from headrace.http import docs, ingest, problems
-from headrace.http.body import Request
+from headrace.http.body import Budget, Request, request_within
 from headrace.http.gate import Gate
 from headrace.http.ingest import IngestResource
 from headrace.http.local import Check
@@ -47,8 +47,10 @@ class _Both:
 
 def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Response]:
     """The ASGI application over an opened runtime."""
-    gate, metrics = Gate(runtime), Metrics(runtime)
-    app = falcon.asgi.App(middleware=[metrics], request_type=Request)
+    settings = runtime.settings
+    gate, bodies = Gate(runtime), Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
+    metrics = Metrics(runtime, bodies)
+    app = falcon.asgi.App(middleware=[metrics, bodies], request_type=request_within(bodies))
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, problems.handle_bug)
     app.add_error_handler(falcon.HTTPError, problems.handle_falcons)

@@ -1,4 +1,4 @@
-"""A request's body: read within limits, and inflated within the same limits. Never parses it."""
+"""A request's body: read within limits, and inflated within the same limits; all together within one more. Never parses it."""
 
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,7 +8,7 @@ import falcon
 import falcon.asgi
 from backports import zstd
 
-from headrace.errors import InvalidRequest, PayloadTooLarge
+from headrace.errors import InvalidRequest, PayloadTooLarge, Unavailable
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _Event = Mapping[str, Any]
@@ -18,10 +18,41 @@ _PIECE_BYTES = 64 * 1024
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # wbits: https://docs.python.org/3/library/zlib.html#zlib.decompressobj
 
 
-class Request(falcon.asgi.Request):
-    """Also knows whether the client left before the body's end, which Falcon's stream takes for the end."""
+class Budget:
+    """How many bytes of bodies may be in memory at once; for the event loop's thread alone. Also the middleware that gives back.
 
-    __slots__ = ("interrupted",)
+    Bytes count from when they arrive until their request is answered; so a body that stops half-way holds what it sent, and
+    one that only says how long it will be holds nothing.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.held_bytes = 0
+
+    def take(self, size: int) -> None:
+        """Raises Unavailable when there is no room."""
+        if self.held_bytes + size > self._max_bytes:
+            raise Unavailable(
+                f"The bodies of all requests in progress have more than the {self._max_bytes} bytes that are held at once."
+            )
+        self.held_bytes += size
+
+    def give_back(self, size: int) -> None:
+        self.held_bytes -= size
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        if isinstance(req, Request) and req.held_bytes:
+            self.give_back(req.held_bytes)
+            req.held_bytes = 0
+
+
+class Request(falcon.asgi.Request):
+    """Also knows whether the client left before the body's end, which Falcon's stream takes for the end; and what it holds."""
+
+    __slots__ = ("held_bytes", "interrupted")
+    budget = Budget(1 << 62)
 
     def __init__(
         self,
@@ -37,17 +68,36 @@ class Request(falcon.asgi.Request):
             return event
 
         self.interrupted = False
+        self.held_bytes = 0
         super().__init__(scope, watched, first_event, options)
+
+    def hold(self, size: int) -> None:
+        """Take so much from the budget until the answer; all that is held before counts less. Raises Unavailable."""
+        self.budget.take(size - self.held_bytes)
+        self.held_bytes = size
+
+
+def request_within(budget: Budget, /) -> type[Request]:
+    """The Request of an application whose bodies are together within a budget."""
+
+    class BudgetedRequest(Request):
+        __slots__ = ()
+
+    BudgetedRequest.budget = budget
+    return BudgetedRequest
 
 
 async def read_body(req: falcon.asgi.Request, /, max_bytes: int) -> bytes:
-    """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest."""
+    """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest; Unavailable when there is no room for it now."""
     if (req.content_length or 0) > max_bytes:
         raise _too_large(max_bytes, req.content_length or 0)
     body = await _read(req, max_bytes)
     if isinstance(req, Request) and req.interrupted:
         raise InvalidRequest("The request ended before its body did.")
-    return inflate(body, req.get_header("Content-Encoding") or "", max_bytes)
+    inflated = inflate(body, req.get_header("Content-Encoding") or "", max_bytes)
+    if inflated is not body and isinstance(req, Request):
+        req.hold(len(inflated))
+    return inflated
 
 
 async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:
@@ -57,6 +107,8 @@ async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)
+        if isinstance(req, Request):
+            req.hold(size)
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

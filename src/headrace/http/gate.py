@@ -30,7 +30,7 @@ class Gate:
         Raises Unauthorized, Forbidden, RateLimited, Unavailable.
         """
         key = await authenticate(req, self.runtime.keyring, scope, in_body)
-        self._limits.spend(limit, key, resp)
+        self._limits.spend(limit, key, req, resp)
         return key.tenant
 
 

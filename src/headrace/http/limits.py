@@ -10,6 +10,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from headrace.control.keys import Key
 from headrace.errors import RateLimited
+from headrace.http.protocol import RATE_HEADERS
 from headrace.settings import Settings
 
 _WINDOW_S = 60
@@ -22,8 +23,8 @@ class RateLimits:
         self._settings = settings
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    def spend(self, kind: str, key: Key, resp: falcon.asgi.Response, /) -> None:
-        """Count a request against `limit_<kind>`, and say in the response what is left.
+    def spend(self, kind: str, key: Key, req: falcon.asgi.Request, resp: falcon.asgi.Response, /) -> None:
+        """Count a request against `limit_<kind>`, and say in the response what is left, whoever gives it.
 
         Raises RateLimited when nothing is left; a refused request does not count.
         Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
@@ -35,14 +36,14 @@ class RateLimits:
         allowed = self._limiter.hit(item, kind, key.id)
         reset_at, remaining = self._limiter.get_window_stats(item, kind, key.id)
         reset_s = max(1, math.ceil(reset_at - time.time()))
-        resp.set_headers(
-            {
-                "X-RateLimit-Limit": str(limit),
-                "X-RateLimit-Remaining": str(remaining),
-                "X-RateLimit-Reset": str(math.ceil(reset_at)),
-                "RateLimit-Policy": f'"{kind}";q={limit};w={_WINDOW_S}',
-                "RateLimit": f'"{kind}";r={remaining};t={reset_s}',
-            }
-        )
+        headers = {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(math.ceil(reset_at)),
+            "RateLimit-Policy": f'"{kind}";q={limit};w={_WINDOW_S}',
+            "RateLimit": f'"{kind}";r={remaining};t={reset_s}',
+        }
+        resp.set_headers(headers)
+        req.scope[RATE_HEADERS] = headers  # for an answer that does not come from a route
         if not allowed:
             raise RateLimited(limit, _WINDOW_S, reset_s)

@@ -19,6 +19,8 @@ from headrace.http.problems import reply_to
 
 # Counted in whole reads from the socket, the first one free; so this much is always taken.
 _MAX_HEAD_BYTES = 64 * 1024
+# Where a request's scope holds what the rate limit says in its answer.
+RATE_HEADERS = "headrace.rate_headers"
 _PATH = re.compile(rb"\S+ +([^\s?#]*)")
 
 
@@ -37,6 +39,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._max_connections = self.limit_concurrency
         self.limit_concurrency = None  # uvicorn would answer in plain text, and without Retry-After
+        self._one_too_many = False
         self._timeout_s = timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self._data = b""  # what is being parsed
@@ -46,6 +49,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
+        # Those that were there before are served on.
+        self._one_too_many = self._max_connections is not None and len(self.connections) > self._max_connections
         self._timer = self.loop.call_later(self._timeout_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,8 +89,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         if self._is_upgrade():
             return
-        full = self._max_connections is not None and len(self.connections) > self._max_connections
-        self.app = _refuse_politely if full else self.config.loaded_app
+        self.app = _refuse_politely if self._one_too_many else self.config.loaded_app
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -127,6 +131,8 @@ class Protocol(HttpToolsProtocol):
         if self._in_head or not self.cycle.response_started:
             found = _PATH.match(self._start)
             status, headers, body = reply_to(found[1].decode("latin-1") if found else "", error)
+            if not self._in_head:
+                headers |= self.cycle.scope.get(RATE_HEADERS, {})
             lines = [
                 f"HTTP/1.1 {int(status)} {status.phrase}",
                 *(f"{name}: {value}" for name, value in headers.items()),

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import math
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ _SWITCH_INTERVAL_S = 0.0005
 # Requests make many objects and no cycles; Python's default of 700 would collect several times in one batch.
 _GC_THRESHOLD = 50_000
 _BACKLOG = 2048
+# Files that the log, the store and the index of known keys may have open beside the connections.
+_FILES_OF_ENGINES = 1024
 
 
 def serve(settings: Settings, /) -> int:
@@ -58,7 +61,7 @@ def run(runtime: Runtime, /) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
+            limit_concurrency=_connections(settings.max_connections),
             timeout_keep_alive=math.ceil(settings.keep_alive_s),
             timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
             backlog=_BACKLOG,
@@ -83,6 +86,20 @@ def run(runtime: Runtime, /) -> int:
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(main())
     return 0
+
+
+def _connections(wanted: int) -> int:
+    """How many connections this process may hold without taking the engines' files; as many open files are asked for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + _FILES_OF_ENGINES
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    allowed = max(files - _FILES_OF_ENGINES, files // 2)
+    if allowed < wanted:
+        _log.warning("fewer_connections", allowed=allowed, wanted=wanted, open_files=files)
+    return min(wanted, allowed)
 
 
 def _listen(settings: Settings) -> socket.socket:
