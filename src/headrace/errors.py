@@ -8,7 +8,8 @@
     │   ├── InvalidMetricType     no gauge, counter, distribution or set
     │   ├── InvalidMetricValue    a value that its metric's type cannot have
     │   ├── BatchTooLarge         more events than one request may carry
-    │   └── Duplicate             a repeat, where the settings say that repeats fail
+    │   ├── Duplicate             a repeat, where the settings say that repeats fail
+    │   └── EventsRejected        a batch that is taken whole or not at all, and has bad events
     ├── PayloadTooLarge           a body over its size limit
     │   └── EventTooLarge         one event over its size limit
     ├── Unauthorized              no key that works
@@ -67,6 +68,15 @@ class BatchTooLarge(InvalidRequest):
 
 class Duplicate(InvalidRequest):
     """duplicate"""
+
+
+class EventsRejected(InvalidRequest):
+    """Some events are wrong, and none was stored."""
+
+    def __init__(self, message: str = "", events: Sequence[tuple[int, str]] = ()) -> None:
+        """events: the place of each bad one, and what is wrong with it."""
+        super().__init__(message)
+        self.events = tuple(events)
 
 
 class PayloadTooLarge(HeadraceError):

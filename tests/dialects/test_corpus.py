@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from headrace.dialects import bricqs, flux, hogsend, segment, solute
+from headrace.dialects import amplitude, bricqs, flux, hogsend, posthog, segment, solute
 from headrace.dialects.wire import Batch, Context, Dialect
 from headrace.errors import HeadraceError
 from headrace.event import StoredEvent, encode
@@ -36,6 +36,8 @@ DIALECTS: dict[str, Dialect] = {
     "solute": solute.DIALECT,
     "hogsend": hogsend.DIALECT,
     "segment": segment.DIALECT,
+    "posthog": posthog.DIALECT,
+    "amplitude": amplitude.DIALECT,
 }
 
 Case = dict[str, Any]
@@ -184,6 +186,12 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
         )
         for call in segment.KINDS
     ),
+    (
+        "POST",
+        "(?:/batch|/capture|/e|/i/v0/e|/i/v0/ai/batch)/?",
+        _ingest(posthog.parse, _plain(posthog.render_accepted)),
+    ),
+    ("POST", "/2/httpapi", _ingest(amplitude.parse, _plain(amplitude.render_accepted))),
 )
 
 

@@ -40,6 +40,7 @@ CODES: dict[type[HeadraceError], tuple[int, str, str]] = {
     errors.InvalidMetricValue: (400, "invalid_value", "VALIDATION_ERROR"),
     errors.BatchTooLarge: (400, "batch_too_large", "VALIDATION_ERROR"),
     errors.Duplicate: (400, "invalid_request", "VALIDATION_ERROR"),
+    errors.EventsRejected: (400, "invalid_request", "VALIDATION_ERROR"),
     errors.PayloadTooLarge: (413, "payload_too_large", "PAYLOAD_TOO_LARGE"),
     errors.EventTooLarge: (413, "payload_too_large", "PAYLOAD_TOO_LARGE"),
     errors.Unauthorized: (401, "invalid_api_key", "INVALID_API_KEY"),

@@ -3,15 +3,17 @@
 import gc
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.dialects import bricqs, flux, hogsend, segment, solute
+from headrace.dialects import amplitude, bricqs, flux, hogsend, posthog, segment, solute
 from headrace.dialects.wire import Batch
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import decode, encode
@@ -29,6 +31,8 @@ PARSERS: dict[str, Parser] = {
     "hogsend replay": hogsend.parse_replay,
     "segment batch": lambda body: segment.parse_batch(body, context()),
     "segment track": lambda body: segment.call_parser("track")(body, context()),
+    "posthog": lambda body: posthog.parse(body, context()),
+    "amplitude": lambda body: amplitude.parse(body, context()),
 }
 RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
     "flux single": (flux.render_track,),
@@ -42,6 +46,14 @@ RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
     "hogsend replay": (),
     "segment batch": (segment.render_accepted,),
     "segment track": (segment.render_accepted,),
+    "posthog": (posthog.render_accepted,),
+    "amplitude": (amplitude.render_accepted,),
+}
+FORMS = ("posthog",)  # may also come as an HTML form
+KEYS: dict[str, Callable[[bytes], str]] = {
+    "segment batch": segment.find_key,
+    "posthog": posthog.find_key,
+    "amplitude": amplitude.find_key,
 }
 
 FLUX_FIELDS = (
@@ -54,6 +66,14 @@ SOLUTE_FIELDS = (
     *("name", "category", "groupId", "previousId", "unknown"),
 )
 SEGMENT_FIELDS = (*SOLUTE_FIELDS, "originalTimestamp", "sentAt")
+POSTHOG_FIELDS = (
+    *("event", "distinct_id", "properties", "timestamp", "offset", "uuid", "$set", "$set_once", "sent_at", "token"),
+    *("api_key", "batch", "unknown"),
+)
+AMPLITUDE_FIELDS = (
+    *("event_type", "user_id", "device_id", "time", "event_properties", "user_properties", "group_properties"),
+    *("groups", "insert_id", "session_id", "price", "revenue", "productId", "platform"),
+)
 FLUX_EVENT = {
     "name": "user.signup",
     "timestamp": "2024-01-15T10:30:00Z",
@@ -83,6 +103,35 @@ REPLAY = {"eventIds": ["a", "b"], "filter": {"event": "a", "from": "2025-01-15"}
 
 SEGMENT_EVENT = SOLUTE_EVENT | {"type": "screen", "context": {"traits": {"a": 1}}, "originalTimestamp": "2025-01-15"}
 
+POSTHOG_EVENT = {
+    "event": "$groupidentify",
+    "distinct_id": "u",
+    "uuid": "0192f0a6-8a3c-7cc1-9a51-2b6f6c9e4d10",
+    "properties": {"$group_key": "acme", "$group_set": {"a": 1}, "$set": {"b": 2}, "token": "t", "alias": "a"},
+    "timestamp": "2025-01-15T10:30:00Z",
+}
+POSTHOG_KINDS = (
+    "a",
+    "$identify",
+    "$set",
+    "$create_alias",
+    "$groupidentify",
+    "$pageview",
+    "$screen",
+    "$merge_dangerously",
+)
+AMPLITUDE_EVENT = {
+    "event_type": "a",
+    "user_id": "u",
+    "device_id": "d",
+    "time": 1736937000000,
+    "event_properties": {"revenue": 1.5},
+    "user_properties": {"$set": {"a": 1}, "$add": {"n": 1}},
+    "group_properties": {"$setOnce": {"a": 1}},
+    "groups": {"company": ["acme"]},
+    "platform": "Web",
+    "price": 5,
+}
 _sent_at = st.one_of(st.just("2025-01-15T10:30:05Z"), any_values)
 _TYPED: dict[str, st.SearchStrategy[Any]] = {
     "flux single": objects_with(FLUX_FIELDS).map(lambda fields: {"name": "a"} | fields),
@@ -105,6 +154,21 @@ _TYPED: dict[str, st.SearchStrategy[Any]] = {
         _sent_at,
     ),
     "segment track": objects_with(SEGMENT_FIELDS).map(lambda fields: SEGMENT_EVENT | {"event": "a"} | fields),
+    "posthog": st.builds(
+        lambda kind, events, batch: (
+            {"batch": [POSTHOG_EVENT | {"event": kind} | each for each in events]}
+            if batch
+            else [POSTHOG_EVENT | {"event": kind} | each for each in events]
+        ),
+        st.sampled_from(POSTHOG_KINDS),
+        st.lists(objects_with(POSTHOG_FIELDS), max_size=3),
+        st.booleans(),
+    ),
+    "amplitude": st.builds(
+        lambda kind, fields: {"events": [AMPLITUDE_EVENT | {"event_type": kind} | fields]},
+        st.sampled_from(["a", "$identify", "$groupidentify"]),
+        objects_with(AMPLITUDE_FIELDS),
+    ),
 }
 _VALID: dict[str, tuple[Any, ...]] = {
     "flux single": (FLUX_EVENT, {"name": "a"}),
@@ -115,6 +179,8 @@ _VALID: dict[str, tuple[Any, ...]] = {
     "hogsend replay": (REPLAY,),
     "segment batch": ({"batch": [SEGMENT_EVENT, SEGMENT_EVENT | {"type": "identify"}], "sentAt": "x"},),
     "segment track": (SEGMENT_EVENT | {"event": "a"},),
+    "posthog": ({"batch": [POSTHOG_EVENT], "api_key": "k"}, [POSTHOG_EVENT], POSTHOG_EVENT),
+    "amplitude": ({"events": [AMPLITUDE_EVENT, AMPLITUDE_EVENT | {"event_type": "$identify"}], "api_key": "k"},),
 }
 
 
@@ -123,11 +189,20 @@ def _spelled(value: object, *, escaped: bool) -> bytes:
     return json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
 
 
+def _as_form(body: bytes, in_base64: bool) -> bytes:
+    return urlencode({"data": b64encode(body) if in_base64 else body, "compression": "base64"}).encode()
+
+
 def bodies_of(route: str) -> st.SearchStrategy[bytes]:
     valid = st.sampled_from([_spelled(each, escaped=False) for each in _VALID[route]])
     typed = st.builds(lambda value, escaped: _spelled(value, escaped=escaped), _TYPED[route], st.booleans())
     anything = st.builds(lambda value, escaped: _spelled(value, escaped=escaped), any_values, st.booleans())
-    return st.one_of(typed, mutated(valid), mutated(typed), anything, st.binary(max_size=50))
+    plain = st.one_of(typed, mutated(valid), mutated(typed), anything, st.binary(max_size=50))
+    if route not in FORMS:
+        return plain
+    return st.one_of(
+        plain, st.builds(_as_form, plain, st.booleans()), mutated(st.builds(_as_form, valid, st.booleans()))
+    )
 
 
 def _is_json(body: bytes) -> bool | None:
@@ -155,13 +230,24 @@ def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) ->
             parsed = PARSERS[route](body)
         except HeadraceError:
             return
-        assert _is_json(body) is not False
+        assert route in FORMS or _is_json(body) is not False
         if isinstance(parsed, Batch):
             for item in parsed.items:
                 assert decode(encode(item.event)) == item.event
             receipts = [receipt(index) for index in range(len(parsed.items))]
             for render in RENDERERS[route]:
                 json.loads(render(parsed, receipts))
+
+    law()
+
+
+@pytest.mark.parametrize("route", KEYS)
+def test_a_key_is_found_or_an_error_of_ours_is_raised_on_any_bytes(route: str) -> None:
+    @examples(100)
+    @given(bodies_of(route))
+    def law(body: bytes) -> None:
+        with suppress(HeadraceError):
+            assert KEYS[route](body)
 
     law()
 

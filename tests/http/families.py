@@ -13,6 +13,7 @@ class Family(NamedTuple):
     body: Callable[[str, str, str], Any]
     limit: str
     error: Callable[[int, str], dict[str, Any]]  # the whole reply that says no, given the status and the message
+    unread: Callable[[int, str], dict[str, Any]] | None = None  # the same where nothing in the body told whose it is
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.path}"
@@ -49,11 +50,52 @@ def _segment_error(status: int, message: str) -> dict[str, Any]:
     return {"success": False, "code": _SEGMENT_CODES[status], "message": message}
 
 
+def _posthog(name: str, event_id: str, key: str) -> Any:
+    event = {"event": name, "distinct_id": "u", "properties": {}} | _key("uuid", event_id)
+    return {"batch": [event]} | _key("api_key", key)
+
+
+def _posthog_array(name: str, event_id: str, key: str) -> Any:
+    return [{"event": name, "properties": {"distinct_id": "u"} | _key("token", key)} | _key("uuid", event_id)]
+
+
+_POSTHOG_KINDS = {
+    400: ("validation_error", "invalid_payload"),
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("authentication_error", "permission_denied"),
+    405: ("invalid_request", "method_not_allowed"),
+    413: ("validation_error", "payload_too_large"),
+    429: ("throttled_error", "rate_limited"),
+    503: ("server_error", "unavailable"),
+}
+
+
+def _posthog_error(status: int, message: str) -> dict[str, Any]:
+    kind, code = _POSTHOG_KINDS[status]
+    return {"type": kind, "code": code, "detail": message, "attr": None}
+
+
+def _amplitude(name: str, event_id: str, key: str) -> Any:
+    event = {"event_type": name, "user_id": "u"} | _key("insert_id", event_id)
+    return {"events": [event]} | _key("api_key", key)
+
+
+def _amplitude_error(status: int, message: str) -> dict[str, Any]:
+    assert message.startswith("Invalid API key:") is (status == 401)
+    return {"code": status, "error": message}
+
+
 FAMILIES = (
     Family("segment", "/v1/batch", _segment, "segment", _segment_error),
     Family("segment", "/v1/import", _segment, "segment", _segment_error),
     Family("segment", "/v1/track", _segment_call, "segment", _segment_error),
     Family("segment", "/v1/t", _segment_call, "segment", _segment_error),
+    Family("posthog", "/batch", _posthog, "posthog", _posthog_error),
+    Family("posthog", "/e", _posthog_array, "posthog", _posthog_error),
+    Family("posthog", "/i/v0/e", _posthog_array, "posthog", _posthog_error),
+    Family("posthog", "/capture", _posthog, "posthog", _posthog_error),
+    Family("amplitude", "/2/httpapi", _amplitude, "amplitude", _amplitude_error),
+    Family("amplitude", "/batch", _amplitude, "amplitude", _amplitude_error, _posthog_error),
 )
 
 

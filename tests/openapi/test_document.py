@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from headrace import errors
-from headrace.dialects import bricqs, flux, hogsend, native, segment, solute
+from headrace.dialects import amplitude, bricqs, flux, hogsend, native, posthog, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 from headrace.filters import MAX_GROUPS, MAX_REPLAY
@@ -183,6 +183,8 @@ def kinds(kind: type[HeadraceError] = HeadraceError) -> Iterator[type[HeadraceEr
 def an_error(kind: type[HeadraceError]) -> HeadraceError:
     if kind is errors.MethodNotAllowed:
         return errors.MethodNotAllowed("PUT", ("GET", "OPTIONS"))
+    if kind is errors.EventsRejected:
+        return errors.EventsRejected("m", [(0, "'time' is wrong"), (3, "'user_id' is required")])
     return errors.RateLimited(10, 60, 12) if kind is errors.RateLimited else kind()
 
 
@@ -206,6 +208,8 @@ DIALECTS = {
     "bricqs": (bricqs.DIALECT, ("/api/v1/ingest/events", "/ingest/events/batch", "/ingest/events/sync")),
     "solute": (solute.DIALECT, ("/api/events", "/api/feature-flags")),
     "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x")),
+    "posthog": (posthog.DIALECT, ("/capture", "/batch", "/e", "/flags", "/i/v0/e")),
+    "amplitude": (amplitude.DIALECT, ("/2/httpapi",)),
     "segment": (segment.DIALECT, ("/v1/batch", "/v1/track", "/v1/t")),
     "hogsend": (
         hogsend.DIALECT,
@@ -213,7 +217,7 @@ DIALECTS = {
     ),
 }
 
-NOWHERE = {"native": "/api/v1/rules/no/where", "segment": "/v1/track/nowhere"}
+NOWHERE = {"native": "/api/v1/rules/no/where", "segment": "/v1/track/nowhere", "posthog": "/e/nowhere"}
 
 
 @pytest.mark.parametrize("name", DIALECTS)

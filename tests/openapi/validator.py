@@ -26,6 +26,8 @@ _PREFIXES = (
     ("/api", "Solute"),
     *((f"/v1/{name}", "Segment") for name in ("batch", "import", "projects", *_CALLS, *(call[0] for call in _CALLS))),
     ("/v1", "Hogsend"),
+    *((f"/{name}", "PostHog") for name in ("batch", "e", "i", "capture", "flags", "decide", "array")),
+    ("/2", "Amplitude"),
     ("", "Problem"),
 )
 _RATE_HEADERS = frozenset(

@@ -6,7 +6,7 @@ event never costs the good ones beside it.
 
 import binascii
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -28,6 +28,7 @@ SCREEN = "screen.viewed"  # of the type page
 MAX_BATCH = 2500
 
 _MAX_FORM_FIELDS = 50
+_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _Error = TypeVar("_Error", bound=HeadraceError)
 
 
@@ -98,6 +99,22 @@ def with_members(properties: str, added: Mapping[str, object], /) -> str:
     return more if head in ("", "{") else f"{head},{more[1:]}"
 
 
+def without_members(text: str, names: Collection[str], /) -> str:
+    """An object's text less some members; the others' values stay as they were sent. For keys, which nobody may read later."""
+    return joined({name: raw for name, raw in _members_decoder.decode(text).items() if name not in names})
+
+
+def joined(members: Mapping[str, msgspec.Raw], /) -> str:
+    """An object's text, of its members' texts; "" for none."""
+    text = ",".join(f"{encode_json(name).decode()}:{str(raw, 'utf-8')}" for name, raw in members.items())
+    return f"{{{text}}}" if text else ""
+
+
+def members_of(raw: msgspec.Raw | bytes, /) -> dict[str, msgspec.Raw]:
+    """The members of what is known to be an object, each as it was sent."""
+    return _members_decoder.decode(raw)
+
+
 def page_properties(name: object, category: object, values: Mapping[str, Any], limit: int, /) -> dict[str, str]:
     """A page's own name and category, where its properties do not have them."""
     own = {"name": optional_text(name, "name", limit), "category": optional_text(category, "category", limit)}
@@ -152,7 +169,3 @@ def json_of(body: bytes, /) -> bytes:
     """The JSON of a body, or of the form that the body is. Raises InvalidRequest."""
     form = form_of(body)
     return text_of_body(data_of(form)) if form else text_of_body(body)
-
-
-def raw_text(raw: msgspec.Raw, /) -> str:
-    return str(raw, "utf-8")

@@ -15,7 +15,7 @@ from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.native import Catalog
 from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFlags
-from headrace.http.sdk import SegmentSettings
+from headrace.http.sdk import PostHogConfig, PostHogFlags, SegmentSettings
 from headrace.runtime import Runtime
 
 
@@ -61,7 +61,10 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     flux_metrics = FluxMetrics(gate)
     read_too = {"/api/v1/events": flux, "/api/v1/metrics": flux_metrics}
     for route in ingest.ROUTES:
-        resource = IngestResource(gate, metrics, route)
+        if route.claims:
+            continue
+        claimants = [each for each in ingest.ROUTES if each.claims and each.path == route.path]
+        resource = IngestResource(gate, metrics, route, claimants)
         get = read_too.get(route.path)
         app.add_route(route.path, _Both(resource, get) if get else resource)
     app.add_route("/api/v1/events/count", flux, suffix="count")
@@ -78,6 +81,10 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_route("/api/v1/catalog", catalog)
     app.add_route("/api/v1/catalog/{name:path}", catalog, suffix="one")
     app.add_route("/v1/projects/{write_key}/settings", SegmentSettings(gate))
+    app.add_route("/flags", PostHogFlags(gate))
+    app.add_route("/decide", PostHogFlags(gate))
+    app.add_route("/array/{token}/config", PostHogConfig(gate))
+    app.add_route("/array/{token}/config.js", PostHogConfig(gate), suffix="script")
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)

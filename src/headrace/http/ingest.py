@@ -5,16 +5,18 @@ known; then the key in it counts as one in a header does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
+from typing import TypeVar
 
 import falcon
 import falcon.asgi
 import msgspec
 
-from headrace.dialects import bricqs, flux, flux_metrics, hogsend, segment, solute
-from headrace.dialects.wire import Batch, Context
+from headrace.dialects import amplitude, bricqs, flux, flux_metrics, hogsend, posthog, segment, solute
+from headrace.dialects.wire import Batch, Context, Dialect
 from headrace.errors import InvalidRequest
+from headrace.event import Tenant
 from headrace.http import cors
 from headrace.http.auth import has_key
 from headrace.http.body import read_body
@@ -25,6 +27,7 @@ from headrace.reactions import stage
 from headrace.runtime import Runtime, clock_ms
 
 Reply = tuple[HTTPStatus, bytes]
+Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
 
 
@@ -33,6 +36,8 @@ class IngestRoute(msgspec.Struct, frozen=True):
 
     find_key: takes the key out of a body; for routes where only headers and the query may carry it, None.
     max_bytes: the setting that limits the body.
+    claims: where two dialects share a path, whether a body is this one's; the path's other route takes what nobody claims.
+    dialect: words the errors of what is claimed.
     """
 
     path: str
@@ -43,6 +48,8 @@ class IngestRoute(msgspec.Struct, frozen=True):
     allow: str = "POST, OPTIONS"
     find_key: Callable[[bytes], str] | None = None
     max_bytes: str = "max_request_bytes"
+    claims: Callable[[bytes], bool] | None = None
+    dialect: Dialect | None = None
 
 
 def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]):
@@ -91,6 +98,27 @@ def _segment_routes() -> tuple[IngestRoute, ...]:
             max_bytes="segment_max_request_bytes",
         )
         for name, parse in (batch | calls).items()
+    )
+
+
+def _posthog_routes() -> tuple[IngestRoute, ...]:
+    accepted = _at_once(HTTPStatus.OK, posthog.render_accepted)
+    return tuple(
+        IngestRoute(path, posthog.NAME, posthog.parse, accepted, "posthog", find_key=posthog.find_key)
+        for path in ("/batch", "/e", "/i/v0/e", "/i/v0/ai/batch", "/capture")
+    )
+
+
+def _amplitude_route(path: str, claims: Callable[[bytes], bool] | None = None) -> IngestRoute:
+    return IngestRoute(
+        path,
+        amplitude.NAME,
+        amplitude.parse,
+        _at_once(HTTPStatus.OK, amplitude.render_accepted),
+        "amplitude",
+        find_key=amplitude.find_key,
+        claims=claims,
+        dialect=amplitude.DIALECT,
     )
 
 
@@ -143,30 +171,31 @@ ROUTES: tuple[IngestRoute, ...] = (
         _at_once(HTTPStatus.ACCEPTED, hogsend.render_stored),
         "hogsend",
     ),
+    *_posthog_routes(),
+    _amplitude_route("/2/httpapi"),
+    _amplitude_route("/batch", amplitude.claims),
 )
 
 
 class IngestResource:
     """POST takes events; OPTIONS lets browsers ask first."""
 
-    def __init__(self, gate: Gate, metrics: Metrics, route: IngestRoute) -> None:
+    def __init__(self, gate: Gate, metrics: Metrics, route: IngestRoute, claimants: Sequence[IngestRoute] = ()) -> None:
         self._gate = gate
         self._runtime = gate.runtime
         self._metrics = metrics
         self._route = route
+        self._claimants = claimants
         self._max_bytes: int = getattr(gate.runtime.settings, route.max_bytes)
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.allow_any_origin(resp)
         settings, route, max_bytes = self._runtime.settings, self._route, self._max_bytes
-        if route.find_key is None or has_key(req, "ingest"):
+        if route.find_key is None or (not self._claimants and has_key(req, "ingest")):
             tenant = await self._gate.admit(req, resp, "ingest", route.limit)
             body = await read_body(req, max_bytes)
         else:
-            body = await read_body(req, max_bytes)
-            large = len(body) > _LARGE_BODY_BYTES
-            secret = await asyncio.to_thread(route.find_key, body) if large else route.find_key(body)
-            tenant = await self._gate.admit(req, resp, "ingest", route.limit, secret)
+            route, tenant, body = await self._admit_by_body(req, resp)
         context = Context(tenant, clock_ms(), settings, _idempotency_key(req))
         if len(body) > _LARGE_BODY_BYTES:  # would hold up every other request
             batch = await asyncio.to_thread(route.parse, body, context)
@@ -178,8 +207,27 @@ class IngestResource:
         resp.status = int(status)
         resp.content_type = falcon.MEDIA_JSON
 
+    async def _admit_by_body(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response
+    ) -> tuple[IngestRoute, Tenant, bytes]:
+        """The route that the body is for, whose key the request shows, and the body."""
+        body = await read_body(req, self._max_bytes)
+        route, secret = self._route, ""
+        for claimant in self._claimants:
+            if claimant.claims and await _in_good_time(claimant.claims, body):
+                route = claimant
+                req.context.dialect = route.dialect
+        if route.find_key and not has_key(req, "ingest"):
+            secret = await _in_good_time(route.find_key, body)
+        return route, await self._gate.admit(req, resp, "ingest", route.limit, secret), body
+
     async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.answer_preflight(req, resp, self._route.allow)
+
+
+async def _in_good_time(question: Callable[[bytes], Answer], body: bytes) -> Answer:
+    """What a look at the body finds; a look at a large one would hold up every other request."""
+    return await asyncio.to_thread(question, body) if len(body) > _LARGE_BODY_BYTES else question(body)
 
 
 _MAX_KEY_CHARS = 255

@@ -8,7 +8,7 @@ import falcon.asgi
 import structlog
 
 from headrace import errors
-from headrace.dialects import bricqs, flux, hogsend, native, segment, solute
+from headrace.dialects import amplitude, bricqs, flux, hogsend, native, posthog, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 
@@ -26,6 +26,7 @@ _STATUS: tuple[tuple[type[HeadraceError], HTTPStatus], ...] = (
 )
 
 
+_SDKS = tuple((each.PATHS, each.DIALECT) for each in (segment, posthog, amplitude))
 # Longest first: a path belongs to the first prefix that it starts with, on a segment's edge.
 _PREFIXES = (
     *((path, native.DIALECT) for path in native.PATHS),
@@ -33,7 +34,7 @@ _PREFIXES = (
     ("/ingest", bricqs.DIALECT),
     ("/api/v1", flux.DIALECT),
     ("/api", solute.DIALECT),
-    *((path, segment.DIALECT) for path in segment.PATHS),
+    *((path, dialect) for paths, dialect in _SDKS for path in paths),
     ("/v1", hogsend.DIALECT),
 )
 
@@ -52,9 +53,11 @@ def status_of(error: HeadraceError, /) -> HTTPStatus:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def reply_to(path: str, error: HeadraceError, /) -> tuple[HTTPStatus, dict[str, str], bytes]:
-    """An error at this path as status, headers and body."""
-    dialect, status = dialect_of(path), status_of(error)
+def reply_to(
+    path: str, error: HeadraceError, dialect: Dialect | None = None, /
+) -> tuple[HTTPStatus, dict[str, str], bytes]:
+    """An error as status, headers and body: in the words of the dialect given, or of the one that the path is for."""
+    dialect, status = dialect or dialect_of(path), status_of(error)
     headers = {"content-type": "application/problem+json" if dialect is native.DIALECT else "application/json"}
     if isinstance(error, errors.RateLimited | errors.Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
@@ -65,9 +68,9 @@ def reply_to(path: str, error: HeadraceError, /) -> tuple[HTTPStatus, dict[str, 
     return status, headers, dialect.render_error(error, int(status))
 
 
-def answer(resp: falcon.asgi.Response, path: str, error: HeadraceError, /) -> None:
+def answer(resp: falcon.asgi.Response, path: str, error: HeadraceError, dialect: Dialect | None = None, /) -> None:
     """Make a response of an error."""
-    status, headers, resp.data = reply_to(path, error)
+    status, headers, resp.data = reply_to(path, error, dialect)
     resp.status = int(status)
     resp.set_headers(headers)
 
@@ -75,7 +78,8 @@ def answer(resp: falcon.asgi.Response, path: str, error: HeadraceError, /) -> No
 async def handle_ours(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: HeadraceError, _params: dict[str, object]
 ) -> None:
-    answer(resp, req.path, error)
+    # Where two dialects share a path, only the body told which it is.
+    answer(resp, req.path, error, getattr(req.context, "dialect", None))
 
 
 async def handle_falcons(

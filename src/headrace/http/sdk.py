@@ -3,9 +3,13 @@
 import falcon
 import falcon.asgi
 
-from headrace.dialects import segment
+from headrace.dialects import posthog, segment
 from headrace.http import cors
+from headrace.http.auth import has_key
+from headrace.http.body import read_body
 from headrace.http.gate import Gate
+
+_MAX_QUESTION_BYTES = 256 * 1024
 
 
 class SegmentSettings:
@@ -19,3 +23,40 @@ class SegmentSettings:
         await self._gate.admit(req, resp, "ingest", "segment", write_key)
         resp.data = segment.render_settings(write_key, req.forwarded_scheme, req.forwarded_host)
         resp.content_type = falcon.MEDIA_JSON
+
+
+class PostHogFlags:
+    """POST /flags and /decide: which feature flags there are. None."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        cors.allow_any_origin(resp)
+        body = await read_body(req, _MAX_QUESTION_BYTES)
+        secret = "" if has_key(req, "ingest") else posthog.find_key(body)
+        await self._gate.admit(req, resp, "ingest", "posthog", secret)
+        resp.data = posthog.render_flags()
+        resp.content_type = falcon.MEDIA_JSON
+
+    async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        cors.answer_preflight(req, resp, "POST, OPTIONS")
+
+
+class PostHogConfig:
+    """GET /array/{token}/config and config.js: what posthog-js loads before it starts."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, token: str) -> None:
+        cors.allow_any_origin(resp)
+        await self._gate.admit(req, resp, "ingest", "posthog", token)
+        resp.data = posthog.render_config(token)
+        resp.content_type = falcon.MEDIA_JSON
+
+    async def on_get_script(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, token: str) -> None:
+        cors.allow_any_origin(resp)
+        await self._gate.admit(req, resp, "ingest", "posthog", token)
+        resp.data = posthog.render_config_script(token)
+        resp.content_type = falcon.MEDIA_JS

@@ -1,0 +1,250 @@
+"""The Amplitude dialect: its HTTP V2 and batch upload. Translates; never stores.
+
+Amplitude takes all of a request or nothing, and says which events were wrong; its SDKs then drop those and send the others
+again. So it is here: good events beside a bad one are not stored, which no SDK loses and no retry doubles.
+
+Sources: https://amplitude.com/docs/apis/analytics/http-v2 and https://amplitude.com/docs/apis/analytics/batch-event-upload
+"""
+
+import re
+from typing import Any, cast
+
+import msgspec
+
+from headrace import errors
+from headrace.dialects.sdk import (
+    NAMES,
+    SCREEN,
+    event_name,
+    id_of,
+    joined,
+    members_of,
+    text_in,
+    time_of,
+    with_members,
+)
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    Rejection,
+    array_of,
+    decode_body,
+    decode_item,
+    decode_part,
+    encode_json,
+    labels_and_numbers,
+    object_of,
+    parse_items,
+)
+from headrace.errors import EventsRejected, HeadraceError, InvalidRequest, MissingKey, PayloadTooLarge
+from headrace.event import Event, EventType
+from headrace.ports import Receipt
+
+NAME = "amplitude"
+MAX_BATCH = 2000  # https://amplitude.com/docs/apis/analytics/batch-event-upload
+
+
+def render_error(error: HeadraceError, status: int, /) -> bytes:
+    reply: dict[str, object] = {"code": status, "error": _prefixed(error)}
+    if isinstance(error, EventsRejected):
+        missing: dict[str, list[int]] = {}
+        invalid: dict[str, list[int]] = {}
+        for index, message in error.events:
+            by_field = missing if "is required" in message else invalid
+            by_field.setdefault(_field_in(message), []).append(index)
+        reply["events_with_missing_fields"] = missing
+        reply["events_with_invalid_fields"] = invalid
+    return encode_json(reply)
+
+
+def _prefixed(error: HeadraceError) -> str:
+    """The SDKs know a wrong key by how the error begins, and give up on it."""
+    return f"Invalid API key: {error.message}" if isinstance(error, errors.Unauthorized) else error.message
+
+
+_QUOTED = re.compile(r"'([^']{1,80})'")
+
+
+def _field_in(message: str) -> str:
+    """The field that a message begins with, as all that are about one do."""
+    match = _QUOTED.match(message)
+    return match[1] if match else "event"
+
+
+DIALECT = Dialect(NAME, render_error)
+PATHS = ("/2",)
+
+_TYPES: dict[str, tuple[EventType, str]] = {
+    "$identify": ("identify", NAMES["identify"]),
+    "$groupidentify": ("group", NAMES["group"]),
+    "[Amplitude] Page Viewed": ("page", NAMES["page"]),
+    "[Amplitude] Screen Viewed": ("page", SCREEN),
+}
+
+
+class _Item(msgspec.Struct, gc=False):
+    event_type: Any = None
+    user_id: Any = None
+    device_id: Any = None
+    time: Any = None
+    event_properties: msgspec.Raw = ABSENT
+    user_properties: msgspec.Raw = ABSENT
+    group_properties: msgspec.Raw = ABSENT
+    groups: Any = None
+    insert_id: Any = None
+    session_id: Any = None
+    price: Any = None
+    quantity: Any = None
+    revenue: Any = None
+    productId: Any = None  # noqa: N815  the field's name on the wire
+    revenueType: Any = None  # noqa: N815  the field's name on the wire
+
+
+_READ = frozenset(_Item.__struct_fields__) - {"user_properties", "group_properties", "groups"} | {"api_key"}
+_SALE = ("price", "quantity", "revenue", "productId", "revenueType")
+
+
+class _Envelope(msgspec.Struct):
+    api_key: Any = None
+    events: msgspec.Raw = ABSENT
+    batch: msgspec.Raw = ABSENT
+
+
+class _Set(msgspec.Struct, rename={"all": "$set", "once": "$setOnce"}):
+    all: msgspec.Raw = ABSENT
+    once: msgspec.Raw = ABSENT
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+_set_decoder = msgspec.json.Decoder(_Set)
+
+
+class Upload(Batch, frozen=True):
+    """A batch that knows how many bytes it came in, which the reply repeats."""
+
+    size: int = 0
+    now_ms: int = 0
+
+
+def claims(body: bytes, /) -> bool:
+    """Whether a body sent to `/batch`, which PostHog has too, is Amplitude's: it calls its events `events`."""
+    try:
+        envelope = decode_body(_envelope_decoder, body)
+    except InvalidRequest:
+        return False
+    return envelope.events is not ABSENT and envelope.batch is ABSENT
+
+
+def find_key(body: bytes, /) -> str:
+    key = decode_body(_envelope_decoder, body).api_key
+    if type(key) is not str or not key:
+        raise MissingKey("send it as 'api_key' in the body.")
+    return key
+
+
+def parse(body: bytes, context: Context, /) -> Upload:
+    """Raises EventsRejected when any event is bad, PayloadTooLarge when the only one is too large."""
+    envelope = decode_body(_envelope_decoder, body)
+    batch = parse_items(array_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
+    if batch.rejections:
+        raise _refusal(batch.rejections, len(batch.items))
+    return Upload(batch.items, batch.rejections, len(body), context.now_ms)
+
+
+def _refusal(rejections: list[Rejection], good: int) -> HeadraceError:
+    first = rejections[0]
+    if isinstance(first.error, PayloadTooLarge) and len(rejections) == 1 and not good:
+        return first.error
+    message = (
+        f"{len(rejections)} of {len(rejections) + good} events are wrong, and none was stored; "
+        f"the first is event {first.index}: {first.error.message}"
+    )
+    return EventsRejected(message, [(each.index, each.error.message) for each in rejections])
+
+
+def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    settings, tenant = context.settings, context.tenant
+    limit = settings.max_id_chars
+    item = decode_item(_item_decoder, raw, settings)
+    own_name = event_name(item.event_type, "event_type", settings.max_name_chars)
+    kind, name = _TYPES.get(own_name, ("track", own_name))
+    user_id = id_of(item.user_id, "user_id", limit)
+    device_id = id_of(item.device_id, "device_id", limit)
+    if not user_id and not device_id:
+        raise InvalidRequest("'user_id' is required, or 'device_id': send at least one of them.")
+    insert_id = id_of(item.insert_id, "insert_id", limit)
+    properties, values = object_of(item.event_properties, "event_properties")
+    sale: dict[str, Any] = {
+        field: value for field in _SALE if (value := getattr(item, field)) is not None and field not in values
+    }
+    properties, values = with_members(properties, sale), values | sale
+    labels, numbers = labels_and_numbers(values, {})
+    event = Event(
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        time_of(item.time, context.now_ms, "time", unit_ms=1),
+        kind,
+        user_id=user_id,
+        anonymous_id=device_id,
+        session_id="" if item.session_id == -1 else id_of(item.session_id, "session_id", limit),
+        group_id=_group_in(item.groups, limit),
+        properties=properties,
+        context=_rest_of(raw),
+        traits=_traits_of(
+            *(
+                (item.group_properties, "group_properties")
+                if kind == "group"
+                else (item.user_properties, "user_properties")
+            )
+        ),
+        labels=labels,
+        numbers=numbers,
+        message_id=insert_id,
+    )
+    # Amplitude knows a repeat by the device and the insert id together.
+    return event, f"{device_id or user_id}\0{insert_id}" if insert_id else ""
+
+
+def _group_in(groups: object, limit: int) -> str:
+    """The first of `{"company": "acme"}` or `{"company": ["acme", …]}`."""
+    if type(groups) is not dict:
+        return ""
+    value: object = next(iter(cast("dict[str, Any]", groups).values()), None)
+    if type(value) is list:
+        value = next(iter(cast("list[Any]", value)), None)
+    return text_in({"group": value}, "group", limit)
+
+
+def _traits_of(raw: msgspec.Raw, field: str) -> str:
+    """What is set on the person or group; an operation on what it has already is no trait."""
+    traits, values = object_of(raw, field)
+    if not any(name.startswith("$") for name in values):
+        return traits if values else ""
+    operations = decode_part(_set_decoder, traits.encode(), f"'{field}'")
+    for operation in (operations.all, operations.once):
+        traits, values = object_of(operation, f"{field}.$set")
+        if values:
+            return traits
+    return ""
+
+
+def _rest_of(raw: msgspec.Raw) -> str:
+    """All that has no place of its own, such as platform and versions, byte for byte."""
+    return joined({name: value for name, value in members_of(raw).items() if name not in _READ})
+
+
+def render_accepted(batch: Batch, receipts: list[Receipt], /) -> bytes:
+    upload = batch if isinstance(batch, Upload) else Upload(batch.items)
+    return encode_json(
+        {
+            "code": 200,
+            "events_ingested": len(receipts),
+            "payload_size_bytes": upload.size,
+            "server_upload_time": upload.now_ms,
+        }
+    )

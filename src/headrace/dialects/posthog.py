@@ -1,0 +1,309 @@
+"""The PostHog dialect: what its SDKs capture, and what they ask before they do. Translates; never stores.
+
+Sources: https://posthog.com/docs/api/capture and https://posthog.com/docs/api/flags
+"""
+
+from typing import Any
+
+import msgspec
+
+from headrace import errors
+from headrace.dialects.sdk import (
+    MAX_BATCH,
+    NAMES,
+    SCREEN,
+    at_least_one,
+    data_of,
+    event_name,
+    form_of,
+    id_of,
+    json_of,
+    needed,
+    object_in,
+    sent_at_of,
+    text_in,
+    time_of,
+    without_members,
+)
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    array_of,
+    decode_item,
+    decode_part,
+    encode_json,
+    labels_and_numbers,
+    object_of,
+    parse_items,
+    parse_single,
+    text_of_body,
+)
+from headrace.errors import HeadraceError, InvalidRequest, MissingKey
+from headrace.event import Event, EventType
+from headrace.ports import Receipt
+
+NAME = "posthog"
+
+_KINDS: tuple[tuple[type[HeadraceError], str, str], ...] = (
+    (errors.InvalidRequest, "validation_error", "invalid_payload"),
+    (errors.Unauthorized, "authentication_error", "invalid_api_key"),
+    (errors.Forbidden, "authentication_error", "permission_denied"),
+    (errors.NotFound, "invalid_request", "not_found"),
+    (errors.MethodNotAllowed, "invalid_request", "method_not_allowed"),
+    (errors.PayloadTooLarge, "validation_error", "payload_too_large"),
+    (errors.RateLimited, "throttled_error", "rate_limited"),
+)
+
+
+def render_error(error: HeadraceError, _status: int, /) -> bytes:
+    kind, code = next(
+        ((kind, code) for each, kind, code in _KINDS if isinstance(error, each)), ("server_error", "unavailable")
+    )
+    return encode_json({"type": kind, "code": code, "detail": error.message, "attr": None})
+
+
+DIALECT = Dialect(NAME, render_error)
+PATHS = ("/batch", "/e", "/i", "/capture", "/flags", "/decide", "/array")
+
+# What PostHog's own events are here; all others are track events of their own name.
+_TYPES: dict[str, tuple[EventType, str]] = {
+    "$identify": ("identify", NAMES["identify"]),
+    "$set": ("identify", NAMES["identify"]),
+    "$set_once": ("identify", NAMES["identify"]),
+    "$unset": ("identify", NAMES["identify"]),
+    "$create_alias": ("alias", NAMES["alias"]),
+    "$merge_dangerously": ("alias", NAMES["alias"]),
+    "$groupidentify": ("group", NAMES["group"]),
+    "$pageview": ("page", NAMES["page"]),
+    "$screen": ("page", SCREEN),
+}
+
+
+_SECRET = frozenset({"token"})  # posthog-js repeats the key in each event's properties
+
+
+class _Set(msgspec.Struct, rename={"all": "$set", "once": "$set_once", "group": "$group_set"}):
+    all: msgspec.Raw = ABSENT
+    once: msgspec.Raw = ABSENT
+    group: msgspec.Raw = ABSENT
+
+
+class _Item(msgspec.Struct, rename={"set": "$set", "set_once": "$set_once"}, gc=False):
+    event: Any = None
+    distinct_id: Any = None
+    properties: msgspec.Raw = ABSENT
+    timestamp: Any = None
+    offset: Any = None
+    uuid: Any = None
+    sent_at: Any = None
+    set: msgspec.Raw = ABSENT
+    set_once: msgspec.Raw = ABSENT
+
+
+class _Envelope(msgspec.Struct):
+    batch: msgspec.Raw = ABSENT
+    sent_at: Any = None
+
+
+class _Keyed(msgspec.Struct):
+    """Where a key may be. `batch` and `properties` are looked into only where nothing is beside them."""
+
+    api_key: Any = None
+    token: Any = None
+    properties: msgspec.Raw = ABSENT
+    batch: msgspec.Raw = ABSENT
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+_keyed_decoder = msgspec.json.Decoder(_Keyed)
+_set_decoder = msgspec.json.Decoder(_Set)
+
+
+def find_key(body: bytes, /) -> str:
+    """The key: beside the batch, in the event, in its properties, or a form's field. Raises MissingKey, InvalidRequest."""
+    form = form_of(body)
+    text = text_of_body(data_of(form) if form else body)
+    if text.lstrip()[:1] == b"[":
+        text = bytes(array_of(text, "The body", MAX_BATCH)[0])
+    key = form.get("api_key") or form.get("token") or _key_in(decode_part(_keyed_decoder, text, "The body"))
+    if not key:
+        raise MissingKey("No project API key: send it as 'api_key' or 'token' in the body.")
+    return key
+
+
+def _key_in(keyed: _Keyed, depth: int = 2) -> str:
+    for key in (keyed.api_key, keyed.token):
+        if type(key) is str and key:
+            return key
+    if depth and keyed.batch is not ABSENT:
+        first = array_of(keyed.batch, "batch", MAX_BATCH)[0]
+        return _key_in(decode_part(_keyed_decoder, first, "The first event"), 1)
+    if depth and keyed.properties is not ABSENT and bytes(keyed.properties).startswith(b"{"):
+        return _key_in(decode_part(_keyed_decoder, keyed.properties, "'properties'"), 0)
+    return ""
+
+
+def parse(body: bytes, context: Context, /) -> Batch:
+    """`{"batch":[…]}`, an array of events, or one event; each as it is or as a form's `data`."""
+    text = json_of(body)
+    if text.lstrip()[:1] == b"[":
+        return at_least_one(parse_items(array_of(text, "The body", MAX_BATCH), _parse_item, context))
+    envelope = decode_part(_envelope_decoder, text, "The body")
+    if envelope.batch is ABSENT:
+        return parse_single(text, _parse_item, context)
+    elements = array_of(envelope.batch, "batch", MAX_BATCH)
+    sent_at_ms = sent_at_of(envelope.sent_at)
+
+    def parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+        return _parse_item(raw, context, sent_at_ms)
+
+    return at_least_one(parse_items(elements, parse_item, context))
+
+
+def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = None) -> tuple[Event, str]:
+    settings, tenant = context.settings, context.tenant
+    limit = settings.max_id_chars
+    item = decode_item(_item_decoder, raw, settings)
+    own_name = event_name(item.event, "event", settings.max_name_chars)
+    kind, name = _TYPES.get(own_name, ("track", own_name))
+    properties, values = object_of(item.properties, "properties")
+    distinct_id = id_of(item.distinct_id, "distinct_id", limit) or id_of(
+        values.get("distinct_id"), "properties.distinct_id", limit
+    )
+    if not distinct_id:
+        raise InvalidRequest("'distinct_id' is required: send a string that is not empty.")
+    uuid = id_of(item.uuid, "uuid", limit) or text_in(values, "$insert_id", limit)
+    user_id, anonymous_id = _whose(distinct_id, values, limit)
+    group_id = previous_id = ""
+    if kind == "group":
+        group_id = needed(text_in(values, "$group_key", limit), "properties.$group_key")
+        if distinct_id == f"${values.get('$group_type')}_{group_id}":
+            user_id = anonymous_id = ""  # made up by the SDK, for a group that nobody in particular identified
+    elif kind == "alias":
+        alias = needed(text_in(values, "alias", limit), "properties.alias")
+        # An alias is the newer name; a merge goes the other way. https://posthog.com/docs/product-analytics/identify
+        user_id, previous_id = (distinct_id, alias) if own_name == "$merge_dangerously" else (alias, distinct_id)
+        anonymous_id = ""
+    else:
+        group_id = next(
+            (text_in(groups, name, limit) for groups in (object_in(values, "$groups"),) for name in groups), ""
+        )
+    traits = _traits_of(kind, item, properties, values)
+    if not _SECRET.isdisjoint(values):
+        properties = without_members(properties, _SECRET)
+        values = {field: value for field, value in values.items() if field not in _SECRET}
+    labels, numbers = labels_and_numbers(values, {})
+    event = Event(
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        _time_of(item, context.now_ms),
+        kind,
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        session_id=text_in(values, "$session_id", limit),
+        group_id=group_id,
+        previous_id=previous_id,
+        properties=properties,
+        traits=traits,
+        labels=labels,
+        numbers=numbers,
+        message_id=uuid,
+        sent_at_ms=sent_at_of(item.sent_at) if sent_at_ms is None else sent_at_ms,
+    )
+    return event, uuid
+
+
+def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, str]:
+    """(user id, anonymous id). A distinct id is anonymous until its person is identified, and the SDKs say which it is."""
+    device_id = text_in(values, "$device_id", limit)
+    if (
+        values.get("$is_identified") is False
+        or values.get("$process_person_profile") is False
+        or distinct_id == device_id
+    ):
+        return "", distinct_id
+    before = text_in(values, "$anon_distinct_id", limit) or device_id
+    return distinct_id, "" if before == distinct_id else before
+
+
+def _time_of(item: _Item, now_ms: int) -> int:
+    """An `offset` is how many milliseconds before its sending an event happened; posthog-js sends it when it retries."""
+    offset = item.offset
+    if item.timestamp is None and (type(offset) is int or type(offset) is float) and 0 <= offset <= now_ms:
+        return now_ms - int(offset)
+    return time_of(item.timestamp, now_ms)
+
+
+def _traits_of(kind: EventType, item: _Item, properties: str, values: dict[str, Any]) -> str:
+    """What the event sets on its person or, if it identifies a group, on that."""
+    inner = _Set()
+    if "$set" in values or "$set_once" in values or "$group_set" in values:
+        inner = decode_part(_set_decoder, properties.encode(), "'properties'")
+    candidates = (inner.group,) if kind == "group" else (item.set, inner.all, item.set_once, inner.once)
+    for raw in candidates:
+        traits, entries = object_of(raw, "$set")
+        if entries:
+            return traits
+    return ""
+
+
+def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
+    """What every SDK wants, and beside it what could not be taken, which none of them looks at."""
+    reply: dict[str, object] = {"status": 1}
+    if batch.rejections:
+        reply["errors"] = [{"index": each.index, "message": each.error.message} for each in batch.rejections]
+    return encode_json(reply)
+
+
+_CONFIG: dict[str, object] = {
+    "supportedCompression": ["gzip", "gzip-js", "base64"],
+    "hasFeatureFlags": False,
+    "captureDeadClicks": False,
+    "capturePerformance": False,
+    "autocapture_opt_out": False,
+    "autocaptureExceptions": False,
+    "analytics": {"endpoint": "/i/v0/e/"},
+    "elementsChainAsString": True,
+    "errorTracking": {"autocaptureExceptions": False, "suppressionRules": list[object]()},
+    "sessionRecording": False,
+    "heatmaps": False,
+    "surveys": False,
+    "conversations": False,
+    "defaultIdentifiedOnly": True,
+    "isAuthenticated": False,
+    "siteApps": list[object](),
+    "toolbarParams": dict[str, object](),
+}
+
+
+def render_flags() -> bytes:
+    """No flags, and everything that needs another server of PostHog's switched off: for /flags and its older form /decide."""
+    none: dict[str, object] = {
+        "flags": {},
+        "featureFlags": {},
+        "featureFlagPayloads": {},
+        "errorsWhileComputingFlags": False,
+        "quotaLimited": [],
+        "requestId": "",
+    }
+    return encode_json(none | _CONFIG)
+
+
+def render_config(token: str, /) -> bytes:
+    return encode_json({"token": token} | _CONFIG)
+
+
+def render_config_script(token: str, /) -> bytes:
+    """The configuration as a script that leaves it where posthog-js looks."""
+    # A key of ours holds no such characters; should one ever, it must not end the script element around it.
+    document = render_config(token).replace(b"<", b"\\u003c")
+    key = encode_json(token).replace(b"<", b"\\u003c")
+    return (
+        b"(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
+        b"window._POSTHOG_REMOTE_CONFIG[%b]={config:%b,siteApps:[]};})();" % (key, document)
+    )
