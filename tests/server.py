@@ -30,8 +30,17 @@ class Server:
         self._drainer = threading.Thread()
         self.logs: list[dict[str, Any]] = []
         self.url = ""
+        self.listened = False
+        self._earlier_lines = 0
 
     def start(self) -> "Server":
+        self.begin()
+        return self.wait_until_listening()
+
+    def begin(self) -> None:
+        """Start the process and do not wait for anything: `kill` may meet it at any moment."""
+        self.listened = False
+        self._earlier_lines = len(self.logs)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         environ |= {"HEADRACE_RATE_LIMITS": "off"} | dict(self._settings)
         self._process = subprocess.Popen(
@@ -41,11 +50,15 @@ class Server:
             text=True,
             env=environ,
         )
+
+    def wait_until_listening(self) -> "Server":
+        assert self._process is not None
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._keep(line)
             if self.logs and self.logs[-1].get("event") == "listening":
                 self.url = self.logs[-1]["url"]
+                self.listened = True
                 break
         else:
             raise RuntimeError(f"the server ended with {self._process.wait()}: {self.logs}")
@@ -70,7 +83,11 @@ class Server:
         """The exit code, once the process has ended."""
         assert self._process is not None
         code = self._process.wait(timeout=60)
-        self._drainer.join()
+        if self._drainer.is_alive():
+            self._drainer.join()
+        elif self._process.stderr and not self._process.stderr.closed:
+            self._drain(self._process.stderr)  # nobody has waited for it to listen
+            self.listened = any(line.get("event") == "listening" for line in self.logs[self._earlier_lines :])
         return code
 
     def stop(self) -> int:

@@ -1,4 +1,4 @@
-"""Traffic through every dialect while the server is killed again and again; then the books are compared.
+"""Traffic through every dialect while the server is killed again and again, also while it starts; then the books are compared.
 
 python -m tests.soak.soak [--minutes 10] [--seed N]      exit code 0 when nothing is lost, doubled or made up
 
@@ -25,6 +25,7 @@ from tests.soak.ledger import Ledger
 _STAMP = "2026-01-01T00:00:00Z"
 
 Body = dict[str, object]
+Request = tuple[str, Body, list[str], str]  # path, body, the marks of its events, Idempotency-Key or ""
 
 
 def _flux(mark: str, key: str | None) -> Body:
@@ -46,6 +47,14 @@ def _solute(mark: str, key: str | None) -> Body:
     }
 
 
+def _hogsend(mark: str, key: str | None) -> Body:
+    return {"name": "soak", "userId": mark} | ({"idempotencyKey": key} if key else {})
+
+
+def _segment(mark: str, key: str | None) -> Body:
+    return {"type": "track", "event": "soak", "userId": mark} | ({"messageId": key} if key else {})
+
+
 # (path, most events, one event, the request's body, whether every event has a key)
 SHAPES: tuple[tuple[str, int, Callable[[str, str | None], Body], Callable[[list[Body]], Body], bool], ...] = (
     ("/api/v1/events", 1, _flux, lambda events: events[0], False),
@@ -54,18 +63,28 @@ SHAPES: tuple[tuple[str, int, Callable[[str, str | None], Body], Callable[[list[
     ("/api/v1/ingest/events/sync", 1, _bricqs, lambda events: events[0], False),
     ("/api/v1/ingest/events/batch", 100, _bricqs, lambda events: {"events": events}, False),
     ("/api/events", 100, _solute, lambda events: {"batch": events, "sentAt": _STAMP}, True),
+    ("/api/v1/flux/batch", 100, _flux, lambda events: {"events": events}, False),
+    ("/v1/events", 1, _hogsend, lambda events: events[0], False),
+    ("/v1/batch", 100, _segment, lambda events: {"batch": events}, False),
+    ("/v1/track", 1, _segment, lambda events: events[0], False),
 )
+# How far into a start it is killed, of the time that the last whole start took.
+_STARTS_KILLED = 0.4
+_START_SHARES = (0.3, 1.1)
 
 
 class Soak:
-    def __init__(self, data: Path, seconds: float, seed: int, settings: dict[str, str]) -> None:
+    def __init__(self, data: Path, seconds: float, seed: int, least_kills: int = 0) -> None:
+        """`least_kills`: go on past the time, five minutes at most, until so many kills, and one of a start."""
         self.ledger = Ledger()
         self.kills = 0
+        self.kills_while_starting = 0
         self.unseen: list[str] = []
         self.refused: list[str] = []
         self.reads = 0
-        self._server = Server(data, settings)
+        self._server = Server(data)
         self._seconds = seconds
+        self._least_kills = least_kills
         self._seed = seed
         self._stop = threading.Event()
         self._up = threading.Event()
@@ -74,7 +93,7 @@ class Soak:
     def run(self, writers: int = 6) -> None:
         """Traffic and kills for the time given, and a running server at the end."""
         chance = random.Random(self._seed)
-        self._server.start()
+        start_s = self._start()
         self._key = self._server.key()
         self._up.set()
         threads = [threading.Thread(target=self._write, args=(number,)) for number in range(writers)]
@@ -82,19 +101,37 @@ class Soak:
         for thread in threads:
             thread.start()
         end = time.monotonic() + self._seconds
+        last_end = end + 300
         try:
-            while time.monotonic() < end:
+            while time.monotonic() < end or (self._too_few_kills() and time.monotonic() < last_end):
                 self._stop.wait(chance.uniform(0.05, 2.5))
                 self._up.clear()
-                self._server.kill()
-                self.kills += 1
-                self._server.start()
+                self._kill()
+                while chance.random() < _STARTS_KILLED:
+                    self._server.begin()
+                    self._stop.wait(start_s * chance.uniform(*_START_SHARES))
+                    self._kill()
+                    self.kills_while_starting += not self._server.listened
+                start_s = self._start()
                 self._up.set()
         finally:
             self._stop.set()
             self._up.set()
             for thread in threads:
                 thread.join()
+
+    def _too_few_kills(self) -> bool:
+        return self.kills < self._least_kills or (self._least_kills > 0 and not self.kills_while_starting)
+
+    def _start(self) -> float:
+        """Start it, and say how long that took."""
+        started = time.monotonic()
+        self._server.start()
+        return time.monotonic() - started
+
+    def _kill(self) -> None:
+        self._server.kill()
+        self.kills += 1
 
     def finish(self) -> Counter[str]:
         """How often each mark is stored, by paging through all of it; then the server is stopped."""
@@ -113,34 +150,38 @@ class Soak:
     def _write(self, number: int) -> None:
         chance = random.Random(self._seed * 1000 + number)
         marks = (f"w{number}-{count}" for count in itertools.count())
-        again: list[tuple[str, Body, list[str]]] = []
+        again: list[Request] = []
         with httpx.Client(timeout=30, trust_env=False) as http:
             while not self._stop.is_set():
                 if again and chance.random() < 0.2:
-                    path, body, sent = chance.choice(again)
+                    request = chance.choice(again)
                 else:
-                    path, body, sent, keyed = self._request(chance, marks)
-                    if keyed:
-                        again = [*again[-50:], (path, body, sent)]
-                    else:
-                        self._post(http, path, body, sent)
+                    request, keyed = self._request(chance, marks)
+                    if not keyed:
+                        self._post(http, *request)
                         continue
-                while not self._post(http, path, body, sent) and not self._stop.is_set():
+                    again = [*again[-50:], request]
+                while not self._post(http, *request) and not self._stop.is_set():
                     self._up.wait()
 
-    def _request(self, chance: random.Random, marks: Iterator[str]) -> tuple[str, Body, list[str], bool]:
+    def _request(self, chance: random.Random, marks: Iterator[str]) -> tuple[Request, bool]:
+        """A request, and whether it may be sent again: with a key in each event, or one in a header for all of them."""
         path, most, event, wrap, always_keyed = chance.choice(SHAPES)
-        keyed = always_keyed or chance.random() < 0.5
+        by_header = chance.random() < 0.2
+        keyed = always_keyed or chance.random() < 0.4
         sent = list(itertools.islice(marks, chance.randint(1, most)))
         events = [event(mark, f"key-{mark}" if keyed else None) for mark in sent]
+        if by_header:
+            return (path, wrap(events), sent, f"header-{sent[0]}"), True
         if keyed and len(events) > 1:
             events.append(events[0])  # the same key twice in one batch
-        return path, wrap(events[:most]), sent, keyed
+        return (path, wrap(events[:most]), sent, ""), keyed
 
-    def _post(self, http: httpx.Client, path: str, body: Body, marks: list[str]) -> bool:
+    def _post(self, http: httpx.Client, path: str, body: Body, marks: list[str], header: str = "") -> bool:
         self.ledger.send(marks)
+        headers = {"Authorization": f"Bearer {self._key}"} | ({"Idempotency-Key": header} if header else {})
         try:
-            reply = http.post(self._server.url + path, json=body, headers={"Authorization": f"Bearer {self._key}"})
+            reply = http.post(self._server.url + path, json=body, headers=headers)
         except httpx.TransportError:
             return False
         if reply.is_success:
@@ -178,12 +219,12 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), given.minutes * 60, given.seed, {})
+        soak = Soak(Path(folder), given.minutes * 60, given.seed)
         print(f"soak: {given.minutes:g} minutes, seed {given.seed}", flush=True)
         soak.run()
         balance = soak.ledger.balance(soak.finish())
     print(
-        f"{soak.kills} kills, {soak.ledger.repeats} repeats sent, {soak.reads} reads of which {len(soak.unseen)} missed"
+        f"{soak.kills} kills, {soak.kills_while_starting} of them before it listened; {soak.ledger.repeats} repeats sent, {soak.reads} reads of which {len(soak.unseen)} missed"
     )
     print(balance)
     print(*soak.refused[:10], sep="\n")
