@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
+from sqlalchemy import Engine
 
 from headrace import __version__, settings
 from headrace.control.database import open_database
 from headrace.control.keys import SCOPES, Key, Keys, Scope, Style, parse_scopes
-from headrace.errors import HeadraceError, SettingsError
+from headrace.control.rulebook import Rulebook
+from headrace.errors import HeadraceError, InvalidRules, SettingsError
 from headrace.event import Mode
 from headrace.ports import ControlFailed
 from headrace.settings import Settings
@@ -33,6 +35,8 @@ app = App(
 )
 keys_app = App(name="keys", help="Make, list and revoke API keys, whether a server runs or not.")
 app.command(keys_app)
+rules_app = App(name="rules", help="Apply and show a project's rules, whether a server runs or not.")
+app.command(rules_app)
 
 Data = Annotated[Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")]
 
@@ -145,6 +149,48 @@ def revoke(key: str, /, *, data: Data = None) -> None:
     print(f"revoked {revoked.id}, which begins with {revoked.prefix}")
 
 
+@rules_app.command
+def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, data: Data = None) -> None:
+    """Put a project's rules in force, whole or not at all; a running server follows with the next events.
+
+    Args:
+        file: A YAML or JSON document.
+        project: Whose rules these are; both of its modes follow them.
+        dry_run: Only check the document, and say what it would change.
+    """
+    # Here and not above: it loads the language of conditions, which no other command needs.
+    from headrace.rules import apply_rules  # noqa: PLC0415
+
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
+    with _control(data) as engine:
+        try:
+            applied = apply_rules(Rulebook(engine), project, text, _now_ms(), dry_run=dry_run)
+        except InvalidRules as invalid:
+            for problem in invalid.problems:
+                place = f"{file}:{problem.line}" if problem.line else str(file)
+                print(f"{place}: {problem.path or 'the document'}: {problem.detail}", file=sys.stderr)
+            raise SystemExit(2) from None
+    for change in applied.changes:
+        print(f"{change.change:<9} {change.kind} {change.id}{'  (progress starts anew)' * change.starts_anew}")
+    said = "would be applied" if dry_run else "applied" if applied.applied else "was in force already"
+    print(f"version {applied.version} {said}")
+
+
+@rules_app.command
+def show(*, project: str = "default", data: Data = None) -> None:
+    """Print the rules in force as one JSON document, which `headrace rules apply` takes.
+
+    Args:
+        project: Whose rules.
+    """
+    with _control(data, must_exist=True) as engine:
+        found = Rulebook(engine).current(project)
+    print(msgspec.json.format(found[0].document if found else "{}"))
+
+
 class Listed(msgspec.Struct, frozen=True):
     """A key as `keys list` prints it: the fields are the columns, in order."""
 
@@ -208,6 +254,12 @@ def _print_table(listed: Sequence[Listed]) -> None:
 
 @contextmanager
 def _keys(data: Path | None, *, must_exist: bool = False) -> Generator[Keys]:
+    with _control(data, must_exist=must_exist) as engine:
+        yield Keys(engine)
+
+
+@contextmanager
+def _control(data: Path | None, *, must_exist: bool = False) -> Generator[Engine]:
     path = Settings.from_environ(os.environ, data=data).data / "control.sqlite"
     if must_exist and not path.exists():
         raise SettingsError(
@@ -215,7 +267,7 @@ def _keys(data: Path | None, *, must_exist: bool = False) -> Generator[Keys]:
         )
     engine = open_database(path)
     try:
-        yield Keys(engine)
+        yield engine
     finally:
         engine.dispose()
 

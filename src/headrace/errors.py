@@ -9,7 +9,8 @@
     │   ├── InvalidMetricValue    a value that its metric's type cannot have
     │   ├── BatchTooLarge         more events than one request may carry
     │   ├── Duplicate             a repeat, where the settings say that repeats fail
-    │   └── EventsRejected        a batch that is taken whole or not at all, and has bad events
+    │   ├── EventsRejected        a batch that is taken whole or not at all, and has bad events
+    │   └── InvalidRules          a rules document with problems, each with its place
     ├── PayloadTooLarge           a body over its size limit
     │   └── EventTooLarge         one event over its size limit
     ├── Unauthorized              no key that works
@@ -26,6 +27,7 @@ A class docstring is the message shown when none is given.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class HeadraceError(Exception):
@@ -77,6 +79,27 @@ class EventsRejected(InvalidRequest):
         """events: the place of each bad one, and what is wrong with it."""
         super().__init__(message)
         self.events = tuple(events)
+
+
+class Problem(NamedTuple):
+    """`path` leads to what is wrong in a document, like `challenges[2].goal`; `line` counts from 1, None where it has none."""
+
+    path: str
+    detail: str
+    line: int | None = None
+
+
+class InvalidRules(InvalidRequest):
+    """The rules have problems."""
+
+    def __init__(self, problems: Sequence[Problem] = ()) -> None:
+        self.problems = list(problems)
+        super().__init__(f"The rules have problems: {'; '.join(map(_in_one_line, problems[:20]))}." if problems else "")
+
+
+def _in_one_line(problem: Problem) -> str:
+    line = f" (line {problem.line})" if problem.line else ""
+    return f"{problem.path or 'the document'}{line}: {problem.detail}"
 
 
 class PayloadTooLarge(HeadraceError):

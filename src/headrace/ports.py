@@ -54,7 +54,7 @@ class Effect(msgspec.Struct, frozen=True):
     kind: str
     event_id: str
     rule: str
-    detail: dict[str, str | int | float]
+    detail: dict[str, object]
     version: str = ""
     participant: str = ""
     generation: int = 0

@@ -1,29 +1,89 @@
 """The reactor: runs the pure reactions over events and keeps what they cause. Never decides what an event causes."""
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Protocol
 
-from headrace.errors import Unavailable
-from headrace.event import StoredEvent, Tenant
+import msgspec
+import structlog
+
+from headrace.errors import InvalidRules, Unavailable
+from headrace.event import Event, StoredEvent, Tenant, decode
 from headrace.ports import ControlFailed, Effect, Note, Offsets, Outcome, Record
+from headrace.progress import Caused, Needs, State
 from headrace.reactions import stage
+from headrace.reactions.facts import Fact, fact_of
+from headrace.reactions.rules import Document
+from headrace.reactions.stage import RuleSet, Seen
+
+_NO_RULES = RuleSet(Document(), "", {})
+_log = structlog.get_logger("headrace.reactor")
+_RECORDS_AT_ONCE = 5_000  # in one transaction, which holds up others that write to control
+
+
+class Turn(Protocol):
+    """One transaction in control. `transaction` is what a Note is given."""
+
+    @property
+    def transaction(self) -> object: ...
+    def heads(self) -> dict[str, int]: ...
+    def load(self, tenant: Tenant, needs: Needs, /) -> State: ...
+    def save(self, tenant: Tenant, state: State, /) -> None: ...
+    def commit(self, position: int, /) -> None: ...
+
+
+class Memory(Protocol):
+    """What the reactor needs of control. Everything raises ControlFailed."""
+
+    def heads(self) -> dict[str, int]: ...
+    def turn(self, *, keep: bool = True) -> AbstractContextManager[Turn]: ...
+    def effects(self, event_id: str, /) -> list[tuple[Caused, str, str]]: ...
+
+
+class _Head(msgspec.Struct, frozen=True, gc=False):
+    """All that has to be read of an event to know whether a rule may be about it."""
+
+    project: str
+    mode: str
+    name: str
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
 
 
 class Reactor:
-    """Reacts to new records for the worker, and to stored events for replays; fits the Reactions port."""
+    """Reacts to new records for the worker, and to stored events for replays; fits the Reactions port. Any thread may call it.
 
-    def __init__(self, offsets: Offsets, begin: Callable[[], AbstractContextManager[object]]) -> None:
-        """`begin` opens a transaction of Control, and commits it on leaving unless there was an exception."""
+    load_rules: a project's rules in force, ready to run.
+    """
+
+    def __init__(self, memory: Memory, offsets: Offsets, load_rules: Callable[[str], RuleSet]) -> None:
+        self._memory = memory
         self._offsets = offsets
-        self._begin = begin
+        self._load_rules = load_rules
+        self._lock = threading.Lock()  # two that moved one person's progress at once would undo each other
+        self._heads: dict[str, int] = {}
+        self._rules: dict[str, RuleSet] = {}
 
-    def react(self, _records: Sequence[Record], position: int, /) -> None:
-        """React to new records and move on to the position, in one transaction. Raises ControlFailed."""
-        self._offsets.commit(position)
+    def react(self, records: Sequence[Record], position: int, /) -> None:
+        """React to new records and move on to the position.
+
+        In one transaction, or in several that each move on as far as they reacted. Raises ControlFailed.
+        """
+        with self._lock:
+            self._refresh(self._memory.heads())
+            if not self._rules:
+                self._offsets.commit(position)
+                return
+            for start in range(0, len(records), _RECORDS_AT_ONCE):
+                some = records[start : start + _RECORDS_AT_ONCE]
+                whole = start + len(some) == len(records)
+                self._react(some, position if whole else some[-1].position)
 
     def replay(
         self,
-        _tenant: Tenant,
+        tenant: Tenant,
         events: Sequence[StoredEvent],
         /,
         *,
@@ -32,15 +92,123 @@ class Reactor:
         note: Note | None = None,
     ) -> Outcome:
         """As the Reactions port says."""
-        outcome = stage.replay(events, force=force)
-        if note is not None and not dry_run:  # the derived fact is never kept, so there is nothing else to commit
-            try:
-                with self._begin() as transaction:
-                    note(transaction, outcome)
-            except ControlFailed as error:
-                raise Unavailable(str(error)) from error
-        return outcome
+        try:
+            with self._lock, self._memory.turn(keep=not dry_run) as turn:
+                self._refresh(turn.heads())
+                rules = self._rules.get(tenant.project) or _NO_RULES
+                seen = [stage.see(rules, event.id, event) for event in events]
+                outcome = self._run(turn, tenant, rules, seen, force=force)
+                if note is not None and not dry_run:
+                    note(turn.transaction, outcome)
+                return outcome
+        except ControlFailed as error:
+            raise Unavailable("The reactions cannot run now: the control database failed.") from error
 
     def effects(self, event: StoredEvent, /) -> list[Effect]:
         """As the Reactions port says."""
-        return stage.replay([event], force=True).effects
+        try:
+            kept = self._memory.effects(event.id)
+        except ControlFailed as error:
+            raise Unavailable("The control database failed.") from error
+        found = [_render(effect, rule_id, version) for effect, rule_id, version in kept]
+        if any(effect.kind == "fact" for effect in found):
+            return found
+        fact = fact_of(event.id, event)
+        detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
+        return [Effect("fact", event.id, "default-fact", detail, "", event.user_id or event.anonymous_id), *found]
+
+    def has_rules(self, project: str, /) -> bool:
+        """Whether the latest events of the project were reacted to under any rules."""
+        return project in self._rules
+
+    def fact(self, event_id: str, event: Event, /) -> Fact:
+        """The fact that an event has become, once it was reacted to; the first one where rules made several."""
+        try:
+            kept = [effect.detail for effect, _, _ in self._memory.effects(event_id) if effect.kind == "fact"]
+        except ControlFailed as error:
+            raise Unavailable("The control database failed.") from error
+        return Fact(str(kept[0]["factId"]), str(kept[0]["factType"])) if kept else fact_of(event_id, event)
+
+    def _react(self, records: Sequence[Record], position: int) -> None:
+        """One transaction's records; seen under the rules that are in force when it begins."""
+        while True:
+            seen = self._see(records)
+            with self._memory.turn() as turn:
+                heads = turn.heads()
+                if heads == self._heads:
+                    for tenant, events in seen.items():
+                        self._run(turn, tenant, self._rules[tenant.project], events)
+                    turn.commit(position)
+                    return
+            self._refresh(heads)
+
+    def _see(self, records: Sequence[Record]) -> dict[Tenant, list[Seen]]:
+        """The records that rules are about, by tenant."""
+        found: dict[Tenant, list[Seen]] = {}
+        for record in records:
+            head = _head_decoder.decode(record.payload)
+            rules = self._rules.get(head.project)
+            if rules is None or rules.named(head.name) is None:
+                continue
+            event = decode(record.payload)
+            seen = stage.see(rules, record.id, event)
+            if seen.relevant or seen.failures:
+                found.setdefault(Tenant(event.project, event.mode), []).append(seen)
+        return found
+
+    def _run(
+        self, turn: Turn, tenant: Tenant, rules: RuleSet, events: Sequence[Seen], *, force: bool | None = None
+    ) -> Outcome:
+        """React to events in their order. `force` is None for new events, whose failures are counted."""
+        state = turn.load(tenant, stage.needs(rules, events))
+        effects: list[Caused] = []
+        suppressed = 0
+        for seen in events:
+            try:
+                caused, before = stage.react(rules, seen, state, force=bool(force))
+            except Exception:  # noqa: BLE001  ours; it must not hold up all later events, and a replay tries this one again
+                _log.exception("reaction_failed", event_id=seen.event_id)
+                continue
+            effects += caused
+            suppressed += before
+            if force is None:
+                _note_failures(seen, state)
+        turn.save(tenant, state)
+        return Outcome([_render_by(rules, effect) for effect in effects], suppressed)
+
+    def _refresh(self, heads: dict[str, int]) -> None:
+        """Have the rules ready that are in force."""
+        if heads == self._heads:
+            return
+        changed = [project for project, head in heads.items() if self._heads.get(project) != head]
+        for project in changed:
+            rules = self._load(project)
+            if rules.rules:
+                self._rules[project] = rules
+            else:
+                self._rules.pop(project, None)
+        self._heads = heads
+
+    def _load(self, project: str) -> RuleSet:
+        try:
+            return self._load_rules(project)
+        except (InvalidRules, KeyError):  # made by another version of this program; events must go on
+            _log.exception("rules_unusable", project=project)
+            return _NO_RULES
+
+
+def _note_failures(seen: Seen, state: State) -> None:
+    for failure in seen.failures:
+        count, _, _ = state.failures.get(failure.rule_no, (0, "", ""))
+        state.failures[failure.rule_no] = (count + 1, seen.event_id, failure.why)
+
+
+def _render_by(rules: RuleSet, effect: Caused) -> Effect:
+    if not effect.rule_no:
+        return _render(effect, "default-fact", "")
+    _, rule, version = rules.rules[effect.rule_no]
+    return _render(effect, rule.id, version)
+
+
+def _render(effect: Caused, rule_id: str, version: str) -> Effect:
+    return Effect(effect.kind, effect.event_id, rule_id, effect.detail, version, effect.participant, effect.generation)

@@ -18,16 +18,19 @@ from typing import TypeVar
 import msgspec
 
 from headrace.check import Report, check
-from headrace.control.database import open_database, writing
+from headrace.control.database import open_database
 from headrace.control.keyring import Keyring
 from headrace.control.keys import Keys
 from headrace.control.offsets import ControlOffsets
+from headrace.control.reactions import ControlReactions
+from headrace.control.rulebook import Rulebook
 from headrace.errors import SettingsError, Unavailable
 from headrace.event import position_of
 from headrace.intake import Intake
 from headrace.log.sqlite import SqliteLog
 from headrace.ports import Reader
 from headrace.reactor import Reactor
+from headrace.rules import load_rules
 from headrace.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.worker import Worker
@@ -66,7 +69,8 @@ class Runtime:
         engine = open_database(settings.data / "control.sqlite")
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
         self._offsets = offsets = ControlOffsets(engine)
-        self.reactor = Reactor(offsets, partial(writing, engine))
+        self.rulebook = Rulebook(engine)
+        self.reactor = Reactor(ControlReactions(engine), offsets, partial(load_rules, self.rulebook))
         self.local_token = secrets.token_urlsafe(32)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",

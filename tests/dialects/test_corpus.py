@@ -23,7 +23,7 @@ from headrace.event import StoredEvent, encode
 from headrace.filters import Counts, Events, Observed, Stats
 from headrace.http.problems import dialect_of, status_of
 from headrace.ports import Effect, Receipt
-from headrace.reactions.stage import fact_of
+from headrace.reactions.facts import fact_of
 from headrace.settings import Settings
 from headrace.zones import Zone
 from tests.dialects.given import NOW_MS, context, receipt

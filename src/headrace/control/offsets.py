@@ -24,15 +24,18 @@ class ControlOffsets:
 
         Raises ControlFailed if that is not known to have happened.
         """
-        own = offsets.c.consumer == self._consumer
         with writing(self._engine) as connection:
-            moved = connection.execute(
-                sa.update(offsets).where(own, offsets.c.position < position).values(position=position)
+            move(connection, self._consumer, position)
+
+
+def move(connection: sa.Connection, consumer: str, position: int, /) -> None:
+    """As `ControlOffsets.commit`, within a transaction."""
+    own = offsets.c.consumer == consumer
+    moved = connection.execute(sa.update(offsets).where(own, offsets.c.position < position).values(position=position))
+    if moved.rowcount == 0:
+        connection.execute(
+            sa.insert(offsets).from_select(
+                ["consumer", "position"],
+                sa.select(sa.literal(consumer), sa.literal(position)).where(~sa.exists().where(own)),
             )
-            if moved.rowcount == 0:
-                connection.execute(
-                    sa.insert(offsets).from_select(
-                        ["consumer", "position"],
-                        sa.select(sa.literal(self._consumer), sa.literal(position)).where(~sa.exists().where(own)),
-                    )
-                )
+        )

@@ -1,6 +1,18 @@
 """The tables of the control database. Migrations make them; a test checks that both say the same."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData(
     naming_convention={  # a migration can only name what has a name
@@ -38,4 +50,110 @@ offsets = Table(
     metadata,
     Column("consumer", String(100), primary_key=True),
     Column("position", BigInteger, nullable=False),
+)
+
+# A number that the database gives; SQLite does so only for its own INTEGER, which holds 64 bits.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+rule_sets = Table(
+    "rule_sets",
+    metadata,
+    Column("id", _Number, primary_key=True),  # a project's rules are those with its greatest
+    Column("project", String(100), ForeignKey(projects.c.name), nullable=False, index=True),
+    Column("version", String(16), nullable=False),
+    Column("document", Text, nullable=False),  # JSON
+    Column("applied_at_ms", BigInteger, nullable=False),
+)
+
+rules = Table(  # one version of one rule's meaning; all that follows names rules by this number
+    "rules",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("project", String(100), ForeignKey(projects.c.name), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("rule_id", String(64), nullable=False),
+    Column("version", String(16), nullable=False),
+    Column("failures", BigInteger, nullable=False),  # how often its condition had no truth value
+    Column("failed_event", String(32), nullable=False),
+    Column("failed_why", Text, nullable=False),
+    UniqueConstraint("project", "kind", "rule_id", "version"),
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("project", String(100), nullable=False),
+    Column("mode", String(4), nullable=False),
+    Column("name", String(255), nullable=False),
+    UniqueConstraint("project", "mode", "name"),
+)
+
+markers = Table(
+    "markers",
+    metadata,
+    Column("event_id", String(32), primary_key=True),
+    Column("counted", Text, nullable=False),  # numbers of the rules that counted it, with blanks between
+    sqlite_with_rowid=False,
+)
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("event_id", String(32), primary_key=True),
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(10), nullable=False),
+    Column("participant_no", BigInteger, nullable=False),  # 0 for none
+    Column("at_ms", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+    Index("ix_effects_participant_no", "participant_no", "event_id"),
+    sqlite_with_rowid=False,
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("completions", BigInteger, nullable=False),
+    Column("best", Text, nullable=False),  # exact
+    Column("rank", Float, nullable=False),  # `best`, to sort by
+    Index("ix_standings_rule_no", "rule_no", "completions", "rank"),
+    sqlite_with_rowid=False,
+)
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("bucket", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+awards = Table(
+    "awards",
+    metadata,
+    Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("badge", String(64), primary_key=True),
+    Column("rule_no", BigInteger, nullable=False),
+    Column("event_id", String(32), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("ix_awards_badge", "badge", "participant_no"),
+    sqlite_with_rowid=False,
+)
+
+points = Table(  # only ever added to
+    "points",
+    metadata,
+    Column("event_id", String(32), primary_key=True),
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("participant_no", BigInteger, nullable=False, index=True),
+    Column("points", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

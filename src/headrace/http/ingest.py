@@ -23,7 +23,7 @@ from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
 from headrace.ports import Receipt
-from headrace.reactions import stage
+from headrace.reactions.facts import fact_of
 from headrace.runtime import Runtime, clock_ms
 
 Reply = tuple[HTTPStatus, bytes]
@@ -64,7 +64,11 @@ async def _bricqs_processed(runtime: Runtime, batch: Batch, receipts: list[Recei
     receipt = receipts[0]
     if not await runtime.reacted(receipt.position):
         return HTTPStatus.ACCEPTED, bricqs.render_accepted(batch, receipts)
-    fact = stage.fact_of(receipt.id, batch.items[0].event)
+    event = batch.items[0].event
+    if runtime.reactor.has_rules(event.project):  # they may have said otherwise, and that is in the control database
+        fact = await asyncio.to_thread(runtime.reactor.fact, receipt.id, event)
+    else:
+        fact = fact_of(receipt.id, event)
     return HTTPStatus.OK, bricqs.render_processed(receipt, fact.id, fact.type, clock_ms())
 
 

@@ -1,37 +1,236 @@
-"""The reactions stage: what events set off. Pure; the reactor runs it over new events and over stored ones.
+"""The reactions stage: what events set off. Pure: rules, an event and what is remembered give effects and what to remember.
 
-So far there is one rule, and it is derived: every event sets off the fact `custom.<name>`, whose id follows from the
-event's. What is derived is never stored, for the event itself gives it again; so it counts as caused once the event is
-in the log.
+The event's default fact, `custom.<name>`, is derived: the event itself gives it again. So it is never stored, and counts as
+caused once the event is in the log.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from headrace.event import Event, StoredEvent, fact_id
-from headrace.ports import Effect, Outcome
+from headrace.event import Event
+from headrace.progress import Caused, Needs, State
+from headrace.reactions.badges import Badge
+from headrace.reactions.challenges import Challenge
+from headrace.reactions.facts import Fact, FactMaker, Failure, facts_of
+from headrace.reactions.meaning import version_of
+from headrace.reactions.rules import DEFAULT_TYPE, Document, Kind, Rule, matches, overlap
 
-DEFAULT_FACT = "default-fact"
-
-
-class Fact(msgspec.Struct, frozen=True):
-    id: str
-    type: str
-
-
-def fact_of(event_id: str, event: Event, /) -> Fact:
-    """The fact that an event is: always the same one for the same event."""
-    return Fact(fact_id(event_id, DEFAULT_FACT), f"custom.{event.name}")
+_MAX_REMEMBERED = 10_000  # names and types, which clients choose
 
 
-def replay(events: Iterable[StoredEvent], /, *, force: bool) -> Outcome:
-    """The effects of events that were reacted to before; with `force` also those that they had already."""
-    effects = [_fact_effect(event) for event in events]
-    return Outcome(effects, 0) if force else Outcome([], len(effects))
+class Named(msgspec.Struct, frozen=True):
+    """What the rules want of events of one name. `default_fields`: what is wanted of the default fact; None: not even that."""
+
+    makers: list[FactMaker]
+    default_fields: frozenset[str] | None
 
 
-def _fact_effect(event: StoredEvent) -> Effect:
-    fact = fact_of(event.id, event)
+class Listeners(msgspec.Struct, frozen=True):
+    """What facts of one type move: challenges, badges that count such facts, and badges that may follow from either."""
+
+    challenges: list[Challenge]
+    counting: list[Badge]
+    badges: list[Badge]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """An event, as far as reactions go on from it. `relevant`: a rule made a fact of it, or something listens to its default."""
+
+    event_id: str
+    participant: str
+    at_ms: int
+    facts: list[Fact]
+    failures: list[Failure]
+    relevant: bool
+
+
+class RuleSet:
+    """A project's rules, ready to run. `numbers` are those of the rules' versions."""
+
+    def __init__(self, document: Document, version: str, numbers: Mapping[tuple[Kind, str], int]) -> None:
+        self.document = document
+        self.version = version
+        self.rules: dict[int, tuple[Kind, Rule, str]] = {
+            numbers[kind, rule.id]: (kind, rule, version_of(kind, rule, document)) for kind, rule in document.all()
+        }
+        self.makers = [FactMaker(rule, numbers["fact", rule.id]) for rule in document.facts]
+        self.challenges = [Challenge(rule, numbers["challenge", rule.id]) for rule in document.challenges]
+        self.badges = [
+            Badge(rule, numbers["badge", rule.id], numbers["challenge", rule.challenge] if rule.challenge else None)
+            for rule in document.badges
+        ]
+        self._default_patterns = [
+            (pattern, fields)
+            for pattern, fields in (
+                *((each.rule.fact, [each.field] if each.field else []) for each in self.challenges),
+                *((each.rule.fact, []) for each in self.badges if each.rule.fact),
+            )
+            if overlap(pattern, f"{DEFAULT_TYPE}*")
+        ]
+        self._named: dict[str, Named | None] = {}
+        self._listeners: dict[str, Listeners] = {}
+
+    def named(self, name: str, /) -> Named | None:
+        """What the rules want of events of a name; None for nothing."""
+        try:
+            return self._named[name]
+        except KeyError:
+            pass
+        makers = [maker for maker in self.makers if matches(maker.rule.event, name)]
+        wanting = [fields for pattern, fields in self._default_patterns if matches(pattern, DEFAULT_TYPE + name)]
+        fields = frozenset(field for each in wanting for field in each) if wanting else None
+        found = Named(makers, fields) if makers or wanting else None
+        if len(self._named) >= _MAX_REMEMBERED:
+            self._named.clear()
+        self._named[name] = found
+        return found
+
+    def listeners(self, fact_type: str, /) -> Listeners:
+        try:
+            return self._listeners[fact_type]
+        except KeyError:
+            pass
+        challenges = [each for each in self.challenges if matches(each.rule.fact, fact_type)]
+        counting = [each for each in self.badges if each.rule.fact and matches(each.rule.fact, fact_type)]
+        moved = {each.no for each in challenges}
+        following: list[Badge] = []
+        ids: set[str] = set()
+        for badge in self.badges:  # a badge comes after those that it rests on
+            if badge in counting or badge.challenge_no in moved or ids.intersection(badge.rule.badges or ()):
+                following.append(badge)
+                ids.add(badge.rule.id)
+        if len(self._listeners) >= _MAX_REMEMBERED:
+            self._listeners.clear()
+        found = self._listeners[fact_type] = Listeners(challenges, counting, following)
+        return found
+
+
+def see(rules: RuleSet, event_id: str, event: Event, /) -> Seen:
+    """An event's facts under the rules."""
+    named = rules.named(event.name) or Named([], None)
+    facts, failures = facts_of(event_id, event, named.makers, named.default_fields or frozenset())
+    relevant = named.default_fields is not None or facts[0].rule_no != 0
     participant = event.user_id or event.anonymous_id
-    return Effect("fact", event.id, DEFAULT_FACT, {"factId": fact.id, "factType": fact.type}, participant=participant)
+    return Seen(event_id, participant, event.timestamp_ms, facts, failures, relevant)
+
+
+def needs(rules: RuleSet, events: Iterable[Seen], /) -> Needs:
+    """What has to be remembered to react to the events."""
+    event_ids: list[str] = []
+    participants: set[str] = set()
+    spans: dict[tuple[int, int, int], set[str]] = {}
+    for seen in events:
+        event_ids.append(seen.event_id)
+        if not seen.participant:
+            continue
+        participants.add(seen.participant)
+        for fact in seen.facts:
+            listeners = rules.listeners(fact.type)
+            for challenge in listeners.challenges:
+                bucket = challenge.bucket(seen.at_ms)
+                if bucket is not None:
+                    spans.setdefault((challenge.no, *challenge.span(bucket)), set()).add(seen.participant)
+            for badge in listeners.counting:
+                spans.setdefault((badge.no, 0, 0), set()).add(seen.participant)
+    return Needs(event_ids, sorted(participants), spans)
+
+
+def react(rules: RuleSet, seen: Seen, state: State, /, *, force: bool = False) -> tuple[list[Caused], int]:
+    """The effects of one event now, and how many earlier ones are not caused again. What follows is put into `state`.
+
+    `force`: effects that the event had before under the same versions happen again, in a new generation; they add no
+    progress, badge or points, which each event counts towards once.
+    """
+    before = [effect for effect in state.caused.get(seen.event_id, ()) if effect.rule_no in rules.rules]
+    default = [_fact_effect(seen, fact) for fact in seen.facts if not fact.rule_no]
+    effects: list[Caused] = []
+    if force:
+        effects = default + [msgspec.structs.replace(each, generation=each.generation + 1) for each in before]
+        for effect in effects[len(default) :]:
+            state.cause(effect)
+    happened = {(effect.rule_no, effect.ordinal) for effect in before}
+    new = _Effects(rules, seen, state, happened)
+    for fact in seen.facts:
+        if fact.rule_no:
+            new.add(fact.rule_no, _fact_effect(seen, fact))
+    if seen.participant:
+        _move_challenges(rules, seen, state, new)
+        _award_badges(rules, seen, state, new)
+    return effects + new.found, 0 if force else len(before) + len(default)
+
+
+class _Effects:
+    """Collects an event's effects that it did not have before, and keeps them."""
+
+    def __init__(self, rules: RuleSet, seen: Seen, state: State, happened: set[tuple[int, int]]) -> None:
+        self.found: list[Caused] = []
+        self._rules = rules
+        self._seen = seen
+        self._state = state
+        self._happened = happened
+
+    def add(self, rule_no: int, effect: Caused, /) -> bool:
+        """Cause an effect and the points that go with it, unless the event caused it before."""
+        if (rule_no, effect.ordinal) in self._happened:
+            return False
+        self._keep(effect)
+        kind, rule, _ = self._rules.rules[rule_no]
+        points = rule.points * int(str(effect.detail.get("times", 1)))
+        if points and self._seen.participant:
+            granted = _effect(self._seen, rule_no, "points", {"points": points, "for": kind}, ordinal=1)
+            self._keep(granted)
+            self._state.grant(self._seen.participant, points, granted)
+        return True
+
+    def _keep(self, effect: Caused) -> None:
+        self.found.append(effect)
+        self._state.cause(effect)
+
+
+def _move_challenges(rules: RuleSet, seen: Seen, state: State, new: _Effects) -> None:
+    moved: dict[int, tuple[Challenge, list[Fact]]] = {}
+    for fact in seen.facts:
+        for challenge in rules.listeners(fact.type).challenges:
+            moved.setdefault(challenge.no, (challenge, []))[1].append(fact)
+    for challenge, facts in moved.values():
+        bucket = challenge.bucket(seen.at_ms)
+        if bucket is None or state.was_counted(seen.event_id, challenge.no):
+            continue
+        times = challenge.count(facts, seen.participant, bucket, state)
+        state.count(seen.event_id, challenge.no)
+        if times:
+            detail: dict[str, object] = {"challengeId": challenge.rule.id, "times": times}
+            new.add(challenge.no, _effect(seen, challenge.no, "challenge", detail))
+
+
+def _award_badges(rules: RuleSet, seen: Seen, state: State, new: _Effects) -> None:
+    counts: dict[int, tuple[Badge, int]] = {}
+    following: dict[int, Badge] = {}
+    for fact in seen.facts:
+        listeners = rules.listeners(fact.type)
+        following |= {badge.no: badge for badge in listeners.badges}
+        for badge in listeners.counting:
+            counts[badge.no] = (badge, counts.get(badge.no, (badge, 0))[1] + 1)
+    for badge, facts in counts.values():
+        if not state.was_counted(seen.event_id, badge.no):
+            badge.count(facts, seen.participant, state)
+            state.count(seen.event_id, badge.no)
+    for badge in rules.badges if following else ():  # in their order: one badge may earn another
+        if badge.no not in following or badge.rule.id in state.held.get(seen.participant, ()):
+            continue
+        if badge.is_earned(seen.participant, state):
+            effect = _effect(seen, badge.no, "badge", {"badgeId": badge.rule.id})
+            if new.add(badge.no, effect):
+                state.award(seen.participant, badge.rule.id, effect)
+
+
+def _fact_effect(seen: Seen, fact: Fact) -> Caused:
+    detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
+    if fact.fields and fact.rule_no:
+        detail["fields"] = fact.fields
+    return _effect(seen, fact.rule_no, "fact", detail)
+
+
+def _effect(seen: Seen, rule_no: int, kind: str, detail: dict[str, object], ordinal: int = 0) -> Caused:
+    return Caused(seen.event_id, rule_no, ordinal, 0, kind, seen.participant, seen.at_ms, detail)

@@ -1,0 +1,118 @@
+"""The rules of each project: the document in force, its history, and a number for each version of a rule's meaning.
+
+Keeps documents as they are given; what is in them is for the reactions to know.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from headrace.control.database import reading, writing
+from headrace.control.tables import projects, rule_sets, rules
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One application of a project's rules; `id` grows with each. `document` is JSON."""
+
+    id: int
+    version: str
+    applied_at_ms: int
+    document: str
+
+
+class RuleRow(msgspec.Struct, frozen=True):
+    """One version of one rule, and how its condition has failed."""
+
+    no: int
+    kind: str
+    rule_id: str
+    version: str
+    failures: int = 0
+    failed_event: str = ""
+    failed_why: str = ""
+
+
+class Rulebook:
+    """The rules in the control database. Any thread may call it; every method raises ControlFailed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def heads(self) -> dict[str, int]:
+        """The id of the rules in force by project; projects that never had any are left out."""
+        with reading(self._engine) as connection:
+            return heads(connection)
+
+    def current(self, project: str, /) -> tuple[Version, list[RuleRow]] | None:
+        """The rules in force, with the versions of all rules that the project ever had; None when it never had any."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_current(project)).one_or_none()
+            if row is None:
+                return None
+            known = connection.execute(_known(project)).all()
+        return Version(row.id, row.version, row.applied_at_ms, row.document), [RuleRow(*each) for each in known]
+
+    def history(self, project: str, limit: int, /) -> list[Version]:
+        """The latest applications, newest first, without their documents."""
+        asked = (
+            sa.select(rule_sets.c.id, rule_sets.c.version, rule_sets.c.applied_at_ms)
+            .where(rule_sets.c.project == project)
+            .order_by(rule_sets.c.id.desc())
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [Version(row.id, row.version, row.applied_at_ms, "") for row in connection.execute(asked)]
+
+    def apply(
+        self,
+        project: str,
+        version: str,
+        document: str,
+        meanings: Sequence[tuple[str, str, str]],
+        now_ms: int,
+        /,
+    ) -> bool:
+        """Put a document in force, whole or not at all; False when the same content is in force already.
+
+        meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
+        """
+        with writing(self._engine) as connection:
+            row = connection.execute(_current(project)).one_or_none()
+            if row is not None and row.version == version:
+                return False
+            if connection.scalar(sa.select(projects.c.name).where(projects.c.name == project)) is None:
+                connection.execute(sa.insert(projects).values(name=project, created_at_ms=now_ms))
+            known = {(each.kind, each.rule_id, each.version) for each in connection.execute(_known(project))}
+            if added := [each for each in meanings if each not in known]:
+                connection.execute(sa.insert(rules), [_new_rule(project, *each) for each in added])
+            values = {"project": project, "version": version, "document": document, "applied_at_ms": now_ms}
+            connection.execute(sa.insert(rule_sets).values(values))
+        return True
+
+
+def heads(connection: sa.Connection, /) -> dict[str, int]:
+    """As `Rulebook.heads`, within a transaction."""
+    asked = sa.select(rule_sets.c.project, sa.func.max(rule_sets.c.id)).group_by(rule_sets.c.project)
+    return {row[0]: row[1] for row in connection.execute(asked)}
+
+
+def _current(project: str) -> sa.Select[Any, Any, Any, Any]:
+    return (
+        sa.select(rule_sets.c.id, rule_sets.c.version, rule_sets.c.applied_at_ms, rule_sets.c.document)
+        .where(rule_sets.c.project == project)
+        .order_by(rule_sets.c.id.desc())
+        .limit(1)
+    )
+
+
+def _known(project: str) -> sa.Select[Any, Any, Any, Any, Any, Any, Any]:
+    columns = (rules.c.no, rules.c.kind, rules.c.rule_id, rules.c.version)
+    failed = (rules.c.failures, rules.c.failed_event, rules.c.failed_why)
+    return sa.select(*columns, *failed).where(rules.c.project == project).order_by(rules.c.no)
+
+
+def _new_rule(project: str, kind: str, rule_id: str, version: str) -> Mapping[str, object]:
+    named = {"project": project, "kind": kind, "rule_id": rule_id, "version": version}
+    return named | {"failures": 0, "failed_event": "", "failed_why": ""}

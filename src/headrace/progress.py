@@ -1,0 +1,94 @@
+"""What the reactions remember: the form in which control gives it to them and takes it back. No I/O, and no rule's meaning.
+
+A rule is known here by the number that control gave to one version of its meaning.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Caused(msgspec.Struct, frozen=True):
+    """An effect with its key: (event, rule number, ordinal, generation) occurs once."""
+
+    event_id: str
+    rule_no: int
+    ordinal: int
+    generation: int
+    kind: str
+    participant: str
+    at_ms: int  # the event's own time
+    detail: dict[str, object]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a participant stands in a challenge: completed how often, and the most that was reached in one window."""
+
+    completions: int = 0
+    best: str = "0"
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What has to be remembered to react to some events. `spans`: buckets (rule number, first, last) of participants."""
+
+    event_ids: Sequence[str]
+    participants: Sequence[str]
+    spans: dict[tuple[int, int, int], set[str]]
+
+
+class State:
+    """What is remembered of some events and participants, and what was added to it since. For one thread."""
+
+    def __init__(self) -> None:
+        self.counted: dict[str, set[int]] = {}  # by event: the rules that counted it
+        self.caused: dict[str, list[Caused]] = {}  # by event: its effects, the latest generation of each
+        self.standings: dict[tuple[int, str], Standing] = {}
+        self.buckets: dict[tuple[int, str], dict[int, str]] = {}
+        self.held: dict[str, set[str]] = {}  # by participant: ids of badges
+        # What is new, to be kept:
+        self.new_effects: list[Caused] = []
+        self.new_badges: list[tuple[str, str, Caused]] = []  # participant, badge, what gave it
+        self.new_points: list[tuple[str, int, Caused]] = []  # participant, points, what gave them
+        self.changed_events: set[str] = set()
+        self.changed_standings: set[tuple[int, str]] = set()
+        self.changed_buckets: set[tuple[int, str, int]] = set()  # a bucket that is no longer there was taken away
+        self.failures: dict[
+            int, tuple[int, str, str]
+        ] = {}  # by rule: how often its condition failed, the last event, why
+
+    def was_counted(self, event_id: str, rule_no: int, /) -> bool:
+        return rule_no in self.counted.get(event_id, ())
+
+    def count(self, event_id: str, rule_no: int, /) -> None:
+        self.counted.setdefault(event_id, set()).add(rule_no)
+        self.changed_events.add(event_id)
+
+    def standing(self, rule_no: int, participant: str, /) -> Standing:
+        return self.standings.get((rule_no, participant)) or Standing()
+
+    def stand(self, rule_no: int, participant: str, standing: Standing, /) -> None:
+        self.standings[rule_no, participant] = standing
+        self.changed_standings.add((rule_no, participant))
+
+    def bucket(self, rule_no: int, participant: str, bucket: int, /) -> str:
+        return self.buckets.get((rule_no, participant), {}).get(bucket, "")
+
+    def put(self, rule_no: int, participant: str, bucket: int, value: str, /) -> None:
+        """Set a bucket; "" takes it away."""
+        held = self.buckets.setdefault((rule_no, participant), {})
+        if value:
+            held[bucket] = value
+        else:
+            held.pop(bucket, None)
+        self.changed_buckets.add((rule_no, participant, bucket))
+
+    def cause(self, effect: Caused, /) -> None:
+        self.caused.setdefault(effect.event_id, []).append(effect)
+        self.new_effects.append(effect)
+
+    def award(self, participant: str, badge: str, effect: Caused, /) -> None:
+        self.held.setdefault(participant, set()).add(badge)
+        self.new_badges.append((participant, badge, effect))
+
+    def grant(self, participant: str, points: int, effect: Caused, /) -> None:
+        self.new_points.append((participant, points, effect))

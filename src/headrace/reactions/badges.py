@@ -1,0 +1,24 @@
+"""Badges: who has earned one. Pure. A participant holds a badge once and for good, whatever becomes of its rule."""
+
+from headrace.progress import State
+from headrace.reactions.rules import BadgeRule
+
+
+class Badge:
+    """One badge rule, ready to run; `no` is the number of its version, `challenge_no` that of the challenge it is for."""
+
+    def __init__(self, rule: BadgeRule, no: int, challenge_no: int | None) -> None:
+        self.rule = rule
+        self.no = no
+        self.challenge_no = challenge_no
+
+    def count(self, facts: int, participant: str, state: State, /) -> None:
+        """Add to the number of facts that a badge for facts rests on."""
+        state.put(self.no, participant, 0, str(int(state.bucket(self.no, participant, 0) or 0) + facts))
+
+    def is_earned(self, participant: str, state: State, /) -> bool:
+        if self.challenge_no is not None:
+            return state.standing(self.challenge_no, participant).completions >= self.rule.times
+        if self.rule.count is not None:
+            return int(state.bucket(self.no, participant, 0) or 0) >= self.rule.count
+        return state.held.get(participant, set()).issuperset(self.rule.badges or ())

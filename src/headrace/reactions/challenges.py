@@ -1,0 +1,166 @@
+"""Challenges: what facts add to a participant's progress, and when that completes one. Pure.
+
+Progress is kept in **buckets** by the events' own time: the day, week or month, or one bucket for all. Each bucket only ever
+grows, by sums that do not depend on the order of their terms. So late and out-of-order events lead to the same progress and
+the same number of completions as they would in order; only which event is named as the one that completed may differ.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Context, Decimal
+from hashlib import blake2b
+
+import msgspec
+
+from headrace.progress import Standing, State
+from headrace.reactions.facts import Fact, Scalar
+from headrace.reactions.rules import ChallengeRule, Window, fixed_dates, goal_of, measure_field, measure_kind
+from headrace.zones import UTC_ZONE, zone_of
+
+STREAK_LOOKBACK_DAYS = 1100  # a run of days is followed no further back
+MAX_AMOUNT = 10**15
+_HOUR_MS = 3_600_000
+_EXACT = Context(prec=1000)  # room for every digit of a double: 309 before the point and 340 after it
+_EPOCH_DAY = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
+
+
+class Challenge:
+    """One challenge rule, ready to run; `no` is the number of its version."""
+
+    def __init__(self, rule: ChallengeRule, no: int) -> None:
+        self.rule = rule
+        self.no = no
+        self.kind = measure_kind(rule)
+        self.field = measure_field(rule)
+        self.goal = goal_of(rule)
+        self._window = rule.window or Window()
+        self._zone = UTC_ZONE if rule.time_zone == "UTC" else zone_of(rule.time_zone)
+        self._from_ms, self._to_ms = fixed_dates(self._window, self._zone)
+        self.rolling = self._window.days or self._window.hours or 0
+
+    def bucket(self, at_ms: int, /) -> int | None:
+        """The bucket that a moment falls in; None outside of the fixed dates."""
+        if (self._from_ms is not None and at_ms < self._from_ms) or (self._to_ms is not None and at_ms > self._to_ms):
+            return None
+        if self._window.hours:
+            return at_ms // _HOUR_MS
+        if self.kind == "streak" or self._window.days or self._window.per == "day":
+            return self._zone.day(at_ms)
+        if self._window.per == "week":
+            return (self._zone.day(at_ms) + 3) // 7  # 1970-01-01 was a Thursday, and weeks begin on Mondays
+        if self._window.per == "month":
+            moment = datetime.fromordinal(self._zone.day(at_ms) + _EPOCH_DAY)
+            return moment.year * 12 + moment.month - 1
+        return 0
+
+    def span(self, bucket: int, /) -> tuple[int, int]:
+        """The first and the last bucket that matter for what one bucket changes."""
+        if self.rolling:
+            return bucket - self.rolling + 1, bucket + self.rolling - 1
+        if self.kind == "streak":
+            return bucket - STREAK_LOOKBACK_DAYS, bucket + 1
+        return bucket, bucket
+
+    def count(self, facts: Sequence[Fact], participant: str, bucket: int, state: State, /) -> int:
+        """Add facts of one event to a participant's progress; how many times that completes the challenge."""
+        if self.kind == "streak":
+            before, after = self._add_day(participant, bucket, state)
+        else:
+            before = self._measure(state.bucket(self.no, participant, bucket))
+            value = self._add(state.bucket(self.no, participant, bucket), facts)
+            if value is None:
+                return 0
+            state.put(self.no, participant, bucket, value)
+            after = self._measure(value)
+        if self.rolling:
+            after = max(self._window_value(state, participant, end) for end in range(bucket, bucket + self.rolling))
+        standing = state.standing(self.no, participant)
+        times = self._times(before, after, standing.completions)
+        best = max(Decimal(standing.best), after)
+        state.stand(self.no, participant, Standing(standing.completions + times, format(best, "f")))
+        return times
+
+    def value(self, state: State, participant: str, now_ms: int, /) -> Decimal:
+        """The progress that counts now: of the window that the moment falls in; of a streak, the run that is not broken yet."""
+        bucket = self.bucket(now_ms)
+        if bucket is None:
+            bucket = self.bucket(self._to_ms or 0) if self.kind != "streak" else None
+        if bucket is None:
+            return Decimal(0)
+        if self.rolling:
+            return self._window_value(state, participant, bucket)
+        if self.kind == "streak":
+            runs = state.buckets.get((self.no, participant), {})
+            unbroken = [int(length) for start, length in runs.items() if 0 <= bucket - start <= int(length)]
+            return Decimal(max(unbroken, default=0))
+        return self._measure(state.bucket(self.no, participant, bucket))
+
+    def _times(self, before: Decimal, after: Decimal, completions: int) -> int:
+        if not self.rule.repeat:
+            return int(after >= self.goal and not completions)
+        if self._window.per:
+            return int(before < self.goal <= after)
+        return int(after // self.goal) - int(before // self.goal)
+
+    def _add(self, held: str, facts: Sequence[Fact]) -> str | None:
+        """A bucket with facts added to it, or None when they have nothing to add."""
+        if self.kind == "count":
+            return str(int(held or 0) + len(facts))
+        values = [fact.fields[self.field or ""] for fact in facts if self.field in fact.fields]
+        if self.kind == "sum":
+            amounts = [amount for value in values if (amount := _amount(value)) is not None]
+            total = Decimal(held or 0)
+            for amount in amounts:
+                total = _EXACT.add(total, amount)
+            return format(total, "f") if amounts else None
+        # Past the goal no further value matters, so only the first by order are kept, whichever came first.
+        marks = sorted({*held.split(), *map(_mark, values)})[: int(self.goal)]
+        return " ".join(marks) if values else None
+
+    def _measure(self, held: str) -> Decimal:
+        return Decimal(len(held.split())) if self.kind == "distinct" else Decimal(held or 0)
+
+    def _window_value(self, state: State, participant: str, end: int) -> Decimal:
+        held = state.buckets.get((self.no, participant), {})
+        window = [held[bucket] for bucket in range(end - self.rolling + 1, end + 1) if bucket in held]
+        if self.kind == "distinct":
+            return min(self.goal, Decimal(len({mark for marks in window for mark in marks.split()})))
+        total = Decimal(0)
+        for value in window:
+            total = _EXACT.add(total, Decimal(value))
+        return total
+
+    def _add_day(self, participant: str, day: int, state: State) -> tuple[Decimal, Decimal]:
+        """Mark a day. For a streak that repeats: goals' worth of days before and after, else the run that the day is in."""
+        runs = state.buckets.get((self.no, participant), {})
+        start = max((first for first in runs if day - STREAK_LOOKBACK_DAYS <= first <= day), default=day)
+        length = int(runs.get(start, 0))
+        if length and day < start + length:
+            return Decimal(length), Decimal(length)
+        if start + length != day:
+            start, length = day, 0
+        after = int(runs.get(day + 1, 0))
+        if length + 1 + after > STREAK_LOOKBACK_DAYS:
+            after = 0
+        whole = length + 1 + after
+        if after:
+            state.put(self.no, participant, day + 1, "")
+        state.put(self.no, participant, start, str(whole))
+        if self.rule.repeat:  # what the two runs had completed by themselves
+            goal = int(self.goal)
+            return Decimal((length // goal + after // goal) * goal), Decimal(whole)
+        return Decimal(length), Decimal(whole)
+
+
+def _amount(value: Scalar) -> Decimal | None:
+    """A number as it is written, so that ten times 0.7 is 7; None for what is no number, below 0 or above MAX_AMOUNT."""
+    if isinstance(value, bool | str) or not 0 <= value <= MAX_AMOUNT:
+        return None
+    return Decimal(repr(value))
+
+
+def _mark(value: Scalar) -> str:
+    """What stands for a value among different ones: 16 hex digits."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()

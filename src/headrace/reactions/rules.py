@@ -1,0 +1,318 @@
+"""What a project's rules may be: the document and its checks. Pure; parses no YAML, keeps nothing."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from headrace.errors import HeadraceError, InvalidRequest, InvalidRules, Problem
+from headrace.reactions.conditions import FIELDS, OBJECTS, Condition, Malformed
+from headrace.times import parse_time
+from headrace.zones import UTC_ZONE, Zone, zone_of
+
+MAX_RULES = 500
+MAX_DISTINCT = 500
+MAX_STREAK_DAYS = 365
+MAX_ROLLING = {"days": 366, "hours": 168}
+
+Text = Annotated[str, Meta(max_length=2000)]
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Pattern = Annotated[str, Meta(min_length=1, max_length=200)]
+Points = Annotated[int, Meta(ge=0, le=1_000_000)]
+Kind = Literal["fact", "challenge", "badge"]
+DEFAULT_TYPE = "custom."
+
+
+class _Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    id: Id
+    title: Text = ""
+    description: Text = ""
+    points: Points = 0
+
+
+class FactRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Events of a name, or of names with a prefix (`order.*`), for which a condition holds, become facts of a type."""
+
+    event: Pattern
+    when: str | None = None
+    fact_type: Annotated[str, Meta(min_length=1, max_length=200)] | None = None  # custom.<event name>
+    fields: Annotated[dict[str, str], Meta(max_length=20)] = {}  # name in the fact: path in the event
+
+
+class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`sum` adds a field's numbers up, `distinct` counts its different values: one of the two."""
+
+    sum: str | None = None
+    distinct: str | None = None
+
+
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of: each calendar `day`, `week` (from Monday) or `month`; the latest days or hours; fixed dates."""
+
+    per: Literal["day", "week", "month"] | None = None
+    days: Annotated[int, Meta(ge=1, le=MAX_ROLLING["days"])] | None = None
+    hours: Annotated[int, Meta(ge=1, le=MAX_ROLLING["hours"])] | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+
+
+class ChallengeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Facts of a type, or of types with a prefix, counted per participant until a goal."""
+
+    fact: Pattern
+    measure: Literal["count", "streak"] | Measure = "count"
+    goal: float | int
+    window: Window | None = None
+    time_zone: str = "UTC"
+    repeat: bool = False
+
+
+class BadgeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """For a challenge completed (`times` times), for a `count` of facts, or for having other badges: one of the three."""
+
+    challenge: str | None = None
+    times: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    fact: Pattern | None = None
+    count: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    badges: Annotated[list[str], Meta(min_length=1, max_length=50)] | None = None
+
+
+Rule: TypeAlias = FactRule | ChallengeRule | BadgeRule
+AnyRule = TypeVar("AnyRule", bound=Rule)
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    facts: list[FactRule] = []
+    challenges: list[ChallengeRule] = []
+    badges: list[BadgeRule] = []
+
+    def all(self) -> list[tuple[Kind, Rule]]:
+        """Every rule with its kind, in order."""
+        parts: tuple[tuple[Kind, Sequence[Rule]], ...] = (
+            ("fact", self.facts),
+            ("challenge", self.challenges),
+            ("badge", self.badges),
+        )
+        return [(kind, rule) for kind, rules in parts for rule in rules]
+
+
+def parse_rules(document: object, /) -> Document:
+    """Check a whole document. Raises InvalidRules with a problem for each rule that has one, and the place of each."""
+    problems: list[Problem] = []
+    if not isinstance(document, dict):
+        raise InvalidRules([Problem("", "it must be an object with 'facts', 'challenges' and 'badges'")])
+    given: dict[str, Any] = document  # pyright: ignore[reportUnknownVariableType]
+    if unknown := [str(key) for key in given if key not in Document.__struct_fields__]:
+        problems.append(Problem(unknown[0][:80], "there is no such part; there are 'facts', 'challenges' and 'badges'"))
+    lists: dict[str, list[Any]] = {part: given.get(part) or [] for part in Document.__struct_fields__}
+    if wrong := [part for part, rules in lists.items() if type(rules) is not list]:
+        raise InvalidRules([Problem(part, "it must be a list of rules") for part in wrong])
+    if sum(map(len, lists.values())) > MAX_RULES:
+        raise InvalidRules([Problem("", f"it has more than {MAX_RULES} rules")])
+    facts = _each("facts", lists, FactRule, _check_fact, problems)
+    challenges = _each("challenges", lists, ChallengeRule, _check_challenge, problems)
+    badges = _each("badges", lists, BadgeRule, _check_badge, problems)
+    for part, rules in (("facts", facts), ("challenges", challenges), ("badges", badges)):
+        _check_ids(part, rules, problems)
+    if not problems:  # what refers to a broken rule would only repeat its problem
+        _check_references(facts, challenges, badges, problems)
+    if problems:
+        raise InvalidRules(problems)
+    return Document(list(facts.values()), list(challenges.values()), list(badges.values()))
+
+
+def _each(
+    part: str,
+    lists: Mapping[str, list[Any]],
+    kind: type[AnyRule],
+    check: Callable[[AnyRule], "tuple[str, str] | None"],
+    problems: list[Problem],
+) -> dict[int, AnyRule]:
+    """The rules of a part that are sound in themselves, by index."""
+    sound: dict[int, AnyRule] = {}
+    for index, raw in enumerate(lists[part]):
+        place = f"{part}[{index}]"
+        try:
+            rule = msgspec.convert(raw, kind, str_keys=True)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            problems.append(Problem(place + path.rstrip("`"), text[0].lower() + text[1:]))
+            continue
+        found = check(rule)
+        if found is None:
+            sound[index] = rule
+        else:
+            problems.append(Problem(f"{place}.{found[0]}", found[1]))
+    return sound
+
+
+_PATH = re.compile(r"(?:properties|context|traits|tags)\.[^.]{1,200}|[a-z_]{1,20}")
+
+
+def _check_fact(rule: FactRule) -> tuple[str, str] | None:
+    if problem := _pattern_problem(rule.event):
+        return "event", problem
+    if rule.when is not None:
+        try:
+            Condition(rule.when)
+        except Malformed as malformed:
+            return "when", str(malformed)
+    if rule.fact_type is not None and "*" in rule.fact_type:
+        return "fact_type", "a type holds no '*'"
+    for name, path in rule.fields.items():
+        if not 1 <= len(name) <= 100:
+            return "fields", "a field's name has 1 to 100 characters"
+        root = path.partition(".")[0]
+        if not _PATH.fullmatch(path) or root not in FIELDS or path in (*OBJECTS, "tags"):
+            return f"fields.{name}", f"{path[:80]!r} is no path: write properties.x, tags.x, or a field such as value"
+    return None
+
+
+def _check_challenge(rule: ChallengeRule) -> tuple[str, str] | None:
+    window = rule.window or Window()
+    if problem := _pattern_problem(rule.fact):
+        return "fact", problem
+    if isinstance(rule.measure, Measure) and (rule.measure.sum is None) == (rule.measure.distinct is None):
+        return "measure", "give either 'sum' or 'distinct', with a field's name"
+    if not (math.isfinite(rule.goal) and 0 < rule.goal <= 1e15):
+        return "goal", "it must be above 0, and 1e15 at most"
+    kind = measure_kind(rule)
+    if kind != "sum" and rule.goal != int(rule.goal):
+        return "goal", "it must be a whole number, for it counts"
+    most = {"streak": MAX_STREAK_DAYS, "distinct": MAX_DISTINCT}.get(kind)
+    if most and rule.goal > most:
+        return "goal", f"for this measure it must be {most} at most"
+    try:
+        zone = UTC_ZONE if rule.time_zone == "UTC" else zone_of(rule.time_zone)
+    except InvalidRequest:
+        return "time_zone", f"{rule.time_zone[:80]!r} is no time zone: write a name such as Europe/Berlin"
+    return _window_problem(rule, window, kind, zone)
+
+
+def _window_problem(rule: ChallengeRule, window: Window, kind: str, zone: Zone) -> tuple[str, str] | None:
+    chosen = [
+        window.per is not None,
+        window.days is not None,
+        window.hours is not None,
+        bool(window.from_ or window.to),
+    ]
+    if sum(chosen) != (rule.window is not None):
+        return "window", "give one of 'per', 'days', 'hours', or 'from' and 'to'"
+    if kind == "streak" and rule.window is not None and not (window.from_ or window.to):
+        return "window", "a streak takes no window but fixed dates"
+    try:
+        from_ms, to_ms = fixed_dates(window, zone)
+    except HeadraceError as error:
+        return "window", error.message
+    if from_ms is not None and to_ms is not None and from_ms > to_ms:
+        return "window", "'from' is after 'to'"
+    if rule.repeat and (window.days or window.hours):
+        return "repeat", "a window of the latest days or hours cannot repeat; use 'per'"
+    if rule.repeat and kind == "distinct" and not window.per:
+        return "repeat", "different values can only repeat with a window 'per' day, week or month"
+    return None
+
+
+def _check_badge(rule: BadgeRule) -> tuple[str, str] | None:
+    if sum((rule.challenge is not None, rule.fact is not None, rule.badges is not None)) != 1:
+        return "id", "a badge is for one of: a 'challenge', a 'fact' with a 'count', or other 'badges'"
+    if (rule.fact is None) != (rule.count is None):
+        return "count", "'fact' and 'count' go together"
+    if rule.times != 1 and rule.challenge is None:
+        return "times", "it goes with 'challenge'"
+    if rule.fact is not None and (problem := _pattern_problem(rule.fact)):
+        return "fact", problem
+    return None
+
+
+def _pattern_problem(pattern: str) -> str:
+    return "a '*' can only stand at the end" if "*" in pattern[:-1] else ""
+
+
+def _check_ids(part: str, rules: Mapping[int, Rule], problems: list[Problem]) -> None:
+    seen: set[str] = set()
+    for index, rule in rules.items():
+        if rule.id in seen:
+            problems.append(Problem(f"{part}[{index}].id", f"another rule of this part has the id {rule.id!r}"))
+        seen.add(rule.id)
+
+
+def _check_references(
+    facts: Mapping[int, FactRule],
+    challenges: Mapping[int, ChallengeRule],
+    badges: Mapping[int, BadgeRule],
+    problems: list[Problem],
+) -> None:
+    for index, challenge in challenges.items():
+        place = f"challenges[{index}]"
+        feeding = feeders(challenge.fact, facts.values())
+        if not feeding and not overlap(challenge.fact, f"{DEFAULT_TYPE}*"):
+            problems.append(Problem(f"{place}.fact", f"no fact rule makes facts of the type {challenge.fact!r}"))
+        field = measure_field(challenge)
+        for fact in feeding:
+            if field is not None and field not in fact.fields:
+                detail = f"the fact rule {fact.id!r} picks no field {field!r}: add it to its 'fields'"
+                problems.append(Problem(f"{place}.measure", detail))
+    known = {rule.id for rule in challenges.values()}
+    for index, badge in badges.items():
+        place = f"badges[{index}]"
+        if badge.challenge is not None and badge.challenge not in known:
+            problems.append(Problem(f"{place}.challenge", f"there is no challenge {badge.challenge[:80]!r}"))
+        if badge.fact and not feeders(badge.fact, facts.values()) and not overlap(badge.fact, f"{DEFAULT_TYPE}*"):
+            problems.append(Problem(f"{place}.fact", f"no fact rule makes facts of the type {badge.fact!r}"))
+    earlier: set[str] = set()
+    for index, badge in badges.items():
+        problems += [
+            Problem(f"badges[{index}].badges", f"no badge above this one is {name[:80]!r}")
+            for name in badge.badges or ()
+            if name not in earlier  # so no badge can rest on itself
+        ]
+        earlier.add(badge.id)
+
+
+def measure_kind(rule: ChallengeRule, /) -> Literal["count", "sum", "distinct", "streak"]:
+    if isinstance(rule.measure, Measure):
+        return "distinct" if rule.measure.distinct is not None else "sum"
+    return rule.measure
+
+
+def measure_field(rule: ChallengeRule, /) -> str | None:
+    """The field that is added up, or whose values are told apart."""
+    return (rule.measure.sum or rule.measure.distinct) if isinstance(rule.measure, Measure) else None
+
+
+def fixed_dates(window: Window, zone: Zone, /) -> tuple[int | None, int | None]:
+    """The first and the last millisecond; a date alone is the zone's. Raises InvalidTimestamp."""
+    return (
+        parse_time(window.from_, "from", zone=zone) if window.from_ else None,
+        parse_time(window.to, "to", end_of_day=True, zone=zone) if window.to else None,
+    )
+
+
+def goal_of(rule: ChallengeRule, /) -> Decimal:
+    return Decimal(repr(rule.goal))
+
+
+def matches(pattern: str, text: str, /) -> bool:
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
+def overlap(one: str, other: str, /) -> bool:
+    """Whether some text matches both patterns."""
+    if one.endswith("*") and other.endswith("*"):
+        return one.startswith(other[:-1]) or other.startswith(one[:-1])
+    return matches(one, other) if one.endswith("*") else matches(other, one)
+
+
+def type_pattern(rule: FactRule, /) -> str:
+    """The types of the facts that the rule makes, as a pattern."""
+    return rule.fact_type or DEFAULT_TYPE + rule.event
+
+
+def feeders(pattern: str, facts: Iterable[FactRule], /) -> list[FactRule]:
+    """The fact rules that can make facts of types that match."""
+    return [rule for rule in facts if overlap(pattern, type_pattern(rule))]

@@ -1,0 +1,94 @@
+"""The text of a rules document, YAML or JSON, as plain values and the line of each. Pure; checks no rule."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+import yaml
+
+from headrace.errors import InvalidRules, Problem
+
+MAX_BYTES = 128 * 1024
+MAX_DEPTH = 10
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+# YAML 1.1 takes 2025-01-01 for a date; here it is text, which the rules read as a time.
+_TEXT = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"}
+
+
+def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
+    """The values, and by path (`facts[0].when`) the line that each begins in; JSON has no lines. Raises InvalidRules."""
+    if len(text) > MAX_BYTES:
+        raise InvalidRules([Problem("", f"it has {len(text)} bytes; at most {MAX_BYTES} are taken")])
+    try:
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRules([Problem("", f"it is not UTF-8: byte {error.start} cannot be decoded")]) from None
+    if decoded.lstrip().startswith("{"):
+        try:
+            return msgspec.json.decode(decoded), {}
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidRules([Problem("", f"it begins as JSON and is not: {error}")]) from None
+    lines: dict[str, int] = {}
+    try:
+        _refuse_aliases(decoded)
+        node = cast("yaml.Node | None", yaml.compose(decoded, Loader=yaml.SafeLoader))
+        if node is None:
+            raise InvalidRules([Problem("", "it is empty")])
+        return _value(node, "", 0, lines), lines
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise InvalidRules([Problem("", f"it is no YAML: {error.problem}", line)]) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InvalidRules([Problem("", f"it is no YAML: {str(error)[:200]}")]) from None
+
+
+def _refuse_aliases(text: str) -> None:
+    """Aliases can make a short text into a huge document."""
+    depth = 0
+    for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise InvalidRules(
+                [Problem("", f"it holds the alias *{event.anchor}; write it out", event.start_mark.line + 1)]
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InvalidRules([Problem("", f"it is nested deeper than {MAX_DEPTH} levels", event.start_mark.line + 1)])
+
+
+def _value(node: yaml.Node, path: str, depth: int, lines: dict[str, int]) -> object:
+    line = node.start_mark.line + 1
+    lines[path] = line
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(each, f"{path}[{index}]", depth + 1, lines) for index, each in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, object] = {}
+        for key, value in node.value:
+            name = key.value
+            if not isinstance(key, yaml.ScalarNode) or name in found:
+                raise InvalidRules([Problem(path, f"the key {str(name)[:80]!r} occurs twice, or is no text", line)])
+            found[name] = _value(value, f"{path}.{name}" if path else name, depth + 1, lines)
+        return found
+    return _scalar(node, path, line)
+
+
+def _scalar(node: Any, path: str, line: int) -> object:
+    if node.tag in _TEXT:
+        return node.value
+    if node.tag not in _SCALARS:
+        raise InvalidRules([Problem(path, f"the tag {node.tag[:80]!r} is not taken", line)])
+    try:
+        return cast("object", yaml.SafeLoader("").construct_object(node))
+    except (ValueError, yaml.YAMLError):
+        raise InvalidRules([Problem(path, f"{node.value[:80]!r} is no {node.tag.rpartition(':')[2]}", line)]) from None
+
+
+def place(problems: list[Problem], lines: dict[str, int], /) -> list[Problem]:
+    """The problems with the line of each: of what is wrong, or of the nearest thing around it."""
+    return [problem._replace(line=_line(problem.path, lines)) for problem in problems]
+
+
+def _line(path: str, lines: dict[str, int]) -> int | None:
+    while path and path not in lines:
+        cut = max(path.rfind("."), path.rfind("["))
+        path = path[: max(cut, 0)]
+    return lines.get(path)

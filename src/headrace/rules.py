@@ -1,0 +1,70 @@
+"""Puts rules in force: parses and checks a document, says what it changes, and keeps it. Runs no rule."""
+
+import msgspec
+
+from headrace.control.rulebook import Rulebook, RuleRow, Version
+from headrace.errors import InvalidRules
+from headrace.reactions.meaning import Change, changes, content_version, version_of
+from headrace.reactions.rules import Document, Kind, parse_rules
+from headrace.reactions.source import parse_source, place
+from headrace.reactions.stage import RuleSet
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """`applied` is false for a dry run, and for what was in force already; then `changes` is empty."""
+
+    version: str
+    applied: bool
+    changes: list[Change]
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """A project's rules; `rows` are all versions of all rules that it ever had."""
+
+    version: Version
+    document: Document
+    rows: list[RuleRow]
+
+
+def parse_document(text: bytes, /) -> Document:
+    """Raises InvalidRules, with the place of each problem."""
+    value, lines = parse_source(text)
+    try:
+        return parse_rules(value)
+    except InvalidRules as invalid:
+        raise InvalidRules(place(invalid.problems, lines)) from None
+
+
+def apply_rules(rulebook: Rulebook, project: str, text: bytes, now_ms: int, /, *, dry_run: bool) -> Applied:
+    """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed."""
+    document = parse_document(text)
+    before = in_force(rulebook, project)
+    found = changes(before.document if before else Document(), document)
+    version = content_version(document)
+    if dry_run:
+        return Applied(version, False, found)
+    meanings = [(kind, rule.id, version_of(kind, rule, document)) for kind, rule in document.all()]
+    applied = rulebook.apply(project, version, msgspec.json.encode(document).decode(), meanings, now_ms)
+    return Applied(version, applied, found)
+
+
+def in_force(rulebook: Rulebook, project: str, /) -> InForce | None:
+    """The project's rules; None when it never had any. Raises ControlFailed, InvalidRules."""
+    found = rulebook.current(project)
+    if found is None:
+        return None
+    version, rows = found
+    return InForce(version, parse_rules(msgspec.json.decode(version.document)), rows)
+
+
+def load_rules(rulebook: Rulebook, project: str, /) -> RuleSet:
+    """The project's rules, ready to run. Raises ControlFailed, InvalidRules."""
+    found = in_force(rulebook, project)
+    if found is None:
+        return RuleSet(Document(), "", {})
+    document = found.document
+    known = {(row.kind, row.rule_id, row.version): row.no for row in found.rows}
+    numbers: dict[tuple[Kind, str], int] = {
+        (kind, rule.id): known[kind, rule.id, version_of(kind, rule, document)] for kind, rule in document.all()
+    }
+    return RuleSet(document, found.version.version, numbers)

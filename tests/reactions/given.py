@@ -1,0 +1,119 @@
+"""A reactor over a control database of its own, and events for it."""
+
+import itertools
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.control.database import open_database
+from headrace.control.offsets import ControlOffsets
+from headrace.control.reactions import ControlReactions, Turn
+from headrace.control.rulebook import Rulebook
+from headrace.event import Event, StoredEvent, Tenant, encode, event_id
+from headrace.ports import Outcome, Record
+from headrace.reactor import Reactor
+from headrace.rules import Applied, apply_rules, load_rules
+
+TENANT = Tenant("p", "live")
+DAY_MS = 86_400_000
+_positions = itertools.count(1 << 50)
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Mortal(ControlReactions):
+    """`dies`: in the next transaction, `before` its commit or right `after` it."""
+
+    dies = ""
+
+    @contextmanager
+    def turn(self, *, keep: bool = True) -> Generator[Turn]:
+        with super().turn(keep=keep) as turn:
+            yield turn
+            if self.dies == "before":
+                raise Crash
+        if self.dies == "after":
+            raise Crash
+
+
+class Machine:
+    """A control database, and a reactor on it. `restart` opens both anew, as a new process does."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self._path = folder / "control.sqlite"
+        shutil.copy(template, self._path)
+        self._open()
+
+    def _open(self) -> None:
+        self.engine = open_database(self._path)
+        self.rulebook = Rulebook(self.engine)
+        self.memory = Mortal(self.engine)
+        self.offsets = ControlOffsets(self.engine)
+        self.reactor = Reactor(self.memory, self.offsets, partial(load_rules, self.rulebook))
+
+    def restart(self) -> None:
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def apply(self, document: str | dict[str, Any], *, dry_run: bool = False) -> Applied:
+        text = document.encode() if isinstance(document, str) else msgspec.json.encode(document)
+        return apply_rules(self.rulebook, TENANT.project, text, 1, dry_run=dry_run)
+
+    def react(self, *events: StoredEvent) -> None:
+        self.reactor.react(list(map(record_of, events)), events[-1].position)
+
+    def replay(self, *events: StoredEvent, force: bool = False, dry_run: bool = False) -> Outcome:
+        return self.reactor.replay(TENANT, events, force=force, dry_run=dry_run)
+
+    def effects(self, event: StoredEvent) -> list[tuple[str, str]]:
+        """What an event has set off: (kind, rule)."""
+        return [(effect.kind, effect.rule) for effect in self.reactor.effects(event)]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.engine.connect() as connection:
+            return sorted(map(tuple, connection.exec_driver_sql(sql)))
+
+    def completions(self, challenge: str, participant: str = "u") -> int:
+        found = self.rows(
+            "select completions from standings s join rules r on r.no = s.rule_no join participants p on "
+            f"p.no = s.participant_no where r.rule_id = '{challenge}' and p.name = '{participant}' order by r.no desc"
+        )
+        return max((row[0] for row in found), default=0)
+
+    def badges(self, participant: str = "u") -> set[str]:
+        asked = "select badge from awards a join participants p on p.no = a.participant_no where p.name = "
+        return {row[0] for row in self.rows(f"{asked}'{participant}'")}
+
+    def points(self) -> int:
+        return self.rows("select coalesce(sum(points), 0) from points")[0][0]
+
+
+def event(name: str, user: str = "u", day: float = 0, *, mode: Any = "live", **properties: Any) -> StoredEvent:
+    """An event of a day since 2025-01-06, a Monday."""
+    position = next(_positions)
+    return StoredEvent(
+        project=TENANT.project,
+        mode=mode,
+        source="flux",
+        name=name,
+        timestamp_ms=int(1_736_121_600_000 + day * DAY_MS),
+        user_id=user,
+        properties=msgspec.json.encode(properties).decode() if properties else "",
+        id=event_id(position, 7),
+        position=position,
+    )
+
+
+def record_of(event: StoredEvent) -> Record:
+    fields = {field: getattr(event, field) for field in Event.__struct_fields__}
+    return Record(event.position, event.id, encode(Event(**fields)))

@@ -1,0 +1,288 @@
+"""Random events, repeats, rule changes, crashes, replays and restarts, against a small model that counts sets of events."""
+
+import math
+import tempfile
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import Phase
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from headrace.event import StoredEvent
+from headrace.reactions.meaning import version_of
+from headrace.rules import parse_document
+from tests.reactions.given import Crash, Machine, event
+
+DAY_0 = 20094  # 2025-01-06 in days since 1970
+
+
+def document(threshold: int, goal: int, repeat: bool, points: int, title: str, parts: int) -> dict[str, Any]:
+    """One of many rule sets; `parts` says, bit by bit, which rules are in it."""
+    challenges = [
+        {"id": "count", "fact": "purchase", "goal": goal, "repeat": repeat, "points": points, "title": title},
+        {"id": "sum", "fact": "purchase", "measure": {"sum": "amount"}, "goal": goal * 2.5, "repeat": repeat},
+        {"id": "weekly", "fact": "purch*", "goal": goal, "window": {"per": "week"}, "repeat": repeat},
+        {"id": "items", "fact": "purchase", "measure": {"distinct": "item"}, "goal": goal},
+        {"id": "streak", "fact": "custom.visit", "measure": "streak", "goal": goal, "repeat": repeat},
+        {"id": "lately", "fact": "purchase", "goal": goal, "window": {"days": 2}},
+        {"id": "fixed", "fact": "purchase", "goal": goal, "window": {"from": "2025-01-07", "to": "2025-01-08"}},
+    ]
+    chosen = [each for bit, each in enumerate(challenges) if parts >> bit & 1]
+    badges: list[dict[str, Any]] = [{"id": f"b-{each['id']}", "challenge": each["id"]} for each in chosen]
+    badges.append({"id": "b-facts", "fact": "purchase", "count": goal, "points": 1})
+    if len(badges) > 2:
+        badges.append({"id": "b-both", "badges": [badges[0]["id"], badges[1]["id"]], "points": 2})
+    fact = {
+        "id": "buy",
+        "event": "order.*",
+        "when": f"event.properties.amount > {threshold}.0",
+        "fact_type": "purchase",
+    }
+    fact["fields"] = {"amount": "properties.amount", "item": "properties.item"}
+    return {"facts": [fact], "challenges": chosen, "badges": badges}
+
+
+documents = st.builds(
+    document,
+    st.sampled_from([0, 3]),
+    st.sampled_from([1, 2, 3]),
+    st.booleans().map(bool),
+    st.sampled_from([0, 5]),
+    st.sampled_from(["", "other words"]),
+    st.integers(0, 127),
+)
+events = st.builds(
+    lambda name, user, day, amount, item: (
+        event(name, user, day, amount=amount, item=item) if name != "visit" else event(name, user, day)
+    ),
+    st.sampled_from(["order.placed", "visit", "other"]),
+    st.sampled_from(["u", "v"]),
+    st.sampled_from([0, 0.9, 1, 1.5, 2, 3, 4, 7, 8, 9, 14]),
+    st.sampled_from([1, 2, 5, 0.7]),
+    st.sampled_from(["a", "b", 3]),
+)
+
+
+class Model:
+    """What should be. A version of a rule has counted a set of events; everything else follows from these sets."""
+
+    def __init__(self) -> None:
+        self.document: dict[str, Any] = {}
+        self.versions: dict[tuple[str, str], str] = {}
+        self.counted: dict[tuple[str, str, str], dict[str, StoredEvent]] = defaultdict(dict)  # kind, id, version
+        self.completions: dict[tuple[str, str, str], int] = defaultdict(int)  # id, version, user
+        self.badges: set[tuple[str, str]] = set()
+        self.effects: dict[tuple[str, str, str, str], int] = {}  # event, kind, id, version: generation
+        self.points = 0
+
+    def apply(self, document: dict[str, Any]) -> None:
+        self.document = document
+        parsed = parse_document(msgspec.json.encode(document))
+        self.versions = {(kind, each.id): version_of(kind, each, parsed) for kind, each in parsed.all()}
+
+    def process(self, happened: StoredEvent, force: bool = False) -> int:
+        """How many effects it has now that it did not have before; with `force` also those that it had."""
+        if not self.document:
+            return int(force)
+        before = [
+            key
+            for key in self.effects
+            if key[0] == happened.id
+            and (key[1].split("/")[0], key[2]) in self.versions
+            and self.versions[key[1].split("/")[0], key[2]] == key[3]
+        ]
+        for key in before:
+            self.effects[key] += force
+        new = len(before) if force else 0
+        purchase = self._is_purchase(happened)
+        types = ["purchase"] if purchase else [f"custom.{happened.name}"]
+        if not purchase:
+            new += force  # the default fact
+        else:
+            new += self._cause(happened, "fact", "buy", 0, 1)
+        user = happened.user_id
+        touched: set[str] = set()
+        for each in self.document["challenges"]:
+            if not any(_matches(each["fact"], kind) for kind in types):
+                continue
+            touched.add(each["id"])
+            version = self.versions["challenge", each["id"]]
+            counted = self.counted["challenge", each["id"], version]
+            if happened.id in counted or (each["id"] == "fixed" and _day(happened) not in (DAY_0 + 1, DAY_0 + 2)):
+                continue
+            counted[happened.id] = happened
+            own = [one for one in counted.values() if one.user_id == user]
+            total = _completions(each, own)
+            times = total - self.completions[each["id"], version, user]
+            self.completions[each["id"], version, user] = total
+            if times:
+                new += self._cause(happened, "challenge", each["id"], each.get("points", 0), times)
+        for each in self.document["badges"]:
+            version = self.versions["badge", each["id"]]
+            if "fact" in each and purchase:
+                self.counted["badge", each["id"], version][happened.id] = happened
+            reached = (
+                ("challenge" in each and each["challenge"] in touched)
+                or ("fact" in each and purchase)
+                or any(badge in touched for badge in each.get("badges", ()))
+            )
+            if not reached:
+                continue
+            touched.add(each["id"])
+            if (user, each["id"]) not in self.badges and self._is_earned(each, version, user):
+                self.badges.add((user, each["id"]))
+                new += self._cause(happened, "badge", each["id"], each.get("points", 0), 1)
+        return new
+
+    def _is_purchase(self, happened: StoredEvent) -> bool:
+        threshold = float(self.document["facts"][0]["when"].rpartition(" ")[2])
+        return happened.name == "order.placed" and msgspec.json.decode(happened.properties)["amount"] > threshold
+
+    def _is_earned(self, badge: dict[str, Any], version: str, user: str) -> bool:
+        if "challenge" in badge:
+            challenge = badge["challenge"]
+            return self.completions[challenge, self.versions["challenge", challenge], user] > 0
+        if "fact" in badge:
+            counted = self.counted["badge", badge["id"], version].values()
+            return sum(one.user_id == user for one in counted) >= badge["count"]
+        return all((user, each) in self.badges for each in badge["badges"])
+
+    def _cause(self, happened: StoredEvent, kind: str, rule_id: str, points: int, times: int) -> int:
+        version = self.versions[kind, rule_id]
+        if (happened.id, kind, rule_id, version) in self.effects:
+            return 0
+        self.effects[happened.id, kind, rule_id, version] = 0
+        if points:
+            self.points += points * times
+            self.effects[happened.id, f"{kind}/points", rule_id, version] = 0
+        return 1 + bool(points)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
+def _day(happened: StoredEvent) -> int:
+    return happened.timestamp_ms // 86_400_000
+
+
+def _completions(challenge: dict[str, Any], counted: list[StoredEvent]) -> int:
+    """How often a set of events completes a challenge, whatever their order."""
+    goal = Decimal(repr(challenge["goal"]))
+    days = {_day(one) for one in counted}
+    if challenge["id"] == "streak":
+        runs = [sum(1 for _ in _run(start, days)) for start in days if start - 1 not in days]
+        total = sum(int(run // goal) for run in runs)
+    elif challenge["id"] == "sum":
+        total = int(sum(Decimal(repr(msgspec.json.decode(one.properties)["amount"])) for one in counted) // goal)
+    elif challenge["id"] == "weekly":
+        weeks = [(_day(one) - DAY_0) // 7 for one in counted]
+        total = sum(weeks.count(week) >= goal for week in set(weeks))
+    elif challenge["id"] == "items":
+        total = int(len({str(msgspec.json.decode(one.properties)["item"]) for one in counted}) >= goal)
+    elif challenge["id"] == "lately":
+        total = int(any(sum(_day(one) in (day - 1, day) for one in counted) >= goal for day in days))
+    else:
+        total = math.floor(len(counted) / goal)
+    return total if challenge.get("repeat") else min(total, 1)
+
+
+def _run(start: int, days: set[int]) -> Any:
+    while start in days:
+        yield start
+        start += 1
+
+
+class Reactions(RuleBasedStateMachine):
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.machine = Machine(Path(self._folder.name), self.template)
+        self.model = Model()
+        self.past: list[StoredEvent] = []
+
+    def teardown(self) -> None:
+        self.machine.close()
+        self._folder.cleanup()
+
+    @initialize(rules=documents)
+    def begin(self, rules: dict[str, Any]) -> None:
+        self.change_rules(rules)
+
+    @rule(rules=documents)
+    def change_rules(self, rules: dict[str, Any]) -> None:
+        self.machine.apply(rules)
+        self.model.apply(rules)
+
+    @rule(happened=st.lists(events, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
+    def react(self, happened: list[StoredEvent], order: Any) -> None:
+        for one in happened:
+            self.model.process(one)
+        self.machine.react(*happened)
+        self.past += happened
+
+    @rule(happened=st.lists(events, min_size=1, max_size=4), dies=st.sampled_from(["before", "after"]))
+    def crash_and_deliver_again(self, happened: list[StoredEvent], dies: str) -> None:
+        self.machine.memory.dies = dies
+        with pytest.raises(Crash):
+            self.machine.react(*happened)
+        committed = self.machine.offsets.position()
+        assert (committed == happened[-1].position) == (dies == "after")
+        self.machine.restart()
+        self.react(happened, None)  # more than the worker would: it begins after the committed position
+
+    @precondition(lambda self: self.past)
+    @rule(data=st.data(), force=st.booleans(), dry_run=st.booleans())
+    def replay(self, data: st.DataObject, force: bool, dry_run: bool) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(self.past), unique_by=lambda one: one.id, max_size=5))
+        before = self.machine.rows("select * from effects")
+        outcome = self.machine.replay(*chosen, force=force, dry_run=dry_run)
+        if dry_run:
+            assert self.machine.rows("select * from effects") == before
+            return
+        assert len(outcome.effects) == sum(self.model.process(one, force) for one in chosen)
+
+    @rule()
+    def restart(self) -> None:
+        self.machine.restart()
+
+    @invariant()
+    def it_is_as_the_model_says(self) -> None:
+        found = self.machine.rows(
+            "select e.event_id, r.kind || iif(e.kind = 'points', '/points', ''), r.rule_id, r.version, e.generation "
+            "from effects e join rules r on r.no = e.rule_no"
+        )
+        wanted = [(*key, each) for key, last in self.model.effects.items() for each in range(last + 1)]
+        assert found == sorted(wanted)
+        standings = self.machine.rows(
+            "select r.rule_id, r.version, p.name, s.completions from standings s join rules r on r.no = s.rule_no "
+            "join participants p on p.no = s.participant_no where s.completions > 0"
+        )
+        assert standings == sorted((*key, count) for key, count in self.model.completions.items() if count)
+        assert {(user, badge) for user in "uv" for badge in self.machine.badges(user)} == self.model.badges
+        assert self.machine.points() == self.model.points
+
+
+def test_progress_badges_points_and_effects_are_those_of_the_model_whatever_happens(template: Path) -> None:
+    Reactions.template = template
+    run_state_machine_as_test(
+        Reactions,
+        settings=hypothesis_settings(
+            max_examples=25, stateful_step_count=25, deadline=None, phases=(Phase.generate, Phase.shrink)
+        ),
+    )

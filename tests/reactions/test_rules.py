@@ -1,0 +1,215 @@
+"""Rules documents: what is wrong is said with its place, and what a change means is said beforehand."""
+
+from typing import Any
+
+import pytest
+
+from headrace.errors import InvalidRules
+from headrace.reactions.conditions import MAX_CHARS, Condition, Malformed
+from headrace.reactions.source import MAX_BYTES
+from headrace.rules import parse_document
+from tests.reactions.given import Machine, event
+
+GOOD = """
+facts:
+  - id: buy
+    event: order.*
+    when: event.properties.amount > 100.0
+    fact_type: purchase
+    fields: {amount: properties.amount}
+challenges:
+  - id: spender
+    title: Big spender
+    fact: purchase
+    measure: {sum: amount}
+    goal: 500
+    points: 5
+badges:
+  - {id: gold, challenge: spender}
+"""
+
+
+def problems(text: str | bytes) -> list[tuple[str, int | None, str]]:
+    with pytest.raises(InvalidRules) as raised:
+        parse_document(text.encode() if isinstance(text, str) else text)
+    return [(problem.path, problem.line, problem.detail) for problem in raised.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "path", "line", "says"),
+    [
+        ("id: buy", "id: Buy", "facts[0].id", 3, "regex"),
+        ("id: buy", "idd: buy", "facts[0]", 3, "unknown field `idd`"),
+        ("order.*", "or*der", "facts[0].event", 4, "'*'"),
+        ("> 100.0", ">> 100", "facts[0].when", 5, "at character 26"),
+        ("event.properties.amount >", "amount >", "facts[0].when", 5, "'amount' is not known"),
+        ("fact_type: purchase", "fact_type: 7", "facts[0].fact_type", 6, "got `int`"),
+        ("properties.amount}", "nothing.amount}", "facts[0].fields.amount", 7, "no path"),
+        ("fact: purchase", "fact: purchases", "challenges[0].fact", 11, "no fact rule"),
+        ("sum: amount", "sum: price", "challenges[0].measure", 12, "picks no field 'price'"),
+        ("{sum: amount}", "{sum: a, distinct: b}", "challenges[0].measure", 12, "either"),
+        ("goal: 500", "goal: 0", "challenges[0].goal", 13, "above 0"),
+        ("goal: 500", "goal: .nan", "challenges[0].goal", 13, "above 0"),
+        ("goal: 500", "goal: 500\n    window: {days: 3, per: day}", "challenges[0].window", 14, "one of"),
+        ("goal: 500", "goal: 500\n    time_zone: Mars/Base", "challenges[0].time_zone", 14, "no time zone"),
+        ("goal: 500", "goal: 5\n    window: {days: 3}\n    repeat: true", "challenges[0].repeat", 15, "cannot repeat"),
+        ("challenge: spender", "challenge: spendr", "badges[0].challenge", 16, "no challenge 'spendr'"),
+        ("challenge: spender", "badges: [gold]", "badges[0].badges", 16, "no badge above"),
+        ("challenge: spender", "times: 2", "badges[0].id", 16, "one of"),
+        ("challenges:", "challengs:", "challengs", 9, "no such part"),
+        ("goal: 500", "goal: 500\n    goal: 600", "challenges[0]", 9, "occurs twice"),
+        ("goal: 500", "goal: !!python/object 5", "challenges[0].goal", 13, "tag"),
+    ],
+)
+def test_a_problem_is_named_with_its_path_and_line(was: str, becomes: str, path: str, line: int, says: str) -> None:
+    assert GOOD.count(was) >= 1
+    [(found_path, found_line, detail)] = problems(GOOD.replace(was, becomes, 1))
+    assert (found_path, found_line) == (path, line), detail
+    assert says in detail
+
+
+def test_every_rule_with_a_problem_is_named_at_once() -> None:
+    found = problems(GOOD.replace("goal: 500", "goal: 0").replace("> 100.0", "> (").replace("order.*", "o"))
+    assert [path for path, _, _ in found] == ["facts[0].when", "challenges[0].goal"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "empty"),
+        (b"[]", "must be an object"),
+        (b"facts: 3", "must be a list"),
+        (b"\xff", "not UTF-8"),
+        (b'{"facts": [}', "begins as JSON"),
+        (b"facts: [", "no YAML"),
+        (b"facts: &a [1]\nbadges: *a", "alias"),
+        (b"- " * 50 + b"x", "nested deeper"),
+        (b"[" * 100_000, "nested deeper"),
+        (b"{" * 100_000, "begins as JSON"),
+        (b"x" * (MAX_BYTES + 1), "at most"),
+        (b"? [1]\n: 2", "is no text"),
+        (b"--- []\n--- []", "no YAML"),
+        (b"facts:\n" + b"  - {id: a, event: e}\n" * 501, "more than 500"),
+        (b"facts:\n" + b"  - {id: a, event: e}\n" * 2, "another rule"),
+        (b"\x00", "no YAML"),
+    ],
+    ids=range(16),
+)
+def test_what_is_no_document_is_said_to_be_none(text: bytes, says: str) -> None:
+    assert says in problems(text)[0][2]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "event.properties.list.exists(event, true)",
+        "event.properties.list.all(x, x > 1)",
+        "event.properties.list.map(event, 1) == []",
+        "event.properties.list.filter(event, true) == []",
+        '[1].map (event, event) == [] || event.name == "x"',
+        r'r"\" == "x" || event.properties.list.exists(event, true) || ""',
+        '"""a"b""" == "x" || event.properties.list.exists(event, true) || ""',
+        "event.name.matches('(a+)+')",
+        "event.name.nope()",
+        "event",
+        "event.nmae == ''",
+        "user == 1",
+        "event.name == 'x",
+        "event.name == 'x' // and more",
+        "event.name ==\n'x'",
+        "true ||",
+        "(" * 17 + "true" + ")" * 17,
+        "event.name == 'x'" + " " * MAX_CHARS,
+        " ",
+    ],
+)
+def test_a_condition_that_loops_or_makes_no_sense_is_refused(condition: str) -> None:
+    with pytest.raises(Malformed):
+        Condition(condition)
+
+
+def test_a_condition_without_a_truth_value_is_false_and_counted(machine: Machine) -> None:
+    machine.apply(GOOD)
+    events = [
+        event("order.a"),
+        event("order.a", amount="much"),
+        event("order.a", amount=10**400),
+        event("order.a", amount=101),
+    ]
+    machine.react(*events)
+    assert [machine.effects(each) for each in events] == [[("fact", "default-fact")]] * 3 + [[("fact", "buy")]]
+    found = machine.rulebook.current("p")
+    assert found is not None
+    [row] = [row for row in found[1] if row.kind == "fact"]
+    assert (row.failures, row.failed_event) == (3, events[2].id)
+    assert row.failed_why
+
+
+def test_the_same_content_is_the_same_version_however_it_is_laid_out(machine: Machine) -> None:
+    first = machine.apply(GOOD)
+    again = machine.apply("# a comment\n" + GOOD.replace("event: order.*", "event: 'order.*'"))
+    assert (first.applied, again.applied) == (True, False)
+    assert first.version == again.version
+    assert again.changes == []
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "changes"),
+    [
+        ("Big spender", "Great spender", [("challenge", "spender", "reworded", False)]),
+        ("points: 5", "points: 6", [("challenge", "spender", "reworded", False)]),
+        ("goal: 500", "goal: 500.0", []),
+        (
+            "goal: 500",
+            "goal: 400",
+            [("challenge", "spender", "changed", True), ("badge", "gold", "changed", True)],
+        ),
+        (
+            "> 100.0",
+            "> 99.0",
+            [
+                ("fact", "buy", "changed", True),
+                ("challenge", "spender", "changed", True),
+                ("badge", "gold", "changed", True),
+            ],
+        ),
+        (
+            "badges:\n  - {id: gold",
+            "badges:\n  - {id: silver, challenge: spender}\n  - {id: gold",
+            [("badge", "silver", "added", False)],
+        ),
+        ("badges:\n  - {id: gold, challenge: spender}", "badges: []", [("badge", "gold", "removed", False)]),
+    ],
+)
+def test_a_dry_run_says_what_starts_anew(machine: Machine, was: str, becomes: str, changes: Any) -> None:
+    machine.apply(GOOD)
+    applied = machine.apply(GOOD.replace(was, becomes), dry_run=True)
+    assert [(each.kind, each.id, each.change, each.starts_anew) for each in applied.changes] == changes
+    assert machine.apply(GOOD).applied is False, "a dry run changes nothing"
+
+
+def test_progress_carries_over_a_change_of_wording_and_starts_anew_on_one_of_meaning(machine: Machine) -> None:
+    machine.apply(GOOD)
+    machine.react(event("order.a", amount=300))
+    machine.apply(GOOD.replace("Big spender", "Great spender"))
+    machine.react(event("order.a", amount=300))
+    assert machine.completions("spender") == 1
+    machine.apply(GOOD.replace("goal: 500", "goal: 550"))
+    first, second = event("order.a", amount=300), event("order.a", amount=300)
+    machine.react(first)
+    assert machine.effects(first) == [("fact", "buy")]
+    machine.react(second)
+    assert machine.effects(second) == [("fact", "buy"), ("challenge", "spender"), ("points", "spender")]
+    assert machine.badges() == {"gold"}, "held since before, and not given twice"
+
+
+def test_rules_reach_only_their_own_project_and_each_mode_counts_for_itself(machine: Machine) -> None:
+    machine.apply(GOOD)
+    live, test = event("order.a", amount=400), event("order.a", amount=400, mode="test")
+    machine.react(live, test)
+    assert machine.rows("select mode from participants") == [("live",), ("test",)]
+    assert machine.rows("select completions from standings") == [(0,), (0,)]
+    machine.apply({})
+    after = event("order.a", amount=400)
+    machine.react(after)
+    assert machine.effects(after) == [("fact", "default-fact")]
