@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,11 +108,12 @@ class Server:
         mode: Mode = "live",
         style: Style = "admin",
         scopes: frozenset[Scope] | None = None,
+        origins: Sequence[str] = (),
     ) -> str:
         """A new key's secret, made as `headrace keys create` makes it: beside the server, in the control database."""
         engine = open_database(self.data / "control.sqlite")
         try:
-            return Keys(engine).create(project, mode, style, scopes, clock_ms())[1]
+            return Keys(engine).create(project, mode, style, scopes, clock_ms(), origins=origins)[1]
         finally:
             engine.dispose()
 

@@ -15,9 +15,9 @@ from sqlalchemy import Engine
 
 from headrace import __version__, settings
 from headrace.control.database import open_database
-from headrace.control.keys import SCOPES, Key, Keys, Scope, Style, parse_scopes
+from headrace.control.keys import SCOPES, Key, Keys, Scope, Style, parse_origins, parse_scopes
 from headrace.control.rulebook import Rulebook
-from headrace.errors import HeadraceError, InvalidRules, SettingsError
+from headrace.errors import HeadraceError, InvalidRequest, InvalidRules, SettingsError
 from headrace.event import Mode
 from headrace.ports import ControlFailed
 from headrace.settings import Settings
@@ -97,6 +97,8 @@ def create(
     style: Style = "flux",
     scopes: str | None = None,
     expires_in: timedelta | None = None,
+    publishable: bool = False,
+    origins: str | None = None,
     data: Data = None,
 ) -> None:
     """Make a key and print it, alone. It cannot be shown again: only its hash is kept.
@@ -108,12 +110,19 @@ def create(
             ingest; admin all. Any key works with any API.
         scopes: One or more of ingest,query,admin.
         expires_in: A time such as 12h, 30d or 1y; without it the key works until it is revoked.
+        publishable: A key that may stand in a web page: it can only send events.
+        origins: The pages that may use a publishable key, such as https://app.example,https://*.example.org; without it any.
     """
+    if publishable and style not in ("flux", "publishable"):
+        raise InvalidRequest(f"A key is publishable or of the style {style}, not both.")
     now_ms = _now_ms()
     given = None if scopes is None else parse_scopes(scopes)
     until_ms = None if expires_in is None else now_ms + expires_in // timedelta(milliseconds=1)
     with _keys(data) as keys:
-        _, secret = keys.create(project, mode, style, given, now_ms, until_ms)
+        _, secret = keys.create(
+            *(project, mode, "publishable" if publishable else style, given, now_ms, until_ms),
+            origins=() if origins is None else parse_origins(origins),
+        )
     print(secret)
 
 
@@ -204,6 +213,7 @@ class Listed(msgspec.Struct, frozen=True):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    origins: tuple[str, ...]
 
 
 def _list_one(key: Key, now_ms: int) -> Listed:
@@ -218,6 +228,7 @@ def _list_one(key: Key, now_ms: int) -> Listed:
         created_at=_to_second(key.created_at_ms),
         expires_at=None if key.expires_at_ms is None else _to_second(key.expires_at_ms),
         revoked_at=None if key.revoked_at_ms is None else _to_second(key.revoked_at_ms),
+        origins=key.origins,
     )
 
 
@@ -232,7 +243,7 @@ def _to_second(milliseconds: int) -> str:
 
 
 def _render_cell(value: str | tuple[str, ...] | None) -> str:
-    return "-" if value is None else value if isinstance(value, str) else ",".join(value)
+    return "-" if value is None or value == () else value if isinstance(value, str) else ",".join(value)
 
 
 def _print_table(listed: Sequence[Listed]) -> None:
@@ -248,7 +259,7 @@ def _print_table(listed: Sequence[Listed]) -> None:
     for one in listed:
         day = (one.revoked_at or one.expires_at or "")[:10]
         status = f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
-        table.add_row(one.id, one.prefix, one.project, one.mode, " ".join(one.scopes), status)
+        table.add_row(one.id, one.prefix, one.project, one.mode, " ".join((*one.scopes, *one.origins)), status)
     Console().print(table)
 
 

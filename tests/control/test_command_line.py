@@ -116,9 +116,22 @@ def test_a_list_as_json_has_every_field_of_a_key_but_its_secret(tmp_path: Path):
             "created_at": render_time_short(key.created_at_ms // 1000 * 1000),
             "expires_at": render_time_short(key.created_at_ms // 1000 * 1000 + 90_000),
             "revoked_at": None,
+            "origins": [],
         }
     ]
     assert secret not in printed
+
+
+def test_a_publishable_key_can_only_send_and_names_the_pages_it_is_for(tmp_path: Path):
+    secret = create(tmp_path, "--publishable", "--origins", "https://App.example/,https://*.b.example, http://c:8080")
+    key = kept(tmp_path)
+    assert secret.startswith("pk_live_")
+    assert key.scopes == {"ingest"}
+    assert key.origins == ("https://app.example", "https://*.b.example", "http://c:8080")
+    [row] = json.loads(headrace("keys", "list", "--json", "--data", tmp_path).stdout)
+    assert (row["style"], row["origins"]) == ("publishable", list(key.origins))
+    assert "https://app.example" in headrace("keys", "list", "--data", tmp_path).stdout
+    assert secret not in (tmp_path / "control.sqlite").read_bytes().decode("latin-1")
 
 
 def test_a_revoked_key_is_named_and_listed_as_revoked(tmp_path: Path):
@@ -153,6 +166,10 @@ def test_a_folder_without_a_database_is_not_made_by_looking_into_it(tmp_path: Pa
         (("--mode", "prod"), ["--mode", "live", "test"]),
         (("--scopes", "ingest,root"), ["'root'", "ingest,query,admin"]),
         (("--scopes", ""), ["ingest,query,admin"]),
+        (("--publishable", "--scopes", "ingest,query"), ["publishable", "ingest"]),
+        (("--publishable", "--style", "admin"), ["publishable", "admin"]),
+        (("--publishable", "--origins", "app.example"), ["'app.example'", "https://app.example"]),
+        (("--origins", "https://app.example"), ["--publishable"]),
         (("--expires-in", "soon"), ["--expires-in", "soon"]),
         (("--expires-in", "0d"), ["future"]),
         (("--expires-in=-1d",), ["future"]),

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal, get_args
 
@@ -21,7 +22,7 @@ from headrace.event import Mode, Tenant
 from headrace.times import LATEST_MS
 
 Scope = Literal["ingest", "query", "admin"]
-Style = Literal["flux", "bricqs", "solute", "admin"]
+Style = Literal["flux", "bricqs", "solute", "admin", "publishable"]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -32,15 +33,20 @@ STYLES: dict[Style, tuple[str, str, frozenset[Scope]]] = {
     "bricqs": ("bq_live_", "bq_test_", frozenset({"ingest"})),
     "solute": ("sol_live_", "sol_test_", frozenset({"ingest"})),
     "admin": ("adm_live_", "adm_test_", frozenset(SCOPES)),
+    "publishable": ("pk_live_", "pk_test_", frozenset({"ingest"})),
 }
 
 _SECRET_BYTES = 32  # 256 bits, 43 characters
 _SHOWN_CHARS = 6  # of these 43, in the prefix; 220 bits stay unknown
 _PROJECT = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
+_MAX_ORIGINS = 50
+# As browsers write it (https://www.rfc-editor.org/rfc/rfc6454#section-6.2), or `*.` for any host below a domain.
+_ORIGIN = re.compile(r"(https?)://((?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """What a secret opens, and until when."""
+    """What a secret opens, and until when. `origins`: the web pages that may use it; () asks nobody where they come from."""
 
     id: str
     tenant: Tenant
@@ -50,6 +56,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
+    origins: tuple[str, ...] = ()
+
+    def allows(self, origin: str, /) -> bool:
+        """Whether a page of this origin may use the key; "" is a request that names none, which no page sends.
+
+        So a key with origins is refused without one: what leaves it out is no browser, and has no reason to use it.
+        """
+        return not self.origins or any(_is_of(origin.lower(), allowed) for allowed in self.origins)
 
     def works_at(self, now_ms: int, /) -> bool:
         """Neither revoked nor expired."""
@@ -70,11 +84,12 @@ class Keys:
         scopes: AbstractSet[Scope] | None,
         now_ms: int,
         expires_at_ms: int | None = None,
+        origins: Sequence[str] = (),
     ) -> tuple[Key, str]:
         """A new key and its secret, which nobody can be told again; a new project is made with it.
 
         scopes: None gives those of the style. Raises InvalidRequest for a project name that cannot be, no scopes at
-        all, and an expiry that is not in the future.
+        all, a publishable key with another scope than ingest, and an expiry that is not in the future.
         """
         if not _PROJECT.fullmatch(project):
             raise InvalidRequest(
@@ -85,6 +100,12 @@ class Keys:
             raise InvalidRequest(f"A key needs a scope: one or more of {', '.join(SCOPES)}.")
         if expires_at_ms is not None and not now_ms < expires_at_ms <= LATEST_MS:
             raise InvalidRequest("A key's expiry must be in the future, and before the year 2262.")
+        if style == "publishable" and scopes not in (None, style_scopes):
+            raise InvalidRequest(
+                "A publishable key is seen by whoever opens the page, so it can only have the scope ingest."
+            )
+        if origins and style != "publishable":
+            raise InvalidRequest("Only a publishable key has origins: add --publishable.")
         start = live_prefix if mode == "live" else test_prefix
         secret = start + secrets.token_urlsafe(_SECRET_BYTES)
         key = Key(
@@ -95,6 +116,7 @@ class Keys:
             prefix=secret[: len(start) + _SHOWN_CHARS],
             created_at_ms=now_ms,
             expires_at_ms=expires_at_ms,
+            origins=tuple(origins),
         )
         with writing(self._engine) as connection:
             connection.execute(
@@ -165,6 +187,35 @@ def parse_scopes(text: str, /) -> frozenset[Scope]:
         ) from None
 
 
+def parse_origins(text: str, /) -> tuple[str, ...]:
+    """`https://app.example,https://*.example.org` as browsers write origins. Raises InvalidRequest."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise InvalidRequest("No origin is named: give one or more such as https://app.example, with commas between.")
+    if len(parts) > _MAX_ORIGINS:
+        raise InvalidRequest(f"A key has at most {_MAX_ORIGINS} origins; these are {len(parts)}.")
+    origins: list[str] = []
+    for part in parts:
+        found = _ORIGIN.fullmatch(part.lower().removesuffix("/"))
+        if found is None or len(part) > 255:
+            raise InvalidRequest(
+                f"{part[:80]!r} is no origin: write a scheme, a host and, if need be, a port, "
+                "such as https://app.example or https://*.app.example."
+            )
+        scheme, host, port = found.groups()
+        origins.append(f"{scheme}://{host}{'' if port in (None, _USUAL_PORTS[scheme]) else port}")
+    return tuple(dict.fromkeys(origins))
+
+
+def _is_of(origin: str, allowed: str) -> bool:
+    scheme, star, host = allowed.partition("*")
+    return (
+        origin.startswith(scheme) and origin.endswith(host) and len(origin) >= len(allowed)
+        if star
+        else origin == allowed
+    )
+
+
 def render_scopes(scopes: AbstractSet[Scope], /) -> str:
     return ",".join(scope for scope in SCOPES if scope in scopes)
 
@@ -188,6 +239,7 @@ def _columns(key: Key) -> dict[str, object]:
         "created_at_ms": key.created_at_ms,
         "expires_at_ms": key.expires_at_ms,
         "revoked_at_ms": key.revoked_at_ms,
+        "origins": " ".join(key.origins) or None,
     }
 
 
@@ -201,4 +253,5 @@ def _key(row: sa.Row[Any]) -> Key:
         created_at_ms=row.created_at_ms,
         expires_at_ms=row.expires_at_ms,
         revoked_at_ms=row.revoked_at_ms,
+        origins=tuple((row.origins or "").split()),
     )

@@ -43,6 +43,7 @@ keys = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger),
     Column("revoked_at_ms", BigInteger),
+    Column("origins", Text),  # blanks between; null: any
 )
 
 offsets = Table(

@@ -22,6 +22,10 @@ async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope,
     key = keyring.cached(secret) or await asyncio.to_thread(keyring.check, secret)
     if scope not in key.scopes:
         raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")
+    origin = req.get_header("Origin") or ""
+    if not key.allows(origin):
+        what = f"from {origin[:255]!r}" if origin else "without the header Origin, which every browser sends"
+        raise Forbidden(f"This key is for pages of {', '.join(key.origins)}; the request came {what}.")
     return key
 
 
