@@ -122,12 +122,10 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_every_413_names_limit_and_size_and_every_429_says_when_to_come_back(
-    strict: Server, route: IngestRoute
-) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_every_413_names_limit_and_size_and_every_429_says_when_to_come_back(strict: Server, path: str) -> None:
     with strict.client(strict.key()) as client:
-        large = client.post(route.path, content=b"x" * 2001)
+        large = client.post(path, content=b"x" * 2001)
         assert large.status_code == 413
         assert "2000" in large.text
         assert "2001" in large.text
