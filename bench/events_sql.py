@@ -2,7 +2,7 @@
 
 90 days from 2026-08-25; names (50) and users (one for 50 events) are Zipf-like; five tags, some 200 bytes of properties with six
 strings and three numbers, a context of some 200 bytes. Events arrive in order, each up to five seconds after its own time,
-in appends of a hundred whose ids' tails count up. One event in twenty belongs to another project or to `test`.
+a hundred to an append of the log. One event in twenty belongs to another project or to `test`.
 """
 
 DAYS = 90
@@ -38,7 +38,7 @@ def _zipf(count: int, seed: int) -> str:
 def rows(first: int, count: int, of: int, start_ms: int = START_MS) -> str:
     """A SELECT of the rows first..first+count out of `of` that 90 days hold, with a column for each field of an event."""
     users = max(100, of // 50)
-    received = f"({start_ms} + toInt64(intDiv(number * {DAYS * 86_400_000}, {of})))"
+    received = f"({start_ms} + toInt64(intDiv(intDiv(number, 100) * 100 * {DAYS * 86_400_000}, {of})))"
     return f"""
     WITH
         toUInt64({received}) AS received_ms,
@@ -60,7 +60,7 @@ def rows(first: int, count: int, of: int, start_ms: int = START_MS) -> str:
         cityHash64(number, 11) % 5000 AS took_ms,
         cityHash64(intDiv(trait, 3) % 400) AS agent,
         cityHash64(intDiv(number, 100), 12) % 18014398509481884 + number % 100 AS event_tail,
-        bitShiftLeft(received_ms, 20) + number % 1000 AS event_position
+        bitShiftLeft(received_ms, 20) + number % 100 AS event_position
     SELECT
         event_position, event_tail,
         if(number % 20 = 7, 'other', '{PROJECT}') AS event_project,
@@ -70,7 +70,6 @@ def rows(first: int, count: int, of: int, start_ms: int = START_MS) -> str:
         toInt64(received_ms) - toInt64(5000 * pow({_draw(14)}, 3)) AS event_timestamp_ms,
         concat('user_', toString(user)) AS event_user_id,
         if(number % 3 = 0, NULL, amount) AS event_value,
-        concat('s_', hex(cityHash64(user, intDiv(received_ms, 3600000)))) AS event_session_id,
         concat('{{"path":"', path, '","referrer":"', referrer, '","channel":"', channel, '","variant":"', variant,
             '","currency":"', currency, '","sku":"', sku, '","amount":', toString(amount), ',"quantity":',
             toString(quantity), ',"took_ms":', toString(took_ms), ',"first_visit":', if(number % 9 = 0, 'true', 'false'),

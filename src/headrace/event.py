@@ -124,6 +124,11 @@ def position_of(event_id: str, /) -> int:
     return position & _MAX_POSITION
 
 
+def tail_of(event_id: str, /) -> int:
+    """The bits of an id that are not its position."""
+    return int(event_id[16:], 16) & ((1 << TAIL_BITS) - 1)
+
+
 _ID = re.compile(r"(?:evt_)?([0-9a-f]{32})|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.ASCII)
 
 

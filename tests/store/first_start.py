@@ -1,18 +1,21 @@
 """Open a store in a process of its own, as a server does, and tell what is in it; or die on the way.
 
-python -m tests.store.first_start FOLDER [die NTH_STATEMENT | forget SCHEMA_FILE | insert]
+python -m tests.store.first_start FOLDER [die NTH_STATEMENT | forget SCHEMA_FILE | insert | old]
 """
 
 import os
 import signal
 import sys
+from importlib import resources
 
+import clickhouse_connect
 from clickhouse_connect.driver._backendclient import SyncBackendClient
 
-from headrace.event import Tenant
+from headrace.event import Tenant, first_position
 from headrace.filters import Filters, Page
 from headrace.store.clickhouse import ClickHouseStore
-from tests.engine import event_of, records_of
+from headrace.store.queries import INPUT_COLUMNS
+from tests.engine import NOW_MS, event_of, record_at, records_of
 
 TENANT = Tenant("p", "live")
 
@@ -33,7 +36,32 @@ def die_after(nth: int) -> None:
     SyncBackendClient.command = counted  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def begin_with_the_first_schema(folder: str) -> None:
+    """A store as 0001 left it, with three events in two months and two parts."""
+    client = clickhouse_connect.get_client(dsn=f"chdb://{folder}")
+    client.command(
+        "CREATE TABLE headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
+        "ENGINE = MergeTree ORDER BY file"
+    )
+    client.command((resources.files("headrace.store") / "schema" / "0001_events.sql").read_text())
+    client.command("INSERT INTO headrace_schema (file) VALUES ('0001_events.sql')")
+    records = records_of(event_of(TENANT, name=str(number), tags={"k": "v"}, sent_at_ms=5) for number in range(2))
+    last = first_position(NOW_MS + 40 * 86_400_000)
+    records.append(record_at(last, event_of(TENANT, name="2", timestamp_ms=NOW_MS - 1, labels={"a": "b"})))
+    for some in (records[:2], records[2:]):
+        rows = b"\n".join(
+            b'{"position":%d,"id":"%b",%b' % (each.position, each.id.encode(), each.payload[1:]) for each in some
+        )
+        columns = ["id" if column == "tail" else column for column in INPUT_COLUMNS]
+        client.raw_insert("events", columns, insert_block=rows, fmt="JSONEachRow")
+    client.close()
+    print("0001_events.sql 3", *(f"{each.id}={name}" for each, name in zip(records, "012", strict=True)))
+
+
 def main(folder: str, what: str = "", which: str = "") -> None:
+    if what == "old":
+        begin_with_the_first_schema(folder)
+        return
     if what == "die":
         die_after(int(which))
     store = ClickHouseStore(f"chdb://{folder}")
@@ -48,7 +76,8 @@ def main(folder: str, what: str = "", which: str = "") -> None:
         )
     if what == "insert":
         store.insert(records_of(event_of(TENANT, name=str(number)) for number in range(3)))
-    print(",".join(recorded), len(store.events(TENANT, Filters(), Page(limit=9)).events))
+    found = store.events(TENANT, Filters(), Page(limit=9))
+    print(",".join(recorded), found.total, *(f"{event.id}={event.name}" for event in found.events))
     store.close()
 
 

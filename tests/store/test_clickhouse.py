@@ -25,8 +25,8 @@ def crowd(clickhouse: ClickHouseStore) -> Tenant:
     first = records_of(event_of(tenant) for _ in range(MANY))[0].position
     with clickhouse._writers.lend() as client:
         client.command(
-            "INSERT INTO events (position, id, project, mode, source, name, timestamp_ms, user_id, properties) "
-            "SELECT {first:UInt64} + number, generateUUIDv4(), {project:String}, 'live', 'flux', 'n', {now:Int64} + number, "
+            "INSERT INTO events (position, project, mode, source, name, timestamp_ms, user_id, properties) "
+            "SELECT {first:UInt64} + number, {project:String}, 'live', 'flux', 'n', {now:Int64} + number, "
             "toString(number), concat('{\"k\":\"', toString(number), '\", \"x\":[', repeat('1,', 50), '1]}') FROM numbers({many:UInt64})",
             {"first": first, "project": tenant.project, "now": NOW_MS, "many": MANY},
         )

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import StoredEvent, Tenant
+from headrace.event import Event, StoredEvent, Tenant, event_id, tail_of
 from headrace.filters import (
     MAX_BUCKETS,
     MAX_CATALOG_PROPERTIES,
@@ -40,10 +40,14 @@ from headrace.filters import (
 from headrace.measures import MAX_POINTS, Bucket, Figures, Group, Measured, Metric, Question
 from headrace.ports import Record, StoreFailed
 from headrace.store import queries
-from headrace.store.queries import Query
+from headrace.store.queries import Hint, Query
 from headrace.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
 
 _GET_AT_ONCE = 1000
+_ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says otherwise
+_MAX_PAGE_BYTES = 64 * 1024 * 1024
+_MOST_HINTED = 5000
+_WIDER = 200
 _ERROR_CODE = re.compile(r"Code: (\d+)")
 # Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _TIMED_OUT = {"159", "160"}
@@ -63,8 +67,16 @@ _INSERT_SETTINGS: dict[str, object] = {
     "precise_float_parsing": 1,
 }
 
+
+class _Row(Event, frozen=True, kw_only=True, gc=False):
+    """A row as the store prints it."""
+
+    position: int
+    tail: int
+
+
 _rows_decoder = msgspec.json.Decoder(list[Any])
-_event_decoder = msgspec.json.Decoder(StoredEvent)
+_row_decoder = msgspec.json.Decoder(_Row)
 # ClickHouse prints the double 2**60 as 1152921504606847000, which is right for a double and wrong for an integer.
 _Figure: TypeAlias = float | None
 _FigureRow: TypeAlias = tuple[Any, Any, int, Figures]
@@ -143,7 +155,7 @@ class ClickHouseStore:
     def insert(self, records: Sequence[Record], /) -> None:
         """See the Store port."""
         rows = b"\n".join(
-            [b'{"position":%d,"id":"%b",%b' % (each.position, each.id.encode(), each.payload[1:]) for each in records]
+            [b'{"position":%d,"tail":%d,%b' % (each.position, tail_of(each.id), each.payload[1:]) for each in records]
         )
         try:
             with self._writers.lend() as client:
@@ -155,7 +167,8 @@ class ClickHouseStore:
 
     def present(self, after: int, upto: int, /) -> set[str]:
         """See the Store port."""
-        return set(self._tell(queries.present(after, upto)).split())
+        rows = self._tell(queries.present(after, upto)).splitlines()
+        return {event_id(*map(int, row.split("\t"))) for row in rows}
 
     def held(self, after: int, upto: int, /) -> int:
         """See the Store port."""
@@ -174,10 +187,52 @@ class ClickHouseStore:
         total = self._rows(queries.total(tenant, filters))[0][0]
         if page.offset >= total:  # nothing to sort, however large the offset
             return Events(total, [], more=False)
-        events = self._events(queries.page(tenant, filters, page))
-        # Between the two questions events may have arrived; what the page shows, the total counts.
-        total = max(total, page.offset + len(events))
-        return Events(total, events[: page.limit], more=len(events) > page.limit)
+        keys = self._keys(tenant, filters, page)
+        events = self._of_keys(tenant, keys[: page.limit])
+        # Between the questions events may have arrived; what the page shows, the total counts.
+        return Events(max(total, page.offset + len(keys)), events, more=len(keys) > page.limit)
+
+    def _keys(self, tenant: Tenant, filters: Filters, page: Page) -> list[tuple[str, int, int]]:
+        """The page's events as (name, millisecond, position), and one more if there are more: cheap hints first.
+
+        A hint is exact or seen to be too narrow: then the next one is wider, and the last one is none.
+        """
+        wanted = page.offset + page.limit + 1
+        hints = [Hint()]
+        if not page.oldest_first and wanted <= _MOST_HINTED:
+            if filters.user_id is not None:
+                asked = queries.newest_of_user(tenant, filters, page)
+                moments = [(name, moment) for name, moment in self._rows(asked)]
+                if not moments:
+                    return []
+                if len(moments) <= _MOST_HINTED:
+                    # Those at the cursor's own time may lie before it, so a full list may still be too short.
+                    hints = [Hint(moments=moments), *([Hint()] if len(moments) >= wanted else [])]
+            else:
+                found = self._rows(queries.floors(tenant, filters, page, (wanted, wanted * _WIDER)))
+                floors: list[int] = found[0][0] if found else []
+                hints = [*(Hint(floor_ms=floor) for floor in floors if floor), Hint()]
+        keys: list[tuple[str, int, int]] = []
+        for hint in hints:
+            rows = self._rows(queries.keys(tenant, filters, page, hint))
+            keys = [(name, moment, position) for name, moment, position in rows]
+            if len(keys) > page.limit:
+                break
+        return keys
+
+    def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
+        """Whole events in the order of their keys, read a few at a time, so that their number bounds no query's memory."""
+        found: dict[int, StoredEvent] = {}
+        size = 0
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            lines = self._ask(queries.rows(tenant, keys[start : start + _ROWS_AT_ONCE]), "JSONEachRow")
+            size += len(lines)
+            if size > _MAX_PAGE_BYTES:
+                raise InvalidRequest(
+                    f"The page has more than {_MAX_PAGE_BYTES >> 20} MiB of events: use a smaller 'limit'."
+                )
+            found |= {event.position: event for event in map(_stored, map(_row_decoder.decode, lines.splitlines()))}
+        return [found[position] for _, _, position in keys]
 
     def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
         """See the Reader port."""
@@ -313,7 +368,8 @@ class ClickHouseStore:
         return [_rows_decoder.decode(line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
 
     def _events(self, query: Query) -> list[StoredEvent]:
-        return [_event_decoder.decode(line) for line in self._ask(query, "JSONEachRow").splitlines()]
+        rows = [_row_decoder.decode(line) for line in self._ask(query, "JSONEachRow").splitlines()]
+        return [_stored(row) for row in rows]
 
     def _ask(self, query: Query, fmt: str) -> bytes:
         try:
@@ -353,6 +409,12 @@ def _types(
     truncated = max(len(found), len(strings), len(numbers), len(others)) > MAX_CATALOG_PROPERTIES
     keys = sorted(found)[:MAX_CATALOG_PROPERTIES]
     return [(key, [kind for kind in PROPERTY_TYPES if kind in found[key]]) for key in keys], truncated
+
+
+def _stored(row: _Row) -> StoredEvent:
+    values = [getattr(row, field) for field in Event.__struct_fields__]
+    fields = dict(zip(Event.__struct_fields__, values, strict=True))
+    return StoredEvent(**fields, id=event_id(row.position, row.tail), position=row.position)
 
 
 def _sum(series: list[tuple[int, int]]) -> int:

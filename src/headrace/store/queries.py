@@ -10,11 +10,10 @@ Every builder goes through `_where`, the one place that binds a query to its pro
 import re
 from collections.abc import Sequence
 from math import isfinite
-from uuid import UUID
 
 import msgspec
 
-from headrace.event import Tenant, position_of
+from headrace.event import Tenant, position_of, tail_of
 from headrace.filters import (
     MAX_BUCKETS,
     MAX_CATALOG_PROPERTIES,
@@ -31,17 +30,16 @@ from headrace.measures import WIDTH_MS as METRIC_WIDTH_MS
 from headrace.zones import DAY_MS, WIDTH_MS, Interval, Zone
 
 INPUT_COLUMNS = (
-    *("position", "id", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
+    *("position", "tail", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
     *("session_id", "group_id", "previous_id", "value", "properties", "context", "traits", "tags", "labels"),
     *("numbers", "environment", "service", "host", "request_id", "message_id", "sent_at_ms"),
 )
 _MILLISECONDS = {"timestamp_ms": "timestamp", "sent_at_ms": "sent_at"}
-_ID = "replaceAll(toString(id), '-', '')"
 # What a reply does not show is not read.
 _OUTPUT = ", ".join(
     f"toUnixTimestamp64Milli({_MILLISECONDS[column]}) AS {column}" if column in _MILLISECONDS else column
     for column in INPUT_COLUMNS
-    if column not in ("id", "labels", "numbers")
+    if column not in ("labels", "numbers")
 )
 MAX_OBSERVED = 10_000
 MAX_DAYS = 1_000_000  # more than all years hold
@@ -55,9 +53,9 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def present(after: int, upto: int, /) -> Query:
-    """Ids between two positions, of every tenant: for the worker's recovery, never for a reply."""
+    """Rows (position, tail) between two positions, of every tenant: for the worker's recovery, never for a reply."""
     return Query(
-        f"SELECT {_ID} FROM events WHERE position > {{after:UInt64}} AND position <= {{upto:UInt64}}",
+        "SELECT position, tail FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64}",
         {"after": after, "upto": upto},
     )
 
@@ -72,12 +70,53 @@ def held(after: int, upto: int, /) -> Query:
 
 def total(tenant: Tenant, filters: Filters, /) -> Query:
     """One row: (count)."""
+    spans, params = _spans(tenant, filters)
+    parts = " UNION ALL ".join(f"SELECT count() AS hits FROM events WHERE {where}" for where, _ in spans)
+    return Query(f"SELECT sum(hits) FROM ({parts})", params)
+
+
+def floors(tenant: Tenant, filters: Filters, page: Page, counts: Sequence[int], /) -> Query:
+    """One row ([milliseconds]): for each count, a time from which on at least so many events precede the page's upper bound.
+
+    0 where there are not so many. Looks at names, sources and times alone, whatever else the filters say.
+    """
+    where, params = _where(tenant, Filters(name=filters.name, name_prefix=filters.name_prefix, source=filters.source))
+    upper = [filters.to_ms] if filters.to_ms is not None else []
+    upper += [page.after.timestamp_ms] if page.after is not None else []
+    if upper:
+        where += " AND slot < {before:Int64}"
+        params["before"] = (min(upper) + 1) // SLOT_MS
+    reached = ", ".join(f"maxIf(slot, running >= {{count_{index}:UInt64}})" for index in range(len(counts)))
+    return Query(
+        f"SELECT arrayMap(slot -> toInt64(slot) * {SLOT_MS}, [{reached}]) FROM (SELECT slot, sum(hits) OVER "
+        "(ORDER BY slot DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running FROM "
+        f"(SELECT slot, count() AS hits FROM events WHERE {where} GROUP BY slot))",
+        params | {f"count_{index}": count for index, count in enumerate(counts)},
+    )
+
+
+def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /) -> Query:
+    """Rows (name, millisecond) of a user's newest events, as many as the page reaches to and those of the same time."""
     where, params = _where(tenant, filters)
-    return Query(f"SELECT count() FROM events WHERE {where}", params)
+    if page.after is not None:
+        where += f" AND timestamp <= {_moment('after_ms')}"
+        params["after_ms"] = page.after.timestamp_ms
+    return Query(
+        f"SELECT name, toUnixTimestamp64Milli(timestamp) FROM events WHERE {where} "
+        "ORDER BY events.timestamp DESC LIMIT {limit:UInt64} WITH TIES",
+        params | {"limit": page.offset + page.limit + 1},
+    )
 
 
-def page(tenant: Tenant, filters: Filters, page: Page, /) -> Query:
-    """Whole events, and one more than the page holds if there are more."""
+class Hint(msgspec.Struct, frozen=True):
+    """Where the page's events are, as far as is known: it narrows what is read and changes nothing of the answer."""
+
+    floor_ms: int = 0
+    moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
+
+
+def keys(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /) -> Query:
+    """Rows (name, millisecond, position) of the page's events, and one more than it holds if there are more."""
     where, params = _where(tenant, filters)
     if page.after is not None:
         sign = ">" if page.oldest_first else "<"
@@ -87,19 +126,50 @@ def page(tenant: Tenant, filters: Filters, page: Page, /) -> Query:
             f" AND (timestamp {sign} {moment} OR position {sign} {{after_position:UInt64}})"
         )
         params |= {"after_ms": page.after.timestamp_ms, "after_position": page.after.position}
+    if hint.floor_ms:
+        where += f" AND timestamp >= {_moment('floor_ms')}"
+        params["floor_ms"] = hint.floor_ms
+    if hint.moments:
+        where += f" AND (events.name, events.timestamp) IN {_PAIRS}"
+        params |= _pairs(hint.moments)
     order = "ASC" if page.oldest_first else "DESC"
     return Query(
-        f"SELECT {_ID} AS id, {_OUTPUT} FROM events WHERE {where} "
+        f"SELECT name, toUnixTimestamp64Milli(timestamp), position FROM events WHERE {where} "
         f"ORDER BY events.timestamp {order}, position {order} "
         "LIMIT {limit:UInt64} OFFSET {offset:UInt64}",
         params | {"limit": page.limit + 1, "offset": page.offset},
     )
 
 
+def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
+    """Whole events, in no order, of keys (name, millisecond, position): of a stranger's positions too, so check them."""
+    where, params = _where(tenant, Filters())
+    return Query(
+        f"SELECT {_OUTPUT} FROM events WHERE {where} AND (events.name, events.timestamp) IN {_PAIRS} "
+        "AND position IN {positions:Array(UInt64)}",
+        params | _pairs([key[:2] for key in keys]) | {"positions": [key[2] for key in keys]},
+    )
+
+
+_PAIRS = (
+    "arrayZip({names:Array(String)}, arrayMap(each -> fromUnixTimestamp64Milli(each, 'UTC'), {moments:Array(Int64)}))"
+)
+
+
+def _pairs(moments: Sequence[tuple[str, int]]) -> dict[str, object]:
+    """What the placeholders of `_PAIRS` stand for."""
+    return {"names": [name for name, _ in moments], "moments": [moment for _, moment in moments]}
+
+
 def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
-    """Whole events. The position in each id finds it; the id itself tells it from a stranger's."""
-    where, params = _where(tenant, Filters(ids=ids))
-    return Query(f"SELECT {_ID} AS id, {_OUTPUT} FROM events WHERE {where}", params)
+    """Whole events. The position in each id finds it; the tail tells it from a stranger's."""
+    where, params = _where(tenant, Filters())
+    return Query(
+        f"SELECT {_OUTPUT} FROM events WHERE {where}"
+        " AND (position, tail) IN arrayZip({positions:Array(UInt64)}, {tails:Array(UInt64)})"
+        " AND position IN {positions:Array(UInt64)}",
+        params | {"positions": [position_of(each) for each in ids], "tails": [tail_of(each) for each in ids]},
+    )
 
 
 def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) -> Query:
@@ -107,32 +177,46 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) 
 
     The zone goes along as two arrays. A day more and a day less keep the division above zero, where it rounds down.
     """
-    where, params = _where(tenant, filters)
-    moment = "toUnixTimestamp64Milli(timestamp)"
-    since, offset = "0", "0"
-    if len(zone.since_ms) > 1 or any(zone.offsets_ms):
+    fits_slots = WIDTH_MS.get(interval, SLOT_MS) % SLOT_MS == 0 and not any(
+        moment % SLOT_MS for moment in (*zone.since_ms, *zone.offsets_ms)
+    )
+    spans, params = _spans(tenant, filters, whole=fits_slots)
+    moves = len(zone.since_ms) > 1 or any(zone.offsets_ms)
+    if moves:
         params |= {"since": list(zone.since_ms), "offsets": list(zone.offsets_ms)}
-        since = f"roundDown({moment}, {{since:Array(Int64)}})"
-        offset = f"transform({since}, {{since:Array(Int64)}}, {{offsets:Array(Int64)}})"
     if interval in WIDTH_MS:
         params["width"] = WIDTH_MS[interval]
-        whole = f"intDiv({moment} + {offset} + {DAY_MS}, {{width:Int64}}) * {{width:Int64}} - {DAY_MS} - {offset}"
-        bucket = f"greatest({whole}, {since})"
-    else:
-        bucket = f"intDiv({moment} + {offset} + {DAY_MS}, {DAY_MS}) - 1"
+
+    def bucket(moment: str) -> str:
+        since, offset = "0", "0"
+        if moves:
+            since = f"roundDown({moment}, {{since:Array(Int64)}})"
+            offset = f"transform({since}, {{since:Array(Int64)}}, {{offsets:Array(Int64)}})"
+        if interval in WIDTH_MS:
+            whole = f"intDiv({moment} + {offset} + {DAY_MS}, {{width:Int64}}) * {{width:Int64}} - {DAY_MS} - {offset}"
+            return f"greatest({whole}, {since})"
+        return f"intDiv({moment} + {offset} + {DAY_MS}, {DAY_MS}) - 1"
+
+    parts = " UNION ALL ".join(
+        f"SELECT {bucket(moment)} AS bucket, count() AS hits FROM events WHERE {where} GROUP BY bucket"
+        for where, moment in spans
+    )
     return Query(
-        f"SELECT {bucket} AS bucket, count() FROM events WHERE {where} "
-        f"GROUP BY bucket ORDER BY bucket LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 1}",
+        f"SELECT bucket, sum(hits) FROM ({parts}) GROUP BY bucket ORDER BY bucket "
+        f"LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 1}",
         params,
     )
 
 
 def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /) -> Query:
     """Rows (key or null, count, count of all): the events without the key first, then the largest groups."""
-    where, params = _where(tenant, filters)
+    spans, params = _spans(tenant, filters, whole=dimension.kind == "name")
+    parts = " UNION ALL ".join(
+        f"SELECT {_key(dimension)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key" for where, _ in spans
+    )
     return Query(
         "SELECT key, hits, sum(hits) OVER () FROM "
-        f"(SELECT {_key(dimension)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key) "
+        f"(SELECT key, sum(hits) AS hits FROM ({parts}) GROUP BY key) "
         f"ORDER BY key IS NULL DESC, hits DESC, key ASC LIMIT {MAX_GROUPS + 2}",
         params | {"group": dimension.key},
     )
@@ -262,14 +346,10 @@ PROPERTY_LETTERS: dict[str, PropertyType] = {
 def latest(tenant: Tenant, names: Sequence[tuple[str, int]], /) -> Query:
     """Whole events: of each name one with this time, in milliseconds."""
     where, params = _where(tenant, Filters())
-    pairs = (
-        "arrayZip({names:Array(String)}, "
-        "arrayMap(last -> fromUnixTimestamp64Milli(last, 'UTC'), {moments:Array(Int64)}))"
-    )
     return Query(
-        f"SELECT {_ID} AS id, {_OUTPUT} FROM events WHERE {where} "
-        f"AND (events.name, events.timestamp) IN {pairs} ORDER BY events.name, position DESC LIMIT 1 BY events.name",
-        params | {"names": [name for name, _ in names], "moments": [last for _, last in names]},
+        f"SELECT {_OUTPUT} FROM events WHERE {where} "
+        f"AND (events.name, events.timestamp) IN {_PAIRS} ORDER BY events.name, position DESC LIMIT 1 BY events.name",
+        params | _pairs(names),
     )
 
 
@@ -345,6 +425,45 @@ def figures(
     )
 
 
+SLOT_MS = 900_000  # what the projection by_slot counts by; every zone's offset today is a multiple of it
+_OF_SLOTS = {"name", "name_prefix", "source", "from_ms", "to_ms"}
+
+
+def _spans(
+    tenant: Tenant, filters: Filters, /, *, whole: bool = True
+) -> tuple[list[tuple[str, str]], dict[str, object]]:
+    """Conditions that together match what the filters match, each event once, and each with its expression for the time.
+
+    Where whole slots are enough to answer, the first condition is of whole slots, which the projection has counted, and the
+    others are of the times beside them; else there is one, of events.
+    """
+    given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
+    moment = "toUnixTimestamp64Milli(timestamp)"
+    first = -(-(filters.from_ms or 0) // SLOT_MS)
+    last = None if filters.to_ms is None else (filters.to_ms + 1) // SLOT_MS
+    if not whole or not given <= _OF_SLOTS or (last is not None and first >= last):
+        where, params = _where(tenant, filters)
+        return [(where, moment)], params
+    where, params = _where(tenant, msgspec.structs.replace(filters, from_ms=None, to_ms=None))
+    middle = f"{where} AND slot >= {{first_slot:Int64}}"
+    params["first_slot"] = first
+    spans: list[tuple[str, str]] = []
+    if filters.from_ms is not None and filters.from_ms % SLOT_MS:
+        spans.append((f"{where} AND {_between('from_ms', 'from_upto')}", moment))
+        params |= {"from_ms": filters.from_ms, "from_upto": first * SLOT_MS - 1}
+    if last is not None and filters.to_ms is not None:
+        middle += " AND slot < {last_slot:Int64}"
+        params["last_slot"] = last
+        if (filters.to_ms + 1) % SLOT_MS:
+            spans.append((f"{where} AND {_between('to_from', 'to_ms')}", moment))
+            params |= {"to_from": last * SLOT_MS, "to_ms": filters.to_ms}
+    return [(middle, f"toInt64(slot) * {SLOT_MS}"), *spans], params
+
+
+def _between(low: str, high: str) -> str:
+    return f"events.timestamp >= {_moment(low)} AND events.timestamp <= {_moment(high)}"
+
+
 _EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
 
 
@@ -367,14 +486,6 @@ def _where(tenant: Tenant, filters: Filters) -> tuple[str, dict[str, object]]:
         add(f"events.timestamp <= {_moment('to_ms')}", to_ms=filters.to_ms)
     if filters.person is not None:
         add("(user_id = {person:String} OR anonymous_id = {person:String})", person=filters.person)
-    if filters.upto is not None:
-        add("position <= {upto:UInt64}", upto=filters.upto)
-    if filters.ids is not None:
-        add(
-            "position IN {positions:Array(UInt64)} AND events.id IN {ids:Array(UUID)}",
-            positions=[position_of(each) for each in filters.ids],
-            ids=[UUID(each) for each in filters.ids],
-        )
     for column in _EQUAL:
         value = getattr(filters, column)
         if value is not None:
