@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_segment: Annotated[PerMinute, _doc("Segment, requests a minute and key; 0 is no limit.")] = 0
     limit_posthog: Annotated[PerMinute, _doc("PostHog, requests a minute and key; 0 is no limit.")] = 0
     limit_amplitude: Annotated[PerMinute, _doc("Amplitude, requests a minute and key; 0 is no limit.")] = 0
+    limit_mixpanel: Annotated[PerMinute, _doc("Mixpanel, requests a minute and key; 0 is no limit.")] = 0
+    limit_cloudevents: Annotated[PerMinute, _doc("CloudEvents, requests a minute and key; 0 is no limit.")] = 0
 
     max_request_bytes: Annotated[Bytes, _doc("Largest body, inflated.")] = 10 * 1024 * 1024
     max_bodies_bytes: Annotated[

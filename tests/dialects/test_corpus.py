@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from headrace.dialects import amplitude, bricqs, flux, hogsend, posthog, segment, solute
+from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, posthog, segment, solute
 from headrace.dialects.wire import Batch, Context, Dialect
 from headrace.errors import HeadraceError
 from headrace.event import StoredEvent, encode
@@ -38,6 +38,8 @@ DIALECTS: dict[str, Dialect] = {
     "segment": segment.DIALECT,
     "posthog": posthog.DIALECT,
     "amplitude": amplitude.DIALECT,
+    "mixpanel": mixpanel.DIALECT,
+    "cloudevents": cloudevents.DIALECT,
 }
 
 Case = dict[str, Any]
@@ -83,7 +85,12 @@ def _ingest(
     def replay(case: Case) -> Outcome:
         headers = {name.lower(): value for name, value in case.get("headers", {}).items()}
         settings = msgspec.structs.replace(Settings(), **case.get("settings", {}))
-        batch = parse(_body(case), context(headers.get("idempotency-key", ""), settings))
+        given = msgspec.structs.replace(
+            context(headers.get("idempotency-key", ""), settings),
+            query=case.get("query", ""),
+            headers=tuple(headers.items()),
+        )
+        batch = parse(_body(case), given)
         events = [json.loads(encode(item.event)) for item in batch.items]
         for event in events:
             assert (event.pop("project"), event.pop("mode")) == ("default", "live")
@@ -192,6 +199,11 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
         _ingest(posthog.parse, _plain(posthog.render_accepted)),
     ),
     ("POST", "/2/httpapi", _ingest(amplitude.parse, _plain(amplitude.render_accepted))),
+    ("POST", "/track/?", _ingest(mixpanel.parse_track, _plain(mixpanel.render_accepted))),
+    ("POST", "/import", _ingest(mixpanel.parse_import, _plain(mixpanel.render_accepted))),
+    ("POST", "/engage", _ingest(mixpanel.parse_engage, _plain(mixpanel.render_accepted))),
+    ("POST", "/groups", _ingest(mixpanel.parse_groups, _plain(mixpanel.render_accepted))),
+    ("POST", "/v1/cloudevents", _ingest(cloudevents.parse, _plain(cloudevents.render_accepted))),
 )
 
 

@@ -12,14 +12,19 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from headrace.dialects import amplitude, bricqs, flux, hogsend, posthog, segment, solute
+from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, posthog, segment, solute
 from headrace.dialects.wire import Batch
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import decode, encode
 from tests.dialects.given import context, receipt
 from tests.dialects.strategies import any_values, examples, mutated, objects_with
 
+BINARY = structs.replace(
+    context(),
+    headers=(("ce-specversion", "1.0"), ("ce-id", "i"), ("ce-source", "/s"), ("ce-type", "t"), ("ce-userid", "a%20b")),
+)
 Parser = Callable[[bytes], Batch | hogsend.ReplayRequest]
 
 PARSERS: dict[str, Parser] = {
@@ -33,6 +38,11 @@ PARSERS: dict[str, Parser] = {
     "segment track": lambda body: segment.call_parser("track")(body, context()),
     "posthog": lambda body: posthog.parse(body, context()),
     "amplitude": lambda body: amplitude.parse(body, context()),
+    "mixpanel track": lambda body: mixpanel.parse_track(body, context()),
+    "mixpanel engage": lambda body: mixpanel.parse_engage(body, context()),
+    "mixpanel groups": lambda body: mixpanel.parse_groups(body, context()),
+    "cloudevents": lambda body: cloudevents.parse(body, context()),
+    "cloudevents binary": lambda body: cloudevents.parse(body, BINARY),
 }
 RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
     "flux single": (flux.render_track,),
@@ -48,12 +58,19 @@ RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
     "segment track": (segment.render_accepted,),
     "posthog": (posthog.render_accepted,),
     "amplitude": (amplitude.render_accepted,),
+    "mixpanel track": (mixpanel.render_accepted,),
+    "mixpanel engage": (mixpanel.render_accepted,),
+    "mixpanel groups": (mixpanel.render_accepted,),
+    "cloudevents": (cloudevents.render_accepted,),
+    "cloudevents binary": (cloudevents.render_accepted,),
 }
-FORMS = ("posthog",)  # may also come as an HTML form
+FORMS = ("posthog", "mixpanel track", "mixpanel engage", "mixpanel groups")  # may also come as an HTML form
 KEYS: dict[str, Callable[[bytes], str]] = {
     "segment batch": segment.find_key,
     "posthog": posthog.find_key,
     "amplitude": amplitude.find_key,
+    "mixpanel track": mixpanel.find_key,
+    "mixpanel engage": mixpanel.find_key,
 }
 
 FLUX_FIELDS = (
@@ -73,6 +90,25 @@ POSTHOG_FIELDS = (
 AMPLITUDE_FIELDS = (
     *("event_type", "user_id", "device_id", "time", "event_properties", "user_properties", "group_properties"),
     *("groups", "insert_id", "session_id", "price", "revenue", "productId", "platform"),
+)
+MIXPANEL_PROPERTIES = (
+    *(
+        "token",
+        "distinct_id",
+        "time",
+        "$insert_id",
+        "$user_id",
+        "$device_id",
+        "alias",
+        "$distinct_ids",
+        "$anon_id",
+        "a",
+    ),
+)
+UPDATE_FIELDS = ("$token", "$distinct_id", "$group_id", "$group_key", "$time", "$set", "$set_once", "$add", "unknown")
+CLOUDEVENTS_FIELDS = (
+    *("specversion", "id", "source", "type", "time", "subject", "data", "data_base64", "datacontenttype"),
+    *("userid", "anonymousid", "sessionid", "groupid", "previousid", "traceparent"),
 )
 FLUX_EVENT = {
     "name": "user.signup",
@@ -132,6 +168,25 @@ AMPLITUDE_EVENT = {
     "platform": "Web",
     "price": 5,
 }
+MIXPANEL_EVENT = {"event": "a", "properties": {"token": "t", "distinct_id": "u", "time": 1736937000, "$insert_id": "i"}}
+MIXPANEL_KINDS = ("a", "$identify", "$create_alias", "$merge", "$mp_web_page_view")
+UPDATE = {
+    "$token": "t",
+    "$distinct_id": "u",
+    "$group_id": "g",
+    "$group_key": "company",
+    "$time": 1736937000.25,
+    "$set": {"a": 1},
+}
+CLOUDEVENT = {
+    "specversion": "1.0",
+    "id": "i",
+    "source": "/shop",
+    "type": "order.completed",
+    "time": "2025-01-15T10:30:00Z",
+    "subject": "user_1",
+    "data": {"revenue": 49.99},
+}
 _sent_at = st.one_of(st.just("2025-01-15T10:30:05Z"), any_values)
 _TYPED: dict[str, st.SearchStrategy[Any]] = {
     "flux single": objects_with(FLUX_FIELDS).map(lambda fields: {"name": "a"} | fields),
@@ -169,6 +224,22 @@ _TYPED: dict[str, st.SearchStrategy[Any]] = {
         st.sampled_from(["a", "$identify", "$groupidentify"]),
         objects_with(AMPLITUDE_FIELDS),
     ),
+    "mixpanel track": st.lists(
+        st.builds(
+            lambda kind, fields: {"event": kind, "properties": MIXPANEL_EVENT["properties"] | fields},
+            st.sampled_from(MIXPANEL_KINDS),
+            objects_with(MIXPANEL_PROPERTIES),
+        ),
+        max_size=3,
+    ),
+    "mixpanel engage": objects_with(UPDATE_FIELDS).map(lambda fields: UPDATE | fields),
+    "mixpanel groups": objects_with(UPDATE_FIELDS).map(lambda fields: [UPDATE | fields]),
+    "cloudevents": st.builds(
+        lambda kind, fields: [CLOUDEVENT | {"type": kind} | fields],
+        st.sampled_from(["order.completed", "user.identified", "group.identified", "user.aliased", "page.viewed"]),
+        objects_with(CLOUDEVENTS_FIELDS),
+    ),
+    "cloudevents binary": any_values,
 }
 _VALID: dict[str, tuple[Any, ...]] = {
     "flux single": (FLUX_EVENT, {"name": "a"}),
@@ -181,12 +252,22 @@ _VALID: dict[str, tuple[Any, ...]] = {
     "segment track": (SEGMENT_EVENT | {"event": "a"},),
     "posthog": ({"batch": [POSTHOG_EVENT], "api_key": "k"}, [POSTHOG_EVENT], POSTHOG_EVENT),
     "amplitude": ({"events": [AMPLITUDE_EVENT, AMPLITUDE_EVENT | {"event_type": "$identify"}], "api_key": "k"},),
+    "mixpanel track": (MIXPANEL_EVENT, [MIXPANEL_EVENT, MIXPANEL_EVENT]),
+    "mixpanel engage": (UPDATE, [UPDATE]),
+    "mixpanel groups": (UPDATE,),
+    "cloudevents": (CLOUDEVENT, [CLOUDEVENT, CLOUDEVENT | {"data": 7}], CLOUDEVENT | {"data_base64": "AA=="}),
+    "cloudevents binary": ({"revenue": 49.99}, [1, 2], "text", None),
 }
 
 
 def _spelled(value: object, *, escaped: bool) -> bytes:
     """JSON, save that it may hold NaN and, escaped or as bytes, lone surrogates."""
     return json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+
+
+def may_be_empty(route: str, body: bytes) -> bool:
+    """A binary CloudEvent needs no data."""
+    return route == "cloudevents binary" and not body
 
 
 def _as_form(body: bytes, in_base64: bool) -> bytes:
@@ -230,7 +311,7 @@ def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) ->
             parsed = PARSERS[route](body)
         except HeadraceError:
             return
-        assert route in FORMS or _is_json(body) is not False
+        assert route in FORMS or may_be_empty(route, body) or _is_json(body) is not False
         if isinstance(parsed, Batch):
             for item in parsed.items:
                 assert decode(encode(item.event)) == item.event
@@ -268,6 +349,8 @@ def test_a_key_is_found_or_an_error_of_ours_is_raised_on_any_bytes(route: str) -
     ids=lambda body: repr(body[:20]),
 )
 def test_what_is_not_json_is_an_invalid_request(route: str, broken: bytes) -> None:
+    if may_be_empty(route, broken):
+        return
     with pytest.raises(InvalidRequest):
         PARSERS[route](broken)
 

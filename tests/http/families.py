@@ -85,6 +85,15 @@ def _amplitude_error(status: int, message: str) -> dict[str, Any]:
     return {"code": status, "error": message}
 
 
+def _mixpanel(name: str, event_id: str, key: str) -> Any:
+    properties = {"distinct_id": "u", "time": 1736937000} | _key("token", key) | _key("$insert_id", event_id)
+    return [{"event": name, "properties": properties}]
+
+
+def _mixpanel_error(status: int, message: str) -> dict[str, Any]:
+    return {"code": status, "status": 0, "error": message}
+
+
 FAMILIES = (
     Family("segment", "/v1/batch", _segment, "segment", _segment_error),
     Family("segment", "/v1/import", _segment, "segment", _segment_error),
@@ -96,6 +105,8 @@ FAMILIES = (
     Family("posthog", "/capture", _posthog, "posthog", _posthog_error),
     Family("amplitude", "/2/httpapi", _amplitude, "amplitude", _amplitude_error),
     Family("amplitude", "/batch", _amplitude, "amplitude", _amplitude_error, _posthog_error),
+    Family("mixpanel", "/track", _mixpanel, "mixpanel", _mixpanel_error),
+    Family("mixpanel", "/import", _mixpanel, "mixpanel", _mixpanel_error),
 )
 
 

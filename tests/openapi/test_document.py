@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from headrace import errors
-from headrace.dialects import amplitude, bricqs, flux, hogsend, native, posthog, segment, solute
+from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, native, posthog, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 from headrace.filters import MAX_GROUPS, MAX_REPLAY
@@ -210,6 +210,8 @@ DIALECTS = {
     "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x")),
     "posthog": (posthog.DIALECT, ("/capture", "/batch", "/e", "/flags", "/i/v0/e")),
     "amplitude": (amplitude.DIALECT, ("/2/httpapi",)),
+    "mixpanel": (mixpanel.DIALECT, ("/track", "/import", "/engage", "/groups")),
+    "cloudevents": (cloudevents.DIALECT, ("/v1/cloudevents",)),
     "segment": (segment.DIALECT, ("/v1/batch", "/v1/track", "/v1/t")),
     "hogsend": (
         hogsend.DIALECT,
@@ -217,7 +219,13 @@ DIALECTS = {
     ),
 }
 
-NOWHERE = {"native": "/api/v1/rules/no/where", "segment": "/v1/track/nowhere", "posthog": "/e/nowhere"}
+NOWHERE = {
+    "native": "/api/v1/rules/no/where",
+    "segment": "/v1/track/nowhere",
+    "posthog": "/e/nowhere",
+    "mixpanel": "/track/x",
+    "cloudevents": "/v1/cloudevents/x",
+}
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -25,9 +25,11 @@ _PREFIXES = (
     ("/api/v1", "Flux"),
     ("/api", "Solute"),
     *((f"/v1/{name}", "Segment") for name in ("batch", "import", "projects", *_CALLS, *(call[0] for call in _CALLS))),
+    ("/v1/cloudevents", "CloudEvents"),
     ("/v1", "Hogsend"),
     *((f"/{name}", "PostHog") for name in ("batch", "e", "i", "capture", "flags", "decide", "array")),
     ("/2", "Amplitude"),
+    *((f"/{name}", "Mixpanel") for name in ("track", "import", "engage", "groups")),
     ("", "Problem"),
 )
 _RATE_HEADERS = frozenset(

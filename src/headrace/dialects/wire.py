@@ -38,12 +38,17 @@ class Dialect(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What a parser may know beside the bytes. `idempotency_key` is the header's, "" without one."""
+    """What a parser may know beside the bytes. `idempotency_key` is the header's, "" without one.
+
+    `query` and `headers` (by lower-case name) are there for the dialects that look at them alone.
+    """
 
     tenant: Tenant
     now_ms: int
     settings: Settings
     idempotency_key: str = ""
+    query: str = ""
+    headers: Pairs = ()
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):

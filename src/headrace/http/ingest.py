@@ -13,7 +13,18 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from headrace.dialects import amplitude, bricqs, flux, flux_metrics, hogsend, posthog, segment, solute
+from headrace.dialects import (
+    amplitude,
+    bricqs,
+    cloudevents,
+    flux,
+    flux_metrics,
+    hogsend,
+    mixpanel,
+    posthog,
+    segment,
+    solute,
+)
 from headrace.dialects.wire import Batch, Context, Dialect
 from headrace.errors import InvalidRequest
 from headrace.event import Tenant
@@ -38,6 +49,7 @@ class IngestRoute(msgspec.Struct, frozen=True):
     max_bytes: the setting that limits the body.
     claims: where two dialects share a path, whether a body is this one's; the path's other route takes what nobody claims.
     dialect: words the errors of what is claimed.
+    whole: the parser looks at the query and the headers, too.
     """
 
     path: str
@@ -50,6 +62,7 @@ class IngestRoute(msgspec.Struct, frozen=True):
     max_bytes: str = "max_request_bytes"
     claims: Callable[[bytes], bool] | None = None
     dialect: Dialect | None = None
+    whole: bool = False
 
 
 def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]):
@@ -126,6 +139,24 @@ def _amplitude_route(path: str, claims: Callable[[bytes], bool] | None = None) -
     )
 
 
+async def _mixpanel_accepted(_runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
+    status = HTTPStatus.BAD_REQUEST if mixpanel.failed(batch) else HTTPStatus.OK
+    return status, mixpanel.render_accepted(batch, receipts)
+
+
+def _mixpanel_routes() -> tuple[IngestRoute, ...]:
+    parsers = {
+        "/track": mixpanel.parse_track,
+        "/import": mixpanel.parse_import,
+        "/engage": mixpanel.parse_engage,
+        "/groups": mixpanel.parse_groups,
+    }
+    return tuple(
+        IngestRoute(path, mixpanel.NAME, parse, _mixpanel_accepted, "mixpanel", find_key=mixpanel.find_key, whole=True)
+        for path, parse in parsers.items()
+    )
+
+
 ROUTES: tuple[IngestRoute, ...] = (
     IngestRoute(
         "/api/v1/events",
@@ -178,6 +209,15 @@ ROUTES: tuple[IngestRoute, ...] = (
     *_posthog_routes(),
     _amplitude_route("/2/httpapi"),
     _amplitude_route("/batch", amplitude.claims),
+    *_mixpanel_routes(),
+    IngestRoute(
+        "/v1/cloudevents",
+        cloudevents.NAME,
+        cloudevents.parse,
+        _at_once(HTTPStatus.ACCEPTED, cloudevents.render_accepted),
+        "cloudevents",
+        whole=True,
+    ),
 )
 
 
@@ -201,6 +241,9 @@ class IngestResource:
         else:
             route, tenant, body = await self._admit_by_body(req, resp)
         context = Context(tenant, clock_ms(), settings, _idempotency_key(req))
+        if route.whole:
+            headers = [(name.lower(), value) for name, value in req.headers.items()]
+            context = msgspec.structs.replace(context, query=req.query_string, headers=headers)
         if len(body) > _LARGE_BODY_BYTES:  # would hold up every other request
             batch = await asyncio.to_thread(route.parse, body, context)
         else:

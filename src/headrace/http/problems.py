@@ -8,7 +8,7 @@ import falcon.asgi
 import structlog
 
 from headrace import errors
-from headrace.dialects import amplitude, bricqs, flux, hogsend, native, posthog, segment, solute
+from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, native, posthog, segment, solute
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 
@@ -26,7 +26,7 @@ _STATUS: tuple[tuple[type[HeadraceError], HTTPStatus], ...] = (
 )
 
 
-_SDKS = tuple((each.PATHS, each.DIALECT) for each in (segment, posthog, amplitude))
+_SDKS = tuple((each.PATHS, each.DIALECT) for each in (segment, posthog, amplitude, mixpanel, cloudevents))
 # Longest first: a path belongs to the first prefix that it starts with, on a segment's edge.
 _PREFIXES = (
     *((path, native.DIALECT) for path in native.PATHS),

@@ -1,0 +1,166 @@
+"""The CloudEvents 1.0 dialect: structured, batched and binary over HTTP. Translates; never stores.
+
+Sources: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md and
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+"""
+
+from base64 import b64encode
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from headrace.dialects.sdk import (
+    NAMES,
+    SCREEN,
+    at_least_one,
+    event_name,
+    id_of,
+    joined,
+    members_of,
+    time_of,
+)
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    array_of,
+    decode_item,
+    decode_part,
+    encode_json,
+    labels_and_numbers,
+    object_of,
+    parse_items,
+    parse_single,
+    required_text,
+    text_of_body,
+)
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.event import Event, EventType
+from headrace.ports import Receipt
+
+NAME = "cloudevents"
+MAX_BATCH = 1000
+MAX_SOURCE_CHARS = 1000
+PATHS = ("/v1/cloudevents",)
+
+
+def render_error(error: HeadraceError, _status: int, /) -> bytes:
+    return encode_json({"error": error.message})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+# A type that is one of the store's own names is that type of event.
+_KINDS: dict[str, EventType] = {SCREEN: "page"}
+_KINDS.update((name, kind) for kind, name in NAMES.items())
+
+
+class _Item(msgspec.Struct, gc=False):
+    specversion: Any = None
+    id: Any = None
+    source: Any = None
+    type: Any = None
+    time: Any = None
+    subject: Any = None
+    data: msgspec.Raw = ABSENT
+    data_base64: Any = None
+    userid: Any = None
+    anonymousid: Any = None
+    sessionid: Any = None
+    groupid: Any = None
+    previousid: Any = None
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+_any_decoder = msgspec.json.Decoder(msgspec.Raw)
+_DATA = frozenset({"data", "data_base64"})
+
+
+def parse(body: bytes, context: Context, /) -> Batch:
+    """Binary where `ce-` headers say so; else the JSON says whether it is one event or a batch."""
+    attributes = {name[3:]: unquote(value) for name, value in context.headers if name.startswith("ce-")}
+    if attributes:
+        content_type = next((value for name, value in context.headers if name == "content-type"), "")
+        return parse_single(_structured(attributes, content_type, body), _parse_item, context)
+    text = text_of_body(body)
+    if text.lstrip()[:1] == b"[":
+        return at_least_one(parse_items(array_of(text, "The body", MAX_BATCH), _parse_item, context))
+    return parse_single(text, _parse_item, context)
+
+
+def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> bytes:
+    """The structured form of a binary event. Raises InvalidRequest for data that is not what its type says."""
+    if not body:
+        return encode_json(attributes)
+    members: dict[str, object] = {**attributes}
+    if content_type:
+        members["datacontenttype"] = content_type
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in ("", "application/json", "text/json") or media_type.endswith("+json"):
+        members["data"] = decode_part(_any_decoder, text_of_body(body), "The data")
+    else:
+        try:
+            members["data"] = body.decode()
+        except UnicodeDecodeError:
+            members["data_base64"] = b64encode(body).decode()
+    return encode_json(members)
+
+
+def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    settings, tenant = context.settings, context.tenant
+    limit = settings.max_id_chars
+    item = decode_item(_item_decoder, raw, settings)
+    if type(item.specversion) is not str or not item.specversion.startswith("1."):
+        raise InvalidRequest("'specversion' must be \"1.0\".")
+    event_id = required_text(item.id, "id", limit)
+    source = required_text(item.source, "source", MAX_SOURCE_CHARS)
+    name = event_name(item.type, "type", settings.max_name_chars)
+    kind = _KINDS.get(name, "track")
+    properties, values = _data_of(item)
+    group_id, previous_id = id_of(item.groupid, "groupid", limit), id_of(item.previousid, "previousid", limit)
+    if kind == "group" and not group_id:
+        raise InvalidRequest(f"The extension 'groupid' is required of the type {name}.")
+    if kind == "alias" and not previous_id:
+        raise InvalidRequest(f"The extension 'previousid' is required of the type {name}.")
+    labels, numbers = labels_and_numbers(values, {})
+    is_profile = kind in ("identify", "group")
+    event = Event(
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        time_of(item.time, context.now_ms, "time"),
+        kind,
+        user_id=id_of(item.userid, "userid", limit) or id_of(item.subject, "subject", limit),
+        anonymous_id=id_of(item.anonymousid, "anonymousid", limit),
+        session_id=id_of(item.sessionid, "sessionid", limit),
+        group_id=group_id,
+        previous_id=previous_id,
+        properties="" if is_profile else properties,
+        context=joined({name: value for name, value in members_of(raw).items() if name not in _DATA}),
+        traits=properties if is_profile else "",
+        labels={} if is_profile else labels,
+        numbers={} if is_profile else numbers,
+        message_id=event_id,
+    )
+    return event, f"{source}\0{event_id}"
+
+
+def _data_of(item: _Item) -> tuple[str, dict[str, Any]]:
+    """The data as an object: what is none becomes the only member of one."""
+    if item.data_base64 is not None:
+        members = {"data_base64": required_text(item.data_base64, "data_base64", 1 << 30)}
+        return encode_json(members).decode(), members
+    if item.data is ABSENT or bytes(item.data).lstrip()[:1] in (b"{", b"n"):
+        return object_of(item.data, "data")
+    wrapped = msgspec.Raw(b'{"data":%b}' % bytes(item.data))
+    return object_of(wrapped, "data")
+
+
+def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
+    reply: dict[str, object] = {"accepted": len(batch.items), "rejected": len(batch.rejections)}
+    if batch.rejections:
+        reply["errors"] = [{"index": each.index, "error": each.error.message} for each in batch.rejections]
+    return encode_json(reply)

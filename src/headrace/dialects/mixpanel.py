@@ -1,0 +1,300 @@
+"""The Mixpanel dialect: events, imports, and updates of people and groups. Translates; never stores.
+
+Sources: https://developer.mixpanel.com/reference/track-event, https://developer.mixpanel.com/reference/import-events and
+https://developer.mixpanel.com/reference/user-profiles
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from headrace.dialects.sdk import (
+    NAMES,
+    at_least_one,
+    data_of,
+    event_name,
+    form_of,
+    id_of,
+    joined,
+    members_of,
+    needed,
+    text_in,
+    time_of,
+    without_members,
+)
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    Dialect,
+    array_of,
+    decode_item,
+    decode_part,
+    encode_json,
+    labels_and_numbers,
+    object_of,
+    parse_items,
+    text_of_body,
+)
+from headrace.errors import HeadraceError, InvalidRequest, MissingKey
+from headrace.event import Event, EventType
+from headrace.ports import Receipt
+
+NAME = "mixpanel"
+MAX_BATCH = 2000  # https://developer.mixpanel.com/reference/import-events
+PATHS = ("/track", "/import", "/engage", "/groups")
+
+
+def render_error(error: HeadraceError, status: int, /) -> bytes:
+    """What the SDKs look at is `status`, which they want to be 1, and `error`."""
+    return encode_json({"code": status, "status": 0, "error": error.message})
+
+
+DIALECT = Dialect(NAME, render_error)
+
+_TYPES: dict[str, tuple[EventType, str]] = {
+    "$identify": ("identify", NAMES["identify"]),
+    "$create_alias": ("alias", NAMES["alias"]),
+    "$merge": ("alias", NAMES["alias"]),
+    "$mp_web_page_view": ("page", NAMES["page"]),
+}
+_SECRET = frozenset({"token"})
+_MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
+
+
+class _Item(msgspec.Struct, gc=False):
+    event: Any = None
+    properties: msgspec.Raw = ABSENT
+
+
+class _Update(
+    msgspec.Struct,
+    rename={
+        "distinct_id": "$distinct_id",
+        "group_id": "$group_id",
+        "time": "$time",
+        "set": "$set",
+        "set_once": "$set_once",
+    },
+    gc=False,
+):
+    distinct_id: Any = None
+    group_id: Any = None
+    time: Any = None
+    set: msgspec.Raw = ABSENT
+    set_once: msgspec.Raw = ABSENT
+
+
+class _Keyed(msgspec.Struct, rename={"own_token": "$token"}):
+    token: Any = None
+    own_token: Any = None
+    properties: msgspec.Raw = ABSENT
+
+
+_BETWEEN_LINES = re.compile(rb"\}[ \t\r]*\n\s*\{")
+_document_decoder = msgspec.json.Decoder(msgspec.Raw)
+_item_decoder = msgspec.json.Decoder(_Item)
+_update_decoder = msgspec.json.Decoder(_Update)
+_keyed_decoder = msgspec.json.Decoder(_Keyed)
+
+
+class Sent(Batch, frozen=True):
+    """A batch that knows how its sender wants to be answered.
+
+    verbose: with an object, not with a bare 1. strict: an import of which some failed is a 400 that says so.
+    """
+
+    verbose: bool = False
+    imported: bool = False
+    strict: bool = False
+
+
+def find_key(body: bytes, /) -> str:
+    """The first event's token, which its sender calls the project's. Raises MissingKey, InvalidRequest."""
+    form, text = _opened(body)
+    keyed = decode_part(_keyed_decoder, _elements(text)[0], "The first event")
+    if keyed.properties is not ABSENT and bytes(keyed.properties).startswith(b"{"):
+        keyed = decode_part(_keyed_decoder, keyed.properties, "'properties'")
+    for key in (keyed.own_token, keyed.token, form.get("api_key")):
+        if type(key) is str and key:
+            return key
+    raise MissingKey("No project token: send it as 'token' in the properties, '$token' in an update, or by HTTP Basic.")
+
+
+def _opened(body: bytes) -> tuple[Mapping[str, str], bytes]:
+    form = form_of(body)
+    return form, text_of_body(data_of(form) if form else body)
+
+
+def _elements(text: bytes) -> Sequence[msgspec.Raw]:
+    """An array's elements, lines of JSON, or the one document. Raises InvalidRequest."""
+    if text.lstrip()[:1] == b"[":
+        return array_of(text, "The body", MAX_BATCH)
+    # No string holds a bare line break, so these braces are the ends of two documents. https://github.com/ndjson/ndjson-spec
+    joined_lines, breaks = _BETWEEN_LINES.subn(b"},{", text)
+    if breaks:
+        return array_of(b"[%b]" % joined_lines, "The body", MAX_BATCH)
+    return [decode_part(_document_decoder, text, "The body")]
+
+
+def _parser(
+    parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]], *, imported: bool = False
+) -> Callable[[bytes, Context], Sent]:
+    def parse(body: bytes, context: Context) -> Sent:
+        form, text = _opened(body)
+        batch = at_least_one(parse_items(_elements(text), parse_item, context))
+        query = dict(parse_qsl(context.query))
+        return Sent(
+            batch.items,
+            batch.rejections,
+            verbose="1" in (form.get("verbose"), query.get("verbose")),
+            imported=imported and not form,
+            strict=query.get("strict") != "0",
+        )
+
+    return parse
+
+
+def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    settings, tenant = context.settings, context.tenant
+    limit = settings.max_id_chars
+    item = decode_item(_item_decoder, raw, settings)
+    own_name = event_name(item.event, "event", settings.max_name_chars)
+    kind, name = _TYPES.get(own_name, ("track", own_name))
+    properties, values = object_of(item.properties, "properties")
+    distinct_id = id_of(values.get("distinct_id"), "properties.distinct_id", limit)
+    insert_id = id_of(values.get("$insert_id"), "properties.$insert_id", limit)
+    user_id, anonymous_id = _whose(distinct_id, values, limit)
+    previous_id = ""
+    if own_name == "$create_alias":
+        user_id, previous_id = (
+            needed(text_in(values, "alias", limit), "properties.alias"),
+            needed(distinct_id, "properties.distinct_id"),
+        )
+    elif own_name == "$merge":
+        user_id, previous_id = _merged(values.get("$distinct_ids"), limit)
+    elif own_name == "$identify":
+        user_id = text_in(values, "$identified_id", limit) or user_id
+        anonymous_id = text_in(values, "$anon_id", limit) or anonymous_id
+    time = values.get("time")
+    if not _SECRET.isdisjoint(values):
+        properties = without_members(properties, _SECRET)
+        values = {field: value for field, value in values.items() if field not in _SECRET}
+    labels, numbers = labels_and_numbers(values, {})
+    event = Event(
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        _time_of(time, context.now_ms, "properties.time"),
+        kind,
+        user_id=user_id,
+        anonymous_id=anonymous_id if kind != "alias" else "",
+        session_id=text_in(values, "$session_id", limit),
+        previous_id=previous_id,
+        properties=properties,
+        labels=labels,
+        numbers=numbers,
+        message_id=insert_id,
+    )
+    # Mixpanel knows a repeat by these four together. https://developer.mixpanel.com/reference/event-deduplication
+    return event, f"{own_name}\0{distinct_id}\0{time}\0{insert_id}" if insert_id else ""
+
+
+def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, str]:
+    """(user id, anonymous id). Source: https://docs.mixpanel.com/docs/tracking-methods/id-management"""
+    user_id = text_in(values, "$user_id", limit)
+    device_id = text_in(values, "$device_id", limit)
+    if not user_id and distinct_id.startswith("$device:"):
+        return "", device_id or distinct_id.removeprefix("$device:")
+    if not user_id and distinct_id == device_id:
+        return "", device_id
+    user_id = user_id or distinct_id
+    return user_id, "" if device_id == user_id else device_id
+
+
+def _merged(ids: object, limit: int) -> tuple[str, str]:
+    pair = cast("list[object]", ids) if type(ids) is list else []
+    if len(pair) != 2:
+        raise InvalidRequest("'properties.$distinct_ids' is required: send an array of two ids.")
+    kept, other = (needed(id_of(each, "properties.$distinct_ids", limit), "properties.$distinct_ids") for each in pair)
+    return kept, other
+
+
+def _time_of(value: object, now_ms: int, field: str) -> int:
+    """Seconds or milliseconds since 1970, or text."""
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) < 16:
+        value = int(value)
+    large = (type(value) is int or type(value) is float) and value >= _MILLISECONDS_FROM
+    return time_of(value, now_ms, field, unit_ms=1 if large else 1000)
+
+
+def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
+    """Updates of people or groups: the operations are the properties, what they set is the traits."""
+
+    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+        settings, tenant = context.settings, context.tenant
+        limit = settings.max_id_chars
+        item = decode_item(_update_decoder, raw, settings)
+        field = "$group_id" if kind == "group" else "$distinct_id"
+        owner = needed(id_of(item.group_id if kind == "group" else item.distinct_id, field, limit), field)
+        traits = next((text for text, values in map(_set_of, (item.set, item.set_once)) if values), "")
+        properties = joined({name: value for name, value in members_of(raw).items() if name != "$token"})
+        _, values = object_of(msgspec.Raw(properties.encode()), "The update")
+        labels, numbers = labels_and_numbers(values, {})
+        event = Event(
+            tenant.project,
+            tenant.mode,
+            NAME,
+            NAMES[kind],
+            _time_of(item.time, context.now_ms, "$time"),
+            kind,
+            user_id="" if kind == "group" else owner,
+            group_id=owner if kind == "group" else "",
+            properties=properties,
+            traits=traits,
+            labels=labels,
+            numbers=numbers,
+        )
+        # An update has no id of its own; the same one at the same moment is a repeat. `$time` has to be more exact than a
+        # second, or two increments within one would be taken for one.
+        exact = type(item.time) is float or (type(item.time) is int and item.time >= _MILLISECONDS_FROM)
+        return event, properties if exact else ""
+
+    return parse
+
+
+def _set_of(raw: msgspec.Raw) -> tuple[str, dict[str, Any]]:
+    return object_of(raw, "$set")
+
+
+parse_track = _parser(_parse_event)
+parse_import = _parser(_parse_event, imported=True)
+parse_engage = _parser(_update_parser("identify"))
+parse_groups = _parser(_update_parser("group"))
+
+
+def failed(batch: Batch, /) -> bool:
+    """Whether the reply says that a part of the request failed, as a strict import's does."""
+    return isinstance(batch, Sent) and batch.imported and batch.strict and bool(batch.rejections)
+
+
+def render_accepted(batch: Batch, receipts: list[Receipt], /) -> bytes:
+    sent = batch if isinstance(batch, Sent) else Sent(batch.items, batch.rejections)
+    errors = [{"index": each.index, "message": each.error.message} for each in sent.rejections]
+    if not sent.imported:
+        if not sent.verbose:
+            return b"1"
+        return encode_json({"status": 1, "error": None} | ({"errors": errors} if errors else {}))
+    reply: dict[str, object] = {
+        "code": 400 if failed(sent) else 200,
+        "num_records_imported": len(receipts),
+        "status": "Bad Request" if failed(sent) else "OK",
+    }
+    if errors:
+        reply["error"] = "some data points in the request failed validation"
+        reply["failed_records"] = errors
+    return encode_json(reply)
