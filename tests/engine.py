@@ -12,7 +12,7 @@ from functools import cache
 
 import pytest
 
-from headrace.event import Event, Tenant, encode, event_id, first_position
+from headrace.event import Event, Tenant, encode, first_position
 from headrace.ports import Record
 from headrace.store.clickhouse import ClickHouseStore
 
@@ -48,11 +48,8 @@ def event_of(tenant: Tenant, /, **fields: object) -> Event:
 
 def records_of(events: Iterable[Event], /) -> list[Record]:
     """Events as the log would hand them over, at positions that no other test has."""
-    return [
-        Record(position, event_id(position, 7), encode(event))
-        for event, position in zip(events, _positions, strict=False)
-    ]
+    return [Record(position, 7, encode(event)) for event, position in zip(events, _positions, strict=False)]
 
 
 def record_at(position: int, event: Event, /) -> Record:
-    return Record(position, event_id(position, 7), encode(event))
+    return Record(position, 7, encode(event))

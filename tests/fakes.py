@@ -18,7 +18,6 @@ from headrace.event import (
     StoredEvent,
     Tenant,
     decode,
-    event_id,
     first_position,
     received_at_ms,
 )
@@ -83,12 +82,12 @@ class MemoryLog:
             for entry in entries:
                 first = keys.get(entry.key)
                 if first and first.position >= self._oldest_key():
-                    receipts.append(Receipt(first.position, first.id, duplicate=True))
+                    receipts.append(Receipt(first.position, first.tail, duplicate=True))
                     continue
                 self._given = max(self._given + 1, first_position(self._clock_ms()))
-                receipt = Receipt(self._given, event_id(self._given, int.from_bytes(os.urandom(6))))
+                receipt = Receipt(self._given, int.from_bytes(os.urandom(6)))
                 receipts.append(receipt)
-                records.append(Record(receipt.position, receipt.id, entry.payload))
+                records.append(Record(receipt.position, receipt.tail, entry.payload))
                 if entry.key:
                     keys.pop(entry.key, None)  # so that the order stays the order of positions
                     keys[entry.key] = receipt

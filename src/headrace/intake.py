@@ -58,7 +58,10 @@ class Intake:
         """
         if not items:
             return []
-        entries = [Entry(encode(item.event), dedup_key(tenant, item.event.source, item.key)) for item in items]
+        entries = [
+            Entry(encode(item.event), dedup_key(tenant, item.event.source, item.key) if item.key else b"")
+            for item in items
+        ]
         answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)
         with self._changed:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from headrace.event import StoredEvent, Tenant
+from headrace.event import StoredEvent, Tenant, event_id
 from headrace.filters import (
     Catalog,
     CatalogPage,
@@ -29,19 +29,27 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What the log gave an entry; for a duplicate, what it gave the first."""
+    """What the log gave an entry; for a duplicate, what it gave the first. Position and tail make the event's id."""
 
     position: int
-    id: str
+    tail: int
     duplicate: bool = False
+
+    @property
+    def id(self) -> str:
+        return event_id(self.position, self.tail)
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """An entry as it is read back."""
 
     position: int
-    id: str
+    tail: int
     payload: bytes
+
+    @property
+    def id(self) -> str:
+        return event_id(self.position, self.tail)
 
 
 class Effect(msgspec.Struct, frozen=True):

@@ -63,6 +63,7 @@ class Worker:
         self._repaired = False
         self._wanted = 0
         self._closing = False
+        self._idle = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="worker")
         self._trimmed_at = 0.0
@@ -79,8 +80,10 @@ class Worker:
 
     def notify(self) -> None:
         """The log has new entries."""
-        with self._changed:
-            self._changed.notify()
+        # While the worker is busy or lets events gather, to wake it up would cost every append a change of threads.
+        if self._idle:
+            with self._changed:
+                self._changed.notify()
 
     def want(self, position: int, /) -> None:
         """Somebody waits for this position: do not let time pass before the next flush."""
@@ -104,7 +107,7 @@ class Worker:
         # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
         #    the committed position before it: the next start asks the store which.
         self._stored = None
-        missing = [record for record in records if record.id not in stored]
+        missing = [record for record in records if record.id not in stored] if stored else records
         if missing:
             self._store.insert(missing)
         position = records[-1].position
@@ -196,7 +199,9 @@ class Worker:
             if not moved:
                 if self._closing:
                     return
+                self._idle = True  # before the log is asked, so that what comes now is either seen or told
                 self._wait(lambda: self._closing or self._log.last() > self._position, _TRIM_EVERY_S)
+                self._idle = False
             self._pace(flushed_at)
 
     def _pace(self, flushed_at: float) -> None:

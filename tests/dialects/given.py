@@ -1,7 +1,7 @@
 """What every dialect test starts from: one tenant, one moment, and the receipts that a log would give."""
 
 from headrace.dialects.wire import Context
-from headrace.event import Tenant, event_id
+from headrace.event import Tenant
 from headrace.ports import Receipt
 from headrace.settings import Settings
 
@@ -15,5 +15,4 @@ def context(idempotency_key: str = "", settings: Settings | None = None) -> Cont
 
 
 def receipt(index: int, *, duplicate: bool = False) -> Receipt:
-    position = FIRST_POSITION + index
-    return Receipt(position, event_id(position, 0), duplicate)
+    return Receipt(FIRST_POSITION + index, 0, duplicate)

@@ -1,7 +1,7 @@
 """Times: every form that the contract names, against arithmetic of the test's own; and what is no time."""
 
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -221,3 +221,10 @@ def test_what_is_no_span_and_no_time_is_refused(text: str) -> None:
 def test_any_span_is_a_time_or_refused(text: str) -> None:
     with suppress(InvalidTimestamp):
         assert EARLIEST_MS <= parse_ago(text, NOW_MS, "since") <= LATEST_MS
+
+
+@examples(300)
+@given(st.integers(0, 1 << 33), st.sampled_from([0, 1, 999, 1000, 499_999, 999_000, 999_001, 999_999]))
+def test_a_fraction_is_cut_and_never_rounded_up(seconds: int, microseconds: int) -> None:
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+    assert parse_time(moment.isoformat(timespec="microseconds")) == seconds * 1000 + microseconds // 1000

@@ -161,7 +161,7 @@ BAD_PARAMETERS: dict[str, dict[str, list[str]]] = {
     "/api/v1/events/count": {
         "from": BAD_TIMES,
         "to": BAD_TIMES,
-        "interval": ["x", "1", "1M", "2h", "1d ", "\x00", LONG],
+        "interval": ["x", "1", "2h", "1d ", "\x00", LONG],
         "fill": ["1", "yes", "True", "\x00"],
         "group_by": ["tags.", "properties."],
     },

@@ -140,7 +140,7 @@ def test_an_insert_that_fails_leaves_nothing_for_the_next_question(store: ClickH
     good, bad = records_of([event_of(victim), event_of(victim)])
     for _ in range(3):
         with pytest.raises(StoreFailed):
-            store.insert([good, Record(bad.position, bad.id, bad.payload[:-10])])
+            store.insert([good, Record(bad.position, bad.tail, bad.payload[:-10])])
         assert store.present(good.position - 1, bad.position) == set()
 
 

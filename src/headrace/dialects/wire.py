@@ -172,12 +172,17 @@ def parse_single(
 
 def decode_item(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, settings: Settings, /) -> T:
     """One event as `decoder` reads it. Raises EventTooLarge, and InvalidRequest for what is no object or too deep."""
+    return decode_part(decoder, item_text(raw, settings), "The event")
+
+
+def item_text(raw: msgspec.Raw, settings: Settings, /) -> bytes:
+    """One event's JSON. Raises EventTooLarge, and InvalidRequest for what is nested too deeply."""
     text = bytes(raw)
     if len(text) > settings.max_event_bytes:
         raise EventTooLarge(f"The event has {len(text)} bytes; at most {settings.max_event_bytes} are taken.")
     if text.count(b"{") + text.count(b"[") > settings.max_depth and _depth_of(text) > settings.max_depth:
         raise InvalidRequest(f"The event is nested deeper than {settings.max_depth} levels.")
-    return decode_part(decoder, text, "The event")
+    return text
 
 
 # Possessive, so that no input makes it go back.

@@ -61,6 +61,7 @@ def run(runtime: Runtime, /) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             limit_concurrency=_connections(settings.max_connections),
             timeout_keep_alive=math.ceil(settings.keep_alive_s),
             timeout_graceful_shutdown=int(settings.shutdown_timeout_s),

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from headrace.errors import Unavailable
-from headrace.event import event_id, first_position, received_at_ms
+from headrace.event import first_position, received_at_ms
 from headrace.log.keys import KnownKeys
 from headrace.ports import Entry, Receipt, Record
 
@@ -104,37 +104,40 @@ class SqliteLog:
             if self._bytes >= self._max_bytes:
                 raise Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
             self._index_keys()
-            known = self._known([entry.key for entry in entries if entry.key])
+            keys = [entry.key for entry in entries if entry.key]
+            known = self._known(keys)
             first, tail = self._next()
+            if not known and len(set(keys)) == len(keys):  # no repeat, as nearly always
+                self._write_chunk(first, tail, entries, keys=bool(keys))
+                return list(map(Receipt, range(first, first + len(entries)), range(tail, tail + len(entries))))
             receipts: list[Receipt] = []
             fresh: list[Entry] = []
             for entry in entries:
                 seen = known.get(entry.key) if entry.key else None
                 if seen:
-                    receipts.append(Receipt(seen[0], event_id(*seen), duplicate=True))
+                    receipts.append(Receipt(*seen, duplicate=True))
                     continue
                 given = (first + len(fresh), tail + len(fresh))
                 if entry.key:
                     known[entry.key] = given
                 fresh.append(entry)
-                receipts.append(Receipt(given[0], event_id(*given)))
+                receipts.append(Receipt(*given))
             if fresh:
-                self._write_chunk(first, tail, fresh)
+                self._write_chunk(first, tail, fresh, keys=bool(keys))
             return receipts
 
     def _next(self) -> tuple[int, int]:
         """Where the next entry goes: never below the last one, even if the clock went back; and a tail that nobody has."""
         return max(self._last + 1, first_position(self._clock_ms())), int.from_bytes(os.urandom(6), "big")
 
-    def _write_chunk(self, first: int, tail: int, entries: Sequence[Entry]) -> None:
-        payloads = _pack([entry.payload for entry in entries])
-        keys = b"".join([entry.key or _NO_KEY for entry in entries])
-        keys = keys if keys.strip(b"\0") else b""
+    def _write_chunk(self, first: int, tail: int, entries: Sequence[Entry], *, keys: bool) -> None:
         self._last = first + len(entries) - 1  # given, and never again, even if this transaction fails
-        row = (self._last, len(entries), tail, len(payloads), keys, payloads)
+        payloads = _pack([entry.payload for entry in entries])
+        key_bytes = b"".join([entry.key or _NO_KEY for entry in entries]) if keys else b""
+        row = (self._last, len(entries), tail, len(payloads), key_bytes, payloads)
         try:
-            with self._transaction():
-                self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", row)
+            # One statement is a transaction of its own. Each further one would cost this thread a wait for the interpreter.
+            self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
         self._durable = self._last
@@ -144,7 +147,7 @@ class SqliteLog:
             self._indexed = self._durable
             return
         try:
-            self._keys.add(_given(self._last, len(entries), tail, keys), self._last)
+            self._keys.add(_given(self._last, len(entries), tail, key_bytes), self._last)
             self._indexed = self._durable
         except Exception:  # noqa: BLE001  the index's library raises nothing narrower
             _log.exception("keys_not_indexed", position=self._last)
@@ -197,7 +200,13 @@ class SqliteLog:
             )
             for last, count, tail, blob in rows:
                 first: int = last - count + 1
-                for index, payload in enumerate(_unpack(blob)):
+                chunk = _unpack(blob)
+                whole = size + sum(map(len, chunk))
+                if first > after and len(records) + count <= max_entries and whole <= max_bytes:
+                    records += map(Record, range(first, last + 1), range(tail, tail + count), chunk)
+                    size = whole
+                    continue
+                for index, payload in enumerate(chunk):
                     position = first + index
                     if position <= after:
                         continue
@@ -205,7 +214,7 @@ class SqliteLog:
                     if records and (len(records) >= max_entries or size > max_bytes):
                         rows.close()
                         return records
-                    records.append(Record(position, event_id(position, tail + index), payload))
+                    records.append(Record(position, tail + index, payload))
         return records
 
     def last(self) -> int:
