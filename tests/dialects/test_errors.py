@@ -36,6 +36,7 @@ CODES: dict[type[HeadraceError], tuple[int, str, str]] = {
     errors.MissingName: (400, "missing_name", "VALIDATION_ERROR"),
     errors.InvalidTimestamp: (400, "invalid_timestamp", "VALIDATION_ERROR"),
     errors.InvalidTags: (400, "invalid_tags", "VALIDATION_ERROR"),
+    errors.InvalidRules: (400, "invalid_request", "VALIDATION_ERROR"),
     errors.InvalidMetricType: (400, "invalid_type", "VALIDATION_ERROR"),
     errors.InvalidMetricValue: (400, "invalid_value", "VALIDATION_ERROR"),
     errors.BatchTooLarge: (400, "batch_too_large", "VALIDATION_ERROR"),
