@@ -57,6 +57,22 @@ def in_force(rulebook: Rulebook, project: str, /) -> InForce | None:
     return InForce(version, parse_rules(msgspec.json.decode(version.document)), rows)
 
 
+class Shelf:
+    """Rules in force, kept ready to run until they change. Any thread may call it."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
+        self._ready: dict[str, tuple[int, RuleSet]] = {}
+
+    def rules(self, project: str, /) -> RuleSet:
+        """The project's rules; none at all for one that never had any. Raises ControlFailed, InvalidRules."""
+        head = self._rulebook.heads().get(project, 0)
+        known = self._ready.get(project)
+        if known is None or known[0] != head:
+            known = self._ready[project] = (head, load_rules(self._rulebook, project))
+        return known[1]
+
+
 def load_rules(rulebook: Rulebook, project: str, /) -> RuleSet:
     """The project's rules, ready to run. Raises ControlFailed, InvalidRules."""
     found = in_force(rulebook, project)

@@ -24,13 +24,14 @@ from headrace.control.keys import Keys
 from headrace.control.offsets import ControlOffsets
 from headrace.control.reactions import ControlReactions
 from headrace.control.rulebook import Rulebook
+from headrace.control.scoreboard import Scoreboard
 from headrace.errors import SettingsError, Unavailable
 from headrace.event import position_of
 from headrace.intake import Intake
 from headrace.log.sqlite import SqliteLog
 from headrace.ports import Reader
 from headrace.reactor import Reactor
-from headrace.rules import load_rules
+from headrace.rules import Shelf, load_rules
 from headrace.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.worker import Worker
@@ -70,6 +71,8 @@ class Runtime:
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
         self._offsets = offsets = ControlOffsets(engine)
         self.rulebook = Rulebook(engine)
+        self.shelf = Shelf(self.rulebook)
+        self.scoreboard = Scoreboard(engine)
         self.reactor = Reactor(ControlReactions(engine), offsets, partial(load_rules, self.rulebook))
         self.local_token = secrets.token_urlsafe(32)
         self.store = ClickHouseStore(
@@ -162,6 +165,15 @@ class Runtime:
         """Wait until an event is stored and its reactions have run; False if the sync deadline passed first."""
         self.worker.want(position)
         return await self._reacted.wait(position, self.settings.sync_deadline_s, self._reacted_position)
+
+    async def settled(self) -> None:
+        """Read your writes: wait until all that was acknowledged has been reacted to. Raises Unavailable."""
+        position = self.log.last()
+        if self.worker.progress.reacted >= position:
+            return
+        self.worker.want(position)
+        if not await self._reacted.wait(position, self.settings.freshness_timeout_s, self._reacted_position):
+            raise Unavailable("The reactions have not caught up with the events acknowledged before this query.")
 
     def _visible_position(self) -> int:
         return self.worker.progress.visible

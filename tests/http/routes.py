@@ -93,11 +93,18 @@ LISTS = (
     Route("GET", "/api/v1/events/stats", "flux", "query", 200),
     Route("GET", "/v1/admin/events", "hogsend", "admin", 200),
     Route("GET", "/api/v1/catalog", "native", "query", 200),
+    Route("GET", "/api/v1/challenges", "native", "query", 200),
+    Route("GET", "/api/v1/badges", "native", "query", 200),
+    Route("GET", "/api/v1/rules", "native", "admin", 200),
 )
 GETS = (
     Route("GET", f"/api/v1/events/{UNKNOWN_ID}", "flux", "query", 404),
     Route("GET", f"/v1/admin/events/{UNKNOWN_ID}", "hogsend", "admin", 404),
     Route("GET", f"/api/v1/catalog/{UNKNOWN_ID}", "native", "query", 404),
+    Route("GET", f"/api/v1/events/{UNKNOWN_ID}/effects", "native", "query", 404),
+    Route("GET", f"/api/v1/participants/{UNKNOWN_ID}", "native", "query", 404),
+    Route("GET", f"/api/v1/challenges/{UNKNOWN_ID}/leaderboard", "native", "query", 404),
+    Route("GET", f"/api/v1/badges/{UNKNOWN_ID}/holders", "native", "query", 404),
 )
 READ = (
     *LISTS,

@@ -30,7 +30,7 @@ from tests.openapi.validator import check, find, resolved, schema_validator
 
 RESOLVED = resolved(docs.document())
 SCHEMAS = RESOLVED["components"]["schemas"]
-METHODS = ("get", "post", "options")
+METHODS = ("get", "post", "put", "options")
 
 
 def operations() -> Iterator[tuple[str, str, Any]]:
@@ -207,7 +207,7 @@ DIALECTS = {
     ),
     "bricqs": (bricqs.DIALECT, ("/api/v1/ingest/events", "/ingest/events/batch", "/ingest/events/sync")),
     "solute": (solute.DIALECT, ("/api/events", "/api/feature-flags")),
-    "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x")),
+    "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x", "/api/v1/rules", "/api/v1/badges")),
     "posthog": (posthog.DIALECT, ("/capture", "/batch", "/e", "/flags", "/i/v0/e")),
     "amplitude": (amplitude.DIALECT, ("/2/httpapi",)),
     "mixpanel": (mixpanel.DIALECT, ("/track", "/import", "/engage", "/groups")),

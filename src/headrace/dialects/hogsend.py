@@ -257,6 +257,13 @@ def render_replay(replayed: int, unknown: list[str], effects: list[Effect] | Non
     }
     if effects is not None:
         reply["effects"] = [
-            {"type": effect.kind, "eventId": render_uuid(effect.event_id)} | effect.detail for effect in effects
+            {
+                "type": effect.kind,
+                "eventId": render_uuid(effect.event_id),
+                "rule": effect.rule,
+                "participant": effect.participant or None,
+            }
+            | effect.detail
+            for effect in effects
         ]
     return encode_json(reply)

@@ -11,9 +11,10 @@ from http import HTTPStatus
 import msgspec
 
 from headrace.dialects.wire import EMPTY_OBJECT, Dialect, Pairs, encode_json, integer_of
-from headrace.errors import HeadraceError, InvalidRequest
+from headrace.errors import HeadraceError, InvalidRequest, InvalidRules
 from headrace.event import StoredEvent, render_evt
 from headrace.filters import Catalog, CatalogEntry, CatalogPage
+from headrace.ports import Effect
 from headrace.times import render_time_short
 
 NAME = "native"
@@ -31,7 +32,10 @@ OF_AN_EVENT = re.compile(r"/api/v1/events/[^/]+/(?:effects|trace)")
 def render_error(error: HeadraceError, status: int, /) -> bytes:
     """Source: https://www.rfc-editor.org/rfc/rfc9457#section-3"""
     title = HTTPStatus(status).phrase
-    return encode_json({"type": "about:blank", "title": title, "status": status, "detail": error.message})
+    problem: dict[str, object] = {"type": "about:blank", "title": title, "status": status, "detail": error.message}
+    if isinstance(error, InvalidRules):
+        problem["errors"] = [each._asdict() for each in error.problems]
+    return encode_json(problem)
 
 
 DIALECT = Dialect(NAME, render_error)
@@ -111,4 +115,19 @@ def render_event(event: StoredEvent, /) -> dict[str, object]:
         "value": event.value,
         "properties": msgspec.Raw(event.properties.encode()) if event.properties else EMPTY_OBJECT,
         "tags": event.tags,
+    }
+
+
+_NATIVE_NAMES = {"factId": "fact_id", "factType": "fact_type", "challengeId": "challenge_id", "badgeId": "badge_id"}
+
+
+def effect_value(effect: Effect, /) -> dict[str, object]:
+    """An effect as a value."""
+    return {
+        "kind": effect.kind,
+        "rule": effect.rule,
+        "version": effect.version or None,
+        "participant": effect.participant or None,
+        "generation": effect.generation,
+        "detail": {_NATIVE_NAMES.get(name, name): value for name, value in effect.detail.items()},
     }

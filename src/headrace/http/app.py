@@ -14,6 +14,7 @@ from headrace.http.ingest import IngestResource
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.native import Catalog
+from headrace.http.reactions import Badges, Challenges, EventEffects, Participants, Rules
 from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFlags
 from headrace.http.sdk import PostHogConfig, PostHogFlags, SegmentSettings
 from headrace.runtime import Runtime
@@ -80,6 +81,14 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_route("/v1/admin/events/{event_id}", hogsend, suffix="one")
     app.add_route("/api/v1/catalog", catalog)
     app.add_route("/api/v1/catalog/{name:path}", catalog, suffix="one")
+    challenges, badges = Challenges(gate), Badges(gate)
+    app.add_route("/api/v1/rules", Rules(gate))
+    app.add_route("/api/v1/participants/{name:path}", Participants(gate), suffix="one")
+    app.add_route("/api/v1/challenges", challenges)
+    app.add_route("/api/v1/challenges/{challenge_id}/leaderboard", challenges, suffix="leaderboard")
+    app.add_route("/api/v1/badges", badges)
+    app.add_route("/api/v1/badges/{badge_id}/holders", badges, suffix="holders")
+    app.add_route("/api/v1/events/{event_id}/effects", EventEffects(gate))
     app.add_route("/v1/projects/{write_key}/settings", SegmentSettings(gate))
     app.add_route("/flags", PostHogFlags(gate))
     app.add_route("/decide", PostHogFlags(gate))

@@ -80,11 +80,15 @@ class Challenge:
         state.stand(self.no, participant, Standing(standing.completions + times, format(best, "f")))
         return times
 
+    def current_bucket(self, now_ms: int, /) -> int | None:
+        """The bucket that counts at a moment; after fixed dates, still theirs."""
+        if self._to_ms is not None and now_ms > self._to_ms:
+            return None if self.kind == "streak" else self.bucket(self._to_ms)
+        return self.bucket(now_ms)
+
     def value(self, state: State, participant: str, now_ms: int, /) -> Decimal:
         """The progress that counts now: of the window that the moment falls in; of a streak, the run that is not broken yet."""
-        bucket = self.bucket(now_ms)
-        if bucket is None:
-            bucket = self.bucket(self._to_ms or 0) if self.kind != "streak" else None
+        bucket = self.current_bucket(now_ms)
         if bucket is None:
             return Decimal(0)
         if self.rolling:

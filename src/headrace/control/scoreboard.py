@@ -1,0 +1,155 @@
+"""What can be read of the reactions: participants, leaderboards, holders. Changes nothing; always of one tenant."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from headrace.control.database import reading
+from headrace.control.tables import awards, buckets, effects, participants, points, rules, standings
+from headrace.event import Tenant
+from headrace.progress import Standing, State
+
+MAX_LISTED = 50
+
+
+class Award(msgspec.Struct, frozen=True):
+    participant: str
+    badge: str
+    event_id: str
+    at_ms: int
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Points that an event brought by a rule."""
+
+    points: int
+    kind: str
+    rule_id: str
+    event_id: str
+    at_ms: int
+
+
+class KeptFact(msgspec.Struct, frozen=True):
+    event_id: str
+    at_ms: int
+    detail: dict[str, Any]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is kept of a participant. `state` has the standings, and the buckets that were asked for."""
+
+    state: State
+    awards: list[Award]
+    balance: int
+    grants: list[Grant]  # the latest
+    facts: list[KeptFact]  # the latest that rules made
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    participant: str
+    completions: int
+    best: str
+
+
+class Scoreboard:
+    """Any thread may call it; every method raises ControlFailed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Record | None:
+        """What is kept of a participant, with the buckets of some spans (rule number, first, last); None for an unknown one."""
+        with reading(self._engine) as connection:
+            no = connection.scalar(sa.select(participants.c.no).where(*_of(tenant), participants.c.name == name))
+            if no is None:
+                return None
+            state = State()
+            for row in connection.execute(sa.select(standings).where(standings.c.participant_no == no)):
+                state.standings[row.rule_no, name] = Standing(row.completions, row.best)
+            for rule_no, first, last in spans:
+                asked = sa.select(buckets.c.bucket, buckets.c.value).where(
+                    buckets.c.rule_no == rule_no,
+                    buckets.c.participant_no == no,
+                    buckets.c.bucket.between(first, last),
+                )
+                state.buckets[rule_no, name] = {row.bucket: row.value for row in connection.execute(asked)}
+            held = sa.select(awards).where(awards.c.participant_no == no).order_by(awards.c.at_ms, awards.c.badge)
+            balance = connection.scalar(sa.select(sa.func.sum(points.c.points)).where(points.c.participant_no == no))
+            latest = (
+                sa.select(points.c.points, rules.c.kind, rules.c.rule_id, points.c.event_id, points.c.at_ms)
+                .join(rules, rules.c.no == points.c.rule_no)
+                .where(points.c.participant_no == no)
+                .order_by(points.c.event_id.desc(), points.c.rule_no)
+                .limit(MAX_LISTED)
+            )
+            facts = (
+                sa.select(effects.c.event_id, effects.c.at_ms, effects.c.detail)
+                .where(effects.c.participant_no == no, effects.c.kind == "fact", effects.c.generation == 0)
+                .order_by(effects.c.event_id.desc(), effects.c.rule_no)
+                .limit(MAX_LISTED)
+            )
+            return Record(
+                state,
+                [Award(name, row.badge, row.event_id, row.at_ms) for row in connection.execute(held)],
+                int(balance or 0),
+                [Grant(*row) for row in connection.execute(latest)],
+                [KeptFact(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(facts)],
+            )
+
+    def challenge_counts(self, tenant: Tenant, rule_nos: Sequence[int], /) -> Mapping[int, tuple[int, int]]:
+        """By rule number: how many participants have begun a challenge, and how many have completed it."""
+        asked = (
+            sa.select(
+                standings.c.rule_no,
+                sa.func.count(),
+                sa.func.sum(sa.case((standings.c.completions > 0, 1), else_=0)),
+            )
+            .join(participants, participants.c.no == standings.c.participant_no)
+            .where(*_of(tenant), standings.c.rule_no.in_(rule_nos))
+            .group_by(standings.c.rule_no)
+        )
+        with reading(self._engine) as connection:
+            return {row[0]: (row[1], int(row[2])) for row in connection.execute(asked)}
+
+    def leaderboard(self, tenant: Tenant, rule_no: int, limit: int, offset: int, /) -> list[Ranked]:
+        """Most completions first, then the most reached in one window, then by name."""
+        asked = (
+            sa.select(participants.c.name, standings.c.completions, standings.c.best)
+            .join(participants, participants.c.no == standings.c.participant_no)
+            .where(*_of(tenant), standings.c.rule_no == rule_no)
+            .order_by(standings.c.completions.desc(), standings.c.rank.desc(), participants.c.name)
+            .limit(limit)
+            .offset(offset)
+        )
+        with reading(self._engine) as connection:
+            return [Ranked(*row) for row in connection.execute(asked)]
+
+    def holder_counts(self, tenant: Tenant, /) -> Mapping[str, int]:
+        """By badge: how many hold it."""
+        asked = (
+            sa.select(awards.c.badge, sa.func.count())
+            .join(participants, participants.c.no == awards.c.participant_no)
+            .where(*_of(tenant))
+            .group_by(awards.c.badge)
+        )
+        with reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(asked)}
+
+    def holders(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Award]:
+        """Those who hold a badge, the latest first by the time of the event that brought it."""
+        asked = (
+            sa.select(participants.c.name, awards.c.badge, awards.c.event_id, awards.c.at_ms)
+            .join(participants, participants.c.no == awards.c.participant_no)
+            .where(*_of(tenant), awards.c.badge == badge)
+            .order_by(awards.c.at_ms.desc(), participants.c.name)
+            .limit(limit)
+            .offset(offset)
+        )
+        with reading(self._engine) as connection:
+            return [Award(*row) for row in connection.execute(asked)]
+
+
+def _of(tenant: Tenant) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return participants.c.project == tenant.project, participants.c.mode == tenant.mode
