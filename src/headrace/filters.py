@@ -33,6 +33,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     tags: Sequence[tuple[str, str]] = ()  # the tag of that name or, without one, the string property
     properties: Sequence[tuple[str, str]] = ()
+    ids: Sequence[str] | None = None  # 32 hex digits each
+    upto: int | None = None  # the greatest position
 
 
 class Cursor(msgspec.Struct, frozen=True):

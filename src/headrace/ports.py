@@ -1,7 +1,7 @@
 """What the pipeline needs of the outside: a log, a store, and control. Adapters fit these; they do not inherit from them."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -10,6 +10,7 @@ from headrace.filters import (
     Catalog,
     CatalogPage,
     Counts,
+    Cursor,
     Dimension,
     Events,
     Filters,
@@ -73,6 +74,39 @@ class Outcome(msgspec.Struct, frozen=True):
 
     effects: list[Effect]
     suppressed: int
+
+
+ReplayStatus = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
+
+
+class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A replay that goes on by itself: which events, and how far it has come.
+
+    `total` events are to be replayed, all at or below the position `upto`. `replayed` went through the reactions, which
+    set off `effects` and held back `suppressed`; `failed` could not go through; of `unknown` ids there is no event. `errors`
+    are the first of (id, what was wrong). `problem`: what keeps it from going on, or "".
+    """
+
+    id: str
+    tenant: Tenant
+    status: ReplayStatus
+    filters: Filters
+    ids: int | None  # how many were asked for, where the events were chosen by id
+    limit: int | None
+    force: bool
+    upto: int
+    total: int
+    replayed: int = 0
+    failed: int = 0
+    unknown: int = 0
+    effects: int = 0
+    suppressed: int = 0
+    errors: list[tuple[str, str]] = []
+    problem: str = ""
+    cursor: Cursor | None = None
+    created_at_ms: int
+    started_at_ms: int | None = None
+    finished_at_ms: int | None = None
 
 
 class Log(Protocol):

@@ -23,13 +23,16 @@ from headrace.control.keyring import Keyring
 from headrace.control.keys import Keys
 from headrace.control.offsets import ControlOffsets
 from headrace.control.reactions import ControlReactions
+from headrace.control.replays import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.errors import SettingsError, Unavailable
-from headrace.event import position_of
+from headrace.event import Tenant, position_of, received_at_ms
+from headrace.filters import Selection
 from headrace.intake import Intake
+from headrace.jobs import ReplayRunner, plan
 from headrace.log.sqlite import SqliteLog
-from headrace.ports import Reader
+from headrace.ports import ControlFailed, Reader, ReplayJob
 from headrace.reactor import Reactor
 from headrace.rules import Shelf, load_rules
 from headrace.settings import Settings
@@ -38,6 +41,7 @@ from headrace.worker import Worker
 
 Answer = TypeVar("Answer")
 _END = 2**63 - 1
+_BEHIND_MS = 250
 
 
 def clock_ms() -> int:
@@ -102,6 +106,17 @@ class Runtime:
             on_step=on_step,
         )
         self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
+        self.replays = ReplayJobs(engine)
+        self.replay_runner = ReplayRunner(
+            self.replays,
+            self.store,
+            self.reactor,
+            share=settings.replay_share,
+            reacted=self._reacted_position,
+            is_behind=self._is_behind,
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
         self._readers = ThreadPoolExecutor(settings.query_readers, thread_name_prefix="reader")
         self._asking = 0
         self._visible = _Waiters()
@@ -112,9 +127,11 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self.worker.start()
         self.intake.start()
+        self.replay_runner.start()
 
     async def stop(self) -> None:
         """Append what waits, drain the log into the store, and close everything."""
+        await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.intake.stop)
         await asyncio.to_thread(self.worker.stop)
         self.close()
@@ -151,6 +168,26 @@ class Runtime:
             return await asyncio.get_running_loop().run_in_executor(self._readers, question, self.store)
         finally:
             self._asking -= 1
+
+    async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
+        """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
+        upto = self.log.last()
+
+        def make(reader: Reader) -> ReplayJob:
+            job, event_ids = plan(reader, tenant, selection, force=force, upto=upto, now_ms=clock_ms())
+            return self.replays.create(job, event_ids)
+
+        try:
+            job = await self.ask(make)
+        except ControlFailed as error:
+            raise Unavailable(str(error)) from error
+        self.replay_runner.wake()
+        return job
+
+    def _is_behind(self) -> bool:
+        """Whether new events have waited for the worker for longer than a flush should take."""
+        last, reacted = self.log.last(), self.worker.progress.reacted
+        return last > reacted and clock_ms() - received_at_ms(reacted) > _BEHIND_MS + self.settings.flush_interval_ms
 
     async def _fresh(self) -> None:
         """Read your writes: wait until all that was acknowledged is in the store."""

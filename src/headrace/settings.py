@@ -99,6 +99,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_queue: Annotated[Count, _doc("Queries that wait for a reader; then 503.")] = 64
     query_timeout_s: Annotated[Seconds, _doc("A query that takes longer is stopped.")] = 30.0
     query_max_memory_bytes: Annotated[Bytes, _doc("A query that takes more memory is stopped.")] = 512 * 1024 * 1024
+    replay_share: Annotated[
+        Annotated[float, Meta(gt=0, le=1)],
+        _doc("The part of its time that a replay job may work; the rest is left to live traffic."),
+    ] = 0.25
     freshness_timeout_s: Annotated[Seconds, _doc("How long a query waits for the events acknowledged before it.")] = (
         10.0
     )

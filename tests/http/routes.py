@@ -105,12 +105,14 @@ GETS = (
     Route("GET", f"/api/v1/participants/{UNKNOWN_ID}", "native", "query", 404),
     Route("GET", f"/api/v1/challenges/{UNKNOWN_ID}/leaderboard", "native", "query", 404),
     Route("GET", f"/api/v1/badges/{UNKNOWN_ID}/holders", "native", "query", 404),
+    Route("GET", "/v1/admin/replays/unknown", "hogsend", "admin", 404),
 )
 READ = (
     *LISTS,
     *GETS,
     Route("GET", "/v1/admin/events/names", "hogsend", "admin", 200),
     Route("GET", "/v1/admin/events/sources", "hogsend", "admin", 200),
+    Route("GET", "/v1/admin/replays", "hogsend", "admin", 200),
 )
 REPLAY = Route("POST", "/v1/admin/events/replay", "hogsend", "admin", 200, {"eventIds": ["x"]})
 EVERY = (*(each.route for each in INGEST), *READ, REPLAY)

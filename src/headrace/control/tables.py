@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -157,4 +158,32 @@ points = Table(  # only ever added to
     Column("points", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(40), primary_key=True),  # sorts by time of creation
+    Column("project", String(100), nullable=False),
+    Column("mode", String(4), nullable=False),
+    Column("status", String(10), nullable=False, index=True),
+    Column("filters", Text, nullable=False),  # JSON
+    Column("ids", BigInteger),
+    Column("event_ids", Text),  # comma-separated
+    Column("max_events", BigInteger),
+    Column("force", Boolean, nullable=False),
+    Column("upto", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("replayed", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
+    Column("effects", BigInteger, nullable=False),
+    Column("suppressed", BigInteger, nullable=False),
+    Column("errors", Text, nullable=False),  # JSON
+    Column("problem", Text, nullable=False),
+    Column("cursor_ms", BigInteger),
+    Column("cursor_position", BigInteger),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("finished_at_ms", BigInteger),
 )

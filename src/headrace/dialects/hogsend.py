@@ -30,7 +30,7 @@ from headrace.dialects.wire import (
 from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unauthorized
 from headrace.event import Event, StoredEvent, parse_id, render_uuid
 from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
-from headrace.ports import Effect, Receipt
+from headrace.ports import Effect, Receipt, ReplayJob
 from headrace.times import parse_time, render_time
 from headrace.zones import UTC_ZONE, zone_of
 
@@ -38,6 +38,8 @@ NAME = "hogsend"
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 DEFAULT_REPLAY = 100
+MAX_JOB_LIMIT = 10**12
+MAX_CRITERION_CHARS = 1000
 EVENT_NOT_FOUND = "Event not found"
 
 
@@ -124,22 +126,27 @@ class ListQuery(msgspec.Struct, frozen=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True):
-    """`force`: cause again what was caused already. `dry_run`: only say what would be caused."""
+    """`force`: cause again what was caused already. `dry_run`: only say what would be caused. `later`: as a job."""
 
     selection: Selection
     force: bool
     dry_run: bool
+    later: bool = False
 
 
-def parse_list(pairs: Pairs, /) -> ListQuery:
-    given = {name: value for name, value in pairs if value}
-    zone = zone_of(given["tz"]) if "tz" in given else UTC_ZONE
+def _parse_page(given: dict[str, str]) -> Page:
     limit = integer_of(given["limit"], "limit") if "limit" in given else DEFAULT_LIMIT
     offset = integer_of(given["offset"], "offset") if "offset" in given else 0
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be 1 to {MAX_LIMIT}; it is {limit}.")
     if offset < 0:
         raise InvalidRequest(f"'offset' must be 0 or more; it is {offset}.")
+    return Page(limit=limit, offset=offset)
+
+
+def parse_list(pairs: Pairs, /) -> ListQuery:
+    given = {name: value for name, value in pairs if value}
+    zone = zone_of(given["tz"]) if "tz" in given else UTC_ZONE
     return ListQuery(
         Filters(
             name=given.get("event"),
@@ -148,7 +155,7 @@ def parse_list(pairs: Pairs, /) -> ListQuery:
             from_ms=parse_time(given["from"], "from", zone=zone) if "from" in given else None,
             to_ms=parse_time(given["to"], "to", end_of_day=True, zone=zone) if "to" in given else None,
         ),
-        Page(limit=limit, offset=offset),
+        _parse_page(given),
     )
 
 
@@ -174,6 +181,7 @@ class _Replay(msgspec.Struct, rename="camel"):
     limit: int | None = None
     force: bool | None = None
     dry_run: bool | None = None
+    async_: bool | None = msgspec.field(default=None, name="async")
 
 
 _replay_decoder = msgspec.json.Decoder(_Replay)
@@ -188,12 +196,27 @@ def parse_replay(body: bytes, /) -> ReplayRequest:
     filters = _parse_filter(request.filter or _Filter())
     if not ids and filters == Filters():
         raise InvalidRequest("Send 'eventIds' with at least one id, or a 'filter' with at least one criterion.")
-    limit = request.limit
+    limit, later = request.limit, bool(request.async_)
+    if later and request.dry_run:
+        raise InvalidRequest("A dry run answers at once: leave out 'async', and narrow the 'filter' or set a 'limit'.")
     if limit is None:
-        limit = None if ids else DEFAULT_REPLAY
-    elif not 1 <= limit <= MAX_REPLAY:
-        raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_REPLAY}.")
-    return ReplayRequest(Selection(ids or None, filters, limit), bool(request.force), bool(request.dry_run))
+        limit = None if ids or later else DEFAULT_REPLAY
+    elif not 1 <= limit <= (MAX_JOB_LIMIT if later else MAX_REPLAY):
+        raise InvalidRequest(
+            f"'limit' must be a whole number from 1 to {MAX_REPLAY}; with 'async', from 1 to {MAX_JOB_LIMIT}."
+        )
+    if later and any(isinstance(each, str) and len(each) > MAX_CRITERION_CHARS for each in _values(filters)):
+        raise InvalidRequest(f"A criterion of 'filter' has more than {MAX_CRITERION_CHARS} characters.")
+    return ReplayRequest(Selection(ids or None, filters, limit), bool(request.force), bool(request.dry_run), later)
+
+
+def _values(filters: Filters) -> tuple[object, ...]:
+    return msgspec.structs.astuple(filters)
+
+
+def parse_list_replays(pairs: Pairs, /) -> Page:
+    given = {name: value for name, value in pairs if value}
+    return _parse_page(given)
 
 
 def _parse_filter(given: _Filter) -> Filters:
@@ -267,3 +290,51 @@ def render_replay(replayed: int, unknown: list[str], effects: list[Effect] | Non
             for effect in effects
         ]
     return encode_json(reply)
+
+
+def render_job(job: ReplayJob, /) -> bytes:
+    return encode_json({"replay": _render_job(job) | {"errors": _render_errors(job)}})
+
+
+def render_jobs(page: Page, total: int, jobs: list[ReplayJob], /) -> bytes:
+    """Without the errors of each."""
+    listed = [_render_job(job) for job in jobs]
+    return encode_json({"replays": listed, "total": total, "limit": page.limit, "offset": page.offset})
+
+
+def _render_errors(job: ReplayJob) -> list[dict[str, str]]:
+    return [{"eventId": event_id, "error": error} for event_id, error in job.errors]
+
+
+def _render_job(job: ReplayJob) -> dict[str, object]:
+    filters = job.filters
+    return {
+        "id": job.id,
+        "status": job.status,
+        "eventIds": job.ids,
+        "filter": None
+        if job.ids is not None
+        else {
+            "event": filters.name,
+            "userId": filters.person,
+            "source": filters.source,
+            "from": _time_or_null(filters.from_ms),
+            "to": _time_or_null(filters.to_ms),
+        },
+        "limit": job.limit,
+        "force": job.force,
+        "total": job.total,
+        "replayed": job.replayed,
+        "failed": job.failed,
+        "unknown": job.unknown,
+        "effects": job.effects,
+        "suppressed": job.suppressed,
+        "problem": job.problem or None,
+        "createdAt": render_time(job.created_at_ms),
+        "startedAt": _time_or_null(job.started_at_ms),
+        "finishedAt": _time_or_null(job.finished_at_ms),
+    }
+
+
+def _time_or_null(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else render_time(milliseconds)

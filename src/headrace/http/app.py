@@ -16,6 +16,7 @@ from headrace.http.metrics import Metrics
 from headrace.http.native import Catalog
 from headrace.http.reactions import Badges, Challenges, EventEffects, Participants, Rules
 from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFlags
+from headrace.http.replays import Replays
 from headrace.http.sdk import PostHogConfig, PostHogFlags, SegmentSettings
 from headrace.runtime import Runtime
 
@@ -58,7 +59,7 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_error_handler(HeadraceError, problems.handle_ours)
 
     flux, hogsend, health = FluxEvents(gate), HogsendEvents(gate), _Health(runtime)
-    catalog = Catalog(gate)
+    catalog, replays = Catalog(gate), Replays(gate)
     flux_metrics = FluxMetrics(gate)
     read_too = {"/api/v1/events": flux, "/api/v1/metrics": flux_metrics}
     for route in ingest.ROUTES:
@@ -79,6 +80,10 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_route("/v1/admin/events/sources", hogsend, suffix="sources")
     app.add_route("/v1/admin/events/replay", hogsend, suffix="replay")
     app.add_route("/v1/admin/events/{event_id}", hogsend, suffix="one")
+    app.add_route("/v1/admin/replays", replays)
+    app.add_route("/v1/admin/replays/{replay_id}", replays, suffix="one")
+    for action in ("pause", "resume", "cancel"):
+        app.add_route(f"/v1/admin/replays/{{replay_id}}/{action}", replays, suffix=action)
     app.add_route("/api/v1/catalog", catalog)
     app.add_route("/api/v1/catalog/{name:path}", catalog, suffix="one")
     challenges, badges = Challenges(gate), Badges(gate)

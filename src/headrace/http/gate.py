@@ -1,5 +1,6 @@
 """What every route does first: a key, a scope, a rate limit, and the parameters. Knows no dialect."""
 
+import hmac
 from urllib.parse import parse_qsl
 
 import falcon.asgi
@@ -32,6 +33,16 @@ class Gate:
         key = await authenticate(req, self.runtime.keyring, scope, in_body)
         self._limits.spend(limit, key, req, resp)
         return key.tenant
+
+    def _local_tenant(self, req: falcon.asgi.Request) -> Tenant | None:
+        """Whom a command on this machine asks for, where it shows the token that this server left in its data folder."""
+        _, _, token = (req.get_header("Authorization") or "").partition(" ")
+        if not hmac.compare_digest(token.encode(), self.runtime.local_token.encode()):
+            return None
+        mode = req.get_header("Headrace-Mode") or "live"
+        if mode not in ("live", "test"):
+            raise InvalidRequest("The header Headrace-Mode must be live or test.")
+        return Tenant(req.get_header("Headrace-Project") or "default", mode)
 
 
 def parameters(req: falcon.asgi.Request, /) -> Pairs:

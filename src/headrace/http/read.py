@@ -4,6 +4,7 @@ What may be large is rendered in the reader's thread, not in the event loop's.
 """
 
 from functools import partial
+from http import HTTPStatus
 
 import falcon
 import falcon.asgi
@@ -147,6 +148,13 @@ class HogsendEvents:
         settings = self._gate.runtime.settings
         body = await read_body(req, settings.max_request_bytes)
         request = hogsend.parse_replay(body)
+        if request.later:
+            resp.data = hogsend.render_job(
+                await self._gate.runtime.plan_replay(tenant, request.selection, request.force)
+            )
+            resp.status = int(HTTPStatus.ACCEPTED)
+            resp.content_type = falcon.MEDIA_JSON
+            return
         done = await self._gate.runtime.ask(
             lambda reader: replay(
                 reader,

@@ -163,13 +163,8 @@ def _pairs(moments: Sequence[tuple[str, int]]) -> dict[str, object]:
 
 def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
     """Whole events. The position in each id finds it; the tail tells it from a stranger's."""
-    where, params = _where(tenant, Filters())
-    return Query(
-        f"SELECT {_OUTPUT} FROM events WHERE {where}"
-        " AND (position, tail) IN arrayZip({positions:Array(UInt64)}, {tails:Array(UInt64)})"
-        " AND position IN {positions:Array(UInt64)}",
-        params | {"positions": [position_of(each) for each in ids], "tails": [tail_of(each) for each in ids]},
-    )
+    where, params = _where(tenant, Filters(ids=ids))
+    return Query(f"SELECT {_OUTPUT} FROM events WHERE {where}", params)
 
 
 def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) -> Query:
@@ -486,6 +481,15 @@ def _where(tenant: Tenant, filters: Filters) -> tuple[str, dict[str, object]]:
         add(f"events.timestamp <= {_moment('to_ms')}", to_ms=filters.to_ms)
     if filters.person is not None:
         add("(user_id = {person:String} OR anonymous_id = {person:String})", person=filters.person)
+    if filters.upto is not None:
+        add("position <= {upto:UInt64}", upto=filters.upto)
+    if filters.ids is not None:
+        add(
+            "position IN {positions:Array(UInt64)} "
+            "AND (position, tail) IN arrayZip({positions:Array(UInt64)}, {tails:Array(UInt64)})",
+            positions=[position_of(each) for each in filters.ids],
+            tails=[tail_of(each) for each in filters.ids],
+        )
     for column in _EQUAL:
         value = getattr(filters, column)
         if value is not None:

@@ -1,0 +1,270 @@
+"""Replay jobs: one thread that replays page after page, oldest first, and leaves live traffic its time.
+
+A job's place is written in the transaction of what its events cause: so whatever crashes, each slice happens once, and a
+start goes on after the last event that was done.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import structlog
+
+from headrace.control.replays import ReplayJobs, Stopped
+from headrace.errors import HeadraceError, InvalidRequest, Unavailable
+from headrace.event import StoredEvent, Tenant, parse_id, render_uuid
+from headrace.filters import Cursor, Filters, Page, Selection
+from headrace.ports import ControlFailed, Outcome, Reactions, Reader, ReplayJob
+
+_log = structlog.get_logger("headrace.jobs")
+_PAGE = 1000
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_IDS_AT_ONCE = 500
+_WINDOW_EVENTS = 50_000  # a page is sorted out of so many, and not out of all that match
+_SLICE = 500
+_SLICE_S = 0.02  # the worker waits for no longer than about that
+_BUSY_WAIT_S = 1.0
+_LONGEST_PAUSE_S = 5.0
+
+
+def plan(
+    reader: Reader, tenant: Tenant, selection: Selection, /, *, force: bool, upto: int, now_ms: int
+) -> tuple[ReplayJob, list[str] | None]:
+    """A job for events up to a position, counted, and its event ids where it has any. Raises what the reader raises."""
+    unknown: list[str] = []
+    wanted: list[str] | None = None
+    filters = msgspec.structs.replace(selection.filters, upto=upto)
+    if selection.ids is not None:
+        ids = {text: parse_id(text) for text in selection.ids}
+        asked = list(dict.fromkeys(event_id for event_id in ids.values() if event_id))
+        known = {
+            event.id
+            for start in range(0, len(asked), _IDS_AT_ONCE)
+            for event in reader.get(tenant, asked[start : start + _IDS_AT_ONCE])
+            if event.position <= upto
+        }
+        wanted = [event_id for event_id in asked if event_id in known]
+        unknown = [text for text, event_id in ids.items() if event_id not in known]
+        filters, total = Filters(upto=upto), len(wanted)
+    else:
+        total = reader.count(tenant, filters).total
+    job = ReplayJob(
+        id="",
+        tenant=tenant,
+        status="queued",
+        filters=filters,
+        ids=None if selection.ids is None else len(selection.ids),
+        limit=selection.limit,
+        force=force,
+        upto=upto,
+        total=total if selection.limit is None else min(total, selection.limit),
+        unknown=len(unknown),
+        errors=[(text[:100], "Event not found") for text in unknown],
+        created_at_ms=now_ms,
+    )
+    return job, wanted
+
+
+class ReplayRunner:
+    """Works on one job at a time. Any thread may call it."""
+
+    def __init__(
+        self,
+        jobs: ReplayJobs,
+        reader: Reader,
+        reactions: Reactions,
+        *,
+        share: float,
+        reacted: Callable[[], int],
+        is_behind: Callable[[], bool],
+        clock_ms: Callable[[], int],
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """share: the part of its time that it may work, above 0 and up to 1.
+
+        `reacted` is the position up to which the worker has reacted; `is_behind`, whether live events wait for it longer
+        than they should. `on_step` is called from this thread before and after each slice.
+        """
+        self._jobs = jobs
+        self._reader = reader
+        self._reactions = reactions
+        self._share = share
+        self._reacted = reacted
+        self._is_behind = is_behind
+        self._clock_ms = clock_ms
+        self._on_step = on_step
+        self._slice = 50
+        self._closing = False
+        self._woken = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="replays")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the slice that is being worked on; the next start goes on from there."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def wake(self) -> None:
+        """There may be a job."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        pause_s = 0.1
+        while not self._closing:
+            job = None
+            try:
+                taken = self._jobs.take(self._clock_ms())
+                if taken is None:
+                    self._sleep()
+                    continue
+                job, event_ids = taken
+                self._work(job, event_ids)
+                pause_s = 0.1
+            except Stopped:
+                pause_s = 0.1
+            except Exception as error:  # noqa: BLE001  whatever it is, the job is kept and this thread must go on
+                bug = not isinstance(error, HeadraceError | ControlFailed)
+                _log.log(
+                    logging.ERROR if bug else logging.WARNING,
+                    "replay_interrupted",
+                    job=job and job.id,
+                    error=str(error),
+                    retry_in_s=pause_s,
+                    exc_info=bug,
+                )
+                self._say(job, error)
+                self._rest(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _work(self, job: ReplayJob, event_ids: Sequence[str] | None) -> None:
+        """Replay what is left of a job. Raises Stopped, and what the reader and the reactions raise."""
+        # What the worker has still to react to, it reacts to first: in the order of the log, and once.
+        while self._reacted() < job.upto and not self._closing:
+            self._rest(0.05)
+        left = job.total - job.replayed - job.failed
+        for page in self._pages(job, event_ids):
+            rest, left = page[:left], left - len(page)
+            while rest:
+                if self._closing:
+                    return
+                part, rest = rest[: self._slice], rest[self._slice :]
+                self._replay(job, part)
+            if left <= 0:
+                break
+        if not self._closing:
+            self._jobs.finish(job.id, "done", "", self._clock_ms())
+
+    def _pages(self, job: ReplayJob, event_ids: Sequence[str] | None) -> Iterator[list[StoredEvent]]:
+        """The job's events after its cursor, oldest first. Its memory is one page's."""
+        cursor, size = job.cursor, _PAGE
+        filters = msgspec.structs.replace(job.filters, ids=event_ids)
+        if cursor is not None:
+            filters = msgspec.structs.replace(filters, from_ms=max(filters.from_ms or 0, cursor.timestamp_ms))
+        windows = [filters] if event_ids is not None else self._windows(job.tenant, filters)
+        for window in windows:
+            more = True
+            while more and not self._closing:
+                began = time.monotonic()
+                page = Page(limit=size, after=cursor, oldest_first=True)
+                try:
+                    found = self._reader.events(job.tenant, window, page)
+                except InvalidRequest as error:  # it takes more memory than a query may
+                    if size == 1:
+                        self._jobs.finish(job.id, "failed", error.message, self._clock_ms())
+                        raise Stopped from error
+                    size = max(1, size // 4)
+                    continue
+                self._yield_time(time.monotonic() - began)
+                if not found.events:
+                    break
+                more = found.more
+                cursor = _cursor(found.events[-1])
+                yield found.events
+
+    def _windows(self, tenant: Tenant, filters: Filters) -> list[Filters]:
+        """The filters cut into spans of whole hours, with some ten thousand events each where the hours allow."""
+        try:
+            width, series = _HOUR_MS, self._reader.count(tenant, filters, "1h").series
+        except InvalidRequest:  # they are spread over more hours than one question may ask for
+            width, series = _DAY_MS, self._reader.count(tenant, filters, "1d").series
+        windows: list[Filters] = []
+        start, held = -1, 0
+        for index, (bucket, count) in enumerate(series or ()):
+            start, held = bucket if start < 0 else start, held + count
+            if held < _WINDOW_EVENTS and index + 1 < len(series or ()):
+                continue
+            last = bucket + width - 1
+            span = msgspec.structs.replace(
+                filters,
+                from_ms=max(start, filters.from_ms or 0),
+                to_ms=last if filters.to_ms is None else min(last, filters.to_ms),
+            )
+            windows.append(span)
+            start, held = -1, 0
+        return windows
+
+    def _replay(self, job: ReplayJob, events: Sequence[StoredEvent]) -> None:
+        """One slice: its effects and the job's new place in one transaction. A crash before its commit undoes both."""
+
+        def note(transaction: object, outcome: Outcome) -> None:
+            self._jobs.note(transaction, job.id, _cursor(events[-1]), len(events), outcome)
+
+        self._on_step("slice")
+        began = time.monotonic()
+        try:
+            self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, note=note)
+        except (Stopped, Unavailable, ControlFailed):
+            raise
+        except Exception as error:
+            if len(events) == 1:
+                shown = f"{type(error).__name__}: {error}"[:300]
+                _log.warning("event_not_replayed", job=job.id, event_id=events[0].id, error=shown)
+                self._jobs.note_failure(job.id, _cursor(events[0]), render_uuid(events[0].id), shown)
+            else:
+                for event in events:
+                    if self._closing:
+                        raise Stopped from error
+                    self._replay(job, [event])
+            return
+        self._on_step("noted")
+        took_s = time.monotonic() - began
+        self._slice = max(1, min(_SLICE, self._slice * 2, int(len(events) * _SLICE_S / max(took_s, 1e-6))))
+        self._yield_time(took_s)
+
+    def _yield_time(self, worked_s: float) -> None:
+        """Leave live traffic its part of the time, and let it catch up where it is behind."""
+        self._rest(worked_s * (1 - self._share) / self._share)
+        until = time.monotonic() + _BUSY_WAIT_S
+        while self._is_behind() and not self._closing and time.monotonic() < until:
+            self._rest(0.02)
+
+    def _say(self, job: ReplayJob | None, error: Exception) -> None:
+        if job is None:
+            return
+        try:
+            self._jobs.say(job.id, f"{type(error).__name__}: {error}")
+        except ControlFailed:
+            _log.warning("replay_problem_not_kept", job=job.id)
+
+    def _rest(self, seconds: float) -> None:
+        if seconds > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, seconds)
+
+    def _sleep(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._woken)
+            self._woken = False
+
+
+def _cursor(event: StoredEvent) -> Cursor:
+    return Cursor(event.timestamp_ms, event.position)

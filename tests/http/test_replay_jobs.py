@@ -1,0 +1,119 @@
+"""Replay jobs over HTTP: made, looked at, steered, and finished after a restart."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.http.conftest import MakeServer
+from tests.http.routes import UNKNOWN_ID, assert_refused, stored
+from tests.http.test_replay import EVENTS, track
+from tests.server import Client, Server
+
+JOBS = "/v1/admin/replays"
+
+
+def start(client: Client, **body: Any) -> dict[str, Any]:
+    response = client.post(f"{EVENTS}/replay", json={"async": True, **body})
+    assert response.status_code == 202, response.text
+    return response.json()["replay"]
+
+
+def job_of(client: Client, job: dict[str, Any]) -> dict[str, Any]:
+    return client.get(f"{JOBS}/{job['id']}").json()["replay"]
+
+
+def ended(client: Client, job: dict[str, Any]) -> dict[str, Any]:
+    """The job, once it has ended."""
+    until = time.monotonic() + 60
+    while (now := job_of(client, job))["finishedAt"] is None:
+        assert time.monotonic() < until, now
+    return now
+
+
+def figures(job: dict[str, Any]) -> tuple[str, int, int, int, int]:
+    return job["status"], job["total"], job["replayed"], job["effects"], job["suppressed"]
+
+
+def test_a_job_replays_more_than_one_request_may_and_changes_no_count(client: Client) -> None:
+    for _ in range(21):
+        client.post("/api/v1/events/batch", json=[{"name": "n"}] * 500)
+    track(client, "other")
+    before = client.get("/api/v1/catalog").json()
+    job = ended(client, start(client, filter={"event": "other"}))
+    assert figures(job) == ("done", 1, 1, 0, 1)
+    job = ended(client, start(client, filter={"event": "n"}, force=True, limit=10_200))
+    assert figures(job) == ("done", 10_200, 10_200, 10_200, 0)
+    assert (job["limit"], job["force"], job["errors"], job["problem"]) == (10_200, True, [], None)
+    assert client.get("/api/v1/catalog").json() == before
+    assert stored(client) == 10_501
+
+
+def test_a_job_by_ids_names_those_that_nobody_has(client: Client) -> None:
+    known = track(client)
+    job = ended(client, start(client, eventIds=["x", known, UNKNOWN_ID]))
+    assert (job["eventIds"], job["filter"], job["total"], job["replayed"], job["unknown"]) == (3, None, 1, 1, 2)
+    assert job["errors"] == [{"eventId": each, "error": "Event not found"} for each in ("x", UNKNOWN_ID)]
+
+
+def test_jobs_are_listed_newest_first(client: Client) -> None:
+    assert client.get(JOBS).json() == {"replays": [], "total": 0, "limit": 50, "offset": 0}
+    jobs = [start(client, filter={"event": name}) for name in "abc"]
+    for job in jobs:
+        ended(client, job)
+    reply = client.get(JOBS, params={"limit": 2, "offset": 1}).json()
+    assert [job["filter"]["event"] for job in reply["replays"]] == ["b", "a"]
+    assert (reply["total"], reply["limit"], reply["offset"]) == (3, 2, 1)
+
+
+def test_a_job_is_nobody_elses(client: Client, server: Server, project: str) -> None:
+    job = start(client, filter={"event": "n"})
+    with server.client(server.key(f"{project}-2")) as other:
+        assert_refused(other.get(f"{JOBS}/{job['id']}"), "hogsend", 404)
+        for action in ("pause", "resume", "cancel"):
+            assert_refused(other.post(f"{JOBS}/{job['id']}/{action}"), "hogsend", 404)
+    with server.client(server.key(project, scopes=frozenset({"query", "ingest"}))) as weak:
+        assert_refused(weak.get(JOBS), "hogsend", 403)
+        assert_refused(weak.post(f"{JOBS}/{job['id']}/cancel"), "hogsend", 403)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"filter": {"event": "n"}, "dryRun": True},
+        {"filter": {"event": "n"}, "limit": 0},
+        {"filter": {"event": "x" * 1001}},
+        {"filter": {}},
+        {"eventIds": []},
+        {"filter": {"event": "n"}, "async": "yes"},
+    ],
+    ids=str,
+)
+def test_a_malformed_job_is_refused(client: Client, body: dict[str, Any]) -> None:
+    assert_refused(client.post(f"{EVENTS}/replay", json={"async": True} | body), "hogsend", 400)
+    assert client.get(JOBS).json()["total"] == 0
+
+
+def test_a_job_is_paused_survives_a_restart_and_is_finished(make_server: MakeServer) -> None:
+    slow = make_server({"HEADRACE_REPLAY_SHARE": "0.000001"})
+    with slow.client("secret") as client:
+        for _ in range(4):
+            client.post("/api/v1/events/batch", json=[{"name": "n"}] * 500)
+        job = start(client, filter={"event": "n"}, force=True)
+        waiting = start(client, filter={"event": "n"})
+        while job_of(client, job)["status"] != "running":
+            pass
+        paused = client.post(f"{JOBS}/{job['id']}/pause").json()["replay"]
+        assert (paused["status"], paused["replayed"] < 2000) == ("paused", True)
+        assert client.post(f"{JOBS}/{waiting['id']}/cancel").json()["replay"]["status"] == "cancelled"
+        assert_refused(client.post(f"{JOBS}/{waiting['id']}/resume"), "hogsend", 400)
+    assert slow.stop() == 0
+    quick = Server(slow.data, {"HEADRACE_ADMIN_KEY": "secret", "HEADRACE_REPLAY_SHARE": "1"}).start()
+    try:
+        with quick.client("secret") as client:
+            assert figures(job_of(client, job)) == figures(paused)
+            assert client.post(f"{JOBS}/{job['id']}/resume").json()["replay"]["status"] == "queued"
+            assert figures(ended(client, job)) == ("done", 2000, 2000, 2000, 0)
+            assert job_of(client, waiting)["replayed"] == 0
+    finally:
+        assert quick.stop() == 0
