@@ -20,6 +20,7 @@ from headrace.control.rulebook import Rulebook
 from headrace.errors import HeadraceError, InvalidRequest, InvalidRules, SettingsError
 from headrace.event import Mode
 from headrace.ports import ControlFailed
+from headrace.replay_command import app as replay_app
 from headrace.settings import Settings
 from headrace.times import render_time_short
 
@@ -37,6 +38,7 @@ keys_app = App(name="keys", help="Make, list and revoke API keys, whether a serv
 app.command(keys_app)
 rules_app = App(name="rules", help="Apply and show a project's rules, whether a server runs or not.")
 app.command(rules_app)
+app.command(replay_app)
 
 Data = Annotated[Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")]
 

@@ -2,11 +2,13 @@
 
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPResponse
 
 import msgspec
 
 from headrace.check import Report
-from headrace.errors import SettingsError, Unavailable
+from headrace.errors import InvalidRequest, SettingsError, Unavailable
 from headrace.logs import configure
 from headrace.runtime import ADDRESS_FILE, Address, Runtime
 from headrace.settings import Settings
@@ -28,15 +30,57 @@ def check(settings: Settings, /) -> Report:
         runtime.close()
 
 
+def ask(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> bytes:
+    """What the server on the folder replies to a request of this machine's own.
+
+    Raises SettingsError where no server runs, and InvalidRequest or Unavailable with the server's words.
+    """
+    try:
+        with _open(settings, method, path, body, headers) as reply:
+            return reply.read()
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace")
+        if error.code == 401:
+            raise _no_server(settings) from None
+        try:
+            message = msgspec.json.decode(said, type=_Refusal).error
+        except msgspec.DecodeError:
+            message = said
+        raise (Unavailable if error.code >= 500 or error.code == 429 else InvalidRequest)(message) from None
+    except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
+        raise _no_server(settings) from None
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+
+
+def _no_server(settings: Settings) -> SettingsError:
+    return SettingsError(
+        f"No server runs on {settings.data}: start one with `headrace serve`, or name its folder with --data."
+    )
+
+
+def _open(
+    settings: Settings, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> HTTPResponse:
+    address = msgspec.json.decode((settings.data / ADDRESS_FILE).read_bytes(), type=Address)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    request = urllib.request.Request(
+        f"http://{host}:{address.port}{path}",
+        method=method,
+        data=None if body is None else msgspec.json.encode(body),
+        headers={"Authorization": f"Bearer {address.token}", "Content-Type": "application/json", **(headers or {})},
+    )
+    # Without the environment's proxies: they have no business between two processes of one machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return opener.open(request, timeout=_TIMEOUT_S)
+
+
 def _ask_server(settings: Settings, path: str) -> bytes | None:
     """The answer of the server that runs on the folder; None when none does."""
     try:
-        address = msgspec.json.decode((settings.data / ADDRESS_FILE).read_bytes(), type=Address)
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        request = urllib.request.Request(
-            f"http://{host}:{address.port}{path}", headers={"Authorization": f"Bearer {address.token}"}
-        )
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
+        with _open(settings, "GET", path) as reply:
             return reply.read()
     except urllib.error.HTTPError as error:
         if error.code == 503:

@@ -1,6 +1,11 @@
 """Replay jobs over HTTP: made, looked at, steered, and finished after a restart."""
 
+import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +122,50 @@ def test_a_job_is_paused_survives_a_restart_and_is_finished(make_server: MakeSer
             assert job_of(client, waiting)["replayed"] == 0
     finally:
         assert quick.stop() == 0
+
+
+def headrace(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`headrace replay …` as a shell sees it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    command = [sys.executable, "-m", "headrace.cli", "replay", *map(str, arguments)]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_replays_and_steers_on_the_running_server(
+    client: Client, server: Server, project: str
+) -> None:
+    ids = [track(client) for _ in range(3)]
+    here = ("--data", server.data, "--project", project)
+    done = headrace(*here, ids[0], "nobody", "--dry-run", "--force")
+    assert (done.returncode, done.stderr) == (0, "")
+    reply = json.loads(done.stdout)
+    assert (reply["replayed"], len(reply["effects"])) == (1, 1)
+    assert reply["errors"] == [{"eventId": "nobody", "error": "Event not found"}]
+
+    waited = headrace(*here, "--event", "n", "--force", "--wait")
+    assert (waited.returncode, waited.stderr) == (0, "")
+    job = json.loads(waited.stdout)["replay"]
+    assert figures(job) == ("done", 3, 3, 3, 0)
+    assert figures(job_of(client, job)) == figures(job)
+    assert headrace("list", *here).stdout.splitlines()[1].split("\t")[:4] == [job["id"], "done", "3", "3"]
+    assert json.loads(headrace("show", job["id"], *here).stdout)["replay"]["id"] == job["id"]
+
+    late = headrace("pause", job["id"], *here)
+    assert (late.returncode, late.stdout) == (2, "")
+    assert late.stderr == "headrace: The replay is done: there is nothing to pause.\n"
+
+
+def test_the_command_line_says_when_there_is_no_server(tmp_path: Path) -> None:
+    refused = headrace("list", "--data", tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"headrace: No server runs on {tmp_path}")
+
+
+def test_the_servers_own_token_opens_only_what_an_administrator_may_do(server: Server, project: str) -> None:
+    token = json.loads((server.data / "server.json").read_text())["token"]
+    with server.client(token) as local:
+        local.headers["Headrace-Project"] = project
+        assert local.get(JOBS).json()["total"] == 0
+        assert_refused(local.get(JOBS, headers={"Headrace-Mode": "x"}), "hogsend", 400)
+        assert_refused(local.get("/api/v1/events"), "flux", 401)
+        assert_refused(local.post("/api/v1/events", json={"name": "n"}), "flux", 401)

