@@ -55,13 +55,21 @@ _head_decoder = msgspec.json.Decoder(_Head)
 class Reactor:
     """Reacts to new records for the worker, and to stored events for replays; fits the Reactions port. Any thread may call it.
 
-    load_rules: a project's rules in force, ready to run.
+    load_rules: a project's rules in force, ready to run. on_step: called with "react" once new events were reacted to, before
+    that is committed.
     """
 
-    def __init__(self, memory: Memory, offsets: Offsets, load_rules: Callable[[str], RuleSet]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        offsets: Offsets,
+        load_rules: Callable[[str], RuleSet],
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
         self._memory = memory
         self._offsets = offsets
         self._load_rules = load_rules
+        self._on_step = on_step
         self._lock = threading.Lock()  # two that moved one person's progress at once would undo each other
         self._heads: dict[str, int] = {}
         self._rules: dict[str, RuleSet] = {}
@@ -139,6 +147,7 @@ class Reactor:
                     for tenant, events in seen.items():
                         self._run(turn, tenant, self._rules[tenant.project], events)
                     turn.commit(position)
+                    self._on_step("react")
                     return
             self._refresh(heads)
 

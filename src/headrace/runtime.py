@@ -77,7 +77,7 @@ class Runtime:
         self.rulebook = Rulebook(engine)
         self.shelf = Shelf(self.rulebook)
         self.scoreboard = Scoreboard(engine)
-        self.reactor = Reactor(ControlReactions(engine), offsets, partial(load_rules, self.rulebook))
+        self.reactor = Reactor(ControlReactions(engine), offsets, partial(load_rules, self.rulebook), on_step)
         self.local_token = secrets.token_urlsafe(32)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",

@@ -116,4 +116,4 @@ def event(name: str, user: str = "u", day: float = 0, *, mode: Any = "live", **p
 
 def record_of(event: StoredEvent) -> Record:
     fields = {field: getattr(event, field) for field in Event.__struct_fields__}
-    return Record(event.position, event.id, encode(Event(**fields)))
+    return Record(event.position, 7, encode(Event(**fields)))

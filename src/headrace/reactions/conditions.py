@@ -7,7 +7,7 @@ Source of the language: https://github.com/google/cel-spec/blob/master/doc/langd
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,12 +42,15 @@ class Malformed(Exception):
 
 
 class Condition:
-    """A condition that was checked. `keys`: the properties that it can read, or None when it may read any."""
+    """A condition that was checked.
+
+    `fields` are those of the event that it reads; `keys` the properties among them, or None when it may read any.
+    """
 
     def __init__(self, text: str) -> None:
         """Raises Malformed."""
         self.text = text
-        self.keys = _check(text)
+        self.fields, self.keys = _check(text)
         try:
             self._program = cel.compile(text)
             names = self._program.variables()
@@ -69,20 +72,18 @@ class Condition:
         return found
 
 
-def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Iterable[Condition], /) -> cel.Context:
+def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Sequence[Condition], /) -> cel.Context:
     """What the conditions can see of an event; `objects` are its parsed properties, context and traits. Raises Malformed."""
-    keys: set[str] | None = set()
-    for condition in conditions:
-        keys = None if keys is None or condition.keys is None else keys | condition.keys
-    properties = objects["properties"]
-    seen: dict[str, Any] = {name: getattr(event, name) for name in TEXTS}
-    seen["value"] = event.value
-    seen["tags"] = event.tags
-    seen["timestamp"] = datetime.fromtimestamp(event.timestamp_ms / 1000, UTC)
-    # Handing a value to Rust costs more than evaluating a condition over it.
-    seen["properties"] = properties if keys is None else {key: properties[key] for key in keys if key in properties}
-    if keys is None:
-        seen |= {"context": objects["context"], "traits": objects["traits"]}
+    # Handing a value to Rust costs more than evaluating a condition over it, so only what is read goes there.
+    seen: dict[str, Any] = {}
+    for name in {name for condition in conditions for name in condition.fields}:
+        if name == "timestamp":
+            seen[name] = datetime.fromtimestamp(event.timestamp_ms / 1000, UTC)
+        else:
+            seen[name] = objects[name] if name in OBJECTS else getattr(event, name)
+    if "properties" in seen and all(condition.keys is not None for condition in conditions):
+        keys = {key for condition in conditions for key in condition.keys or ()}
+        seen["properties"] = {key: seen["properties"][key] for key in keys if key in seen["properties"]}
     try:
         return cel.Context(variables={"event": seen})
     except ValueError:
@@ -97,8 +98,8 @@ def parse_objects(event: Event, /) -> dict[str, dict[str, Any]]:
         raise Malformed(f"the event cannot be read: {error}") from None
 
 
-def _check(text: str) -> frozenset[str] | None:
-    """The properties named in it, or None. Raises Malformed."""
+def _check(text: str) -> tuple[frozenset[str], frozenset[str] | None]:
+    """The fields and the properties that it reads. Raises Malformed."""
     if len(text) > MAX_CHARS:
         raise Malformed(f"it has {len(text)} characters; at most {MAX_CHARS} are taken")
     if not text.isprintable():
@@ -119,7 +120,8 @@ def _check(text: str) -> frozenset[str] | None:
     return _check_words(tokens)
 
 
-def _check_words(tokens: list[str]) -> frozenset[str] | None:
+def _check_words(tokens: list[str]) -> tuple[frozenset[str], frozenset[str] | None]:
+    fields: set[str] = set()
     keys: set[str] = set()
     reads_any = False
     words = ["", *tokens, "", "", "", ""]
@@ -131,11 +133,12 @@ def _check_words(tokens: list[str]) -> frozenset[str] | None:
         if after[0] != "." or after[1] not in FIELDS:
             what = f"has no field {after[1]!r}" if after[0] == "." else "must be followed by a field"
             raise Malformed(f"'event' {what}; its fields are: {', '.join(sorted(FIELDS))}")
+        fields.add(after[1])
         if after[1] == "properties" and after[2] == "." and after[3][:1].isidentifier():
             keys.add(after[3])
-        elif after[1] in OBJECTS:
+        elif after[1] == "properties":
             reads_any = True
-    return None if reads_any else frozenset(keys)
+    return frozenset(fields), None if reads_any else frozenset(keys)
 
 
 def _first_problem(text: str) -> str:

@@ -1,0 +1,64 @@
+"""A crash between any two steps, and in the middle of the reactions' transaction, counts and causes nothing twice and loses nothing."""
+
+import itertools
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server import Server
+
+RULES = """
+facts:
+  - {id: visit, event: visit, fact_type: visited}
+challenges:
+  - {id: often, fact: visited, goal: 3, repeat: true, points: 1}
+badges:
+  - {id: regular, fact: visited, count: 2, points: 10}
+"""
+
+
+@pytest.mark.parametrize("step", ["insert:2", "react:1", "react:3", "commit:2"])
+def test_a_crash_counts_and_causes_nothing_twice_and_loses_nothing(tmp_path: Path, step: str) -> None:
+    server = Server(tmp_path, {}, [sys.executable, "-m", "tests.crash.serve_and_die", step]).start()
+    key = server.key()
+    acknowledged = 0
+    with server.client(key) as client:
+        try:
+            assert client.put("/api/v1/rules", content=RULES).status_code == 200
+            for number in itertools.count():
+                body = [{"name": "visit", "user_id": f"u{number % 3}"}, {"name": "visit", "user_id": f"u{number % 5}"}]
+                assert client.post("/api/v1/events/batch", json=body).status_code == 201
+                acknowledged += 2
+        except httpx.TransportError:
+            pass
+    assert server.wait() == -signal.SIGKILL
+
+    server = Server(tmp_path).start()
+    try:
+        with server.client(key) as client:
+            events = client.get("/api/v1/events", params={"limit": "1000"}).json()["data"]
+            assert len(events) >= acknowledged
+            visits = Counter(event["user_id"] for event in events)
+            for user, count in visits.items():
+                participant = client.get(f"/api/v1/participants/{user}").json()["data"]
+                [often] = participant["challenges"]
+                assert (often["progress"], often["completions"]) == (count, count // 3)
+                assert participant["points"]["balance"] == count // 3 + 10 * (count >= 2)
+                assert len(participant["badges"]) == (count >= 2)
+            effects = Counter(
+                effect["kind"]
+                for event in events
+                for effect in client.get(f"/api/v1/events/{event['id']}/effects").json()["data"]
+            )
+            completed = sum(count // 3 for count in visits.values())
+            badges = sum(count >= 2 for count in visits.values())
+            wanted = {"fact": len(events), "challenge": completed, "badge": badges, "points": completed + badges}
+            assert effects == Counter(wanted)
+            replayed = client.post("/v1/admin/events/replay", json={"filter": {"event": "visit"}, "dryRun": True})
+            assert replayed.json()["effects"] == []
+    finally:
+        assert server.stop() == 0
