@@ -18,9 +18,11 @@ from string import Template
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from examples import DOCUMENTS, EVENTS, NOW, UUID, Document, Request, differences, parse_curl
 from process import LOST, Client, Failed, Reply, Server
 from screen import console, heading, note, ok, print_answer, say, with_bar
+from shop import show_shop
+
+from examples import DOCUMENTS, EVENTS, NOW, UUID, Document, Request, differences, parse_curl
 
 BATCH = 100  # as many as one Solute request may carry
 BURST = 20_000
@@ -72,6 +74,7 @@ def show_all(demo: "Demo") -> None:
     show_one_store(demo)
     show_burst(demo)
     show_crash(demo)
+    show_shop(demo.server)
 
 
 class Demo:

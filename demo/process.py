@@ -91,11 +91,11 @@ class Server:
     def log_lines(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
-    def create_keys(self, styles: Sequence[str]) -> dict[str, str]:
+    def create_keys(self, styles: Sequence[str], project: str = "default") -> dict[str, str]:
         """A key of each style, made with `headrace keys create` while the server runs."""
         commands = {
             style: subprocess.Popen(
-                [*HEADRACE, "keys", "create", "--style", style, "--data", str(self.data)],
+                [*HEADRACE, "keys", "create", "--style", style, "--project", project, "--data", str(self.data)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 env=self._environ,

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 
-from examples import Request
 from process import Reply
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
+
+from examples import Request
 
 console = Console(markup=False, emoji=False, highlight=False)
 

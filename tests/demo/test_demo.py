@@ -34,6 +34,8 @@ def test_it_proves_what_it_promises(ended: Ended) -> None:
         r"ok   Sent twice, counted once\.",
         r"ok   Acknowledged in [\d.]+ s, and all counted right after\.",
         r"ok   All [\d,]+ are there, each once, and (0|100) of the unanswered batch\.",
+        r"ok   Three days in a row, though one came late, and 550 in a month: three\n +badges\.",
+        r"ok   One new effect, and nothing twice\.",
         r"ok   20,014 from before the crash and [\d,]+ from around it: none lost, none\n +twice\.",
     ):
         assert re.search(line, ended.output), ended.output
