@@ -17,6 +17,7 @@ EventType = Literal["track", "identify", "page", "group", "alias"]
 
 SEQUENCE_BITS = 20
 TAIL_BITS = 54
+MAX_TAIL = (1 << TAIL_BITS) - 1
 _MAX_POSITION = (1 << 64) - 1
 _SEQUENCE_LOW_BITS = 8  # of the sequence's 20 bits, 12 fit before the variant of a UUIDv7 and 8 after it
 
@@ -113,7 +114,7 @@ def event_id(position: int, tail: int, /) -> str:
     """
     milliseconds, sequence = position >> SEQUENCE_BITS, position & ((1 << SEQUENCE_BITS) - 1)
     high = milliseconds << 16 | 7 << 12 | sequence >> _SEQUENCE_LOW_BITS
-    low = 0b10 << 62 | (sequence & 0xFF) << TAIL_BITS | tail & ((1 << TAIL_BITS) - 1)
+    low = 0b10 << 62 | (sequence & 0xFF) << TAIL_BITS | tail & MAX_TAIL
     return f"{high:016x}{low:016x}"
 
 
@@ -126,7 +127,7 @@ def position_of(event_id: str, /) -> int:
 
 def tail_of(event_id: str, /) -> int:
     """The bits of an id that are not its position."""
-    return int(event_id[16:], 16) & ((1 << TAIL_BITS) - 1)
+    return int(event_id[16:], 16) & MAX_TAIL
 
 
 _ID = re.compile(r"(?:evt_)?([0-9a-f]{32})|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.ASCII)

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import Event, StoredEvent, Tenant, event_id, tail_of
+from headrace.event import MAX_TAIL, Event, StoredEvent, Tenant, event_id
 from headrace.filters import (
     MAX_BUCKETS,
     MAX_CATALOG_PROPERTIES,
@@ -155,7 +155,10 @@ class ClickHouseStore:
     def insert(self, records: Sequence[Record], /) -> None:
         """See the Store port."""
         rows = b"\n".join(
-            [b'{"position":%d,"tail":%d,%b' % (each.position, tail_of(each.id), each.payload[1:]) for each in records]
+            [
+                b'{"position":%d,"tail":%d,%b' % (each.position, each.tail & MAX_TAIL, each.payload[1:])
+                for each in records
+            ]
         )
         try:
             with self._writers.lend() as client:
