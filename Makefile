@@ -51,7 +51,7 @@ PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gener
 	--no-emit-index-url --no-header $(ARGS)
 
 clean: ## remove .venv and what tools left behind
-	rm -rf .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf tests/sdks/node/node_modules .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt

@@ -188,3 +188,13 @@ def test_a_single_event_too_large_gets_413_with_its_size_and_the_limit(client: C
 def _errors(response: httpx.Response) -> list[dict[str, object]]:
     document = response.json()
     return document.get("data", document)["errors"]
+
+
+def test_a_script_element_may_ask_for_an_sdks_configuration_and_a_strange_page_may_not(
+    server: Server, project: str
+) -> None:
+    key = server.key(project, style="publishable", origins=(PAGE,))
+    with server.client() as page:
+        for path in (f"/array/{key}/config.js", f"/v1/projects/{key}/settings", f"/api/feature-flags?api_key={key}"):
+            assert page.get(path).status_code == 200
+            assert page.get(path, headers={"Origin": "https://evil.example"}).status_code == 403

@@ -1,0 +1,116 @@
+"""A proxy in front of a server that fails as asked, and then does its work. Knows no dialect.
+
+Each request that sends events takes the next fault of the plan: "500" and "429" never reach the server; "lost" reaches it, and its
+answer does not come back; "kill" kills the server with SIGKILL once it has the whole request, and starts it again.
+"""
+
+import http.client
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Literal
+from urllib.parse import urlsplit
+
+from tests.server import Server
+
+Fault = Literal["500", "429", "lost", "kill"]
+# What SDKs ask beside sending events.
+_ASKS = ("/flags", "/decide")
+_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
+
+
+class FaultyProxy:
+    """`url` stands for the server's; `met` are the faults that senders have met so far."""
+
+    def __init__(self, server: Server, plan: list[Fault]) -> None:
+        self.server = server
+        self.met: list[Fault] = []
+        self._plan = list(plan)
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                proxy.handle(self)
+
+            do_GET = do_OPTIONS = do_POST  # noqa: N815  the names that http.server calls
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> "FaultyProxy":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = _body_of(request)
+        sends = request.command == "POST" and not request.path.startswith(_ASKS)
+        with self._lock:
+            fault = self._plan.pop(0) if sends and self._plan else None
+            if fault:
+                self.met.append(fault)
+        if fault in ("500", "429"):
+            _answer(request, int(fault), [("Retry-After", "1"), ("Access-Control-Allow-Origin", "*")], b'{"no":1}')
+        elif fault == "kill":
+            with self._lock:
+                self._send(request, body).close()
+                self.server.kill()
+                self.server.start()
+            request.close_connection = True
+        else:
+            with self._lock:
+                connection = self._send(request, body)
+            try:
+                response = connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException):  # the server was killed meanwhile
+                request.close_connection = True
+                return
+            finally:
+                connection.close()
+            if fault == "lost":
+                request.close_connection = True
+            else:
+                _answer(request, response.status, response.getheaders(), content)
+
+    def _send(self, request: BaseHTTPRequestHandler, body: bytes) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=60)
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP | {"host"}}
+        # As a reverse proxy does, so that what the server says of its own address leads back through here.
+        headers["Host"] = request.headers["Host"]
+        connection.request(request.command, request.path, body or None, headers)
+        return connection
+
+
+def _body_of(request: BaseHTTPRequestHandler) -> bytes:
+    if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    parts: list[bytes] = []
+    while size := int(request.rfile.readline().split(b";")[0], 16):
+        parts.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(parts)
+
+
+def _answer(request: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+    request.send_response(status)
+    for name, value in headers:
+        if name.lower() not in _HOP:
+            request.send_header(name, value)
+    request.send_header("Content-Length", str(len(content)))
+    request.end_headers()
+    request.wfile.write(content)

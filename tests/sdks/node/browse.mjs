@@ -1,0 +1,84 @@
+// Sends from a page in a headless Chromium with one SDK: node browse.mjs SDK START URL QUERY_KEY COUNT CHROMIUM PORT
+// START is the line that starts the SDK, as docs/sdks-js.md has it with this server's address and a key. The page is served from 127.0.0.1:PORT, another origin than the events'. Ends once the server has COUNT events; prints what the page said.
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import puppeteer from 'puppeteer-core'
+
+const [sdk, start, url, queryKey, count, chromium, port] = process.argv.slice(2)
+const folder = dirname(fileURLToPath(import.meta.url))
+const packages = join(folder, 'node_modules')
+
+const pages = {
+  segment: `
+    <script src="/@segment/analytics-next/dist/umd/index.js"></script>
+    <script>
+      const { AnalyticsBrowser } = AnalyticsNext
+      ${start}
+      send()
+      async function send() {
+        await analytics.page('Docs', 'Pricing')
+        await analytics.track('Order Completed', { revenue: 49.99, currency: 'USD' })
+        await analytics.identify('user_1', { plan: 'pro' })
+        await analytics.group('acme', { seats: 3 })
+        await analytics.screen('App', 'Home', { from: 'push' })
+        await analytics.alias('user_1', 'old_1')
+        window.sent = true
+      }
+    </script>`,
+  posthog: `
+    <script type="module">
+      import posthog from '/posthog-js/dist/module.js'
+      ${start}
+      posthog.set_config({ opt_out_useragent_filter: true }) // or a headless browser counts as a bot
+      send()
+      function send() {
+        posthog.capture('Order Completed', { revenue: 49.99, currency: 'USD' })
+        posthog.identify('user_1', { plan: 'pro' })
+        posthog.group('company', 'acme', { seats: 3 })
+        posthog.alias('user_2', 'user_1')
+        window.sent = true
+      }
+    </script>`,
+}
+
+const site = createServer(async (request, response) => {
+  const path = normalize(new URL(request.url, 'http://site').pathname)
+  try {
+    const body = path === '/' ? `<!doctype html><title>Pricing</title>${pages[sdk]}` : await readFile(join(packages, path))
+    response.writeHead(200, { 'content-type': path === '/' ? 'text/html' : 'text/javascript' })
+    response.end(body)
+  } catch {
+    response.writeHead(404).end()
+  }
+})
+await new Promise((listening) => site.listen(Number(port), '127.0.0.1', listening))
+
+const browser = await puppeteer.launch({
+  executablePath: chromium,
+  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run'],
+  timeout: 60000,
+  protocolTimeout: 60000,
+})
+try {
+  const page = await browser.newPage()
+  page.on('console', (message) => console.log('page:', message.text()))
+  page.on('pageerror', (error) => console.log('page error:', error.message))
+  page.on('requestfailed', (request) => console.log('failed:', request.url(), request.failure()?.errorText))
+  await page.goto(`http://127.0.0.1:${port}/`, { timeout: 60000 })
+  await page.waitForFunction('window.sent', { timeout: 60000 })
+  await page.goto('about:blank') // what is still queued leaves as a beacon
+  const until = Date.now() + 60000
+  for (;;) {
+    const answer = await fetch(`${url}/api/v1/events/count`, { headers: { authorization: `Bearer ${queryKey}` } })
+    const total = (await answer.json()).data.total
+    if (total >= Number(count)) break
+    if (Date.now() > until) throw new Error(`only ${total} of ${count} events came`)
+    await new Promise((again) => setTimeout(again, 100))
+  }
+} finally {
+  await browser.close()
+  site.close()
+}
+process.exit(0)
