@@ -154,6 +154,27 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "if False:",
         "tests/http/test_overload.py::test_requests_at_once_do_not_get_past_a_limit_and_each_is_told_what_is_left",
     ),
+    (
+        "an event counts once for a version of a rule, also when it is delivered again or replayed",
+        "reactions/stage.py",
+        "if bucket is None or state.was_counted(seen.event_id, challenge.no):",
+        "if bucket is None:",
+        "tests/reactions/test_once.py::test_what_is_delivered_again_counts_and_causes_nothing_again",
+    ),
+    (
+        "an event causes an effect once",
+        "reactions/stage.py",
+        "if (rule_no, effect.ordinal) in self._happened:",
+        "if False:",
+        "tests/reactions/test_once.py::test_a_replay_suppresses_what_was_caused_and_counts_nothing_again",
+    ),
+    (
+        "effects and the position that they rest on are kept together",
+        "control/reactions.py",
+        "move(self._connection, self._consumer, position)",
+        "pass",
+        "tests/reactions/test_once.py::test_a_crash_keeps_all_of_a_transaction_or_nothing",
+    ),
 )
 
 

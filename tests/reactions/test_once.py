@@ -1,0 +1,99 @@
+"""Each effect once: whatever is delivered again, replayed, or cut off in the middle."""
+
+import pytest
+
+from headrace.event import StoredEvent
+from tests.reactions.given import Crash, Machine, event
+
+RULES = """
+facts:
+  - {id: visit, event: visit, fact_type: visited, points: 1}
+challenges:
+  - {id: often, fact: visited, goal: 2, repeat: true, points: 10}
+badges:
+  - {id: regular, fact: visited, count: 3, points: 100}
+"""
+
+
+@pytest.fixture
+def visits(machine: Machine) -> list[StoredEvent]:
+    machine.apply(RULES)
+    return [event("visit", day=day) for day in range(4)]
+
+
+def state(machine: Machine) -> tuple[int, int, set[str]]:
+    return machine.points(), machine.completions("often"), machine.badges()
+
+
+ONCE = (4 + 20 + 100, 2, {"regular"})
+
+
+def test_what_is_delivered_again_counts_and_causes_nothing_again(machine: Machine, visits: list[StoredEvent]) -> None:
+    machine.react(*visits)
+    before = machine.rows("select * from effects")
+    machine.react(*visits)
+    assert state(machine) == ONCE
+    assert machine.rows("select * from effects") == before
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+def test_a_crash_keeps_all_of_a_transaction_or_nothing(machine: Machine, visits: list[StoredEvent], dies: str) -> None:
+    machine.memory.dies = dies
+    with pytest.raises(Crash):
+        machine.react(*visits)
+    machine.restart()
+    assert state(machine) == (ONCE if dies == "after" else (0, 0, set()))
+    assert machine.offsets.position() == (visits[-1].position if dies == "after" else 0)
+    machine.react(*visits)
+    assert state(machine) == ONCE
+
+
+def test_a_replay_suppresses_what_was_caused_and_counts_nothing_again(
+    machine: Machine, visits: list[StoredEvent]
+) -> None:
+    machine.react(*visits)
+    outcome = machine.replay(*visits)
+    assert (outcome.effects, outcome.suppressed) == ([], 4 * 2 + 2 * 2 + 2)
+    assert state(machine) == ONCE
+
+
+def test_force_causes_effects_in_a_new_generation_and_counts_nothing_again(
+    machine: Machine, visits: list[StoredEvent]
+) -> None:
+    machine.react(*visits)
+    for generation in (1, 2):
+        outcome = machine.replay(*visits, force=True)
+        assert [effect.generation for effect in outcome.effects] == [generation] * 14
+        assert outcome.suppressed == 0
+    assert state(machine) == ONCE
+
+
+def test_a_dry_run_says_what_a_replay_then_does_and_keeps_nothing(machine: Machine, visits: list[StoredEvent]) -> None:
+    machine.apply({})
+    machine.react(*visits)
+    machine.apply(RULES)
+    dry = machine.replay(*visits, dry_run=True)
+    assert state(machine) == (0, 0, set())
+    assert machine.rows("select * from participants") == []
+    assert machine.replay(*visits) == dry
+    assert len(dry.effects) == 14
+    assert state(machine) == ONCE
+
+
+def test_an_event_that_cannot_be_reacted_to_holds_up_no_other(
+    machine: Machine, visits: list[StoredEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headrace.reactions.challenges import Challenge
+
+    real = Challenge.count
+
+    def fails_once(self: Challenge, *arguments: object) -> int:
+        monkeypatch.setattr(Challenge, "count", real)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Challenge, "count", fails_once)
+    machine.react(*visits)
+    assert machine.offsets.position() == visits[-1].position
+    assert machine.completions("often") == 1
+    machine.replay(visits[0])
+    assert state(machine) == ONCE
