@@ -109,6 +109,16 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     finished_at_ms: int | None = None
 
 
+class Trace(msgspec.Struct, frozen=True):
+    """What has become of an event. `repeat_known`: its message id, sent again now, would be taken for a repeat of it."""
+
+    event: StoredEvent
+    repeat_known: bool
+    in_log: bool
+    reacted: bool
+    effects: list[Effect]
+
+
 class Log(Protocol):
     """Durable and ordered; the one thing that an acknowledgement rests on. Any thread may call it."""
 

@@ -27,12 +27,12 @@ from headrace.control.replays import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.errors import SettingsError, Unavailable
-from headrace.event import Tenant, position_of, received_at_ms
+from headrace.event import StoredEvent, Tenant, dedup_key, position_of, received_at_ms
 from headrace.filters import Selection
 from headrace.intake import Intake
 from headrace.jobs import ReplayRunner, plan
 from headrace.log.sqlite import SqliteLog
-from headrace.ports import ControlFailed, Reader, ReplayJob
+from headrace.ports import ControlFailed, Reader, ReplayJob, Trace
 from headrace.reactor import Reactor
 from headrace.rules import Shelf, load_rules
 from headrace.settings import Settings
@@ -183,6 +183,18 @@ class Runtime:
             raise Unavailable(str(error)) from error
         self.replay_runner.wake()
         return job
+
+    def trace(self, tenant: Tenant, event: StoredEvent, /) -> Trace:
+        """What has become of a stored event. Takes its time: not for the event loop's thread. Raises Unavailable."""
+        key = dedup_key(tenant, event.source, event.message_id)
+        held = self.log.read(event.position - 1, 1, 1)
+        return Trace(
+            event=event,
+            repeat_known=bool(key) and self.log.knows(key) == event.position,
+            in_log=bool(held) and held[0].position == event.position,
+            reacted=self.worker.progress.reacted >= event.position,
+            effects=self.reactor.effects(event),
+        )
 
     def _is_behind(self) -> bool:
         """Whether new events have waited for the worker for longer than a flush should take."""

@@ -102,6 +102,7 @@ GETS = (
     Route("GET", f"/v1/admin/events/{UNKNOWN_ID}", "hogsend", "admin", 404),
     Route("GET", f"/api/v1/catalog/{UNKNOWN_ID}", "native", "query", 404),
     Route("GET", f"/api/v1/events/{UNKNOWN_ID}/effects", "native", "query", 404),
+    Route("GET", f"/api/v1/events/{UNKNOWN_ID}/trace", "native", "query", 404),
     Route("GET", f"/api/v1/participants/{UNKNOWN_ID}", "native", "query", 404),
     Route("GET", f"/api/v1/challenges/{UNKNOWN_ID}/leaderboard", "native", "query", 404),
     Route("GET", f"/api/v1/badges/{UNKNOWN_ID}/holders", "native", "query", 404),

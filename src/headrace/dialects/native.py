@@ -14,7 +14,7 @@ from headrace.dialects.wire import EMPTY_OBJECT, Dialect, Pairs, encode_json, in
 from headrace.errors import HeadraceError, InvalidRequest, InvalidRules
 from headrace.event import StoredEvent, render_evt
 from headrace.filters import Catalog, CatalogEntry, CatalogPage
-from headrace.ports import Effect
+from headrace.ports import Effect, Trace
 from headrace.times import render_time_short
 
 NAME = "native"
@@ -119,6 +119,27 @@ def render_event(event: StoredEvent, /) -> dict[str, object]:
 
 
 _NATIVE_NAMES = {"factId": "fact_id", "factType": "fact_type", "challengeId": "challenge_id", "badgeId": "badge_id"}
+
+
+def render_trace(trace: Trace, /) -> bytes:
+    """The event's way, step by step. A position is text, for it has more digits than a double."""
+    event, message_id = trace.event, trace.event.message_id or None
+    return render_data(
+        {
+            "id": render_evt(event.id),
+            "name": event.name,
+            "received": {
+                "at": render_time_short(event.received_at_ms),
+                "source": event.source,
+                "message_id": message_id,
+            },
+            "deduplicated": {"by": "message_id" if message_id else None, "repeat_known": trace.repeat_known},
+            "stored": {"position": str(event.position), "in_store": True, "in_log": trace.in_log},
+            "reacted": trace.reacted,
+            "facts": [effect_value(effect) for effect in trace.effects if effect.kind == "fact"],
+            "effects": [effect_value(effect) for effect in trace.effects if effect.kind != "fact"],
+        }
+    )
 
 
 def effect_value(effect: Effect, /) -> dict[str, object]:

@@ -13,7 +13,7 @@ from headrace.http.gate import Gate
 from headrace.http.ingest import IngestResource
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
-from headrace.http.native import Catalog
+from headrace.http.native import Catalog, EventTrace
 from headrace.http.reactions import Badges, Challenges, EventEffects, Participants, Rules
 from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFlags
 from headrace.http.replays import Replays
@@ -94,6 +94,7 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     app.add_route("/api/v1/badges", badges)
     app.add_route("/api/v1/badges/{badge_id}/holders", badges, suffix="holders")
     app.add_route("/api/v1/events/{event_id}/effects", EventEffects(gate))
+    app.add_route("/api/v1/events/{event_id}/trace", EventTrace(gate))
     app.add_route("/v1/projects/{write_key}/settings", SegmentSettings(gate))
     app.add_route("/flags", PostHogFlags(gate))
     app.add_route("/decide", PostHogFlags(gate))

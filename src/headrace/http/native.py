@@ -1,10 +1,13 @@
-"""The routes of the native dialect that ask the store: the event catalogue. Each parses, asks the reader, and renders."""
+"""The routes of the native dialect that ask about events: the catalogue and the trace. Each parses, asks, and renders."""
+
+import asyncio
 
 import falcon
 import falcon.asgi
 
 from headrace.dialects import native
 from headrace.errors import NotFound
+from headrace.event import parse_id
 from headrace.filters import CatalogPage
 from headrace.http.gate import Gate, parameters
 
@@ -26,4 +29,19 @@ class Catalog:
         if not answer.entries:
             raise NotFound(f"No event has the name {name[:200]!r}.")
         resp.data = native.render_catalog_entry(answer.entries[0])
+        resp.content_type = falcon.MEDIA_JSON
+
+
+class EventTrace:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
+        tenant = await self._gate.admit(req, resp, "query", "native")
+        runtime, wanted = self._gate.runtime, parse_id(event_id)
+        found = await runtime.ask(lambda reader: reader.get(tenant, [wanted])) if wanted else []
+        if not found:
+            raise NotFound(f"There is no event {event_id[:80]!r}.")
+        await runtime.reacted(found[0].position)
+        resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, tenant, found[0]))
         resp.content_type = falcon.MEDIA_JSON

@@ -152,6 +152,13 @@ class SqliteLog:
         except Exception:  # noqa: BLE001  the index's library raises nothing narrower
             _log.exception("keys_not_indexed", position=self._last)
 
+    def knows(self, key: bytes, /) -> int | None:
+        """The position that a key was first given, where a repeat of it would be known for one now. Raises Unavailable."""
+        with self._writing:
+            self._index_keys()
+            found = self._known([key])
+        return found[key][0] if key in found else None
+
     def _known(self, keys: list[bytes]) -> dict[bytes, tuple[int, int]]:
         """Where these keys were first given, of those that were within the dedup window. Raises Unavailable."""
         if not keys:
