@@ -16,6 +16,8 @@ from tests.sdks.npm import FOLDER, node
 from tests.sdks.test_node import assert_within, whole
 from tests.server import Client, Server
 
+pytestmark = pytest.mark.timeout(480)  # the first test of a run may have to install the packages
+
 _ORDER = {"type": "track", "properties": {"revenue": 49.99, "currency": "USD"}}
 TABLES: dict[str, dict[str, dict[str, Any]]] = {
     "segment": {

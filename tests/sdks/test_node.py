@@ -14,6 +14,8 @@ from tests.sdks.faults import Fault, FaultyProxy
 from tests.sdks.npm import FOLDER, node
 from tests.server import Client, Server
 
+pytestmark = pytest.mark.timeout(480)  # the first test of a run may have to install the packages
+
 AT = "2025-01-15T10:30:00.250Z"
 SDKS = ("segment", "rudder", "posthog")
 EVENTS = 40
