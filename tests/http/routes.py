@@ -93,9 +93,6 @@ LISTS = (
     Route("GET", "/api/v1/events/stats", "flux", "query", 200),
     Route("GET", "/v1/admin/events", "hogsend", "admin", 200),
     Route("GET", "/api/v1/catalog", "native", "query", 200),
-    Route("GET", "/api/v1/challenges", "native", "query", 200),
-    Route("GET", "/api/v1/badges", "native", "query", 200),
-    Route("GET", "/api/v1/rules", "native", "admin", 200),
 )
 GETS = (
     Route("GET", f"/api/v1/events/{UNKNOWN_ID}", "flux", "query", 404),
@@ -111,12 +108,16 @@ GETS = (
 READ = (
     *LISTS,
     *GETS,
+    Route("GET", "/api/v1/challenges", "native", "query", 200),
+    Route("GET", "/api/v1/badges", "native", "query", 200),
+    Route("GET", "/api/v1/rules", "native", "admin", 200),
     Route("GET", "/v1/admin/events/names", "hogsend", "admin", 200),
     Route("GET", "/v1/admin/events/sources", "hogsend", "admin", 200),
     Route("GET", "/v1/admin/replays", "hogsend", "admin", 200),
 )
 REPLAY = Route("POST", "/v1/admin/events/replay", "hogsend", "admin", 200, {"eventIds": ["x"]})
-EVERY = (*(each.route for each in INGEST), *READ, REPLAY)
+APPLY_RULES = Route("PUT", "/api/v1/rules", "native", "admin", 200, {})
+EVERY = (*(each.route for each in INGEST), *READ, REPLAY, APPLY_RULES)
 
 FLUX_CODES = {
     400: {

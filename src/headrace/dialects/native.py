@@ -26,7 +26,7 @@ PATHS = tuple(
     f"/api/v1/{name}"
     for name in ("badges", "catalog", "challenges", "effects", "facts", "participants", "points", "rules")
 )
-OF_AN_EVENT = re.compile(r"/api/v1/events/[^/]+/(?:effects|trace)")
+OF_AN_EVENT = re.compile(r"/api/v1/events/[^/]+/(?:effects|trace)(?:/.*)?")
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
