@@ -46,6 +46,7 @@ lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the
 	$(PIN) pyproject.toml -o requirements/runtime.txt
 	$(PIN) -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
+	$(PIN) requirements/sdks.in -o requirements/sdks.txt
 
 PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
@@ -54,7 +55,7 @@ clean: ## remove .venv and what tools left behind
 	rm -rf tests/sdks/node/node_modules .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt
+$(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt requirements/sdks.txt
 	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "Setting up .venv with $$($$python --version); the first time takes a minute or two."; \
@@ -67,6 +68,8 @@ $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt
 	exit 1
 	@$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@.venv/bin/python -m venv .venv/sdks
+	@$(PIP:.venv/%=.venv/sdks/%) --require-hashes -r requirements/sdks.txt
 	@touch $@
 
 PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-compile

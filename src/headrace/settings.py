@@ -64,8 +64,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 128 * 1024 * 1024
     max_event_bytes: Annotated[Bytes, _doc("Largest single event.")] = 256 * 1024
-    segment_max_request_bytes: Annotated[Bytes, _doc("Largest body of Segment's routes, inflated.")] = 500 * 1024
-    segment_max_event_bytes: Annotated[Bytes, _doc("Largest single event of Segment's routes.")] = 32 * 1024
+    segment_max_request_bytes: Annotated[
+        Bytes, _doc("Largest batch of Segment's SDKs, inflated; not RudderStack's.")
+    ] = 500 * 1024
+    segment_max_event_bytes: Annotated[Bytes, _doc("Largest single event of Segment's SDKs; not RudderStack's.")] = (
+        32 * 1024
+    )
     max_name_chars: Annotated[Count, _doc("Longest event name.")] = 200
     max_id_chars: Annotated[Count, _doc("Longest user id, message id or other identifier.")] = 255
     max_tags: Annotated[Count, _doc("Most tags of one event.")] = 64

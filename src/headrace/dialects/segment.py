@@ -39,7 +39,7 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
 )
-from headrace.errors import HeadraceError, InvalidRequest, MissingKey
+from headrace.errors import EventTooLarge, HeadraceError, InvalidRequest, MissingKey, PayloadTooLarge
 from headrace.event import Event, EventType
 from headrace.ports import Receipt
 
@@ -95,6 +95,7 @@ class _Item(msgspec.Struct, rename="camel", gc=False):
     category: Any = None
     group_id: Any = None
     previous_id: Any = None
+    channel: Any = None
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -123,8 +124,21 @@ def find_key(body: bytes, /) -> str:
 def parse_batch(body: bytes, context: Context, /) -> Batch:
     envelope = decode_body(_envelope_decoder, body)
     elements = array_of(envelope.batch, "batch", MAX_BATCH)
+    limit = context.settings.segment_max_request_bytes
+    if len(body) > limit and not _is_rudderstacks(elements[0]):
+        raise PayloadTooLarge(
+            f"The body has {len(body)} bytes, and at most {limit} are taken; send fewer or smaller events at once."
+        )
     sent_at_ms = sent_at_of(envelope.sent_at)
-    return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), _with_limits(context)))
+    return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), context))
+
+
+def _is_rudderstacks(raw: msgspec.Raw) -> bool:
+    """RudderStack's SDKs give each event a channel. They send up to 4 MiB at once, and drop what is answered 413."""
+    try:
+        return _item_decoder.decode(raw).channel is not None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
@@ -132,17 +146,9 @@ def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
     parse_item = _item_parser(call, None)
 
     def parse(body: bytes, context: Context) -> Batch:
-        return parse_single(body, parse_item, _with_limits(context))
+        return parse_single(body, parse_item, context)
 
     return parse
-
-
-def _with_limits(context: Context) -> Context:
-    settings = context.settings
-    if settings.segment_max_event_bytes >= settings.max_event_bytes:
-        return context
-    narrower = msgspec.structs.replace(settings, max_event_bytes=settings.segment_max_event_bytes)
-    return msgspec.structs.replace(context, settings=narrower)
 
 
 def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
@@ -151,6 +157,9 @@ def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Co
     def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         settings, tenant = context.settings, context.tenant
         item = decode_item(_item_decoder, raw, settings)
+        size, most = len(bytes(raw)), settings.segment_max_event_bytes
+        if size > most and item.channel is None:
+            raise EventTooLarge(f"The event has {size} bytes; at most {most} are taken.")
         limit = settings.max_id_chars
         said = call or _type_of(item.type)
         kind = KINDS[said]

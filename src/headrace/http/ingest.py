@@ -46,7 +46,6 @@ class IngestRoute(msgspec.Struct, frozen=True):
     """`limit` is the setting `limit_<limit>`; `reply` answers once the events are durable; `allow`: all of the path's methods.
 
     find_key: takes the key out of a body; for routes where only headers and the query may carry it, None.
-    max_bytes: the setting that limits the body.
     claims: where two dialects share a path, whether a body is this one's; the path's other route takes what nobody claims.
     dialect: words the errors of what is claimed.
     whole: the parser looks at the query and the headers, too.
@@ -59,7 +58,6 @@ class IngestRoute(msgspec.Struct, frozen=True):
     limit: str
     allow: str = "POST, OPTIONS"
     find_key: Callable[[bytes], str] | None = None
-    max_bytes: str = "max_request_bytes"
     claims: Callable[[bytes], bool] | None = None
     dialect: Dialect | None = None
     whole: bool = False
@@ -112,7 +110,6 @@ def _segment_routes() -> tuple[IngestRoute, ...]:
             _at_once(HTTPStatus.OK, segment.render_accepted),
             "segment",
             find_key=segment.find_key,
-            max_bytes="segment_max_request_bytes",
         )
         for name, parse in (batch | calls).items()
     )
@@ -230,7 +227,7 @@ class IngestResource:
         self._metrics = metrics
         self._route = route
         self._claimants = claimants
-        self._max_bytes: int = getattr(gate.runtime.settings, route.max_bytes)
+        self._max_bytes = gate.runtime.settings.max_request_bytes
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.allow_any_origin(resp)
