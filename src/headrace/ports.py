@@ -53,6 +53,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return event_id(self.position, self.tail)
 
 
+class MessageId(msgspec.Struct, frozen=True, gc=False):
+    """What a stored event was told apart by, and where it is."""
+
+    tenant: Tenant
+    source: str
+    text: str
+    position: int
+    tail: int
+
+
 class Effect(msgspec.Struct, frozen=True):
     """Something that an event sets off: a fact, a challenge completed, a badge, points.
 

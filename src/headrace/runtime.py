@@ -34,6 +34,7 @@ from headrace.jobs import ReplayRunner, plan
 from headrace.log.sqlite import SqliteLog
 from headrace.ports import ControlFailed, Reader, ReplayJob, Trace
 from headrace.reactor import Reactor
+from headrace.relearn import relearn
 from headrace.rules import Shelf, load_rules
 from headrace.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
@@ -95,6 +96,7 @@ class Runtime:
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,
         )
+        relearn(self.log, self.store)
         self.worker = Worker(
             self.log,
             self.store,

@@ -100,8 +100,12 @@ class Worker:
             self._recover()
         stored = self._stored or set()
         # 1. Read. A crash here costs nothing: the log still has every record.
+        last = self._log.last()
         records = _of_one_month(self._log.read(self._position, *self._flush_size()))
         if not records:
+            if last > self.progress.visible:  # positions that a lost log has given, and nothing will come of
+                self.progress.visible = self.progress.reacted = last
+                self._on_progress()
             return False
         self._on_step("read")
         # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
@@ -200,7 +204,7 @@ class Worker:
                 if self._closing:
                     return
                 self._idle = True  # before the log is asked, so that what comes now is either seen or told
-                self._wait(lambda: self._closing or self._log.last() > self._position, _TRIM_EVERY_S)
+                self._wait(lambda: self._closing or self._log.last() > self.progress.visible, _TRIM_EVERY_S)
                 self._idle = False
             self._pace(flushed_at)
 

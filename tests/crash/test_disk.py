@@ -1,5 +1,6 @@
 """What a machine does to files: parts that vanish, a log whose end is torn, a disk that is full."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -106,8 +107,7 @@ def test_a_full_disk_loses_nothing_acknowledged_and_ends_when_there_is_room(tmp_
         with server.client(key) as client:
             padding = "".join(os.urandom(1).hex() for _ in range(100_000))
             for number in range(600):
-                body = {"name": "disk", "user_id": f"big-{number}", "properties": {"x": padding[number:] + str(number)}}
-                reply = client.post("/api/v1/events", json=body)
+                reply = client.post("/api/v1/events", json=big(number, padding))
                 if reply.status_code == 201:
                     sent[reply.json()["data"]["id"]] = f"big-{number}"
                 else:
@@ -123,17 +123,139 @@ def test_a_full_disk_loses_nothing_acknowledged_and_ends_when_there_is_room(tmp_
             assert refused == 0
             assert failing.status_code == 503
         mount(disk, "2g", "remount")
-        with httpx.Client(base_url=server.url, trust_env=False) as http:
-            while http.get("/ready").status_code != 200:
-                pass
+        wait_until_ready(server)
         with server.client(key) as client:
             found = stored(client)
             assert {event_id: found.get(event_id) for event_id in sent} == sent
             sent |= send(client, 5, 10_000)
-            found = stored(client)
-            assert {event_id: found.get(event_id) for event_id in sent} == sent
+            for event_id, user in list(sent.items())[:50:2]:
+                reply = client.post("/api/v1/events", json=big(int(user.removeprefix("big-")), padding))
+                assert (reply.status_code, reply.json()["data"]["id"]) == (201, event_id), "a repeat is known"
+            assert len(stored(client)) == len(found) + 5
         assert server.stop() == 0
     finally:
         if server.url:
             server.kill()
         subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
+
+
+def big(number: int, padding: str) -> dict[str, object]:
+    """An event that fills a disk; every other one has a key."""
+    properties = {"x": padding[number:] + str(number)}
+    key = {} if number % 2 else {"idempotency_key": f"key-{number}"}
+    return {"name": "disk", "user_id": f"big-{number}", "properties": properties} | key
+
+
+def wait_until_ready(server: Server) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as http:
+        while http.get("/ready").status_code != 200:
+            pass
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes what room there is."""
+    with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(4096)):
+            pass
+    return disk / "ballast"
+
+
+def said(server: Server, *events: str) -> bool:
+    return any(line.get("event") in events for line in server.logs)
+
+
+def wait_until_counted(client: Client) -> None:
+    while client.get("/api/v1/events/count").status_code != 200:
+        pass
+
+
+# Each trim writes the known keys down, and each flush commits.
+HASTY = {"HEADRACE_LOG_KEEP_S": "0.001", "HEADRACE_FRESHNESS_TIMEOUT_S": "5"}
+
+
+@pytest.mark.timeout(300)
+def test_no_room_for_control_holds_up_no_intake_and_loses_nothing(tmp_path: Path) -> None:
+    data, disk = tmp_path / "data", tmp_path / "disk"
+    data.mkdir(mode=0o700)
+    mount(disk, "24m")
+    (disk / "control.sqlite").touch(0o600)
+    (data / "control.sqlite").symlink_to(disk / "control.sqlite")
+    server = Server(data, HASTY)
+    try:
+        server.start()
+        key = server.key()
+        with server.client(key) as client:
+            sent = send_keyed(client, range(20))
+            wait_until_counted(client)
+            ballast = fill(disk)
+            start = 20
+            while not said(server, "worker_failed"):
+                sent |= send_keyed(client, range(start, start + 20))
+                start += 20
+            sent |= send_keyed(client, range(start, start + 20))
+            ballast.unlink()
+            wait_until_ready(server)
+            wait_until_counted(client)
+            assert stored(client) == sent
+            assert send_keyed(client, range(start + 20)) == sent
+        assert server.stop() == 0
+    finally:
+        if server.url:
+            server.kill()
+        subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
+
+
+@pytest.mark.timeout(300)
+def test_no_room_for_known_keys_refuses_keyed_events_alone_until_there_is(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    disk = data / "log.keys"
+    mount(disk, "24m")
+    server = Server(data, HASTY)
+    try:
+        server.start()
+        key = server.key()
+        body = {"name": "disk", "user_id": "retried", "idempotency_key": "retried"}
+        probe = {"name": "disk", "user_id": "probe", "idempotency_key": "probe"}
+        with server.client(key) as client:
+            sent = send_keyed(client, range(20))
+            wait_until_counted(client)
+            ballast = fill(disk)
+            number = 1000
+            while not said(server, "keys_not_written", "keys_not_indexed"):
+                sent |= send(client, 20, number)
+                number += 20
+                reply = client.post("/api/v1/events", json=body)
+                assert reply.status_code == 201 or int(reply.headers["Retry-After"]) > 0
+            sent |= send(client, 20, number)
+            ballast.unlink()
+            for each in (body, probe):
+                while (reply := client.post("/api/v1/events", json=each)).status_code != 201:
+                    assert reply.status_code == 503
+                sent[reply.json()["data"]["id"]] = str(each["user_id"])
+            sent |= send_keyed(client, range(20, 40))
+            wait_until_counted(client)
+            assert stored(client) == sent
+            assert send_keyed(client, range(40)).items() <= sent.items()
+            assert stored(client) == sent
+        server.kill()
+        server.start()
+        with server.client(key) as client:
+            assert send_keyed(client, range(40)).items() <= sent.items()
+            assert stored(client) == sent
+        assert server.stop() == 0
+    finally:
+        if server.url:
+            server.kill()
+        subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
+
+
+def send_keyed(client: Client, numbers: range) -> dict[str, str]:
+    """As `send`, each with a key of its own."""
+    sent: dict[str, str] = {}
+    for number in numbers:
+        user = f"keyed-{number}"
+        reply = client.post("/api/v1/events", json={"name": "disk", "user_id": user, "idempotency_key": user})
+        assert reply.status_code == 201, reply.text
+        sent[reply.json()["data"]["id"]] = user
+    return sent

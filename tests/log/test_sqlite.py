@@ -240,7 +240,7 @@ def test_keys_past_the_byte_budget_go_oldest_first_and_the_window_says_so(tmp_pa
         held = budget // BYTES_PER_KEY // 2
         assert all(append_keys(log, range(many - held, many))), "the young half of the budget is known"
         assert not any(append_keys(log, range(1000))), "the oldest are not"
-    kept = sum(path.stat().st_size for path in (tmp_path / "log.keys").glob("*.sst"))
+    kept = sum(path.stat().st_size for path in (tmp_path / "log.keys").rglob("*.sst"))
     assert kept < budget * 1.25
 
 
@@ -256,7 +256,7 @@ def test_keys_that_were_not_written_down_before_a_crash_come_from_the_chunks(tmp
 def test_an_index_that_cannot_be_read_is_put_aside_and_made_again(tmp_path: Path) -> None:
     with closing(open_log(tmp_path)) as log:
         append_keys(log, range(1000))
-    for file in (tmp_path / "log.keys").glob("MANIFEST*"):
+    for file in (tmp_path / "log.keys").rglob("MANIFEST*"):
         file.write_bytes(b"torn" + file.read_bytes()[4:])
     with closing(open_log(tmp_path)) as log:
         assert all(append_keys(log, range(1000))), "the chunks still have them"

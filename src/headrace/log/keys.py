@@ -2,17 +2,23 @@
 
 An index and not a record: each key is durable in the log's own chunk before it comes here, so this one is written
 without a log of its own, and after a crash it is given again what its last flush did not hold. That is what makes it
-fast: a random key costs a hash and a memory write, where a B-tree costs a page of disk. Files are written once and
-dropped whole, oldest first, by age or by the byte budget; so expiry never stalls a writer.
+fast: a random key costs a hash and a memory write, where a B-tree costs a page of disk.
+
+Two generations are asked, and one is written. When the younger is as old as the window, or holds half the byte budget, it
+becomes the older, and the one before it goes as a whole; so expiry costs a few unlinks, and no key goes before its window
+has passed, unless the budget is short. RocksDB's own expiry by age is not used: it merges files and then drops a merged one when
+the oldest of its keys is due, young ones with it.
 
 Source: https://github.com/facebook/rocksdb/wiki/FIFO-compaction-style
 """
 
+import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import structlog
 from rocksdict import (
     BlockBasedOptions,
     Cache,
@@ -25,52 +31,143 @@ from rocksdict import (
     WriteOptions,
 )
 
+_log = structlog.get_logger("headrace.log")
+
 BYTES_PER_KEY = 43  # of a file, measured with 2 M random keys
-_LAST = b"last"  # shorter than any key
+_LAST, _VOIDS = b"last", b"voids"  # shorter than any key
+_MOST_VOIDS = 1000
 _POSITION_BYTES, _TAIL_BYTES = 8, 7
 _BLOOM_BITS = 14  # one look-up in a thousand reads a file that does not have the key
 _CACHE_BYTES = 64 << 20
 _FILE_BYTES = 64 << 20
+_NO_LIMIT = 1 << 62
+
+
+class _Generation:
+    """The keys of some time: a folder, named by its number and the millisecond of its beginning."""
+
+    def __init__(self, path: Path, max_bytes: int, cache: Cache) -> None:
+        self.path = path
+        number, began_ms = path.name.split("-")
+        self.number = int(number)
+        self.began_s = int(began_ms) / 1000
+        path.mkdir(mode=0o700, exist_ok=True)
+        self.files = Rdict(str(path), _options(max_bytes, cache))
+        self.unsynced = WriteOptions()
+        self.unsynced.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue]  its stub says method
+        self.files.set_write_options(self.unsynced)
+        # Small files become one, since a look-up asks each. Without a ttl of 0, files would go after 30 days.
+        fifo = f"{{max_table_files_size={_NO_LIMIT};allow_compaction=true}}"
+        self.files.set_options({"ttl": "0", "compaction_options_fifo": fifo})
+        self.bytes = sum(file["size"] for file in self.files.live_files())
+
+    def last(self) -> int:
+        value: bytes | None = self.files.get(_LAST)
+        return 0 if value is None else int.from_bytes(value, "big")
+
+    def voids(self) -> list[tuple[int, int]]:
+        value: bytes = self.files.get(_VOIDS) or b""
+        ends = [
+            int.from_bytes(value[start : start + _POSITION_BYTES], "big")
+            for start in range(0, len(value), _POSITION_BYTES)
+        ]
+        return list(zip(ends[::2], ends[1::2], strict=True))
+
+    def write_voids(self, voids: Sequence[tuple[int, int]]) -> None:
+        self.files.put(_VOIDS, b"".join(each.to_bytes(_POSITION_BYTES, "big") for pair in voids for each in pair))
 
 
 class KnownKeys:
     """Fed and asked by one thread at a time. Raises rocksdict's DbClosedError or Exception when its files cannot be used."""
 
-    def __init__(self, path: Path, *, window_s: float, max_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        window_s: float,
+        max_bytes: int,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._clock_ms = clock_ms
         self._path = path
         self._window_s = window_s
         self._max_bytes = max_bytes
+        self._cache = Cache(_CACHE_BYTES)
         path.mkdir(mode=0o700, exist_ok=True)
-        self._files = Rdict(str(path), _options(max_bytes))
-        self._unsynced = WriteOptions()
-        self._unsynced.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue]  its stub says method
-        self._files.set_write_options(self._unsynced)
-        # A file goes when the youngest of its keys is past the window; small ones become one, since a look-up asks each.
-        self._files.set_options(
-            {
-                "ttl": str(max(60, int(window_s))),
-                "compaction_options_fifo": f"{{max_table_files_size={max_bytes};allow_compaction=true}}",
-            }
+        folders = sorted(
+            (each for each in path.iterdir() if each.is_dir()), key=lambda each: int(each.name.split("-")[0])
         )
-        self._last = self._flushed = self._stored_last()
+        for left in folders[:-2]:  # by a crash between making one and removing another
+            shutil.rmtree(left)
+        generations = [self._open(folder) for folder in folders[-2:]]
+        self._current = generations.pop() if generations else self._begin(0)
+        self._older = generations.pop() if generations else None
+        self._last = self._flushed = max(each.last() for each in self._generations())
+        self._voids = list(dict.fromkeys(void for each in self._generations() for void in each.voids()))
+
+    def _open(self, folder: Path) -> _Generation:
+        return _Generation(folder, self._max_bytes, self._cache)
+
+    def _begin(self, number: int) -> _Generation:
+        return self._open(self._path / f"{number}-{self._clock_ms()}")
+
+    def _generations(self) -> list[_Generation]:
+        return [self._current, self._older] if self._older else [self._current]
 
     def find(self, keys: Sequence[bytes], /) -> dict[bytes, tuple[int, int]]:
         """The position and tail that each known key was first given; unknown keys are left out."""
-        found: list[bytes | None] = self._files.get(list(keys)) or []
-        return {
-            key: (int.from_bytes(value[:_POSITION_BYTES], "big"), int.from_bytes(value[_POSITION_BYTES:], "big"))
-            for key, value in zip(keys, found, strict=True)
-            if value is not None
-        }
+        wanted: list[Any] = list(keys)
+        given: dict[bytes, tuple[int, int]] = {}
+        for (
+            generation
+        ) in self._generations():  # the younger first: there a key is that was given again after its window
+            found: list[bytes | None] = generation.files.get(wanted) or []
+            for key, value in zip(wanted, found, strict=True):
+                if value is not None and key not in given:
+                    position = int.from_bytes(value[:_POSITION_BYTES], "big")
+                    given[key] = (position, int.from_bytes(value[_POSITION_BYTES:], "big"))
+        if given and self._voids:
+            return {key: each for key, each in given.items() if not self._is_void(each[0])}
+        return given
 
     def add(self, given: Mapping[bytes, tuple[int, int]], last: int, /) -> None:
         """Know these keys, and that the log was indexed up to the position `last`. Lost in a crash until flushed."""
+        current = self._current
+        if self._age_s(current) > self._window_s or current.bytes >= self._max_bytes // 2:
+            current = self._turn()
         batch = WriteBatch(raw_mode=True)
         for key, (position, tail) in given.items():
             batch.put(key, position.to_bytes(_POSITION_BYTES, "big") + tail.to_bytes(_TAIL_BYTES, "big"))
+        last = max(self._last, last)
         batch.put(_LAST, last.to_bytes(_POSITION_BYTES, "big"))
-        self._files.write(batch, self._unsynced)
-        self._last = last
+        current.files.write(batch, current.unsynced)
+        self._last = last  # only now: what could not be written is still to be indexed
+        current.bytes += len(given) * BYTES_PER_KEY
+
+    def _turn(self) -> _Generation:
+        """Begin a generation. What it needs of the one before is on disk first, so a crash here loses nothing."""
+        self.flush()
+        gone, self._older = self._older, self._current
+        self._current = self._begin(self._older.number + 1)
+        if self._voids:
+            self._current.write_voids(self._voids)
+        if gone:
+            gone.files.close()
+            shutil.rmtree(gone.path)
+        _log.info("known_keys_turned", known_since_s=round(self._age_s(self._older)))
+        return self._current
+
+    def void(self, after: int, upto: int, /) -> None:
+        """Know no key any more that was given a position with `after` < position <= `upto`: what was there is lost.
+
+        Durable on return. Looking for the keys themselves would mean to read them all.
+        """
+        self._voids = [*self._voids[-_MOST_VOIDS:], (after, upto)]
+        self._current.write_voids(self._voids)
+        self._current.files.flush()
+
+    def _is_void(self, position: int) -> bool:
+        return any(after < position <= upto for after, upto in self._voids)
 
     def last(self) -> int:
         """The position up to which the log is indexed."""
@@ -78,47 +175,44 @@ class KnownKeys:
 
     def flush(self) -> None:
         """Write down, synced, what is known. May be called while another thread adds; what it adds may miss this flush."""
-        last = self._last
+        # In this order: should a generation begin in between, it has written down all that was known then.
+        last, current = self._last, self._current
         if last > self._flushed:
-            self._files.flush()
+            current.files.flush()
             self._flushed = last
 
     def window_s(self) -> float:
-        """How far back keys are known: less than the setting once the byte budget has dropped younger files."""
-        files = self._files.live_files()
-        if sum(file["size"] for file in files) < self._max_bytes - 2 * _file_bytes(self._max_bytes):
-            return self._window_s
-        oldest = time.time()
-        for file in files:
-            with suppress(FileNotFoundError):  # dropped just now
-                oldest = min(oldest, (self._path / file["name"].lstrip("/")).stat().st_mtime)
-        return min(self._window_s, time.time() - oldest)
+        """How far back keys are known: less than the setting once the byte budget has dropped a generation too soon."""
+        oldest = self._older or self._current
+        return self._window_s if oldest.number == 0 else min(self._window_s, max(0.0, self._age_s(oldest)))
+
+    def _age_s(self, generation: _Generation) -> float:
+        return self._clock_ms() / 1000 - generation.began_s
 
     def close(self) -> None:
-        self.flush()
-        self._files.close()
-
-    def _stored_last(self) -> int:
-        value = self._files.get(_LAST)
-        return 0 if value is None else int.from_bytes(value, "big")
+        try:
+            self.flush()
+        finally:
+            for generation in self._generations():
+                generation.files.close()
 
 
 def _file_bytes(max_bytes: int) -> int:
-    """So large that there are few files to look into, and so small that dropping one is a small part of the budget."""
+    """So large that there are few files to look into, and so small that few keys wait in memory."""
     return max(64 << 10, min(_FILE_BYTES, max_bytes // 16))
 
 
-def _options(max_bytes: int) -> Options:
+def _options(max_bytes: int, cache: Cache) -> Options:
     table = BlockBasedOptions()
     table.set_bloom_filter(_BLOOM_BITS, block_based=False)
-    table.set_block_cache(Cache(_CACHE_BYTES))
-    drop_oldest = FifoCompactOptions()
-    drop_oldest.max_table_files_size = max_bytes
+    table.set_block_cache(cache)
+    keep_all = FifoCompactOptions()
+    keep_all.max_table_files_size = _NO_LIMIT
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_block_based_table_factory(table)
     options.set_compaction_style(DBCompactionStyle.fifo())
-    options.set_fifo_compaction_options(drop_oldest)
+    options.set_fifo_compaction_options(keep_all)
     options.set_compression_type(DBCompressionType.none())  # hashes do not compress
     options.set_write_buffer_size(_file_bytes(max_bytes))
     options.set_max_write_buffer_number(4)  # so that an append need not wait for a file to be written

@@ -9,8 +9,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -40,6 +41,9 @@ _TRIM_CHUNKS = 256
 _TRIM_BYTES = 4 * 1024 * 1024
 _TRIM_S = 0.3
 _FLUSH_KEYS_EVERY_MS = 60_000
+_REOPEN_KEYS_EVERY_S = 1.0
+# Anything else that keeps the index from opening, such as a full disk, is no reason to forget what it knows.
+_SIGNS_OF_DAMAGE = ("Corruption", "No such file", "Invalid argument")
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -63,6 +67,7 @@ class SqliteLog:
         Raises Unavailable when the file cannot be opened or is no log.
         """
         self._clock_ms = clock_ms
+        self._make_keys = partial(KnownKeys, window_s=dedup_window_s, max_bytes=dedup_max_bytes, clock_ms=clock_ms)
         self._dedup_window_ms = int(dedup_window_s * 1000)
         self._max_bytes = max_bytes
         self._path = path
@@ -77,9 +82,10 @@ class SqliteLog:
                 self._durable = self._last  # what is given may yet fail to become durable
                 self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM chunks")
                 self._indexed = self._safe = 0
-                self._keys = opened.enter_context(closing(self._open_keys(dedup_window_s, dedup_max_bytes)))
-                if self._mark("last") and not self._keys.last():
-                    _log.warning("known_keys_lost", known_from="the oldest entry that the log still holds")
+                self._reopened_at = 0.0
+                self._keys = opened.enter_context(closing(self._open_keys()))
+                self._void_keys_of_lost_entries()
+                self._lost_keys = self._find_lost_keys(floor)
                 self._index_keys()
             except (sqlite3.Error, OSError) as error:
                 raise Unavailable(f"The log {path} cannot be opened: {error}.") from error
@@ -103,7 +109,6 @@ class SqliteLog:
         with self._writing:
             if self._bytes >= self._max_bytes:
                 raise Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
-            self._index_keys()
             keys = [entry.key for entry in entries if entry.key]
             known = self._known(keys)
             first, tail = self._next()
@@ -140,11 +145,12 @@ class SqliteLog:
             self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
+        all_indexed = self._indexed >= self._durable
         self._durable = self._last
         self._bytes += len(payloads)
-        # The entries are durable, so from here on nothing may fail: what the index lacks, the next append gives it.
+        # The entries are durable, so from here on nothing may fail: what the index lacks, the next append with a key gives it.
         if not keys:
-            self._indexed = self._durable
+            self._indexed = self._durable if all_indexed else self._indexed
             return
         try:
             self._keys.add(_given(self._last, len(entries), tail, key_bytes), self._last)
@@ -163,6 +169,7 @@ class SqliteLog:
         """Where these keys were first given, of those that were within the dedup window. Raises Unavailable."""
         if not keys:
             return {}
+        self._index_keys()
         oldest = self._oldest_key()
         try:
             found = self._keys.find(keys)
@@ -171,34 +178,107 @@ class SqliteLog:
             raise Unavailable("Message ids cannot be looked up.", retry_after_s=5) from error
         return {key: given for key, given in found.items() if given[0] >= oldest}
 
-    def _open_keys(self, window_s: float, max_bytes: int) -> KnownKeys:
+    def _open_keys(self) -> KnownKeys:
+        """The index; a damaged one is put aside, and a new one begun. Raises Unavailable when it cannot be opened now."""
         path = self._path.with_suffix(".keys")
         try:
-            return KnownKeys(path, window_s=window_s, max_bytes=max_bytes)
-        except Exception:  # noqa: BLE001  the index's library raises nothing narrower
+            return self._make_keys(path)
+        except Exception as error:
+            if not any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
+                raise Unavailable(f"The known message ids in {path} cannot be opened: {error}.") from error
             aside = path.with_suffix(f".broken-{self._clock_ms()}")
             _log.exception("keys_unreadable", moved_to=str(aside))
             path.rename(aside)
-            return KnownKeys(path, window_s=window_s, max_bytes=max_bytes)
+            return self._make_keys(path)
+
+    def _reopen_keys(self) -> None:
+        """After a failed write, such as to a full disk, RocksDB takes no more. What it had in memory, the chunks have too."""
+        if time.monotonic() - self._reopened_at < _REOPEN_KEYS_EVERY_S:
+            return
+        self._reopened_at = time.monotonic()
+        self._indexed = -1
+        with suppress(Exception):
+            self._keys.close()
+        self._keys = self._make_keys(self._path.with_suffix(".keys"))
+        self._indexed = self._keys.last()
+
+    def _void_keys_of_lost_entries(self) -> None:
+        """A log put back from an older copy lacks entries whose keys are known: a retry of those must be taken, and stored.
+
+        What the store has is not lost; the floor tells.
+        """
+        known = self._keys.last()
+        if known <= self._last:
+            return
+        _log.warning("log_is_older_than_keys", log_ends_at=self._last, keys_end_at=known)
+        self._keys.void(self._last, known)
+        self._last = self._durable = known  # so that no new entry gets a position in between
+
+    def _find_lost_keys(self, floor: int) -> tuple[int, int] | None:
+        """The positions, within the window, whose keys neither the index has nor a chunk: the index, or the file, is lost."""
+        after, upto = self._mark("lost after"), self._mark("lost upto")  # by a start that was cut short
+        if not upto:
+            after, upto = self._keys.last(), self._mark("keyed")
+            if not upto and not self._mark("last") and not self._number("SELECT count(*) FROM chunks"):
+                upto = floor  # a new file beside a store that is not new: whatever was keyed there
+        after = max(after, self._oldest_key())
+        if after >= upto:
+            return None
+        _log.warning("known_keys_lost", after=after, upto=upto)
+        with self._transaction():
+            for name, value in (("lost after", after), ("lost upto", upto)):
+                self._writer.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+        return after, upto
+
+    def lost_keys(self) -> tuple[int, int] | None:
+        """(after, upto): positions whose keys are known no more, until they have been learnt; None when none are missing."""
+        return self._lost_keys
+
+    def learn(self, given: Mapping[bytes, tuple[int, int]], /, *, done: bool) -> None:
+        """Know lost keys again, with the position and tail that each was first given. Before the first append.
+
+        Raises Unavailable.
+        """
+        try:
+            self._keys.add(given, self._lost_keys[1] if self._lost_keys and done else self._keys.last())
+            if done:
+                self._keys.flush()
+                self._writer.execute("DELETE FROM marks WHERE name IN ('lost after', 'lost upto')")
+                self._lost_keys = None
+        except Exception as error:
+            raise Unavailable(f"Message ids cannot be indexed: {error}.") from error
 
     def _index_keys(self) -> None:
         """Give the index the keys of chunks that it does not have: after a crash, or a failure. Raises Unavailable."""
         if self._indexed >= self._durable:
             return
+        try:
+            try:
+                self._feed_keys()
+            except Exception:  # noqa: BLE001  the index's library raises nothing narrower
+                self._reopen_keys()
+                self._feed_keys()
+        except Exception as error:
+            _log.exception("keys_not_indexed", position=self._indexed)
+            raise Unavailable("Message ids cannot be indexed.", retry_after_s=5) from error
+
+    def _feed_keys(self) -> None:
         after = max(self._indexed, self._keys.last())
         rows = self._writer.execute(
             "SELECT last, count, tail, keys FROM chunks WHERE last > ? AND keys != x'' ORDER BY last", (after,)
         )
-        try:
-            for last, count, tail, keys in rows:
-                self._keys.add(_given(last, count, tail, keys), last)
-        except Exception as error:
-            _log.exception("keys_not_indexed", position=after)
-            raise Unavailable("Message ids cannot be indexed.", retry_after_s=5) from error
+        for last, count, tail, keys in rows:
+            self._keys.add(_given(last, count, tail, keys), last)
         self._indexed = self._durable
 
     def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
         """See the Log port."""
+        try:
+            return self._read(after, max_entries, max_bytes)
+        except (sqlite3.Error, msgspec.DecodeError) as error:
+            raise Unavailable(f"The log cannot be read after position {after}: {error}.") from error
+
+    def _read(self, after: int, max_entries: int, max_bytes: int) -> list[Record]:
         records: list[Record] = []
         size = 0
         with self._reading:
@@ -257,7 +337,11 @@ class SqliteLog:
             indexed = self._indexed
             # Each flush makes a file, so not at every trim; but when nothing is left to write down, there is no cost.
             if received_at_ms(upto) - received_at_ms(self._safe) >= _FLUSH_KEYS_EVERY_MS or upto >= indexed:
-                self._keys.flush()
+                try:
+                    self._keys.flush()
+                except Exception:  # noqa: BLE001  the index's library raises nothing narrower; the chunks stay until it works
+                    _log.exception("keys_not_written", upto=indexed)
+                    return self._safe
                 self._safe = indexed
         return self._safe
 
@@ -267,13 +351,16 @@ class SqliteLog:
             with self._transaction():
                 execute = self._writer.execute
                 chunks = execute(
-                    "SELECT last, count, bytes FROM chunks WHERE last <= ? ORDER BY last LIMIT ?", (upto, _TRIM_CHUNKS)
+                    "SELECT last, count, bytes, keys != x'' FROM chunks WHERE last <= ? ORDER BY last LIMIT ?",
+                    (upto, _TRIM_CHUNKS),
                 ).fetchall()
                 sizes = itertools.accumulate(chunk[2] for chunk in chunks)
                 gone = chunks[: 1 + sum(size <= _TRIM_BYTES for size in sizes)]
                 if gone:
                     # The file keeps no chunk to tell the last position by, once all are gone.
                     execute("INSERT OR REPLACE INTO marks VALUES ('last', ?)", (self._last,))
+                    if keyed := [chunk[0] for chunk in gone if chunk[3]]:  # from now on the index alone has their keys
+                        execute("INSERT OR REPLACE INTO marks VALUES ('keyed', ?)", (keyed[-1],))
                     execute("DELETE FROM chunks WHERE last <= ?", (gone[-1][0],))
             self._bytes -= sum(chunk[2] for chunk in gone)
         return sum(chunk[1] for chunk in gone), len(gone) < len(chunks) or len(chunks) == _TRIM_CHUNKS
@@ -311,8 +398,11 @@ class SqliteLog:
         return self._number("SELECT coalesce(max(value), 0) FROM marks WHERE name = ?", name)
 
     def _number(self, sql: str, *values: object) -> int:
-        with self._reading:
-            return self._reader.execute(sql, values).fetchone()[0]
+        try:
+            with self._reading:
+                return self._reader.execute(sql, values).fetchone()[0]
+        except sqlite3.Error as error:
+            raise Unavailable(f"The log cannot be read: {error}.") from error
 
 
 def _given(last: int, count: int, tail: int, keys: bytes) -> dict[bytes, tuple[int, int]]:

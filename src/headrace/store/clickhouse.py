@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import MAX_TAIL, Event, StoredEvent, Tenant, event_id
+from headrace.event import MAX_TAIL, Event, Mode, StoredEvent, Tenant, event_id
 from headrace.filters import (
     MAX_BUCKETS,
     MAX_CATALOG_PROPERTIES,
@@ -38,7 +38,7 @@ from headrace.filters import (
     Stats,
 )
 from headrace.measures import MAX_POINTS, Bucket, Figures, Group, Measured, Metric, Question
-from headrace.ports import Record, StoreFailed
+from headrace.ports import MessageId, Record, StoreFailed
 from headrace.store import queries
 from headrace.store.queries import Hint, Query
 from headrace.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
@@ -77,6 +77,7 @@ class _Row(Event, frozen=True, kw_only=True, gc=False):
 
 _rows_decoder = msgspec.json.Decoder(list[Any])
 _row_decoder = msgspec.json.Decoder(_Row)
+_message_id_decoder = msgspec.json.Decoder(tuple[str, Mode, str, str, int, int], strict=False)
 # ClickHouse prints the double 2**60 as 1152921504606847000, which is right for a double and wrong for an integer.
 _Figure: TypeAlias = float | None
 _FigureRow: TypeAlias = tuple[Any, Any, int, Figures]
@@ -176,6 +177,20 @@ class ClickHouseStore:
     def held(self, after: int, upto: int, /) -> int:
         """See the Store port."""
         return int(self._tell(queries.held(after, upto)))
+
+    def message_ids(self, after: int, upto: int, /) -> list[MessageId]:
+        """The events between two positions that carry a message id, youngest first. Raises StoreFailed."""
+        query = queries.message_ids(after, upto)
+        try:
+            with self._writers.lend() as client:
+                lines = client.raw_query(query.sql, query.params, fmt="JSONCompactEachRow").splitlines()
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+        rows = [_message_id_decoder.decode(line) for line in lines]
+        return [
+            MessageId(Tenant(project, mode), source, text, position, tail)
+            for project, mode, source, text, position, tail in rows
+        ]
 
     def _tell(self, query: Query) -> str:
         """What the worker asks, which no reader's limits apply to."""

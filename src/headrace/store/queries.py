@@ -68,6 +68,16 @@ def held(after: int, upto: int, /) -> Query:
     )
 
 
+def message_ids(after: int, upto: int, /) -> Query:
+    """The events between two positions that carry a message id, of every tenant: to know the ids again, never for a reply."""
+    return Query(
+        "SELECT project, mode, source, message_id, position, tail FROM events "
+        "WHERE position > {after:UInt64} AND position <= {upto:UInt64} AND message_id != '' "
+        "ORDER BY position DESC",
+        {"after": after, "upto": upto},
+    )
+
+
 def total(tenant: Tenant, filters: Filters, /) -> Query:
     """One row: (count)."""
     spans, params = _spans(tenant, filters)

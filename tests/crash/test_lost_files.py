@@ -1,0 +1,91 @@
+"""A data folder of which parts are lost, or put back from an older copy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.crash.test_disk import send_keyed, stored
+from tests.server import Client, Server
+
+# So that the log's own copy of the keys is gone at once, and only the index and the store have them.
+TRIMMED = {"HEADRACE_LOG_KEEP_S": "0.001"}
+
+
+def trim_all(client: Client, server: Server) -> None:
+    """Send until the log has let go of what came before."""
+    while True:
+        client.post("/v1/admin/events/replay", json={"filter": {"event": "none"}})
+        send_keyed(client, range(-1, 0))
+        text = client.get("/metrics").text
+        held = next(line for line in text.splitlines() if line.startswith("headrace_log_bytes "))
+        if float(held.split()[1]) == 0:
+            return
+
+
+@pytest.mark.parametrize("lost", ["index", "index and log"])
+def test_keys_whose_index_is_lost_are_learnt_again_from_the_store(tmp_path: Path, lost: str) -> None:
+    server = Server(tmp_path, TRIMMED).start()
+    key = server.key()
+    with server.client(key) as client:
+        sent = send_keyed(client, range(30))
+        header = client.post("/api/v1/events", json={"name": "h"}, headers={"Idempotency-Key": "h"})
+        trim_all(client, server)
+        count = len(stored(client))
+    server.kill()
+    shutil.rmtree(tmp_path / "log.keys")
+    if lost == "index and log":
+        for file in tmp_path.glob("log.sqlite*"):
+            file.unlink()
+    server = Server(tmp_path, TRIMMED).start()
+    with server.client(key) as client:
+        assert len(stored(client)) == count, "and no query waits for what a lost log has given"
+        assert send_keyed(client, range(30)) == sent
+        assert len(stored(client)) == count
+    server.kill()
+    assert any(line.get("event") == "known_keys_relearnt" for line in server.logs)
+    server = Server(tmp_path, TRIMMED).start()
+    assert not any(line.get("event") == "known_keys_relearnt" for line in server.logs), "nothing is missing now"
+    with server.client(key) as client:
+        assert send_keyed(client, range(30)) == sent
+        again = client.post("/api/v1/events", json={"name": "h"}, headers={"Idempotency-Key": "h"})
+        assert again.json()["data"]["id"] != header.json()["data"]["id"], "a key that came in a header is in no row"
+    assert server.stop() == 0
+
+
+def test_a_retry_of_what_an_older_copy_of_the_folder_lacks_is_stored_and_not_taken_for_a_repeat(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    server = Server(data).start()
+    key = server.key()
+    with server.client(key) as client:
+        before = send_keyed(client, range(20))
+        assert stored(client) == before
+    assert server.stop() == 0
+    shutil.copytree(data, copy, symlinks=True)
+    server.start()
+    with server.client(key) as client:
+        lost = send_keyed(client, range(20, 40))
+        assert stored(client) == before | lost
+    assert server.stop() == 0
+    # Everything is put back but the index, which someone forgot.
+    shutil.rmtree(copy / "log.keys")
+    shutil.move(data / "log.keys", copy / "log.keys")
+    shutil.rmtree(data)
+    shutil.move(copy, data)
+
+    server.start()
+    with server.client(key) as client:
+        assert stored(client) == before
+        assert send_keyed(client, range(20)) == before, "what is there is known"
+        again = send_keyed(client, range(20, 40))
+        assert not again.keys() & lost.keys(), "what is lost is taken once more"
+        assert send_keyed(client, range(20, 40)) == again
+        assert stored(client) == before | again
+        again |= send_keyed(client, range(40, 50))
+    server.kill()
+    server.start()
+    with server.client(key) as client:
+        assert send_keyed(client, range(20, 50)) == again
+        assert stored(client) == before | again
+    assert any(line.get("event") == "log_is_older_than_keys" for line in server.logs)
+    assert server.stop() == 0

@@ -1,0 +1,102 @@
+"""The index of known keys, alone: when a key goes, and what a crash leaves."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from headrace.log.keys import KnownKeys
+
+
+class Clock:
+    now_ms = 1_736_899_200_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def open_keys(folder: Path, clock: Clock, window_s: float = 60, max_bytes: int = 1 << 30) -> KnownKeys:
+    return KnownKeys(folder / "keys", window_s=window_s, max_bytes=max_bytes, clock_ms=clock)
+
+
+def key(number: int) -> bytes:
+    return b"%016d" % number
+
+
+def test_no_key_goes_before_its_window_however_its_files_are_merged_and_none_stays_for_ever(tmp_path: Path) -> None:
+    """A file a key, so that files are merged again and again; opened again now and then."""
+    clock = Clock()
+    keys = open_keys(tmp_path, clock)
+    for number in range(1, 60):
+        clock.now_ms += 5000
+        keys.add({key(number): (number, number)}, number)
+        keys.flush()
+        young = [key(each) for each in range(max(1, number - 12), number + 1)]
+        assert keys.find(young).keys() == set(young)
+        old = [key(each) for each in range(1, number - 25)]
+        assert not keys.find(old), "past two windows nothing is left"
+        assert len(list((tmp_path / "keys").iterdir())) <= 2
+        assert keys.last() == number
+        if number % 7 == 0:
+            keys.close()
+            keys = open_keys(tmp_path, clock)
+    keys.close()
+
+
+def test_a_key_given_again_after_its_window_is_found_where_it_was_given_last(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(open_keys(tmp_path, clock)) as keys:
+        keys.add({key(1): (1, 1)}, 1)
+        clock.now_ms += 60_001
+        keys.add({key(1): (2, 2)}, 2)
+        assert keys.find([key(1)]) == {key(1): (2, 2)}
+
+
+def test_the_window_is_what_was_set_until_the_budget_made_a_generation_go_too_soon(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(open_keys(tmp_path, clock, window_s=600, max_bytes=1 << 20)) as keys:
+        number = 0
+        windows: list[float] = []
+        for _ in range(5):
+            clock.now_ms += 10_000
+            keys.add({key(number + each): (number + each, 0) for each in range(10_000)}, number)
+            number += 10_000
+            windows.append(keys.window_s())
+        assert windows[:2] == [600, 600]
+        assert windows[-1] <= 30
+        keys.find([key(number - 1)])
+
+
+def test_a_voided_range_is_forgotten_and_stays_so_and_nothing_else_is(tmp_path: Path) -> None:
+    clock = Clock()
+    keys = open_keys(tmp_path, clock)
+    keys.add({key(each): (each, each) for each in range(1, 10)}, 9)
+    keys.void(5, 9)
+    for _ in range(3):
+        assert keys.find([key(each) for each in range(1, 10)]).keys() == {key(each) for each in range(1, 6)}
+        keys.add({key(7): (17, 17)}, 17)
+        assert keys.find([key(7), key(8)]) == {key(7): (17, 17)}, "given again, it is known again"
+        keys.flush()
+        keys.close()
+        keys = open_keys(tmp_path, clock)
+        keys.add({key(7): (7, 7)}, 17)  # as it was
+    clock.now_ms += 60_001
+    keys.add({key(50): (50, 50)}, 50)
+    assert not keys.find([key(8)]), "also after a turn"
+    keys.close()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_was_flushed_survives_a_crash_and_last_says_up_to_where(tmp_path: Path, turned: bool) -> None:
+    clock = Clock()
+    keys = open_keys(tmp_path, clock)
+    keys.add({key(1): (1, 1)}, 1)
+    keys.flush()
+    if turned:
+        clock.now_ms += 60_001
+    keys.add({key(2): (2, 2)}, 2)
+    shutil.copytree(tmp_path / "keys", tmp_path / "after" / "keys", ignore=shutil.ignore_patterns("LOCK"))
+    with closing(keys), closing(open_keys(tmp_path / "after", clock)) as again:
+        assert again.last() in (1, 2)
+        assert len(again.find([key(1), key(2)])) == again.last()
