@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-ingest bench-reactions soak guarantees lock clean
+.PHONY: help setup demo test lint fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean
 
 READY := .venv/.ready
 
@@ -32,6 +32,9 @@ bench: bench-ingest ## measure speed
 bench-ingest: $(READY) ## events a second, beside what else could take them (needs wrk; ARGS="--seconds 20")
 	.venv/bin/pip install --quiet --require-hashes -r requirements/bench.txt
 	.venv/bin/python -m bench.ingest $(ARGS)
+
+bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
+	.venv/bin/python -m bench.replay $(ARGS)
 
 bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules
 	.venv/bin/python -m bench.reactions $(ARGS)
