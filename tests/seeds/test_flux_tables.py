@@ -218,8 +218,8 @@ def test_count_interval_gives_a_series(client: Client, interval: str, starts: li
     assert sum(bucket["count"] for bucket in data["series"]) == data["total"] == 4
 
 
-def test_count_interval_is_one_of_four(client: Client) -> None:
-    for wrong in ("2h", "1w", "60", "1M"):
+def test_count_interval_is_one_of_a_few(client: Client) -> None:
+    for wrong in ("2h", "1y", "60", "1m "):
         assert refused(client.get(f"{EVENTS}/count", params={"interval": wrong}), "invalid_request")
 
 
