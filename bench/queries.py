@@ -174,11 +174,14 @@ def figure(times: list[float], answer: Any, cold: float | None) -> dict[str, Any
     }  # fmt: skip
 
 
-def ask(folder: Path, rounds: int, label: str, only: str = "") -> None:
+def ask(folder: Path, rounds: int, label: str, only: str = "", hot: tuple[str, ...] = (TAG,)) -> None:
     """Warm figures of this process; cold ones of a process each."""
     from headrace.store.clickhouse import ClickHouseStore
 
-    store = ClickHouseStore(f"chdb://{folder.resolve()}")
+    store = ClickHouseStore(f"chdb://{folder.resolve()}", hot_tags=hot)
+    with store._writers.lend() as client:
+        while int(client.command("SELECT count() FROM system.mutations WHERE NOT is_done")):  # pyright: ignore
+            time.sleep(0.5)
     if only:
         (cold, *_), _ = timed(lambda: questions()[only](store), 1)
         print(cold)
@@ -300,7 +303,7 @@ def against_duckdb(work: Path, parquet: Path, rounds: int, label: str) -> None:
         started = time.time()
         # Tags as a map, which is as near to ours as it has; sorted as ours, so that its zone maps help.
         database.execute(
-            "CREATE TABLE events AS SELECT * REPLACE (from_json(tags, 'MAP(VARCHAR, VARCHAR)') AS tags) "
+            "CREATE TABLE events AS SELECT * REPLACE (CAST(tags::JSON AS MAP(VARCHAR, VARCHAR)) AS tags) "
             f"FROM read_parquet('{parquet}') ORDER BY project, mode, name, timestamp"
         )
         database.execute("CHECKPOINT")
@@ -441,6 +444,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--label", default="")
     arguments.add_argument("--only", default="")
+    arguments.add_argument("--hot", default=TAG, help="HEADRACE_HOT_TAGS")
     arguments.add_argument("--which", default="duckdb,postgres")
     given = arguments.parse_args()
     label = given.label or given.events
@@ -459,7 +463,7 @@ def main() -> None:
         given.folder.parent.mkdir(parents=True, exist_ok=True)
         build(given.folder, count_of(given.events))
     elif given.what == "ask":
-        ask(given.folder, given.rounds, label, given.only)
+        ask(given.folder, given.rounds, label, given.only, tuple(filter(None, [given.hot])))
     elif given.what == "cold":
         ask_cold(given.folder, label)
     elif given.what == "rivals":

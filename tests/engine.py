@@ -30,7 +30,7 @@ def dsn() -> str:
 
 @pytest.fixture(scope="session")
 def clickhouse() -> Iterator[ClickHouseStore]:
-    store = ClickHouseStore(dsn())
+    store = ClickHouseStore(dsn(), hot_tags=("plan", "é"))
     yield store
     store.close()
 

@@ -84,6 +84,7 @@ class Runtime:
             f"chdb://{settings.data.resolve() / 'store'}",
             query_timeout_s=settings.query_timeout_s,
             query_max_memory_bytes=settings.query_max_memory_bytes,
+            hot_tags=[tag for tag in settings.hot_tags.split(",") if tag],
         )
         committed = offsets.position()
         # Should the log's file be lost, its positions must still never come again.

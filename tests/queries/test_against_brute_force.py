@@ -209,7 +209,12 @@ class Asker:
             "tags": lambda: tuple(self._tag() for _ in range(draw(st.integers(1, 2)))),
             "properties": lambda: tuple(self._property() for _ in range(draw(st.integers(1, 2)))),
         }
-        assert tuple(choices) == FIELDS
+        known = [record.id for record in self._records]
+        choices["ids"] = lambda: tuple(draw(st.lists(st.sampled_from([*known, "0" * 32]), max_size=5)))
+        choices["upto"] = lambda: (
+            draw(st.sampled_from(self._records)).position + draw(st.integers(-1, 1)) if known else 5
+        )
+        assert set(choices) == set(FIELDS)
         return Filters(**{field: choice() for field, choice in choices.items() if field in wanted})
 
     def page(self) -> Page:

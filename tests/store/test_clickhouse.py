@@ -8,7 +8,7 @@ import pytest
 
 from headrace.errors import InvalidRequest, Unavailable
 from headrace.event import Tenant
-from headrace.filters import Cursor, Dimension, Filters, Page
+from headrace.filters import Counts, Cursor, Dimension, Filters, Page
 from headrace.ports import Record, StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries import Query
@@ -159,6 +159,36 @@ def test_an_insert_leaves_no_temporary_file(
 
 
 # Answers
+
+
+def test_a_tag_answers_the_same_before_and_after_it_gets_a_column_of_its_own(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    given = [
+        {"tags": {"wärm's": "a"}},
+        {"tags": {"wärm's": ""}, "properties": '{"x":1}'},
+        {"labels": {"wärm's": "a"}, "properties": '{"wärm\'s":"a"}'},
+        {"numbers": {"wärm's": 1.0}, "properties": '{"wärm\'s":1}'},
+        {},
+    ]
+
+    def answers(of: ClickHouseStore) -> list[object]:
+        return [
+            of.count(tenant, ALL, None, Dimension("tag", "wärm's")),
+            *(
+                (of.count(tenant, found), of.count(tenant, found, "1d"), of.events(tenant, found, Page(limit=9)))
+                for found in (Filters(tags=[("wärm's", value)]) for value in ("a", "", "b"))
+            ),
+        ]
+
+    store.insert(records_of(event_of(tenant, **fields) for fields in given))
+    before = answers(store)
+    assert before[0] == Counts(5, None, [("a", 2), ("", 1)])
+    warm = ClickHouseStore(dsn(), hot_tags=("wärm's",))
+    assert warm._hot
+    assert answers(warm) == before
+    warm.insert(records_of(event_of(tenant, **fields) for fields in given))
+    assert answers(warm) == answers(store) != before
+    warm.close()
 
 
 def test_a_page_and_its_total_agree_although_events_arrive_between_the_two_questions(

@@ -119,8 +119,18 @@ class _Handles:
 class ClickHouseStore:
     """Fits the Store and the Reader port."""
 
-    def __init__(self, dsn: str, *, query_timeout_s: float = 30.0, query_max_memory_bytes: int = 1 << 29) -> None:
-        """Connect and bring the schema up to date. Raises StoreFailed."""
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        query_timeout_s: float = 30.0,
+        query_max_memory_bytes: int = 1 << 29,
+        hot_tags: Sequence[str] = (),
+    ) -> None:
+        """Connect and bring the schema up to date. Raises StoreFailed.
+
+        hot_tags: which tags get a column of their own; it changes what queries cost, and no answer.
+        """
         self._query_timeout_s = query_timeout_s
         self._writers = _Handles(dsn, {})
         self._readers = _Handles(
@@ -134,6 +144,7 @@ class ClickHouseStore:
         )
         try:
             self._migrate()
+            self._hot = self._heat(hot_tags)
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
 
@@ -152,6 +163,17 @@ class ClickHouseStore:
                         if statement.strip():
                             client.command(statement)
                     client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
+
+    def _heat(self, tags: Sequence[str]) -> queries.Hot:
+        """Give tags their columns. Parts from before have it computed, at once as they are read, and once and for all behind."""
+        columns = {key: queries.hot_column(key) for key in tags}
+        with self._writers.lend() as client:
+            known = client.raw_query("DESCRIBE TABLE events", fmt="TabSeparated").decode()
+            for name, declared in columns.values():
+                if f"{name}\t" not in known:
+                    client.command(f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {declared}")
+                    client.command(f"ALTER TABLE events MATERIALIZE COLUMN {name} SETTINGS mutations_sync = 0")
+        return {key: name for key, (name, _) in columns.items()}
 
     def insert(self, records: Sequence[Record], /) -> None:
         """See the Store port."""
@@ -202,7 +224,7 @@ class ClickHouseStore:
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         """See the Reader port."""
-        total = self._rows(queries.total(tenant, filters))[0][0]
+        total = self._rows(queries.total(tenant, filters, self._hot))[0][0]
         if page.offset >= total:  # nothing to sort, however large the offset
             return Events(total, [], more=False)
         keys = self._keys(tenant, filters, page)
@@ -219,7 +241,7 @@ class ClickHouseStore:
         hints = [Hint()]
         if not page.oldest_first and wanted <= _MOST_HINTED:
             if filters.user_id is not None:
-                asked = queries.newest_of_user(tenant, filters, page)
+                asked = queries.newest_of_user(tenant, filters, page, self._hot)
                 moments = [(name, moment) for name, moment in self._rows(asked)]
                 if not moments:
                     return []
@@ -232,7 +254,7 @@ class ClickHouseStore:
                 hints = [*(Hint(floor_ms=floor) for floor in floors if floor), Hint()]
         keys: list[tuple[str, int, int]] = []
         for hint in hints:
-            rows = self._rows(queries.keys(tenant, filters, page, hint))
+            rows = self._rows(queries.keys(tenant, filters, page, hint, self._hot))
             keys = [(name, moment, position) for name, moment, position in rows]
             if len(keys) > page.limit:
                 break
@@ -274,15 +296,17 @@ class ClickHouseStore:
         """See the Reader port."""
         series = None if interval is None else self._series(tenant, filters, interval, zone)
         if group_by is None:
-            total = self._rows(queries.total(tenant, filters))[0][0] if series is None else _sum(series)
+            total = self._rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
             return Counts(total, series)
-        rows = self._rows(queries.groups(tenant, filters, group_by))
+        rows = self._rows(queries.groups(tenant, filters, group_by, self._hot))
         groups = [(key, hits) for key, hits, _ in rows if key is not None]
         total = rows[0][2] if rows else 0
         return Counts(total, series, groups[:MAX_GROUPS], truncated=len(groups) > MAX_GROUPS)
 
     def _series(self, tenant: Tenant, filters: Filters, interval: Interval, zone: Zone) -> list[tuple[int, int]]:
-        found = [(bucket, count) for bucket, count in self._rows(queries.series(tenant, filters, interval, zone))]
+        found = [
+            (bucket, count) for bucket, count in self._rows(queries.series(tenant, filters, interval, zone, self._hot))
+        ]
         if interval not in WIDTH_MS:
             first_days: dict[int, int] = {}
             for day, count in found:
@@ -298,7 +322,7 @@ class ClickHouseStore:
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
         """See the Reader port."""
         count, total, size, least, most, percentiles = _stats_decoder.decode(
-            self._ask(queries.stats(tenant, filters, field), "JSONCompactEachRow")
+            self._ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
         if not count:
             return Stats(0)
@@ -306,7 +330,7 @@ class ClickHouseStore:
             return Stats(count, total, total / count, least, most, *percentiles)
         # Values of both signs cancel, and more digits go than a double has to spare; or the sum overflowed.
         count, least, most, percentiles, parts = _exact_stats_decoder.decode(
-            self._ask(queries.stats_exactly(tenant, filters, field), "JSONCompactEachRow")
+            self._ask(queries.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
         exact = sum((int(mantissa) * _power_of_two(exponent) for exponent, mantissa in parts), Fraction())
         return Stats(count, _double(exact), _double(exact / count), least, most, *percentiles)

@@ -8,8 +8,9 @@ Every builder goes through `_where`, the one place that binds a query to its pro
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import TypeAlias
 
 import msgspec
 
@@ -45,6 +46,19 @@ MAX_OBSERVED = 10_000
 MAX_DAYS = 1_000_000  # more than all years hold
 
 
+# Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
+Hot: TypeAlias = Mapping[str, str]
+NONE_HOT: Hot = {}
+
+
+def hot_column(key: str, /) -> tuple[str, str]:
+    """The name of a hot tag's column, and what to add to the table for it; the key goes in as hex digits."""
+    digits = key.encode().hex()
+    word = f"unhex('{digits}')"
+    value = f"multiIf(mapContains(tags, {word}), tags[{word}], mapContains(labels, {word}), labels[{word}], NULL)"
+    return f"tag_{digits}", f"tag_{digits} LowCardinality(Nullable(String)) DEFAULT {value} CODEC(ZSTD(1))"
+
+
 class Query(msgspec.Struct, frozen=True):
     """SQL, and what its `{name:Type}` placeholders stand for."""
 
@@ -78,9 +92,9 @@ def message_ids(after: int, upto: int, /) -> Query:
     )
 
 
-def total(tenant: Tenant, filters: Filters, /) -> Query:
+def total(tenant: Tenant, filters: Filters, /, hot: Hot = NONE_HOT) -> Query:
     """One row: (count)."""
-    spans, params = _spans(tenant, filters)
+    spans, params = _spans(tenant, filters, hot)
     parts = " UNION ALL ".join(f"SELECT count() AS hits FROM events WHERE {where}" for where, _ in spans)
     return Query(f"SELECT sum(hits) FROM ({parts})", params)
 
@@ -105,9 +119,9 @@ def floors(tenant: Tenant, filters: Filters, page: Page, counts: Sequence[int], 
     )
 
 
-def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /) -> Query:
+def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond) of a user's newest events, as many as the page reaches to and those of the same time."""
-    where, params = _where(tenant, filters)
+    where, params = _where(tenant, filters, hot)
     if page.after is not None:
         where += f" AND timestamp <= {_moment('after_ms')}"
         params["after_ms"] = page.after.timestamp_ms
@@ -125,9 +139,9 @@ class Hint(msgspec.Struct, frozen=True):
     moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
 
 
-def keys(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /) -> Query:
+def keys(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond, position) of the page's events, and one more than it holds if there are more."""
-    where, params = _where(tenant, filters)
+    where, params = _where(tenant, filters, hot)
     if page.after is not None:
         sign = ">" if page.oldest_first else "<"
         moment = _moment("after_ms")
@@ -177,7 +191,7 @@ def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
     return Query(f"SELECT {_OUTPUT} FROM events WHERE {where}", params)
 
 
-def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) -> Query:
+def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone where `interval` is days.
 
     The zone goes along as two arrays. A day more and a day less keep the division above zero, where it rounds down.
@@ -185,7 +199,7 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) 
     fits_slots = WIDTH_MS.get(interval, SLOT_MS) % SLOT_MS == 0 and not any(
         moment % SLOT_MS for moment in (*zone.since_ms, *zone.offsets_ms)
     )
-    spans, params = _spans(tenant, filters, whole=fits_slots)
+    spans, params = _spans(tenant, filters, hot, whole=fits_slots)
     moves = len(zone.since_ms) > 1 or any(zone.offsets_ms)
     if moves:
         params |= {"since": list(zone.since_ms), "offsets": list(zone.offsets_ms)}
@@ -213,11 +227,12 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /) 
     )
 
 
-def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /) -> Query:
+def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (key or null, count, count of all): the events without the key first, then the largest groups."""
-    spans, params = _spans(tenant, filters, whole=dimension.kind == "name")
+    spans, params = _spans(tenant, filters, hot, whole=dimension.kind == "name")
     parts = " UNION ALL ".join(
-        f"SELECT {_key(dimension)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key" for where, _ in spans
+        f"SELECT {_key(dimension, hot)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key"
+        for where, _ in spans
     )
     return Query(
         "SELECT key, hits, sum(hits) OVER () FROM "
@@ -227,7 +242,7 @@ def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /) -> Query:
     )
 
 
-def stats(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
+def stats(tenant: Tenant, filters: Filters, field: Dimension, /, hot: Hot = NONE_HOT) -> Query:
     """One row (count, sum, sum of magnitudes, min, max, [p50, p95, p99]); what is no number is null.
 
     The sum's error is some 2**-52 of the sum of magnitudes: where that is much larger than the sum, ask `stats_exactly`.
@@ -235,7 +250,7 @@ def stats(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
     quantilesExactInclusive is percentile_cont; plain quantiles() samples.
     Source: https://clickhouse.com/docs/sql-reference/aggregate-functions/reference/quantileexact
     """
-    numbers, params = _numbers(tenant, filters, field)
+    numbers, params = _numbers(tenant, filters, field, hot)
     return Query(
         "SELECT count(), sumKahan(number), sumKahan(abs(number)), min(number), max(number), "
         f"quantilesExactInclusive(0.5, 0.95, 0.99)(number) FROM {numbers}",
@@ -243,12 +258,12 @@ def stats(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
     )
 
 
-def stats_exactly(tenant: Tenant, filters: Filters, field: Dimension, /) -> Query:
+def stats_exactly(tenant: Tenant, filters: Filters, field: Dimension, /, hot: Hot = NONE_HOT) -> Query:
     """One row (count, min, max, [p50, p95, p99], [(exponent bits, sum of mantissas as text)]): a sum without rounding.
 
     Doubles of one exponent are integers of one unit, so their sums are exact. Takes twice as long as `stats`.
     """
-    numbers, params = _numbers(tenant, filters, field)
+    numbers, params = _numbers(tenant, filters, field, hot)
     fraction = f"bitAnd(bits, {2**52 - 1})"
     mantissa = f"if(exponent = 0, {fraction}, {fraction} + {2**52})"
     return Query(
@@ -262,10 +277,10 @@ def stats_exactly(tenant: Tenant, filters: Filters, field: Dimension, /) -> Quer
     )
 
 
-def _numbers(tenant: Tenant, filters: Filters, field: Dimension) -> tuple[str, dict[str, object]]:
+def _numbers(tenant: Tenant, filters: Filters, field: Dimension, hot: Hot) -> tuple[str, dict[str, object]]:
     if field.kind not in ("value", "property"):
         raise ValueError(field.kind)
-    where, params = _where(tenant, filters)
+    where, params = _where(tenant, filters, hot)
     number = "value" if field.kind == "value" else "numbers[{field:String}]"
     has = "value IS NOT NULL" if field.kind == "value" else "mapContains(numbers, {field:String})"
     return (
@@ -435,7 +450,7 @@ _OF_SLOTS = {"name", "name_prefix", "source", "from_ms", "to_ms"}
 
 
 def _spans(
-    tenant: Tenant, filters: Filters, /, *, whole: bool = True
+    tenant: Tenant, filters: Filters, hot: Hot, /, *, whole: bool = True
 ) -> tuple[list[tuple[str, str]], dict[str, object]]:
     """Conditions that together match what the filters match, each event once, and each with its expression for the time.
 
@@ -447,7 +462,7 @@ def _spans(
     first = -(-(filters.from_ms or 0) // SLOT_MS)
     last = None if filters.to_ms is None else (filters.to_ms + 1) // SLOT_MS
     if not whole or not given <= _OF_SLOTS or (last is not None and first >= last):
-        where, params = _where(tenant, filters)
+        where, params = _where(tenant, filters, hot)
         return [(where, moment)], params
     where, params = _where(tenant, msgspec.structs.replace(filters, from_ms=None, to_ms=None))
     middle = f"{where} AND slot >= {{first_slot:Int64}}"
@@ -472,7 +487,7 @@ def _between(low: str, high: str) -> str:
 _EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
 
 
-def _where(tenant: Tenant, filters: Filters) -> tuple[str, dict[str, object]]:
+def _where(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str, dict[str, object]]:
     """The condition that binds a query to its tenant and its filters, with the values that it names."""
     terms = ["project = {project:String}", "mode = {mode:String}"]
     params: dict[str, object] = {"project": tenant.project, "mode": tenant.mode}
@@ -505,6 +520,9 @@ def _where(tenant: Tenant, filters: Filters) -> tuple[str, dict[str, object]]:
         if value is not None:
             add(f"{column} = {{{column}:String}}", **{column: value})
     for number, (key, value) in enumerate(filters.tags):
+        if key in hot:
+            add(f"{hot[key]} = {{tag_{number}:String}}", **{f"tag_{number}": value})
+            continue
         add(_tag_is(f"tag_key_{number}", f"tag_{number}", value), **{f"tag_key_{number}": key, f"tag_{number}": value})
     for number, (key, value) in enumerate(filters.properties):
         names = f"property_key_{number}", f"property_{number}"
@@ -558,7 +576,9 @@ def _is_fractional(text: str) -> bool:
     return bool(_FRACTIONAL.fullmatch(text)) and isfinite(float(text))
 
 
-def _key(dimension: Dimension) -> str:
+def _key(dimension: Dimension, hot: Hot) -> str:
+    if dimension.kind == "tag" and dimension.key in hot:
+        return hot[dimension.key]
     if dimension.kind == "tag":
         return f"if({_has_tag('group')}, {_tag('group')}, NULL)"
     if dimension.kind == "property":
