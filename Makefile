@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean
+.PHONY: help setup demo test lint fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
 
 READY := .venv/.ready
 
@@ -38,6 +38,10 @@ bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: i
 
 bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules
 	.venv/bin/python -m bench.reactions $(ARGS)
+
+bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M)
+	.venv/bin/pip install --quiet --require-hashes -r requirements/bench.txt
+	.venv/bin/python -m bench.queries all
 
 soak: $(READY) ## run for a long time under load and kills
 	.venv/bin/python -m tests.soak.soak $(ARGS)
