@@ -62,14 +62,13 @@ def _fill(folder: Path, count: int) -> Filled:
             print(f"{start:,} known after {time.perf_counter() - started:.0f} s", flush=True)
     keys.close()
     seconds = time.perf_counter() - started
-    return Filled(count, first + count - 1, seconds, sum(file.stat().st_size for file in folder.iterdir()))
+    return Filled(count, first + count - 1, seconds, sum(file.stat().st_size for file in folder.rglob("*.sst")))
 
 
 def _copy(source: Path, target: Path) -> None:
     """Files that are never written again are shared, for they are gigabytes."""
-    target.mkdir(exist_ok=True)
-    for file in source.iterdir():
-        if file.suffix == ".sst":
-            os.link(file, target / file.name)
-        elif file.name != "LOCK":
-            shutil.copy(file, target / file.name)
+
+    def copy(file: str, into: str) -> None:
+        (os.link if file.endswith(".sst") else shutil.copy)(file, into)
+
+    shutil.copytree(source, target, copy_function=copy, ignore=shutil.ignore_patterns("LOCK"))

@@ -24,8 +24,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an acknowledged event survives SIGKILL",
         "log/sqlite.py",
-        'self._writer.execute("COMMIT")',
-        "pass",
+        '            self._writer.execute("INSERT INTO chunks',
+        '            self._writer.in_transaction or self._writer.execute("BEGIN")\n            self._writer.execute("INSERT INTO chunks',
         "tests/log/test_sqlite.py::test_a_killed_process_leaves_each_acknowledged_entry_once",
     ),
     (
@@ -80,8 +80,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a key outlives its trimmed entry",
         "log/sqlite.py",
-        "                self._keys.flush()",
-        "                pass",
+        "                    self._keys.flush()\n                except",
+        "                    pass\n                except",
         "tests/log/test_sqlite.py::test_a_chunk_is_not_trimmed_before_the_index_has_its_keys_on_disk",
     ),
     (
@@ -122,8 +122,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a query sees every event acknowledged before it",
         "runtime.py",
-        "        position = self.log.last()\n",
-        "        return\n        position = self.log.last()\n",
+        "        if self.worker.progress.visible >= position:\n",
+        "        if True:\n",
         "tests/guarantees/test_fresh.py",
     ),
     (
