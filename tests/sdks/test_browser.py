@@ -13,8 +13,10 @@ import pytest
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
 from tests.sdks.npm import FOLDER, node
-from tests.sdks.test_node import assert_within, whole
+from tests.sdks.test_node import assert_within, mortal, whole
 from tests.server import Client, Server
+
+__all__ = ["mortal"]  # a fixture
 
 pytestmark = pytest.mark.timeout(480)  # the first test of a run may have to install the packages
 
@@ -94,3 +96,12 @@ def test_a_server_that_fails_first_loses_and_doubles_nothing(
         browse(server, project, sdk, proxy.url)
         assert proxy.met == FAULTS[sdk]
     assert_as_in_the_table(client, sdk)
+
+
+@pytest.mark.parametrize("sdk", TABLES)
+def test_a_server_killed_under_a_page_loses_and_doubles_nothing(mortal: Server, project: str, sdk: str) -> None:
+    with FaultyProxy(mortal, ["kill"]) as proxy:
+        browse(mortal, project, sdk, proxy.url)
+        assert proxy.met == ["kill"]
+    with mortal.client(mortal.key(project)) as client:
+        assert_as_in_the_table(client, sdk)
