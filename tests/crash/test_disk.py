@@ -29,7 +29,7 @@ def stored(client: Client) -> dict[str, str]:
     rows: list[dict[str, str]] = []
     cursor: str | None = ""
     while cursor is not None:
-        reply = client.get("/api/v1/events", params={"limit": "1000", "cursor": cursor}).json()
+        reply = client.get("/api/v1/events", params={"limit": "100", "cursor": cursor}).json()
         rows += reply["data"]
         cursor = reply["meta"].get("next_cursor")
     assert set(Counter(row["id"] for row in rows).values()) <= {1}, "stored twice"
