@@ -115,7 +115,7 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with small limits: one request a minute, and 2000 bytes."""
-    small = {f"HEADRACE_{route.max_bytes.upper()}": "2000" for route in ROUTES}
+    small = {"HEADRACE_MAX_REQUEST_BYTES": "2000"}
     rare = {f"HEADRACE_LIMIT_{route.limit.upper()}": "1" for route in ROUTES}
     server = Server(tmp_path_factory.mktemp("strict"), small | rare | {"HEADRACE_RATE_LIMITS": "on"}).start()
     yield server
