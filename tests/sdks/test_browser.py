@@ -67,7 +67,7 @@ def browse(server: Server, project: str, sdk: str, url: str) -> None:
     key = server.key(project, style="publishable", origins=(f"http://127.0.0.1:{port}",))
     _, start = lines_for(PACKAGES[sdk], url, key)
     command = [node(), "browse.mjs", sdk, start, url, server.key(project), str(len(TABLES[sdk])), chromium(), str(port)]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
