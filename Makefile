@@ -5,6 +5,9 @@
 
 READY := .venv/.ready
 
+# Where it is set (images of Python set it), each start of a process would compile every module anew: 5 s a server and not 1.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "  ARGS='…' is passed on: make test ARGS='-k replay'"
@@ -14,8 +17,8 @@ setup: $(READY) ## make .venv with headrace and what its tests need
 demo: $(READY) ## send the four APIs' own examples to a fresh server (ARGS=--exit: end after that)
 	@.venv/bin/python demo/demo.py $(ARGS)
 
-test: $(READY) ## run the tests
-	.venv/bin/pytest $(ARGS)
+test: $(READY) ## run the tests, on up to four cores (ARGS=-n0: one after the other)
+	.venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY) ## check style, types and the direction of imports
 	.venv/bin/ruff check

@@ -1,13 +1,38 @@
-"""One server for the whole suite; every test that uses it takes a project of its own."""
+"""One server for each process of the suite; every test that uses it takes a project of its own."""
 
 import itertools
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from headrace.control.database import open_database
+from headrace.control.keys import Keys
+from headrace.runtime import clock_ms
 from tests.server import Client, Server
 
+# Each worker is a Python with an engine in it and a server with another: about a gigabyte.
+_MOST_WORKERS = 4
+# These take longest, and so are begun first: a long one begun last would keep one worker busy while the others wait.
+_LONGEST = (
+    "tests/soak/test_soak.py",
+    "tests/queries/test_against_brute_force.py",
+)
+
+# The Makefile says why; here for a pytest that is run without it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _projects = itertools.count()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers `-n auto` makes."""
+    return min(_MOST_WORKERS, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {file: number for number, file in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(_LONGEST)))
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +48,17 @@ def project() -> str:
     return f"project-{next(_projects)}"
 
 
+@pytest.fixture(scope="session")
+def keys(server: Server) -> Iterator[Keys]:
+    """The server's keys, as the command line opens them; opening them for each test takes longer than most tests."""
+    engine = open_database(server.data / "control.sqlite")
+    yield Keys(engine)
+    engine.dispose()
+
+
 @pytest.fixture
-def client(server: Server, project: str) -> Iterator[Client]:
+def client(server: Server, keys: Keys, project: str) -> Iterator[Client]:
     """A client with every scope on a fresh project."""
-    with server.client(server.key(project)) as client:
+    _, secret = keys.create(project, "live", "admin", None, clock_ms())
+    with server.client(secret) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Keys made faster than by opening the control database for each, and a server that must never be surprised."""
+"""A server that must never be surprised, and servers of a test's own."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,17 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from headrace.control.database import open_database
-from headrace.control.keys import Keys
 from tests.server import Client, Server
-
-
-@pytest.fixture(scope="session")
-def keys(server: Server) -> Iterator[Keys]:
-    """The server's keys, as the command line opens them."""
-    engine = open_database(server.data / "control.sqlite")
-    yield Keys(engine)
-    engine.dispose()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -48,7 +48,8 @@ def test_a_second_server_on_a_data_folder_is_refused(server: Server) -> None:
     message = refusal(begin("--port", "0", "--data", str(server.data)))
     assert str(server.data) in message
     assert "running" in message
-    assert httpx.get(f"{server.url}/ready").json() == {"status": "ready"}
+    with server.client() as client:
+        assert client.get("/ready").json() == {"status": "ready"}
 
 
 def test_a_port_that_is_taken_is_refused(server: Server, tmp_path: Path) -> None:
@@ -56,7 +57,8 @@ def test_a_port_that_is_taken_is_refused(server: Server, tmp_path: Path) -> None
     message = refusal(begin("--port", str(port), "--data", str(tmp_path)))
     assert f":{port}" in message
     assert "in use" in message
-    assert httpx.get(f"{server.url}/ready").json() == {"status": "ready"}
+    with server.client() as client:
+        assert client.get("/ready").json() == {"status": "ready"}
 
 
 def test_a_setting_that_is_wrong_is_named(tmp_path: Path) -> None:

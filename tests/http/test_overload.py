@@ -40,7 +40,8 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def held(server: Server) -> int:
     """Bytes of bodies that the server says it holds."""
-    found = re.search(r"^headrace_bodies_bytes (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
+    with server.client() as client:
+        found = re.search(r"^headrace_bodies_bytes (\S+)$", client.get("/metrics").text, re.MULTILINE)
     assert found
     return int(float(found[1]))
 
@@ -64,11 +65,11 @@ def test_bodies_that_together_are_too_large_are_refused_until_others_are_answere
                 answer = late.answer()
                 assert_refused(answer, dialect, 503)
                 assert int(answer.headers["retry-after"]) >= 1
-        with httpx.Client(headers={"Authorization": "Bearer secret"}) as http:
-            small = http.post(crowded.url + FLUX, json={"name": "small"})
+        with crowded.client("secret") as client:
+            small = client.post(FLUX, json={"name": "small"})
             assert small.status_code == 201, "there is room for it"
             packed = gzip.compress(b" " * 100_000)
-            assert http.post(crowded.url + FLUX, content=packed).status_code == 503, "what it inflates to counts"
+            assert client.post(FLUX, content=packed).status_code == 503, "what it inflates to counts"
         for connection in waiting:
             connection.send(BODY[-1:])
             assert connection.answer().status_code == 201
@@ -104,7 +105,8 @@ def test_requests_at_once_do_not_get_past_a_limit_and_each_is_told_what_is_left(
 
     def post(number: int) -> httpx.Response:
         body = event if number % 2 else {}
-        return httpx.post(f"{crowded.url}/ingest/events", json=body, headers={"X-API-Key": key})
+        with crowded.client(key) as client:
+            return client.post("/ingest/events", json=body)
 
     with ThreadPoolExecutor(16) as threads:
         replies = list(threads.map(post, range(80)))

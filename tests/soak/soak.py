@@ -151,7 +151,7 @@ class Soak:
         chance = random.Random(self._seed * 1000 + number)
         marks = (f"w{number}-{count}" for count in itertools.count())
         again: list[Request] = []
-        with httpx.Client(timeout=30, trust_env=False) as http:
+        with httpx.Client(timeout=30, trust_env=False, verify=False) as http:
             while not self._stop.is_set():
                 if again and chance.random() < 0.2:
                     request = chance.choice(again)
@@ -192,7 +192,7 @@ class Soak:
 
     def _read(self, number: int) -> None:
         """What was acknowledged before a query is in its answer."""
-        with httpx.Client(timeout=30, trust_env=False) as http:
+        with httpx.Client(timeout=30, trust_env=False, verify=False) as http:
             for count in itertools.count():
                 if self._stop.is_set():
                     return
