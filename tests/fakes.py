@@ -162,6 +162,11 @@ class MemoryStore:
             raise StoreFailed(self.broken)
         return {event.id for event in self._events if after < event.position <= upto}
 
+    def last(self, after: int, /) -> int:
+        if self.broken:
+            raise StoreFailed(self.broken)
+        return max([after, *(event.position for event in self._events)])
+
     def held(self, after: int, upto: int, /) -> int:
         return sum(after < event.position <= upto for event in self._events)
 

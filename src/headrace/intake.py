@@ -1,7 +1,7 @@
 """Intake: from checked events to durable ones. Groups what waits into one append; never queries, never stores.
 
-Requests arrive on the event loop; one thread appends. While it waits for the disk, requests gather, and the next append
-takes them all: so one sync serves many requests, and none waits for a timer.
+Requests arrive on the event loop; one thread appends. It is told of them when the loop has read all that had arrived, and while
+it waits for the disk more gather, which the next append takes: so one sync serves many requests, and none waits for a timer.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ class Intake:
         self._on_append = on_append
         self._queue: deque[_Request] = deque()
         self._queued_bytes = 0
+        self._telling = False
         self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="intake")
@@ -62,7 +63,8 @@ class Intake:
             Entry(encode(item.event), dedup_key(tenant, item.event.source, item.key) if item.key else b"")
             for item in items
         ]
-        answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Receipt]] = loop.create_future()
         request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)
         with self._changed:
             if self._closing:
@@ -71,8 +73,15 @@ class Intake:
                 raise Unavailable("Too many events are waiting for the log.")
             self._queue.append(request)
             self._queued_bytes += request.bytes
-            self._changed.notify()
+        if not self._telling:
+            self._telling = True
+            loop.call_soon(self._tell)
         return await answer
+
+    def _tell(self) -> None:
+        self._telling = False
+        with self._changed:
+            self._changed.notify()
 
     def queued_bytes(self) -> int:
         return self._queued_bytes

@@ -29,38 +29,35 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     key: bytes = b""
 
 
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What the log gave an entry; for a duplicate, what it gave the first. Position and tail make the event's id."""
+class _Placed(msgspec.Struct, frozen=True, gc=False):
+    """Position and tail make the event's id; as text it is made where somebody asks."""
 
     position: int
     tail: int
+
+    @property
+    def id(self) -> str:
+        return event_id(self.position, self.tail)
+
+
+class Receipt(_Placed, frozen=True, gc=False):
+    """What the log gave an entry; for a duplicate, what it gave the first."""
+
     duplicate: bool = False
 
-    @property
-    def id(self) -> str:
-        return event_id(self.position, self.tail)
 
-
-class Record(msgspec.Struct, frozen=True, gc=False):
+class Record(_Placed, frozen=True, gc=False):
     """An entry as it is read back."""
 
-    position: int
-    tail: int
     payload: bytes
 
-    @property
-    def id(self) -> str:
-        return event_id(self.position, self.tail)
 
-
-class MessageId(msgspec.Struct, frozen=True, gc=False):
+class MessageId(_Placed, frozen=True, gc=False):
     """What a stored event was told apart by, and where it is."""
 
     tenant: Tenant
     source: str
     text: str
-    position: int
-    tail: int
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -182,6 +179,10 @@ class Store(Protocol):
 
     def present(self, after: int, upto: int, /) -> set[str]:
         """The ids of all stored events with `after` < position <= `upto`, of every tenant. Raises StoreFailed."""
+        ...
+
+    def last(self, after: int, /) -> int:
+        """The greatest position of a stored event, if it is past `after`; else `after`. Raises StoreFailed."""
         ...
 
     def held(self, after: int, upto: int, /) -> int:

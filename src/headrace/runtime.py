@@ -27,7 +27,7 @@ from headrace.control.replays import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.errors import SettingsError, Unavailable
-from headrace.event import StoredEvent, Tenant, dedup_key, position_of, received_at_ms
+from headrace.event import StoredEvent, Tenant, dedup_key, received_at_ms
 from headrace.filters import Selection
 from headrace.intake import Intake
 from headrace.jobs import ReplayRunner, plan
@@ -41,7 +41,6 @@ from headrace.store.clickhouse import ClickHouseStore
 from headrace.worker import Worker
 
 Answer = TypeVar("Answer")
-_END = 2**63 - 1
 _BEHIND_MS = 250
 
 
@@ -86,13 +85,10 @@ class Runtime:
             query_max_memory_bytes=settings.query_max_memory_bytes,
             hot_tags=[tag for tag in settings.hot_tags.split(",") if tag],
         )
-        committed = offsets.position()
-        # Should the log's file be lost, its positions must still never come again.
-        stored = self.store.present(committed, _END)
         self.log = SqliteLog(
             settings.data / "log.sqlite",
             clock_ms=clock_ms,
-            floor=max([committed, *map(position_of, stored)]),
+            floor=self.store.last(offsets.position()),  # should the log's file be lost, its positions never come again
             dedup_window_s=settings.dedup_window_s,
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,

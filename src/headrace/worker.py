@@ -16,7 +16,6 @@ from headrace.ports import Log, Offsets, Record, Store
 from headrace.settings import Settings
 
 _log = structlog.get_logger("headrace.worker")
-_END = 2**63 - 1
 _LONGEST_PAUSE_S = 5.0
 _TRIM_EVERY_S = 1.0
 
@@ -59,7 +58,7 @@ class Worker:
         self._on_step = on_step
         self._clock_ms = clock_ms
         self._position = 0
-        self._stored: set[str] | None = None  # ids past the position that the store already has; None: not asked yet
+        self._unsure_upto: int | None = None  # up to where the store may have what comes next; None: not asked yet
         self._repaired = False
         self._wanted = 0
         self._closing = False
@@ -96,9 +95,9 @@ class Worker:
 
         Raises StoreFailed or ControlFailed; then what was stored is not known, and the next call asks.
         """
-        if self._stored is None:
-            self._recover()
-        stored = self._stored or set()
+        if self._unsure_upto is None:
+            self._unsure_upto = self._recover()
+        unsure_upto = self._unsure_upto
         # 1. Read. A crash here costs nothing: the log still has every record.
         last = self._log.last()
         records = _of_one_month(self._log.read(self._position, *self._flush_size()))
@@ -110,8 +109,8 @@ class Worker:
         self._on_step("read")
         # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
         #    the committed position before it: the next start asks the store which.
-        self._stored = None
-        missing = [record for record in records if record.id not in stored] if stored else records
+        self._unsure_upto = None
+        missing = self._missing(records) if records[0].position <= unsure_upto else records
         if missing:
             self._store.insert(missing)
         position = records[-1].position
@@ -122,7 +121,7 @@ class Worker:
         #    repeat the same; a crash after it finds everything done.
         self._react(records, position)
         self._position = self.progress.reacted = position
-        self._stored = stored - {record.id for record in records} if stored else stored
+        self._unsure_upto = unsure_upto
         self.progress.stored_events += len(missing)
         self.progress.flushes += 1
         self._on_progress()
@@ -132,19 +131,24 @@ class Worker:
         self._on_step("trim")
         return True
 
-    def _recover(self) -> None:
-        """Ask where to begin, and what after that is stored already: at most what one insert may carry."""
+    def _recover(self) -> int:
+        """Ask where to begin, and up to where events after that may be stored already: one insert more, unless control is old."""
         self._position = self._offsets.position()
         if not self._repaired:
             self._repair()
             self._repaired = True
-        self._stored = self._store.present(self._position, _END)
+        stored_upto = self._store.last(self._position)
         self.progress.reacted = self._position
         self.progress.visible = max(self.progress.visible, self._position)
         self._on_progress()
-        waiting = self._log.last() > self._position
-        if self._stored or waiting:
-            _log.info("recovering", position=self._position, already_stored=len(self._stored))
+        if max(self._log.last(), stored_upto) > self._position:
+            _log.info("recovering", position=self._position, stored_upto=stored_upto, log_ends_at=self._log.last())
+        return stored_upto
+
+    def _missing(self, records: list[Record]) -> list[Record]:
+        """Those that the store does not have."""
+        stored = self._store.present(records[0].position - 1, records[-1].position)
+        return [record for record in records if record.id not in stored] if stored else records
 
     def _repair(self) -> None:
         """Give back to the store what it has lost of what the log still holds: a disk may lose a young part.
@@ -164,8 +168,7 @@ class Worker:
             ]
             if not records:
                 return
-            stored = self._store.present(after, records[-1].position)
-            if missing := [record for record in records if record.id not in stored]:
+            if missing := self._missing(records):
                 self._store.insert(missing)
             after = records[-1].position
 
@@ -195,7 +198,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001  whatever it is, the log keeps the events and this thread must go on
                 _log.exception("worker_failed", retry_in_s=pause_s)
                 self.progress.failing = str(error)[:500]
-                self._stored = None
+                self._unsure_upto = None
                 if self._wait(lambda: self._closing, pause_s):
                     return
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -142,6 +142,12 @@ def test_present_names_the_events_between_two_positions_of_every_tenant(store: S
     assert store.held(positions[3], 2**63 - 1) == store.held(positions[2], positions[1]) == 0
 
 
+def test_the_last_position_is_the_greatest_of_every_tenant_past_another(store: Stores, tenant: Tenant) -> None:
+    positions = [record.position for record in [*put(store, tenant, {}), *put(store, fresh_tenant(), {}, {})]]
+    assert store.last(0) == store.last(positions[-1] - 1) == store.last(positions[-1]) == positions[-1]
+    assert store.last(2**63 - 1) == 2**63 - 1
+
+
 def test_records_of_two_months_are_refused_whole(store: Stores, tenant: Tenant) -> None:
     """They could not be stored in one atomic step; the worker cuts before."""
     edge = first_position(1_738_368_000_000)  # 2025-02-01

@@ -1,10 +1,13 @@
 """Which secrets work at which moment, with a clock that only the test moves."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from sqlalchemy import Engine, text
 
 from headrace.control.keyring import Keyring
-from headrace.control.keys import Keys
+from headrace.control.keys import Key, Keys
 from headrace.errors import InvalidKey, SettingsError, Unavailable
 from headrace.event import Tenant
 from tests.control.conftest import Clock
@@ -44,6 +47,28 @@ def test_a_revoked_key_stops_within_a_second(keys: Keys, keyring: Keyring, clock
     assert keyring.cached(secret) is None
     with pytest.raises(InvalidKey):
         keyring.check(secret)
+
+
+def test_requests_that_come_at_once_look_a_key_up_once(
+    keys: Keys, keyring: Keyring, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    key, secret = keys.create("shop", "live", "flux", None, clock())
+    look_up, looked_up = keys.find, []
+    all_are_here = Barrier(8)
+
+    def find(secret: str) -> Key | None:
+        looked_up.append(secret)
+        return look_up(secret)
+
+    def check() -> Key:
+        all_are_here.wait()
+        return keyring.check(secret)
+
+    monkeypatch.setattr(keys, "find", find)
+    with ThreadPoolExecutor(8) as threads:
+        found = [each.result() for each in [threads.submit(check) for _ in range(8)]]
+    assert found == [key] * 8
+    assert len(looked_up) == 1
 
 
 def test_hits_in_between_do_not_lengthen_a_revoked_keys_life(keys: Keys, keyring: Keyring, clock: Clock):

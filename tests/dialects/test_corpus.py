@@ -16,7 +16,18 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, posthog, segment, solute
+from headrace.dialects import (
+    amplitude,
+    bricqs,
+    cloudevents,
+    flux,
+    flux_queries,
+    hogsend,
+    mixpanel,
+    posthog,
+    segment,
+    solute,
+)
 from headrace.dialects.wire import Batch, Context, Dialect
 from headrace.errors import HeadraceError
 from headrace.event import StoredEvent, encode
@@ -167,14 +178,26 @@ def _plain(render: Callable[[Batch, list[Receipt]], bytes]) -> Callable[[Case, B
 ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("POST", "/api/v1/events", _ingest(flux.parse_track, _plain(flux.render_track))),
     ("POST", "/api/v1/events/batch", _ingest(flux.parse_batch, _plain(flux.render_batch))),
-    ("GET", "/api/v1/events", _query(lambda pairs: flux.parse_list(pairs, NOW_MS), Events, flux.render_list)),
-    ("GET", "/api/v1/events/count", _query(lambda pairs: flux.parse_count(pairs, NOW_MS), Counts, flux.render_count)),
+    (
+        "GET",
+        "/api/v1/events",
+        _query(lambda pairs: flux_queries.parse_list(pairs, NOW_MS), Events, flux_queries.render_list),
+    ),
+    (
+        "GET",
+        "/api/v1/events/count",
+        _query(lambda pairs: flux_queries.parse_count(pairs, NOW_MS), Counts, flux_queries.render_count),
+    ),
     (
         "GET",
         "/api/v1/events/stats",
-        _query(lambda pairs: flux.parse_stats(pairs, NOW_MS), Stats, lambda _query, stats: flux.render_stats(stats)),
+        _query(
+            lambda pairs: flux_queries.parse_stats(pairs, NOW_MS),
+            Stats,
+            lambda _query, stats: flux_queries.render_stats(stats),
+        ),
     ),
-    ("GET", "/api/v1/events/[^/]+", _one(flux.parse_get, flux.render_get)),
+    ("GET", "/api/v1/events/[^/]+", _one(flux_queries.parse_get, flux_queries.render_get)),
     ("POST", "(?:/api/v1)?/ingest/events", _ingest(bricqs.parse_event, _plain(bricqs.render_accepted))),
     ("POST", "(?:/api/v1)?/ingest/events/batch", _ingest(bricqs.parse_batch, _plain(bricqs.render_batch))),
     ("POST", "(?:/api/v1)?/ingest/events/sync", _ingest(bricqs.parse_event, _processed)),

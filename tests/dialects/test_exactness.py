@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects import bricqs, flux, flux_queries, hogsend, solute
 from headrace.event import Event, StoredEvent, decode, encode
 from tests.dialects.given import FIRST_POSITION, context, receipt
 from tests.dialects.strategies import events, examples, flat_objects, keys, nested_objects, texts
@@ -32,7 +32,7 @@ def test_flux_properties_come_back_byte_for_byte(properties: str) -> None:
     body = f'{{ "properties" :\n{properties} , "name":"a"}}'
     event = flux.parse_track(body.encode(), context()).items[0].event
     assert decode(encode(event)).properties == properties
-    assert f'"properties":{properties}'.encode() in flux.render_get(_stored(event))
+    assert f'"properties":{properties}'.encode() in flux_queries.render_get(_stored(event))
 
 
 @examples(60)
@@ -56,7 +56,7 @@ def test_solute_properties_context_and_traits_come_back_byte_for_byte(
     event = solute.parse_batch(body.encode(), context()).items[0].event
     kept = decode(encode(event))
     assert (kept.properties, kept.context, kept.traits) == (properties, event_context, traits)
-    reply = flux.render_get(_stored(event))
+    reply = flux_queries.render_get(_stored(event))
     assert f'"context":{event_context},"traits":{traits}'.encode() in reply
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.dialects import flux, hogsend
+from headrace.dialects import flux_queries, hogsend
 from headrace.dialects.wire import Pairs
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import StoredEvent, event_id
@@ -21,9 +21,9 @@ from tests.dialects.strategies import examples
 from tests.fakes import bucket
 
 PARSERS: dict[str, Callable[[Pairs], Any]] = {
-    "flux list": lambda pairs: flux.parse_list(pairs, NOW_MS),
-    "flux count": lambda pairs: flux.parse_count(pairs, NOW_MS),
-    "flux stats": lambda pairs: flux.parse_stats(pairs, NOW_MS),
+    "flux list": lambda pairs: flux_queries.parse_list(pairs, NOW_MS),
+    "flux count": lambda pairs: flux_queries.parse_count(pairs, NOW_MS),
+    "flux stats": lambda pairs: flux_queries.parse_stats(pairs, NOW_MS),
     "hogsend list": hogsend.parse_list,
 }
 names = st.one_of(
@@ -164,18 +164,18 @@ def test_filters_say_what_was_asked_whatever_the_characters(
     query_string = "&".join(f"{quote(name)}={quote(value)}" for name, value in asked)
     sent = parse_qsl(query_string, keep_blank_values=True, errors="strict")
     expected = Filters(**plain, tags=tuple(tags), properties=tuple(properties), from_ms=from_ms, to_ms=to_ms)
-    assert flux.parse_filters(sent, NOW_MS) == expected
+    assert flux_queries.parse_filters(sent, NOW_MS) == expected
 
 
 @examples(60)
 @given(_texts)
 def test_a_name_is_exact_unless_it_ends_in_a_star(name: str) -> None:
-    filters = flux.parse_filters([("name", name)], NOW_MS)
+    filters = flux_queries.parse_filters([("name", name)], NOW_MS)
     if name.endswith("*"):
         assert (filters.name, filters.name_prefix) == (None, name[:-1] or None)
     else:
         assert (filters.name, filters.name_prefix) == (name, None)
-    starred = flux.parse_filters([("name", f"{name}*")], NOW_MS)
+    starred = flux_queries.parse_filters([("name", f"{name}*")], NOW_MS)
     assert (starred.name, starred.name_prefix) == (None, name)
     assert hogsend.parse_list([("event", name)]).filters.name == name
 
@@ -184,7 +184,7 @@ def test_a_name_is_exact_unless_it_ends_in_a_star(name: str) -> None:
 @given(st.integers(-(10**40), 10**40))
 def test_flux_clamps_a_limit_and_hogsend_refuses_one_out_of_range(limit: int) -> None:
     sent = [("limit", str(limit))]
-    assert flux.parse_list(sent, NOW_MS).page.limit == min(max(limit, 1), 1000)
+    assert flux_queries.parse_list(sent, NOW_MS).page.limit == min(max(limit, 1), 1000)
     if 1 <= limit <= 100:
         assert hogsend.parse_list(sent).page.limit == limit
     else:
@@ -192,7 +192,7 @@ def test_flux_clamps_a_limit_and_hogsend_refuses_one_out_of_range(limit: int) ->
             hogsend.parse_list(sent)
 
 
-@pytest.mark.parametrize("parse", [lambda sent: flux.parse_list(sent, NOW_MS), hogsend.parse_list])
+@pytest.mark.parametrize("parse", [lambda sent: flux_queries.parse_list(sent, NOW_MS), hogsend.parse_list])
 @pytest.mark.parametrize(("text", "offset"), [("0", 0), ("7", 7), ("007", 7), ("%2B7", None), ("9" * 200, 10**18)])
 def test_an_offset_is_a_whole_number_from_0_on(parse: Callable[[Pairs], Any], text: str, offset: int | None) -> None:
     if offset is None:
@@ -217,42 +217,44 @@ def _stored(timestamp_ms: int, position: int) -> StoredEvent:
 @examples(60)
 @given(st.integers(0, LATEST_MS), st.integers(0, LATEST_MS << 20))
 def test_a_cursor_leads_to_what_comes_after_the_last_event_shown(timestamp_ms: int, position: int) -> None:
-    start = flux.parse_list([("cursor", ""), ("limit", "1")], NOW_MS)
+    start = flux_queries.parse_list([("cursor", ""), ("limit", "1")], NOW_MS)
     assert start.page == Page(limit=1)
-    reply = json.loads(flux.render_list(start, Events(2, [_stored(timestamp_ms, position)], more=True)))
-    following = flux.parse_list([("cursor", reply["meta"]["next_cursor"]), ("limit", "1")], NOW_MS)
+    reply = json.loads(flux_queries.render_list(start, Events(2, [_stored(timestamp_ms, position)], more=True)))
+    following = flux_queries.parse_list([("cursor", reply["meta"]["next_cursor"]), ("limit", "1")], NOW_MS)
     assert following.page == Page(limit=1, after=Cursor(timestamp_ms, position))
 
 
 def test_there_is_no_cursor_unless_it_was_asked_for_and_more_exist() -> None:
     events = [_stored(0, 1)]
     for sent, more in (([], True), ([("cursor", "")], False)):
-        reply = flux.render_list(flux.parse_list(sent, NOW_MS), Events(2, events, more=more))
+        reply = flux_queries.render_list(flux_queries.parse_list(sent, NOW_MS), Events(2, events, more=more))
         assert "next_cursor" not in json.loads(reply)["meta"]
 
 
 WIDTHS_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 
 
-def _count(interval: str, from_text: str, to_text: str, zone: str = "") -> flux.CountQuery:
+def _count(interval: str, from_text: str, to_text: str, zone: str = "") -> flux_queries.CountQuery:
     sent = [("interval", interval), ("fill", "true"), ("from", from_text), ("to", to_text), ("tz", zone)]
-    return flux.parse_count(sent, NOW_MS)
+    return flux_queries.parse_count(sent, NOW_MS)
 
 
-def _filled(query: flux.CountQuery, series: list[tuple[int, int]]) -> list[str]:
-    return [row["timestamp"] for row in json.loads(flux.render_count(query, Counts(0, series)))["data"]["series"]]
+def _filled(query: flux_queries.CountQuery, series: list[tuple[int, int]]) -> list[str]:
+    return [
+        row["timestamp"] for row in json.loads(flux_queries.render_count(query, Counts(0, series)))["data"]["series"]
+    ]
 
 
 def test_fill_gives_10000_buckets_and_refuses_one_more() -> None:
     fits = _count("1m", "2024-01-01T00:00:00Z", "2024-01-07T22:39:59.999Z")
-    series = json.loads(flux.render_count(fits, Counts(0, [])))["data"]["series"]
+    series = json.loads(flux_queries.render_count(fits, Counts(0, [])))["data"]["series"]
     assert len(series) == 10_000
     assert series[-1] == {"timestamp": "2024-01-07T22:39:00Z", "count": 0}
     with pytest.raises(InvalidRequest, match="more than 10000 buckets"):
-        flux.render_count(_count("1m", "2024-01-01T00:00:00Z", "2024-01-07T22:40:00Z"), Counts(0, []))
+        flux_queries.render_count(_count("1m", "2024-01-01T00:00:00Z", "2024-01-07T22:40:00Z"), Counts(0, []))
     with pytest.raises(InvalidRequest, match="more than 10000 buckets"):
-        flux.render_count(
-            flux.parse_count([("interval", "1m"), ("fill", "true")], NOW_MS), Counts(2, [(0, 1), (10**9, 1)])
+        flux_queries.render_count(
+            flux_queries.parse_count([("interval", "1m"), ("fill", "true")], NOW_MS), Counts(2, [(0, 1), (10**9, 1)])
         )
 
 
@@ -299,9 +301,12 @@ def test_every_event_s_bucket_is_one_of_the_filled_ones(interval: str, zone: str
 def test_a_date_alone_is_the_zone_s_day_and_anything_with_a_time_is_not_moved() -> None:
     def bounds(**sent: str) -> tuple[str, str]:
         pairs = [("from", sent["since"]), ("to", sent["upto"]), ("tz", sent["zone"])]
-        flux_filters = flux.parse_filters(pairs, NOW_MS)
+        flux_filters = flux_queries.parse_filters(pairs, NOW_MS)
         assert hogsend.parse_list(pairs).filters == flux_filters
-        assert flux.parse_filters([("since", pairs[0][1]), ("until", pairs[1][1]), pairs[2]], NOW_MS) == flux_filters
+        assert (
+            flux_queries.parse_filters([("since", pairs[0][1]), ("until", pairs[1][1]), pairs[2]], NOW_MS)
+            == flux_filters
+        )
         return render_time(flux_filters.from_ms or 0), render_time(flux_filters.to_ms or 0)
 
     assert bounds(since="2025-03-30", upto="2025-03-30", zone="Europe/Berlin") == (
@@ -324,7 +329,7 @@ def test_a_date_alone_is_the_zone_s_day_and_anything_with_a_time_is_not_moved() 
     "name", ["Mars/Olympus", "../etc/passwd", "/etc/localtime", "europe/berlin", "é", "\0", "x" * 999, "+01:00"]
 )
 def test_what_is_no_zone_is_refused_in_words_of_ours(name: str) -> None:
-    for parse in (flux.parse_list, flux.parse_count, flux.parse_stats):
+    for parse in (flux_queries.parse_list, flux_queries.parse_count, flux_queries.parse_stats):
         with pytest.raises(InvalidRequest, match="'tz' must be an IANA time zone"):
             parse([("tz", name)], NOW_MS)
     with pytest.raises(InvalidRequest, match="'tz' must be an IANA time zone"):
@@ -349,7 +354,7 @@ def test_a_filled_series_has_every_bucket_from_first_to_last_and_the_same_counts
         (first + index * width_ms, count) for index, count in found.items() if first + index * width_ms <= end_ms
     )
     query = _count(interval, render_time(start_ms), render_time(end_ms))
-    filled = json.loads(flux.render_count(query, Counts(0, series)))["data"]["series"]
+    filled = json.loads(flux_queries.render_count(query, Counts(0, series)))["data"]["series"]
 
     expected = range(first, end_ms + 1, width_ms)
     assert [row["timestamp"] for row in filled] == [render_time(each).replace(".000Z", "Z") for each in expected]
@@ -358,7 +363,7 @@ def test_a_filled_series_has_every_bucket_from_first_to_last_and_the_same_counts
 
 def test_an_upper_bound_before_the_lower_one_fills_nothing() -> None:
     query = _count("1d", "2024-01-02", "2024-01-01")
-    assert json.loads(flux.render_count(query, Counts(0, []))) == {"data": {"total": 0, "series": []}}
+    assert json.loads(flux_queries.render_count(query, Counts(0, []))) == {"data": {"total": 0, "series": []}}
 
 
 @examples(60)
@@ -366,10 +371,10 @@ def test_an_upper_bound_before_the_lower_one_fills_nothing() -> None:
 def test_any_group_and_any_field_name_one_thing_or_are_refused(text: str) -> None:
     if text in ("", "tags.", "properties."):
         return
-    group = flux.parse_count([("group_by", text)], NOW_MS).group_by
+    group = flux_queries.parse_count([("group_by", text)], NOW_MS).group_by
     assert group is not None
     assert group.key in text
-    field = flux.parse_stats([("field", text)], NOW_MS).field
+    field = flux_queries.parse_stats([("field", text)], NOW_MS).field
     assert (field.kind, field.key) == (
         ("value", "") if text == "value" else ("property", text.removeprefix("properties."))
     )

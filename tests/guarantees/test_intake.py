@@ -60,6 +60,17 @@ def test_requests_that_wait_for_the_log_are_appended_together() -> None:
     assert len(log.sizes) < 10, "one append serves many requests"
 
 
+def test_requests_that_arrive_at_once_are_one_append() -> None:
+    log = HeldLog()
+    log.go.set()
+
+    async def scenario(intake: Intake) -> None:
+        await asyncio.gather(*(intake.accept(TENANT, items(2)) for _ in range(10)))
+
+    run(log, 1 << 20, scenario)
+    assert log.sizes == [20]
+
+
 def test_more_than_the_queue_may_hold_is_refused_and_stores_nothing() -> None:
     log = HeldLog()
 

@@ -17,7 +17,19 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from headrace import errors
-from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, native, posthog, segment, solute
+from headrace.dialects import (
+    amplitude,
+    bricqs,
+    cloudevents,
+    flux,
+    flux_queries,
+    hogsend,
+    mixpanel,
+    native,
+    posthog,
+    segment,
+    solute,
+)
 from headrace.dialects.wire import Dialect
 from headrace.errors import HeadraceError
 from headrace.filters import MAX_GROUPS, MAX_REPLAY
@@ -161,7 +173,7 @@ def test_its_limits_are_the_settings_defaults() -> None:
     assert SCHEMAS["BricqsBatch"]["properties"]["events"]["maxItems"] == bricqs.MAX_BATCH
     assert SCHEMAS["SoluteBatch"]["properties"]["batch"]["maxItems"] == solute.MAX_BATCH
     assert SCHEMAS["FluxBatch"]["oneOf"][1]["maxItems"] == flux.MAX_BATCH
-    assert SCHEMAS["FluxList"]["properties"]["data"]["maxItems"] == flux.MAX_LIMIT
+    assert SCHEMAS["FluxList"]["properties"]["data"]["maxItems"] == flux_queries.MAX_LIMIT
     assert SCHEMAS["FluxCount"]["properties"]["data"]["properties"]["groups"]["maxProperties"] == MAX_GROUPS
     assert SCHEMAS["HogsendList"]["properties"]["events"]["maxItems"] == hogsend.MAX_LIMIT
     assert SCHEMAS["HogsendReplay"]["properties"]["eventIds"]["maxItems"] == MAX_REPLAY

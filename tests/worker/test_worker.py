@@ -171,6 +171,25 @@ def test_second_copies_make_room_before_the_log_is_full() -> None:
     assert len(machine.stored()) == 50
 
 
+def test_a_control_database_put_back_from_an_older_copy_costs_no_more_than_a_batch_at_a_time() -> None:
+    machine = Machine()
+    ids = machine.append(50)
+    drain(machine.worker())
+    machine.offsets.committed = 0
+    asked: list[int] = []
+    present = machine.store.present
+
+    def counted(after: int, upto: int) -> set[str]:
+        asked.append(len(found := present(after, upto)))
+        return found
+
+    machine.store.present = counted  # pyright: ignore[reportAttributeAccessIssue]
+    drain(machine.worker(flush_max_events=7))
+    assert machine.stored() == ids
+    assert sum(asked) == 50
+    assert max(asked) == 7
+
+
 @pytest.mark.parametrize("lost", [(0,), (4,), (1, 2, 5), tuple(range(6))])
 def test_a_store_that_lost_young_events_gets_them_back_and_they_are_not_reacted_to_again(lost: tuple[int, ...]) -> None:
     machine = Machine()

@@ -62,16 +62,17 @@ class Keyring:
         """
         if len(secret) > MAX_SECRET_CHARS:
             raise InvalidKey
-        hashed, now_ms = digest(secret), self._clock_ms()
-        if key := self._remembered(hashed, now_ms):
-            return key
-        try:
-            key = self._keys.find(secret)
-        except ControlFailed as error:
-            raise Unavailable("API keys cannot be checked now; nothing was stored.") from error
-        if key is None or not key.works_at(now_ms):
-            raise InvalidKey
-        with self._lock:
+        hashed = digest(secret)
+        with self._lock:  # one look-up at a time, whose answer all that waited take: a key's requests come many at once
+            now_ms = self._clock_ms()
+            if key := self._remembered(hashed, now_ms):
+                return key
+            try:
+                key = self._keys.find(secret)
+            except ControlFailed as error:
+                raise Unavailable("API keys cannot be checked now; nothing was stored.") from error
+            if key is None or not key.works_at(now_ms):
+                raise InvalidKey
             self._seen.pop(hashed, None)
             if len(self._seen) >= self._max_cached:
                 del self._seen[next(iter(self._seen))]

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from headrace.dialects import flux
+from headrace.dialects import flux, flux_queries
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
@@ -244,7 +244,7 @@ def parse_query(name: str, pairs: Pairs, now_ms: int, /) -> MetricQuery:
     group_by = given.get("group_by", "").removeprefix("tags.")
     if "group_by" in given and not group_by:
         raise InvalidRequest("'group_by' names no tag: write tags.<key>.")
-    asked = flux.parse_filters(pairs, now_ms)
+    asked = flux_queries.parse_filters(pairs, now_ms)
     filters = Filters(name=name, from_ms=asked.from_ms, to_ms=asked.to_ms, tags=asked.tags)
     aggregations = tuple(dict.fromkeys(filter(None, wanted)))
     return MetricQuery(name, filters, aggregations or None, interval, group_by, now_ms)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
-from headrace.dialects import flux, flux_metrics, hogsend, solute
+from headrace.dialects import flux_metrics, flux_queries, hogsend, solute
 from headrace.errors import NotFound
 from headrace.event import StoredEvent, Tenant
 from headrace.http import cors
@@ -36,17 +36,17 @@ class FluxEvents:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
-        query = flux.parse_list(parameters(req), clock_ms())
+        query = flux_queries.parse_list(parameters(req), clock_ms())
         body = await self._gate.runtime.ask(
-            lambda reader: flux.render_list(query, reader.events(tenant, query.filters, query.page))
+            lambda reader: flux_queries.render_list(query, reader.events(tenant, query.filters, query.page))
         )
         _reply(resp, body)
 
     async def on_get_count(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
-        query = flux.parse_count(parameters(req), clock_ms())
+        query = flux_queries.parse_count(parameters(req), clock_ms())
         body = await self._gate.runtime.ask(
-            lambda reader: flux.render_count(
+            lambda reader: flux_queries.render_count(
                 query, reader.count(tenant, query.filters, query.interval, query.group_by, query.zone)
             )
         )
@@ -54,16 +54,16 @@ class FluxEvents:
 
     async def on_get_stats(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
-        query = flux.parse_stats(parameters(req), clock_ms())
+        query = flux_queries.parse_stats(parameters(req), clock_ms())
         answer = await self._gate.runtime.ask(lambda reader: reader.stats(tenant, query.filters, query.field))
-        _reply(resp, flux.render_stats(answer))
+        _reply(resp, flux_queries.render_stats(answer))
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
-        event = await self._gate.runtime.ask(partial(_find, tenant, flux.parse_get(event_id)))
+        event = await self._gate.runtime.ask(partial(_find, tenant, flux_queries.parse_get(event_id)))
         if event is None:
             raise NotFound(f"There is no event {event_id[:80]!r}.")
-        _reply(resp, flux.render_get(event))
+        _reply(resp, flux_queries.render_get(event))
 
 
 class FluxMetrics:

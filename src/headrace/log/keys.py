@@ -37,6 +37,7 @@ BYTES_PER_KEY = 43  # of a file, measured with 2 M random keys
 _LAST, _VOIDS = b"last", b"voids"  # shorter than any key
 _MOST_VOIDS = 1000
 _POSITION_BYTES, _TAIL_BYTES = 8, 7
+_TAIL_BITS = 8 * _TAIL_BYTES
 _BLOOM_BITS = 14  # one look-up in a thousand reads a file that does not have the key
 _CACHE_BYTES = 64 << 20
 _FILE_BYTES = 64 << 20
@@ -137,7 +138,7 @@ class KnownKeys:
             current = self._turn()
         batch = WriteBatch(raw_mode=True)
         for key, (position, tail) in given.items():
-            batch.put(key, position.to_bytes(_POSITION_BYTES, "big") + tail.to_bytes(_TAIL_BYTES, "big"))
+            batch.put(key, (position << _TAIL_BITS | tail).to_bytes(_POSITION_BYTES + _TAIL_BYTES, "big"))
         last = max(self._last, last)
         batch.put(_LAST, last.to_bytes(_POSITION_BYTES, "big"))
         current.files.write(batch, current.unsynced)

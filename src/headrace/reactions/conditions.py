@@ -9,12 +9,14 @@ Source of the language: https://github.com/google/cel-spec/blob/master/doc/langd
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cel
 import msgspec
 
 from headrace.event import Event
+
+if TYPE_CHECKING:
+    import cel
 
 MAX_CHARS = 500
 MAX_NESTING = 16
@@ -49,6 +51,8 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         """Raises Malformed."""
+        import cel  # noqa: PLC0415  brings a shell along, a fifth of the whole start, and is for rules alone
+
         self.text = text
         self.fields, self.keys = _check(text)
         try:
@@ -59,7 +63,7 @@ class Condition:
         if unknown := [name for name in names if name != "event"]:
             raise Malformed(f"{unknown[0]!r} is not known: a condition is about 'event'")
 
-    def holds(self, context: cel.Context, /) -> bool:
+    def holds(self, context: "cel.Context", /) -> bool:
         """Whether it is true of the event. Raises Malformed with the reason when it has no truth value."""
         try:
             found = self._program.execute(context)
@@ -72,8 +76,10 @@ class Condition:
         return found
 
 
-def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Sequence[Condition], /) -> cel.Context:
+def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Sequence[Condition], /) -> "cel.Context":
     """What the conditions can see of an event; `objects` are its parsed properties, context and traits. Raises Malformed."""
+    import cel  # noqa: PLC0415
+
     # Handing a value to Rust costs more than evaluating a condition over it, so only what is read goes there.
     seen: dict[str, Any] = {}
     for name in {name for condition in conditions for name in condition.fields}:

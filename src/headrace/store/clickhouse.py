@@ -196,6 +196,10 @@ class ClickHouseStore:
         rows = self._tell(queries.present(after, upto)).splitlines()
         return {event_id(*map(int, row.split("\t"))) for row in rows}
 
+    def last(self, after: int, /) -> int:
+        """See the Store port."""
+        return max(after, int(self._tell(queries.last(after))))
+
     def held(self, after: int, upto: int, /) -> int:
         """See the Store port."""
         return int(self._tell(queries.held(after, upto)))
@@ -210,7 +214,7 @@ class ClickHouseStore:
             raise StoreFailed(str(error)) from error
         rows = [_message_id_decoder.decode(line) for line in lines]
         return [
-            MessageId(Tenant(project, mode), source, text, position, tail)
+            MessageId(position, tail, Tenant(project, mode), source, text)
             for project, mode, source, text, position, tail in rows
         ]
 

@@ -74,6 +74,11 @@ def present(after: int, upto: int, /) -> Query:
     )
 
 
+def last(after: int, /) -> Query:
+    """One row: the greatest position past another, of every tenant, or 0: for the worker, never for a reply."""
+    return Query("SELECT max(position) FROM events WHERE position > {after:UInt64}", {"after": after})
+
+
 def held(after: int, upto: int, /) -> Query:
     """One row: how many events lie between two positions, of every tenant: for the worker, never for a reply."""
     return Query(
