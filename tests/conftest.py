@@ -25,6 +25,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _projects = itertools.count()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many workers `-n auto` makes."""
     return min(_MOST_WORKERS, os.cpu_count() or 1)
