@@ -13,9 +13,10 @@ import msgspec
 import structlog
 
 from headrace.control.replays import ReplayJobs, Stopped
-from headrace.errors import HeadraceError, InvalidRequest, Unavailable
-from headrace.event import StoredEvent, Tenant, parse_id, render_uuid
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.event import StoredEvent, Tenant, parse_id
 from headrace.filters import Cursor, Filters, Page, Selection
+from headrace.pace import Pace
 from headrace.ports import ControlFailed, Outcome, Reactions, Reader, ReplayJob
 
 _log = structlog.get_logger("headrace.jobs")
@@ -23,8 +24,6 @@ _PAGE = 1000
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _IDS_AT_ONCE = 500
 _WINDOW_EVENTS = 50_000  # a page is sorted out of so many, and not out of all that match
-_SLICE = 500
-_SLICE_S = 0.02  # the worker waits for no longer than about that
 _BUSY_WAIT_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 
@@ -76,26 +75,23 @@ class ReplayRunner:
         reader: Reader,
         reactions: Reactions,
         *,
-        share: float,
+        pace: Pace,
         reacted: Callable[[], int],
         is_behind: Callable[[], bool],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """share: the part of its time that it may work, above 0 and up to 1.
-
-        `reacted` is the position up to which the worker has reacted; `is_behind`, whether live events wait for it longer
+        """`reacted` is the position up to which the worker has reacted; `is_behind`, whether live events wait for it longer
         than they should. `on_step` is called from this thread before and after each slice.
         """
         self._jobs = jobs
         self._reader = reader
         self._reactions = reactions
-        self._share = share
+        self._pace = pace
         self._reacted = reacted
         self._is_behind = is_behind
         self._clock_ms = clock_ms
         self._on_step = on_step
-        self._slice = 50
         self._closing = False
         self._woken = False
         self._changed = threading.Condition()
@@ -156,7 +152,8 @@ class ReplayRunner:
             while rest:
                 if self._closing:
                     return
-                part, rest = rest[: self._slice], rest[self._slice :]
+                size = self._pace.slice()
+                part, rest = rest[:size], rest[size:]
                 self._replay(job, part)
             if left <= 0:
                 break
@@ -173,7 +170,7 @@ class ReplayRunner:
         for window in windows:
             more = True
             while more and not self._closing:
-                began = time.monotonic()
+                self._pace.begin()
                 page = Page(limit=size, after=cursor, oldest_first=True)
                 try:
                     found = self._reader.events(job.tenant, window, page)
@@ -183,7 +180,7 @@ class ReplayRunner:
                         raise Stopped from error
                     size = max(1, size // 4)
                     continue
-                self._yield_time(time.monotonic() - began)
+                self._yield_time(self._pace.end())
                 if not found.events:
                     break
                 more = found.more
@@ -219,30 +216,14 @@ class ReplayRunner:
             self._jobs.note(transaction, job.id, _cursor(events[-1]), len(events), outcome)
 
         self._on_step("slice")
-        began = time.monotonic()
-        try:
-            self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, note=note)
-        except (Stopped, Unavailable, ControlFailed):
-            raise
-        except Exception as error:
-            if len(events) == 1:
-                shown = f"{type(error).__name__}: {error}"[:300]
-                _log.warning("event_not_replayed", job=job.id, event_id=events[0].id, error=shown)
-                self._jobs.note_failure(job.id, _cursor(events[0]), render_uuid(events[0].id), shown)
-            else:
-                for event in events:
-                    if self._closing:
-                        raise Stopped from error
-                    self._replay(job, [event])
-            return
+        self._pace.begin()
+        self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, note=note)
         self._on_step("noted")
-        took_s = time.monotonic() - began
-        self._slice = max(1, min(_SLICE, self._slice * 2, int(len(events) * _SLICE_S / max(took_s, 1e-6))))
-        self._yield_time(took_s)
+        self._yield_time(self._pace.end(len(events)))
 
-    def _yield_time(self, worked_s: float) -> None:
+    def _yield_time(self, rest_s: float) -> None:
         """Leave live traffic its part of the time, and let it catch up where it is behind."""
-        self._rest(worked_s * (1 - self._share) / self._share)
+        self._rest(rest_s)
         until = time.monotonic() + _BUSY_WAIT_S
         while self._is_behind() and not self._closing and time.monotonic() < until:
             self._rest(0.02)

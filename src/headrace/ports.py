@@ -77,10 +77,14 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a replay set off, or would, and how many effects it did not set off again."""
+    """What a replay set off, or would, and how many effects it did not set off again.
+
+    `failed`: (event id, what was wrong) of those that could not be reacted to, of which nothing was kept.
+    """
 
     effects: list[Effect]
     suppressed: int
+    failed: list[tuple[str, str]] = []
 
 
 ReplayStatus = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
@@ -264,7 +268,8 @@ class Reactions(Protocol):
         """Run events of one tenant through the reactions in the order given, all in one transaction.
 
         What an event caused before under the same version of the same rule is not caused again, unless `force`. A dry run
-        does the same and keeps nothing. The worker waits meanwhile: give it a few hundred events at a time.
+        does the same and keeps nothing. The worker waits meanwhile: give it a few hundred events at a time. An event that
+        cannot be reacted to holds up no other, and is in the outcome.
 
         note: called with the outcome just before the commit, never in a dry run; what it writes in that transaction is
         kept with the effects or not at all, and what it raises undoes them and comes out of here.

@@ -28,6 +28,7 @@ class Turn(Protocol):
     @property
     def transaction(self) -> object: ...
     def heads(self) -> dict[str, int]: ...
+    def attempt(self) -> AbstractContextManager[None]: ...
     def load(self, tenant: Tenant, needs: Needs, /) -> State: ...
     def save(self, tenant: Tenant, state: State, /) -> None: ...
     def commit(self, position: int, /) -> None: ...
@@ -73,6 +74,7 @@ class Reactor:
         self._lock = threading.Lock()  # two that moved one person's progress at once would undo each other
         self._heads: dict[str, int] = {}
         self._rules: dict[str, RuleSet] = {}
+        self.failed_events = 0  # new ones that could not be reacted to, since the start
 
     def react(self, records: Sequence[Record], position: int, /) -> None:
         """React to new records and move on to the position.
@@ -104,8 +106,7 @@ class Reactor:
             with self._lock, self._memory.turn(keep=not dry_run) as turn:
                 self._refresh(turn.heads())
                 rules = self._rules.get(tenant.project) or _NO_RULES
-                seen = [stage.see(rules, event.id, event) for event in events]
-                outcome = self._run(turn, tenant, rules, seen, force=force)
+                outcome = self._run(turn, tenant, rules, [(event.id, event) for event in events], force=force)
                 if note is not None and not dry_run:
                     note(turn.transaction, outcome)
                 return outcome
@@ -140,44 +141,72 @@ class Reactor:
     def _react(self, records: Sequence[Record], position: int) -> None:
         """One transaction's records; seen under the rules that are in force when it begins."""
         while True:
-            seen = self._see(records)
+            wanted = self._wanted(records)
             with self._memory.turn() as turn:
                 heads = turn.heads()
                 if heads == self._heads:
-                    for tenant, events in seen.items():
+                    outcomes = [
                         self._run(turn, tenant, self._rules[tenant.project], events)
+                        for tenant, events in wanted.items()
+                    ]
                     turn.commit(position)
                     self._on_step("react")
-                    return
+                    break
             self._refresh(heads)
+        self.failed_events += sum(len(outcome.failed) for outcome in outcomes)
 
-    def _see(self, records: Sequence[Record]) -> dict[Tenant, list[Seen]]:
-        """The records that rules are about, by tenant."""
-        found: dict[Tenant, list[Seen]] = {}
+    def _wanted(self, records: Sequence[Record]) -> dict[Tenant, list[tuple[str, Event]]]:
+        """The records that rules may be about, by tenant, with their ids."""
+        found: dict[Tenant, list[tuple[str, Event]]] = {}
         for record in records:
             head = _head_decoder.decode(record.payload)
             rules = self._rules.get(head.project)
             if rules is None or rules.named(head.name) is None:
                 continue
             event = decode(record.payload)
-            seen = stage.see(rules, record.id, event)
-            if seen.relevant or seen.failures:
-                found.setdefault(Tenant(event.project, event.mode), []).append(seen)
+            found.setdefault(Tenant(event.project, event.mode), []).append((record.id, event))
         return found
 
     def _run(
-        self, turn: Turn, tenant: Tenant, rules: RuleSet, events: Sequence[Seen], *, force: bool | None = None
+        self,
+        turn: Turn,
+        tenant: Tenant,
+        rules: RuleSet,
+        events: Sequence[tuple[str, Event]],
+        *,
+        force: bool | None = None,
     ) -> Outcome:
-        """React to events in their order. `force` is None for new events, whose failures are counted."""
-        state = turn.load(tenant, stage.needs(rules, events))
+        """React to events in their order. `force` is None for new events, whose failed conditions are counted.
+
+        What fails is tried again in halves, until the event is found that it fails for.
+        """
+        try:
+            with turn.attempt():
+                return self._try(turn, tenant, rules, events, force)
+        except ControlFailed:
+            raise
+        except Exception as error:  # noqa: BLE001  ours; it must hold up no other event, and a replay tries this one again
+            if len(events) > 1:
+                half = len(events) // 2
+                first = self._run(turn, tenant, rules, events[:half], force=force)
+                then = self._run(turn, tenant, rules, events[half:], force=force)
+                return Outcome(
+                    first.effects + then.effects, first.suppressed + then.suppressed, first.failed + then.failed
+                )
+            _log.exception("reaction_failed", event_id=events[0][0])
+            return Outcome([], 0, [(events[0][0], f"{type(error).__name__}: {error}"[:300])])
+
+    def _try(
+        self, turn: Turn, tenant: Tenant, rules: RuleSet, events: Sequence[tuple[str, Event]], force: bool | None
+    ) -> Outcome:
+        found = [stage.see(rules, event_id, event) for event_id, event in events]
+        if force is None:
+            found = [seen for seen in found if seen.relevant or seen.failures]
+        state = turn.load(tenant, stage.needs(rules, found))
         effects: list[Caused] = []
         suppressed = 0
-        for seen in events:
-            try:
-                caused, before = stage.react(rules, seen, state, force=bool(force))
-            except Exception:  # noqa: BLE001  ours; it must not hold up all later events, and a replay tries this one again
-                _log.exception("reaction_failed", event_id=seen.event_id)
-                continue
+        for seen in found:
+            caused, before = stage.react(rules, seen, state, force=bool(force))
             effects += caused
             suppressed += before
             if force is None:

@@ -12,11 +12,13 @@ _SLICE = 500  # the worker waits while one runs
 class Replayed(msgspec.Struct, frozen=True):
     """`events` went through the reactions and set off `effects`; `suppressed` effects had been set off before.
 
-    `unknown` are the selected ids, as they were sent, that no event has.
+    `unknown` are the selected ids, as they were sent, that no event has; `failed` the ids of those that could not be
+    reacted to, with what was wrong.
     """
 
     events: int
     unknown: list[str]
+    failed: list[tuple[str, str]]
     effects: list[Effect]
     suppressed: int
 
@@ -43,4 +45,6 @@ def replay(
         for start in range(0, len(events), size)
     ]
     effects = [effect for outcome in slices for effect in outcome.effects]
-    return Replayed(len(events), unknown, effects, sum(outcome.suppressed for outcome in slices))
+    failed = [each for outcome in slices for each in outcome.failed]
+    suppressed = sum(outcome.suppressed for outcome in slices)
+    return Replayed(len(events) - len(failed), unknown, failed, effects, suppressed)

@@ -32,6 +32,7 @@ from headrace.filters import Selection
 from headrace.intake import Intake
 from headrace.jobs import ReplayRunner, plan
 from headrace.log.sqlite import SqliteLog
+from headrace.pace import Pace
 from headrace.ports import ControlFailed, Reader, ReplayJob, Trace
 from headrace.reactor import Reactor
 from headrace.relearn import relearn
@@ -42,6 +43,7 @@ from headrace.worker import Worker
 
 Answer = TypeVar("Answer")
 _BEHIND_MS = 250
+_QUIET_MS = 1000
 
 
 def clock_ms() -> int:
@@ -110,7 +112,7 @@ class Runtime:
             self.replays,
             self.store,
             self.reactor,
-            share=settings.replay_share,
+            pace=Pace(settings.replay_share, is_quiet=self._is_quiet, ask=self._ask_loop),
             reacted=self._reacted_position,
             is_behind=self._is_behind,
             clock_ms=clock_ms,
@@ -118,6 +120,7 @@ class Runtime:
         )
         self._readers = ThreadPoolExecutor(settings.query_readers, thread_name_prefix="reader")
         self._asking = 0
+        self._asked_at_ms = 0
         self._visible = _Waiters()
         self._reacted = _Waiters()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,6 +165,7 @@ class Runtime:
         if self._asking >= self.settings.query_readers + self.settings.query_queue:
             raise Unavailable("Too many queries are waiting.")
         self._asking += 1
+        self._asked_at_ms = clock_ms()
         try:
             await self._fresh()
             return await asyncio.get_running_loop().run_in_executor(self._readers, question, self.store)
@@ -194,6 +198,17 @@ class Runtime:
             reacted=self.worker.progress.reacted >= event.position,
             effects=self.reactor.effects(event),
         )
+
+    def _is_quiet(self) -> bool:
+        """Whether nobody has sent an event or asked a question of late."""
+        return clock_ms() - max(received_at_ms(self.log.last()), self._asked_at_ms) > _QUIET_MS
+
+    def _ask_loop(self) -> Callable[[], float]:
+        """Ask the event loop for a sign; what this gives tells how many seconds that has taken so far."""
+        asked, answered = time.monotonic(), list[float]()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(lambda: answered.append(time.monotonic()))
+        return lambda: (answered[0] if answered else time.monotonic()) - asked
 
     def _is_behind(self) -> bool:
         """Whether new events have waited for the worker for longer than a flush should take."""

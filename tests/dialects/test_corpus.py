@@ -153,7 +153,7 @@ class _Replayed(msgspec.Struct):
 def _replay(case: Case) -> Outcome:
     request = hogsend.parse_replay(_body(case))
     return {"parsed": _given(request)}, _rendered(
-        case, _Replayed, lambda answer: hogsend.render_replay(answer.replayed, answer.unknown, answer.effects)
+        case, _Replayed, lambda answer: hogsend.render_replay(answer.replayed, answer.unknown, [], answer.effects)
     )
 
 

@@ -209,3 +209,14 @@ def test_only_admin_keys_may_see_and_change_rules(server: Server, project: str) 
         assert_refused(client.get("/api/v1/rules"), "native", 403)
         assert_refused(client.put("/api/v1/rules", content=RULES), "native", 403)
         assert data(client, "/api/v1/challenges") == []
+
+
+def test_how_often_a_condition_failed_is_told_to_prometheus(shop: Client) -> None:
+    for amount in ("much", "more", 3):
+        buy(shop, "u", amount)
+    data(shop, "/api/v1/participants/u")  # answered once all has been reacted to
+    assert data(shop, "/api/v1/rules")["rules"][0]["failures"] == 2
+    told = shop.get("/metrics").text
+    assert 'headrace_rule_failures_total{project="' in told
+    assert 'rule="purchase"} 2.0' in told
+    assert "headrace_unreacted_events 0.0" in told

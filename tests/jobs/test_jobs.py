@@ -18,6 +18,7 @@ from headrace.errors import InvalidRequest, NotFound, Unavailable
 from headrace.event import StoredEvent, Tenant, render_uuid
 from headrace.filters import Events, Filters, Page, Selection
 from headrace.jobs import ReplayRunner, plan
+from headrace.pace import Pace
 from headrace.ports import Effect, Note, Outcome, ReplayJob
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
@@ -27,11 +28,15 @@ FOR_EVER = 2**62
 
 
 class Reactions:
-    """Keeps what went through, in order. `fail` may raise, given where ("before" or "after" the commit) and the events."""
+    """Keeps what went through, in order. `fail` may raise, given where ("before" or "after" the commit) and the events.
+
+    `bad`: what is wrong with the events that cannot go through, by id.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self.done: list[StoredEvent] = []
+        self.bad: dict[str, str] = {}
         self.fail: Callable[[str, Sequence[StoredEvent]], None] = lambda _where, _events: None
 
     def replay(
@@ -46,17 +51,25 @@ class Reactions:
     ) -> Outcome:
         assert not dry_run
         assert {(event.project, event.mode) for event in events} == {(tenant.project, tenant.mode)}
-        outcome = Outcome([Effect("fact", event.id, "r", {}) for event in events if force], 0 if force else len(events))
+        good = [event for event in events if event.id not in self.bad]
+        failed = [(event.id, self.bad[event.id]) for event in events if event.id in self.bad]
+        effects = [Effect("fact", event.id, "r", {}) for event in good if force]
+        outcome = Outcome(effects, 0 if force else len(good), failed)
         with writing(self._engine) as transaction:
             assert note is not None
             note(transaction, outcome)
             self.fail("before", events)
-        self.done += events
+        self.done += good
         self.fail("after", events)
         return outcome
 
     def effects(self, event: StoredEvent, /) -> list[Effect]:
         raise NotImplementedError
+
+
+def pace() -> Pace:
+    """That of a server with nothing else to do."""
+    return Pace(1.0, is_quiet=lambda: True, ask=lambda: lambda: 0.0)
 
 
 class Bench:
@@ -112,7 +125,7 @@ class Bench:
             self.jobs,
             self.store,
             self.reactions,
-            share=1.0,
+            pace=pace(),
             reacted=lambda: FOR_EVER,
             is_behind=lambda: False,
             **given,
@@ -189,13 +202,7 @@ def test_events_chosen_by_id_are_replayed_in_order_and_strangers_are_named(bench
 
 def test_an_event_that_cannot_go_through_holds_up_no_other(bench: Bench) -> None:
     ids = bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(20)))
-    bad = {ids[3], ids[4], ids[19]}
-
-    def fail(where: str, events: Sequence[StoredEvent]) -> None:
-        if where == "before" and bad & {event.id for event in events}:
-            raise ValueError("no such thing")
-
-    bench.reactions.fail = fail
+    bad = bench.reactions.bad = dict.fromkeys([ids[3], ids[4], ids[19]], "ValueError: no such thing")
     job = bench.ask()
     bench.run(job)
     assert [event.id for event in bench.reactions.done] == [each for each in ids if each not in bad]
@@ -205,12 +212,8 @@ def test_an_event_that_cannot_go_through_holds_up_no_other(bench: Bench) -> None
 
 
 def test_of_many_errors_the_first_are_kept(bench: Bench) -> None:
-    bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(MAX_ERRORS + 20)))
-
-    def fail(_where: str, _events: Sequence[StoredEvent]) -> None:
-        raise ValueError("x" * 10_000)
-
-    bench.reactions.fail = fail
+    ids = bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(MAX_ERRORS + 20)))
+    bench.reactions.bad = dict.fromkeys(ids, "x" * 10_000)
     job = bench.ask()
     bench.run(job)
     ended = bench.now(job)
@@ -326,7 +329,7 @@ def test_nothing_is_replayed_before_the_worker_has_reacted_to_it(bench: Bench) -
         asked.append(len(bench.reactions.done))
         return FOR_EVER if len(asked) > 3 else 0
 
-    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, share=1.0, is_behind=lambda: False)
+    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), is_behind=lambda: False)
     bench.runner = lambda **given: runner_of(reacted=reacted, **given)  # type: ignore[method-assign]
     bench.run(job)
     assert (asked, len(bench.reactions.done)) == ([0, 0, 0, 0], 1)

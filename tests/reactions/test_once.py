@@ -1,8 +1,13 @@
 """Each effect once: whatever is delivered again, replayed, or cut off in the middle."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from headrace.event import StoredEvent
+from headrace.reactions import stage
+from headrace.reactions.stage import RuleSet, Seen
 from tests.reactions.given import Crash, Machine, event
 
 RULES = """
@@ -80,20 +85,56 @@ def test_a_dry_run_says_what_a_replay_then_does_and_keeps_nothing(machine: Machi
     assert state(machine) == ONCE
 
 
-def test_an_event_that_cannot_be_reacted_to_holds_up_no_other(
-    machine: Machine, visits: list[StoredEvent], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def bad(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Events that cannot be reacted to, by id: it fails when all has been done for them but to keep it."""
+    ids: set[str] = set()
+    real = stage.react
+
+    def react(rules: RuleSet, seen: Seen, *rest: Any, **options: Any) -> Any:
+        done = real(rules, seen, *rest, **options)
+        if seen.event_id in ids:
+            raise ZeroDivisionError("told to")
+        return done
+
+    monkeypatch.setattr(stage, "react", react)
+    return ids
+
+
+@pytest.mark.parametrize("which", [[0], [1, 2], [3], [0, 1, 2, 3]])
+def test_an_event_that_cannot_be_reacted_to_holds_up_no_other_and_leaves_nothing(
+    machine: Machine, visits: list[StoredEvent], bad: set[str], which: list[int]
 ) -> None:
-    from headrace.reactions.challenges import Challenge
-
-    real = Challenge.count
-
-    def fails_once(self: Challenge, *arguments: object) -> int:
-        monkeypatch.setattr(Challenge, "count", real)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(Challenge, "count", fails_once)
+    bad |= {visits[number].id for number in which}
     machine.react(*visits)
     assert machine.offsets.position() == visits[-1].position
-    assert machine.completions("often") == 1
-    machine.replay(visits[0])
+    assert [bool(machine.rows(f"select * from effects where event_id = '{one.id}'")) for one in visits] == [
+        one.id not in bad for one in visits
+    ]
+    assert machine.reactor.failed_events == len(which)
+    assert state(machine)[1] == (4 - len(which)) // 2
+    bad.clear()
+    machine.replay(*visits)
+    assert state(machine) == ONCE
+
+
+def test_a_replay_names_the_events_that_it_could_not_react_to(
+    machine: Machine, visits: list[StoredEvent], bad: set[str]
+) -> None:
+    bad.add(visits[1].id)
+    outcome = machine.replay(*visits)
+    assert outcome.failed == [(visits[1].id, "ZeroDivisionError: told to")]
+    assert {effect.event_id for effect in outcome.effects} == {one.id for one in visits} - bad
+    bad.clear()
+    machine.replay(visits[1])
+    assert state(machine) == ONCE
+
+
+def test_what_the_database_cannot_hold_holds_up_no_other_event(
+    machine: Machine, visits: list[StoredEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = msgspec.structs.replace(visits[1], timestamp_ms=2**70)  # sqlite3 raises an OverflowError
+    outcome = machine.replay(visits[0], huge, *visits[2:])
+    assert [failed for failed, _ in outcome.failed] == [huge.id]
+    machine.replay(visits[1])
     assert state(machine) == ONCE

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.event import StoredEvent
+from headrace.reactions.challenges import MAX_COMPLETIONS
 from tests.reactions.given import Machine, event, record_of
 
 RULES = """
@@ -117,3 +118,33 @@ def test_a_streak_is_of_days_in_its_time_zone(machine: Machine) -> None:
     assert machine.completions("s") == 0
     machine.react(event("visit", day=0.7))  # the next day has begun in Tokyo
     assert machine.completions("s") == 1
+
+
+def test_completions_stop_at_a_number_that_databases_hold(machine: Machine) -> None:
+    [challenge] = RULES_OF_SUM["challenges"]
+    small = {"goal": 1e-6, "repeat": True, "points": 1_000_000}
+    machine.apply({"facts": RULES_OF_SUM["facts"], "challenges": [challenge | small]})
+    machine.react(event("order", amount=1e15), event("order", amount=1e15), event("order", amount=1))
+    assert machine.completions("seven") == MAX_COMPLETIONS
+    assert machine.points() == MAX_COMPLETIONS * 1_000_000
+    assert machine.reactor.failed_events == 0
+
+
+def test_a_streak_goes_on_over_a_change_of_clocks(machine: Machine) -> None:
+    rule = {"id": "s", "fact": "custom.visit", "measure": "streak", "goal": 3, "time_zone": "Europe/Berlin"}
+    machine.apply({"challenges": [rule | {"repeat": True}]})
+    # Clocks went ahead at 2025-03-30 01:00 UTC, 83 days after the first, and back at 2025-10-26 01:00 UTC, after 293.
+    # 00:30 and 23:30 by the clock of Berlin, so a day apart by its dates and 23 or 25 hours by the sun.
+    spring = [day - 1 + 23.5 / 24 for day in (82, 83)] + [83 + 22.5 / 24]
+    machine.react(*(event("visit", "spring", day) for day in spring))
+    autumn = [day - 1 + 22.5 / 24 for day in (292, 293)] + [293 + 23.5 / 24]
+    machine.react(*(event("visit", "autumn", day) for day in reversed(autumn)))
+    assert [machine.completions("s", user) for user in ("spring", "autumn")] == [1, 1]
+
+
+def test_a_day_of_25_hours_is_one_day(machine: Machine) -> None:
+    rule = {"id": "d", "fact": "custom.visit", "goal": 2, "window": {"per": "day"}, "time_zone": "Europe/Berlin"}
+    machine.apply({"challenges": [rule]})
+    machine.react(event("visit", "one", 292 + 22 / 24), event("visit", "one", 293 + 22.9 / 24))  # 00:00 and 23:54
+    machine.react(event("visit", "two", 291 + 22 / 24), event("visit", "two", 292 + 22 / 24))  # midnight to midnight
+    assert [machine.completions("d", user) for user in ("one", "two")] == [1, 0]

@@ -48,8 +48,8 @@ def problems(text: str | bytes) -> list[tuple[str, int | None, str]]:
         ("fact: purchase", "fact: purchases", "challenges[0].fact", 11, "no fact rule"),
         ("sum: amount", "sum: price", "challenges[0].measure", 12, "picks no field 'price'"),
         ("{sum: amount}", "{sum: a, distinct: b}", "challenges[0].measure", 12, "either"),
-        ("goal: 500", "goal: 0", "challenges[0].goal", 13, "above 0"),
-        ("goal: 500", "goal: .nan", "challenges[0].goal", 13, "above 0"),
+        ("goal: 500", "goal: 0", "challenges[0].goal", 13, "0.000001"),
+        ("goal: 500", "goal: .nan", "challenges[0].goal", 13, "0.000001"),
         ("goal: 500", "goal: 500\n    window: {days: 3, per: day}", "challenges[0].window", 14, "one of"),
         ("goal: 500", "goal: 500\n    time_zone: Mars/Base", "challenges[0].time_zone", 14, "no time zone"),
         ("goal: 500", "goal: 5\n    window: {days: 3}\n    repeat: true", "challenges[0].repeat", 15, "cannot repeat"),
@@ -59,6 +59,10 @@ def problems(text: str | bytes) -> list[tuple[str, int | None, str]]:
         ("challenges:", "challengs:", "challengs", 9, "no such part"),
         ("goal: 500", "goal: 500\n    goal: 600", "challenges[0]", 9, "occurs twice"),
         ("goal: 500", "goal: !!python/object 5", "challenges[0].goal", 13, "tag"),
+        ("goal: 500", "goal: 1" + "0" * 99, "challenges[0].goal", 13, "0.000001"),
+        ("goal: 500", "goal: 0x" + "f" * 3000, "challenges[0].goal", 13, "too long for a number"),
+        ("goal: 500", "goal: " + "1:" * 40_000 + "1", "challenges[0].goal", 13, "too long for a number"),
+        ("goal: 500", "goal: 1.0e-7", "challenges[0].goal", 13, "0.000001"),
     ],
 )
 def test_a_problem_is_named_with_its_path_and_line(was: str, becomes: str, path: str, line: int, says: str) -> None:
@@ -92,8 +96,15 @@ def test_every_rule_with_a_problem_is_named_at_once() -> None:
         (b"facts:\n" + b"  - {id: a, event: e}\n" * 501, "more than 500"),
         (b"facts:\n" + b"  - {id: a, event: e}\n" * 2, "another rule"),
         (b"\x00", "no YAML"),
+        (b'facts:\n  - {id: a, event: "\\ud800"}', "half of a character"),
+        (b'"\\udfff": 1', "half of a character"),
+        (b'{"facts": [{"id": "a", "event": "\\ud800"}]}', "begins as JSON"),
+        (b'{"facts": [], "facts": [{"id": "a", "event": "e"}]}', "'facts' occurs twice"),
+        (b'{"facts": [{"id": "a", "event": "e", "id": "b"}]}', "'id' occurs twice"),
+        (b'{"challenges": [{"id": "a", "fact": "custom.e", "goal": 1' + b"0" * 400 + b"}]}", "0.000001"),
+        (b"{" + b",".join(b'"%d":1' % number for number in range(12_000)) + b"}", "no such part"),
     ],
-    ids=range(16),
+    ids=range(23),
 )
 def test_what_is_no_document_is_said_to_be_none(text: bytes, says: str) -> None:
     assert says in problems(text)[0][2]

@@ -55,7 +55,7 @@ def reading(engine: sa.Engine, /) -> Generator[sa.Connection]:
         with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise ControlFailed(f"The control database failed: {_reason(error)}.") from error
+        raise failed(error) from error
 
 
 @contextmanager
@@ -68,7 +68,11 @@ def writing(engine: sa.Engine, /) -> Generator[sa.Connection]:
         with _begin_write(engine) as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise ControlFailed(f"The control database failed: {_reason(error)}.") from error
+        raise failed(error) from error
+
+
+def failed(error: SQLAlchemyError, /) -> ControlFailed:
+    return ControlFailed(f"The control database failed: {_reason(error)}.")
 
 
 def _begin_write(engine: sa.Engine) -> AbstractContextManager[sa.Connection]:

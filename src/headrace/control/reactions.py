@@ -7,9 +7,10 @@ from typing import Any, TypeVar, cast
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.control import rulebook
-from headrace.control.database import reading, writing
+from headrace.control.database import failed, reading, writing
 from headrace.control.offsets import move
 from headrace.control.tables import awards, buckets, effects, markers, participants, points, rules, standings
 from headrace.event import Tenant
@@ -70,6 +71,15 @@ class Turn:
 
     def heads(self) -> dict[str, int]:
         return rulebook.heads(self._connection)
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """What happens within is undone when an exception leaves it; the transaction goes on. Raises ControlFailed."""
+        try:
+            with self._connection.begin_nested():
+                yield
+        except SQLAlchemyError as error:
+            raise failed(error) from error
 
     def load(self, tenant: Tenant, needs: Needs, /) -> State:
         """What is remembered of the events and participants. Participants not known yet are added."""

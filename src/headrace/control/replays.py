@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from headrace.control.database import reading, writing
 from headrace.control.tables import replays
 from headrace.errors import InvalidRequest, NotFound, Unavailable
-from headrace.event import Tenant
+from headrace.event import Tenant, render_uuid
 from headrace.filters import Cursor, Filters
 from headrace.ports import Outcome, ReplayJob, ReplayStatus
 
@@ -120,38 +120,29 @@ class ReplayJobs:
             event_ids = None if row.event_ids is None else cast("str", row.event_ids).split(",")
             return msgspec.structs.replace(job, status="running"), event_ids
 
-    def note(self, transaction: object, job_id: str, cursor: Cursor, replayed: int, outcome: Outcome, /) -> None:
-        """In the transaction of the effects: so many more events went through, up to a cursor. Raises Stopped."""
-        self._move(
-            cast("sa.Connection", transaction),
-            job_id,
-            cursor,
-            replayed=replays.c.replayed + replayed,
-            effects=replays.c.effects + len(outcome.effects),
-            suppressed=replays.c.suppressed + outcome.suppressed,
-        )
-
-    def note_failure(self, job_id: str, cursor: Cursor, event_id: str, error: str, /) -> None:
-        """One event could not go through; go on after it. Raises Stopped."""
-        with writing(self._engine) as connection:
-            kept = connection.scalar(sa.select(replays.c.errors).where(replays.c.id == job_id)) or "[]"
-            errors = [*_errors_decoder.decode(kept), (event_id, error[:_MAX_ERROR_CHARS])][:MAX_ERRORS]
-            self._move(
-                connection,
-                job_id,
-                cursor,
-                failed=replays.c.failed + 1,
-                errors=msgspec.json.encode(errors).decode(),
-            )
-
-    def _move(self, connection: sa.Connection, job_id: str, cursor: Cursor, /, **values: object) -> None:
+    def note(self, transaction: object, job_id: str, cursor: Cursor, events: int, outcome: Outcome, /) -> None:
+        """In the transaction of the effects: so many more events are done, up to a cursor. Raises Stopped."""
+        connection = cast("sa.Connection", transaction)
         moved = connection.execute(
             sa.update(replays)
             .where(replays.c.id == job_id, replays.c.status == "running")
-            .values(cursor_ms=cursor.timestamp_ms, cursor_position=cursor.position, problem="", **values)
+            .values(
+                cursor_ms=cursor.timestamp_ms,
+                cursor_position=cursor.position,
+                problem="",
+                replayed=replays.c.replayed + events - len(outcome.failed),
+                failed=replays.c.failed + len(outcome.failed),
+                effects=replays.c.effects + len(outcome.effects),
+                suppressed=replays.c.suppressed + outcome.suppressed,
+            )
         )
         if moved.rowcount == 0:
             raise Stopped
+        if outcome.failed:
+            kept = connection.scalar(sa.select(replays.c.errors).where(replays.c.id == job_id)) or "[]"
+            failed = [(render_uuid(event_id), why) for event_id, why in outcome.failed]
+            errors = [*_errors_decoder.decode(kept), *failed][:MAX_ERRORS]
+            connection.execute(sa.update(replays).where(replays.c.id == job_id).values(errors=_render_errors(errors)))
 
     def finish(self, job_id: str, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:
         """The job's end, unless it was paused or cancelled meanwhile."""
@@ -183,6 +174,10 @@ def _of(tenant: Tenant) -> sa.ColumnElement[bool]:
     return sa.and_(replays.c.project == tenant.project, replays.c.mode == tenant.mode)
 
 
+def _render_errors(errors: Sequence[tuple[str, str]]) -> str:
+    return msgspec.json.encode([(event_id, why[:_MAX_ERROR_CHARS]) for event_id, why in errors]).decode()
+
+
 def _row(job: ReplayJob, event_ids: Sequence[str] | None) -> dict[str, object]:
     row: dict[str, object] = {
         column.name: getattr(job, column.name) for column in replays.c if hasattr(job, column.name)
@@ -193,9 +188,7 @@ def _row(job: ReplayJob, event_ids: Sequence[str] | None) -> dict[str, object]:
         "filters": msgspec.json.encode(job.filters).decode(),
         "event_ids": None if event_ids is None else ",".join(event_ids),
         "max_events": job.limit,
-        "errors": msgspec.json.encode(
-            [(each, text[:_MAX_ERROR_CHARS]) for each, text in job.errors[:MAX_ERRORS]]
-        ).decode(),
+        "errors": _render_errors(job.errors[:MAX_ERRORS]),
     }
 
 

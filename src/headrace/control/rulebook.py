@@ -54,6 +54,16 @@ class Rulebook:
             known = connection.execute(_known(project)).all()
         return Version(row.id, row.version, row.applied_at_ms, row.document), [RuleRow(*each) for each in known]
 
+    def failures(self) -> list[tuple[str, str, int]]:
+        """(project, rule id, how often its condition had no truth value) of each rule that has ever failed."""
+        asked = (
+            sa.select(rules.c.project, rules.c.rule_id, sa.func.sum(rules.c.failures))
+            .where(rules.c.failures > 0)
+            .group_by(rules.c.project, rules.c.rule_id)
+        )
+        with reading(self._engine) as connection:
+            return [(row[0], row[1], int(row[2])) for row in connection.execute(asked)]
+
     def history(self, project: str, limit: int, /) -> list[Version]:
         """The latest applications, newest first, without their documents."""
         asked = (

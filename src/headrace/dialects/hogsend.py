@@ -272,11 +272,14 @@ def render_observed(plural: str, singular: str, observed: list[Observed], /) -> 
     )
 
 
-def render_replay(replayed: int, unknown: list[str], effects: list[Effect] | None, /) -> bytes:
+def render_replay(
+    replayed: int, unknown: list[str], failed: list[tuple[str, str]], effects: list[Effect] | None, /
+) -> bytes:
     """`effects` only for a dry run."""
     reply: dict[str, object] = {
         "replayed": replayed,
-        "errors": [{"eventId": event_id, "error": EVENT_NOT_FOUND} for event_id in unknown],
+        "errors": [{"eventId": event_id, "error": EVENT_NOT_FOUND} for event_id in unknown]
+        + [{"eventId": render_uuid(event_id), "error": why} for event_id, why in failed],
     }
     if effects is not None:
         reply["effects"] = [

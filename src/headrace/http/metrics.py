@@ -1,5 +1,7 @@
 """What Prometheus is told. Reads the runtime when asked; the request path only adds to counters."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from functools import cache
@@ -7,13 +9,13 @@ from typing import Any
 
 import falcon.asgi
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from headrace.dialects.wire import Batch
 from headrace.event import received_at_ms
 from headrace.http.body import Budget
-from headrace.ports import Receipt
+from headrace.ports import ControlFailed, Receipt
 from headrace.runtime import Runtime
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -61,7 +63,7 @@ class Metrics:
         requests.observe(time.perf_counter() - req.context.started)
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        resp.data = generate_latest(self._registry)
+        resp.data = await asyncio.to_thread(generate_latest, self._registry)  # it asks control
         resp.content_type = CONTENT_TYPE_LATEST
 
 
@@ -80,7 +82,21 @@ class _RuntimeCollector(Collector):
         yield _gauge("stored_events", "Events stored since the start.", progress.stored_events)
         yield _gauge("flushes", "Inserts since the start.", progress.flushes)
         yield _gauge("worker_failing", "1 while the worker cannot go on.", bool(progress.failing))
+        yield _gauge(
+            "unreacted_events", "Events since the start that could not be reacted to.", runtime.reactor.failed_events
+        )
+        yield _rule_failures(runtime)
         yield _gauge("dedup_window_seconds", "How far back message ids are known.", runtime.log.dedup_window_s())
+
+
+def _rule_failures(runtime: Runtime) -> CounterMetricFamily:
+    found = CounterMetricFamily(
+        "headrace_rule_failures", "Events for which a rule's condition had no truth value.", labels=["project", "rule"]
+    )
+    with contextlib.suppress(ControlFailed):  # the rest is told all the same
+        for project, rule, failures in runtime.rulebook.failures():
+            found.add_metric([project, rule], failures)
+    return found
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

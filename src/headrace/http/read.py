@@ -167,4 +167,4 @@ class HogsendEvents:
         )
         resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
         effects = done.effects if request.dry_run else None
-        _reply(resp, hogsend.render_replay(done.events, done.unknown, effects))
+        _reply(resp, hogsend.render_replay(done.events, done.unknown, done.failed, effects))

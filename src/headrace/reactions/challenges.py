@@ -19,6 +19,7 @@ from headrace.zones import UTC_ZONE, zone_of
 
 STREAK_LOOKBACK_DAYS = 1100  # a run of days is followed no further back
 MAX_AMOUNT = 10**15
+MAX_COMPLETIONS = 10**9  # of one participant; with the points of each, a ledger adds up to a number that databases hold
 _HOUR_MS = 3_600_000
 _EXACT = Context(prec=1000)  # room for every digit of a double: 309 before the point and 340 after it
 _EPOCH_DAY = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
@@ -75,7 +76,7 @@ class Challenge:
         if self.rolling:
             after = max(self._window_value(state, participant, end) for end in range(bucket, bucket + self.rolling))
         standing = state.standing(self.no, participant)
-        times = self._times(before, after, standing.completions)
+        times = min(self._times(before, after, standing.completions), MAX_COMPLETIONS - standing.completions)
         best = max(Decimal(standing.best), after)
         state.stand(self.no, participant, Standing(standing.completions + times, format(best, "f")))
         return times
@@ -104,7 +105,7 @@ class Challenge:
             return int(after >= self.goal and not completions)
         if self._window.per:
             return int(before < self.goal <= after)
-        return int(after // self.goal) - int(before // self.goal)
+        return int(_EXACT.divide_int(after, self.goal)) - int(_EXACT.divide_int(before, self.goal))
 
     def _add(self, held: str, facts: Sequence[Fact]) -> str | None:
         """A bucket with facts added to it, or None when they have nothing to add."""

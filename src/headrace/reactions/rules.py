@@ -1,6 +1,5 @@
 """What a project's rules may be: the document and its checks. Pure; parses no YAML, keeps nothing."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -178,8 +177,8 @@ def _check_challenge(rule: ChallengeRule) -> tuple[str, str] | None:
         return "fact", problem
     if isinstance(rule.measure, Measure) and (rule.measure.sum is None) == (rule.measure.distinct is None):
         return "measure", "give either 'sum' or 'distinct', with a field's name"
-    if not (math.isfinite(rule.goal) and 0 < rule.goal <= 1e15):
-        return "goal", "it must be above 0, and 1e15 at most"
+    if not 1e-6 <= rule.goal <= 1e15:
+        return "goal", "it must be from 0.000001 to 1e15"
     kind = measure_kind(rule)
     if kind != "sum" and rule.goal != int(rule.goal):
         return "goal", "it must be a whole number, for it counts"

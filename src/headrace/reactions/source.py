@@ -1,5 +1,8 @@
 """The text of a rules document, YAML or JSON, as plain values and the line of each. Pure; checks no rule."""
 
+import json
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -10,6 +13,8 @@ from headrace.errors import InvalidRules, Problem
 
 MAX_BYTES = 128 * 1024
 MAX_DEPTH = 10
+_MAX_NUMBER_CHARS = 100
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 # YAML 1.1 takes 2025-01-01 for a date; here it is text, which the rules read as a time.
 _TEXT = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"}
@@ -25,12 +30,14 @@ def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
         raise InvalidRules([Problem("", f"it is not UTF-8: byte {error.start} cannot be decoded")]) from None
     if decoded.lstrip().startswith("{"):
         try:
-            return msgspec.json.decode(decoded), {}
+            value = msgspec.json.decode(decoded)
+            json.loads(decoded, object_pairs_hook=_refuse_repeats)  # of two keys alike the other takes the last
+            return value, {}
         except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidRules([Problem("", f"it begins as JSON and is not: {error}")]) from None
     lines: dict[str, int] = {}
     try:
-        _refuse_aliases(decoded)
+        _refuse_bombs(decoded)
         node = cast("yaml.Node | None", yaml.compose(decoded, Loader=yaml.SafeLoader))
         if node is None:
             raise InvalidRules([Problem("", "it is empty")])
@@ -42,17 +49,24 @@ def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
         raise InvalidRules([Problem("", f"it is no YAML: {str(error)[:200]}")]) from None
 
 
-def _refuse_aliases(text: str) -> None:
-    """Aliases can make a short text into a huge document."""
+def _refuse_repeats(pairs: list[tuple[str, object]]) -> None:
+    name, times = next(iter(Counter(name for name, _ in pairs).most_common(1)), ("", 0))
+    if times > 1:
+        raise InvalidRules([Problem("", f"the key {name[:80]!r} occurs twice in one object")])
+
+
+def _refuse_bombs(text: str) -> None:
+    """Aliases can make a short text into a huge document, and escapes what no text can be."""
     depth = 0
     for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
+        line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            raise InvalidRules(
-                [Problem("", f"it holds the alias *{event.anchor}; write it out", event.start_mark.line + 1)]
-            )
+            raise InvalidRules([Problem("", f"it holds the alias *{event.anchor}; write it out", line)])
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
+            raise InvalidRules([Problem("", "it holds half of a character, \\ud800 to \\udfff", line)])
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise InvalidRules([Problem("", f"it is nested deeper than {MAX_DEPTH} levels", event.start_mark.line + 1)])
+            raise InvalidRules([Problem("", f"it is nested deeper than {MAX_DEPTH} levels", line)])
 
 
 def _value(node: yaml.Node, path: str, depth: int, lines: dict[str, int]) -> object:
@@ -74,6 +88,9 @@ def _value(node: yaml.Node, path: str, depth: int, lines: dict[str, int]) -> obj
 def _scalar(node: Any, path: str, line: int) -> object:
     if node.tag in _TEXT:
         return node.value
+    # YAML's numbers may be written to base 60, and a long one takes long.
+    if not node.tag.endswith(":str") and len(node.value) > _MAX_NUMBER_CHARS:
+        raise InvalidRules([Problem(path, f"{node.value[:80]!r}… is too long for a number", line)])
     if node.tag not in _SCALARS:
         raise InvalidRules([Problem(path, f"the tag {node.tag[:80]!r} is not taken", line)])
     try:

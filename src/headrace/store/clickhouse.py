@@ -45,6 +45,7 @@ from headrace.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
 
 _GET_AT_ONCE = 1000
 _ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says otherwise
+_SMALL_ROW_BYTES, _SMALL_ROWS_AT_ONCE = 4096, 500
 _MAX_PAGE_BYTES = 64 * 1024 * 1024
 _MOST_HINTED = 5000
 _WIDER = 200
@@ -267,10 +268,15 @@ class ClickHouseStore:
     def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
         """Whole events in the order of their keys, read a few at a time, so that their number bounds no query's memory."""
         found: dict[int, StoredEvent] = {}
-        size = 0
-        for start in range(0, len(keys), _ROWS_AT_ONCE):
-            lines = self._ask(queries.rows(tenant, keys[start : start + _ROWS_AT_ONCE]), "JSONEachRow")
+        size, start, at_once = 0, 0, _ROWS_AT_ONCE
+        while start < len(keys):
+            lines = self._ask(queries.rows(tenant, keys[start : start + at_once]), "JSONEachRow")
             size += len(lines)
+            start += at_once
+            if (
+                len(lines) < at_once * _SMALL_ROW_BYTES
+            ):  # a question takes tens of milliseconds, however few rows it is for
+                at_once = _SMALL_ROWS_AT_ONCE
             if size > _MAX_PAGE_BYTES:
                 raise InvalidRequest(
                     f"The page has more than {_MAX_PAGE_BYTES >> 20} MiB of events: use a smaller 'limit'."
