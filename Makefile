@@ -39,7 +39,7 @@ bench-ingest: $(READY) ## events a second, beside what else could take them (nee
 bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
 	.venv/bin/python -m bench.replay $(ARGS)
 
-bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules
+bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules (ARGS=--record)
 	.venv/bin/python -m bench.reactions $(ARGS)
 
 bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M)

@@ -1,6 +1,6 @@
 """What rules cost: events a second until all are stored and reacted to, with 0, 10 and 100 rules.
 
-python -m bench.reactions [--events 60000]
+python -m bench.reactions [--events 60000] [--record]
 
 One sender in this process, batches of 500, on the same cores as the server. "mentioned" is how many of the events a rule is about.
 """
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import report
 from tests.server import Server
 
 BATCH = 500
@@ -52,8 +53,8 @@ def body(first: int, names: int) -> bytes:
     return json.dumps(events).encode()
 
 
-def rate(server: Server, project: str, events: int, document: dict[str, Any], names: int) -> float:
-    """Events a second, from the first sent until the last was reacted to."""
+def rate(server: Server, project: str, events: int, document: dict[str, Any], names: int) -> tuple[float, float]:
+    """Events a second: until the last was acknowledged, and until it was reacted to."""
     key = server.key(project)
     with server.client(key) as client:
         client.put("/api/v1/rules", json=document).raise_for_status()
@@ -74,27 +75,41 @@ def rate(server: Server, project: str, events: int, document: dict[str, Any], na
         if response.status == 200:
             break
     done = time.perf_counter() - begin
-    print(f"| {project:<28} | {events / acknowledged:>10,.0f} | {events / done:>10,.0f} |", flush=True)
-    return events / done
+    return events / acknowledged, events / done
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=60_000)
-    events = parser.parse_args().events
-    print("| rules, events mentioned      | acknowledged/s | reacted/s |\n|---|---|---|")
+    parser.add_argument("--record", action="store_true", help="into RESULTS.md")
+    given = parser.parse_args()
+    rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder)).start()
         try:
             rate(server, "warm-up", 10_000, {}, NAMES)
-            rate(server, "0-rules", events, {}, NAMES)
-            rate(server, "10-rules_none", events, rules(10, "other"), NAMES)
-            rate(server, "100-rules_none", events, rules(100, "other"), NAMES)
-            rate(server, "10-rules_half", events, rules(10, "bench"), NAMES)
-            rate(server, "10-rules_all", events, rules(10, "bench"), NAMES // 2)
-            rate(server, "100-rules_all_by_5_each", events // 2, rules(100, "bench"), NAMES)
+            for number, (count, about, name, names, events) in enumerate(
+                (
+                    (0, "none", "other", NAMES, given.events),
+                    (10, "none", "other", NAMES, given.events),
+                    (100, "none", "other", NAMES, given.events),
+                    (10, "half, one pair each", "bench", NAMES, given.events),
+                    (10, "all, one pair each", "bench", NAMES // 2, given.events),
+                    (100, "all, five pairs each", "bench", NAMES, given.events // 2),
+                )
+            ):
+                rates = rate(server, f"project-{number}", events, rules(count, name), names)
+                rows.append([str(count), about, *(f"{each:,.0f}" for each in rates)])
         finally:
             server.stop()
+    heads = ["rules", "events that they are about", "acknowledged/s", "reacted/s"]
+    text = (
+        f"### Rules\n\n{report.machine()}. `make bench-reactions`, {given.events:,} events (half in the last row).\n\n"
+    )
+    text += report.table(heads, rows)
+    print(text)
+    if given.record:
+        report.record("bench.reactions", text)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def main() -> None:
             key = server.key()
             with server.client(key) as client:
                 load(client, given.events)
+                assert client.get("/api/v1/badges").status_code == 200  # all has been reacted to, under no rules
                 before = counts(client)
                 assert client.put("/api/v1/rules", json=RULES).status_code == 200
                 live(server, key, folder, given.rate, 2)
@@ -102,7 +103,7 @@ def main() -> None:
     heads = ["single events", "requests", "in s", "p50 ms", "p99 ms", "p99.9 ms", "max ms"]
     text = "\n".join(
         [
-            "## Replay jobs",
+            "### Replay jobs",
             "",
             report.machine(),
             "",
