@@ -14,7 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, posthog, segment, solute
+from headrace.dialects import (
+    amplitude,
+    bricqs,
+    cloudevents,
+    flux,
+    flux_metrics,
+    hogsend,
+    hogsend_data,
+    mixpanel,
+    posthog,
+    segment,
+    solute,
+)
 from headrace.dialects.wire import Batch
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import decode, encode
@@ -34,6 +46,8 @@ PARSERS: dict[str, Parser] = {
     "bricqs batch": lambda body: bricqs.parse_batch(body, context()),
     "solute batch": lambda body: solute.parse_batch(body, context()),
     "hogsend replay": hogsend.parse_replay,
+    "hogsend event": lambda body: hogsend_data.parse_event(body, context()),
+    "flux gem": lambda body: flux_metrics.parse_gem(body, context()),
     "segment batch": lambda body: segment.parse_batch(body, context()),
     "segment track": lambda body: segment.call_parser("track")(body, context()),
     "posthog": lambda body: posthog.parse(body, context()),
@@ -54,6 +68,8 @@ RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
         lambda batch, receipts: solute.render_batch(batch, receipts, reject_duplicates=True),
     ),
     "hogsend replay": (),
+    "hogsend event": (hogsend_data.render_stored,),
+    "flux gem": (flux_metrics.render_gem,),
     "segment batch": (segment.render_accepted,),
     "segment track": (segment.render_accepted,),
     "posthog": (posthog.render_accepted,),
@@ -110,6 +126,20 @@ CLOUDEVENTS_FIELDS = (
     *("specversion", "id", "source", "type", "time", "subject", "data", "data_base64", "datacontenttype"),
     *("userid", "anonymousid", "sessionid", "groupid", "previousid", "traceparent"),
 )
+HOGSEND_FIELDS = (
+    *("name", "email", "userId", "anonymousId", "eventProperties", "properties", "contactProperties", "lists"),
+    *("idempotencyKey", "timestamp", "unknown"),
+)
+POINT_FIELDS = ("name", "type", "value", "timestamp", "tags", "idempotency_key", "messageId", "unknown")
+HOGSEND_EVENT = {
+    "name": "signup",
+    "email": "ada@example.com",
+    "eventProperties": {"source": "web"},
+    "contactProperties": {"plan": "pro"},
+    "lists": {"news": True},
+    "idempotencyKey": "k",
+}
+POINT = {"name": "users.online", "type": "gauge", "value": 2.5, "tags": {"region": "us-east"}, "idempotency_key": "k"}
 FLUX_EVENT = {
     "name": "user.signup",
     "timestamp": "2024-01-15T10:30:00Z",
@@ -203,6 +233,12 @@ _TYPED: dict[str, st.SearchStrategy[Any]] = {
         objects_with(("eventIds", "filter", "limit", "force", "dryRun")),
         objects_with(("event", "userId", "source", "from", "to")),
     ),
+    "hogsend event": objects_with(HOGSEND_FIELDS).map(lambda fields: {"name": "a", "userId": "u"} | fields),
+    "flux gem": st.builds(
+        lambda events, points: {"events": events, "metrics": points},
+        st.lists(objects_with(FLUX_FIELDS), max_size=2),
+        st.lists(objects_with(POINT_FIELDS), max_size=2),
+    ),
     "segment batch": st.builds(
         lambda events, sent_at: {"batch": [SEGMENT_EVENT | event for event in events], "sentAt": sent_at},
         st.lists(objects_with(SEGMENT_FIELDS), max_size=3),
@@ -248,6 +284,8 @@ _VALID: dict[str, tuple[Any, ...]] = {
     "bricqs batch": ({"events": [BRICQS_EVENT, BRICQS_EVENT]},),
     "solute batch": ({"batch": [SOLUTE_EVENT, SOLUTE_EVENT | {"type": "alias"}], "sentAt": "2025-01-15T10:30:05Z"},),
     "hogsend replay": (REPLAY,),
+    "hogsend event": (HOGSEND_EVENT,),
+    "flux gem": ({"events": [FLUX_EVENT], "metrics": [POINT, POINT | {"type": "set", "value": "u"}]},),
     "segment batch": ({"batch": [SEGMENT_EVENT, SEGMENT_EVENT | {"type": "identify"}], "sentAt": "x"},),
     "segment track": (SEGMENT_EVENT | {"event": "a"},),
     "posthog": ({"batch": [POSTHOG_EVENT], "api_key": "k"}, [POSTHOG_EVENT], POSTHOG_EVENT),

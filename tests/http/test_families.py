@@ -157,9 +157,21 @@ def test_what_is_no_event_is_refused(client: Client, nobody: Client, family: Fam
 def test_a_browser_may_send_from_anywhere(nobody: Client, family: Family) -> None:
     preflight = nobody.options(family.path, headers={"Origin": "https://shop.example"})
     assert preflight.status_code == 204
-    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     refused = nobody.post(family.path, json=family.body("n", "1", "unknown"))
     assert refused.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@EACH
+def test_a_publishable_key_in_the_body_works_on_its_own_pages_alone(
+    server: Server, nobody: Client, client: Client, project: str, family: Family
+) -> None:
+    key = server.key(project, style="publishable", origins=("https://app.example",))
+    body = family.body("n", "1", key)
+    assert nobody.post(family.path, json=body, headers={"Origin": "https://app.example"}).status_code == 200
+    for headers in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+        assert_refused(nobody.post(family.path, json=body, headers=headers), family, 403)
+    assert stored(client) == 1
 
 
 @EACH
@@ -184,7 +196,10 @@ def test_a_rate_limit_holds_for_a_key_in_the_body_too(limited: Server, project: 
     with limited.client() as nobody:
         assert nobody.post(family.path, json=family.body("n", "1", key)).status_code == 200
         refused = nobody.post(family.path, json=family.body("n", "2", key))
-    assert_refused(refused, family, 429)
+    if family.dialect == "posthog":  # whose SDK for pages drops what is answered 429
+        assert (refused.status_code, refused.json()["code"]) == (503, "rate_limited")
+    else:
+        assert_refused(refused, family, 429)
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     assert refused.headers["RateLimit-Policy"] == f'"{family.limit}";q=1;w=60'
 

@@ -272,11 +272,11 @@ def passes(method: str, path: str, dialect: Dialect, error: HeadraceError) -> bo
     resp = falcon.asgi.Response()
     problems.answer(resp, path, error)
     headers = dict(resp.headers) | (LIMITED if isinstance(error, errors.RateLimited) else {})
-    assert resp.data == dialect.render_error(error, int(problems.status_of(error)))
+    assert resp.data == dialect.render_error(error, int(problems.status_of(error, dialect)))
     if "allow" in headers:
         headers["allow"] = allowed_at(path)
     try:
-        check(method, path, int(problems.status_of(error)), headers, resp.data or b"")
+        check(method, path, int(problems.status_of(error, dialect)), headers, resp.data or b"")
     except AssertionError:
         return False
     return True

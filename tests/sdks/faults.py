@@ -1,7 +1,8 @@
 """A proxy in front of a server that fails as asked, and then does its work. Knows no dialect.
 
-Each request that sends events takes the next fault of the plan: "500" and "429" never reach the server; "lost" reaches it, and its
-answer does not come back; "kill" kills the server with SIGKILL once it has the whole request, and starts it again.
+Each request that sends events takes the next fault of the plan: "500", "429" and "503" never reach the server, and the last two say
+when to come back; "lost" reaches it, and its answer does not come back; "kill" kills the server with SIGKILL once it has the whole
+request, and starts it again; "pass" lets one through.
 """
 
 import http.client
@@ -13,20 +14,27 @@ from urllib.parse import urlsplit
 
 from tests.server import Server
 
-Fault = Literal["500", "429", "lost", "kill"]
+Fault = Literal["500", "429", "503", "lost", "kill", "pass"]
 # What SDKs ask beside sending events.
 _ASKS = ("/flags", "/decide")
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
 class FaultyProxy:
-    """`url` stands for the server's; `met` are the faults that senders have met so far."""
+    """`url` stands for the server's; `met` are the faults that senders have met so far.
 
-    def __init__(self, server: Server, plan: list[Fault]) -> None:
-        self.server = server
+    gateway: where there is no answer of the server's, a sender hears 502, as from a load balancer; otherwise its connection is cut.
+    lock: one for all proxies of a server that is killed; who comes while it starts waits for it.
+    """
+
+    def __init__(
+        self, server: Server, plan: list[Fault], *, gateway: bool = False, lock: "threading.Lock | None" = None
+    ) -> None:
         self.met: list[Fault] = []
+        self._server = server
+        self._gateway = gateway
         self._plan = list(plan)
-        self._lock = threading.Lock()
+        self._lock = lock or threading.Lock()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,7 +50,7 @@ class FaultyProxy:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> "FaultyProxy":
@@ -62,32 +70,39 @@ class FaultyProxy:
             fault = self._plan.pop(0) if sends and self._plan else None
             if fault:
                 self.met.append(fault)
-        if fault in ("500", "429"):
-            _answer(request, int(fault), [("Retry-After", "1"), ("Access-Control-Allow-Origin", "*")], b'{"no":1}')
+        if fault in ("500", "429", "503"):
+            _make_up(request, int(fault))
         elif fault == "kill":
             with self._lock:
                 self._send(request, body).close()
-                self.server.kill()
-                self.server.start()
-            request.close_connection = True
+                self._server.kill()
+                self._server.start()
+            self._stay_silent(request)
         else:
-            with self._lock:
-                connection = self._send(request, body)
             try:
-                response = connection.getresponse()
-                content = response.read()
+                with self._lock:
+                    connection = self._send(request, body)
+                try:
+                    response = connection.getresponse()
+                    content = response.read()
+                finally:
+                    connection.close()
             except (OSError, http.client.HTTPException):  # the server was killed meanwhile
-                request.close_connection = True
+                self._stay_silent(request)
                 return
-            finally:
-                connection.close()
             if fault == "lost":
-                request.close_connection = True
+                self._stay_silent(request)
             else:
                 _answer(request, response.status, response.getheaders(), content)
 
+    def _stay_silent(self, request: BaseHTTPRequestHandler) -> None:
+        if self._gateway:
+            _make_up(request, 502)
+        else:
+            request.close_connection = True
+
     def _send(self, request: BaseHTTPRequestHandler, body: bytes) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=60)
+        connection = http.client.HTTPConnection(urlsplit(self._server.url).netloc, timeout=60)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP | {"host"}}
         # As a reverse proxy does, so that what the server says of its own address leads back through here.
         headers["Host"] = request.headers["Host"]
@@ -104,6 +119,15 @@ def _body_of(request: BaseHTTPRequestHandler) -> bytes:
         request.rfile.readline()
     request.rfile.readline()
     return b"".join(parts)
+
+
+def _make_up(request: BaseHTTPRequestHandler, status: int) -> None:
+    """An answer in the words of no dialect, as a load balancer's are."""
+    headers = [("Access-Control-Allow-Origin", request.headers.get("Origin") or "*"), ("Content-Type", "text/html")]
+    headers.append(("Access-Control-Allow-Credentials", "true"))
+    if status in (429, 503):
+        headers.append(("Retry-After", "1"))
+    _answer(request, status, headers, b"<html><h1>made up by the proxy</h1></html>")
 
 
 def _answer(request: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], content: bytes) -> None:

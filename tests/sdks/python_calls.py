@@ -72,6 +72,7 @@ def posthog_table(client):
     client.capture("$screen", distinct_id="user_1", properties={"$screen_name": "Home"}, timestamp=WHEN, uuid=uuid(8))
     client.capture_exception(ValueError("broken"), distinct_id="user_1", timestamp=WHEN, uuid=uuid(9))
     client.capture("With Groups", distinct_id="user_1", groups={"company": "acme"}, timestamp=WHEN, uuid=uuid(10))
+    client.capture_ai("$ai_generation", distinct_id="user_1", properties={"$ai_cost": 1}, timestamp=WHEN, uuid=uuid(11))
     assert client.get_all_flags("user_1") == {}
     client.shutdown()
 
@@ -192,12 +193,14 @@ def mixpanel_table(client):
     client.people_track_charge("user_1", 49.99)
     client.people_clear_charges("user_1")
     client.people_delete("user_1")
+    client.people_update({"$distinct_id": "user_1", "$set": {"raw": 1}})
     client.group_set("company", "acme", {"size": 5})
     client.group_set_once("company", "acme", {"first": True})
     client.group_union("company", "acme", {"items": ["b"]})
     client.group_unset("company", "acme", ["old"])
     client.group_remove("company", "acme", {"items": "a"})
     client.group_delete("company", "acme")
+    client.group_update({"$group_key": "company", "$group_id": "acme", "$set": {"raw": 1}})
     mixpanel_flush(client)
 
 

@@ -4,11 +4,14 @@ Each is given a host and a key. What else the scripts set makes them send sooner
 """
 
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from tests.sdks.at_once import at_once
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
 from tests.sdks.npm import FOLDER, node
@@ -52,6 +55,7 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "user.identified": {"type": "identify", "user_id": "user_1", "traits": {"plan": "pro"}},
         "user.aliased": {"type": "alias", "properties": {"alias": "anon_1", "distinct_id": "user_1"}},
         "group.identified": {"type": "group", "group_id": "acme", "traits": {"seats": 3}},
+        "$exception": {"type": "track", "user_id": "user_1"},
     },
 }
 
@@ -76,12 +80,24 @@ def assert_within(found: Any, wanted: Any, where: str) -> None:
         assert found == wanted, where
 
 
+@pytest.fixture(scope="module")
+def tables(server: Server) -> Iterator[dict[str, "Future[str]"]]:
+    """Each SDK has made each of its calls; its key."""
+    keys = {sdk: server.key(f"node-table-{sdk}") for sdk in SDKS}
+
+    def call(sdk: str) -> str:
+        send(sdk, server.url, keys[sdk], "table")
+        return keys[sdk]
+
+    yield from at_once(call, SDKS)
+
+
 @pytest.mark.parametrize("sdk", SDKS)
 def test_each_call_of_the_public_api_becomes_the_right_event(
-    server: Server, project: str, client: Client, sdk: str
+    server: Server, tables: dict[str, "Future[str]"], sdk: str
 ) -> None:
-    send(sdk, server.url, server.key(project), "table")
-    found = whole(client)
+    with server.client(tables[sdk].result()) as client:
+        found = whole(client)
     assert sorted(event["name"] for event in found) == sorted(TABLES[sdk])
     for event in found:
         assert_within(event, TABLES[sdk][event["name"]], event["name"])
@@ -89,32 +105,54 @@ def test_each_call_of_the_public_api_becomes_the_right_event(
         assert event["message_id"]
 
 
+def sent_through_faults(server: Server, what: str, plan: list[Fault]) -> Iterator[dict[str, "Future[str]"]]:
+    """Each SDK has sent many events, and met all of the plan; its key."""
+    keys = {sdk: server.key(f"node-{what}-{sdk}") for sdk in SDKS}
+    lock = threading.Lock()
+
+    def send_many(sdk: str) -> str:
+        with FaultyProxy(server, plan, lock=lock) as proxy:
+            send(sdk, proxy.url, keys[sdk], "many", str(EVENTS))
+            assert proxy.met == plan
+        return keys[sdk]
+
+    yield from at_once(send_many, SDKS)
+
+
+@pytest.fixture(scope="module")
+def faulty(server: Server) -> Iterator[dict[str, "Future[str]"]]:
+    yield from sent_through_faults(server, "faulty", ["500", "429", "lost", "500"])
+
+
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_server_that_fails_first_loses_and_doubles_nothing(
-    server: Server, project: str, client: Client, sdk: str
+    server: Server, faulty: dict[str, "Future[str]"], sdk: str
 ) -> None:
-    plan: list[Fault] = ["500", "429", "lost", "500"]
-    with FaultyProxy(server, plan) as proxy:
-        send(sdk, proxy.url, server.key(project), "many", str(EVENTS))
-        assert proxy.met == plan
-    assert_each_once(client)
+    with server.client(faulty[sdk].result()) as client:
+        assert_each_once(client)
 
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that may be killed: it is nobody else's."""
-    node()
+    node()  # or there is nobody to send to it
     server = Server(tmp_path_factory.mktemp("mortal")).start()
     yield server
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def killed(mortal: Server) -> Iterator[dict[str, "Future[str]"]]:
+    yield from sent_through_faults(mortal, "killed", ["kill"])
+
+
 @pytest.mark.parametrize("sdk", SDKS)
-def test_a_server_killed_in_mid_flight_loses_and_doubles_nothing(mortal: Server, project: str, sdk: str) -> None:
-    key = mortal.key(project)
-    with FaultyProxy(mortal, ["kill"]) as proxy:
-        send(sdk, proxy.url, key, "many", str(EVENTS))
-        assert proxy.met == ["kill"]
+def test_a_server_killed_in_mid_flight_loses_and_doubles_nothing(
+    mortal: Server, killed: dict[str, "Future[str]"], sdk: str
+) -> None:
+    key = killed[sdk].result()
+    for future in killed.values():  # or another's kill may come between
+        future.exception()
     with mortal.client(key) as client:
         assert_each_once(client)
 

@@ -1,18 +1,16 @@
 """The vendors' own Python SDKs, unmodified, against a running server: each call becomes the right event, and none is lost or doubled."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from http.client import HTTPException
-from http.server import BaseHTTPRequestHandler
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.sdks.at_once import at_once
 from tests.sdks.children import finish, run, start
-from tests.sdks.proxy import Proxy, error_500, fail, let_through, reply_lost, too_many
+from tests.sdks.faults import Fault, FaultyProxy
 from tests.server import Client, Server
 
 BURST = 30
@@ -63,6 +61,7 @@ _POSTHOG = [
     Want("screen.viewed", "page", message_id=_uuid(8), properties={"$screen_name": "Home"}),
     Want("$exception", message_id=_uuid(9)),
     Want("With Groups", group_id="acme", message_id=_uuid(10)),
+    Want("$ai_generation", message_id=_uuid(11), properties={"$ai_cost": 1}),
 ]
 _AMPLITUDE = [
     Want("Order Completed", anonymous_id="anon_1", message_id="m-track", properties={"revenue": 49.99}),
@@ -85,6 +84,7 @@ _MIXPANEL = [
     Want("user.aliased", "alias", previous_id="user_2"),
     Want("user.identified", "identify", traits={"plan": "pro"}),
     Want("user.identified", "identify", traits={"first": True}),
+    Want("user.identified", "identify", traits={"raw": 1}),
     *(
         Want("user.identified", "identify", properties=operation)
         for operation in (
@@ -100,6 +100,7 @@ _MIXPANEL = [
     ),
     Want("group.identified", "group", user_id=None, group_id="acme", traits={"size": 5}),
     Want("group.identified", "group", user_id=None, group_id="acme", traits={"first": True}),
+    Want("group.identified", "group", user_id=None, group_id="acme", traits={"raw": 1}),
     *(
         Want("group.identified", "group", user_id=None, group_id="acme", properties=operation)
         for operation in (
@@ -130,11 +131,6 @@ TABLE: dict[str, tuple[str, list[Want]]] = {
 }
 
 
-@pytest.fixture
-def key(client: Client) -> str:
-    return client.headers["Authorization"].removeprefix("Bearer ")
-
-
 def events(client: Client) -> list[dict[str, Any]]:
     """Every event, whole."""
     rows = client.get("/api/v1/events", params={"limit": 1000}).json()["data"]
@@ -155,11 +151,26 @@ def fits(event: dict[str, Any], want: Want) -> bool:
     )
 
 
+@pytest.fixture(scope="module")
+def tables(server: Server) -> Iterator[dict[str, "Future[str]"]]:
+    """Each SDK has made each of its calls; its key."""
+    keys = {sdk: server.key(f"python-table-{sdk}") for sdk in TABLE}
+
+    def call(sdk: str) -> str:
+        run(sdk, server.url, keys[sdk], "table")
+        return keys[sdk]
+
+    yield from at_once(call, TABLE)
+
+
 @pytest.mark.parametrize("sdk", TABLE)
-def test_each_call_of_an_sdk_becomes_the_right_event(server: Server, client: Client, key: str, sdk: str) -> None:
-    run(sdk, server.url, key, "table")
+def test_each_call_of_an_sdk_becomes_the_right_event(
+    server: Server, tables: dict[str, "Future[str]"], sdk: str
+) -> None:
+    key = tables[sdk].result()
     source, wanted = TABLE[sdk]
-    found = events(client)
+    with server.client(key) as client:
+        found = events(client)
     for want in wanted:
         match = next((event for event in found if fits(event, want)), None)
         assert match is not None, (want, [event for event in found if event["name"] == want.name])
@@ -179,15 +190,30 @@ def names(client: Client) -> Counter[str]:
 ALL_ONCE = Counter(f"burst-{number}" for number in range(BURST))
 
 
+FAULTS: list[Fault] = ["500", "429", "lost"]
+
+
+@pytest.fixture(scope="module")
+def faulty(server: Server) -> Iterator[dict[str, "Future[str]"]]:
+    """Each SDK has met the faults; its key."""
+    keys = {sdk: server.key(f"python-faulty-{sdk}") for sdk in TABLE}
+
+    def send(sdk: str) -> str:
+        with FaultyProxy(server, FAULTS, gateway=True) as proxy:
+            run(sdk, proxy.url, keys[sdk], "burst", str(BURST))
+            assert proxy.met == FAULTS
+        return keys[sdk]
+
+    yield from at_once(send, TABLE)
+
+
 @pytest.mark.parametrize("sdk", TABLE)
 def test_a_server_that_fails_at_first_loses_and_doubles_nothing(
-    server: Server, client: Client, key: str, sdk: str
+    server: Server, faulty: dict[str, "Future[str]"], sdk: str
 ) -> None:
     """The first request never arrives, the second is over the limit, and the reply to the third is lost on its way."""
-    with Proxy(lambda: server.url, [error_500, too_many, reply_lost]) as proxy:
-        run(sdk, proxy.url, key, "burst", str(BURST))
-        assert proxy.requests >= 4
-    assert names(client) == ALL_ONCE
+    with server.client(faulty[sdk].result()) as client:
+        assert names(client) == ALL_ONCE
 
 
 @pytest.fixture
@@ -199,22 +225,8 @@ def own(tmp_path: Path) -> Iterator[Server]:
 
 def test_a_killed_server_loses_and_doubles_nothing_of_any_sdk(own: Server) -> None:
     """All SDKs send at once. Twice the server is killed as soon as a request has gone out to it, before it can answer."""
-
-    one_at_a_time = threading.RLock()  # who comes while the server starts waits for it, as behind a load balancer
-
-    def address() -> str:
-        with one_at_a_time:
-            return own.url
-
-    def kill(proxy: Proxy, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        with one_at_a_time:
-            with suppress(OSError, HTTPException):
-                proxy.ask(handler, body, sent=own.kill)
-            own.start()
-        fail(handler, 502)
-
     keys = {sdk: own.key(sdk) for sdk in TABLE}
-    with Proxy(address, [*[let_through] * 6, kill, *[let_through] * 6, kill]) as proxy:
+    with FaultyProxy(own, [*["pass"] * 6, "kill", *["pass"] * 6, "kill"], gateway=True) as proxy:
         children = [start(sdk, proxy.url, keys[sdk], "burst", str(BURST)) for sdk in TABLE]
         try:
             for child in children:
@@ -223,16 +235,17 @@ def test_a_killed_server_loses_and_doubles_nothing_of_any_sdk(own: Server) -> No
             for child in children:
                 child.kill()
                 child.communicate()
+        assert proxy.met.count("kill") == 2
     for sdk in TABLE:
         with own.client(keys[sdk]) as client:
             assert names(client) == ALL_ONCE, sdk
 
 
 def test_a_wrong_key_is_told_to_the_sdk_as_an_error_and_never_retried(server: Server) -> None:
-    for sdk in TABLE:
-        if sdk in ("mixpanel", "amplitude", "amplitude-batch"):
-            continue  # the one is asked to try for ever, the others only log it
-        child = start(sdk, server.url, "unknown", "burst", "1")
+    # Of the others, one is asked to try for ever, and the other only logs it.
+    told = [sdk for sdk in TABLE if sdk not in ("mixpanel", "amplitude", "amplitude-batch")]
+    children = {sdk: start(sdk, server.url, "unknown", "burst", "1") for sdk in told}
+    for sdk, child in children.items():
         output, _ = child.communicate("", timeout=60)
         assert child.returncode == 1, (sdk, output)
         assert "unknown, revoked or expired" in output, (sdk, output)

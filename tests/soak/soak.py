@@ -22,10 +22,10 @@ import httpx
 from tests.server import Server
 from tests.soak.ledger import Ledger
 
-_STAMP = "2026-01-01T00:00:00Z"
+_STAMP, _STAMP_S = "2026-01-01T00:00:00Z", 1_767_225_600
 
 Body = dict[str, object]
-Request = tuple[str, Body, list[str], str]  # path, body, the marks of its events, Idempotency-Key or ""
+Request = tuple[str, Body | list[Body], list[str], str]  # path, body, the marks of its events, Idempotency-Key or ""
 
 
 def _flux(mark: str, key: str | None) -> Body:
@@ -55,8 +55,30 @@ def _segment(mark: str, key: str | None) -> Body:
     return {"type": "track", "event": "soak", "userId": mark} | ({"messageId": key} if key else {})
 
 
+def _posthog(mark: str, key: str | None) -> Body:
+    return {"event": "soak", "distinct_id": mark} | ({"uuid": key} if key else {})
+
+
+def _amplitude(mark: str, key: str | None) -> Body:
+    return {"event_type": "soak", "user_id": mark} | ({"insert_id": key} if key else {})
+
+
+def _mixpanel(mark: str, key: str | None) -> Body:
+    """Mixpanel knows a repeat by its time, too."""
+    return {
+        "event": "soak",
+        "properties": {"distinct_id": mark, "time": _STAMP_S} | ({"$insert_id": key} if key else {}),
+    }
+
+
+def _cloudevent(mark: str, key: str | None) -> Body:
+    return {"specversion": "1.0", "id": key or mark, "source": "/soak", "type": "soak", "subject": mark}
+
+
 # (path, most events, one event, the request's body, whether every event has a key)
-SHAPES: tuple[tuple[str, int, Callable[[str, str | None], Body], Callable[[list[Body]], Body], bool], ...] = (
+SHAPES: tuple[
+    tuple[str, int, Callable[[str, str | None], Body], Callable[[list[Body]], Body | list[Body]], bool], ...
+] = (
     ("/api/v1/events", 1, _flux, lambda events: events[0], False),
     ("/api/v1/events/batch", 200, _flux, lambda events: {"events": events}, False),
     ("/api/v1/ingest/events", 1, _bricqs, lambda events: events[0], False),
@@ -67,6 +89,13 @@ SHAPES: tuple[tuple[str, int, Callable[[str, str | None], Body], Callable[[list[
     ("/v1/events", 1, _hogsend, lambda events: events[0], False),
     ("/v1/batch", 100, _segment, lambda events: {"batch": events}, False),
     ("/v1/track", 1, _segment, lambda events: events[0], False),
+    ("/batch", 100, _posthog, lambda events: {"batch": events}, False),
+    ("/capture", 1, _posthog, lambda events: events[0], False),
+    ("/2/httpapi", 100, _amplitude, lambda events: {"events": events}, False),
+    ("/batch", 100, _amplitude, lambda events: {"events": events}, False),
+    ("/track", 100, _mixpanel, lambda events: events, False),
+    ("/import", 100, _mixpanel, lambda events: events, False),
+    ("/v1/cloudevents", 100, _cloudevent, lambda events: events, True),
 )
 # How far into a start it is killed, of the time that the last whole start took.
 _STARTS_KILLED = 0.4
@@ -177,7 +206,7 @@ class Soak:
             events.append(events[0])  # the same key twice in one batch
         return (path, wrap(events[:most]), sent, ""), keyed
 
-    def _post(self, http: httpx.Client, path: str, body: Body, marks: list[str], header: str = "") -> bool:
+    def _post(self, http: httpx.Client, path: str, body: Body | list[Body], marks: list[str], header: str = "") -> bool:
         self.ledger.send(marks)
         headers = {"Authorization": f"Bearer {self._key}"} | ({"Idempotency-Key": header} if header else {})
         try:

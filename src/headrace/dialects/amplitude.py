@@ -15,10 +15,13 @@ from headrace import errors
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
+    elements_of,
     event_name,
     id_of,
     joined,
+    key_of,
     members_of,
+    named,
     text_in,
     time_of,
     with_members,
@@ -29,7 +32,6 @@ from headrace.dialects.wire import (
     Context,
     Dialect,
     Rejection,
-    array_of,
     decode_body,
     decode_item,
     decode_part,
@@ -38,7 +40,7 @@ from headrace.dialects.wire import (
     object_of,
     parse_items,
 )
-from headrace.errors import EventsRejected, HeadraceError, InvalidRequest, MissingKey, PayloadTooLarge
+from headrace.errors import EventsRejected, HeadraceError, InvalidRequest, PayloadTooLarge
 from headrace.event import Event, EventType
 from headrace.ports import Receipt
 
@@ -139,16 +141,13 @@ def claims(body: bytes, /) -> bool:
 
 
 def find_key(body: bytes, /) -> str:
-    key = decode_body(_envelope_decoder, body).api_key
-    if type(key) is not str or not key:
-        raise MissingKey("send it as 'api_key' in the body.")
-    return key
+    return key_of([decode_body(_envelope_decoder, body).api_key], "send it as 'api_key' in the body.")
 
 
 def parse(body: bytes, context: Context, /) -> Upload:
     """Raises EventsRejected when any event is bad, PayloadTooLarge when the only one is too large."""
     envelope = decode_body(_envelope_decoder, body)
-    batch = parse_items(array_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
+    batch = parse_items(elements_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
     if batch.rejections:
         raise _refusal(batch.rejections, len(batch.items))
     return Upload(batch.items, batch.rejections, len(body), context.now_ms)
@@ -157,7 +156,7 @@ def parse(body: bytes, context: Context, /) -> Upload:
 def _refusal(rejections: list[Rejection], good: int) -> HeadraceError:
     first = rejections[0]
     if isinstance(first.error, PayloadTooLarge) and len(rejections) == 1 and not good:
-        return first.error
+        return named(first)
     message = (
         f"{len(rejections)} of {len(rejections) + good} events are wrong, and none was stored; "
         f"the first is event {first.index}: {first.error.message}"

@@ -13,11 +13,11 @@ import msgspec
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
-    at_least_one,
     event_name,
     id_of,
     joined,
     members_of,
+    parse_one_or_many,
     time_of,
 )
 from headrace.dialects.wire import (
@@ -25,13 +25,11 @@ from headrace.dialects.wire import (
     Batch,
     Context,
     Dialect,
-    array_of,
     decode_item,
     decode_part,
     encode_json,
     labels_and_numbers,
     object_of,
-    parse_items,
     parse_single,
     required_text,
     text_of_body,
@@ -79,15 +77,12 @@ _DATA = frozenset({"data", "data_base64"})
 
 
 def parse(body: bytes, context: Context, /) -> Batch:
-    """Binary where `ce-` headers say so; else the JSON says whether it is one event or a batch."""
+    """Binary where `ce-` headers say so and the content type not otherwise; else one event in JSON, or a batch of them."""
     attributes = {name[3:]: unquote(value) for name, value in context.headers if name.startswith("ce-")}
-    if attributes:
-        content_type = next((value for name, value in context.headers if name == "content-type"), "")
+    content_type = next((value for name, value in context.headers if name == "content-type"), "")
+    if attributes and not content_type.lower().startswith("application/cloudevents"):
         return parse_single(_structured(attributes, content_type, body), _parse_item, context)
-    text = text_of_body(body)
-    if text.lstrip()[:1] == b"[":
-        return at_least_one(parse_items(array_of(text, "The body", MAX_BATCH), _parse_item, context))
-    return parse_single(text, _parse_item, context)
+    return parse_one_or_many(text_of_body(body), MAX_BATCH, _parse_item, context)
 
 
 def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> bytes:

@@ -1,21 +1,22 @@
-"""Flux's metrics, and its gem's batches of events and metrics. Translates; never stores.
+"""Flux's metrics as they are sent, and its gem's batches of events and metrics. Translates; never stores.
+
+How metrics are asked for: flux_metric_queries.py.
 
 Source: https://docs.brainzlab.ai/flux/api/metrics, and for what the gem sends
 https://github.com/brainz-lab/brainzlab-ruby (lib/brainzlab/flux). What neither says: docs/decisions/0060-metric-points.md.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast, get_args
 
 import msgspec
 
-from headrace.dialects import flux, flux_queries
+from headrace.dialects import flux
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
     Context,
-    Pairs,
     array_of,
     decode_item,
     decode_part,
@@ -28,19 +29,10 @@ from headrace.dialects.wire import (
     tags_of,
     text_of_body,
 )
-from headrace.errors import InvalidMetricType, InvalidMetricValue, InvalidRequest, NotFound
+from headrace.errors import InvalidMetricType, InvalidMetricValue, InvalidRequest
 from headrace.event import Event
-from headrace.filters import Filters
 from headrace.measures import (
-    WIDTH_MS,
-    Aggregation,
-    Bucket,
-    Figures,
-    Interval,
-    Measured,
-    Metric,
     MetricType,
-    Question,
     point,
 )
 from headrace.ports import Receipt
@@ -51,14 +43,6 @@ NAME = "flux.metrics"
 MAX_BATCH = 500
 
 TYPES: tuple[MetricType, ...] = get_args(MetricType)
-# The first is what a query without 'aggregation' gets.
-_OF_NUMBERS = ("avg", "min", "max", "sum", "last", "count", "rate", "p50", "p90", "p95", "p99")
-AGGREGATIONS: dict[MetricType, tuple[str, ...]] = {
-    "gauge": ("last", *_OF_NUMBERS),
-    "counter": ("sum", *_OF_NUMBERS),
-    "distribution": _OF_NUMBERS,
-    "set": ("count", "cardinality"),
-}
 
 
 class _Point(msgspec.Struct, gc=False):
@@ -219,114 +203,3 @@ def render_gem(batch: Batch, _receipts: list[Receipt], /) -> bytes:
             for rejection in batch.rejections
         ]
     return encode_json(reply)
-
-
-class MetricQuery(msgspec.Struct, frozen=True):
-    """`aggregations` are None where the metric's type decides; `now_ms` is where an open range ends."""
-
-    name: str
-    filters: Filters
-    aggregations: Sequence[str] | None
-    interval: Interval | None
-    group_by: str
-    now_ms: int
-
-
-def parse_query(name: str, pairs: Pairs, now_ms: int, /) -> MetricQuery:
-    """Raises InvalidRequest; whether the aggregations suit the metric is known only with its type: see `question_of`."""
-    given = {key: value for key, value in pairs if value}
-    interval = given.get("interval")
-    if interval is not None and interval not in WIDTH_MS:
-        raise InvalidRequest(f"'interval' must be one of {', '.join(WIDTH_MS)}; it is {interval[:80]!r}.")
-    wanted = [
-        part.strip() for key, value in pairs if key in ("aggregation", "aggregations") for part in value.split(",")
-    ]
-    group_by = given.get("group_by", "").removeprefix("tags.")
-    if "group_by" in given and not group_by:
-        raise InvalidRequest("'group_by' names no tag: write tags.<key>.")
-    asked = flux_queries.parse_filters(pairs, now_ms)
-    filters = Filters(name=name, from_ms=asked.from_ms, to_ms=asked.to_ms, tags=asked.tags)
-    aggregations = tuple(dict.fromkeys(filter(None, wanted)))
-    return MetricQuery(name, filters, aggregations or None, interval, group_by, now_ms)
-
-
-def question_of(query: MetricQuery, metric: Metric, /) -> Question:
-    """Raises InvalidRequest for an aggregation that the metric's type does not have."""
-    for each in query.aggregations or ():
-        if each not in AGGREGATIONS[metric.type]:
-            known = ", ".join(dict.fromkeys(AGGREGATIONS[metric.type]))
-            raise InvalidRequest(f"A {metric.type} has no aggregation {each[:80]!r}; it has {known}.")
-    asked: dict[Aggregation, None] = dict.fromkeys(_stored_as(each, metric.type) for each in _wanted(query, metric))
-    return Question(query.name, metric.type, query.filters, tuple(asked), query.interval, query.group_by)
-
-
-def _wanted(query: MetricQuery, metric: Metric) -> Sequence[str]:
-    return query.aggregations or AGGREGATIONS[metric.type][:1]
-
-
-def _stored_as(aggregation: str, kind: MetricType) -> Aggregation:
-    if kind == "set":
-        return "cardinality"
-    return "sum" if aggregation == "rate" else cast("Aggregation", aggregation)
-
-
-def not_found(name: str, /) -> NotFound:
-    return NotFound(f"There is no metric {name[:80]!r}.")
-
-
-def _definition(metric: Metric) -> dict[str, object]:
-    return {
-        "name": metric.name,
-        "type": metric.type,
-        "points": metric.points,
-        "first_seen": render_time_short(metric.first_ms),
-        "last_seen": render_time_short(metric.last_ms),
-    }
-
-
-def render_definitions(metrics: Sequence[Metric], /) -> bytes:
-    return encode_json({"data": [_definition(metric) for metric in metrics], "meta": {"total": len(metrics)}})
-
-
-def render_definition(metric: Metric, /) -> bytes:
-    aggregations = list(dict.fromkeys(AGGREGATIONS[metric.type]))
-    return encode_json({"data": _definition(metric) | {"tags": metric.tags, "aggregations": aggregations}})
-
-
-def render_measured(query: MetricQuery, metric: Metric, question: Question, answer: Measured, /) -> bytes:
-    """One aggregation is called `value` wherever it stands; several go by their own names."""
-    wanted = _wanted(query, metric)
-    width_ms = WIDTH_MS[query.interval] if query.interval else 0
-
-    def figures(values: Figures, span_ms: int) -> dict[str, object]:
-        by_name = dict(zip(question.aggregations, values, strict=True))
-        shown: dict[str, object] = {}
-        for each in wanted:
-            value = by_name[_stored_as(each, metric.type)]
-            if each == "rate" and value is not None:
-                value = value * 1000 / span_ms
-            elif value is not None and each in ("count", "cardinality"):
-                value = int(value)
-            shown["value" if len(wanted) == 1 else each] = value
-        return shown
-
-    def series(buckets: Sequence[Bucket]) -> list[dict[str, object]]:
-        return [
-            {"timestamp": render_time_short(bucket.start_ms)} | figures(bucket.figures, width_ms) for bucket in buckets
-        ]
-
-    first_ms = metric.first_ms if query.filters.from_ms is None else query.filters.from_ms
-    last_ms = query.now_ms if query.filters.to_ms is None else query.filters.to_ms
-    whole_ms = max(1000, last_ms - first_ms)
-    data: dict[str, object] = {"name": metric.name, "type": metric.type, "aggregation": ",".join(wanted)}
-    data |= figures(answer.figures, whole_ms)
-    if answer.series is not None:
-        data["interval"] = query.interval
-        data["series"] = series(answer.series)
-    if answer.groups is not None:
-        data["groups"] = {
-            group.key: figures(group.figures, whole_ms)
-            | ({} if group.series is None else {"series": series(group.series)})
-            for group in answer.groups
-        }
-    return encode_json({"data": data, "meta": {"truncated": True}} if answer.truncated else {"data": data})

@@ -1,36 +1,24 @@
-"""The Hogsend dialect: the admin plane that browses events and replays them, and the data plane that sends one.
+"""The Hogsend dialect: the admin plane that browses events and replays them. Translates; never stores.
 
-Translates; never stores.
+Its data plane, which sends one: hogsend_data.py.
 
-Source: shared/seeds/003, and shared/CONTRACT.md "hogsend"; the data plane: https://hogsend.com/docs/data-api/events
+Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 """
-
-from typing import Any
 
 import msgspec
 
-from headrace.dialects.sdk import with_members
 from headrace.dialects.wire import (
-    ABSENT,
     EMPTY_OBJECT,
-    Batch,
-    Context,
     Dialect,
     Pairs,
     decode_body,
-    decode_item,
     encode_json,
     integer_of,
-    labels_and_numbers,
-    name_of,
-    object_of,
-    optional_text,
-    parse_single,
 )
 from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unauthorized
-from headrace.event import Event, StoredEvent, parse_id, render_uuid
+from headrace.event import StoredEvent, parse_id, render_uuid
 from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
-from headrace.ports import Effect, Receipt, ReplayJob
+from headrace.ports import Effect, ReplayJob
 from headrace.times import parse_time, render_time
 from headrace.zones import UTC_ZONE, zone_of
 
@@ -48,76 +36,6 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
 
 
 DIALECT = Dialect(NAME, render_error)
-
-
-class _Item(msgspec.Struct, rename="camel", gc=False):
-    name: Any = None
-    email: Any = None
-    user_id: Any = None
-    anonymous_id: Any = None
-    event_properties: msgspec.Raw = ABSENT
-    properties: msgspec.Raw = ABSENT
-    contact_properties: msgspec.Raw = ABSENT
-    lists: msgspec.Raw = ABSENT
-    idempotency_key: Any = None
-    timestamp: Any = None
-
-
-_item_decoder = msgspec.json.Decoder(_Item)
-
-
-def parse_event(body: bytes, context: Context, /) -> Batch:
-    return parse_single(body, _parse_item, context)
-
-
-def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
-    """What describes the contact becomes traits; an event with nothing but an email belongs to the user of that name."""
-    settings, tenant = context.settings, context.tenant
-    limit = settings.max_id_chars
-    item = decode_item(_item_decoder, raw, settings)
-    name = name_of(item.name, "name", settings.max_name_chars)
-    email = optional_text(item.email, "email", limit).strip().lower()
-    user_id = optional_text(item.user_id, "userId", limit) or email
-    anonymous_id = optional_text(item.anonymous_id, "anonymousId", limit)
-    if not user_id and not anonymous_id:
-        raise InvalidRequest("'email' or 'userId' is required: send one of them.")
-    sent_as = "eventProperties" if item.event_properties is not ABSENT else "properties"
-    properties, values = object_of(
-        item.event_properties if item.event_properties is not ABSENT else item.properties, sent_as
-    )
-    traits, contact = object_of(item.contact_properties, "contactProperties")
-    lists, memberships = object_of(item.lists, "lists")
-    labels, numbers = labels_and_numbers(values, {})
-    key = optional_text(item.idempotency_key, "idempotencyKey", limit)
-    event = Event(
-        tenant.project,
-        tenant.mode,
-        NAME,
-        name,
-        context.now_ms if item.timestamp is None else parse_time(item.timestamp),
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        properties=properties,
-        context=f'{{"lists":{lists}}}' if memberships else "",
-        traits=with_members(traits, {"email": email} if email and "email" not in contact else {}),
-        labels=labels,
-        numbers=numbers,
-        message_id=key,
-    )
-    return event, key
-
-
-def render_stored(batch: Batch, receipts: list[Receipt], /) -> bytes:
-    """`exits` are those of journeys, and this server runs none of Hogsend's own; lists stay with the event."""
-    event = batch.items[0].event
-    reply: dict[str, object] = {
-        "stored": not receipts[0].duplicate,
-        "exits": [],
-        "contactKey": event.user_id or event.anonymous_id,
-    }
-    if event.context:
-        reply["listsError"] = "The lists are stored with the event; this server keeps no memberships."
-    return encode_json(reply)
 
 
 class ListQuery(msgspec.Struct, frozen=True):

@@ -13,24 +13,28 @@ import msgspec
 
 from headrace.dialects.sdk import (
     NAMES,
+    accepted,
     at_least_one,
     data_of,
+    elements_of,
     event_name,
+    first_text,
     form_of,
     id_of,
     joined,
+    key_of,
     members_of,
     needed,
+    readable,
     text_in,
     time_of,
-    without_members,
+    without_secrets,
 )
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
     Context,
     Dialect,
-    array_of,
     decode_item,
     decode_part,
     encode_json,
@@ -39,7 +43,7 @@ from headrace.dialects.wire import (
     parse_items,
     text_of_body,
 )
-from headrace.errors import HeadraceError, InvalidRequest, MissingKey
+from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, EventType
 from headrace.ports import Receipt
 
@@ -61,7 +65,6 @@ _TYPES: dict[str, tuple[EventType, str]] = {
     "$merge": ("alias", NAMES["alias"]),
     "$mp_web_page_view": ("page", NAMES["page"]),
 }
-_SECRET = frozenset({"token"})
 _MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
 
 
@@ -113,15 +116,18 @@ class Sent(Batch, frozen=True):
 
 
 def find_key(body: bytes, /) -> str:
-    """The first event's token, which its sender calls the project's. Raises MissingKey, InvalidRequest."""
+    """The events' token, which their sender calls the project's. Raises MissingKey, InvalidRequest."""
     form, text = _opened(body)
-    keyed = decode_part(_keyed_decoder, _elements(text)[0], "The first event")
-    if keyed.properties is not ABSENT and bytes(keyed.properties).startswith(b"{"):
-        keyed = decode_part(_keyed_decoder, keyed.properties, "'properties'")
-    for key in (keyed.own_token, keyed.token, form.get("api_key")):
-        if type(key) is str and key:
-            return key
-    raise MissingKey("No project token: send it as 'token' in the properties, '$token' in an update, or by HTTP Basic.")
+    keys = [_key_in(keyed) for keyed in readable(_keyed_decoder, _elements(text))]
+    return key_of(
+        keys if any(keys) else [form.get("api_key")],
+        "No project token: send it as 'token' in the properties, '$token' in an update, or by HTTP Basic.",
+    )
+
+
+def _key_in(keyed: _Keyed) -> str:
+    inner = next(readable(_keyed_decoder, [keyed.properties]), keyed)
+    return first_text(keyed.own_token, inner.own_token, inner.token)
 
 
 def _opened(body: bytes) -> tuple[Mapping[str, str], bytes]:
@@ -132,11 +138,11 @@ def _opened(body: bytes) -> tuple[Mapping[str, str], bytes]:
 def _elements(text: bytes) -> Sequence[msgspec.Raw]:
     """An array's elements, lines of JSON, or the one document. Raises InvalidRequest."""
     if text.lstrip()[:1] == b"[":
-        return array_of(text, "The body", MAX_BATCH)
+        return elements_of(text, "The body", MAX_BATCH)
     # No string holds a bare line break, so these braces are the ends of two documents. https://github.com/ndjson/ndjson-spec
     joined_lines, breaks = _BETWEEN_LINES.subn(b"},{", text)
     if breaks:
-        return array_of(b"[%b]" % joined_lines, "The body", MAX_BATCH)
+        return elements_of(b"[%b]" % joined_lines, "The body", MAX_BATCH)
     return [decode_part(_document_decoder, text, "The body")]
 
 
@@ -180,9 +186,7 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         user_id = text_in(values, "$identified_id", limit) or user_id
         anonymous_id = text_in(values, "$anon_id", limit) or anonymous_id
     time = values.get("time")
-    if not _SECRET.isdisjoint(values):
-        properties = without_members(properties, _SECRET)
-        values = {field: value for field, value in values.items() if field not in _SECRET}
+    properties, values = without_secrets(properties, values)
     labels, numbers = labels_and_numbers(values, {})
     event = Event(
         tenant.project,
@@ -284,17 +288,14 @@ def failed(batch: Batch, /) -> bool:
 
 def render_accepted(batch: Batch, receipts: list[Receipt], /) -> bytes:
     sent = batch if isinstance(batch, Sent) else Sent(batch.items, batch.rejections)
-    errors = [{"index": each.index, "message": each.error.message} for each in sent.rejections]
     if not sent.imported:
-        if not sent.verbose:
-            return b"1"
-        return encode_json({"status": 1, "error": None} | ({"errors": errors} if errors else {}))
+        return accepted({"status": 1, "error": None}, sent) if sent.verbose else b"1"
     reply: dict[str, object] = {
         "code": 400 if failed(sent) else 200,
         "num_records_imported": len(receipts),
         "status": "Bad Request" if failed(sent) else "OK",
     }
-    if errors:
+    if sent.rejections:
         reply["error"] = "some data points in the request failed validation"
-        reply["failed_records"] = errors
+        reply["failed_records"] = [{"index": each.index, "message": each.error.message} for each in sent.rejections]
     return encode_json(reply)

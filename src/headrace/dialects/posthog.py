@@ -1,8 +1,9 @@
-"""The PostHog dialect: what its SDKs capture, and what they ask before they do. Translates; never stores.
+"""The PostHog dialect: what its SDKs capture. Translates; never stores. What they ask before they do: posthog_config.py.
 
-Sources: https://posthog.com/docs/api/capture and https://posthog.com/docs/api/flags
+Source: https://posthog.com/docs/api/capture
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,25 +13,31 @@ from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
     SCREEN,
+    accepted,
     at_least_one,
     data_of,
+    elements_of,
     event_name,
+    first_text,
     form_of,
     id_of,
     json_of,
+    key_of,
     needed,
     object_in,
+    parse_one_or_many,
+    readable,
     sent_at_of,
     text_in,
     time_of,
-    without_members,
+    without_secrets,
+    word_for,
 )
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
     Context,
     Dialect,
-    array_of,
     decode_item,
     decode_part,
     encode_json,
@@ -40,27 +47,25 @@ from headrace.dialects.wire import (
     parse_single,
     text_of_body,
 )
-from headrace.errors import HeadraceError, InvalidRequest, MissingKey
+from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, EventType
 from headrace.ports import Receipt
 
 NAME = "posthog"
 
-_KINDS: tuple[tuple[type[HeadraceError], str, str], ...] = (
-    (errors.InvalidRequest, "validation_error", "invalid_payload"),
-    (errors.Unauthorized, "authentication_error", "invalid_api_key"),
-    (errors.Forbidden, "authentication_error", "permission_denied"),
-    (errors.NotFound, "invalid_request", "not_found"),
-    (errors.MethodNotAllowed, "invalid_request", "method_not_allowed"),
-    (errors.PayloadTooLarge, "validation_error", "payload_too_large"),
-    (errors.RateLimited, "throttled_error", "rate_limited"),
+_KINDS: tuple[tuple[type[HeadraceError], tuple[str, str]], ...] = (
+    (errors.InvalidRequest, ("validation_error", "invalid_payload")),
+    (errors.Unauthorized, ("authentication_error", "invalid_api_key")),
+    (errors.Forbidden, ("authentication_error", "permission_denied")),
+    (errors.NotFound, ("invalid_request", "not_found")),
+    (errors.MethodNotAllowed, ("invalid_request", "method_not_allowed")),
+    (errors.PayloadTooLarge, ("validation_error", "payload_too_large")),
+    (errors.RateLimited, ("throttled_error", "rate_limited")),
 )
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
-    kind, code = next(
-        ((kind, code) for each, kind, code in _KINDS if isinstance(error, each)), ("server_error", "unavailable")
-    )
+    kind, code = word_for(error, _KINDS, ("server_error", "unavailable"))
     return encode_json({"type": kind, "code": code, "detail": error.message, "attr": None})
 
 
@@ -79,9 +84,6 @@ _TYPES: dict[str, tuple[EventType, str]] = {
     "$pageview": ("page", NAMES["page"]),
     "$screen": ("page", SCREEN),
 }
-
-
-_SECRET = frozenset({"token"})  # posthog-js repeats the key in each event's properties
 
 
 class _Set(msgspec.Struct, rename={"all": "$set", "once": "$set_once", "group": "$group_set"}):
@@ -108,7 +110,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _Keyed(msgspec.Struct):
-    """Where a key may be. `batch` and `properties` are looked into only where nothing is beside them."""
+    """Where a key may be."""
 
     api_key: Any = None
     token: Any = None
@@ -123,38 +125,39 @@ _set_decoder = msgspec.json.Decoder(_Set)
 
 
 def find_key(body: bytes, /) -> str:
-    """The key: beside the batch, in the event, in its properties, or a form's field. Raises MissingKey, InvalidRequest."""
+    """The key: a form's field, beside the batch, or the events' own. Raises MissingKey, InvalidRequest."""
     form = form_of(body)
     text = text_of_body(data_of(form) if form else body)
     if text.lstrip()[:1] == b"[":
-        text = bytes(array_of(text, "The body", MAX_BATCH)[0])
-    key = form.get("api_key") or form.get("token") or _key_in(decode_part(_keyed_decoder, text, "The body"))
-    if not key:
-        raise MissingKey("No project API key: send it as 'api_key' or 'token' in the body.")
-    return key
+        keys = _keys_of(elements_of(text, "The body", MAX_BATCH))
+    else:
+        keyed = decode_part(_keyed_decoder, text, "The body")
+        keys = [_key_in(keyed)]
+        if keyed.batch is not ABSENT and not any(keys):
+            keys = _keys_of(elements_of(keyed.batch, "batch", MAX_BATCH))
+    in_form = first_text(form.get("api_key"), form.get("token"))
+    return key_of([in_form] if in_form else keys, "No project API key: send it as 'api_key' or 'token' in the body.")
 
 
-def _key_in(keyed: _Keyed, depth: int = 2) -> str:
-    for key in (keyed.api_key, keyed.token):
-        if type(key) is str and key:
-            return key
-    if depth and keyed.batch is not ABSENT:
-        first = array_of(keyed.batch, "batch", MAX_BATCH)[0]
-        return _key_in(decode_part(_keyed_decoder, first, "The first event"), 1)
-    if depth and keyed.properties is not ABSENT and bytes(keyed.properties).startswith(b"{"):
-        return _key_in(decode_part(_keyed_decoder, keyed.properties, "'properties'"), 0)
-    return ""
+def _keys_of(events: Sequence[msgspec.Raw]) -> list[str]:
+    return [_key_in(keyed) for keyed in readable(_keyed_decoder, events)]
+
+
+def _key_in(keyed: _Keyed) -> str:
+    """An object's own key, or the one in its properties."""
+    inner = next(readable(_keyed_decoder, [keyed.properties]), keyed)
+    return first_text(keyed.api_key, keyed.token, inner.api_key, inner.token)
 
 
 def parse(body: bytes, context: Context, /) -> Batch:
     """`{"batch":[…]}`, an array of events, or one event; each as it is or as a form's `data`."""
     text = json_of(body)
     if text.lstrip()[:1] == b"[":
-        return at_least_one(parse_items(array_of(text, "The body", MAX_BATCH), _parse_item, context))
+        return parse_one_or_many(text, MAX_BATCH, _parse_item, context)
     envelope = decode_part(_envelope_decoder, text, "The body")
     if envelope.batch is ABSENT:
         return parse_single(text, _parse_item, context)
-    elements = array_of(envelope.batch, "batch", MAX_BATCH)
+    elements = elements_of(envelope.batch, "batch", MAX_BATCH)
     sent_at_ms = sent_at_of(envelope.sent_at)
 
     def parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
@@ -192,9 +195,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
             (text_in(groups, name, limit) for groups in (object_in(values, "$groups"),) for name in groups), ""
         )
     traits = _traits_of(kind, item, properties, values)
-    if not _SECRET.isdisjoint(values):
-        properties = without_members(properties, _SECRET)
-        values = {field: value for field, value in values.items() if field not in _SECRET}
+    properties, values = without_secrets(properties, values)
     labels, numbers = labels_and_numbers(values, {})
     event = Event(
         tenant.project,
@@ -253,57 +254,4 @@ def _traits_of(kind: EventType, item: _Item, properties: str, values: dict[str, 
 
 
 def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
-    """What every SDK wants, and beside it what could not be taken, which none of them looks at."""
-    reply: dict[str, object] = {"status": 1}
-    if batch.rejections:
-        reply["errors"] = [{"index": each.index, "message": each.error.message} for each in batch.rejections]
-    return encode_json(reply)
-
-
-_CONFIG: dict[str, object] = {
-    "supportedCompression": ["gzip", "gzip-js", "base64"],
-    "hasFeatureFlags": False,
-    "captureDeadClicks": False,
-    "capturePerformance": False,
-    "autocapture_opt_out": False,
-    "autocaptureExceptions": False,
-    "analytics": {"endpoint": "/i/v0/e/"},
-    "elementsChainAsString": True,
-    "errorTracking": {"autocaptureExceptions": False, "suppressionRules": list[object]()},
-    "sessionRecording": False,
-    "heatmaps": False,
-    "surveys": False,
-    "conversations": False,
-    "defaultIdentifiedOnly": True,
-    "isAuthenticated": False,
-    "siteApps": list[object](),
-    "toolbarParams": dict[str, object](),
-}
-
-
-def render_flags() -> bytes:
-    """No flags, and everything that needs another server of PostHog's switched off: for /flags and its older form /decide."""
-    none: dict[str, object] = {
-        "flags": {},
-        "featureFlags": {},
-        "featureFlagPayloads": {},
-        "errorsWhileComputingFlags": False,
-        "quotaLimited": [],
-        "requestId": "",
-    }
-    return encode_json(none | _CONFIG)
-
-
-def render_config(token: str, /) -> bytes:
-    return encode_json({"token": token} | _CONFIG)
-
-
-def render_config_script(token: str, /) -> bytes:
-    """The configuration as a script that leaves it where posthog-js looks."""
-    # A key of ours holds no such characters; should one ever, it must not end the script element around it.
-    document = render_config(token).replace(b"<", b"\\u003c")
-    key = encode_json(token).replace(b"<", b"\\u003c")
-    return (
-        b"(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
-        b"window._POSTHOG_REMOTE_CONFIG[%b]={config:%b,siteApps:[]};})();" % (key, document)
-    )
+    return accepted({"status": 1}, batch)

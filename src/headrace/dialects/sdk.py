@@ -1,4 +1,4 @@
-"""What the dialects of other vendors' SDKs share: canonical names, ids that may be numbers, JSON inside forms. Pure.
+"""What the dialects of other vendors' SDKs share: names, ids that may be numbers, keys in bodies, JSON inside forms. Pure.
 
 SDKs send what their users gave them, so these dialects take more than ours do; and they drop what is answered 4xx, so a bad
 event never costs the good ones beside it.
@@ -6,15 +6,33 @@ event never costs the good ones beside it.
 
 import binascii
 from base64 import b64decode
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from headrace.dialects.wire import Batch, encode_json, optional_text, text_of_body
-from headrace.errors import HeadraceError, InvalidRequest, MissingName
-from headrace.event import EventType
+from headrace.dialects.wire import (
+    Batch,
+    Context,
+    Rejection,
+    array_of,
+    decode_part,
+    encode_json,
+    optional_text,
+    parse_items,
+    parse_single,
+    text_of_body,
+)
+from headrace.errors import (
+    BatchTooLarge,
+    HeadraceError,
+    InvalidRequest,
+    MissingKey,
+    MissingName,
+    PayloadTooLarge,
+)
+from headrace.event import Event, EventType
 from headrace.times import EARLIEST_MS, LATEST_MS, parse_time
 
 # The name in the shared store of what is no plain track event.
@@ -27,9 +45,58 @@ NAMES: dict[EventType, str] = {
 SCREEN = "screen.viewed"  # of the type page
 MAX_BATCH = 2500
 
+Word = TypeVar("Word")
+Part = TypeVar("Part")
 _MAX_FORM_FIELDS = 50
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_Error = TypeVar("_Error", bound=HeadraceError)
+_SECRETS = frozenset({"token"})  # SDKs repeat the key in each event's properties
+
+
+def word_for(error: HeadraceError, words: Sequence[tuple[type[HeadraceError], Word]], otherwise: Word, /) -> Word:
+    """What a vendor calls an error: of `words`, the first whose kind it is."""
+    return next((word for kind, word in words if isinstance(error, kind)), otherwise)
+
+
+def elements_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence[msgspec.Raw]:
+    """A batch's events. More than `limit` are PayloadTooLarge, on which some SDKs send the same in halves; on 400 all drop it."""
+    try:
+        return array_of(raw, field, limit)
+    except BatchTooLarge as error:
+        raise PayloadTooLarge(error.message) from None
+
+
+def parse_one_or_many(
+    text: bytes, limit: int, parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]], context: Context, /
+) -> Batch:
+    """A body that is one event, or an array of them."""
+    if text.lstrip()[:1] == b"[":
+        return at_least_one(parse_items(elements_of(text, "The body", limit), parse_item, context))
+    return parse_single(text, parse_item, context)
+
+
+def first_text(*values: object) -> str:
+    """The first that is a string with something in it, or ""."""
+    return next((value for value in values if type(value) is str and value), "")
+
+
+def key_of(keys: Iterable[object], where: str, /) -> str:
+    """The key that a body's parts carry. Raises MissingKey when none does, InvalidRequest when they carry several."""
+    found = set(map(first_text, keys)) - {""}
+    if len(found) > 1:
+        raise InvalidRequest("The batch has events of several keys: send those of each key on their own.")
+    if not found:
+        raise MissingKey(where)
+    return found.pop()
+
+
+def readable(decoder: msgspec.json.Decoder[Part], raws: Iterable[msgspec.Raw], /) -> Iterator[Part]:
+    """What `decoder` makes of each; those that it cannot read are left out here, and refused one by one when they are parsed."""
+    for raw in raws:
+        try:
+            part = decode_part(decoder, raw, "An event")
+        except InvalidRequest:
+            continue
+        yield part
 
 
 def id_of(value: object, field: str, limit: int, /) -> str:
@@ -99,9 +166,15 @@ def with_members(properties: str, added: Mapping[str, object], /) -> str:
     return more if head in ("", "{") else f"{head},{more[1:]}"
 
 
-def without_members(text: str, names: Collection[str], /) -> str:
-    """An object's text less some members; the others' values stay as they were sent. For keys, which nobody may read later."""
-    return joined({name: raw for name, raw in _members_decoder.decode(text).items() if name not in names})
+def without_secrets(properties: str, values: dict[str, Any], /) -> tuple[str, dict[str, Any]]:
+    """An object's text and values less the key in them, which nobody may read later; the others' text stays as it was sent."""
+    if _SECRETS.isdisjoint(values):
+        return properties, values
+    members = _members_decoder.decode(properties)
+    return (
+        joined({name: raw for name, raw in members.items() if name not in _SECRETS}),
+        {name: value for name, value in values.items() if name not in _SECRETS},
+    )
 
 
 def joined(members: Mapping[str, msgspec.Raw], /) -> str:
@@ -125,13 +198,20 @@ def at_least_one(batch: Batch, /) -> Batch:
     """A batch of which something can be taken. Raises the first event's error, with its index, when nothing can."""
     if batch.items or not batch.rejections:
         return batch
-    first = batch.rejections[0]
-    raise _with_message(first.error, f"Event {first.index}: {first.error.message}")
+    raise named(batch.rejections[0])
 
 
-def _with_message(error: _Error, message: str) -> _Error:
-    error.message = message
-    error.args = (message,)
+def accepted(reply: Mapping[str, object], batch: Batch, /) -> bytes:
+    """What an SDK wants to see, and beside it what could not be taken, which none of them looks at."""
+    errors = [{"index": each.index, "message": each.error.message} for each in batch.rejections]
+    return encode_json({**reply, "errors": errors} if errors else reply)
+
+
+def named(rejection: Rejection, /) -> HeadraceError:
+    """Its error, with its place."""
+    error = rejection.error
+    error.message = f"Event {rejection.index}: {error.message}"
+    error.args = (error.message,)
     return error
 
 

@@ -14,22 +14,25 @@ from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
     SCREEN,
+    accepted,
     at_least_one,
+    elements_of,
     event_name,
     id_of,
+    key_of,
     needed,
     page_properties,
     sent_at_of,
     text_in,
     time_of,
     with_members,
+    word_for,
 )
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
     Context,
     Dialect,
-    array_of,
     decode_body,
     decode_item,
     decode_part,
@@ -39,7 +42,7 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
 )
-from headrace.errors import EventTooLarge, HeadraceError, InvalidRequest, MissingKey, PayloadTooLarge
+from headrace.errors import EventTooLarge, HeadraceError, InvalidRequest, PayloadTooLarge
 from headrace.event import Event, EventType
 from headrace.ports import Receipt
 
@@ -57,8 +60,7 @@ _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), "unavailable")
-    return encode_json({"success": False, "code": code, "message": error.message})
+    return encode_json({"success": False, "code": word_for(error, _CODES, "unavailable"), "message": error.message})
 
 
 DIALECT = Dialect(NAME, render_error)
@@ -115,15 +117,15 @@ _with_traits_decoder = msgspec.json.Decoder(_WithTraits)
 
 def find_key(body: bytes, /) -> str:
     """The body's own key. Raises MissingKey, InvalidRequest."""
-    key = decode_body(_envelope_decoder, body).write_key
-    if type(key) is not str or not key:
-        raise MissingKey("No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body.")
-    return key
+    return key_of(
+        [decode_body(_envelope_decoder, body).write_key],
+        "No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body.",
+    )
 
 
 def parse_batch(body: bytes, context: Context, /) -> Batch:
     envelope = decode_body(_envelope_decoder, body)
-    elements = array_of(envelope.batch, "batch", MAX_BATCH)
+    elements = elements_of(envelope.batch, "batch", MAX_BATCH)
     limit = context.settings.segment_max_request_bytes
     if len(body) > limit and not _is_rudderstacks(elements[0]):
         raise PayloadTooLarge(
@@ -220,11 +222,7 @@ def _name_of(said: str, kind: EventType, value: object, limit: int) -> str:
 
 
 def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
-    """What every SDK wants, and beside it what could not be taken, which none of them looks at."""
-    reply: dict[str, object] = {"success": True}
-    if batch.rejections:
-        reply["errors"] = [{"index": each.index, "message": each.error.message} for each in batch.rejections]
-    return encode_json(reply)
+    return accepted({"success": True}, batch)
 
 
 def render_settings(write_key: str, scheme: str, host: str, /) -> bytes:

@@ -1,6 +1,7 @@
 """What lets a browser's page send events here from any origin. Which origins a key allows is the gate's to say.
 
-No cookie ever counts here, so `*` gives nobody anything that their key does not.
+Some SDKs send with credentials (mixpanel-browser always does), and to those a browser shows no reply that says `*`; so a page's
+origin is answered by name. No cookie ever counts here, so that gives nobody anything that their key does not.
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -15,12 +16,23 @@ _EXPOSED_HEADERS = (
     "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy"
 )
 _HEADER_NAME = re.compile(r"[a-z0-9-]{1,100}", re.ASCII)
+_ORIGIN = re.compile(r"[!-~]{1,300}", re.ASCII)
 _MAX_REQUESTED = 100
 
 
-def allow_any_origin(resp: falcon.asgi.Response, /) -> None:
+def allow_any_origin(req: falcon.asgi.Request, resp: falcon.asgi.Response, /) -> None:
     """On the reply itself, also where it is a refusal: the page may read it."""
-    resp.set_headers({"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": _EXPOSED_HEADERS})
+    _allow(req, resp)
+    resp.set_header("Access-Control-Expose-Headers", _EXPOSED_HEADERS)
+
+
+def _allow(req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+    origin = req.get_header("Origin") or ""
+    if _ORIGIN.fullmatch(origin):
+        resp.set_headers({"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"})
+    else:
+        resp.set_header("Access-Control-Allow-Origin", "*")
+    resp.append_header("Vary", "Origin")
 
 
 def answer_preflight(req: falcon.asgi.Request, resp: falcon.asgi.Response, allow: str, /) -> None:
@@ -28,10 +40,10 @@ def answer_preflight(req: falcon.asgi.Request, resp: falcon.asgi.Response, allow
     asked = (req.get_header("Access-Control-Request-Headers") or "").lower().split(",", _MAX_REQUESTED)
     names = [name for name in map(str.strip, asked[:_MAX_REQUESTED]) if _HEADER_NAME.fullmatch(name)]
     resp.status = int(HTTPStatus.NO_CONTENT)
+    _allow(req, resp)
     resp.set_headers(
         {
             "Allow": allow,
-            "Access-Control-Allow-Origin": "*",
             "Access-Control-Allow-Methods": allow,
             "Access-Control-Allow-Headers": ", ".join(dict.fromkeys((*ALLOWED_HEADERS, *names))),
             "Access-Control-Max-Age": "86400",

@@ -19,7 +19,7 @@ from headrace.dialects import (
     cloudevents,
     flux,
     flux_metrics,
-    hogsend,
+    hogsend_data,
     mixpanel,
     posthog,
     segment,
@@ -198,9 +198,9 @@ ROUTES: tuple[IngestRoute, ...] = (
     *_segment_routes(),
     IngestRoute(
         "/v1/events",
-        hogsend.NAME,
-        hogsend.parse_event,
-        _at_once(HTTPStatus.ACCEPTED, hogsend.render_stored),
+        hogsend_data.NAME,
+        hogsend_data.parse_event,
+        _at_once(HTTPStatus.ACCEPTED, hogsend_data.render_stored),
         "hogsend",
     ),
     *_posthog_routes(),
@@ -230,7 +230,7 @@ class IngestResource:
         self._max_bytes = gate.runtime.settings.max_request_bytes
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        cors.allow_any_origin(resp)
+        cors.allow_any_origin(req, resp)
         settings, route, max_bytes = self._runtime.settings, self._route, self._max_bytes
         if route.find_key is None or (not self._claimants and has_key(req, "ingest")):
             tenant = await self._gate.admit(req, resp, "ingest", route.limit)

@@ -49,7 +49,10 @@ def dialect_of(path: str, /) -> Dialect:
     return native.DIALECT
 
 
-def status_of(error: HeadraceError, /) -> HTTPStatus:
+def status_of(error: HeadraceError, dialect: Dialect | None = None, /) -> HTTPStatus:
+    """posthog-js drops what is answered 4xx, 429 like the others, and tries 5xx again (docs/decisions/0061)."""
+    if dialect is posthog.DIALECT and isinstance(error, errors.RateLimited):
+        return HTTPStatus.SERVICE_UNAVAILABLE
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -57,7 +60,8 @@ def reply_to(
     path: str, error: HeadraceError, dialect: Dialect | None = None, /
 ) -> tuple[HTTPStatus, dict[str, str], bytes]:
     """An error as status, headers and body: in the words of the dialect given, or of the one that the path is for."""
-    dialect, status = dialect or dialect_of(path), status_of(error)
+    dialect = dialect or dialect_of(path)
+    status = status_of(error, dialect)
     headers = {"content-type": "application/problem+json" if dialect is native.DIALECT else "application/json"}
     if isinstance(error, errors.RateLimited | errors.Unavailable):
         headers["retry-after"] = str(error.retry_after_s)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
-from headrace.dialects import flux_metrics, flux_queries, hogsend, solute
+from headrace.dialects import flux_metric_queries, flux_queries, hogsend, solute
 from headrace.errors import NotFound
 from headrace.event import StoredEvent, Tenant
 from headrace.http import cors
@@ -73,21 +73,21 @@ class FluxMetrics:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
         metrics = await self._gate.runtime.ask(lambda reader: reader.metrics(tenant))
-        _reply(resp, flux_metrics.render_definitions(metrics))
+        _reply(resp, flux_metric_queries.render_definitions(metrics))
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
         found = await self._gate.runtime.ask(partial(_metric, tenant, metric))
-        _reply(resp, flux_metrics.render_definition(found))
+        _reply(resp, flux_metric_queries.render_definition(found))
 
     async def on_get_query(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
-        query = flux_metrics.parse_query(metric, parameters(req), clock_ms())
+        query = flux_metric_queries.parse_query(metric, parameters(req), clock_ms())
 
         def answer(reader: Reader) -> bytes:
             found = _metric(tenant, metric, reader)
-            question = flux_metrics.question_of(query, found)
-            return flux_metrics.render_measured(query, found, question, reader.measure(tenant, question))
+            question = flux_metric_queries.question_of(query, found)
+            return flux_metric_queries.render_measured(query, found, question, reader.measure(tenant, question))
 
         _reply(resp, await self._gate.runtime.ask(answer))
 
@@ -95,7 +95,7 @@ class FluxMetrics:
 def _metric(tenant: Tenant, name: str, reader: Reader) -> Metric:
     found = reader.metrics(tenant, name)
     if not found:
-        raise flux_metrics.not_found(name)
+        raise flux_metric_queries.not_found(name)
     return found[0]
 
 
@@ -106,7 +106,7 @@ class SoluteFlags:
         self._gate = gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        cors.allow_any_origin(resp)
+        cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "solute")
         _reply(resp, solute.render_flags(clock_ms()))
 

@@ -3,7 +3,7 @@
 import falcon
 import falcon.asgi
 
-from headrace.dialects import posthog, segment
+from headrace.dialects import posthog, posthog_config, segment
 from headrace.http import cors
 from headrace.http.auth import has_key
 from headrace.http.body import read_body
@@ -19,7 +19,7 @@ class SegmentSettings:
         self._gate = gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, write_key: str) -> None:
-        cors.allow_any_origin(resp)
+        cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "segment", write_key)
         resp.data = segment.render_settings(write_key, req.forwarded_scheme, req.forwarded_host)
         resp.content_type = falcon.MEDIA_JSON
@@ -32,11 +32,11 @@ class PostHogFlags:
         self._gate = gate
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        cors.allow_any_origin(resp)
+        cors.allow_any_origin(req, resp)
         body = await read_body(req, _MAX_QUESTION_BYTES)
         secret = "" if has_key(req, "ingest") else posthog.find_key(body)
         await self._gate.admit(req, resp, "ingest", "posthog", secret)
-        resp.data = posthog.render_flags()
+        resp.data = posthog_config.render_flags()
         resp.content_type = falcon.MEDIA_JSON
 
     async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -50,13 +50,13 @@ class PostHogConfig:
         self._gate = gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, token: str) -> None:
-        cors.allow_any_origin(resp)
+        cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "posthog", token)
-        resp.data = posthog.render_config(token)
+        resp.data = posthog_config.render_config(token)
         resp.content_type = falcon.MEDIA_JSON
 
     async def on_get_script(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, token: str) -> None:
-        cors.allow_any_origin(resp)
+        cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "posthog", token)
-        resp.data = posthog.render_config_script(token)
+        resp.data = posthog_config.render_config_script(token)
         resp.content_type = falcon.MEDIA_JS

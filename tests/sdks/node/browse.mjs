@@ -41,6 +41,17 @@ const pages = {
         window.sent = true
       }
     </script>`,
+  mixpanel: `
+    <script type="module">
+      import mixpanel from '/mixpanel-browser/dist/mixpanel.module.js'
+      ${start}
+      if (!location.search) {
+        mixpanel.track('Order Completed', { revenue: 49.99, currency: 'USD' }, { send_immediately: true })
+        mixpanel.identify('user_1')
+        mixpanel.track_pageview()
+        window.sent = true
+      }
+    </script>`,
 }
 
 const site = createServer(async (request, response) => {
@@ -54,6 +65,11 @@ const site = createServer(async (request, response) => {
   }
 })
 await new Promise((listening) => site.listen(Number(port), '127.0.0.1', listening))
+
+async function stored() {
+  const answer = await fetch(`${url}/api/v1/events/count`, { headers: { authorization: `Bearer ${queryKey}` } })
+  return (await answer.json()).data.total
+}
 
 const browser = await puppeteer.launch({
   executablePath: chromium,
@@ -72,8 +88,7 @@ try {
   const until = Date.now() + 120000
   let comeBack = sdk === 'segment' ? Date.now() + 10000 : Infinity
   for (;;) {
-    const answer = await fetch(`${url}/api/v1/events/count`, { headers: { authorization: `Bearer ${queryKey}` } })
-    const total = (await answer.json()).data.total
+    const total = await stored().catch(() => 0) // the server may just have been killed
     if (total >= Number(count)) break
     if (Date.now() > comeBack) {
       // What waits for another try when the page goes is kept by the browser, and sent when somebody comes back.

@@ -1,0 +1,97 @@
+"""Hogsend's data plane, which sends one event. Translates; never stores.
+
+Source: https://hogsend.com/docs/data-api/events
+"""
+
+from typing import Any
+
+import msgspec
+
+from headrace.dialects.hogsend import NAME
+from headrace.dialects.sdk import with_members
+from headrace.dialects.wire import (
+    ABSENT,
+    Batch,
+    Context,
+    decode_item,
+    encode_json,
+    labels_and_numbers,
+    name_of,
+    object_of,
+    optional_text,
+    parse_single,
+)
+from headrace.errors import InvalidRequest
+from headrace.event import Event
+from headrace.ports import Receipt
+from headrace.times import parse_time
+
+
+class _Item(msgspec.Struct, rename="camel", gc=False):
+    name: Any = None
+    email: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    event_properties: msgspec.Raw = ABSENT
+    properties: msgspec.Raw = ABSENT
+    contact_properties: msgspec.Raw = ABSENT
+    lists: msgspec.Raw = ABSENT
+    idempotency_key: Any = None
+    timestamp: Any = None
+
+
+_item_decoder = msgspec.json.Decoder(_Item)
+
+
+def parse_event(body: bytes, context: Context, /) -> Batch:
+    return parse_single(body, _parse_item, context)
+
+
+def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    """What describes the contact becomes traits; an event with nothing but an email belongs to the user of that name."""
+    settings, tenant = context.settings, context.tenant
+    limit = settings.max_id_chars
+    item = decode_item(_item_decoder, raw, settings)
+    name = name_of(item.name, "name", settings.max_name_chars)
+    email = optional_text(item.email, "email", limit).strip().lower()
+    user_id = optional_text(item.user_id, "userId", limit) or email
+    anonymous_id = optional_text(item.anonymous_id, "anonymousId", limit)
+    if not user_id and not anonymous_id:
+        raise InvalidRequest("'email' or 'userId' is required: send one of them.")
+    sent_as = "eventProperties" if item.event_properties is not ABSENT else "properties"
+    properties, values = object_of(
+        item.event_properties if item.event_properties is not ABSENT else item.properties, sent_as
+    )
+    traits, contact = object_of(item.contact_properties, "contactProperties")
+    lists, memberships = object_of(item.lists, "lists")
+    labels, numbers = labels_and_numbers(values, {})
+    key = optional_text(item.idempotency_key, "idempotencyKey", limit)
+    event = Event(
+        tenant.project,
+        tenant.mode,
+        NAME,
+        name,
+        context.now_ms if item.timestamp is None else parse_time(item.timestamp),
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        properties=properties,
+        context=f'{{"lists":{lists}}}' if memberships else "",
+        traits=with_members(traits, {"email": email} if email and "email" not in contact else {}),
+        labels=labels,
+        numbers=numbers,
+        message_id=key,
+    )
+    return event, key
+
+
+def render_stored(batch: Batch, receipts: list[Receipt], /) -> bytes:
+    """`exits` are those of journeys, and this server runs none of Hogsend's own; lists stay with the event."""
+    event = batch.items[0].event
+    reply: dict[str, object] = {
+        "stored": not receipts[0].duplicate,
+        "exits": [],
+        "contactKey": event.user_id or event.anonymous_id,
+    }
+    if event.context:
+        reply["listsError"] = "The lists are stored with the event; this server keeps no memberships."
+    return encode_json(reply)

@@ -1,0 +1,54 @@
+"""What PostHog's SDKs ask before they capture: flags and a configuration, both empty but valid. Renders; asks nothing.
+
+Source: https://posthog.com/docs/api/flags
+"""
+
+from headrace.dialects.wire import encode_json
+
+_CONFIG: dict[str, object] = {
+    "supportedCompression": ["gzip", "gzip-js", "base64"],
+    "hasFeatureFlags": False,
+    "captureDeadClicks": False,
+    "capturePerformance": False,
+    "autocapture_opt_out": False,
+    "autocaptureExceptions": False,
+    "analytics": {"endpoint": "/i/v0/e/"},
+    "elementsChainAsString": True,
+    "errorTracking": {"autocaptureExceptions": False, "suppressionRules": list[object]()},
+    "sessionRecording": False,
+    "heatmaps": False,
+    "surveys": False,
+    "conversations": False,
+    "defaultIdentifiedOnly": True,
+    "isAuthenticated": False,
+    "siteApps": list[object](),
+    "toolbarParams": dict[str, object](),
+}
+
+
+def render_flags() -> bytes:
+    """No flags, and everything that needs another server of PostHog's switched off: for /flags and its older form /decide."""
+    none: dict[str, object] = {
+        "flags": {},
+        "featureFlags": {},
+        "featureFlagPayloads": {},
+        "errorsWhileComputingFlags": False,
+        "quotaLimited": [],
+        "requestId": "",
+    }
+    return encode_json(none | _CONFIG)
+
+
+def render_config(token: str, /) -> bytes:
+    return encode_json({"token": token} | _CONFIG)
+
+
+def render_config_script(token: str, /) -> bytes:
+    """The configuration as a script that leaves it where posthog-js looks."""
+    # A key of ours holds no such characters; should one ever, it must not end the script element around it.
+    document = render_config(token).replace(b"<", b"\\u003c")
+    key = encode_json(token).replace(b"<", b"\\u003c")
+    return (
+        b"(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
+        b"window._POSTHOG_REMOTE_CONFIG[%b]={config:%b,siteApps:[]};})();" % (key, document)
+    )
