@@ -17,6 +17,16 @@ _MOST_WORKERS = 4
 _LONGEST = (
     "tests/soak/test_soak.py",
     "tests/queries/test_against_brute_force.py",
+    "tests/crash/test_disk.py",
+    "tests/crash/test_worker_steps.py",
+    "tests/sdks/test_python_sdks.py",
+    "tests/sdks/test_browser.py",
+    "tests/sdks/test_node.py",
+    "tests/store/test_migrations.py",
+    "tests/crash/test_reactions.py",
+    "tests/guarantees/test_back_pressure.py",
+    "tests/http/test_replay_jobs.py",
+    "tests/demo/test_demo.py",
 )
 
 # The Makefile says why; here for a pytest that is run without it.

@@ -30,9 +30,13 @@ def test_a_crash_counts_and_causes_nothing_twice_and_loses_nothing(tmp_path: Pat
         try:
             assert client.put("/api/v1/rules", content=RULES).status_code == 200
             for number in itertools.count():
-                body = [{"name": "visit", "user_id": f"u{number % 3}"}, {"name": "visit", "user_id": f"u{number % 5}"}]
+                body = [{"name": "visit", "user_id": f"u{(number + each) % 5}"} for each in range(12)]
                 assert client.post("/api/v1/events/batch", json=body).status_code == 201
-                acknowledged += 2
+                acknowledged += len(body)
+                one = {"event_name": "visit", "participant_id": f"u{number % 3}"}
+                # Waits for its reactions, or it would be a thousand events before the worker has done three steps.
+                assert client.post("/ingest/events/sync", json=one).status_code in (200, 202)
+                acknowledged += 1
         except httpx.TransportError:
             pass
     assert server.wait() == -signal.SIGKILL

@@ -10,7 +10,7 @@ import pytest
 
 from demo.examples import DOCUMENTS, Example, differences, parse_curl
 from tests.demo.commands import curls
-from tests.demo.conftest import COMMAND, Ended, environ
+from tests.demo.conftest import COMMAND, ROOT, Ended, environ
 from tests.seeds.examples import document
 
 
@@ -39,6 +39,19 @@ def test_it_proves_what_it_promises(ended: Ended) -> None:
         r"ok   20,014 from before the crash and [\d,]+ from around it: none lost, none\n +twice\.",
     ):
         assert re.search(line, ended.output), ended.output
+
+
+def test_what_the_readme_shows_is_what_it_prints(ended: Ended) -> None:
+    shown = (ROOT / "README.md").read_text().split("```\n")[3]
+    printed = _masked(ended.output)
+    for line in shown.splitlines():
+        assert line == "…" or _masked(line) in printed, line
+
+
+def _masked(text: str) -> str:
+    """Without what differs from run to run: ids, addresses, times and counts."""
+    text = re.sub(r"[0-9a-f]{8}[0-9a-f-]{24,}", "<id>", text)
+    return re.sub(r"[ \d]*\d[\d.,:TZ-]*", "<n>", text)
 
 
 def test_without_a_terminal_it_prints_plain_lines_of_at_most_80_columns(ended: Ended) -> None:

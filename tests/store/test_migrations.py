@@ -1,6 +1,7 @@
 """The schema comes up to date on start, wherever the last start was cut off. Each start is a process of its own."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,32 @@ def shown(folder: Path, *what: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of the newest schema with three events; tests copy it."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert opened(folder, "insert") == f"{SCHEMA} 3"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A store as the first schema left it, and its three events; tests copy it."""
+    folder = tmp_path_factory.mktemp("old")
+    return folder, sorted(shown(folder, "old")[2:])
+
+
+def copied(folder: Path, to: Path) -> Path:
+    shutil.copytree(folder / "store", to / "store", symlinks=True)
+    return to
+
+
+def assert_up_to_date(folder: Path, events: list[str]) -> None:
+    files, total, *after = shown(folder)
+    assert (files, total) == (SCHEMA, "3")
+    assert sorted(after) == events
+
+
 def test_a_first_start_records_each_schema_file_once(tmp_path: Path) -> None:
     assert opened(tmp_path, "insert") == f"{SCHEMA} 3"
     assert opened(tmp_path) == f"{SCHEMA} 3"
@@ -43,8 +70,10 @@ def test_a_first_start_that_is_cut_off_between_two_statements_is_finished_by_the
 
 
 @pytest.mark.parametrize("file", SCHEMA.split(","))
-def test_a_schema_file_that_ran_but_was_not_recorded_runs_again_and_keeps_the_events(tmp_path: Path, file: str) -> None:
-    assert opened(tmp_path, "insert") == f"{SCHEMA} 3"
+def test_a_schema_file_that_ran_but_was_not_recorded_runs_again_and_keeps_the_events(
+    tmp_path: Path, whole: Path, file: str
+) -> None:
+    copied(whole, tmp_path)
     assert file not in opened(tmp_path, "forget", file).split()[0]
     assert opened(tmp_path) == f"{SCHEMA} 3"
 
@@ -64,33 +93,31 @@ def test_a_first_start_killed_at_any_moment_is_finished_by_the_next(tmp_path: Pa
         subprocess.run(["rm", "-r", str(folder)], check=True)
 
 
-def test_events_of_the_first_schema_are_the_same_events_in_the_newest(tmp_path: Path) -> None:
-    _, _, *before = shown(tmp_path, "old")
-    files, total, *after = shown(tmp_path)
-    assert (files, total) == (SCHEMA, "3")
-    assert sorted(after) == sorted(before)
+def test_events_of_the_first_schema_are_the_same_events_in_the_newest(
+    tmp_path: Path, old: tuple[Path, list[str]]
+) -> None:
+    folder, events = old
+    assert_up_to_date(copied(folder, tmp_path), events)
 
 
 @pytest.mark.parametrize("nth", [2, 4, 5, 6, 7])
 def test_a_migration_that_is_killed_between_two_statements_is_finished_by_the_next_start(
-    tmp_path: Path, nth: int
+    tmp_path: Path, old: tuple[Path, list[str]], nth: int
 ) -> None:
-    _, _, *before = shown(tmp_path, "old")
+    folder, events = old
+    copied(folder, tmp_path)
     assert start(tmp_path, "die", str(nth)).returncode == -signal.SIGKILL
-    files, total, *after = shown(tmp_path)
-    assert (files, total) == (SCHEMA, "3")
-    assert sorted(after) == sorted(before)
+    assert_up_to_date(tmp_path, events)
 
 
-def test_a_migration_killed_at_any_moment_is_finished_by_the_next_start(tmp_path: Path) -> None:
+def test_a_migration_killed_at_any_moment_is_finished_by_the_next_start(
+    tmp_path: Path, old: tuple[Path, list[str]]
+) -> None:
     chance = random.Random(7)
     for turn in range(4):
-        folder = tmp_path / str(turn)
-        _, _, *before = shown(folder, "old")
+        folder = copied(old[0], tmp_path / str(turn))
         command = [sys.executable, "-m", "tests.store.first_start", str(folder / "store")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             time.sleep(chance.uniform(0.6, 1.6))
             process.kill()
-        files, total, *after = shown(folder)
-        assert (files, total) == (SCHEMA, "3")
-        assert sorted(after) == sorted(before)
+        assert_up_to_date(folder, old[1])
