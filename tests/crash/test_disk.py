@@ -7,7 +7,6 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.server import Client, Server
@@ -149,8 +148,8 @@ def big(number: int, padding: str) -> dict[str, object]:
 
 
 def wait_until_ready(server: Server) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False) as http:
-        while http.get("/ready").status_code != 200:
+    with server.client() as client:
+        while client.get("/ready").status_code != 200:
             pass
 
 

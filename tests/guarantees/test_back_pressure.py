@@ -5,10 +5,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.crash.test_disk import stored, wait_until_counted
+from tests.crash.test_disk import stored, wait_until_counted, wait_until_ready
 from tests.http.test_overload import resident_mb
 from tests.server import Server
 
@@ -85,9 +84,7 @@ def test_while_the_store_is_down_intake_goes_on_until_the_log_is_full_and_nothin
             server = Server(tmp_path / "data").start()
         else:
             told.write_text("ok")
-            with httpx.Client(base_url=server.url, trust_env=False) as http:
-                while http.get("/ready").status_code != 200:
-                    pass
+            wait_until_ready(server)
         with server.client(key) as client:
             wait_until_counted(client)
             found = stored(client)

@@ -375,5 +375,6 @@ def test_every_query_equals_a_brute_force_over_a_list(
     compare()
     with capsys.disabled():
         print(f"\n{covered['questions']} questions; least covered: {covered.most_common()[:-9:-1]}")
+    assert covered["questions"] >= 20 * EXAMPLES, "thousands, unless fewer were wanted"
     missing = [each for each in expected_coverage() if covered[each] < 3]
     assert not missing
