@@ -11,8 +11,8 @@ _SLICE_S = 0.03  # the worker waits for no longer than about that
 # A transaction costs some milliseconds whatever is in it, and on a busy machine more than a slice should take: so a slice is
 # never so small that the job would do nothing else.
 _LEAST_EVENTS, _MOST_EVENTS = 100, 500
-_BEARABLE_S = 0.003  # what the event loop may need to answer while the job works
-_LEAST = 1 / 16  # of the share
+_BEARABLE_S = 0.005  # what the event loop may need to answer while the job works
+_LEAST = 1 / 4  # of the share: a question to the store is long, and at a sixteenth its rest was 13 s
 
 Ask = Callable[[], Callable[[], float]]
 
