@@ -44,7 +44,7 @@ bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules (ARGS=--re
 
 bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M)
 	.venv/bin/pip install --quiet --require-hashes -r requirements/bench.txt
-	.venv/bin/python -m bench.queries all
+	.venv/bin/python -m bench.queries all $(ARGS)
 
 soak: $(READY) ## run for a long time under load and kills
 	.venv/bin/python -m tests.soak.soak $(ARGS)

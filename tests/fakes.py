@@ -25,6 +25,7 @@ from headrace.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
     MAX_PROPERTY_CHARS,
+    NOT_BRIEF,
     PROPERTY_TYPES,
     Catalog,
     CatalogEntry,
@@ -36,10 +37,10 @@ from headrace.filters import (
     Observed,
     Page,
     Stats,
+    within_observed,
 )
 from headrace.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
 from headrace.ports import Entry, Receipt, Record, StoreFailed
-from headrace.store.queries import MAX_OBSERVED
 from headrace.zones import UTC_ZONE, Interval, Zone
 
 BYTES_PER_KEY = 80
@@ -179,7 +180,8 @@ class MemoryStore:
             is_after = mark.__lt__ if page.oldest_first else mark.__gt__
             found = [event for event in found if is_after(_time_and_position(event))]
         end = page.offset + page.limit
-        return Events(total, [_shown(event) for event in found[page.offset : end]], more=len(found) > end)
+        shown = [_shown(event, *(NOT_BRIEF if page.brief else ())) for event in found[page.offset : end]]
+        return Events(total, shown, more=len(found) > end)
 
     def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
         found = [event for event in self._matching(tenant, Filters()) if event.id in ids]
@@ -222,7 +224,8 @@ class MemoryStore:
         for event in self._matching(tenant, Filters()):
             times.setdefault(getattr(event, column), []).append(event.timestamp_ms)
         found = sorted(times.items(), key=lambda item: item[0].encode())
-        return [Observed(value, len(each), min(each), max(each)) for value, each in found[:MAX_OBSERVED]]
+        within_observed(len(found))
+        return [Observed(value, len(each), min(each), max(each)) for value, each in found]
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
         by_name: dict[str, list[StoredEvent]] = {}
@@ -485,10 +488,10 @@ def _stored(record: Record) -> StoredEvent:
     return StoredEvent(id=record.id, position=record.position, **fields)
 
 
-def _shown(event: StoredEvent) -> StoredEvent:
+def _shown(event: StoredEvent, *hidden: str) -> StoredEvent:
     """As a reader returns it: without what only queries need."""
-    fields = {field: getattr(event, field) for field in event.__struct_fields__}
-    return StoredEvent(**fields | {"labels": {}, "numbers": {}})
+    left_out = {"labels", "numbers", *hidden}
+    return StoredEvent(**{field: getattr(event, field) for field in event.__struct_fields__ if field not in left_out})
 
 
 def _time_and_position(event: StoredEvent) -> tuple[int, int]:

@@ -5,12 +5,14 @@ from typing import Literal, get_args
 
 import msgspec
 
+from headrace.errors import InvalidRequest
 from headrace.event import StoredEvent
 
 MAX_GROUPS = 1000
 MAX_BUCKETS = 100_000
 MAX_FILLED_BUCKETS = 10_000
 MAX_REPLAY = 10_000
+MAX_OBSERVED = 10_000
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +46,21 @@ class Cursor(msgspec.Struct, frozen=True):
     position: int
 
 
+# What a brief page leaves empty: no list of any dialect shows it, and it costs more to read than all the rest.
+NOT_BRIEF = (
+    *("session_id", "group_id", "previous_id", "context", "traits", "environment", "service", "host", "request_id"),
+    *("message_id", "sent_at_ms"),
+)
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of the matching events: `limit` of them from `offset` on, or after a cursor."""
+    """Which of the matching events: `limit` of them from `offset` on, or after a cursor. `brief`: without `NOT_BRIEF`."""
 
     limit: int
     offset: int = 0
     after: Cursor | None = None
     oldest_first: bool = False
+    brief: bool = False
 
 
 class Events(msgspec.Struct, frozen=True):
@@ -102,6 +112,14 @@ class Stats(msgspec.Struct, frozen=True):
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+
+
+def within_observed(many: int, /) -> None:
+    """Raises InvalidRequest for more values than one reply lists."""
+    if many > MAX_OBSERVED:
+        raise InvalidRequest(
+            f"There are more than {MAX_OBSERVED} of them: page through the names with GET /api/v1/catalog."
+        )
 
 
 class Observed(msgspec.Struct, frozen=True):

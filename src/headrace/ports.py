@@ -232,7 +232,7 @@ class Reader(MetricReader, Protocol):
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats: ...
 
     def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
-        """The values of the column `name` or `source`, by name."""
+        """The values of the column `name` or `source`, by name. Raises InvalidRequest for more than MAX_OBSERVED."""
         ...
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:

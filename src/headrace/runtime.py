@@ -39,6 +39,7 @@ from headrace.relearn import relearn
 from headrace.rules import Shelf, load_rules
 from headrace.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.engine import Asking
 from headrace.worker import Worker
 
 Answer = TypeVar("Answer")
@@ -161,6 +162,7 @@ class Runtime:
         """Put a question to the store once it holds everything acknowledged before now.
 
         Raises Unavailable when too many questions wait, or the store is too far behind; and what the question raises.
+        Cancelled, it ends the question's query, and returns when that has ended.
         """
         if self._asking >= self.settings.query_readers + self.settings.query_queue:
             raise Unavailable("Too many queries are waiting.")
@@ -168,9 +170,20 @@ class Runtime:
         self._asked_at_ms = clock_ms()
         try:
             await self._fresh()
-            return await asyncio.get_running_loop().run_in_executor(self._readers, question, self.store)
+            asking = Asking()
+            work = self._readers.submit(self._answer, question, asking)
+            try:
+                return await asyncio.wrap_future(work)
+            except asyncio.CancelledError:
+                if not work.cancel():  # it has begun
+                    await asyncio.to_thread(self.store.cancel, asking)
+                raise
         finally:
             self._asking -= 1
+
+    def _answer(self, question: Callable[[Reader], Answer], asking: Asking) -> Answer:
+        with self.store.asking(asking):
+            return question(self.store)
 
     async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
         """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""

@@ -14,6 +14,7 @@ from headrace.event import Event, StoredEvent, Tenant, first_position
 from headrace.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
+    MAX_OBSERVED,
     MAX_PROPERTY_CHARS,
     Catalog,
     CatalogPage,
@@ -530,6 +531,14 @@ def test_observed_names_and_sources_have_their_count_and_times(store: Stores, te
     assert store.observed(tenant, "name") == [Observed("a", 1, 9, 9), Observed("b", 2, 2, 5)]
     assert store.observed(tenant, "source") == [Observed("flux", 1, 5, 5), Observed("solute", 2, 2, 9)]
     assert store.observed(fresh_tenant(), "name") == []
+
+
+def test_more_names_than_one_reply_lists_are_refused_and_not_cut(store: Stores, tenant: Tenant) -> None:
+    put(store, tenant, *({"name": f"n{number}"} for number in range(MAX_OBSERVED)))
+    assert len(store.observed(tenant, "name")) == MAX_OBSERVED
+    put(store, tenant, {"name": "one more"})
+    with pytest.raises(InvalidRequest, match="catalog"):
+        store.observed(tenant, "name")
 
 
 # Bad numbers

@@ -1,6 +1,10 @@
 """What reads show: one event in every view, every write before the read, whole pages, times and tags as the contract has them."""
 
+import math
+import random
+import statistics
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -399,6 +403,39 @@ def test_sums_are_right_to_fifteen_digits(client: Client) -> None:
     stats = client.get(f"{FLUX}/stats").json()["data"]
     assert stats["sum"] == pytest.approx(31, rel=1e-15)
     assert (stats["min"], stats["max"]) == (-1e15, 1e15)
+
+
+def test_a_figure_is_exact_unless_the_reply_calls_it_approximate(client: Client) -> None:
+    """With more values than the engine's sampling percentiles look at."""
+    chance = random.Random(5)
+    values = [chance.lognormvariate(3, 2) for _ in range(9000)]
+    for first in range(0, len(values), 500):
+        batch = [
+            {
+                "name": "n",
+                "value": value,
+                "user_id": f"u{round(value) % 700}",
+                "timestamp": f"2024-01-{number % 28 + 1:02}",
+            }
+            for number, value in enumerate(values[first : first + 500], first)
+        ]
+        assert client.post(f"{FLUX}/batch", json=batch).json()["data"]["accepted"] == 500
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    users, days = Counter(f"u{round(value) % 700}" for value in values), Counter(number % 28 for number in range(9000))
+    exact = {
+        "stats": {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "sum": math.fsum(values), "count": 9000},
+        "count": {"total": 9000},
+        "count?group_by=user_id": {"groups": users},
+        "count?interval=1d": {"series": [days[day] for day in range(28)]},
+    }
+    for path, expected in exact.items():
+        reply = client.get(f"{FLUX}/{path}").json()
+        if reply.get("meta", {}).get("approximate"):
+            continue
+        found = {key: reply["data"][key] for key in expected}
+        if "series" in found:
+            found["series"] = [bucket["count"] for bucket in found["series"]]
+        assert found == pytest.approx(expected, rel=1e-14) if path == "stats" else found == expected, path
 
 
 def test_a_server_answers_about_one_key_while_others_write(server: Server, client: Client) -> None:

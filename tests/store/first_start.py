@@ -14,7 +14,7 @@ from clickhouse_connect.driver._backendclient import SyncBackendClient
 from headrace.event import Tenant, first_position
 from headrace.filters import Filters, Page
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.queries import INPUT_COLUMNS
+from headrace.store.queries.events import INPUT_COLUMNS
 from tests.engine import NOW_MS, event_of, record_at, records_of
 
 TENANT = Tenant("p", "live")

@@ -11,7 +11,7 @@ from headrace.event import Tenant
 from headrace.filters import Counts, Cursor, Dimension, Filters, Page
 from headrace.ports import Record, StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.queries import Query
+from headrace.store.queries.conditions import Query
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, records_of
 
 ALL = Filters()
@@ -79,6 +79,17 @@ def test_a_query_past_its_memory_is_told_to_ask_for_less_and_the_store_goes_on(c
         "past the end there is nothing to sort"
     )
     store.close()
+
+
+def test_a_page_of_more_bytes_than_a_reply_may_have_is_told_to_ask_for_fewer(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    store.insert(records_of(event_of(tenant, properties=f'{{"x":"{"y" * 1000}"}}') for _ in range(300)))
+    small = with_limits(max_page_bytes=250_000)
+    with pytest.raises(InvalidRequest, match=r"more than 0\.238419 MiB of events: use a smaller 'limit'"):
+        small.events(tenant, ALL, Page(limit=300))
+    assert len(small.events(tenant, ALL, Page(limit=100)).events) == 100
+    assert len(store.events(tenant, ALL, Page(limit=300)).events) == 300
+    small.close()
 
 
 def test_no_limit_of_queries_holds_for_the_worker(crowd: Tenant) -> None:

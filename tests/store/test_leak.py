@@ -20,8 +20,9 @@ from headrace.errors import Unavailable
 from headrace.event import Event, Tenant, encode
 from headrace.filters import Cursor, Dimension, Filters, Page
 from headrace.ports import Record, StoreFailed
-from headrace.store.clickhouse import ClickHouseStore, _Handles
-from headrace.store.queries import Query
+from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.engine import Handles
+from headrace.store.queries.conditions import Query
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, records_of
 
 SECRET = "a-stranger-s-secret"
@@ -145,7 +146,7 @@ def test_an_insert_that_fails_leaves_nothing_for_the_next_question(store: ClickH
 
 
 @contextmanager
-def _lend_and_take_back_whatever_happens(self: _Handles) -> Iterator[Client]:
+def _lend_and_take_back_whatever_happens(self: Handles) -> Iterator[Client]:
     client = self._idle.pop() if self._idle else clickhouse_connect.get_client(dsn=self._dsn, settings=self._settings)
     try:
         yield client
@@ -157,7 +158,7 @@ def test_these_tests_would_see_a_leak(
     store: ClickHouseStore, clickhouse: ClickHouseStore, victim: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = some_events(clickhouse)
-    monkeypatch.setattr(_Handles, "lend", _lend_and_take_back_whatever_happens)
+    monkeypatch.setattr(Handles, "lend", _lend_and_take_back_whatever_happens)
     found = leaks(store, victim, tenant)
     assert {each.partition(":")[0] for each in found} == set(QUESTIONS), "each kind of question can be poisoned"
     assert any(SECRET in each for each in found)

@@ -100,7 +100,7 @@ def test_events_of_the_first_schema_are_the_same_events_in_the_newest(
     assert_up_to_date(copied(folder, tmp_path), events)
 
 
-@pytest.mark.parametrize("nth", [2, 4, 5, 6, 7])
+@pytest.mark.parametrize("nth", [2, 4, 5, 6, 7, 11])
 def test_a_migration_that_is_killed_between_two_statements_is_finished_by_the_next_start(
     tmp_path: Path, old: tuple[Path, list[str]], nth: int
 ) -> None:

@@ -97,6 +97,7 @@ def parse_list(pairs: Pairs, now_ms: int, /) -> ListQuery:
         limit=min(max(limit, 1), MAX_LIMIT),
         offset=0 if cursor is not None else offset,
         after=_parse_cursor(cursor) if cursor else None,
+        brief=True,
     )
     return ListQuery(parse_filters(pairs, now_ms), page, with_cursor=cursor is not None)
 

@@ -59,7 +59,7 @@ def _parse_page(given: dict[str, str]) -> Page:
         raise InvalidRequest(f"'limit' must be 1 to {MAX_LIMIT}; it is {limit}.")
     if offset < 0:
         raise InvalidRequest(f"'offset' must be 0 or more; it is {offset}.")
-    return Page(limit=limit, offset=offset)
+    return Page(limit=limit, offset=offset, brief=True)
 
 
 def parse_list(pairs: Pairs, /) -> ListQuery:

@@ -1,19 +1,25 @@
 """What every route does first: a key, a scope, a rate limit, and the parameters. Knows no dialect."""
 
+import asyncio
 import hmac
+from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import falcon.asgi
 
 from headrace.control.keys import Scope
 from headrace.dialects.wire import Pairs
-from headrace.errors import InvalidRequest
+from headrace.errors import InvalidRequest, Unavailable
 from headrace.event import Tenant
 from headrace.http.auth import authenticate
 from headrace.http.limits import RateLimits
+from headrace.http.protocol import HUNG_UP
+from headrace.ports import Reader
 from headrace.runtime import Runtime
 
 _MAX_PARAMETERS = 200
+Answer = TypeVar("Answer")
 
 
 class Gate:
@@ -35,6 +41,19 @@ class Gate:
         key = await authenticate(req, self.runtime.keyring, scope, in_body)
         self._limits.spend(limit, key, req, resp)
         return key.tenant
+
+    async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
+        """Put a question to the store, which ends when the client hangs up. Raises what `Runtime.ask` raises."""
+        asked = asyncio.ensure_future(self.runtime.ask(question))
+        req.scope[HUNG_UP] = asked.cancel
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            if HUNG_UP in req.scope:
+                raise
+            raise Unavailable("The client hung up.") from None  # which nobody reads
+        finally:
+            req.scope.pop(HUNG_UP, None)
 
     def _local_tenant(self, req: falcon.asgi.Request) -> Tenant | None:
         """Whom a command on this machine asks for, where it shows the token that this server left in its data folder."""

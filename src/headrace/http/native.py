@@ -19,13 +19,13 @@ class Catalog:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
         page = native.parse_catalog(parameters(req))
-        answer = await self._gate.runtime.ask(lambda reader: reader.catalog(tenant, page))
+        answer = await self._gate.ask(req, lambda reader: reader.catalog(tenant, page))
         resp.data = native.render_catalog(page, answer)
         resp.content_type = falcon.MEDIA_JSON
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
-        answer = await self._gate.runtime.ask(lambda reader: reader.catalog(tenant, CatalogPage(limit=1, name=name)))
+        answer = await self._gate.ask(req, lambda reader: reader.catalog(tenant, CatalogPage(limit=1, name=name)))
         if not answer.entries:
             raise NotFound(f"No event has the name {name[:200]!r}.")
         resp.data = native.render_catalog_entry(answer.entries[0])

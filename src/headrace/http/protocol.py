@@ -2,6 +2,7 @@
 
 - What is no HTTP, and one connection too many, is refused in the words of the dialect that it was meant for.
 - A request has to arrive within a time, and its line and headers within a size.
+- A request whose client hangs up is told so, if it has asked to be.
 - An `Upgrade` that nobody here speaks is ignored, and the request answered.
 """
 
@@ -21,6 +22,8 @@ from headrace.http.problems import reply_to
 _MAX_HEAD_BYTES = 64 * 1024
 # Where a request's scope holds what the rate limit says in its answer.
 RATE_HEADERS = "headrace.rate_headers"
+# And what is to be called should the client hang up before it has its answer.
+HUNG_UP = "headrace.hung_up"
 _PATH = re.compile(rb"\S+ +([^\s?#]*)")
 
 
@@ -56,6 +59,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        if hang_up := getattr(self.cycle, "scope", {}).pop(HUNG_UP, None):
+            hang_up()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()

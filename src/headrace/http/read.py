@@ -37,30 +37,31 @@ class FluxEvents:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux_queries.parse_list(parameters(req), clock_ms())
-        body = await self._gate.runtime.ask(
-            lambda reader: flux_queries.render_list(query, reader.events(tenant, query.filters, query.page))
+        body = await self._gate.ask(
+            req, lambda reader: flux_queries.render_list(query, reader.events(tenant, query.filters, query.page))
         )
         _reply(resp, body)
 
     async def on_get_count(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux_queries.parse_count(parameters(req), clock_ms())
-        body = await self._gate.runtime.ask(
+        body = await self._gate.ask(
+            req,
             lambda reader: flux_queries.render_count(
                 query, reader.count(tenant, query.filters, query.interval, query.group_by, query.zone)
-            )
+            ),
         )
         _reply(resp, body)
 
     async def on_get_stats(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux_queries.parse_stats(parameters(req), clock_ms())
-        answer = await self._gate.runtime.ask(lambda reader: reader.stats(tenant, query.filters, query.field))
+        answer = await self._gate.ask(req, lambda reader: reader.stats(tenant, query.filters, query.field))
         _reply(resp, flux_queries.render_stats(answer))
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
-        event = await self._gate.runtime.ask(partial(_find, tenant, flux_queries.parse_get(event_id)))
+        event = await self._gate.ask(req, partial(_find, tenant, flux_queries.parse_get(event_id)))
         if event is None:
             raise NotFound(f"There is no event {event_id[:80]!r}.")
         _reply(resp, flux_queries.render_get(event))
@@ -72,12 +73,12 @@ class FluxMetrics:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
-        metrics = await self._gate.runtime.ask(lambda reader: reader.metrics(tenant))
+        metrics = await self._gate.ask(req, lambda reader: reader.metrics(tenant))
         _reply(resp, flux_metric_queries.render_definitions(metrics))
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
-        found = await self._gate.runtime.ask(partial(_metric, tenant, metric))
+        found = await self._gate.ask(req, partial(_metric, tenant, metric))
         _reply(resp, flux_metric_queries.render_definition(found))
 
     async def on_get_query(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
@@ -89,7 +90,7 @@ class FluxMetrics:
             question = flux_metric_queries.question_of(query, found)
             return flux_metric_queries.render_measured(query, found, question, reader.measure(tenant, question))
 
-        _reply(resp, await self._gate.runtime.ask(answer))
+        _reply(resp, await self._gate.ask(req, answer))
 
 
 def _metric(tenant: Tenant, name: str, reader: Reader) -> Metric:
@@ -121,26 +122,26 @@ class HogsendEvents:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         query = hogsend.parse_list(parameters(req))
-        body = await self._gate.runtime.ask(
-            lambda reader: hogsend.render_list(query, reader.events(tenant, query.filters, query.page))
+        body = await self._gate.ask(
+            req, lambda reader: hogsend.render_list(query, reader.events(tenant, query.filters, query.page))
         )
         _reply(resp, body)
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
-        event = await self._gate.runtime.ask(partial(_find, tenant, hogsend.parse_get(event_id)))
+        event = await self._gate.ask(req, partial(_find, tenant, hogsend.parse_get(event_id)))
         if event is None:
             raise NotFound(hogsend.EVENT_NOT_FOUND)
         _reply(resp, hogsend.render_get(event))
 
     async def on_get_names(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
-        observed = await self._gate.runtime.ask(lambda reader: reader.observed(tenant, "name"))
+        observed = await self._gate.ask(req, lambda reader: reader.observed(tenant, "name"))
         _reply(resp, hogsend.render_observed("names", "name", observed))
 
     async def on_get_sources(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
-        observed = await self._gate.runtime.ask(lambda reader: reader.observed(tenant, "source"))
+        observed = await self._gate.ask(req, lambda reader: reader.observed(tenant, "source"))
         _reply(resp, hogsend.render_observed("sources", "source", observed))
 
     async def on_post_replay(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:

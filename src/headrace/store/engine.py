@@ -1,0 +1,177 @@
+"""One ClickHouse database, in this process (`chdb://`) or over HTTP: lends its handles, and asks under the limits of queries.
+
+Two rules of chDB's shape this file. A handle that has raised may hold the rows of the query that failed and give them to
+the next one, so it is dropped. And one handle runs one query at a time, so there is a pool of them.
+"""
+
+import re
+import secrets
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import clickhouse_connect
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headrace.errors import InvalidRequest, Unavailable
+from headrace.event import Event, StoredEvent, event_id
+from headrace.store.queries.conditions import Query
+
+_ERROR_CODE = re.compile(r"Code: (\d+)")
+# Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+_TIMED_OUT = {"159", "160"}
+_OUT_OF_MEMORY = {"241"}
+_CANCELLED = {"394", "734"}
+_BAD_VALUE = {"457"}  # a number that its placeholder's type cannot hold, such as a cursor's below zero
+
+
+class _Row(Event, frozen=True, kw_only=True, gc=False):
+    """A row as the store prints it."""
+
+    position: int
+    tail: int
+
+
+_KILL_EVERY_S = 0.05
+_rows_decoder = msgspec.json.Decoder(list[Any])
+_row_decoder = msgspec.json.Decoder(_Row)
+
+
+class Handles:
+    """Clients of one database: lent to one user at a time, and dropped once they have raised."""
+
+    def __init__(self, dsn: str, settings: dict[str, object]) -> None:
+        self._dsn = dsn
+        self._settings = settings  # given once a handle: over chDB, giving them with a query costs four times the query
+        self._idle: list[Client] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self) -> Generator[Client]:
+        with self._lock:
+            client = self._idle.pop() if self._idle else None
+        client = client or clickhouse_connect.get_client(dsn=self._dsn, settings=dict(self._settings))
+        try:
+            yield client
+        except BaseException:
+            client.close()  # not back to the pool: it may hold rows of the query that failed
+            raise
+        with self._lock:
+            self._idle.append(client)
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._idle:
+                client.close()
+            self._idle.clear()
+
+
+class Asking:
+    """One question, which another thread may cancel while it is asked."""
+
+    def __init__(self) -> None:
+        self.mark = secrets.token_hex(16)
+        self.cancelled = threading.Event()
+        self.ended = threading.Event()
+
+
+class Engine:
+    """The handles of a database, and what every kind of question needs."""
+
+    def __init__(self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int) -> None:
+        self._query_timeout_s = query_timeout_s
+        self._asking = threading.local()
+        self._writers = Handles(dsn, {})
+        self._readers = Handles(
+            dsn,
+            {
+                "max_execution_time": query_timeout_s,
+                "max_memory_usage": query_max_memory_bytes,
+                "output_format_json_escape_forward_slashes": 0,
+                "output_format_json_quote_64bit_integers": 0,
+            },
+        )
+
+    def close(self) -> None:
+        """Close every handle that is not lent."""
+        self._readers.close()
+        self._writers.close()
+
+    def _rows(self, query: Query) -> list[list[Any]]:
+        return [_rows_decoder.decode(line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
+
+    def _events(self, query: Query) -> list[StoredEvent]:
+        return list(events_in(self._ask(query, "JSONEachRow")))
+
+    @contextmanager
+    def asking(self, asking: Asking, /) -> Generator[None]:
+        """What this thread asks meanwhile, `cancel` can end."""
+        self._asking.now = asking
+        try:
+            yield
+        finally:
+            del self._asking.now
+            asking.ended.set()
+
+    def cancel(self, asking: Asking, /) -> None:
+        """End a question, which then raises Unavailable; return when it has ended. Raises nothing.
+
+        Its query is found by its mark, again and again: it may just be about to begin.
+        """
+        asking.cancelled.set()
+        while not asking.ended.wait(_KILL_EVERY_S):
+            try:
+                with self._writers.lend() as client:
+                    client.command(
+                        "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC FORMAT Null",
+                        {"mark": asking.mark},
+                    )
+            except ClickHouseError:
+                asking.ended.wait()  # its own time limit ends it
+
+    def _ask(self, query: Query, fmt: str) -> bytes:
+        asking: Asking | None = getattr(self._asking, "now", None)
+        settings = [f"{name} = {value}" for name, value in query.settings.items()]
+        if asking is not None:
+            if asking.cancelled.is_set():
+                raise Unavailable("The query was cancelled.")
+            settings.append(f"log_comment = '{asking.mark}'")  # over chDB a query has no id that one could give it
+        sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
+        try:
+            with self._readers.lend() as client:
+                return client.raw_query(sql, query.params, fmt=fmt)
+        except ClickHouseError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: ClickHouseError) -> InvalidRequest | Unavailable:
+        found = _ERROR_CODE.search(str(error))
+        code = found[1] if found else ""
+        if code in _TIMED_OUT:
+            return Unavailable(
+                f"The query took longer than {self._query_timeout_s:g} s: narrow the time range or name an event.",
+                retry_after_s=5,
+            )
+        if code in _OUT_OF_MEMORY:
+            return InvalidRequest(
+                "The query needs more memory than one query may take: narrow the time range, name an event, "
+                "or use a smaller limit or offset."
+            )
+        if code in _CANCELLED:
+            return Unavailable("The query was cancelled.")
+        if code in _BAD_VALUE:
+            return InvalidRequest("A number in the query is out of range.")
+        return Unavailable("The store did not answer.")
+
+
+def events_in(body: bytes, /) -> Iterator[StoredEvent]:
+    """The events of an answer in the format JSONEachRow."""
+    return map(_stored, map(_row_decoder.decode, body.splitlines()))
+
+
+def _stored(row: _Row) -> StoredEvent:
+    values = [getattr(row, field) for field in Event.__struct_fields__]
+    fields = dict(zip(Event.__struct_fields__, values, strict=True))
+    return StoredEvent(**fields, id=event_id(row.position, row.tail), position=row.position)

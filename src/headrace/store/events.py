@@ -1,0 +1,156 @@
+"""Answers questions of events: pages, single events, counts, series, groups and statistics."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.errors import InvalidRequest
+from headrace.event import StoredEvent, Tenant
+from headrace.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Dimension, Events, Filters, Page, Stats
+from headrace.store.engine import Engine, events_in
+from headrace.store.queries import events as queries
+from headrace.store.queries.conditions import NONE_HOT, Hot
+from headrace.store.queries.events import Hint
+from headrace.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
+
+_GET_AT_ONCE = 1000
+_ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says otherwise
+_SMALL_ROW_BYTES, _SMALL_ROWS_AT_ONCE = 4096, 500
+_MOST_MOMENTS = 5000
+_Figure: TypeAlias = float | None
+_stats_decoder = msgspec.json.Decoder(tuple[int, _Figure, _Figure, _Figure, _Figure, list[_Figure]])
+_exact_stats_decoder = msgspec.json.Decoder(tuple[int, float, float, list[_Figure], list[tuple[int, str]]])
+
+
+class EventReader(Engine):
+    """Part of the Reader port."""
+
+    _hot: Hot = NONE_HOT
+    _max_page_bytes = 64 * 1024 * 1024
+
+    def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
+        """See the Reader port."""
+        total, hint = self._outline(tenant, filters, page)
+        if page.offset >= total:  # nothing to sort, however large the offset
+            return Events(total, [], more=False)
+        if page.limit <= _ROWS_AT_ONCE:
+            events = self._events(queries.whole(tenant, filters, page, hint, self._hot))
+            found = len(events)
+        else:
+            rows = self._rows(queries.keys(tenant, filters, page, hint, self._hot))
+            events = self._of_keys(tenant, [(name, moment, position) for name, moment, position in rows[: page.limit]])
+            found = len(rows)
+        # Between the questions events may have arrived; what the page shows, the total counts.
+        return Events(max(total, page.offset + found), events[: page.limit], more=found > page.limit)
+
+    def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, Hint]:
+        """How many match in all, and where the page's events are."""
+        wanted = page.offset + page.limit + 1
+        if page.oldest_first:
+            return self._rows(queries.total(tenant, filters, self._hot))[0][0], Hint()
+        if filters.user_id is not None and wanted <= _MOST_MOMENTS:
+            found = self._rows(queries.newest_of_user(tenant, filters, page, self._hot))
+            moments = [(name, moment) for name, moment, _ in found]
+            # Those at the cursor's own time may lie before it: where they fill the list, it may be too short.
+            doubtful = sum(page.after is not None and moment == page.after.timestamp_ms for _, moment in moments)
+            if 0 < len(found) <= _MOST_MOMENTS and (len(found) < wanted or len(found) - doubtful >= wanted):
+                return found[0][2], Hint(moments=moments)
+        total, floor_ms = self._rows(queries.outline(tenant, filters, page, self._hot))[0]
+        return total, Hint(floor_ms=floor_ms)
+
+    def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
+        """Whole events in the order of their keys, read a few at a time, so that their number bounds no query's memory."""
+        found: dict[int, StoredEvent] = {}
+        size, start, at_once = 0, 0, _ROWS_AT_ONCE
+        while start < len(keys):
+            body = self._ask(queries.rows(tenant, keys[start : start + at_once]), "JSONEachRow")
+            size += len(body)
+            start += at_once
+            if len(body) < at_once * _SMALL_ROW_BYTES:  # a question takes tens of milliseconds, however few rows
+                at_once = _SMALL_ROWS_AT_ONCE
+            if size > self._max_page_bytes:
+                raise InvalidRequest(
+                    f"The page has more than {self._max_page_bytes / 2**20:g} MiB of events: use a smaller 'limit'."
+                )
+            found |= {event.position: event for event in events_in(body)}
+        return [found[position] for _, _, position in keys]
+
+    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
+        """See the Reader port."""
+        ids = list(dict.fromkeys(ids))
+        found = [
+            event
+            for start in range(0, len(ids), _GET_AT_ONCE)
+            for event in self._events(queries.get(tenant, ids[start : start + _GET_AT_ONCE]))
+        ]
+        return sorted(found, key=lambda event: (event.timestamp_ms, event.position))
+
+    def count(
+        self,
+        tenant: Tenant,
+        filters: Filters,
+        /,
+        interval: Interval | None = None,
+        group_by: Dimension | None = None,
+        zone: Zone = UTC_ZONE,
+    ) -> Counts:
+        """See the Reader port."""
+        series = None if interval is None else self._series(tenant, filters, interval, zone)
+        if group_by is None:
+            total = self._rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
+            return Counts(total, series)
+        rows = self._rows(queries.groups(tenant, filters, group_by, self._hot))
+        groups = [(key, hits) for key, hits, _ in rows if key is not None]
+        total = rows[0][2] if rows else 0
+        return Counts(total, series, groups[:MAX_GROUPS], truncated=len(groups) > MAX_GROUPS)
+
+    def _series(self, tenant: Tenant, filters: Filters, interval: Interval, zone: Zone) -> list[tuple[int, int]]:
+        found = [
+            (bucket, count) for bucket, count in self._rows(queries.series(tenant, filters, interval, zone, self._hot))
+        ]
+        if interval not in WIDTH_MS:
+            first_days: dict[int, int] = {}
+            for day, count in found:
+                first = first_day_of(day, interval)
+                first_days[first] = first_days.get(first, 0) + count
+            found = [(zone.first_of_day(day), count) for day, count in first_days.items()]
+        if len(found) > MAX_BUCKETS:
+            raise InvalidRequest(
+                f"The series would have more than {MAX_BUCKETS} buckets: narrow 'from' and 'to', or widen 'interval'."
+            )
+        return found
+
+    def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
+        """See the Reader port."""
+        count, total, size, least, most, percentiles = _stats_decoder.decode(
+            self._ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
+        )
+        if not count:
+            return Stats(0)
+        if total is not None and size is not None and size <= 2 * abs(total):
+            return Stats(count, total, total / count, least, most, *percentiles)
+        # Values of both signs cancel, and more digits go than a double has to spare; or the sum overflowed.
+        count, least, most, percentiles, parts = _exact_stats_decoder.decode(
+            self._ask(queries.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
+        )
+        exact = sum((int(mantissa) * _power_of_two(exponent) for exponent, mantissa in parts), Fraction())
+        return Stats(count, _double(exact), _double(exact / count), least, most, *percentiles)
+
+
+def _sum(series: list[tuple[int, int]]) -> int:
+    return sum(count for _, count in series)
+
+
+def _power_of_two(exponent: int) -> Fraction:
+    """What the last bit of a double's mantissa is worth, from the double's exponent bits (IEEE 754 §3.4)."""
+    power = max(exponent, 1) - 1075
+    return Fraction(2**power) if power >= 0 else Fraction(1, 2**-power)
+
+
+def _double(exact: Fraction) -> float | None:
+    try:
+        return float(exact)
+    except OverflowError:
+        return None

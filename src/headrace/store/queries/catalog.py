@@ -1,0 +1,99 @@
+"""Questions of which names, sources and properties there are, as SQL. Pure."""
+
+from collections.abc import Sequence
+
+from headrace.event import Tenant
+from headrace.filters import (
+    MAX_CATALOG_PROPERTIES,
+    MAX_OBSERVED,
+    MAX_PROPERTY_CHARS,
+    CatalogPage,
+    Filters,
+    PropertyType,
+)
+from headrace.store.queries.conditions import PAIRS, Query, pairs, where_of
+from headrace.store.queries.events import OUTPUT
+
+
+def observed(tenant: Tenant, column: str, /) -> Query:
+    """Rows (value, count, first millisecond, last millisecond), by value; one more than a reply lists."""
+    if column not in ("name", "source"):
+        raise ValueError(column)
+    where, params = where_of(tenant, Filters())
+    return Query(
+        f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
+        f"FROM events WHERE {where} GROUP BY {column} ORDER BY {column} LIMIT {MAX_OBSERVED + 1}",
+        params,
+    )
+
+
+def names(tenant: Tenant, page: CatalogPage, /) -> Query:
+    """Rows (name, count, first millisecond, last millisecond, names in all), by name; one more than the page holds."""
+    where, params = where_of(tenant, Filters(name=page.name, name_prefix=page.prefix))
+    if page.search is not None:
+        where += " AND positionCaseInsensitiveUTF8(name, {search:String}) > 0"
+        params["search"] = page.search
+    found = (
+        "SELECT name, count() AS hits, toUnixTimestamp64Milli(min(timestamp)) AS first, "
+        f"toUnixTimestamp64Milli(max(timestamp)) AS last FROM events WHERE {where} GROUP BY name"
+    )
+    after = "" if page.after is None else "WHERE name > {after:String} "
+    return Query(
+        f"SELECT name, hits, first, last, total FROM (SELECT *, count() OVER () AS total FROM ({found})) "
+        f"{after}ORDER BY name LIMIT {{limit:UInt64}}",
+        params | {"limit": page.limit + 1} | ({} if page.after is None else {"after": page.after}),
+    )
+
+
+def properties(tenant: Tenant, names: Sequence[str], /) -> Query:
+    """Rows (name, keys of strings, keys of numbers, other keys behind a letter of `PROPERTY_LETTERS`).
+
+    The maps tell strings and numbers. The text is parsed only where it may hold anything else: a literal, a bracket, a
+    string that a tag of its name keeps out of the labels, or a number that no double can hold.
+    """
+    where, params = where_of(tenant, Filters())
+    first = "substring(pair.2, 1, 1)"
+    letter = (
+        f"multiIf({first} = '\"', multiIf(mapContains(labels, pair.1) OR mapContains(numbers, pair.1), '', "
+        f"mapContains(tags, pair.1), 's', 'i'), {first} IN ('t', 'f'), 'b', {first} IN ('n', '[', '{{'), {first}, '')"
+    )
+    may_hold_others = (
+        "multiSearchAny(properties, ['true', 'false', 'null', '[']) OR position(properties, '{', 2) > 0 "
+        "OR (notEmpty(tags) AND (position(properties, '\\\\') > 0 "
+        "OR arrayExists(tag -> position(properties, tag) > 0, mapKeys(tags)))) "
+        "OR (length(properties) > 308 AND match(properties, '[0-9]{309}'))"
+    )
+    others = (
+        f"if({may_hold_others}, arrayMap(pair -> concat({letter}, pair.1), "
+        f"arrayFilter(pair -> {letter} != '', JSONExtractKeysAndValuesRaw(properties))), [])"
+    )
+    return Query(
+        f"SELECT name, {', '.join(_some_of(keys) for keys in ('mapKeys(labels)', 'mapKeys(numbers)', others))} "
+        f"FROM events WHERE {where} AND name IN {{names:Array(String)}} GROUP BY name",
+        params | {"names": list(names)},
+    )
+
+
+def _some_of(keys: str) -> str:
+    limit = MAX_CATALOG_PROPERTIES + 1
+    return f"arrayMap(key -> leftUTF8(key, {MAX_PROPERTY_CHARS + 1}), groupUniqArrayArray({limit})({keys}))"
+
+
+PROPERTY_LETTERS: dict[str, PropertyType] = {
+    "s": "string",
+    "i": "number",
+    "b": "boolean",
+    "n": "null",
+    "[": "array",
+    "{": "object",
+}
+
+
+def latest(tenant: Tenant, names: Sequence[tuple[str, int]], /) -> Query:
+    """Whole events: of each name one with this time, in milliseconds."""
+    where, params = where_of(tenant, Filters())
+    return Query(
+        f"SELECT {OUTPUT} FROM events WHERE {where} "
+        f"AND (events.name, events.timestamp) IN {PAIRS} ORDER BY events.name, position DESC LIMIT 1 BY events.name",
+        params | pairs(names),
+    )

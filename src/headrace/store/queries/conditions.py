@@ -1,0 +1,198 @@
+"""The terms that questions are made of: which events match, each bound to its tenant; and what a tag or a property is in SQL.
+
+Pure; names no driver. Values are bound parameters. Every builder goes through `where_of`, the one place that binds a query to
+its project and mode.
+
+A property is text here, as `Filters` says. Two things that JSON leaves open: of a key that an object has twice a property
+filter sees the first value, a tag filter and a statistic the last; and inside an array or object an integer past 64 bits
+is a string of its digits.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.event import Tenant, position_of, tail_of
+from headrace.filters import Dimension, Filters
+from headrace.times import render_time
+
+# Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
+Hot: TypeAlias = Mapping[str, str]
+NONE_HOT: Hot = {}
+
+
+def hot_column(key: str, /) -> tuple[str, str]:
+    """The name of a hot tag's column, and what to add to the table for it; the key goes in as hex digits."""
+    digits = key.encode().hex()
+    word = f"unhex('{digits}')"
+    value = f"multiIf(mapContains(tags, {word}), tags[{word}], mapContains(labels, {word}), labels[{word}], NULL)"
+    return f"tag_{digits}", f"tag_{digits} LowCardinality(Nullable(String)) DEFAULT {value} CODEC(ZSTD(1))"
+
+
+class Query(msgspec.Struct, frozen=True):
+    """SQL, what its `{name:Type}` placeholders stand for, and the engine's settings for it."""
+
+    sql: str
+    params: dict[str, object]
+    settings: Mapping[str, int] = {}
+
+
+SLOT_MS = 900_000  # what the projection by_slot counts by; every zone's offset today is a multiple of it
+_OF_SLOTS = {"name", "name_prefix", "source", "from_ms", "to_ms"}
+
+
+def spans_of(
+    tenant: Tenant, filters: Filters, hot: Hot, /, *, whole: bool = True
+) -> tuple[list[tuple[str, str]], dict[str, object]]:
+    """Conditions that together match what the filters match, each event once, and each with its expression for the time.
+
+    Where whole slots are enough to answer, the first condition is of whole slots, which the projection has counted, and the
+    others are of the times beside them; else there is one, of events.
+    """
+    given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
+    moment = "toUnixTimestamp64Milli(timestamp)"
+    first = -(-(filters.from_ms or 0) // SLOT_MS)
+    last = None if filters.to_ms is None else (filters.to_ms + 1) // SLOT_MS
+    if not whole or not given <= _OF_SLOTS or (last is not None and first >= last):
+        where, params = where_of(tenant, filters, hot)
+        return [(where, moment)], params
+    where, params = where_of(tenant, msgspec.structs.replace(filters, from_ms=None, to_ms=None))
+    middle = f"{where} AND slot >= {{first_slot:Int64}}"
+    params["first_slot"] = first
+    spans: list[tuple[str, str]] = []
+    if filters.from_ms is not None and filters.from_ms % SLOT_MS:
+        spans.append((f"{where} AND {between('from_ms', 'from_upto')}", moment))
+        params |= {"from_ms": filters.from_ms, "from_upto": first * SLOT_MS - 1}
+    if last is not None and filters.to_ms is not None:
+        middle += " AND slot < {last_slot:Int64}"
+        params["last_slot"] = last
+        if (filters.to_ms + 1) % SLOT_MS:
+            spans.append((f"{where} AND {between('to_from', 'to_ms')}", moment))
+            params |= {"to_from": last * SLOT_MS, "to_ms": filters.to_ms}
+    return [(middle, f"toInt64(slot) * {SLOT_MS}"), *spans], params
+
+
+def between(low: str, high: str) -> str:
+    return f"events.timestamp >= {moment_of(low)} AND events.timestamp <= {moment_of(high)}"
+
+
+# For what no projection holds: weighing them takes time as well.
+NO_PROJECTIONS: Mapping[str, int] = {"optimize_use_projections": 0}
+
+
+_EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
+
+
+def where_of(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str, dict[str, object]]:
+    """The condition that binds a query to its tenant and its filters, with the values that it names."""
+    terms = ["project = {project:String}", "mode = {mode:String}"]
+    params: dict[str, object] = {"project": tenant.project, "mode": tenant.mode}
+
+    def add(term: str, **values: object) -> None:
+        terms.append(term)
+        params.update(values)
+
+    if filters.name is not None:
+        add("name = {name:String}", name=filters.name)
+    if filters.name_prefix is not None:
+        add("startsWith(name, {prefix:String})", prefix=filters.name_prefix)
+    if filters.from_ms is not None:
+        add(f"events.timestamp >= {moment_of('from_ms')}", from_ms=filters.from_ms)
+    if filters.to_ms is not None:
+        add(f"events.timestamp <= {moment_of('to_ms')}", to_ms=filters.to_ms)
+    if filters.person is not None:
+        add("(user_id = {person:String} OR anonymous_id = {person:String})", person=filters.person)
+    if filters.upto is not None:
+        add("position <= {upto:UInt64}", upto=filters.upto)
+    if filters.ids is not None:
+        add(
+            "position IN {positions:Array(UInt64)} "
+            "AND (position, tail) IN arrayZip({positions:Array(UInt64)}, {tails:Array(UInt64)})",
+            positions=[position_of(each) for each in filters.ids],
+            tails=[tail_of(each) for each in filters.ids],
+        )
+    for column in _EQUAL:
+        value = getattr(filters, column)
+        if value is not None:
+            add(f"{column} = {{{column}:String}}", **{column: value})
+    for number, (key, value) in enumerate(filters.tags):
+        if key in hot:
+            add(f"{hot[key]} = {{tag_{number}:String}}", **{f"tag_{number}": value})
+            continue
+        add(_tag_is(f"tag_key_{number}", f"tag_{number}", value), **{f"tag_key_{number}": key, f"tag_{number}": value})
+    for number, (key, value) in enumerate(filters.properties):
+        names = f"property_key_{number}", f"property_{number}"
+        add(_property_is(*names, value), **dict(zip(names, (key, value), strict=True)))
+    return " AND ".join(terms), params
+
+
+def moment_of(name: str) -> str:
+    return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
+
+
+def _tag_is(key: str, name: str, value: str) -> str:
+    """No key is in both maps, and an absent key reads as the empty string."""
+    found = f"(tags[{{{key}:String}}] = {{{name}:String}} OR labels[{{{key}:String}}] = {{{name}:String}})"
+    return found if value else f"({_has_tag(key)} AND {_tag(key)} = {{{name}:String}})"
+
+
+def _has_tag(key: str) -> str:
+    return f"(mapContains(tags, {{{key}:String}}) OR mapContains(labels, {{{key}:String}}))"
+
+
+def _tag(key: str) -> str:
+    return f"concat(tags[{{{key}:String}}], labels[{{{key}:String}}])"
+
+
+def _property(key: str) -> str:
+    """A property's text: a string's own, anything else's JSON; null for a JSON null and for none."""
+    path = f"properties, {{{key}:String}}"
+    return (
+        f"multiIf(JSONType({path}) = 'Null', NULL, "
+        f"JSONType({path}) = 'String', JSONExtractString({path}), JSONExtractRaw({path}))"
+    )
+
+
+def _property_is(key: str, name: str, value: str) -> str:
+    if not _is_fractional(value):
+        return f"{_property(key)} = {{{name}:String}}"
+    # ClickHouse prints both sides, so that they agree.
+    path = f"properties, {{{key}:String}}"
+    return (
+        f"if(JSONType({path}) = 'String', JSONExtractString({path}) = {{{name}:String}}, "
+        f"JSONExtractRaw({path}) = toString(toFloat64({{{name}:String}})))"
+    )
+
+
+_FRACTIONAL = re.compile(r"-?(?:0|[1-9]\d*)(?=[.eE])(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def _is_fractional(text: str) -> bool:
+    """Whether a text is a JSON number with a point or an exponent, that is, one that has other spellings."""
+    return bool(_FRACTIONAL.fullmatch(text)) and isfinite(float(text))
+
+
+def key_of(dimension: Dimension, hot: Hot) -> str:
+    if dimension.kind == "tag" and dimension.key in hot:
+        return hot[dimension.key]
+    if dimension.kind == "tag":
+        return f"if({_has_tag('group')}, {_tag('group')}, NULL)"
+    if dimension.kind == "property":
+        return _property("group")
+    if dimension.kind == "name":
+        return "toNullable(toString(name))"
+    if dimension.kind == "user_id":
+        return "nullIf(user_id, '')"
+    raise ValueError(dimension.kind)
+
+
+# As one value and not put together by functions: only so does the key find the granules.
+PAIRS = "{pairs:Array(Tuple(String, DateTime64(3, 'UTC')))}"
+
+
+def pairs(moments: Sequence[tuple[str, int]]) -> dict[str, object]:
+    """What the placeholder of `PAIRS` stands for."""
+    return {"pairs": [(name, render_time(moment_ms)[:-1].replace("T", " ")) for name, moment_ms in moments]}

@@ -1,0 +1,242 @@
+"""Questions of events as SQL: each builder takes a tenant and filters and gives text with bound parameters. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.event import Tenant
+from headrace.filters import MAX_BUCKETS, MAX_GROUPS, NOT_BRIEF, Dimension, Filters, Page
+from headrace.store.queries.conditions import (
+    NO_PROJECTIONS,
+    NONE_HOT,
+    PAIRS,
+    SLOT_MS,
+    Hot,
+    Query,
+    key_of,
+    moment_of,
+    pairs,
+    spans_of,
+    where_of,
+)
+from headrace.zones import DAY_MS, WIDTH_MS, Interval, Zone
+
+INPUT_COLUMNS = (
+    *("position", "tail", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
+    *("session_id", "group_id", "previous_id", "value", "properties", "context", "traits", "tags", "labels"),
+    *("numbers", "environment", "service", "host", "request_id", "message_id", "sent_at_ms"),
+)
+_MILLISECONDS = {"timestamp_ms": "timestamp", "sent_at_ms": "sent_at"}
+# What a reply does not show is not read.
+_SHOWN = [
+    f"toUnixTimestamp64Milli({_MILLISECONDS[column]}) AS {column}" if column in _MILLISECONDS else column
+    for column in INPUT_COLUMNS
+    if column not in ("labels", "numbers")
+]
+OUTPUT = ", ".join(_SHOWN)
+_AT_ONE_TIME = 10  # events of one user in one millisecond, mostly fewer
+_BRIEF = ", ".join(column for column in _SHOWN if column.split()[-1] not in NOT_BRIEF)
+MAX_DAYS = 1_000_000  # more than all years hold
+
+
+def total(tenant: Tenant, filters: Filters, /, hot: Hot = NONE_HOT) -> Query:
+    """One row: (count)."""
+    spans, params = spans_of(tenant, filters, hot)
+    parts = " UNION ALL ".join(f"SELECT count() AS hits FROM events WHERE {where}" for where, _ in spans)
+    return Query(f"SELECT sum(hits) FROM ({parts})", params)
+
+
+def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
+    """One row (count, millisecond): how many match in all, and a time from which on the page has all its events, newest first.
+
+    Both from one look at how many match in each quarter of an hour, which `by_slot` has counted for some filters.
+    """
+    spans, params = spans_of(tenant, filters, hot)
+    parts = " UNION ALL ".join(
+        f"SELECT intDiv({moment}, {SLOT_MS}) AS quarter, count() AS found FROM events WHERE {where} GROUP BY quarter"
+        for where, moment in spans
+    )
+    before = ""
+    if page.after is not None:  # of the quarter with the cursor it is not known how many come after it
+        before = "quarter < {before:Int64}"
+        params["before"] = page.after.timestamp_ms // SLOT_MS
+    return Query(
+        f"SELECT sum(hits), {SLOT_MS} * if(max(running) >= {{wanted:UInt64}}, maxIf(quarter, running >= {{wanted:UInt64}}), "
+        "min(quarter)) FROM (SELECT quarter, hits, sum("
+        + (f"if({before}, hits, 0)" if before else "hits")
+        + ") OVER (ORDER BY quarter DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running FROM "
+        f"(SELECT quarter, sum(found) AS hits FROM ({parts}) GROUP BY quarter))",
+        params | {"wanted": page.offset + page.limit + 1},
+    )
+
+
+def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (name, millisecond, count of all that match) of the newest events, as many as the page reaches to and those of
+    the same time: what `by_user` answers alone.
+    """
+    where, params = where_of(tenant, filters, hot)
+    upto = where
+    if page.after is not None:
+        upto += f" AND timestamp <= {moment_of('after_ms')}"
+        params["after_ms"] = page.after.timestamp_ms
+    return Query(
+        f"SELECT name, toUnixTimestamp64Milli(timestamp), (SELECT count() FROM events WHERE {where}) FROM events WHERE {upto} "
+        "ORDER BY events.timestamp DESC LIMIT {limit:UInt64} WITH TIES",
+        params | {"limit": page.offset + page.limit + 1 + (_AT_ONE_TIME if page.after is not None else 0)},
+    )
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """Where the page's events are, as far as is known: it narrows what is read and changes nothing of the answer."""
+
+    floor_ms: int = 0
+    moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
+
+
+def keys(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (name, millisecond, position) of the page's events, and one more than it holds if there are more."""
+    return _page("name, toUnixTimestamp64Milli(timestamp), position", tenant, filters, page, hint, hot)
+
+
+def whole(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
+    """The page's events whole, and one more if there are more: in one question, for a page that memory bounds anyway."""
+    return _page(_BRIEF if page.brief else OUTPUT, tenant, filters, page, hint, hot)
+
+
+def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: Hint, hot: Hot) -> Query:
+    where, params = where_of(tenant, filters, hot)
+    if page.after is not None:
+        sign = ">" if page.oldest_first else "<"
+        moment = moment_of("after_ms")
+        where += (
+            f" AND events.timestamp {sign}= {moment}"
+            f" AND (events.timestamp {sign} {moment} OR position {sign} {{after_position:UInt64}})"
+        )
+        params |= {"after_ms": page.after.timestamp_ms, "after_position": page.after.position}
+    if hint.floor_ms:
+        where += f" AND events.timestamp >= {moment_of('floor_ms')}"
+        params["floor_ms"] = hint.floor_ms
+    if hint.moments:
+        where += f" AND (events.name, events.timestamp) IN {PAIRS}"
+        params |= pairs(hint.moments)
+    order = "ASC" if page.oldest_first else "DESC"
+    return Query(
+        f"SELECT {columns} FROM events WHERE {where} ORDER BY events.timestamp {order}, position {order} "
+        "LIMIT {limit:UInt64} OFFSET {offset:UInt64}",
+        params | {"limit": page.limit + 1, "offset": page.offset},
+        NO_PROJECTIONS,
+    )
+
+
+def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
+    """Whole events, in no order, of keys (name, millisecond, position): of a stranger's positions too, so check them."""
+    where, params = where_of(tenant, Filters())
+    return Query(
+        f"SELECT {OUTPUT} FROM events WHERE {where} AND (events.name, events.timestamp) IN {PAIRS} "
+        "AND position IN {positions:Array(UInt64)}",
+        params | pairs([key[:2] for key in keys]) | {"positions": [key[2] for key in keys]},
+    )
+
+
+def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
+    """Whole events. The position in each id finds it; the tail tells it from a stranger's."""
+    where, params = where_of(tenant, Filters(ids=ids))
+    return Query(f"SELECT {OUTPUT} FROM events WHERE {where}", params, NO_PROJECTIONS)
+
+
+def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone where `interval` is days.
+
+    The zone goes along as two arrays. A day more and a day less keep the division above zero, where it rounds down.
+    """
+    fits_slots = WIDTH_MS.get(interval, SLOT_MS) % SLOT_MS == 0 and not any(
+        moment % SLOT_MS for moment in (*zone.since_ms, *zone.offsets_ms)
+    )
+    spans, params = spans_of(tenant, filters, hot, whole=fits_slots)
+    moves = len(zone.since_ms) > 1 or any(zone.offsets_ms)
+    if moves:
+        params |= {"since": list(zone.since_ms), "offsets": list(zone.offsets_ms)}
+    if interval in WIDTH_MS:
+        params["width"] = WIDTH_MS[interval]
+
+    def bucket(moment: str) -> str:
+        since, offset = "0", "0"
+        if moves:
+            since = f"roundDown({moment}, {{since:Array(Int64)}})"
+            offset = f"transform({since}, {{since:Array(Int64)}}, {{offsets:Array(Int64)}})"
+        if interval in WIDTH_MS:
+            whole = f"intDiv({moment} + {offset} + {DAY_MS}, {{width:Int64}}) * {{width:Int64}} - {DAY_MS} - {offset}"
+            return f"greatest({whole}, {since})"
+        return f"intDiv({moment} + {offset} + {DAY_MS}, {DAY_MS}) - 1"
+
+    parts = " UNION ALL ".join(
+        f"SELECT {bucket(moment)} AS bucket, count() AS hits FROM events WHERE {where} GROUP BY bucket"
+        for where, moment in spans
+    )
+    return Query(
+        f"SELECT bucket, sum(hits) FROM ({parts}) GROUP BY bucket ORDER BY bucket "
+        f"LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 1}",
+        params,
+    )
+
+
+def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (key or null, count, count of all): the events without the key first, then the largest groups."""
+    spans, params = spans_of(tenant, filters, hot, whole=dimension.kind == "name")
+    parts = " UNION ALL ".join(
+        f"SELECT {key_of(dimension, hot)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key"
+        for where, _ in spans
+    )
+    return Query(
+        "SELECT key, hits, sum(hits) OVER () FROM "
+        f"(SELECT key, sum(hits) AS hits FROM ({parts}) GROUP BY key) "
+        f"ORDER BY key IS NULL DESC, hits DESC, key ASC LIMIT {MAX_GROUPS + 2}",
+        params | {"group": dimension.key},
+    )
+
+
+def stats(tenant: Tenant, filters: Filters, field: Dimension, /, hot: Hot = NONE_HOT) -> Query:
+    """One row (count, sum, sum of magnitudes, min, max, [p50, p95, p99]); what is no number is null.
+
+    The sum's error is some 2**-52 of the sum of magnitudes: where that is much larger than the sum, ask `stats_exactly`.
+
+    quantilesExactInclusive is percentile_cont; plain quantiles() samples.
+    Source: https://clickhouse.com/docs/sql-reference/aggregate-functions/reference/quantileexact
+    """
+    numbers, params = _numbers(tenant, filters, field, hot)
+    return Query(
+        "SELECT count(), sumKahan(number), sumKahan(abs(number)), min(number), max(number), "
+        f"quantilesExactInclusive(0.5, 0.95, 0.99)(number) FROM {numbers}",
+        params,
+    )
+
+
+def stats_exactly(tenant: Tenant, filters: Filters, field: Dimension, /, hot: Hot = NONE_HOT) -> Query:
+    """One row (count, min, max, [p50, p95, p99], [(exponent bits, sum of mantissas as text)]): a sum without rounding.
+
+    Doubles of one exponent are integers of one unit, so their sums are exact. Takes twice as long as `stats`.
+    """
+    numbers, params = _numbers(tenant, filters, field, hot)
+    fraction = f"bitAnd(bits, {2**52 - 1})"
+    mantissa = f"if(exponent = 0, {fraction}, {fraction} + {2**52})"
+    return Query(
+        "SELECT sum(hits), min(least), max(most), quantilesExactInclusiveMerge(0.5, 0.95, 0.99)(percentiles), "
+        "groupArray((exponent, toString(mantissas))) FROM "
+        "(SELECT bitAnd(bitShiftRight(bits, 52), 2047) AS exponent, count() AS hits, min(number) AS least, "
+        "max(number) AS most, quantilesExactInclusiveState(0.5, 0.95, 0.99)(number) AS percentiles, "
+        f"sum(toInt128({mantissa}) * if(number < 0, -1, 1)) AS mantissas FROM "
+        f"(SELECT number, reinterpretAsUInt64(number) AS bits FROM {numbers}) GROUP BY exponent)",
+        params,
+    )
+
+
+def _numbers(tenant: Tenant, filters: Filters, field: Dimension, hot: Hot) -> tuple[str, dict[str, object]]:
+    if field.kind not in ("value", "property"):
+        raise ValueError(field.kind)
+    where, params = where_of(tenant, filters, hot)
+    number = "value" if field.kind == "value" else "numbers[{field:String}]"
+    has = "value IS NOT NULL" if field.kind == "value" else "mapContains(numbers, {field:String})"
+    return (
+        f"(SELECT assumeNotNull({number}) AS number FROM events WHERE {where} AND {has})",
+        params | {"field": field.key},
+    )

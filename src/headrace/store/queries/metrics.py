@@ -1,0 +1,80 @@
+"""Questions of metrics as SQL, whose points are events of a tenant `Tenant.metrics`. Pure."""
+
+from collections.abc import Sequence
+
+from headrace.event import Tenant
+from headrace.filters import MAX_GROUPS, Filters
+from headrace.measures import MAX_METRICS, MAX_POINTS, MAX_TAG_KEYS, WIDTH_MS, Aggregation, Question
+from headrace.store.queries.conditions import Query, where_of
+
+
+def metrics(tenant: Tenant, name: str | None, /) -> Query:
+    """Rows (name, type, points, first millisecond, last millisecond) by name; a metric's type is its latest point's.
+
+    Of points, as all below are, whose tenant is `Tenant.metrics`.
+    """
+    where, params = where_of(tenant, Filters(name=name))
+    return Query(
+        "SELECT name, kind, points, first, last FROM (SELECT name, group_id AS kind, count() AS points, "
+        "toUnixTimestamp64Milli(min(timestamp)) AS first, toUnixTimestamp64Milli(max(timestamp)) AS last, "
+        f"max(position) AS latest FROM events WHERE {where} GROUP BY name, kind ORDER BY latest DESC LIMIT 1 BY name) "
+        f"ORDER BY name LIMIT {MAX_METRICS}",
+        params,
+    )
+
+
+def tag_keys(tenant: Tenant, name: str, kind: str, /) -> Query:
+    """One row: ([keys of the metric's tags])."""
+    where, params = where_of(tenant, Filters(name=name))
+    return Query(
+        f"SELECT arraySort(groupUniqArrayArray({MAX_TAG_KEYS})(mapKeys(tags))) FROM events "
+        f"WHERE {where} AND group_id = {{kind:String}}",
+        params | {"kind": kind},
+    )
+
+
+_PERCENTILES = "quantilesExactInclusive(0.5, 0.9, 0.95, 0.99)(value)"  # spelled alike, so computed once
+_AGGREGATES: dict[Aggregation, str] = {
+    "avg": "sumKahan(value) / count()",
+    "min": "min(value)",
+    "max": "max(value)",
+    "sum": "sumKahan(value)",
+    "last": "argMax(value, (timestamp, position))",
+    "count": "count()",
+    "cardinality": "uniqExact(user_id)",
+    "p50": f"{_PERCENTILES}[1]",
+    "p90": f"{_PERCENTILES}[2]",
+    "p95": f"{_PERCENTILES}[3]",
+    "p99": f"{_PERCENTILES}[4]",
+}
+
+
+def figures(
+    tenant: Tenant, question: Question, /, *, by_bucket: bool = False, groups: Sequence[str] | None = None
+) -> Query:
+    """Rows (bucket's first millisecond or null, key or null, points, [figures]), most points first, then by key and bucket.
+
+    groups: the keys to keep to; () keeps to all keys, and None groups by none.
+    """
+    where, params = where_of(tenant, question.filters)
+    where += " AND group_id = {kind:String}"
+    params |= {"kind": question.type}
+    bucket = key = "NULL"
+    if by_bucket and question.interval is not None:
+        bucket = "intDiv(toUnixTimestamp64Milli(timestamp), {width:Int64}) * {width:Int64}"
+        params["width"] = WIDTH_MS[question.interval]
+    if groups is not None:
+        key = "tags[{group:String}]"
+        where += " AND mapContains(tags, {group:String})"
+        params["group"] = question.group_by
+    if groups:
+        where += f" AND {key} IN {{keys:Array(String)}}"
+        params["keys"] = list(groups)
+    wanted = ", ".join(f"toNullable(toFloat64({_AGGREGATES[each]}))" for each in question.aggregations)
+    limit = MAX_POINTS + 1 if by_bucket else MAX_GROUPS + 1
+    order = "key, bucket" if by_bucket else "points DESC, key"
+    return Query(
+        f"SELECT {bucket} AS bucket, toNullable(toString({key})) AS key, count() AS points, [{wanted}] FROM events "
+        f"WHERE {where} GROUP BY bucket, key HAVING points > 0 ORDER BY {order} LIMIT {limit}",
+        params,
+    )

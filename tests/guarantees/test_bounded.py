@@ -1,0 +1,71 @@
+"""Queries are bounded: in number, in time, and by the patience of those who asked."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.http.raw import Connection, request
+from tests.http.routes import assert_refused
+from tests.server import Server
+
+FLUX = "/api/v1/events"
+ENDLESS = request("GET", f"{FLUX}/stats", "secret")
+QUICK = request("GET", f"{FLUX}/count", "secret")
+
+
+def serve(folder: Path, **settings: str) -> Server:
+    command = [sys.executable, "-m", "tests.guarantees.serve_endless"]
+    return Server(folder, {"HEADRACE_ADMIN_KEY": "secret"} | settings, command).start()
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that answers one query at a time, lets one more wait, and whose statistics never end."""
+    limits = {"HEADRACE_QUERY_READERS": "1", "HEADRACE_QUERY_QUEUE": "1", "HEADRACE_QUERY_TIMEOUT_S": "3600"}
+    server = serve(tmp_path_factory.mktemp("endless"), **limits)
+    yield server
+    server.kill()
+
+
+def full(server: Server) -> bool:
+    with Connection(server.url) as one_more:
+        one_more.send(QUICK)
+        answer = one_more.answer()
+    if answer.status_code == 200:
+        return False
+    assert_refused(answer, "flux", 503)
+    assert "Too many queries are waiting." in answer.text
+    assert int(answer.headers["retry-after"]) >= 1
+    return True
+
+
+def test_more_queries_than_may_wait_are_refused_and_those_of_clients_that_hang_up_end(endless: Server) -> None:
+    """The reader's own limit is an hour here: nothing but the cancelling frees it."""
+    with ExitStack() as clients:
+        waiting = [clients.enter_context(Connection(endless.url)) for _ in range(2)]
+        for connection in waiting:
+            connection.send(ENDLESS)
+        while not full(endless):
+            pass
+        with endless.client("secret") as other:
+            assert other.post(FLUX, json={"name": "n"}).status_code == 201, "events are taken all the same"
+    while full(endless):  # both have hung up: the one that ran, and the one that waited
+        pass
+    with Connection(endless.url) as patient:
+        patient.send(QUICK)
+        assert patient.answer().json() == {"data": {"total": 1}}
+
+
+def test_a_query_past_its_time_is_refused_with_what_to_do_and_its_place_is_free_again(tmp_path: Path) -> None:
+    server = serve(tmp_path, HEADRACE_QUERY_READERS="1", HEADRACE_QUERY_TIMEOUT_S="0.5")
+    with Connection(server.url) as connection:
+        connection.send(ENDLESS)
+        answer = connection.answer()
+        assert_refused(answer, "flux", 503)
+        assert "longer than 0.5 s: narrow the time range" in answer.text
+        connection.send(QUICK)
+        assert connection.answer().status_code == 200
+    assert server.stop() == 0
