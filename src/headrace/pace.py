@@ -1,7 +1,8 @@
 """How hard a job works beside live traffic: how many events at a stretch, and how long it rests after. Never sleeps itself.
 
-While nobody else uses the server a job need not rest. Otherwise it works no more than its share of the time, and less while
-its work shows in what others wait for: the time until the event loop answers, which every request begins with.
+While nobody else uses the server a job rests no longer than for others to get at control. Otherwise it works no more than its
+share of the time, and less while its work shows in what others wait for: the time until the event loop answers, which every
+request begins with.
 """
 
 import time
@@ -12,6 +13,7 @@ _SLICE_S = 0.03  # the worker waits for no longer than about that
 # never so small that the job would do nothing else.
 _LEAST_EVENTS, _MOST_EVENTS = 100, 500
 _BEARABLE_S = 0.005  # what the event loop may need to answer while the job works
+_BREATH_S = 0.01  # in which others get at the control database, who ask for it ever more rarely
 _LEAST = 1 / 4  # of the share: a question to the store is long, and at a sixteenth its rest was 13 s
 
 Ask = Callable[[], Callable[[], float]]
@@ -46,7 +48,7 @@ class Pace:
             fitting = int(events * _SLICE_S / max(worked_s, 1e-6))
             self._slice = max(_LEAST_EVENTS, min(_MOST_EVENTS, self._slice * 2, fitting))
         if self._is_quiet():
-            return 0.0
+            return _BREATH_S
         if waited_s > _BEARABLE_S:
             self._share = max(self._share / 2, self._most * _LEAST)
         else:

@@ -19,6 +19,7 @@ from headrace.reactions.stage import RuleSet, Seen
 
 _NO_RULES = RuleSet(Document(), "", {})
 _log = structlog.get_logger("headrace.reactor")
+_ENOUGH_FAILURES = 100  # one after the other
 _RECORDS_AT_ONCE = 5_000  # in one transaction, which holds up others that write to control
 
 
@@ -178,23 +179,26 @@ class Reactor:
     ) -> Outcome:
         """React to events in their order. `force` is None for new events, whose failed conditions are counted.
 
-        What fails is tried again in halves, until the event is found that it fails for.
+        What fails is tried again in halves, until the event is found that it fails for; or so many that the rest is not tried.
         """
         try:
             with turn.attempt():
                 return self._try(turn, tenant, rules, events, force)
-        except ControlFailed:
+        except (ControlFailed, MemoryError):  # not the events' fault: all of them again
             raise
         except Exception as error:  # noqa: BLE001  ours; it must hold up no other event, and a replay tries this one again
-            if len(events) > 1:
-                half = len(events) // 2
-                first = self._run(turn, tenant, rules, events[:half], force=force)
-                then = self._run(turn, tenant, rules, events[half:], force=force)
-                return Outcome(
-                    first.effects + then.effects, first.suppressed + then.suppressed, first.failed + then.failed
-                )
-            _log.exception("reaction_failed", event_id=events[0][0])
-            return Outcome([], 0, [(events[0][0], f"{type(error).__name__}: {error}"[:300])])
+            problem = error
+        said = f"{type(problem).__name__}: {problem}"[:300]
+        if len(events) == 1:
+            _log.error("reaction_failed", event_id=events[0][0], exc_info=problem)
+            return Outcome([], 0, [(events[0][0], said)])
+        half = len(events) // 2
+        first = self._run(turn, tenant, rules, events[:half], force=force)
+        if len(first.failed) == half >= _ENOUGH_FAILURES:  # it is not single events; control is locked meanwhile
+            then = Outcome([], 0, [(event_id, said) for event_id, _ in events[half:]])
+        else:
+            then = self._run(turn, tenant, rules, events[half:], force=force)
+        return Outcome(first.effects + then.effects, first.suppressed + then.suppressed, first.failed + then.failed)
 
     def _try(
         self, turn: Turn, tenant: Tenant, rules: RuleSet, events: Sequence[tuple[str, Event]], force: bool | None

@@ -38,14 +38,22 @@ def parse_document(text: bytes, /) -> Document:
 def apply_rules(rulebook: Rulebook, project: str, text: bytes, now_ms: int, /, *, dry_run: bool) -> Applied:
     """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed."""
     document = parse_document(text)
-    before = in_force(rulebook, project)
-    found = changes(before.document if before else Document(), document)
+    found = changes(_before(rulebook, project), document)
     version = content_version(document)
     if dry_run:
         return Applied(version, False, found)
     meanings = [(kind, rule.id, version_of(kind, rule, document)) for kind, rule in document.all()]
     applied = rulebook.apply(project, version, msgspec.json.encode(document).decode(), meanings, now_ms)
     return Applied(version, applied, found)
+
+
+def _before(rulebook: Rulebook, project: str) -> Document:
+    """What is in force; no rules where the document is one that this version refuses, so that it can be replaced."""
+    try:
+        found = in_force(rulebook, project)
+    except InvalidRules:
+        return Document()
+    return found.document if found else Document()
 
 
 def in_force(rulebook: Rulebook, project: str, /) -> InForce | None:

@@ -1,5 +1,6 @@
 """The index of known keys, alone: when a key goes, and what a crash leaves."""
 
+import os
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -100,3 +101,16 @@ def test_what_was_flushed_survives_a_crash_and_last_says_up_to_where(tmp_path: P
     with closing(keys), closing(open_keys(tmp_path / "after", clock)) as again:
         assert again.last() in (1, 2)
         assert len(again.find([key(1), key(2)])) == again.last()
+
+
+def test_after_a_restart_an_unknown_key_is_still_told_from_the_filters_without_a_look_into_the_files(
+    tmp_path: Path,
+) -> None:
+    for _ in range(3):
+        keys = KnownKeys(tmp_path / "keys", window_s=3600, max_bytes=1 << 30)
+        keys.add({os.urandom(16): (keys.last() + number, 0) for number in range(1, 2001)}, keys.last() + 2000)
+        keys.close()
+    keys = KnownKeys(tmp_path / "keys", window_s=3600, max_bytes=1 << 30)
+    maybe = sum(bool(keys._current.files.key_may_exist(os.urandom(16))) for _ in range(1000))
+    keys.close()
+    assert maybe < 50

@@ -118,6 +118,24 @@ def test_an_event_that_cannot_be_reacted_to_holds_up_no_other_and_leaves_nothing
     assert state(machine) == ONCE
 
 
+def test_where_everything_fails_not_each_event_is_tried(
+    machine: Machine, visits: list[StoredEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control is locked meanwhile, and its way out is another set of rules."""
+    tries = 0
+
+    def react(*_: Any, **__: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        raise ZeroDivisionError("told to")
+
+    monkeypatch.setattr(stage, "react", react)
+    many = [event("visit", day=number / 1000) for number in range(1000)]
+    outcome = machine.replay(*many)
+    assert [failed for failed, _ in outcome.failed] == [one.id for one in many]
+    assert tries < 500
+
+
 def test_a_replay_names_the_events_that_it_could_not_react_to(
     machine: Machine, visits: list[StoredEvent], bad: set[str]
 ) -> None:
@@ -138,3 +156,16 @@ def test_what_the_database_cannot_hold_holds_up_no_other_event(
     assert [failed for failed, _ in outcome.failed] == [huge.id]
     machine.replay(visits[1])
     assert state(machine) == ONCE
+
+
+def test_rules_that_an_older_version_took_and_this_one_refuses_can_be_replaced(
+    machine: Machine, visits: list[StoredEvent]
+) -> None:
+    with machine.engine.begin() as connection:
+        connection.exec_driver_sql("""update rule_sets set document = replace(document, '"goal":2', '"goal":0')""")
+    machine.restart()
+    machine.react(visits[0])
+    assert machine.effects(visits[0]) == [("fact", "default-fact")], "events go on without rules"
+    machine.apply(RULES.replace("points: 1}", "points: 5}"))
+    machine.react(*visits[1:])
+    assert machine.effects(visits[1])[0] == ("fact", "visit")

@@ -53,7 +53,10 @@ class _Generation:
         self.number = int(number)
         self.began_s = int(began_ms) / 1000
         path.mkdir(mode=0o700, exist_ok=True)
-        self.files = Rdict(str(path), _options(max_bytes, cache))
+        options = _options(max_bytes, cache)
+        # Named once more: to a folder that is there already, options alone would apply in part, and no filter be read or written.
+        # Source: https://github.com/quixio/quix-streams/issues/1136
+        self.files = Rdict(str(path), options, column_families={"default": options})
         self.unsynced = WriteOptions()
         self.unsynced.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue]  its stub says method
         self.files.set_write_options(self.unsynced)

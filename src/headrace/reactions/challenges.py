@@ -76,7 +76,8 @@ class Challenge:
         if self.rolling:
             after = max(self._window_value(state, participant, end) for end in range(bucket, bucket + self.rolling))
         standing = state.standing(self.no, participant)
-        times = min(self._times(before, after, standing.completions), MAX_COMPLETIONS - standing.completions)
+        left = max(0, MAX_COMPLETIONS - standing.completions)
+        times = min(self._times(before, after, standing.completions), left)
         best = max(Decimal(standing.best), after)
         state.stand(self.no, participant, Standing(standing.completions + times, format(best, "f")))
         return times

@@ -94,6 +94,8 @@ def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Seq
         return cel.Context(variables={"event": seen})
     except ValueError:
         raise Malformed("the event holds a number that is too large") from None
+    except BaseException as error:  # noqa: BLE001  a panic in Rust is not an Exception
+        raise Malformed(_text_of(error).partition(". ")[0][:200]) from None
 
 
 def parse_objects(event: Event, /) -> dict[str, dict[str, Any]]:
