@@ -218,10 +218,10 @@ def _stored(timestamp_ms: int, position: int) -> StoredEvent:
 @given(st.integers(0, LATEST_MS), st.integers(0, LATEST_MS << 20))
 def test_a_cursor_leads_to_what_comes_after_the_last_event_shown(timestamp_ms: int, position: int) -> None:
     start = flux_queries.parse_list([("cursor", ""), ("limit", "1")], NOW_MS)
-    assert start.page == Page(limit=1)
+    assert start.page == Page(limit=1, brief=True)
     reply = json.loads(flux_queries.render_list(start, Events(2, [_stored(timestamp_ms, position)], more=True)))
     following = flux_queries.parse_list([("cursor", reply["meta"]["next_cursor"]), ("limit", "1")], NOW_MS)
-    assert following.page == Page(limit=1, after=Cursor(timestamp_ms, position))
+    assert following.page == Page(limit=1, brief=True, after=Cursor(timestamp_ms, position))
 
 
 def test_there_is_no_cursor_unless_it_was_asked_for_and_more_exist() -> None:
