@@ -1,7 +1,7 @@
 """Known keys again, from the store, when the log has lost its index of them. Runs at a start, before anything is taken.
 
 The store has each event's message id, which is its key unless an `Idempotency-Key` header was: those keys are in no row, and
-stay lost.
+stay lost. So do those of Amplitude, Mixpanel, CloudEvents and metrics, whose keys have more in them than the message id.
 See docs/decisions/0020-lost-keys.md.
 """
 
@@ -54,5 +54,5 @@ def relearn(log: Learner, store: Source, /) -> int:
         end = start
     log.learn({}, done=True)
     took_s = round(time.monotonic() - started, 1)
-    _log.warning("known_keys_relearnt", keys=count, took_s=took_s, without="keys that came in a header")
+    _log.warning("known_keys_relearnt", keys=count, took_s=took_s, without="keys that came in a header; keys of Amplitude, Mixpanel, CloudEvents and metrics")
     return count

@@ -207,7 +207,7 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("GET", "/v1/admin/events/sources", _observed("sources", "source")),
     ("GET", "/v1/admin/events/[^/]+", _one(hogsend.parse_get, hogsend.render_get)),
     ("POST", "/v1/admin/events/replay", _replay),
-    ("POST", "/v1/(?:batch|import)", _ingest(segment.parse_batch, _plain(segment.render_accepted))),
+    ("POST", "/v1/(?:batch|b|import)", _ingest(segment.parse_batch, _plain(segment.render_accepted))),
     *(
         (
             "POST",

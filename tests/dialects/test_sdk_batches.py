@@ -1,6 +1,7 @@
 """Batches of vendors' SDKs: how many events, whose key, and how CloudEvents says that it is one."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from msgspec import structs
 
 from headrace.dialects import amplitude, cloudevents, mixpanel, posthog, segment
 from headrace.dialects.wire import Batch, Context
-from headrace.errors import InvalidRequest, PayloadTooLarge
+from headrace.errors import InvalidRequest, MissingKey, PayloadTooLarge
 from tests.dialects.given import context
 
 SEGMENT = {"type": "track", "event": "n", "userId": "u"}
@@ -86,3 +87,32 @@ def test_a_structured_event_is_one_whatever_its_headers_repeat(content_type: str
     body = [body] if "batch" in content_type.lower() else body
     batch = cloudevents.parse(json.dumps(body).encode(), structs.replace(context(), headers=headers))
     assert [(item.event.message_id, item.event.properties) for item in batch.items] == [("i", '{"revenue": 1}')]
+
+
+@pytest.mark.parametrize(
+    ("find_key", "body"),
+    [
+        (segment.find_key, b'{"batch":[{}],"writeKey":%b}'),
+        (posthog.find_key, b'{"batch":[{}],"api_key":%b}'),
+        (amplitude.find_key, b'{"events":[{}],"api_key":%b}'),
+        (mixpanel.find_key, b'{"event":"n","$token":%b}'),
+    ],
+    ids=["segment", "posthog", "amplitude", "mixpanel"],
+)
+def test_what_is_no_key_costs_no_more_than_its_bytes_before_anybody_is_known(
+    find_key: Callable[[bytes], str], body: bytes
+) -> None:
+    sent = body % (b"[%b]" % b",".join([b'{"a":1}'] * 100_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(MissingKey):
+            find_key(sent)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(sent)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("find_key", [posthog.find_key, mixpanel.find_key])
+def test_a_form_is_not_unescaped_beyond_what_a_page_sends(find_key: Callable[[bytes], str]) -> None:
+    with pytest.raises(PayloadTooLarge, match="send JSON"):
+        find_key(b"data=" + b"%41" * 400_000)

@@ -97,6 +97,7 @@ def _mixpanel_error(status: int, message: str) -> dict[str, Any]:
 FAMILIES = (
     Family("segment", "/v1/batch", _segment, "segment", _segment_error),
     Family("segment", "/v1/import", _segment, "segment", _segment_error),
+    Family("segment", "/v1/b", _segment, "segment", _segment_error),
     Family("segment", "/v1/track", _segment_call, "segment", _segment_error),
     Family("segment", "/v1/t", _segment_call, "segment", _segment_error),
     Family("posthog", "/batch", _posthog, "posthog", _posthog_error),

@@ -24,7 +24,10 @@ _PREFIXES = (
     *((path, "Native") for path in native.PATHS),
     ("/api/v1", "Flux"),
     ("/api", "Solute"),
-    *((f"/v1/{name}", "Segment") for name in ("batch", "import", "projects", *_CALLS, *(call[0] for call in _CALLS))),
+    *(
+        (f"/v1/{name}", "Segment")
+        for name in ("batch", "b", "import", "projects", *_CALLS, *(call[0] for call in _CALLS))
+    ),
     ("/v1/cloudevents", "CloudEvents"),
     ("/v1", "Hogsend"),
     *((f"/{name}", "PostHog") for name in ("batch", "e", "i", "capture", "flags", "decide", "array")),

@@ -22,6 +22,7 @@ from headrace.dialects.sdk import (
     key_of,
     members_of,
     named,
+    short_text,
     text_in,
     time_of,
     with_members,
@@ -109,7 +110,7 @@ _SALE = ("price", "quantity", "revenue", "productId", "revenueType")
 
 
 class _Envelope(msgspec.Struct):
-    api_key: Any = None
+    api_key: msgspec.Raw = ABSENT
     events: msgspec.Raw = ABSENT
     batch: msgspec.Raw = ABSENT
 
@@ -141,7 +142,7 @@ def claims(body: bytes, /) -> bool:
 
 
 def find_key(body: bytes, /) -> str:
-    return key_of([decode_body(_envelope_decoder, body).api_key], "send it as 'api_key' in the body.")
+    return key_of([short_text(decode_body(_envelope_decoder, body).api_key)], "send it as 'api_key' in the body.")
 
 
 def parse(body: bytes, context: Context, /) -> Upload:

@@ -26,6 +26,7 @@ from headrace.dialects.sdk import (
     members_of,
     needed,
     readable,
+    short_text,
     text_in,
     time_of,
     without_secrets,
@@ -92,8 +93,8 @@ class _Update(
 
 
 class _Keyed(msgspec.Struct, rename={"own_token": "$token"}):
-    token: Any = None
-    own_token: Any = None
+    token: msgspec.Raw = ABSENT
+    own_token: msgspec.Raw = ABSENT
     properties: msgspec.Raw = ABSENT
 
 
@@ -127,7 +128,7 @@ def find_key(body: bytes, /) -> str:
 
 def _key_in(keyed: _Keyed) -> str:
     inner = next(readable(_keyed_decoder, [keyed.properties]), keyed)
-    return first_text(keyed.own_token, inner.own_token, inner.token)
+    return first_text(*map(short_text, (keyed.own_token, inner.own_token, inner.token)))
 
 
 def _opened(body: bytes) -> tuple[Mapping[str, str], bytes]:

@@ -28,6 +28,7 @@ from headrace.dialects.sdk import (
     parse_one_or_many,
     readable,
     sent_at_of,
+    short_text,
     text_in,
     time_of,
     without_secrets,
@@ -106,14 +107,14 @@ class _Item(msgspec.Struct, rename={"set": "$set", "set_once": "$set_once"}, gc=
 
 class _Envelope(msgspec.Struct):
     batch: msgspec.Raw = ABSENT
-    sent_at: Any = None
+    sent_at: msgspec.Raw = ABSENT
 
 
 class _Keyed(msgspec.Struct):
     """Where a key may be."""
 
-    api_key: Any = None
-    token: Any = None
+    api_key: msgspec.Raw = ABSENT
+    token: msgspec.Raw = ABSENT
     properties: msgspec.Raw = ABSENT
     batch: msgspec.Raw = ABSENT
 
@@ -146,7 +147,7 @@ def _keys_of(events: Sequence[msgspec.Raw]) -> list[str]:
 def _key_in(keyed: _Keyed) -> str:
     """An object's own key, or the one in its properties."""
     inner = next(readable(_keyed_decoder, [keyed.properties]), keyed)
-    return first_text(keyed.api_key, keyed.token, inner.api_key, inner.token)
+    return first_text(*map(short_text, (keyed.api_key, keyed.token, inner.api_key, inner.token)))
 
 
 def parse(body: bytes, context: Context, /) -> Batch:
@@ -158,7 +159,7 @@ def parse(body: bytes, context: Context, /) -> Batch:
     if envelope.batch is ABSENT:
         return parse_single(text, _parse_item, context)
     elements = elements_of(envelope.batch, "batch", MAX_BATCH)
-    sent_at_ms = sent_at_of(envelope.sent_at)
+    sent_at_ms = sent_at_of(short_text(envelope.sent_at))
 
     def parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         return _parse_item(raw, context, sent_at_ms)

@@ -48,6 +48,10 @@ MAX_BATCH = 2500
 Word = TypeVar("Word")
 Part = TypeVar("Part")
 _MAX_FORM_FIELDS = 50
+# To undo a form's escapes takes up to 80 times its size, and nobody is known yet. SDKs' forms are a page's last events.
+_MAX_FORM_BYTES = 1024 * 1024
+_MAX_SHORT_BYTES = 2048
+_text_decoder = msgspec.json.Decoder(str)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SECRETS = frozenset({"token"})  # SDKs repeat the key in each event's properties
 
@@ -77,6 +81,14 @@ def parse_one_or_many(
 def first_text(*values: object) -> str:
     """The first that is a string with something in it, or ""."""
     return next((value for value in values if type(value) is str and value), "")
+
+
+def short_text(raw: msgspec.Raw, /) -> str:
+    """A string where a key or a time is awaited, and "" for whatever else is there, unread: it may be as large as the body."""
+    text = memoryview(raw)
+    if not 0 < text.nbytes <= _MAX_SHORT_BYTES or text[0] != ord('"'):
+        return ""
+    return decode_part(_text_decoder, raw, "The body")
 
 
 def key_of(keys: Iterable[object], where: str, /) -> str:
@@ -216,10 +228,15 @@ def named(rejection: Rejection, /) -> HeadraceError:
 
 
 def form_of(body: bytes, /) -> dict[str, str]:
-    """A body that is no JSON but an HTML form, by field, the last of each; {} when it is JSON. Raises InvalidRequest."""
+    """A body that is no JSON but an HTML form, by field, the last of each; {} when it is JSON.
+
+    Raises InvalidRequest, PayloadTooLarge.
+    """
     body = text_of_body(body)
     if body.lstrip()[:1] in (b"{", b"["):
         return {}
+    if len(body) > _MAX_FORM_BYTES:
+        raise PayloadTooLarge(f"The form has {len(body)} bytes, and at most {_MAX_FORM_BYTES} are taken: send JSON.")
     try:
         text = body.decode("ascii")
         fields = parse_qsl(

@@ -23,6 +23,7 @@ from headrace.dialects.sdk import (
     needed,
     page_properties,
     sent_at_of,
+    short_text,
     text_in,
     time_of,
     with_members,
@@ -77,7 +78,7 @@ KINDS: dict[str, EventType] = {
 # Every path that is in this dialect's words begins with one of these.
 PATHS = (
     *(f"/v1/{name}" for call in KINDS for name in (call, call[0])),
-    *("/v1/batch", "/v1/import", "/v1/projects"),
+    *("/v1/batch", "/v1/b", "/v1/import", "/v1/projects"),
 )
 
 
@@ -102,8 +103,8 @@ class _Item(msgspec.Struct, rename="camel", gc=False):
 
 class _Envelope(msgspec.Struct, rename="camel"):
     batch: msgspec.Raw = ABSENT
-    sent_at: Any = None
-    write_key: Any = None
+    sent_at: msgspec.Raw = ABSENT
+    write_key: msgspec.Raw = ABSENT
 
 
 class _WithTraits(msgspec.Struct):
@@ -118,7 +119,7 @@ _with_traits_decoder = msgspec.json.Decoder(_WithTraits)
 def find_key(body: bytes, /) -> str:
     """The body's own key. Raises MissingKey, InvalidRequest."""
     return key_of(
-        [decode_body(_envelope_decoder, body).write_key],
+        [short_text(decode_body(_envelope_decoder, body).write_key)],
         "No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body.",
     )
 
@@ -131,7 +132,7 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
         raise PayloadTooLarge(
             f"The body has {len(body)} bytes, and at most {limit} are taken; send fewer or smaller events at once."
         )
-    sent_at_ms = sent_at_of(envelope.sent_at)
+    sent_at_ms = sent_at_of(short_text(envelope.sent_at))
     return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), context))
 
 

@@ -100,7 +100,7 @@ def _bricqs_routes(prefix: str) -> tuple[IngestRoute, ...]:
 
 
 def _segment_routes() -> tuple[IngestRoute, ...]:
-    batch = dict.fromkeys(("batch", "import"), segment.parse_batch)
+    batch = dict.fromkeys(("batch", "b", "import"), segment.parse_batch)
     calls = {name: segment.call_parser(call) for call in segment.KINDS for name in (call, call[0])}
     return tuple(
         IngestRoute(
