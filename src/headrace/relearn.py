@@ -54,5 +54,6 @@ def relearn(log: Learner, store: Source, /) -> int:
         end = start
     log.learn({}, done=True)
     took_s = round(time.monotonic() - started, 1)
-    _log.warning("known_keys_relearnt", keys=count, took_s=took_s, without="keys that came in a header; keys of Amplitude, Mixpanel, CloudEvents and metrics")
+    without = "keys that came in a header; keys of Amplitude, Mixpanel, CloudEvents and metrics"
+    _log.warning("known_keys_relearnt", keys=count, took_s=took_s, without=without)
     return count
