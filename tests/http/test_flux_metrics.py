@@ -92,6 +92,12 @@ def test_nothing_that_the_gem_sends_is_lost(client: Client) -> None:
     assert query(client, "users")["value"] == 1
 
 
+def test_an_empty_user_of_the_gem_is_no_user_and_costs_no_event(client: Client) -> None:
+    response = client.post(GEM, json={"events": [{"name": "user.signup", "user_id": ""}], "metrics": []})
+    assert response.json()["events_ingested"] == 1
+    assert [event["user_id"] for event in client.get("/api/v1/events").json()["data"]] == [None]
+
+
 def test_a_bad_part_of_the_gems_batch_costs_only_itself(client: Client) -> None:
     batch = gem_batch()
     batch["events"].append({"name": " "})

@@ -21,6 +21,7 @@ from headrace.dialects.sdk import (
     joined,
     key_of,
     members_of,
+    merged,
     named,
     short_text,
     text_in,
@@ -226,11 +227,7 @@ def _traits_of(raw: msgspec.Raw, field: str) -> str:
     if not any(name.startswith("$") for name in values):
         return traits if values else ""
     operations = decode_part(_set_decoder, traits.encode(), f"'{field}'")
-    for operation in (operations.all, operations.once):
-        traits, values = object_of(operation, f"{field}.$set")
-        if values:
-            return traits
-    return ""
+    return merged(operations.once, operations.all, field=f"{field}.$set")
 
 
 def _rest_of(raw: msgspec.Raw) -> str:

@@ -18,6 +18,7 @@ from headrace.dialects.sdk import (
     joined,
     members_of,
     parse_one_or_many,
+    text_in,
     time_of,
 )
 from headrace.dialects.wire import (
@@ -128,7 +129,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         name,
         time_of(item.time, context.now_ms, "time"),
         kind,
-        user_id=id_of(item.userid, "userid", limit) or id_of(item.subject, "subject", limit),
+        user_id=id_of(item.userid, "userid", limit) or text_in({"subject": item.subject}, "subject", limit),
         anonymous_id=id_of(item.anonymousid, "anonymousid", limit),
         session_id=id_of(item.sessionid, "sessionid", limit),
         group_id=group_id,

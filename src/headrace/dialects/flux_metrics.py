@@ -115,7 +115,7 @@ def _parse_gems_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     """The gem passes on what its caller gave: a record's id is a number, a Symbol's tag value text, a BigDecimal text."""
     item = flux.decode_event(raw, context)
     item.tags = _texts(item.tags)
-    item.user_id = _text(item.user_id)
+    item.user_id = _text(item.user_id) or None
     item.session_id = _text(item.session_id)
     item.value = _number_in(item.value)
     return flux.event_of(item, context)

@@ -66,6 +66,7 @@ _TYPES: dict[str, tuple[EventType, str]] = {
     "$merge": ("alias", NAMES["alias"]),
     "$mp_web_page_view": ("page", NAMES["page"]),
 }
+_DEVICE = "$device:"
 _MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
 
 
@@ -179,13 +180,13 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     if own_name == "$create_alias":
         user_id, previous_id = (
             needed(text_in(values, "alias", limit), "properties.alias"),
-            needed(distinct_id, "properties.distinct_id"),
+            _bare(needed(distinct_id, "properties.distinct_id")),
         )
     elif own_name == "$merge":
         user_id, previous_id = _merged(values.get("$distinct_ids"), limit)
     elif own_name == "$identify":
         user_id = text_in(values, "$identified_id", limit) or user_id
-        anonymous_id = text_in(values, "$anon_id", limit) or anonymous_id
+        anonymous_id = _bare(text_in(values, "$anon_id", limit)) or anonymous_id
     time = values.get("time")
     properties, values = without_secrets(properties, values)
     labels, numbers = labels_and_numbers(values, {})
@@ -213,12 +214,22 @@ def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, s
     """(user id, anonymous id). Source: https://docs.mixpanel.com/docs/tracking-methods/id-management"""
     user_id = text_in(values, "$user_id", limit)
     device_id = text_in(values, "$device_id", limit)
-    if not user_id and distinct_id.startswith("$device:"):
-        return "", device_id or distinct_id.removeprefix("$device:")
+    if not user_id and _is_device(distinct_id):
+        return "", device_id or _bare(distinct_id)
     if not user_id and distinct_id == device_id:
         return "", device_id
     user_id = user_id or distinct_id
     return user_id, "" if device_id == user_id else device_id
+
+
+def _is_device(distinct_id: str) -> bool:
+    """Whether it is what the SDKs make of an anonymous visitor's device id, until they know who it is."""
+    return distinct_id.startswith(_DEVICE)
+
+
+def _bare(distinct_id: str) -> str:
+    """An id as `$device_id` has it."""
+    return distinct_id.removeprefix(_DEVICE)
 
 
 def _merged(ids: object, limit: int) -> tuple[str, str]:
@@ -226,7 +237,7 @@ def _merged(ids: object, limit: int) -> tuple[str, str]:
     if len(pair) != 2:
         raise InvalidRequest("'properties.$distinct_ids' is required: send an array of two ids.")
     kept, other = (needed(id_of(each, "properties.$distinct_ids", limit), "properties.$distinct_ids") for each in pair)
-    return kept, other
+    return kept, _bare(other)
 
 
 def _time_of(value: object, now_ms: int, field: str) -> int:
@@ -257,7 +268,8 @@ def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], tuple[Ev
             NAMES[kind],
             _time_of(item.time, context.now_ms, "$time"),
             kind,
-            user_id="" if kind == "group" else owner,
+            user_id="" if kind == "group" or _is_device(owner) else owner,
+            anonymous_id=_bare(owner) if kind != "group" and _is_device(owner) else "",
             group_id=owner if kind == "group" else "",
             properties=properties,
             traits=traits,

@@ -23,6 +23,7 @@ from headrace.dialects.sdk import (
     id_of,
     json_of,
     key_of,
+    merged,
     needed,
     object_in,
     parse_one_or_many,
@@ -71,6 +72,7 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
 
 
 DIALECT = Dialect(NAME, render_error)
+_SECRETS = frozenset({"token", "api_key"})  # where in the properties a key is looked for
 PATHS = ("/batch", "/e", "/i", "/capture", "/flags", "/decide", "/array")
 
 # What PostHog's own events are here; all others are track events of their own name.
@@ -196,7 +198,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
             (text_in(groups, name, limit) for groups in (object_in(values, "$groups"),) for name in groups), ""
         )
     traits = _traits_of(kind, item, properties, values)
-    properties, values = without_secrets(properties, values)
+    properties, values = without_secrets(properties, values, _SECRETS)
     labels, numbers = labels_and_numbers(values, {})
     event = Event(
         tenant.project,
@@ -246,12 +248,9 @@ def _traits_of(kind: EventType, item: _Item, properties: str, values: dict[str, 
     inner = _Set()
     if "$set" in values or "$set_once" in values or "$group_set" in values:
         inner = decode_part(_set_decoder, properties.encode(), "'properties'")
-    candidates = (inner.group,) if kind == "group" else (item.set, inner.all, item.set_once, inner.once)
-    for raw in candidates:
-        traits, entries = object_of(raw, "$set")
-        if entries:
-            return traits
-    return ""
+    if kind == "group":
+        return merged(inner.group, field="$group_set")
+    return merged(inner.once, item.set_once, inner.all, item.set, field="$set")
 
 
 def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:

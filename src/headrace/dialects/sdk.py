@@ -19,6 +19,7 @@ from headrace.dialects.wire import (
     array_of,
     decode_part,
     encode_json,
+    object_of,
     optional_text,
     parse_items,
     parse_single,
@@ -178,14 +179,16 @@ def with_members(properties: str, added: Mapping[str, object], /) -> str:
     return more if head in ("", "{") else f"{head},{more[1:]}"
 
 
-def without_secrets(properties: str, values: dict[str, Any], /) -> tuple[str, dict[str, Any]]:
+def without_secrets(
+    properties: str, values: dict[str, Any], /, secrets: frozenset[str] = _SECRETS
+) -> tuple[str, dict[str, Any]]:
     """An object's text and values less the key in them, which nobody may read later; the others' text stays as it was sent."""
-    if _SECRETS.isdisjoint(values):
+    if secrets.isdisjoint(values):
         return properties, values
     members = _members_decoder.decode(properties)
     return (
-        joined({name: raw for name, raw in members.items() if name not in _SECRETS}),
-        {name: value for name, value in values.items() if name not in _SECRETS},
+        joined({name: raw for name, raw in members.items() if name not in secrets}),
+        {name: value for name, value in values.items() if name not in secrets},
     )
 
 
@@ -200,9 +203,20 @@ def members_of(raw: msgspec.Raw | bytes, /) -> dict[str, msgspec.Raw]:
     return _members_decoder.decode(raw)
 
 
-def page_properties(name: object, category: object, values: Mapping[str, Any], limit: int, /) -> dict[str, str]:
-    """A page's own name and category, where its properties do not have them."""
-    own = {"name": optional_text(name, "name", limit), "category": optional_text(category, "category", limit)}
+def merged(*raws: msgspec.Raw, field: str) -> str:
+    """The text of one object with the members of all, each as it was sent; of those of one name the last; "" for none."""
+    texts = [text for text, values in (object_of(raw, field) for raw in raws) if values]
+    if len(texts) == 1:
+        return texts[0]
+    members: dict[str, msgspec.Raw] = {}
+    for text in texts:
+        members |= members_of(text.encode())
+    return joined(members)
+
+
+def page_properties(name: object, category: object, values: Mapping[str, Any], /) -> dict[str, str]:
+    """A page's own name and category, of any length, where its properties do not have them; what is no text is ignored."""
+    own = {"name": first_text(name), "category": first_text(category)}
     return {field: text for field, text in own.items() if text and field not in values}
 
 

@@ -170,7 +170,7 @@ def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Co
         properties, values = object_of(item.properties, "properties")
         traits, _ = object_of(item.traits, "traits")
         if kind == "page":
-            added = page_properties(item.name, item.category, values, settings.max_name_chars)
+            added = page_properties(item.name, item.category, values)
             properties, values = with_members(properties, added), values | added
         if kind == "identify" and not traits and type(context_values.get("traits")) is dict:
             # RudderStack's SDKs send a person's traits here alone.

@@ -105,7 +105,9 @@ def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Even
         properties, values = object_of(item.properties, "properties")
         traits, _ = object_of(item.traits, "traits")
         if kind == "page":
-            added = page_properties(item.name, item.category, values, settings.max_name_chars)
+            names = settings.max_name_chars
+            title, category = optional_text(item.name, "name", names), optional_text(item.category, "category", names)
+            added = page_properties(title, category, values)
             properties, values = with_members(properties, added), values | added
         labels, numbers = labels_and_numbers(values, {})
         session_id = context_values.get("sessionId")
