@@ -1,5 +1,6 @@
 """A real server process, and a client that holds every reply against the OpenAPI document."""
 
+import atexit
 import json
 import os
 import signal
@@ -50,6 +51,8 @@ class Server:
             text=True,
             env=environ,
         )
+        # A test that fails before it stops its server leaves none behind.
+        atexit.register(self._process.kill)
 
     def wait_until_listening(self) -> "Server":
         assert self._process is not None
