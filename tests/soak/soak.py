@@ -165,13 +165,14 @@ class Soak:
     def finish(self) -> Counter[str]:
         """How often each mark is stored, by paging through all of it; then the server is stopped."""
         stored: Counter[str] = Counter()
-        with self._server.client(self._key) as client:
+        authorization = {"Authorization": f"Bearer {self._key}"}
+        with httpx.Client(base_url=self._server.url, headers=authorization, timeout=60, trust_env=False) as http:
             cursor: str | None = ""
             while cursor is not None:
-                reply = client.get("/api/v1/events", params={"limit": "1000", "cursor": cursor}).json()
+                reply = http.get("/api/v1/events", params={"limit": "1000", "cursor": cursor}).raise_for_status().json()
                 stored.update(event["user_id"] for event in reply["data"])
                 cursor = reply["meta"].get("next_cursor")
-            counted = client.get("/api/v1/events/count").json()["data"]["total"]
+            counted = http.get("/api/v1/events/count").json()["data"]["total"]
             assert counted == stored.total(), f"counted {counted}, listed {stored.total()}"
         assert self._server.stop() == 0
         return stored
