@@ -9,8 +9,9 @@ import msgspec
 
 from headrace.check import Report
 from headrace.errors import InvalidRequest, SettingsError, Unavailable
+from headrace.folder import address_in
 from headrace.logs import configure
-from headrace.runtime import ADDRESS_FILE, Address, Runtime
+from headrace.runtime import Runtime
 from headrace.settings import Settings
 
 _TIMEOUT_S = 600
@@ -64,7 +65,7 @@ def _no_server(settings: Settings) -> SettingsError:
 def _open(
     settings: Settings, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> HTTPResponse:
-    address = msgspec.json.decode((settings.data / ADDRESS_FILE).read_bytes(), type=Address)
+    address = address_in(settings.data)
     host = f"[{address.host}]" if ":" in address.host else address.host
     request = urllib.request.Request(
         f"http://{host}:{address.port}{path}",

@@ -1,21 +1,14 @@
 """Puts the parts together, and lets requests on the event loop wait for the threads. The only file that names adapters."""
 
 import asyncio
-import fcntl
 import heapq
 import itertools
-import os
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from headrace.check import Report, check
 from headrace.control.database import open_database
@@ -26,9 +19,10 @@ from headrace.control.reactions import ControlReactions
 from headrace.control.replays import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
-from headrace.errors import SettingsError, Unavailable
+from headrace.errors import Unavailable
 from headrace.event import StoredEvent, Tenant, dedup_key, received_at_ms
 from headrace.filters import Selection
+from headrace.folder import DataFolder
 from headrace.intake import Intake
 from headrace.jobs import ReplayRunner, plan
 from headrace.log.sqlite import SqliteLog
@@ -51,18 +45,6 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-ADDRESS_FILE = "server.json"
-
-
-class Address(msgspec.Struct, frozen=True):
-    """Where a server listens, in its data folder; `token` opens the routes for commands on the same machine."""
-
-    pid: int
-    host: str
-    port: int
-    token: str
-
-
 class Runtime:
     """A server without its HTTP. Open it anywhere, `start` and `stop` it on the event loop that serves."""
 
@@ -72,8 +54,7 @@ class Runtime:
         Raises SettingsError when another server holds the folder or it cannot be used, StoreFailed, Unavailable.
         """
         self.settings = settings
-        self._lock = _DataLock(settings)
-        _keep_temporary_files_in(settings.data / "tmp")
+        self._folder = DataFolder(settings.data)
         engine = open_database(settings.data / "control.sqlite")
         self.keyring = Keyring(Keys(engine), settings.admin_key, clock_ms)
         self._offsets = offsets = ControlOffsets(engine)
@@ -114,7 +95,7 @@ class Runtime:
             self.store,
             self.reactor,
             pace=Pace(settings.replay_share, is_quiet=self._is_quiet, ask=self._ask_loop),
-            reacted=self._reacted_position,
+            reacted=lambda: self.worker.progress.reacted,
             is_behind=self._is_behind,
             clock_ms=clock_ms,
             on_step=on_step,
@@ -122,8 +103,8 @@ class Runtime:
         self._readers = ThreadPoolExecutor(settings.query_readers, thread_name_prefix="reader")
         self._asking = 0
         self._asked_at_ms = 0
-        self._visible = _Waiters()
-        self._reacted = _Waiters()
+        self._visible = _Waiters(lambda: self.worker.progress.visible)
+        self._reacted = _Waiters(lambda: self.worker.progress.reacted)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -141,18 +122,14 @@ class Runtime:
 
     def close(self) -> None:
         """Close what was opened, and leave the folder to the next."""
-        (self.settings.data / ADDRESS_FILE).unlink(missing_ok=True)
         self._readers.shutdown()
         self.store.close()
         self.log.close()
-        self._lock.release()
+        self._folder.release()
 
     def publish_address(self, host: str, port: int) -> None:
         """Write down where this server listens, for the commands on this machine that talk to it."""
-        path = self.settings.data / ADDRESS_FILE
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(Address(os.getpid(), host, port, self.local_token)))
+        self._folder.publish(host, port, self.local_token)
 
     def check(self) -> Report:
         """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
@@ -230,96 +207,56 @@ class Runtime:
 
     async def _fresh(self) -> None:
         """Read your writes: wait until all that was acknowledged is in the store."""
+        await self._caught_up(self._visible, "The store has not caught up")
+
+    async def settled(self) -> None:
+        """Read your writes: wait until all that was acknowledged has been reacted to. Raises Unavailable."""
+        await self._caught_up(self._reacted, "The reactions have not caught up")
+
+    async def _caught_up(self, waiters: "_Waiters", problem: str) -> None:
         position = self.log.last()
-        if self.worker.progress.visible >= position:
+        if waiters.reached() >= position:
             return
         self.worker.want(position)
-        if not await self._visible.wait(position, self.settings.freshness_timeout_s, self._visible_position):
-            raise Unavailable("The store has not caught up with the events acknowledged before this query.")
+        if not await waiters.wait(position, self.settings.freshness_timeout_s):
+            raise Unavailable(f"{problem} with the events acknowledged before this query.")
 
     async def reacted(self, position: int, /) -> bool:
         """Wait until an event is stored and its reactions have run; False if the sync deadline passed first."""
         self.worker.want(position)
-        return await self._reacted.wait(position, self.settings.sync_deadline_s, self._reacted_position)
-
-    async def settled(self) -> None:
-        """Read your writes: wait until all that was acknowledged has been reacted to. Raises Unavailable."""
-        position = self.log.last()
-        if self.worker.progress.reacted >= position:
-            return
-        self.worker.want(position)
-        if not await self._reacted.wait(position, self.settings.freshness_timeout_s, self._reacted_position):
-            raise Unavailable("The reactions have not caught up with the events acknowledged before this query.")
-
-    def _visible_position(self) -> int:
-        return self.worker.progress.visible
-
-    def _reacted_position(self) -> int:
-        return self.worker.progress.reacted
+        return await self._reacted.wait(position, self.settings.sync_deadline_s)
 
     def _on_progress(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        self._visible.wake(self.worker.progress.visible)
-        self._reacted.wake(self.worker.progress.reacted)
-
-
-def _keep_temporary_files_in(folder: Path) -> None:
-    """clickhouse-connect hands chDB each insert as a temporary file: events, which belong in no folder but the data's.
-
-    A killed server leaves the one that it was writing, so the next begins with none.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    tempfile.tempdir = str(folder)
+        self._visible.wake()
+        self._reacted.wake()
 
 
 class _Waiters:
-    """Coroutines that wait for a position. For the event loop's thread alone."""
+    """Coroutines that wait until a position is `reached`. For the event loop's thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, reached: Callable[[], int]) -> None:
+        self.reached = reached
         self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
-    async def wait(self, position: int, timeout_s: float, reached: Callable[[], int]) -> bool:
+    async def wait(self, position: int, timeout_s: float) -> bool:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (position, next(self._order), future))
-        if reached() >= position:  # asked only now, so that no wake-up falls in between
-            self.wake(reached())
+        self.wake()  # only now is it asked how far things are, so that no wake-up falls in between
         try:
             await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
             return False
         return True
 
-    def wake(self, position: int) -> None:
+    def wake(self) -> None:
+        """End the waits for what is reached by now."""
+        position = self.reached()
         while self._heap and self._heap[0][0] <= position:
             future = heapq.heappop(self._heap)[2]
             if not future.done():
                 future.set_result(None)
-
-
-class _DataLock:
-    """One server, one data folder: chDB and the log's positions both rest on it."""
-
-    def __init__(self, settings: Settings) -> None:
-        folder = settings.data
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = (folder / "lock").open("w")
-        except OSError as error:
-            raise SettingsError(
-                f"The data folder {folder} cannot be written: {error.strerror}. Set HEADRACE_DATA or --data."
-            ) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise SettingsError(
-                f"Another headrace server is running on {folder}: stop it, or give this one its own --data."
-            ) from None
-
-    def release(self) -> None:
-        self._file.close()

@@ -122,7 +122,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a query sees every event acknowledged before it",
         "runtime.py",
-        "        if self.worker.progress.visible >= position:\n",
+        "        if waiters.reached() >= position:\n",
         "        if True:\n",
         "tests/guarantees/test_fresh.py",
     ),
