@@ -37,10 +37,20 @@ FIELDS = frozenset((*TEXTS, *OBJECTS, "tags", "value", "timestamp"))
 # A string, an identifier, or any other character. The ways to write a string that this does not read as CEL does are refused.
 _TOKEN = re.compile(r"""(?P<string>"[^"]*+"|'[^']*+')|(?P<word>[A-Za-z_]\w*+)|\S""", re.ASCII)
 _REFUSED = ("\\", '"""', "'''", "//")
+# What a compiled condition raises. A panic of the library's Rust would be a BaseException, but it makes ValueErrors of its own.
+# Source: https://github.com/hardbyte/python-common-expression-language/blob/main/src/lib.rs (catch_unwind)
+_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Malformed(Exception):
     """What is wrong with a condition, for the person who wrote it."""
+
+
+def _cel():
+    """The library, loaded with the first condition: it brings a shell along, which would be a fifth of every start."""
+    import cel  # noqa: PLC0415
+
+    return cel
 
 
 class Condition:
@@ -51,15 +61,13 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         """Raises Malformed."""
-        import cel  # noqa: PLC0415  brings a shell along, a fifth of the whole start, and is for rules alone
-
         self.text = text
         self.fields, self.keys = _check(text)
         try:
-            self._program = cel.compile(text)
+            self._program = _cel().compile(text)
             names = self._program.variables()
-        except BaseException as error:  # noqa: BLE001  a panic in Rust is not an Exception
-            raise Malformed(_first_problem(_text_of(error))) from None
+        except ValueError as error:
+            raise Malformed(_first_problem(str(error))) from None
         if unknown := [name for name in names if name != "event"]:
             raise Malformed(f"{unknown[0]!r} is not known: a condition is about 'event'")
 
@@ -69,8 +77,8 @@ class Condition:
             found = self._program.execute(context)
         except KeyError as error:
             raise Malformed(f"the event has no {error}") from None
-        except BaseException as error:  # noqa: BLE001
-            raise Malformed(_text_of(error).partition(". ")[0][:200]) from None
+        except _ERRORS as error:
+            raise Malformed(str(error).partition(". ")[0][:200]) from None
         if not isinstance(found, bool):
             raise Malformed(f"it gives a {type(found).__name__}, not true or false")
         return found
@@ -78,8 +86,6 @@ class Condition:
 
 def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Sequence[Condition], /) -> "cel.Context":
     """What the conditions can see of an event; `objects` are its parsed properties, context and traits. Raises Malformed."""
-    import cel  # noqa: PLC0415
-
     # Handing a value to Rust costs more than evaluating a condition over it, so only what is read goes there.
     seen: dict[str, Any] = {}
     for name in {name for condition in conditions for name in condition.fields}:
@@ -91,11 +97,9 @@ def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Seq
         keys = {key for condition in conditions for key in condition.keys or ()}
         seen["properties"] = {key: seen["properties"][key] for key in keys if key in seen["properties"]}
     try:
-        return cel.Context(variables={"event": seen})
+        return _cel().Context(variables={"event": seen})
     except ValueError:
         raise Malformed("the event holds a number that is too large") from None
-    except BaseException as error:  # noqa: BLE001  a panic in Rust is not an Exception
-        raise Malformed(_text_of(error).partition(". ")[0][:200]) from None
 
 
 def parse_objects(event: Event, /) -> dict[str, dict[str, Any]]:
@@ -153,9 +157,3 @@ def _first_problem(text: str) -> str:
     """`ERROR: <input>:1:4: Syntax error: …` as one short sentence with the column."""
     found = re.search(r"ERROR: <input>:\d+:(\d+): ([^\n]*)", text)
     return f"{found[2][:150]} (at character {found[1]})" if found else text.partition("\n")[0][:200]
-
-
-def _text_of(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    return str(error)
