@@ -27,7 +27,9 @@ A class docstring is the message shown when none is given.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Found = TypeVar("Found")
 
 
 class HeadraceError(Exception):
@@ -162,3 +164,8 @@ class Unavailable(HeadraceError):
 
 class SettingsError(HeadraceError):
     """A setting has a value that it cannot have."""
+
+
+def look_up(error: HeadraceError, table: Sequence[tuple[type[HeadraceError], Found]], otherwise: Found, /) -> Found:
+    """What a table has for an error: the first row whose class it is of, so what is more specific comes first."""
+    return next((found for kind, found in table if isinstance(error, kind)), otherwise)

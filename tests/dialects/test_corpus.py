@@ -24,6 +24,7 @@ from headrace.dialects import (
     flux_queries,
     hogsend,
     mixpanel,
+    mixpanel_profiles,
     posthog,
     segment,
     solute,
@@ -224,8 +225,8 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("POST", "/2/httpapi", _ingest(amplitude.parse, _plain(amplitude.render_accepted))),
     ("POST", "/track/?", _ingest(mixpanel.parse_track, _plain(mixpanel.render_accepted))),
     ("POST", "/import", _ingest(mixpanel.parse_import, _plain(mixpanel.render_accepted))),
-    ("POST", "/engage", _ingest(mixpanel.parse_engage, _plain(mixpanel.render_accepted))),
-    ("POST", "/groups", _ingest(mixpanel.parse_groups, _plain(mixpanel.render_accepted))),
+    ("POST", "/engage", _ingest(mixpanel_profiles.parse_engage, _plain(mixpanel.render_accepted))),
+    ("POST", "/groups", _ingest(mixpanel_profiles.parse_groups, _plain(mixpanel.render_accepted))),
     ("POST", "/v1/cloudevents", _ingest(cloudevents.parse, _plain(cloudevents.render_accepted))),
 )
 

@@ -23,6 +23,7 @@ from headrace.dialects import (
     hogsend,
     hogsend_data,
     mixpanel,
+    mixpanel_profiles,
     posthog,
     segment,
     solute,
@@ -53,8 +54,8 @@ PARSERS: dict[str, Parser] = {
     "posthog": lambda body: posthog.parse(body, context()),
     "amplitude": lambda body: amplitude.parse(body, context()),
     "mixpanel track": lambda body: mixpanel.parse_track(body, context()),
-    "mixpanel engage": lambda body: mixpanel.parse_engage(body, context()),
-    "mixpanel groups": lambda body: mixpanel.parse_groups(body, context()),
+    "mixpanel engage": lambda body: mixpanel_profiles.parse_engage(body, context()),
+    "mixpanel groups": lambda body: mixpanel_profiles.parse_groups(body, context()),
     "cloudevents": lambda body: cloudevents.parse(body, context()),
     "cloudevents binary": lambda body: cloudevents.parse(body, BINARY),
 }

@@ -39,7 +39,7 @@ from headrace.times import parse_time, render_time_short
 NAME = "flux"
 MAX_BATCH = 500
 
-# Most specific first: the first class that an error is an instance of names its code.
+# Most specific first.
 _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
     (errors.MissingName, "missing_name"),
     (errors.InvalidTimestamp, "invalid_timestamp"),
@@ -59,7 +59,7 @@ _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
 
 
 def code_of(error: HeadraceError, /) -> str:
-    return next((code for kind, code in _CODES if isinstance(error, kind)), "unavailable")
+    return errors.look_up(error, _CODES, "unavailable")
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:

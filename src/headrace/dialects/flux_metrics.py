@@ -31,10 +31,7 @@ from headrace.dialects.wire import (
 )
 from headrace.errors import InvalidMetricType, InvalidMetricValue, InvalidRequest
 from headrace.event import Event
-from headrace.measures import (
-    MetricType,
-    point,
-)
+from headrace.measures import MetricType, point
 from headrace.ports import Receipt
 from headrace.times import parse_time, render_time_short
 

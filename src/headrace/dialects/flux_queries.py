@@ -10,7 +10,7 @@ from itertools import islice
 import msgspec
 
 from headrace import errors
-from headrace.dialects.wire import EMPTY_OBJECT, Pairs, encode_json, integer_of
+from headrace.dialects.wire import Pairs, encode_json, integer_of, raw_object
 from headrace.errors import InvalidRequest
 from headrace.event import StoredEvent, parse_id, render_evt
 from headrace.filters import MAX_FILLED_BUCKETS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
@@ -167,20 +167,17 @@ def _render_cursor(event: StoredEvent) -> str:
     return base64.urlsafe_b64encode(b"%d.%d" % (event.timestamp_ms, event.position)).decode()
 
 
-def _render_row(event: StoredEvent) -> dict[str, object]:
+def render_row(event: StoredEvent, /) -> dict[str, object]:
+    """An event as lists show it."""
     return {
         "id": render_evt(event.id),
         "name": event.name,
         "timestamp": render_time_short(event.timestamp_ms),
         "user_id": event.user_id or None,
         "value": event.value,
-        "properties": _json(event.properties),
+        "properties": raw_object(event.properties),
         "tags": event.tags,
     }
-
-
-def _json(text: str) -> msgspec.Raw:
-    return msgspec.Raw(text.encode()) if text else EMPTY_OBJECT
 
 
 def render_list(query: ListQuery, answer: Events, /) -> bytes:
@@ -188,22 +185,22 @@ def render_list(query: ListQuery, answer: Events, /) -> bytes:
     meta: dict[str, object] = {"total": answer.total, "limit": page.limit, "offset": page.offset}
     if query.with_cursor and answer.more:
         meta["next_cursor"] = _render_cursor(answer.events[-1])
-    return encode_json({"data": [_render_row(event) for event in answer.events], "meta": meta})
+    return encode_json({"data": [render_row(event) for event in answer.events], "meta": meta})
 
 
 def render_get(event: StoredEvent, /) -> bytes:
     sent_at_ms = event.sent_at_ms
     return encode_json(
         {
-            "data": _render_row(event)
+            "data": render_row(event)
             | {
                 "type": event.type,
                 "anonymous_id": event.anonymous_id or None,
                 "session_id": event.session_id or None,
                 "group_id": event.group_id or None,
                 "previous_id": event.previous_id or None,
-                "context": _json(event.context),
-                "traits": _json(event.traits),
+                "context": raw_object(event.context),
+                "traits": raw_object(event.traits),
                 "environment": event.environment or None,
                 "service": event.service or None,
                 "host": event.host or None,

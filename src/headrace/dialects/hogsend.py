@@ -7,14 +7,7 @@ Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 
 import msgspec
 
-from headrace.dialects.wire import (
-    EMPTY_OBJECT,
-    Dialect,
-    Pairs,
-    decode_body,
-    encode_json,
-    integer_of,
-)
+from headrace.dialects.wire import Dialect, Pairs, decode_body, encode_json, integer_of, raw_object
 from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unauthorized
 from headrace.event import StoredEvent, parse_id, render_uuid
 from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
@@ -123,13 +116,11 @@ def parse_replay(body: bytes, /) -> ReplayRequest:
         raise InvalidRequest(
             f"'limit' must be a whole number from 1 to {MAX_REPLAY}; with 'async', from 1 to {MAX_JOB_LIMIT}."
         )
-    if later and any(isinstance(each, str) and len(each) > MAX_CRITERION_CHARS for each in _values(filters)):
+    if later and any(
+        isinstance(each, str) and len(each) > MAX_CRITERION_CHARS for each in msgspec.structs.astuple(filters)
+    ):
         raise InvalidRequest(f"A criterion of 'filter' has more than {MAX_CRITERION_CHARS} characters.")
     return ReplayRequest(Selection(ids or None, filters, limit), bool(request.force), bool(request.dry_run), later)
-
-
-def _values(filters: Filters) -> tuple[object, ...]:
-    return msgspec.structs.astuple(filters)
 
 
 def parse_list_replays(pairs: Pairs, /) -> Page:
@@ -153,7 +144,7 @@ def _render_event(event: StoredEvent) -> dict[str, object]:
         "id": render_uuid(event.id),
         "userId": event.user_id or event.anonymous_id or None,
         "event": event.name,
-        "properties": msgspec.Raw(event.properties.encode()) if event.properties else EMPTY_OBJECT,
+        "properties": raw_object(event.properties),
         "occurredAt": render_time(event.timestamp_ms),
     }
 

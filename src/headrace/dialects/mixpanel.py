@@ -1,11 +1,10 @@
-"""The Mixpanel dialect: events, imports, and updates of people and groups. Translates; never stores.
+"""The Mixpanel dialect: events and imports. Translates; never stores. Updates of people and groups: mixpanel_profiles.py.
 
-Sources: https://developer.mixpanel.com/reference/track-event, https://developer.mixpanel.com/reference/import-events and
-https://developer.mixpanel.com/reference/user-profiles
+Sources: https://developer.mixpanel.com/reference/track-event and https://developer.mixpanel.com/reference/import-events
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -15,16 +14,13 @@ from headrace.dialects.sdk import (
     NAMES,
     accepted,
     at_least_one,
-    data_of,
     elements_of,
     event_name,
     first_text,
-    form_of,
     id_of,
-    joined,
     key_of,
-    members_of,
     needed,
+    opened,
     readable,
     short_text,
     text_in,
@@ -42,7 +38,6 @@ from headrace.dialects.wire import (
     labels_and_numbers,
     object_of,
     parse_items,
-    text_of_body,
 )
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, EventType
@@ -67,30 +62,12 @@ _TYPES: dict[str, tuple[EventType, str]] = {
     "$mp_web_page_view": ("page", NAMES["page"]),
 }
 _DEVICE = "$device:"
-_MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
+MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
 
 
 class _Item(msgspec.Struct, gc=False):
     event: Any = None
     properties: msgspec.Raw = ABSENT
-
-
-class _Update(
-    msgspec.Struct,
-    rename={
-        "distinct_id": "$distinct_id",
-        "group_id": "$group_id",
-        "time": "$time",
-        "set": "$set",
-        "set_once": "$set_once",
-    },
-    gc=False,
-):
-    distinct_id: Any = None
-    group_id: Any = None
-    time: Any = None
-    set: msgspec.Raw = ABSENT
-    set_once: msgspec.Raw = ABSENT
 
 
 class _Keyed(msgspec.Struct, rename={"own_token": "$token"}):
@@ -102,7 +79,6 @@ class _Keyed(msgspec.Struct, rename={"own_token": "$token"}):
 _BETWEEN_LINES = re.compile(rb"\}[ \t\r]*\n\s*\{")
 _document_decoder = msgspec.json.Decoder(msgspec.Raw)
 _item_decoder = msgspec.json.Decoder(_Item)
-_update_decoder = msgspec.json.Decoder(_Update)
 _keyed_decoder = msgspec.json.Decoder(_Keyed)
 
 
@@ -119,7 +95,7 @@ class Sent(Batch, frozen=True):
 
 def find_key(body: bytes, /) -> str:
     """The events' token, which their sender calls the project's. Raises MissingKey, InvalidRequest."""
-    form, text = _opened(body)
+    form, text = opened(body)
     keys = [_key_in(keyed) for keyed in readable(_keyed_decoder, _elements(text))]
     return key_of(
         keys if any(keys) else [form.get("api_key")],
@@ -130,11 +106,6 @@ def find_key(body: bytes, /) -> str:
 def _key_in(keyed: _Keyed) -> str:
     inner = next(readable(_keyed_decoder, [keyed.properties]), keyed)
     return first_text(*map(short_text, (keyed.own_token, inner.own_token, inner.token)))
-
-
-def _opened(body: bytes) -> tuple[Mapping[str, str], bytes]:
-    form = form_of(body)
-    return form, text_of_body(data_of(form) if form else body)
 
 
 def _elements(text: bytes) -> Sequence[msgspec.Raw]:
@@ -148,11 +119,13 @@ def _elements(text: bytes) -> Sequence[msgspec.Raw]:
     return [decode_part(_document_decoder, text, "The body")]
 
 
-def _parser(
+def body_parser(
     parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]], *, imported: bool = False
 ) -> Callable[[bytes, Context], Sent]:
+    """The parser of a body whose elements `parse_item` reads; `imported`: whether it was sent to be imported, and not tracked."""
+
     def parse(body: bytes, context: Context) -> Sent:
-        form, text = _opened(body)
+        form, text = opened(body)
         batch = at_least_one(parse_items(_elements(text), parse_item, context))
         query = dict(parse_qsl(context.query))
         return Sent(
@@ -180,13 +153,13 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     if own_name == "$create_alias":
         user_id, previous_id = (
             needed(text_in(values, "alias", limit), "properties.alias"),
-            _bare(needed(distinct_id, "properties.distinct_id")),
+            bare_id(needed(distinct_id, "properties.distinct_id")),
         )
     elif own_name == "$merge":
         user_id, previous_id = _merged(values.get("$distinct_ids"), limit)
     elif own_name == "$identify":
         user_id = text_in(values, "$identified_id", limit) or user_id
-        anonymous_id = _bare(text_in(values, "$anon_id", limit)) or anonymous_id
+        anonymous_id = bare_id(text_in(values, "$anon_id", limit)) or anonymous_id
     time = values.get("time")
     properties, values = without_secrets(properties, values)
     labels, numbers = labels_and_numbers(values, {})
@@ -195,7 +168,7 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         tenant.mode,
         NAME,
         name,
-        _time_of(time, context.now_ms, "properties.time"),
+        moment_of(time, context.now_ms, "properties.time"),
         kind,
         user_id=user_id,
         anonymous_id=anonymous_id if kind != "alias" else "",
@@ -214,20 +187,20 @@ def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, s
     """(user id, anonymous id). Source: https://docs.mixpanel.com/docs/tracking-methods/id-management"""
     user_id = text_in(values, "$user_id", limit)
     device_id = text_in(values, "$device_id", limit)
-    if not user_id and _is_device(distinct_id):
-        return "", device_id or _bare(distinct_id)
+    if not user_id and is_device(distinct_id):
+        return "", device_id or bare_id(distinct_id)
     if not user_id and distinct_id == device_id:
         return "", device_id
     user_id = user_id or distinct_id
     return user_id, "" if device_id == user_id else device_id
 
 
-def _is_device(distinct_id: str) -> bool:
+def is_device(distinct_id: str, /) -> bool:
     """Whether it is what the SDKs make of an anonymous visitor's device id, until they know who it is."""
     return distinct_id.startswith(_DEVICE)
 
 
-def _bare(distinct_id: str) -> str:
+def bare_id(distinct_id: str, /) -> str:
     """An id as `$device_id` has it."""
     return distinct_id.removeprefix(_DEVICE)
 
@@ -237,61 +210,19 @@ def _merged(ids: object, limit: int) -> tuple[str, str]:
     if len(pair) != 2:
         raise InvalidRequest("'properties.$distinct_ids' is required: send an array of two ids.")
     kept, other = (needed(id_of(each, "properties.$distinct_ids", limit), "properties.$distinct_ids") for each in pair)
-    return kept, _bare(other)
+    return kept, bare_id(other)
 
 
-def _time_of(value: object, now_ms: int, field: str) -> int:
+def moment_of(value: object, now_ms: int, field: str, /) -> int:
     """Seconds or milliseconds since 1970, or text."""
     if type(value) is str and value.isascii() and value.isdigit() and len(value) < 16:
         value = int(value)
-    large = (type(value) is int or type(value) is float) and value >= _MILLISECONDS_FROM
+    large = (type(value) is int or type(value) is float) and value >= MILLISECONDS_FROM
     return time_of(value, now_ms, field, unit_ms=1 if large else 1000)
 
 
-def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
-    """Updates of people or groups: the operations are the properties, what they set is the traits."""
-
-    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
-        settings, tenant = context.settings, context.tenant
-        limit = settings.max_id_chars
-        item = decode_item(_update_decoder, raw, settings)
-        field = "$group_id" if kind == "group" else "$distinct_id"
-        owner = needed(id_of(item.group_id if kind == "group" else item.distinct_id, field, limit), field)
-        traits = next((text for text, values in map(_set_of, (item.set, item.set_once)) if values), "")
-        properties = joined({name: value for name, value in members_of(raw).items() if name != "$token"})
-        _, values = object_of(msgspec.Raw(properties.encode()), "The update")
-        labels, numbers = labels_and_numbers(values, {})
-        event = Event(
-            tenant.project,
-            tenant.mode,
-            NAME,
-            NAMES[kind],
-            _time_of(item.time, context.now_ms, "$time"),
-            kind,
-            user_id="" if kind == "group" or _is_device(owner) else owner,
-            anonymous_id=_bare(owner) if kind != "group" and _is_device(owner) else "",
-            group_id=owner if kind == "group" else "",
-            properties=properties,
-            traits=traits,
-            labels=labels,
-            numbers=numbers,
-        )
-        # An update has no id of its own; the same one at the same moment is a repeat. `$time` has to be more exact than a
-        # second, or two increments within one would be taken for one.
-        exact = type(item.time) is float or (type(item.time) is int and item.time >= _MILLISECONDS_FROM)
-        return event, properties if exact else ""
-
-    return parse
-
-
-def _set_of(raw: msgspec.Raw) -> tuple[str, dict[str, Any]]:
-    return object_of(raw, "$set")
-
-
-parse_track = _parser(_parse_event)
-parse_import = _parser(_parse_event, imported=True)
-parse_engage = _parser(_update_parser("identify"))
-parse_groups = _parser(_update_parser("group"))
+parse_track = body_parser(_parse_event)
+parse_import = body_parser(_parse_event, imported=True)
 
 
 def failed(batch: Batch, /) -> bool:

@@ -8,9 +8,8 @@ import base64
 import re
 from http import HTTPStatus
 
-import msgspec
-
-from headrace.dialects.wire import EMPTY_OBJECT, Dialect, Pairs, encode_json, integer_of
+from headrace.dialects.flux_queries import render_row
+from headrace.dialects.wire import Dialect, Pairs, encode_json, integer_of
 from headrace.errors import HeadraceError, InvalidRequest, InvalidRules
 from headrace.event import StoredEvent, render_evt
 from headrace.filters import Catalog, CatalogEntry, CatalogPage
@@ -101,21 +100,13 @@ def _render_entry(entry: CatalogEntry) -> dict[str, object]:
         "last_seen_at": render_time_short(entry.last_ms),
         "properties": [{"name": key, "types": types} for key, types in entry.properties],
         "properties_truncated": entry.truncated,
-        "example": None if entry.example is None else render_event(entry.example),
+        "example": None if entry.example is None else _render_example(entry.example),
     }
 
 
-def render_event(event: StoredEvent, /) -> dict[str, object]:
-    """An event as a value: Flux's row."""
-    return {
-        "id": render_evt(event.id),
-        "name": event.name,
-        "timestamp": render_time_short(event.timestamp_ms),
-        "user_id": event.user_id or event.anonymous_id or None,
-        "value": event.value,
-        "properties": msgspec.Raw(event.properties.encode()) if event.properties else EMPTY_OBJECT,
-        "tags": event.tags,
-    }
+def _render_example(event: StoredEvent) -> dict[str, object]:
+    """Flux's row, with the anonymous id of an event without a user."""
+    return render_row(event) | {"user_id": event.user_id or event.anonymous_id or None}
 
 
 _NATIVE_NAMES = {"factId": "fact_id", "factType": "fact_type", "challengeId": "challenge_id", "badgeId": "badge_id"}

@@ -15,17 +15,15 @@ from headrace.dialects.sdk import (
     SCREEN,
     accepted,
     at_least_one,
-    data_of,
     elements_of,
     event_name,
     first_text,
-    form_of,
     id_of,
-    json_of,
     key_of,
     merged,
     needed,
     object_in,
+    opened,
     parse_one_or_many,
     readable,
     sent_at_of,
@@ -33,7 +31,6 @@ from headrace.dialects.sdk import (
     text_in,
     time_of,
     without_secrets,
-    word_for,
 )
 from headrace.dialects.wire import (
     ABSENT,
@@ -47,7 +44,6 @@ from headrace.dialects.wire import (
     object_of,
     parse_items,
     parse_single,
-    text_of_body,
 )
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import Event, EventType
@@ -67,7 +63,7 @@ _KINDS: tuple[tuple[type[HeadraceError], tuple[str, str]], ...] = (
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
-    kind, code = word_for(error, _KINDS, ("server_error", "unavailable"))
+    kind, code = errors.look_up(error, _KINDS, ("server_error", "unavailable"))
     return encode_json({"type": kind, "code": code, "detail": error.message, "attr": None})
 
 
@@ -129,8 +125,7 @@ _set_decoder = msgspec.json.Decoder(_Set)
 
 def find_key(body: bytes, /) -> str:
     """The key: a form's field, beside the batch, or the events' own. Raises MissingKey, InvalidRequest."""
-    form = form_of(body)
-    text = text_of_body(data_of(form) if form else body)
+    form, text = opened(body)
     if text.lstrip()[:1] == b"[":
         keys = _keys_of(elements_of(text, "The body", MAX_BATCH))
     else:
@@ -154,7 +149,7 @@ def _key_in(keyed: _Keyed) -> str:
 
 def parse(body: bytes, context: Context, /) -> Batch:
     """`{"batch":[…]}`, an array of events, or one event; each as it is or as a form's `data`."""
-    text = json_of(body)
+    _, text = opened(body)
     if text.lstrip()[:1] == b"[":
         return parse_one_or_many(text, MAX_BATCH, _parse_item, context)
     envelope = decode_part(_envelope_decoder, text, "The body")

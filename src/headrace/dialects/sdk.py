@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from headrace.dialects.wire import (
+    ABSENT,
     Batch,
     Context,
     Rejection,
@@ -46,8 +47,27 @@ NAMES: dict[EventType, str] = {
 SCREEN = "screen.viewed"  # of the type page
 MAX_BATCH = 2500
 
-Word = TypeVar("Word")
 Part = TypeVar("Part")
+
+
+class SpecItem(msgspec.Struct, rename="camel", gc=False):
+    """An event of Segment's spec, in which Solute's SDK sends too. Nothing in it has been checked."""
+
+    type: Any = None
+    timestamp: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    message_id: Any = None
+    context: msgspec.Raw = ABSENT
+    event: Any = None
+    properties: msgspec.Raw = ABSENT
+    traits: msgspec.Raw = ABSENT
+    name: Any = None
+    category: Any = None
+    group_id: Any = None
+    previous_id: Any = None
+
+
 _MAX_FORM_FIELDS = 50
 # To undo a form's escapes takes up to 80 times its size, and nobody is known yet. SDKs' forms are a page's last events.
 _MAX_FORM_BYTES = 1024 * 1024
@@ -55,11 +75,6 @@ _MAX_SHORT_BYTES = 2048
 _text_decoder = msgspec.json.Decoder(str)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SECRETS = frozenset({"token"})  # SDKs repeat the key in each event's properties
-
-
-def word_for(error: HeadraceError, words: Sequence[tuple[type[HeadraceError], Word]], otherwise: Word, /) -> Word:
-    """What a vendor calls an error: of `words`, the first whose kind it is."""
-    return next((word for kind, word in words if isinstance(error, kind)), otherwise)
 
 
 def elements_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence[msgspec.Raw]:
@@ -241,7 +256,7 @@ def named(rejection: Rejection, /) -> HeadraceError:
     return error
 
 
-def form_of(body: bytes, /) -> dict[str, str]:
+def _form_of(body: bytes, /) -> dict[str, str]:
     """A body that is no JSON but an HTML form, by field, the last of each; {} when it is JSON.
 
     Raises InvalidRequest, PayloadTooLarge.
@@ -261,7 +276,7 @@ def form_of(body: bytes, /) -> dict[str, str]:
     return dict(fields)
 
 
-def data_of(form: Mapping[str, str], /) -> bytes:
+def _data_of(form: Mapping[str, str], /) -> bytes:
     """The JSON in a form's `data`, as it is or in base64. Raises InvalidRequest."""
     data = form.get("data", "").strip()
     if not data:
@@ -276,7 +291,7 @@ def data_of(form: Mapping[str, str], /) -> bytes:
         raise InvalidRequest("The form's field 'data' is neither JSON nor base64.") from None
 
 
-def json_of(body: bytes, /) -> bytes:
-    """The JSON of a body, or of the form that the body is. Raises InvalidRequest."""
-    form = form_of(body)
-    return text_of_body(data_of(form)) if form else text_of_body(body)
+def opened(body: bytes, /) -> tuple[dict[str, str], bytes]:
+    """The form that a body is, {} for none, and the JSON in it, else the body's own. Raises InvalidRequest, PayloadTooLarge."""
+    form = _form_of(body)
+    return form, text_of_body(_data_of(form) if form else body)

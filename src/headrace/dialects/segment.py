@@ -14,6 +14,7 @@ from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
     SCREEN,
+    SpecItem,
     accepted,
     at_least_one,
     elements_of,
@@ -27,7 +28,6 @@ from headrace.dialects.sdk import (
     text_in,
     time_of,
     with_members,
-    word_for,
 )
 from headrace.dialects.wire import (
     ABSENT,
@@ -61,7 +61,9 @@ _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
-    return encode_json({"success": False, "code": word_for(error, _CODES, "unavailable"), "message": error.message})
+    return encode_json(
+        {"success": False, "code": errors.look_up(error, _CODES, "unavailable"), "message": error.message}
+    )
 
 
 DIALECT = Dialect(NAME, render_error)
@@ -82,22 +84,9 @@ PATHS = (
 )
 
 
-class _Item(msgspec.Struct, rename="camel", gc=False):
-    type: Any = None
-    timestamp: Any = None
+class _Item(SpecItem, gc=False):
     original_timestamp: Any = None
     sent_at: Any = None
-    user_id: Any = None
-    anonymous_id: Any = None
-    message_id: Any = None
-    context: msgspec.Raw = ABSENT
-    event: Any = None
-    properties: msgspec.Raw = ABSENT
-    traits: msgspec.Raw = ABSENT
-    name: Any = None
-    category: Any = None
-    group_id: Any = None
-    previous_id: Any = None
     channel: Any = None
 
 

@@ -4,12 +4,11 @@ Source: shared/seeds/002, and shared/CONTRACT.md "solute".
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from headrace import errors
-from headrace.dialects.sdk import NAMES, page_properties, with_members
+from headrace.dialects.sdk import NAMES, SpecItem, page_properties, with_members
 from headrace.dialects.wire import (
     ABSENT,
     Batch,
@@ -46,27 +45,11 @@ _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), "UNAVAILABLE")
+    code = errors.look_up(error, _CODES, "UNAVAILABLE")
     return encode_json({"error": {"code": code, "message": error.message, "details": {}}, "statusCode": status})
 
 
 DIALECT = Dialect(NAME, render_error)
-
-
-class _Item(msgspec.Struct, rename="camel", gc=False):
-    type: Any = None
-    timestamp: Any = None
-    user_id: Any = None
-    anonymous_id: Any = None
-    message_id: Any = None
-    context: msgspec.Raw = ABSENT
-    event: Any = None
-    properties: msgspec.Raw = ABSENT
-    traits: msgspec.Raw = ABSENT
-    name: Any = None
-    category: Any = None
-    group_id: Any = None
-    previous_id: Any = None
 
 
 class _Envelope(msgspec.Struct):
@@ -74,7 +57,7 @@ class _Envelope(msgspec.Struct):
     sentAt: str | None = None  # noqa: N815  the field's name on the wire
 
 
-_item_decoder = msgspec.json.Decoder(_Item)
+_item_decoder = msgspec.json.Decoder(SpecItem)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
 # A track event brings its own name.

@@ -24,7 +24,7 @@ from headrace.event import Event, Tenant
 from headrace.settings import Settings
 
 ABSENT = msgspec.Raw(b"")
-EMPTY_OBJECT = msgspec.Raw(b"{}")
+_EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 T = TypeVar("T")
@@ -81,6 +81,11 @@ _BOM = b"\xef\xbb\xbf"
 
 def encode_json(value: object, /) -> bytes:
     return _encoder.encode(value)
+
+
+def raw_object(text: str, /) -> msgspec.Raw:
+    """An event's properties, context or traits as they go into a reply: byte for byte, and `{}` where there are none."""
+    return msgspec.Raw(text.encode()) if text else _EMPTY_OBJECT
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, /) -> T:

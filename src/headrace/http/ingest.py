@@ -21,6 +21,7 @@ from headrace.dialects import (
     flux_metrics,
     hogsend_data,
     mixpanel,
+    mixpanel_profiles,
     posthog,
     segment,
     solute,
@@ -145,8 +146,8 @@ def _mixpanel_routes() -> tuple[IngestRoute, ...]:
     parsers = {
         "/track": mixpanel.parse_track,
         "/import": mixpanel.parse_import,
-        "/engage": mixpanel.parse_engage,
-        "/groups": mixpanel.parse_groups,
+        "/engage": mixpanel_profiles.parse_engage,
+        "/groups": mixpanel_profiles.parse_groups,
     }
     return tuple(
         IngestRoute(path, mixpanel.NAME, parse, _mixpanel_accepted, "mixpanel", find_key=mixpanel.find_key, whole=True)

@@ -25,7 +25,6 @@ _STATUS: tuple[tuple[type[HeadraceError], HTTPStatus], ...] = (
     (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
 )
 
-
 _SDKS = tuple((each.PATHS, each.DIALECT) for each in (segment, posthog, amplitude, mixpanel, cloudevents))
 # Longest first: a path belongs to the first prefix that it starts with, on a segment's edge.
 _PREFIXES = (
@@ -53,7 +52,7 @@ def status_of(error: HeadraceError, dialect: Dialect | None = None, /) -> HTTPSt
     """posthog-js drops what is answered 4xx, 429 like the others, and tries 5xx again (docs/decisions/0061)."""
     if dialect is posthog.DIALECT and isinstance(error, errors.RateLimited):
         return HTTPStatus.SERVICE_UNAVAILABLE
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.SERVICE_UNAVAILABLE)
+    return errors.look_up(error, _STATUS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def reply_to(
