@@ -152,11 +152,3 @@ def fact_id(event_id: str, rule_id: str, /) -> str:
     """`fact_` and 32 hex digits, always the same for one event and one rule."""
     seed = f"{event_id}\0{rule_id}".encode()
     return f"fact_{blake2b(seed, digest_size=16).hexdigest()}"
-
-
-def dedup_key(tenant: Tenant, source: str, message_id: str, /) -> bytes:
-    """16 bytes that stand for a message id within its project, mode and dialect; b"" when there is none."""
-    if not message_id:
-        return b""
-    seed = f"{tenant.project}\0{tenant.mode}\0{source}\0{message_id}".encode()
-    return blake2b(seed, digest_size=16).digest()

@@ -14,8 +14,9 @@ import structlog
 
 from headrace.dialects.wire import Item
 from headrace.errors import HeadraceError, Unavailable
-from headrace.event import Tenant, dedup_key, encode
+from headrace.event import encode
 from headrace.ports import Entry, Log, Receipt
+from headrace.repeats import dedup_key
 
 _log = structlog.get_logger("headrace.intake")
 _MAX_ENTRIES_PER_APPEND = 10_000
@@ -52,17 +53,14 @@ class Intake:
             self._changed.notify()
         self._thread.join()
 
-    async def accept(self, tenant: Tenant, items: Sequence[Item], /) -> list[Receipt]:
+    async def accept(self, items: Sequence[Item], /) -> list[Receipt]:
         """Make events durable; one receipt each, in order.
 
         Raises Unavailable if they could not be made durable; then none of them counts as accepted.
         """
         if not items:
             return []
-        entries = [
-            Entry(encode(item.event), dedup_key(tenant, item.event.source, item.key) if item.key else b"")
-            for item in items
-        ]
+        entries = [Entry(encode(item.event), dedup_key(item.event) if item.event.message_id else b"") for item in items]
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Receipt]] = loop.create_future()
         request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)

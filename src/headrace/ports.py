@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from headrace.event import StoredEvent, Tenant, event_id
+from headrace.event import Event, StoredEvent, Tenant, event_id
 from headrace.filters import (
     Catalog,
     CatalogPage,
@@ -52,12 +52,10 @@ class Record(_Placed, frozen=True, gc=False):
     payload: bytes
 
 
-class MessageId(_Placed, frozen=True, gc=False):
-    """What a stored event was told apart by, and where it is."""
+class Keyed(_Placed, frozen=True, gc=False):
+    """A stored event that has a dedup key, and where it is. Of the event, only what the key is made of."""
 
-    tenant: Tenant
-    source: str
-    text: str
+    event: Event
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -121,7 +119,7 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """What has become of an event. `repeat_known`: its message id, sent again now, would be taken for a repeat of it."""
+    """What has become of an event. `repeat_known`: sent again now, it would be taken for a repeat."""
 
     event: StoredEvent
     repeat_known: bool

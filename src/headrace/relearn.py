@@ -1,8 +1,6 @@
 """Known keys again, from the store, when the log has lost its index of them. Runs at a start, before anything is taken.
 
-The store has each event's message id, which is its key unless an `Idempotency-Key` header was: those keys are in no row, and
-stay lost. So do those of Amplitude, Mixpanel, CloudEvents and metrics, whose keys have more in them than the message id.
-See docs/decisions/0020-lost-keys.md.
+An event's key is made of what is stored of it (repeats.py). See docs/decisions/0020-lost-keys.md.
 """
 
 import time
@@ -11,12 +9,13 @@ from typing import Protocol
 
 import structlog
 
-from headrace.event import dedup_key, first_position
-from headrace.ports import MessageId
+from headrace.event import first_position
+from headrace.ports import Keyed
+from headrace.repeats import dedup_key
 
 _log = structlog.get_logger("headrace")
 _FIRST_SPAN = first_position(60_000)
-_FEW, _MANY = 20_000, 200_000
+_MOST = 200_000  # at once, in memory
 
 
 class Learner(Protocol):
@@ -27,13 +26,13 @@ class Learner(Protocol):
 
 
 class Source(Protocol):
-    """A store that knows message ids."""
+    """A store whose events have keys."""
 
-    def message_ids(self, after: int, upto: int, /) -> list[MessageId]: ...
+    def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]: ...
 
 
 def relearn(log: Learner, store: Source, /) -> int:
-    """Teach the log the keys that it has lost; how many. Raises StoreFailed, Unavailable."""
+    """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, Unavailable."""
     lost = log.lost_keys()
     if lost is None:
         return 0
@@ -41,19 +40,14 @@ def relearn(log: Learner, store: Source, /) -> int:
     (after, end), span, count = lost, _FIRST_SPAN, 0
     while end > after:
         start = max(after, end - span)
-        rows = store.message_ids(start, end)
-        log.learn(
-            {dedup_key(row.tenant, row.source, row.text): (row.position, row.tail) for row in rows},
-            done=False,
-        )
+        rows = store.keyed(start, end, limit=_MOST)
+        # The youngest first, so that of a key that was given twice the first position stays.
+        log.learn({dedup_key(row.event): (row.position, row.tail) for row in rows}, done=False)
         count += len(rows)
-        if len(rows) < _FEW:
-            span *= 2
-        elif len(rows) > _MANY:
-            span = max(span // 2, first_position(1))
-        end = start
+        if len(rows) == _MOST:
+            end, span = rows[-1].position - 1, max(span // 2, first_position(1))
+        else:
+            end, span = start, span * 2 if len(rows) < _MOST // 10 else span
     log.learn({}, done=True)
-    took_s = round(time.monotonic() - started, 1)
-    without = "keys that came in a header; keys of Amplitude, Mixpanel, CloudEvents and metrics"
-    _log.warning("known_keys_relearnt", keys=count, took_s=took_s, without=without)
+    _log.warning("known_keys_relearnt", keys=count, took_s=round(time.monotonic() - started, 1))
     return count

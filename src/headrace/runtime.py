@@ -20,16 +20,17 @@ from headrace.control.replays import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.errors import Unavailable
-from headrace.event import StoredEvent, Tenant, dedup_key, received_at_ms
+from headrace.event import StoredEvent, Tenant, received_at_ms
 from headrace.filters import Selection
 from headrace.folder import DataFolder
 from headrace.intake import Intake
 from headrace.jobs import ReplayRunner, plan
 from headrace.log.sqlite import SqliteLog
 from headrace.pace import Pace
-from headrace.ports import ControlFailed, Reader, ReplayJob, Trace
+from headrace.ports import ControlFailed, Reader, ReplayJob, StoreFailed, Trace
 from headrace.reactor import Reactor
 from headrace.relearn import relearn
+from headrace.repeats import dedup_key
 from headrace.rules import Shelf, load_rules
 from headrace.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
@@ -177,13 +178,16 @@ class Runtime:
         self.replay_runner.wake()
         return job
 
-    def trace(self, tenant: Tenant, event: StoredEvent, /) -> Trace:
+    def trace(self, event: StoredEvent, /) -> Trace:
         """What has become of a stored event. Takes its time: not for the event loop's thread. Raises Unavailable."""
-        key = dedup_key(tenant, event.source, event.message_id)
+        try:
+            keyed = self.store.keyed(event.position - 1, event.position, limit=1)
+        except StoreFailed as error:
+            raise Unavailable(str(error)) from error
         held = self.log.read(event.position - 1, 1, 1)
         return Trace(
             event=event,
-            repeat_known=bool(key) and self.log.knows(key) == event.position,
+            repeat_known=bool(keyed) and self.log.knows(dedup_key(keyed[0].event)) == event.position,
             in_log=bool(held) and held[0].position == event.position,
             reacted=self.worker.progress.reacted >= event.position,
             effects=self.reactor.effects(event),

@@ -36,6 +36,7 @@ from headrace.filters import Counts, Events, Observed, Stats
 from headrace.http.problems import dialect_of, status_of
 from headrace.ports import Effect, Receipt
 from headrace.reactions.facts import fact_of
+from headrace.repeats import dedup_text
 from headrace.settings import Settings
 from headrace.zones import Zone
 from tests.dialects.given import NOW_MS, context, receipt
@@ -108,8 +109,9 @@ def _ingest(
             assert (event.pop("project"), event.pop("mode")) == ("default", "live")
             assert event.pop("source") == case["dialect"]
         outcome: Case = {"events": _readable(events)}
-        if any(item.key for item in batch.items):
-            outcome["keys"] = [item.key for item in batch.items]
+        keys = [dedup_text(item.event) for item in batch.items]
+        if any(keys):
+            outcome["keys"] = keys
         if batch.rejections:
             outcome["rejections"] = [
                 {"index": each.index, "error": type(each.error).__name__} for each in batch.rejections

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.event import (
-    Tenant,
-    dedup_key,
+    Event,
     event_id,
     fact_id,
     first_position,
@@ -18,6 +17,7 @@ from headrace.event import (
     render_evt,
     render_uuid,
 )
+from headrace.repeats import dedup_key
 from tests.dialects.strategies import examples
 
 positions = st.integers(0, 2**64 - 1)
@@ -102,10 +102,10 @@ def test_a_fact_id_is_the_same_for_ever_for_one_event_and_one_rule() -> None:
 )
 def test_a_message_id_is_one_only_within_its_project_mode_and_dialect(parts: list[tuple[str, str, str]]) -> None:
     named = [(project.replace("\0", ""), mode, source) for project, mode, source in parts]
-    found = {dedup_key(Tenant(project, mode), source, "m") for project, mode, source in named}
+    found = {dedup_key(Event(project, mode, source, "n", 0, message_id="m")) for project, mode, source in named}
     assert len(found) == len(set(named))
     assert all(len(key) == 16 for key in found)
 
 
 def test_an_event_without_a_message_id_has_no_key() -> None:
-    assert dedup_key(Tenant("default", "live"), "flux", "") == b""
+    assert dedup_key(Event("default", "live", "flux", "n", 0)) == b""

@@ -8,12 +8,10 @@ import pytest
 
 from headrace.dialects.wire import Item
 from headrace.errors import Unavailable
-from headrace.event import Event, Tenant
+from headrace.event import Event
 from headrace.intake import Intake
 from headrace.ports import Entry, Receipt
 from tests.fakes import MemoryLog
-
-TENANT = Tenant("p", "live")
 
 
 class HeldLog(MemoryLog):
@@ -31,8 +29,8 @@ class HeldLog(MemoryLog):
 
 
 def items(count: int, key: str = "") -> list[Item]:
-    event = Event(project="p", mode="live", source="flux", name="n" * 100, timestamp_ms=1)
-    return [Item(index, event, key) for index in range(count)]
+    event = Event(project="p", mode="live", source="flux", name="n" * 100, timestamp_ms=1, message_id=key)
+    return [Item(index, event) for index in range(count)]
 
 
 def run(log: MemoryLog, max_queue_bytes: int, scenario) -> None:  # pyright: ignore[reportMissingParameterType]
@@ -48,7 +46,7 @@ def test_requests_that_wait_for_the_log_are_appended_together() -> None:
     log = HeldLog()
 
     async def scenario(intake: Intake) -> None:
-        waiting = [asyncio.create_task(intake.accept(TENANT, items(2))) for _ in range(10)]
+        waiting = [asyncio.create_task(intake.accept(items(2))) for _ in range(10)]
         await asyncio.sleep(0)
         log.go.set()
         receipts = [await each for each in waiting]
@@ -65,7 +63,7 @@ def test_requests_that_arrive_at_once_are_one_append() -> None:
     log.go.set()
 
     async def scenario(intake: Intake) -> None:
-        await asyncio.gather(*(intake.accept(TENANT, items(2)) for _ in range(10)))
+        await asyncio.gather(*(intake.accept(items(2)) for _ in range(10)))
 
     run(log, 1 << 20, scenario)
     assert log.sizes == [20]
@@ -75,10 +73,10 @@ def test_more_than_the_queue_may_hold_is_refused_and_stores_nothing() -> None:
     log = HeldLog()
 
     async def scenario(intake: Intake) -> None:
-        first = asyncio.create_task(intake.accept(TENANT, items(10)))
+        first = asyncio.create_task(intake.accept(items(10)))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(intake.accept(TENANT, items(1000)), 5)
+            await asyncio.wait_for(intake.accept(items(1000)), 5)
         log.go.set()
         assert len(await first) == 10
 
@@ -91,13 +89,13 @@ def test_a_log_that_refuses_refuses_every_request_that_waited_and_then_goes_on()
     log.broken = "told to"
 
     async def scenario(intake: Intake) -> None:
-        waiting = [asyncio.create_task(intake.accept(TENANT, items(1))) for _ in range(5)]
+        waiting = [asyncio.create_task(intake.accept(items(1))) for _ in range(5)]
         await asyncio.sleep(0)
         log.go.set()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(each) for each in found] == [Unavailable] * 5
         log.broken = ""
-        assert len(await intake.accept(TENANT, items(3))) == 3
+        assert len(await intake.accept(items(3))) == 3
 
     run(log, 1 << 20, scenario)
     assert len(log.read(0, 100, 10**6)) == 3
@@ -110,9 +108,9 @@ def test_an_error_that_nobody_foresaw_refuses_the_request_and_not_the_next_ones(
     async def scenario(intake: Intake) -> None:
         append, log.append = log.append, None  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
-            await intake.accept(TENANT, items(1))
+            await intake.accept(items(1))
         log.append = append  # type: ignore[method-assign]
-        assert len(await intake.accept(TENANT, items(1))) == 1
+        assert len(await intake.accept(items(1))) == 1
 
     run(log, 1 << 20, scenario)
 
@@ -121,7 +119,7 @@ def test_what_waits_when_intake_stops_is_appended_and_what_comes_later_refused()
     log = HeldLog()
 
     async def scenario(intake: Intake) -> None:
-        waiting = asyncio.create_task(intake.accept(TENANT, items(4)))
+        waiting = asyncio.create_task(intake.accept(items(4)))
         await asyncio.sleep(0)
         stopping = asyncio.create_task(asyncio.to_thread(intake.stop))
         await asyncio.sleep(0)
@@ -129,7 +127,7 @@ def test_what_waits_when_intake_stops_is_appended_and_what_comes_later_refused()
         await stopping
         assert len(await waiting) == 4
         with pytest.raises(Unavailable):
-            await intake.accept(TENANT, items(1))
+            await intake.accept(items(1))
 
     run(log, 1 << 20, scenario)
     assert len(log.read(0, 100, 10**6)) == 4
@@ -139,8 +137,8 @@ def test_a_request_whose_client_went_away_is_stored_and_the_others_are_answered(
     log = HeldLog()
 
     async def scenario(intake: Intake) -> None:
-        gone = asyncio.create_task(intake.accept(TENANT, items(1)))
-        stays = asyncio.create_task(intake.accept(TENANT, items(1)))
+        gone = asyncio.create_task(intake.accept(items(1)))
+        stays = asyncio.create_task(intake.accept(items(1)))
         await asyncio.sleep(0)
         gone.cancel()
         log.go.set()

@@ -166,7 +166,7 @@ def _refusal(rejections: list[Rejection], good: int) -> HeadraceError:
     return EventsRejected(message, [(each.index, each.error.message) for each in rejections])
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
@@ -183,7 +183,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     }
     properties, values = with_members(properties, sale), values | sale
     labels, numbers = labels_and_numbers(values, {})
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -207,8 +207,6 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         numbers=numbers,
         message_id=insert_id,
     )
-    # Amplitude knows a repeat by the device and the insert id together.
-    return event, f"{device_id or user_id}\0{insert_id}" if insert_id else ""
 
 
 def _group_in(groups: object, limit: int) -> str:

@@ -68,7 +68,7 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
     return parse_items(array_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     tenant = context.tenant
     item = decode_item(_item_decoder, raw, context.settings)
     name = name_of(item.event_name, "event_name", MAX_NAME_CHARS)
@@ -78,7 +78,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     key = optional_text(item.idempotency_key, "idempotency_key", MAX_ID_CHARS) or optional_text(
         item.messageId, "messageId", MAX_ID_CHARS
     )
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -90,7 +90,6 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         numbers=numbers,
         message_id=key,
     )
-    return event, key
 
 
 def message_id(position: int, /) -> str:

@@ -104,14 +104,14 @@ def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> b
     return encode_json(members)
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
     if type(item.specversion) is not str or not item.specversion.startswith("1."):
         raise InvalidRequest("'specversion' must be \"1.0\".")
     event_id = required_text(item.id, "id", limit)
-    source = required_text(item.source, "source", MAX_SOURCE_CHARS)
+    required_text(item.source, "source", MAX_SOURCE_CHARS)
     name = event_name(item.type, "type", settings.max_name_chars)
     kind = _KINDS.get(name, "track")
     properties, values = _data_of(item)
@@ -122,7 +122,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         raise InvalidRequest(f"The extension 'previousid' is required of the type {name}.")
     labels, numbers = labels_and_numbers(values, {})
     is_profile = kind in ("identify", "group")
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -141,7 +141,6 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         numbers={} if is_profile else numbers,
         message_id=event_id,
     )
-    return event, f"{source}\0{event_id}"
 
 
 def _data_of(item: _Item) -> tuple[str, dict[str, Any]]:

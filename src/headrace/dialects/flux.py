@@ -128,7 +128,7 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
     return parse_items(array_of(events, "events", MAX_BATCH), _parse_item, context)
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     settings, tenant = context.settings, context.tenant
     text = item_text(raw, settings)
     try:
@@ -143,7 +143,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     properties, values = object_of(item.properties, "properties")
     labels, numbers = labels_and_numbers(values, item.tags) if values else ({}, {})
     key = item.idempotency_key or item.messageId
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -168,10 +168,9 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         item.request_id,
         key,
     )
-    return event, key
 
 
-def _parse_item_slowly(text: bytes, context: Context) -> tuple[Event, str]:
+def _parse_item_slowly(text: bytes, context: Context) -> Event:
     """What the plain decoder refuses: null for absent, or a field that is wrong and has to be named."""
     return event_of(decode_part(_item_decoder, text, "The event"), context)
 
@@ -181,8 +180,8 @@ def decode_event(raw: msgspec.Raw, context: Context, /) -> FluxItem:
     return decode_item(_item_decoder, raw, context.settings)
 
 
-def event_of(item: FluxItem, context: Context, /) -> tuple[Event, str]:
-    """The event and its key. Raises InvalidRequest, in whichever kind fits."""
+def event_of(item: FluxItem, context: Context, /) -> Event:
+    """Raises InvalidRequest, in whichever kind fits."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     name = name_of(item.name, "name", settings.max_name_chars)
@@ -193,7 +192,7 @@ def event_of(item: FluxItem, context: Context, /) -> tuple[Event, str]:
     key = optional_text(item.idempotency_key, "idempotency_key", limit) or optional_text(
         item.messageId, "messageId", limit
     )
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -212,7 +211,6 @@ def event_of(item: FluxItem, context: Context, /) -> tuple[Event, str]:
         request_id=optional_text(item.request_id, "request_id", limit),
         message_id=key,
     )
-    return event, key
 
 
 def render_track(batch: Batch, receipts: list[Receipt], /) -> bytes:

@@ -86,7 +86,7 @@ def parse_gem(body: bytes, context: Context, /) -> Batch:
 def _parse_list(
     field: str,
     raw: msgspec.Raw,
-    parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]],
+    parse_item: Callable[[msgspec.Raw, Context], Event],
     context: Context,
 ) -> Batch:
     if raw is ABSENT or bytes(raw).split() in ([b"null"], [b"[]"], [b"[", b"]"]):
@@ -97,18 +97,18 @@ def _parse_list(
     return batch
 
 
-def _parse_point(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_point(raw: msgspec.Raw, context: Context) -> Event:
     return _point(decode_item(_point_decoder, raw, context.settings), context)
 
 
-def _parse_gems_point(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_gems_point(raw: msgspec.Raw, context: Context) -> Event:
     item = decode_item(_point_decoder, raw, context.settings)
     if item.type != "set":
         item.value = _number_in(item.value)
     return _point(item, context)
 
 
-def _parse_gems_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_gems_event(raw: msgspec.Raw, context: Context) -> Event:
     """The gem passes on what its caller gave: a record's id is a number, a Symbol's tag value text, a BigDecimal text."""
     item = flux.decode_event(raw, context)
     item.tags = _texts(item.tags)
@@ -118,7 +118,7 @@ def _parse_gems_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     return flux.event_of(item, context)
 
 
-def _point(item: _Point, context: Context) -> tuple[Event, str]:
+def _point(item: _Point, context: Context) -> Event:
     settings = context.settings
     limit = settings.max_id_chars
     name = name_of(item.name, "name", settings.max_name_chars)
@@ -133,7 +133,7 @@ def _point(item: _Point, context: Context) -> tuple[Event, str]:
     timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
     tags = tags_of(_texts(item.tags), settings)
     value = _value(kind, item.value, limit)
-    return point(context.tenant, NAME, name, kind, timestamp_ms, value, tags, key), key
+    return point(context.tenant, NAME, name, kind, timestamp_ms, value, tags, key)
 
 
 def _value(kind: MetricType, value: object, limit: int) -> float | str:

@@ -47,7 +47,7 @@ def parse_event(body: bytes, context: Context, /) -> Batch:
     return parse_single(body, _parse_item, context)
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     """What describes the contact becomes traits; an event with nothing but an email belongs to the user of that name."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
@@ -66,7 +66,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     lists, memberships = object_of(item.lists, "lists")
     labels, numbers = labels_and_numbers(values, {})
     key = optional_text(item.idempotency_key, "idempotencyKey", limit)
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -81,7 +81,6 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         numbers=numbers,
         message_id=key,
     )
-    return event, key
 
 
 def render_stored(batch: Batch, receipts: list[Receipt], /) -> bytes:

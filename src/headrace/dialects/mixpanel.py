@@ -120,7 +120,7 @@ def _elements(text: bytes) -> Sequence[msgspec.Raw]:
 
 
 def body_parser(
-    parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]], *, imported: bool = False
+    parse_item: Callable[[msgspec.Raw, Context], Event], *, imported: bool = False
 ) -> Callable[[bytes, Context], Sent]:
     """The parser of a body whose elements `parse_item` reads; `imported`: whether it was sent to be imported, and not tracked."""
 
@@ -139,7 +139,7 @@ def body_parser(
     return parse
 
 
-def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _parse_event(raw: msgspec.Raw, context: Context) -> Event:
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
@@ -160,15 +160,14 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
     elif own_name == "$identify":
         user_id = text_in(values, "$identified_id", limit) or user_id
         anonymous_id = bare_id(text_in(values, "$anon_id", limit)) or anonymous_id
-    time = values.get("time")
     properties, values = without_secrets(properties, values)
     labels, numbers = labels_and_numbers(values, {})
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
         name,
-        moment_of(time, context.now_ms, "properties.time"),
+        moment_of(values.get("time"), context.now_ms, "properties.time"),
         kind,
         user_id=user_id,
         anonymous_id=anonymous_id if kind != "alias" else "",
@@ -179,8 +178,6 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
         numbers=numbers,
         message_id=insert_id,
     )
-    # Mixpanel knows a repeat by these four together. https://developer.mixpanel.com/reference/event-deduplication
-    return event, f"{own_name}\0{distinct_id}\0{time}\0{insert_id}" if insert_id else ""
 
 
 def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, str]:

@@ -4,6 +4,7 @@ Source: https://developer.mixpanel.com/reference/user-profiles
 """
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -35,10 +36,10 @@ class _Update(
 _update_decoder = msgspec.json.Decoder(_Update)
 
 
-def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
+def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], Event]:
     """Updates of people or groups: the operations are the properties, what they set is the traits."""
 
-    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    def parse(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant
         limit = settings.max_id_chars
         item = decode_item(_update_decoder, raw, settings)
@@ -48,7 +49,10 @@ def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], tuple[Ev
         properties = joined({name: value for name, value in members_of(raw).items() if name != "$token"})
         _, values = object_of(msgspec.Raw(properties.encode()), "The update")
         labels, numbers = labels_and_numbers(values, {})
-        event = Event(
+        # An update has no id of its own; the same one at the same moment is a repeat. `$time` has to be more exact than a
+        # second, or two increments within one would be taken for one.
+        exact = type(item.time) is float or (type(item.time) is int and item.time >= MILLISECONDS_FROM)
+        return Event(
             tenant.project,
             tenant.mode,
             NAME,
@@ -62,11 +66,8 @@ def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], tuple[Ev
             traits=traits,
             labels=labels,
             numbers=numbers,
+            message_id=blake2b(properties.encode(), digest_size=16).hexdigest() if exact else "",
         )
-        # An update has no id of its own; the same one at the same moment is a repeat. `$time` has to be more exact than a
-        # second, or two increments within one would be taken for one.
-        exact = type(item.time) is float or (type(item.time) is int and item.time >= MILLISECONDS_FROM)
-        return event, properties if exact else ""
 
     return parse
 

@@ -158,13 +158,13 @@ def parse(body: bytes, context: Context, /) -> Batch:
     elements = elements_of(envelope.batch, "batch", MAX_BATCH)
     sent_at_ms = sent_at_of(short_text(envelope.sent_at))
 
-    def parse_item(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    def parse_item(raw: msgspec.Raw, context: Context) -> Event:
         return _parse_item(raw, context, sent_at_ms)
 
     return at_least_one(parse_items(elements, parse_item, context))
 
 
-def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = None) -> tuple[Event, str]:
+def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = None) -> Event:
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
@@ -195,7 +195,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
     traits = _traits_of(kind, item, properties, values)
     properties, values = without_secrets(properties, values, _SECRETS)
     labels, numbers = labels_and_numbers(values, {})
-    event = Event(
+    return Event(
         tenant.project,
         tenant.mode,
         NAME,
@@ -214,7 +214,6 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
         message_id=uuid,
         sent_at_ms=sent_at_of(item.sent_at) if sent_at_ms is None else sent_at_ms,
     )
-    return event, uuid
 
 
 def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def elements_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence
 
 
 def parse_one_or_many(
-    text: bytes, limit: int, parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]], context: Context, /
+    text: bytes, limit: int, parse_item: Callable[[msgspec.Raw, Context], Event], context: Context, /
 ) -> Batch:
     """A body that is one event, or an array of them."""
     if text.lstrip()[:1] == b"[":

@@ -143,10 +143,10 @@ def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
     return parse
 
 
-def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
+def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], Event]:
     """`call`: what the path says the event is; "" where the event says it."""
 
-    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+    def parse(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant
         item = decode_item(_item_decoder, raw, settings)
         size, most = len(bytes(raw)), settings.segment_max_event_bytes
@@ -174,7 +174,7 @@ def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Co
         message_id = id_of(item.message_id, "messageId", limit)
         labels, numbers = labels_and_numbers(values, {})
         at = item.original_timestamp if item.timestamp is None else item.timestamp
-        event = Event(
+        return Event(
             tenant.project,
             tenant.mode,
             NAME,
@@ -194,7 +194,6 @@ def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Co
             message_id=message_id,
             sent_at_ms=sent_at_of(item.sent_at) if sent_at_ms is None else sent_at_ms,
         )
-        return event, message_id
 
     return parse
 

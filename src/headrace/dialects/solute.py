@@ -73,8 +73,8 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
     return parse_items(elements, _item_parser(sent_at_ms), context)
 
 
-def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Event, str]]:
-    def parse(raw: msgspec.Raw, context: Context) -> tuple[Event, str]:
+def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], Event]:
+    def parse(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant
         item = decode_item(_item_decoder, raw, settings)
         limit = settings.max_id_chars
@@ -94,7 +94,7 @@ def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Even
             properties, values = with_members(properties, added), values | added
         labels, numbers = labels_and_numbers(values, {})
         session_id = context_values.get("sessionId")
-        event = Event(
+        return Event(
             tenant.project,
             tenant.mode,
             NAME,
@@ -114,7 +114,6 @@ def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], tuple[Even
             message_id=message_id,
             sent_at_ms=sent_at_ms,
         )
-        return event, message_id
 
     return parse
 

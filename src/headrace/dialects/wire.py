@@ -21,6 +21,7 @@ from headrace.errors import (
     MissingName,
 )
 from headrace.event import Event, Tenant
+from headrace.repeats import named_by_header
 from headrace.settings import Settings
 
 ABSENT = msgspec.Raw(b"")
@@ -52,11 +53,10 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """An event that is fit to be stored. `key` makes it unique within its dialect; "" for none."""
+    """An event that is fit to be stored. What makes it a repeat of another: repeats.py."""
 
     index: int
     event: Event
-    key: str
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -143,7 +143,7 @@ def _elements_decoder(limit: int) -> msgspec.json.Decoder[msgspec.Struct]:
 
 def parse_items(
     raws: Iterable[msgspec.Raw],
-    parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]],
+    parse_item: Callable[[msgspec.Raw, Context], Event],
     context: Context,
     /,
 ) -> Batch:
@@ -154,25 +154,25 @@ def parse_items(
     batch = Batch([], [])
     for index, raw in enumerate(raws):
         try:
-            event, key = parse_item(raw, context)
+            event = parse_item(raw, context)
         except HeadraceError as error:
             # Its traceback leads back to this batch: a cycle, in which the whole body would wait for the collector.
             error.__traceback__ = error.__context__ = None
             batch.rejections.append(Rejection(index, error))
             continue
         if context.idempotency_key:
-            key = f"{context.idempotency_key}\0{index}"  # no header holds a NUL, so no single event has this key
-        batch.items.append(Item(index, event, key))
+            event = named_by_header(event, context.idempotency_key, index)
+        batch.items.append(Item(index, event))
     return batch
 
 
-def parse_single(
-    body: bytes, parse_item: Callable[[msgspec.Raw, Context], tuple[Event, str]], context: Context, /
-) -> Batch:
+def parse_single(body: bytes, parse_item: Callable[[msgspec.Raw, Context], Event], context: Context, /) -> Batch:
     """A body that is one event. Raises what `parse_item` raises."""
     raw = decode_body(_raw_decoder, body)
-    event, key = parse_item(raw, context)
-    return Batch([Item(0, event, context.idempotency_key or key)])
+    event = parse_item(raw, context)
+    if context.idempotency_key:
+        event = named_by_header(event, context.idempotency_key)
+    return Batch([Item(0, event)])
 
 
 def decode_item(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, settings: Settings, /) -> T:

@@ -246,7 +246,7 @@ class IngestResource:
             batch = await asyncio.to_thread(route.parse, body, context)
         else:
             batch = route.parse(body, context)
-        receipts = await self._runtime.intake.accept(tenant, batch.items)
+        receipts = await self._runtime.intake.accept(batch.items)
         self._metrics.count_batch(route.source, batch, receipts)
         status, resp.data = await route.reply(self._runtime, batch, receipts)
         resp.status = int(status)

@@ -43,5 +43,5 @@ class EventTrace:
         if not found:
             raise NotFound(f"There is no event {event_id[:80]!r}.")
         await runtime.reacted(found[0].position)
-        resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, tenant, found[0]))
+        resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, found[0]))
         resp.content_type = falcon.MEDIA_JSON

@@ -6,8 +6,8 @@ from importlib import resources
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.event import MAX_TAIL, Mode, Tenant, event_id
-from headrace.ports import MessageId, Record, StoreFailed
+from headrace.event import MAX_TAIL, Event, Mode, event_id
+from headrace.ports import Keyed, Record, StoreFailed
 from headrace.store.catalog import CatalogReader
 from headrace.store.events import EventReader
 from headrace.store.metrics import MetricsReader
@@ -27,7 +27,27 @@ _INSERT_SETTINGS: dict[str, object] = {
     "max_partitions_per_insert_block": 1,
     "precise_float_parsing": 1,
 }
-_message_id_decoder = msgspec.json.Decoder(tuple[str, Mode, str, str, int, int], strict=False)
+
+
+class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
+    """In the order of `upkeep.keyed`."""
+
+    position: int
+    tail: int
+    project: str
+    mode: Mode
+    source: str
+    name: str
+    user_id: str
+    anonymous_id: str
+    request_id: str
+    message_id: str
+    context: str
+    labels: dict[str, str]
+    numbers: dict[str, float]
+
+
+_keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
 
 
 class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
@@ -110,19 +130,15 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         """See the Store port."""
         return int(self._tell(upkeep.held(after, upto)))
 
-    def message_ids(self, after: int, upto: int, /) -> list[MessageId]:
-        """The events between two positions that carry a message id, youngest first. Raises StoreFailed."""
-        query = upkeep.message_ids(after, upto)
+    def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
+        """The youngest `limit` of the events between two positions that have a dedup key. Raises StoreFailed."""
+        query = upkeep.keyed(after, upto, limit)
         try:
             with self._writers.lend() as client:
                 lines = client.raw_query(query.sql, query.params, fmt="JSONCompactEachRow").splitlines()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
-        rows = [_message_id_decoder.decode(line) for line in lines]
-        return [
-            MessageId(position, tail, Tenant(project, mode), source, text)
-            for project, mode, source, text, position, tail in rows
-        ]
+        return [_keyed(_keyed_row_decoder.decode(line)) for line in lines]
 
     def _tell(self, query: Query) -> str:
         """What the worker asks, which no reader's limits apply to."""
@@ -131,3 +147,17 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
                 return client.raw_query(query.sql, query.params, fmt="TabSeparated").decode()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
+
+
+def _keyed(row: _KeyedRow) -> Keyed:
+    event = Event(
+        *(row.project, row.mode, row.source, row.name, 0),
+        user_id=row.user_id,
+        anonymous_id=row.anonymous_id,
+        request_id=row.request_id,
+        message_id=row.message_id,
+        context=row.context,
+        labels=row.labels,
+        numbers=row.numbers,
+    )
+    return Keyed(row.position, row.tail, event)

@@ -24,11 +24,14 @@ def held(after: int, upto: int, /) -> Query:
     )
 
 
-def message_ids(after: int, upto: int, /) -> Query:
-    """The events between two positions that carry a message id, of every tenant: to know the ids again, never for a reply."""
+def keyed(after: int, upto: int, limit: int, /) -> Query:
+    """What the keys of events between two positions are made of, the youngest first, of every tenant: never for a reply."""
     return Query(
-        "SELECT project, mode, source, message_id, position, tail FROM events "
-        "WHERE position > {after:UInt64} AND position <= {upto:UInt64} AND message_id != '' "
-        "ORDER BY position DESC",
-        {"after": after, "upto": upto},
+        "SELECT position, tail, project, mode, source, name, user_id, anonymous_id, request_id, message_id, "
+        "if(source = 'cloudevents', context, ''), "
+        "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), labels), "
+        "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), numbers) "
+        "FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64} AND message_id != '' "
+        "ORDER BY position DESC LIMIT {limit:UInt64}",
+        {"after": after, "upto": upto, "limit": limit},
     )
