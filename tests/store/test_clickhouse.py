@@ -1,5 +1,6 @@
 """What only the ClickHouse store has: limits, parts, a temporary file, and handles that are given up."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from headrace.event import Tenant
 from headrace.filters import Counts, Cursor, Dimension, Filters, Page
 from headrace.ports import Record, StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.queries.conditions import Query
+from headrace.store.queries.conditions import Query, ways_of
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, records_of
 
 ALL = Filters()
@@ -256,3 +257,19 @@ def test_hundreds_of_filters_can_be_asked_for_at_once(store: ClickHouseStore) ->
     tags = {f"t{number}": str(number) for number in range(60)}
     store.insert(records_of([event_of(tenant, tags=tags, properties='{"a":1}'), event_of(tenant)]))
     assert store.count(tenant, Filters(tags=list(tags.items()) * 5, properties=[("a", "1")] * 50)).total == 1
+
+
+def test_the_texts_of_string_properties_are_not_read_where_none_has_the_name_of_the_tag(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    store.insert(records_of(event_of(tenant, tags={"plan": "a"}, labels={"path": "/a"}) for _ in range(9)))
+    in_tags, in_labels = ways_of(tenant, Filters(tags=[("plan", "a")]), {})[0]
+    params = ways_of(tenant, Filters(tags=[("plan", "a")]), {})[1]
+
+    def granules(where: str) -> int:
+        with store._readers.lend() as client:
+            sql = f"EXPLAIN indexes = 1 SELECT count() FROM events WHERE {where}"
+            plan = client.raw_query(sql, params, fmt="TabSeparatedRaw").decode()
+        return int(re.findall(r"Granules: (\d+)", plan)[-1])
+
+    assert granules(in_tags)
+    assert not granules(in_labels)

@@ -41,6 +41,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 SLOT_MS = 900_000  # what the projection by_slot counts by; every zone's offset today is a multiple of it
+OF_SLOT = f"toInt64(slot) * {SLOT_MS}"
 _OF_SLOTS = {"name", "name_prefix", "source", "from_ms", "to_ms"}
 
 
@@ -49,30 +50,56 @@ def spans_of(
 ) -> tuple[list[tuple[str, str]], dict[str, object]]:
     """Conditions that together match what the filters match, each event once, and each with its expression for the time.
 
-    Where whole slots are enough to answer, the first condition is of whole slots, which the projection has counted, and the
-    others are of the times beside them; else there is one, of events.
+    Where whole slots are enough to answer, that is the slot's beginning; and the first condition is then of whole slots, which
+    a projection has counted if the filters allow, and the second of the times beside them.
     """
     given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
-    moment = "toUnixTimestamp64Milli(timestamp)"
+    moment = OF_SLOT if whole else "toUnixTimestamp64Milli(timestamp)"
     first = -(-(filters.from_ms or 0) // SLOT_MS)
     last = None if filters.to_ms is None else (filters.to_ms + 1) // SLOT_MS
     if not whole or not given <= _OF_SLOTS or (last is not None and first >= last):
-        where, params = where_of(tenant, filters, hot)
-        return [(where, moment)], params
+        ways, params = ways_of(tenant, filters, hot)
+        return [(where, moment) for where in ways], params
     where, params = where_of(tenant, msgspec.structs.replace(filters, from_ms=None, to_ms=None))
     middle = f"{where} AND slot >= {{first_slot:Int64}}"
     params["first_slot"] = first
-    spans: list[tuple[str, str]] = []
+    edges: list[str] = []
     if filters.from_ms is not None and filters.from_ms % SLOT_MS:
-        spans.append((f"{where} AND {between('from_ms', 'from_upto')}", moment))
+        edges.append(between("from_ms", "from_upto"))
         params |= {"from_ms": filters.from_ms, "from_upto": first * SLOT_MS - 1}
     if last is not None and filters.to_ms is not None:
         middle += " AND slot < {last_slot:Int64}"
         params["last_slot"] = last
         if (filters.to_ms + 1) % SLOT_MS:
-            spans.append((f"{where} AND {between('to_from', 'to_ms')}", moment))
+            edges.append(between("to_from", "to_ms"))
             params |= {"to_from": last * SLOT_MS, "to_ms": filters.to_ms}
-    return [(middle, f"toInt64(slot) * {SLOT_MS}"), *spans], params
+    beside = [(f"{where} AND ({' OR '.join(edges)})", moment)] if edges else []
+    return [(middle, moment), *beside], params
+
+
+def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict[str, object]]:
+    """Conditions that together match what the filters match, each event once.
+
+    A tag is one or a string property of that name, never both. Asked one after the other, the index of names spares reading
+    the one that has none; asked in one condition, both are read for every event.
+    """
+    cold = next((tag for tag in filters.tags if tag[0] not in hot), None)
+    others = tuple(tag for tag in filters.tags if tag is not cold)
+    where, params = where_of(tenant, msgspec.structs.replace(filters, tags=others), hot)
+    if cold is None:
+        return [where], params
+    ways = [
+        f"{where} AND {has(column, 'cold')} AND {column}[{{cold:String}}] = {{cold_is:String}}" for column in TAGGED
+    ]
+    return ways, params | {"cold": cold[0], "cold_is": cold[1]}
+
+
+# Where a tag's text is, and no key is in both.
+TAGGED = ("tags", "labels")
+
+
+def has(column: str, key: str) -> str:
+    return f"mapContains({column}, {{{key}:String}})"
 
 
 def between(low: str, high: str) -> str:
@@ -140,7 +167,7 @@ def _tag_is(key: str, name: str, value: str) -> str:
 
 
 def _has_tag(key: str) -> str:
-    return f"(mapContains(tags, {{{key}:String}}) OR mapContains(labels, {{{key}:String}}))"
+    return f"({' OR '.join(has(column, key) for column in TAGGED)})"
 
 
 def _tag(key: str) -> str:
@@ -178,8 +205,6 @@ def _is_fractional(text: str) -> bool:
 def key_of(dimension: Dimension, hot: Hot) -> str:
     if dimension.kind == "tag" and dimension.key in hot:
         return hot[dimension.key]
-    if dimension.kind == "tag":
-        return f"if({_has_tag('group')}, {_tag('group')}, NULL)"
     if dimension.kind == "property":
         return _property("group")
     if dimension.kind == "name":

@@ -11,12 +11,15 @@ from headrace.store.queries.conditions import (
     NONE_HOT,
     PAIRS,
     SLOT_MS,
+    TAGGED,
     Hot,
     Query,
+    has,
     key_of,
     moment_of,
     pairs,
     spans_of,
+    ways_of,
     where_of,
 )
 from headrace.zones import DAY_MS, WIDTH_MS, Interval, Zone
@@ -53,8 +56,8 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
     """
     spans, params = spans_of(tenant, filters, hot)
     parts = " UNION ALL ".join(
-        f"SELECT intDiv({moment}, {SLOT_MS}) AS quarter, count() AS found FROM events WHERE {where} GROUP BY quarter"
-        for where, moment in spans
+        f"SELECT toInt64(slot) AS quarter, count() AS found FROM events WHERE {where} GROUP BY quarter"
+        for where, _ in spans
     )
     before = ""
     if page.after is not None:  # of the quarter with the cursor it is not known how many come after it
@@ -95,7 +98,7 @@ class Hint(msgspec.Struct, frozen=True):
 
 def keys(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond, position) of the page's events, and one more than it holds if there are more."""
-    return _page("name, toUnixTimestamp64Milli(timestamp), position", tenant, filters, page, hint, hot)
+    return _page("name, toUnixTimestamp64Milli(timestamp) AS timestamp_ms, position", tenant, filters, page, hint, hot)
 
 
 def whole(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
@@ -104,28 +107,34 @@ def whole(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot 
 
 
 def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: Hint, hot: Hot) -> Query:
-    where, params = where_of(tenant, filters, hot)
+    ways, params = ways_of(tenant, filters, hot)
+    bounds = ""
     if page.after is not None:
         sign = ">" if page.oldest_first else "<"
         moment = moment_of("after_ms")
-        where += (
+        bounds += (
             f" AND events.timestamp {sign}= {moment}"
             f" AND (events.timestamp {sign} {moment} OR position {sign} {{after_position:UInt64}})"
         )
         params |= {"after_ms": page.after.timestamp_ms, "after_position": page.after.position}
     if hint.floor_ms:
-        where += f" AND events.timestamp >= {moment_of('floor_ms')}"
+        bounds += f" AND events.timestamp >= {moment_of('floor_ms')}"
         params["floor_ms"] = hint.floor_ms
     if hint.moments:
-        where += f" AND (events.name, events.timestamp) IN {PAIRS}"
+        bounds += f" AND (events.name, events.timestamp) IN {PAIRS}"
         params |= pairs(hint.moments)
     order = "ASC" if page.oldest_first else "DESC"
-    return Query(
-        f"SELECT {columns} FROM events WHERE {where} ORDER BY events.timestamp {order}, position {order} "
-        "LIMIT {limit:UInt64} OFFSET {offset:UInt64}",
-        params | {"limit": page.limit + 1, "offset": page.offset},
-        NO_PROJECTIONS,
-    )
+    parts = [
+        f"SELECT {columns} FROM events WHERE {where}{bounds} ORDER BY events.timestamp {order}, position {order} LIMIT "
+        for where in ways
+    ]
+    upto, cut = "{reach:UInt64}", "{limit:UInt64} OFFSET {offset:UInt64}"
+    sql = parts[0] + cut
+    if len(parts) > 1:
+        merged = " UNION ALL ".join(f"({part}{upto})" for part in parts)
+        sql = f"SELECT * FROM ({merged}) ORDER BY timestamp_ms {order}, position {order} LIMIT {cut}"
+    values = {"limit": page.limit + 1, "offset": page.offset, "reach": page.offset + page.limit + 1}
+    return Query(sql, params | values, NO_PROJECTIONS)
 
 
 def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
@@ -182,16 +191,42 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, 
 
 def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (key or null, count, count of all): the events without the key first, then the largest groups."""
+    if dimension.kind == "tag" and dimension.key not in hot:
+        return _groups_of_tag(tenant, filters, dimension.key, hot)
     spans, params = spans_of(tenant, filters, hot, whole=dimension.kind == "name")
     parts = " UNION ALL ".join(
         f"SELECT {key_of(dimension, hot)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key"
         for where, _ in spans
     )
     return Query(
-        "SELECT key, hits, sum(hits) OVER () FROM "
-        f"(SELECT key, sum(hits) AS hits FROM ({parts}) GROUP BY key) "
-        f"ORDER BY key IS NULL DESC, hits DESC, key ASC LIMIT {MAX_GROUPS + 2}",
+        f"SELECT key, hits, sum(hits) OVER () FROM (SELECT key, sum(hits) AS hits FROM ({parts}) GROUP BY key) {_LARGEST}",
         params | {"group": dimension.key},
+    )
+
+
+_LARGEST = f"ORDER BY key IS NULL DESC, hits DESC, key ASC LIMIT {MAX_GROUPS + 2}"
+
+
+def _groups_of_tag(tenant: Tenant, filters: Filters, key: str, hot: Hot) -> Query:
+    """As `groups`. The events without the tag are not looked at: they are those that are left of all.
+
+    An event may arrive between the two counts, so the total is never less than the groups.
+    """
+    ways, params = ways_of(tenant, filters, hot)
+    all_of, of_all = spans_of(tenant, filters, hot)
+    text = "CAST({} AS Nullable(String)) AS key, count() AS hits FROM events WHERE"
+    parts = [
+        f"SELECT {text.format(value)} {where} AND {has(column, 'group')} GROUP BY {value}"
+        for where in ways
+        for column, value in ((each, f"{each}[{{group:String}}]") for each in TAGGED)
+    ]
+    parts += [f"SELECT {text.format('NULL')} {where}" for where, _ in all_of]
+    # The windows see every group, and so all that have the tag.
+    return Query(
+        "SELECT key, if(key IS NULL, toUInt64(total - tagged), found) AS hits, total FROM (SELECT key, found, "
+        "sumIf(found, key IS NOT NULL) OVER () AS tagged, greatest(sumIf(found, key IS NULL) OVER (), tagged) AS total FROM "
+        f"(SELECT key, sum(hits) AS found FROM ({' UNION ALL '.join(parts)}) GROUP BY key)) {_LARGEST}",
+        params | of_all | {"group": key},
     )
 
 
