@@ -30,8 +30,8 @@ from headrace.dialects import (
     solute,
 )
 from headrace.dialects.wire import Batch, Context, Dialect
-from headrace.errors import HeadraceError
-from headrace.event import StoredEvent, encode
+from headrace.errors import HeadraceError, NotFound
+from headrace.event import StoredEvent, encode, parse_id
 from headrace.filters import Counts, Events, Observed, Stats
 from headrace.http.problems import dialect_of, status_of
 from headrace.ports import Effect, Receipt
@@ -133,9 +133,12 @@ def _query(
     return replay
 
 
-def _one(parse: Callable[[str], str], render: Callable[[StoredEvent], bytes]) -> Callable[[Case], Outcome]:
+def _one(render: Callable[[StoredEvent], bytes], otherwise: str) -> Callable[[Case], Outcome]:
     def replay(case: Case) -> Outcome:
-        return {"id": parse(case["path"].rpartition("/")[2])}, _rendered(case, StoredEvent, render)
+        text = case["path"].rpartition("/")[2]
+        if (digits := parse_id(text)) is None:
+            raise NotFound(otherwise.format(text))
+        return {"id": digits}, _rendered(case, StoredEvent, render)
 
     return replay
 
@@ -200,7 +203,7 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
             lambda _query, stats: flux_queries.render_stats(stats),
         ),
     ),
-    ("GET", "/api/v1/events/[^/]+", _one(flux_queries.parse_get, flux_queries.render_get)),
+    ("GET", "/api/v1/events/[^/]+", _one(flux_queries.render_get, "There is no event {!r}.")),
     ("POST", "(?:/api/v1)?/ingest/events", _ingest(bricqs.parse_event, _plain(bricqs.render_accepted))),
     ("POST", "(?:/api/v1)?/ingest/events/batch", _ingest(bricqs.parse_batch, _plain(bricqs.render_batch))),
     ("POST", "(?:/api/v1)?/ingest/events/sync", _ingest(bricqs.parse_event, _processed)),
@@ -208,7 +211,7 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("GET", "/v1/admin/events", _query(hogsend.parse_list, Events, hogsend.render_list)),
     ("GET", "/v1/admin/events/names", _observed("names", "name")),
     ("GET", "/v1/admin/events/sources", _observed("sources", "source")),
-    ("GET", "/v1/admin/events/[^/]+", _one(hogsend.parse_get, hogsend.render_get)),
+    ("GET", "/v1/admin/events/[^/]+", _one(hogsend.render_get, hogsend.EVENT_NOT_FOUND)),
     ("POST", "/v1/admin/events/replay", _replay),
     ("POST", "/v1/(?:batch|b|import)", _ingest(segment.parse_batch, _plain(segment.render_accepted))),
     *(

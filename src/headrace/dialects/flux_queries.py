@@ -9,10 +9,9 @@ from itertools import islice
 
 import msgspec
 
-from headrace import errors
 from headrace.dialects.wire import Pairs, encode_json, integer_of, raw_object
 from headrace.errors import InvalidRequest
-from headrace.event import StoredEvent, parse_id, render_evt
+from headrace.event import StoredEvent, render_evt
 from headrace.filters import MAX_FILLED_BUCKETS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
 from headrace.times import parse_ago, parse_time, render_time_short
 from headrace.zones import INTERVALS, UTC_ZONE, Interval, Zone, buckets, fewest_buckets, zone_of
@@ -140,14 +139,6 @@ def _parse_group(text: str) -> Dimension:
             raise InvalidRequest(f"'group_by' names no key: write {prefix}.<key>.")
         return Dimension("tag" if prefix == "tags" else "property", key)
     return Dimension("tag", text)
-
-
-def parse_get(text: str, /) -> str:
-    """The id's digits. Raises NotFound for what can be no event's id."""
-    event_id = parse_id(text)
-    if event_id is None:
-        raise errors.NotFound(f"There is no event {text[:80]!r}.")
-    return event_id
 
 
 _CURSOR = re.compile(rb"(\d{1,13})\.(\d{1,19})")

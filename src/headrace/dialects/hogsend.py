@@ -8,8 +8,8 @@ Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 import msgspec
 
 from headrace.dialects.wire import Dialect, Pairs, decode_body, encode_json, integer_of, raw_object
-from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unauthorized
-from headrace.event import StoredEvent, parse_id, render_uuid
+from headrace.errors import HeadraceError, InvalidRequest, Unauthorized
+from headrace.event import StoredEvent, render_uuid
 from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
 from headrace.ports import Effect, ReplayJob
 from headrace.times import parse_time, render_time
@@ -68,14 +68,6 @@ def parse_list(pairs: Pairs, /) -> ListQuery:
         ),
         _parse_page(given),
     )
-
-
-def parse_get(text: str, /) -> str:
-    """The id's digits. Raises NotFound for what can be no event's id."""
-    event_id = parse_id(text)
-    if event_id is None:
-        raise NotFound(EVENT_NOT_FOUND)
-    return event_id
 
 
 class _Filter(msgspec.Struct, rename="camel"):

@@ -29,13 +29,11 @@ class _Health:
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.data = encode_json({"status": "ok"})
-        resp.content_type = falcon.MEDIA_JSON
 
     async def on_get_ready(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         failing = self._runtime.worker.progress.failing
         resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK)
         resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"})
-        resp.content_type = falcon.MEDIA_JSON
 
 
 class _Both:
@@ -52,6 +50,7 @@ def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Resp
     settings = runtime.settings
     gate, bodies = Gate(runtime), Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
     metrics = Metrics(runtime, bodies)
+    # What a route does not say otherwise of its reply is JSON: falcon.DEFAULT_MEDIA_TYPE.
     app = falcon.asgi.App(middleware=[metrics, bodies], request_type=request_within(bodies))
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, problems.handle_bug)

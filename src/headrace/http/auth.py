@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hmac
 
 import falcon.asgi
 
@@ -28,6 +29,12 @@ async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope,
         what = f"from {origin[:255]!r}" if origin else "without the header Origin, which every browser sends"
         raise Forbidden(f"This key is for pages of {', '.join(key.origins)}; the request came {what}.")
     return key
+
+
+def is_local(req: falcon.asgi.Request, token: str, /) -> bool:
+    """Whether it comes from a command on this machine: it shows the token that the server left in its data folder."""
+    _, _, shown = (req.get_header("Authorization") or "").partition(" ")
+    return hmac.compare_digest(shown.encode(), token.encode())
 
 
 def has_key(req: falcon.asgi.Request, scope: Scope, /) -> bool:

@@ -119,7 +119,6 @@ class OpenApiDocument:
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.data = await asyncio.to_thread(_document_json)
-        resp.content_type = falcon.MEDIA_JSON
 
 
 class Viewer:

@@ -1,7 +1,6 @@
 """What every route does first: a key, a scope, a rate limit, and the parameters. Knows no dialect."""
 
 import asyncio
-import hmac
 from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -10,12 +9,12 @@ import falcon.asgi
 
 from headrace.control.keys import Scope
 from headrace.dialects.wire import Pairs
-from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import Tenant
-from headrace.http.auth import authenticate
+from headrace.errors import InvalidRequest, NotFound, Unavailable
+from headrace.event import StoredEvent, Tenant, parse_id
+from headrace.http.auth import authenticate, is_local
 from headrace.http.limits import RateLimits
 from headrace.http.protocol import HUNG_UP
-from headrace.ports import Reader
+from headrace.ports import ControlFailed, Reader
 from headrace.runtime import Runtime
 
 _MAX_PARAMETERS = 200
@@ -55,15 +54,32 @@ class Gate:
         finally:
             req.scope.pop(HUNG_UP, None)
 
+    async def find(
+        self, req: falcon.asgi.Request, tenant: Tenant, event_id: str, otherwise: str = "", /
+    ) -> StoredEvent:
+        """The tenant's event of an id, in any of its forms. Raises NotFound, which says `otherwise`, and what `ask` raises."""
+        digits = parse_id(event_id)
+        found = await self.ask(req, lambda reader: reader.get(tenant, [digits])) if digits else []
+        if not found:
+            raise NotFound(otherwise or f"There is no event {event_id[:80]!r}.")
+        return found[0]
+
     def _local_tenant(self, req: falcon.asgi.Request) -> Tenant | None:
         """Whom a command on this machine asks for, where it shows the token that this server left in its data folder."""
-        _, _, token = (req.get_header("Authorization") or "").partition(" ")
-        if not hmac.compare_digest(token.encode(), self.runtime.local_token.encode()):
+        if not is_local(req, self.runtime.local_token):
             return None
         mode = req.get_header("Headrace-Mode") or "live"
         if mode not in ("live", "test"):
             raise InvalidRequest("The header Headrace-Mode must be live or test.")
         return Tenant(req.get_header("Headrace-Project") or "default", mode)
+
+
+async def ask_control(question: Callable[[], Answer], /) -> Answer:
+    """Ask the control database, off the event loop. Raises Unavailable, and what the question raises."""
+    try:
+        return await asyncio.to_thread(question)
+    except ControlFailed as error:
+        raise Unavailable("The control database does not answer now.") from error
 
 
 def parameters(req: falcon.asgi.Request, /) -> Pairs:

@@ -250,7 +250,6 @@ class IngestResource:
         self._metrics.count_batch(route.source, batch, receipts)
         status, resp.data = await route.reply(self._runtime, batch, receipts)
         resp.status = int(status)
-        resp.content_type = falcon.MEDIA_JSON
 
     async def _admit_by_body(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response

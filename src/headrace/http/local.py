@@ -1,13 +1,13 @@
 """What commands on this machine ask a running server, with the token that it left in its data folder. For no one else."""
 
 import asyncio
-import hmac
 
 import falcon
 import falcon.asgi
 
 from headrace.dialects.wire import encode_json
 from headrace.errors import InvalidKey, Unavailable
+from headrace.http.auth import is_local
 from headrace.ports import ControlFailed, StoreFailed
 from headrace.runtime import Runtime
 
@@ -19,12 +19,10 @@ class Check:
         self._runtime = runtime
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        _, _, token = (req.get_header("Authorization") or "").partition(" ")
-        if not hmac.compare_digest(token.encode(), self._runtime.local_token.encode()):
+        if not is_local(req, self._runtime.local_token):
             raise InvalidKey("This route is for commands on the server's own machine.")
         try:
             report = await asyncio.to_thread(self._runtime.check)
         except (StoreFailed, ControlFailed) as error:
             raise Unavailable(f"The check could not be finished: {error}") from error
         resp.data = encode_json(report)
-        resp.content_type = falcon.MEDIA_JSON

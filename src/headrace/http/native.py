@@ -7,7 +7,6 @@ import falcon.asgi
 
 from headrace.dialects import native
 from headrace.errors import NotFound
-from headrace.event import parse_id
 from headrace.filters import CatalogPage
 from headrace.http.gate import Gate, parameters
 
@@ -21,7 +20,6 @@ class Catalog:
         page = native.parse_catalog(parameters(req))
         answer = await self._gate.ask(req, lambda reader: reader.catalog(tenant, page))
         resp.data = native.render_catalog(page, answer)
-        resp.content_type = falcon.MEDIA_JSON
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
@@ -29,7 +27,6 @@ class Catalog:
         if not answer.entries:
             raise NotFound(f"No event has the name {name[:200]!r}.")
         resp.data = native.render_catalog_entry(answer.entries[0])
-        resp.content_type = falcon.MEDIA_JSON
 
 
 class EventTrace:
@@ -38,10 +35,6 @@ class EventTrace:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
-        runtime, wanted = self._gate.runtime, parse_id(event_id)
-        found = await runtime.ask(lambda reader: reader.get(tenant, [wanted])) if wanted else []
-        if not found:
-            raise NotFound(f"There is no event {event_id[:80]!r}.")
-        await runtime.reacted(found[0].position)
-        resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, found[0]))
-        resp.content_type = falcon.MEDIA_JSON
+        runtime, event = self._gate.runtime, await self._gate.find(req, tenant, event_id)
+        await runtime.reacted(event.position)
+        resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, event))

@@ -11,12 +11,11 @@ from headrace.control.rulebook import RuleRow, Version
 from headrace.control.scoreboard import MAX_LISTED, Award, Record, Scoreboard
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs, integer_of
-from headrace.errors import InvalidRequest, NotFound, Unavailable
-from headrace.event import Tenant, parse_id, render_evt
+from headrace.errors import InvalidRequest, NotFound
+from headrace.event import Tenant, render_evt
 from headrace.filters import Filters, Page
 from headrace.http.body import read_body
-from headrace.http.gate import Gate, parameters
-from headrace.ports import ControlFailed
+from headrace.http.gate import Gate, ask_control, parameters
 from headrace.progress import State
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.rules import Document
@@ -30,17 +29,8 @@ Answer = TypeVar("Answer")
 _MAX_OFFSET = 10_000
 
 
-async def _from_control(question: Callable[[], Answer]) -> Answer:
-    """Ask the control database, off the event loop. Raises Unavailable."""
-    try:
-        return await asyncio.to_thread(question)
-    except ControlFailed as error:
-        raise Unavailable("The control database does not answer now.") from error
-
-
 def _reply(resp: falcon.asgi.Response, data: object, meta: object = None) -> None:
     resp.data = native.render_data(data, meta)
-    resp.content_type = falcon.MEDIA_JSON
 
 
 class Rules:
@@ -50,9 +40,9 @@ class Rules:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "native")
         runtime = self._gate.runtime
-        found = await _from_control(lambda: in_force(runtime.rulebook, tenant.project))
-        history = await _from_control(lambda: runtime.rulebook.history(tenant.project, MAX_LISTED))
-        rules = await _from_control(lambda: runtime.shelf.rules(tenant.project))
+        found = await ask_control(lambda: in_force(runtime.rulebook, tenant.project))
+        history = await ask_control(lambda: runtime.rulebook.history(tenant.project, MAX_LISTED))
+        rules = await ask_control(lambda: runtime.shelf.rules(tenant.project))
         rows = {row.no: row for row in found.rows} if found else {}
         data = {
             "version": found.version.version if found else None,
@@ -67,7 +57,7 @@ class Rules:
         dry_run = _flag(parameters(req), "dry_run")
         runtime = self._gate.runtime
         body = await read_body(req, min(MAX_BYTES, runtime.settings.max_request_bytes))
-        applied = await _from_control(
+        applied = await ask_control(
             lambda: apply_rules(runtime.rulebook, tenant.project, body, clock_ms(), dry_run=dry_run)
         )
         _reply(resp, applied)
@@ -163,12 +153,9 @@ class EventEffects:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
-        runtime, digits = self._gate.runtime, parse_id(event_id)
-        events = await runtime.ask(lambda reader: reader.get(tenant, [digits] if digits else []))
-        if not events:
-            raise NotFound(f"There is no event {event_id[:80]!r}.")
-        await runtime.settled()
-        effects = await asyncio.to_thread(runtime.reactor.effects, events[0])
+        event = await self._gate.find(req, tenant, event_id)
+        await self._gate.runtime.settled()
+        effects = await asyncio.to_thread(self._gate.runtime.reactor.effects, event)
         _reply(resp, [native.effect_value(effect) for effect in effects])
 
 
@@ -186,7 +173,7 @@ class Boards:
             rules = self._runtime.shelf.rules(tenant.project)
             return question(self._runtime.scoreboard, rules), rules
 
-        return await _from_control(answer)
+        return await ask_control(answer)
 
 
 def _read(board: Scoreboard, tenant: Tenant, name: str, rules: RuleSet, now_ms: int) -> Record | None:

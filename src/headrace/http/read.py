@@ -10,8 +10,7 @@ import falcon
 import falcon.asgi
 
 from headrace.dialects import flux_metric_queries, flux_queries, hogsend, solute
-from headrace.errors import NotFound
-from headrace.event import StoredEvent, Tenant
+from headrace.event import Tenant
 from headrace.http import cors
 from headrace.http.body import read_body
 from headrace.http.gate import Gate, parameters
@@ -21,15 +20,6 @@ from headrace.replay import replay
 from headrace.runtime import clock_ms
 
 
-def _reply(resp: falcon.asgi.Response, body: bytes) -> None:
-    resp.data = body
-    resp.content_type = falcon.MEDIA_JSON
-
-
-def _find(tenant: Tenant, event_id: str, reader: Reader) -> StoredEvent | None:
-    return next(iter(reader.get(tenant, [event_id])), None)
-
-
 class FluxEvents:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -37,34 +27,29 @@ class FluxEvents:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux_queries.parse_list(parameters(req), clock_ms())
-        body = await self._gate.ask(
+        resp.data = await self._gate.ask(
             req, lambda reader: flux_queries.render_list(query, reader.events(tenant, query.filters, query.page))
         )
-        _reply(resp, body)
 
     async def on_get_count(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux_queries.parse_count(parameters(req), clock_ms())
-        body = await self._gate.ask(
+        resp.data = await self._gate.ask(
             req,
             lambda reader: flux_queries.render_count(
                 query, reader.count(tenant, query.filters, query.interval, query.group_by, query.zone)
             ),
         )
-        _reply(resp, body)
 
     async def on_get_stats(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
         query = flux_queries.parse_stats(parameters(req), clock_ms())
         answer = await self._gate.ask(req, lambda reader: reader.stats(tenant, query.filters, query.field))
-        _reply(resp, flux_queries.render_stats(answer))
+        resp.data = flux_queries.render_stats(answer)
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_query")
-        event = await self._gate.ask(req, partial(_find, tenant, flux_queries.parse_get(event_id)))
-        if event is None:
-            raise NotFound(f"There is no event {event_id[:80]!r}.")
-        _reply(resp, flux_queries.render_get(event))
+        resp.data = flux_queries.render_get(await self._gate.find(req, tenant, event_id))
 
 
 class FluxMetrics:
@@ -74,12 +59,12 @@ class FluxMetrics:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
         metrics = await self._gate.ask(req, lambda reader: reader.metrics(tenant))
-        _reply(resp, flux_metric_queries.render_definitions(metrics))
+        resp.data = flux_metric_queries.render_definitions(metrics)
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
         found = await self._gate.ask(req, partial(_metric, tenant, metric))
-        _reply(resp, flux_metric_queries.render_definition(found))
+        resp.data = flux_metric_queries.render_definition(found)
 
     async def on_get_query(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, metric: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "flux_metrics_query")
@@ -90,7 +75,7 @@ class FluxMetrics:
             question = flux_metric_queries.question_of(query, found)
             return flux_metric_queries.render_measured(query, found, question, reader.measure(tenant, question))
 
-        _reply(resp, await self._gate.ask(req, answer))
+        resp.data = await self._gate.ask(req, answer)
 
 
 def _metric(tenant: Tenant, name: str, reader: Reader) -> Metric:
@@ -109,7 +94,7 @@ class SoluteFlags:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "solute")
-        _reply(resp, solute.render_flags(clock_ms()))
+        resp.data = solute.render_flags(clock_ms())
 
     async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.answer_preflight(req, resp, "GET, OPTIONS")
@@ -122,27 +107,24 @@ class HogsendEvents:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         query = hogsend.parse_list(parameters(req))
-        body = await self._gate.ask(
+        resp.data = await self._gate.ask(
             req, lambda reader: hogsend.render_list(query, reader.events(tenant, query.filters, query.page))
         )
-        _reply(resp, body)
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
-        event = await self._gate.ask(req, partial(_find, tenant, hogsend.parse_get(event_id)))
-        if event is None:
-            raise NotFound(hogsend.EVENT_NOT_FOUND)
-        _reply(resp, hogsend.render_get(event))
+        event = await self._gate.find(req, tenant, event_id, hogsend.EVENT_NOT_FOUND)
+        resp.data = hogsend.render_get(event)
 
     async def on_get_names(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         observed = await self._gate.ask(req, lambda reader: reader.observed(tenant, "name"))
-        _reply(resp, hogsend.render_observed("names", "name", observed))
+        resp.data = hogsend.render_observed("names", "name", observed)
 
     async def on_get_sources(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         observed = await self._gate.ask(req, lambda reader: reader.observed(tenant, "source"))
-        _reply(resp, hogsend.render_observed("sources", "source", observed))
+        resp.data = hogsend.render_observed("sources", "source", observed)
 
     async def on_post_replay(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
@@ -154,7 +136,6 @@ class HogsendEvents:
                 await self._gate.runtime.plan_replay(tenant, request.selection, request.force)
             )
             resp.status = int(HTTPStatus.ACCEPTED)
-            resp.content_type = falcon.MEDIA_JSON
             return
         done = await self._gate.runtime.ask(
             lambda reader: replay(
@@ -168,4 +149,4 @@ class HogsendEvents:
         )
         resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
         effects = done.effects if request.dry_run else None
-        _reply(resp, hogsend.render_replay(done.events, done.unknown, done.failed, effects))
+        resp.data = hogsend.render_replay(done.events, done.unknown, done.failed, effects)

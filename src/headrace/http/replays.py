@@ -1,7 +1,5 @@
 """The routes of replay jobs, in Hogsend's admin plane: list, look at, pause, resume, cancel. What replays is elsewhere."""
 
-import asyncio
-from collections.abc import Callable
 from typing import TypeVar
 
 import falcon
@@ -9,9 +7,7 @@ import falcon.asgi
 
 from headrace.control.replays import Action
 from headrace.dialects import hogsend
-from headrace.errors import Unavailable
-from headrace.http.gate import Gate, parameters
-from headrace.ports import ControlFailed
+from headrace.http.gate import Gate, ask_control, parameters
 from headrace.runtime import clock_ms
 
 T = TypeVar("T")
@@ -25,14 +21,12 @@ class Replays:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
         page = hogsend.parse_list_replays(parameters(req))
-        total, jobs = await _control(lambda: self._runtime.replays.listed(tenant, page.limit, page.offset))
+        total, jobs = await ask_control(lambda: self._runtime.replays.listed(tenant, page.limit, page.offset))
         resp.data = hogsend.render_jobs(page, total, jobs)
-        resp.content_type = falcon.MEDIA_JSON
 
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, replay_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
-        resp.data = hogsend.render_job(await _control(lambda: self._runtime.replays.get(tenant, replay_id)))
-        resp.content_type = falcon.MEDIA_JSON
+        resp.data = hogsend.render_job(await ask_control(lambda: self._runtime.replays.get(tenant, replay_id)))
 
     async def on_post_pause(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, replay_id: str) -> None:
         await self._steer(req, resp, replay_id, "pause")
@@ -47,15 +41,6 @@ class Replays:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, replay_id: str, action: Action
     ) -> None:
         tenant = await self._gate.admit(req, resp, "admin", "hogsend")
-        job = await _control(lambda: self._runtime.replays.steer(tenant, replay_id, action, clock_ms()))
+        job = await ask_control(lambda: self._runtime.replays.steer(tenant, replay_id, action, clock_ms()))
         self._runtime.replay_runner.wake()
         resp.data = hogsend.render_job(job)
-        resp.content_type = falcon.MEDIA_JSON
-
-
-async def _control(ask: Callable[[], T]) -> T:
-    """Ask the control database, off the event loop. Raises Unavailable, and what it raises itself."""
-    try:
-        return await asyncio.to_thread(ask)
-    except ControlFailed as error:
-        raise Unavailable(str(error)) from error

@@ -22,7 +22,6 @@ class SegmentSettings:
         cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "segment", write_key)
         resp.data = segment.render_settings(write_key, req.forwarded_scheme, req.forwarded_host)
-        resp.content_type = falcon.MEDIA_JSON
 
 
 class PostHogFlags:
@@ -37,7 +36,6 @@ class PostHogFlags:
         secret = "" if has_key(req, "ingest") else posthog.find_key(body)
         await self._gate.admit(req, resp, "ingest", "posthog", secret)
         resp.data = posthog_config.render_flags()
-        resp.content_type = falcon.MEDIA_JSON
 
     async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.answer_preflight(req, resp, "POST, OPTIONS")
@@ -53,7 +51,6 @@ class PostHogConfig:
         cors.allow_any_origin(req, resp)
         await self._gate.admit(req, resp, "ingest", "posthog", token)
         resp.data = posthog_config.render_config(token)
-        resp.content_type = falcon.MEDIA_JSON
 
     async def on_get_script(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, token: str) -> None:
         cors.allow_any_origin(req, resp)
