@@ -34,9 +34,11 @@ def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
     after = 0
     while records := log.read(after, _ENTRIES_AT_ONCE, _BYTES_AT_ONCE):
         problems += _order_problems(records, after)
-        ids = store.present(records[0].position - 1, records[-1].position)
-        count = store.held(records[0].position - 1, records[-1].position)
-        settled = offsets.position()
+        before, upto = records[0].position - 1, records[-1].position
+        settled = min(upto, offsets.position())  # what is past it may be stored between one question and the next
+        ids = store.present(before, upto)
+        once = sum(position_of(each) <= settled for each in ids)
+        count = store.held(before, settled) if settled > before else 0
         absent = [record for record in records if record.id not in ids]
         lost = [record for record in absent if record.position <= committed]
         held += len(records)
@@ -44,8 +46,8 @@ def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
         pending += len(absent) - len(lost)
         if lost:
             problems.append(f"{len(lost)} committed entries are not in the store, the first at {lost[0].position}.")
-        if count > len(ids) and records[-1].position <= settled:
-            problems.append(f"{count - len(ids)} events are stored more than once up to {records[-1].position}.")
+        if count > once:
+            problems.append(f"{count - once} events are stored more than once up to {settled}.")
         if strangers := ids - {record.id for record in records}:
             problems.append(f"{len(strangers)} stored events have positions of this log but not its ids.")
         problems += [problem for record in records if (problem := _payload_problem(record))]

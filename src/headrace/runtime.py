@@ -246,6 +246,7 @@ class _Waiters:
         self.reached = reached
         self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
+        self._given_up = 0
 
     async def wait(self, position: int, timeout_s: float) -> bool:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -255,7 +256,18 @@ class _Waiters:
             await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
             return False
+        finally:
+            if future.cancelled():
+                self._forget_some()
         return True
+
+    def _forget_some(self) -> None:
+        """Those that wait no more stay among the others until they are as many; else they would while the store fails."""
+        self._given_up += 1
+        if self._given_up * 2 > len(self._heap):
+            self._heap = [each for each in self._heap if not each[2].done()]
+            heapq.heapify(self._heap)
+            self._given_up = 0
 
     def wake(self) -> None:
         """End the waits for what is reached by now."""

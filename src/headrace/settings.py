@@ -76,6 +76,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_tag_chars: Annotated[Count, _doc("Longest tag name and tag value.")] = 200
     max_depth: Annotated[Count, _doc("Deepest nesting of an event's JSON.")] = 64
     body_timeout_s: Annotated[Seconds, _doc("A body that has not arrived by then is given up.")] = 30.0
+    reply_timeout_s: Annotated[
+        Seconds, _doc("A client that takes neither 256 KiB of its reply in this time nor the rest is hung up on.")
+    ] = 30.0
+    max_unread_bytes: Annotated[
+        Bytes, _doc("Replies that wait to be read, together; beyond it queries are answered 503.")
+    ] = 128 * 1024 * 1024
     keep_alive_s: Annotated[Seconds, _doc("An idle connection is closed after that.")] = 75.0
     max_connections: Annotated[Count, _doc("Connections served at once; more are answered 503.")] = 4096
 

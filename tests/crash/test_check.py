@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.check import Report, check
-from headrace.event import Event, encode
+from headrace.event import Event, encode, event_id
 from headrace.ports import Entry, Record
 from tests.crash.test_disk import parts, send, stored
 from tests.fakes import MemoryLog, MemoryStore
@@ -64,9 +64,27 @@ def test_an_event_stored_twice_is_a_problem() -> None:
     ]
 
 
+def test_what_is_stored_while_it_checks_is_no_problem() -> None:
+    log, _, records = sound()
+    offsets = At(records[1].position)
+
+    class Growing(MemoryStore):
+        def present(self, after: int, upto: int, /) -> set[str]:
+            found = super().present(after, upto)
+            self.insert(records[2:])  # a flush, right after the answer
+            offsets.__init__(records[-1].position)
+            return found
+
+    growing = Growing()
+    growing.insert(records[:2])
+    report = check(log, growing, offsets)
+    assert (report.problems, report.pending) == ([], 3)
+
+
 def test_a_stranger_at_one_of_the_logs_positions_is_a_problem() -> None:
-    log, store, _ = sound()
-    store._events[0] = msgspec.structs.replace(store._events[0], id="f" * 32)
+    log, store, records = sound()
+    other = event_id(records[0].position, records[0].tail + 1)
+    store._events[0] = msgspec.structs.replace(store._events[0], id=other)
     assert len(check(log, store, At(log.last())).problems) == 2
 
 

@@ -86,3 +86,29 @@ def test_a_retry_of_what_an_older_copy_of_the_folder_lacks_is_stored_and_not_tak
         assert stored(client) == before | again
     assert any(line.get("event") == "log_is_older_than_keys" for line in server.logs)
     assert server.stop() == 0
+
+
+def test_keys_of_what_a_cut_back_log_lacks_and_the_store_has_are_learnt_again(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    server = Server(data).start()
+    key = server.key()
+    with server.client(key) as client:
+        sent = send_keyed(client, range(10))
+    assert server.stop() == 0
+    copy.mkdir()
+    shutil.copy(data / "log.sqlite", copy)
+    server.start()
+    with server.client(key) as client:
+        sent |= send_keyed(client, range(10, 20))
+        assert stored(client) == sent
+    server.kill()  # so the index has written down nothing of the second ten
+    for file in data.glob("log.sqlite*"):
+        file.unlink()
+    shutil.move(copy / "log.sqlite", data)
+
+    server.start()
+    with server.client(key) as client:
+        assert send_keyed(client, range(20)) == sent
+        sent |= send_keyed(client, range(20, 25))
+        assert stored(client) == sent
+    assert server.stop() == 0

@@ -99,6 +99,13 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/crash/test_lost_files.py::test_keys_whose_index_is_lost_are_learnt_again_from_the_store",
     ),
     (
+        "keys of what a cut back log lacks are known again",
+        "log/index.py",
+        "            if floor > last:\n",
+        "            if floor > last == 0:\n",
+        "tests/crash/test_lost_files.py::test_keys_of_what_a_cut_back_log_lacks_and_the_store_has_are_learnt_again",
+    ),
+    (
         "keys that came in a header are known again",
         "repeats.py",
         "replace(event, request_id=key, ",
@@ -195,6 +202,27 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "self._one_too_many = self._max_connections is not None and len(self.connections) > self._max_connections",
         "self._one_too_many = False",
         "tests/http/test_overload.py::test_a_thousand_slow_connections_cost_little_and_hold_up_nobody",
+    ),
+    (
+        "no query adds to replies that nobody reads",
+        "http/unread.py",
+        "if waiting > self._max_bytes:",
+        "if False:",
+        "tests/http/test_overload.py::test_while_large_replies_wait_to_be_read_queries_are_refused_and_events_taken",
+    ),
+    (
+        "a client that does not read is hung up on",
+        "http/unread.py",
+        "            transport.abort()",
+        "            pass",
+        "tests/http/test_overload.py::test_a_client_that_does_not_read_its_reply_is_hung_up_on",
+    ),
+    (
+        "who gave up waiting for the store takes no room",
+        "runtime.py",
+        "                self._forget_some()\n",
+        "                pass\n",
+        "tests/guarantees/test_bounded.py::test_those_who_gave_up_waiting_take_no_room_while_nothing_moves",
     ),
     (
         "requests at once do not get past a rate limit",

@@ -1,12 +1,20 @@
 """Queries are bounded: in number, in time, and by the patience of those who asked."""
 
+import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from falcon.testing import create_asgi_req
 
+from headrace.control.database import open_database
+from headrace.control.keyring import Keyring
+from headrace.control.keys import Keys
+from headrace.http.auth import authenticate
+from headrace.runtime import _Waiters
 from tests.http.raw import Connection, request
 from tests.http.routes import assert_refused
 from tests.server import Server
@@ -69,3 +77,38 @@ def test_a_query_past_its_time_is_refused_with_what_to_do_and_its_place_is_free_
         connection.send(QUICK)
         assert connection.answer().status_code == 200
     assert server.stop() == 0
+
+
+def test_those_who_gave_up_waiting_take_no_room_while_nothing_moves() -> None:
+    async def scenario() -> None:
+        waiters = _Waiters(lambda: 0)
+        patient = asyncio.create_task(waiters.wait(1, 3600))
+        for _ in range(100):
+            assert not any(await asyncio.gather(*(waiters.wait(2, 0) for _ in range(10))))
+        assert len(waiters._heap) < 10, "a thousand have waited"
+        waiters.reached = lambda: 2
+        waiters.wake()
+        assert await patient
+
+    asyncio.run(scenario())
+
+
+def test_keys_are_looked_up_whatever_else_waits_for_threads(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "control.sqlite")
+    keys = Keys(engine)
+    key, secret = keys.create("shop", "live", "flux", None, 0)
+    free = threading.Event()
+
+    async def scenario() -> None:
+        others = [asyncio.create_task(asyncio.to_thread(free.wait)) for _ in range(100)]
+        await asyncio.sleep(0)
+        request = create_asgi_req(headers={"Authorization": f"Bearer {secret}"})
+        try:
+            found = await asyncio.wait_for(authenticate(request, Keyring(keys, "", lambda: 1), "ingest"), 30)
+        finally:
+            free.set()
+        assert found == key
+        await asyncio.gather(*others)
+
+    asyncio.run(scenario())
+    engine.dispose()

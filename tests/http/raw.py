@@ -19,9 +19,14 @@ class Answer(NamedTuple):
 class Connection:
     """One connection to a server; every wait on it ends after `timeout_s`."""
 
-    def __init__(self, url: str, timeout_s: float = 20) -> None:
+    def __init__(self, url: str, timeout_s: float = 20, receives_bytes: int = 0) -> None:
+        """receives_bytes: about as much is taken from the server before anybody asks for it; 0 leaves it to the system."""
         address = urlsplit(url)
-        self._socket = socket.create_connection((address.hostname, address.port), timeout=timeout_s)
+        self._socket = socket.socket()
+        self._socket.settimeout(timeout_s)
+        if receives_bytes:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives_bytes)
+        self._socket.connect((address.hostname, address.port))
         self._received = b""
 
     def __enter__(self) -> "Connection":

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.http.conftest import MakeServer
-from tests.http.raw import Connection, request
+from tests.http.raw import Connection
+from tests.http.raw import request as http_request
 from tests.http.routes import INGEST, assert_refused, send
 from tests.server import Server
 
@@ -48,7 +49,7 @@ def held(server: Server) -> int:
 
 def begin(connection: Connection, path: str, size: int, lines: bytes = b"") -> None:
     """Send a request of `size` bytes but for the last of them."""
-    head = request("POST", path, "secret", b"", b"Content-Length: %d\r\n" % size + lines)
+    head = http_request("POST", path, "secret", b"", b"Content-Length: %d\r\n" % size + lines)
     connection.send(head + b" " * (size - 1))
 
 
@@ -56,7 +57,9 @@ def test_bodies_that_together_are_too_large_are_refused_until_others_are_answere
     with ExitStack() as stack:
         waiting = [stack.enter_context(Connection(crowded.url)) for _ in range(3)]
         for number, connection in enumerate(waiting):
-            connection.send(request("POST", FLUX, "secret", b"", b"Content-Length: %d\r\n" % len(BODY)) + BODY[:-1])
+            connection.send(
+                http_request("POST", FLUX, "secret", b"", b"Content-Length: %d\r\n" % len(BODY)) + BODY[:-1]
+            )
             while held(crowded) < (number + 1) * (len(BODY) - 1):
                 pass
         for path, dialect in ((FLUX, "flux"), ("/ingest/events", "bricqs"), ("/api/events", "solute")):
@@ -76,7 +79,7 @@ def test_bodies_that_together_are_too_large_are_refused_until_others_are_answere
         while held(crowded):
             pass
         with Connection(crowded.url) as again:
-            again.send(request("POST", FLUX, "secret", BODY))
+            again.send(http_request("POST", FLUX, "secret", BODY))
             assert again.answer().status_code == 201
 
 
@@ -90,10 +93,10 @@ def test_what_a_body_held_is_given_back_however_its_request_ends(crowded: Server
                     pass
             elif ending == "too large":
                 line = b"Transfer-Encoding: chunked\r\n"
-                connection.send(request("POST", FLUX, "secret", b"", line) + b"3d091\r\n" + b" " * 0x3D091)
+                connection.send(http_request("POST", FLUX, "secret", b"", line) + b"3d091\r\n" + b" " * 0x3D091)
                 assert connection.answer().status_code == 413
             else:
-                connection.send(request("POST", FLUX, "secret", b" " * 100_000))
+                connection.send(http_request("POST", FLUX, "secret", b" " * 100_000))
                 assert connection.answer().status_code == 400
         while held(crowded):
             pass
@@ -136,7 +139,7 @@ def test_every_error_of_a_limited_route_says_what_is_left(crowded: Server, proje
 def test_a_body_that_does_not_arrive_is_told_what_is_left(make_server: MakeServer) -> None:
     server = make_server({"HEADRACE_BODY_TIMEOUT_S": "3", "HEADRACE_RATE_LIMITS": "on"})
     with Connection(server.url) as slow:
-        slow.send(request("POST", f"{FLUX}/batch", "secret", b"", b"Content-Length: 10\r\n") + b"[")
+        slow.send(http_request("POST", f"{FLUX}/batch", "secret", b"", b"Content-Length: 10\r\n") + b"[")
         answer = slow.answer()
         assert_refused(answer, "flux", 503)
         assert answer.headers["x-ratelimit-remaining"] == "9"
@@ -154,8 +157,8 @@ def test_a_thousand_slow_connections_cost_little_and_hold_up_nobody(make_server:
     starts = (
         b"",
         b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-        request("POST", FLUX, "secret", b"", b"Content-Length: 100000\r\n") + b" " * 1000,
-        request("GET", "/health", None),
+        http_request("POST", FLUX, "secret", b"", b"Content-Length: 100000\r\n") + b" " * 1000,
+        http_request("GET", "/health", None),
     )
     with ExitStack() as stack, server.client("secret") as client:
         for ingest in INGEST:
@@ -177,3 +180,49 @@ def test_a_thousand_slow_connections_cost_little_and_hold_up_nobody(make_server:
             connection.send(starts[2])
             assert_refused(connection.answer(), "flux", 503)
         assert client.post(FLUX, json={"name": "still here"}).status_code == 201, "a connection it has stays"
+
+
+@pytest.fixture
+def unread(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, Connection]]:
+    """A server, and a client that has asked for 8 MB and reads none of it."""
+    server = Server(tmp_path, {"HEADRACE_ADMIN_KEY": "secret", "HEADRACE_MAX_UNREAD_BYTES": "1000000"} | request.param)
+    with server.start().client("secret") as client:
+        event = {"name": "large", "properties": {"x": "y" * 200_000}}
+        assert client.post(f"{FLUX}/batch", json=[event] * 40).status_code == 201
+    with Connection(server.url, receives_bytes=4096) as connection:
+        connection.send(http_request("GET", FLUX, "secret"))
+        yield server, connection
+    assert server.stop() == 0
+
+
+def unread_bytes(server: Server) -> float:
+    with server.client() as client:
+        text = client.get("/metrics").text
+    return float(next(line for line in text.splitlines() if line.startswith("headrace_unread_bytes ")).split()[1])
+
+
+@pytest.mark.parametrize("unread", [{}], indirect=True)
+def test_while_large_replies_wait_to_be_read_queries_are_refused_and_events_taken(
+    unread: tuple[Server, Connection],
+) -> None:
+    server, connection = unread
+    while unread_bytes(server) < 1_000_000:
+        pass
+    with server.client("secret") as client:
+        refused = client.get(f"{FLUX}/count")
+        assert_refused(refused, "flux", 503)
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.post(FLUX, json={"name": "small"}).status_code == 201
+        assert len(connection.answer().json()["data"]) == 40, "and it gets all of it, however late it reads"
+        while unread_bytes(server):
+            pass
+        assert client.get(f"{FLUX}/count").json()["data"]["total"] == 41
+
+
+@pytest.mark.parametrize("unread", [{"HEADRACE_REPLY_TIMEOUT_S": "0.5"}], indirect=True)
+def test_a_client_that_does_not_read_its_reply_is_hung_up_on(unread: tuple[Server, Connection]) -> None:
+    server, connection = unread
+    while not any(line.get("event") == "reply_not_read" for line in server.logs):
+        pass
+    assert unread_bytes(server) == 0
+    assert len(connection.rest()) < 8_000_000

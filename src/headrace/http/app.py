@@ -18,6 +18,7 @@ from headrace.http.reactions import Badges, Challenges, EventEffects, Participan
 from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFlags
 from headrace.http.replays import Replays
 from headrace.http.sdk import PostHogConfig, PostHogFlags, SegmentSettings
+from headrace.http.unread import Unread
 from headrace.runtime import Runtime
 
 
@@ -45,11 +46,11 @@ class _Both:
         self.on_get = get.on_get
 
 
-def create_app(runtime: Runtime, /) -> falcon.asgi.App[Request, falcon.asgi.Response]:
+def create_app(runtime: Runtime, unread: Unread, /) -> falcon.asgi.App[Request, falcon.asgi.Response]:
     """The ASGI application over an opened runtime."""
     settings = runtime.settings
-    gate, bodies = Gate(runtime), Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
-    metrics = Metrics(runtime, bodies)
+    gate, bodies = Gate(runtime, unread), Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
+    metrics = Metrics(runtime, bodies, unread)
     # What a route does not say otherwise of its reply is JSON: falcon.DEFAULT_MEDIA_TYPE.
     app = falcon.asgi.App(middleware=[metrics, bodies], request_type=request_within(bodies))
     app.req_options.strip_url_path_trailing_slash = True

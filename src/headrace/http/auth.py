@@ -3,12 +3,16 @@
 import asyncio
 import base64
 import hmac
+from concurrent.futures import ThreadPoolExecutor
 
 import falcon.asgi
 
 from headrace.control.keyring import Keyring
 from headrace.control.keys import Key, Scope
 from headrace.errors import Forbidden, MissingKey
+
+# Of their own, so that no request waits for what others have to do in threads; one is enough, for they take turns.
+_LOOK_UPS = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
 
 async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope, in_body: str = "", /) -> Key:
@@ -20,7 +24,7 @@ async def authenticate(req: falcon.asgi.Request, keyring: Keyring, scope: Scope,
     if not secret:
         raise MissingKey
     # The look-up reads the control database, which must not hold up the event loop.
-    key = keyring.cached(secret) or await asyncio.to_thread(keyring.check, secret)
+    key = keyring.cached(secret) or await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, keyring.check, secret)
     if scope not in key.scopes:
         raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")
     origin = req.get_header("Origin") or ""

@@ -14,6 +14,7 @@ from headrace.event import StoredEvent, Tenant, parse_id
 from headrace.http.auth import authenticate, is_local
 from headrace.http.limits import RateLimits
 from headrace.http.protocol import HUNG_UP
+from headrace.http.unread import Unread
 from headrace.ports import ControlFailed, Reader
 from headrace.runtime import Runtime
 
@@ -24,8 +25,9 @@ Answer = TypeVar("Answer")
 class Gate:
     """Lets a request in, or raises why not."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, unread: Unread) -> None:
         self.runtime = runtime
+        self._unread = unread
         self._limits = RateLimits(runtime.settings)
 
     async def admit(
@@ -43,7 +45,12 @@ class Gate:
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
         """Put a question to the store, which ends when the client hangs up. Raises what `Runtime.ask` raises."""
-        asked = asyncio.ensure_future(self.runtime.ask(question))
+
+        def ask_with_room(reader: Reader) -> Answer:
+            self._unread.require_room()  # not before it is this question's turn: many may wait
+            return question(reader)
+
+        asked = asyncio.ensure_future(self.runtime.ask(ask_with_room))
         req.scope[HUNG_UP] = asked.cancel
         try:
             return await asked

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from headrace.dialects.wire import Batch
 from headrace.event import received_at_ms
 from headrace.http.body import Budget
+from headrace.http.unread import Unread
 from headrace.ports import ControlFailed, Receipt
 from headrace.runtime import Runtime
 
@@ -24,9 +25,9 @@ _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.
 class Metrics:
     """One registry per server; its own middleware, and the resource at /metrics."""
 
-    def __init__(self, runtime: Runtime, bodies: Budget) -> None:
+    def __init__(self, runtime: Runtime, bodies: Budget, unread: Unread) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_RuntimeCollector(runtime, bodies))
+        self._registry.register(_RuntimeCollector(runtime, bodies, unread))
         self._events = Counter(
             "headrace_events_total", "Events by outcome.", ["source", "outcome"], registry=self._registry
         )
@@ -68,15 +69,17 @@ class Metrics:
 
 
 class _RuntimeCollector(Collector):
-    def __init__(self, runtime: Runtime, bodies: Budget) -> None:
+    def __init__(self, runtime: Runtime, bodies: Budget, unread: Unread) -> None:
         self._runtime = runtime
         self._bodies = bodies
+        self._unread = unread
 
     def collect(self) -> Any:
         runtime, progress = self._runtime, self._runtime.worker.progress
         behind_ms = received_at_ms(runtime.log.last()) - received_at_ms(progress.visible)
         yield _gauge("log_bytes", "Payload that the log holds.", runtime.log.size_bytes())
         yield _gauge("bodies_bytes", "Bodies that are being worked on.", self._bodies.held_bytes)
+        yield _gauge("unread_bytes", "Replies that clients have not read yet.", self._unread.bytes())
         yield _gauge("intake_queue_bytes", "Events waiting for the log.", runtime.intake.queued_bytes())
         yield _gauge("store_lag_seconds", "How far the store is behind the log.", max(0, behind_ms) / 1000)
         yield _gauge("stored_events", "Events stored since the start.", progress.stored_events)

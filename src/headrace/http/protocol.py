@@ -2,6 +2,7 @@
 
 - What is no HTTP, and one connection too many, is refused in the words of the dialect that it was meant for.
 - A request has to arrive within a time, and its line and headers within a size.
+- A reply has to be read, at a least pace.
 - A request whose client hangs up is told so, if it has asked to be.
 - An `Upgrade` that nobody here speaks is ignored, and the request answered.
 """
@@ -17,6 +18,7 @@ from uvicorn.server import ServerState
 
 from headrace.errors import HeadraceError, InvalidRequest, Unavailable
 from headrace.http.problems import reply_to
+from headrace.http.unread import Unread
 
 # Counted in whole reads from the socket, the first one free; so this much is always taken.
 _MAX_HEAD_BYTES = 64 * 1024
@@ -38,12 +40,14 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         timeout_s: float,
+        unread: Unread,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._max_connections = self.limit_concurrency
         self.limit_concurrency = None  # uvicorn would answer in plain text, and without Retry-After
         self._one_too_many = False
         self._timeout_s = timeout_s
+        self._unread = unread
         self._timer: asyncio.TimerHandle | None = None
         self._data = b""  # what is being parsed
         self._start = b""  # what the request began in
@@ -58,6 +62,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._unread.forget(self.transport)
         super().connection_lost(exc)
         if hang_up := getattr(self.cycle, "scope", {}).pop(HUNG_UP, None):
             hang_up()
@@ -102,6 +107,14 @@ class Protocol(HttpToolsProtocol):
             return
         self._stop_timer()
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.watch(self.transport)
+
+    def resume_writing(self) -> None:
+        self._unread.forget(self.transport)
+        super().resume_writing()
 
     def _is_upgrade(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"

@@ -17,6 +17,7 @@ import uvicorn
 from headrace.errors import SettingsError
 from headrace.http.app import create_app
 from headrace.http.protocol import Protocol
+from headrace.http.unread import Unread
 from headrace.logs import configure
 from headrace.ports import StoreFailed
 from headrace.runtime import Runtime
@@ -51,11 +52,12 @@ def run(runtime: Runtime, /) -> int:
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     runtime.publish_address(host, port)
+    unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(runtime),
+            create_app(runtime, unread),
             loop="uvloop",
-            http=partial(Protocol, timeout_s=settings.body_timeout_s),  # pyright: ignore[reportArgumentType]
+            http=partial(Protocol, timeout_s=settings.body_timeout_s, unread=unread),  # pyright: ignore[reportArgumentType]
             ws="none",
             lifespan="off",
             log_config=None,

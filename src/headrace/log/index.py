@@ -52,10 +52,10 @@ class KeyIndex:
     def catch_up(self, last: int, floor: int, /) -> int:
         """Agree with a log that has just been opened and ends at `last`; returns the position that it has to go on from.
 
-        Raises Unavailable, sqlite3.Error.
+        floor: up to there the store has events. Raises Unavailable, sqlite3.Error.
         """
-        self._durable = self._void_keys_of_lost_entries(last)
-        self.lost = self._find_lost_keys(floor)
+        self._durable = self._void_keys_of_lost_entries(max(last, floor))
+        self.lost = self._find_lost_keys(last, floor)
         self._index_keys()
         return self._durable
 
@@ -88,11 +88,14 @@ class KeyIndex:
     def written_upto(self, upto: int, /) -> int:
         """Up to where the index has written down the keys, so that the chunks' own copy is needed no more."""
         if upto > self._written:
-            indexed = self._indexed
+            keys, indexed = (
+                self._keys,
+                self._indexed,
+            )  # in this order: a reopened index may have less, and has to be fed first
             # Each flush makes a file, so not at every trim; but when nothing is left to write down, there is no cost.
             if received_at_ms(upto) - received_at_ms(self._written) >= _FLUSH_EVERY_MS or upto >= indexed:
                 try:
-                    self._keys.flush()
+                    keys.flush()
                 except Exception:  # noqa: BLE001  the index's library raises nothing narrower; the chunks stay until it works
                     _log.exception("keys_not_written", upto=indexed)
                     return self._written
@@ -156,13 +159,13 @@ class KeyIndex:
         self._keys.void(last, known)
         return known  # so that no new entry gets a position in between
 
-    def _find_lost_keys(self, floor: int) -> tuple[int, int] | None:
+    def _find_lost_keys(self, last: int, floor: int) -> tuple[int, int] | None:
         """The positions, within the window, whose keys neither the index has nor a chunk: the index, or the file, is lost."""
         after, upto = self._mark("lost after"), self._mark("lost upto")  # by a start that was cut short
         if not upto:
             after, upto = self._keys.last(), self._mark("keyed")
-            if not upto and not self._mark("last") and not self._number("SELECT count(*) FROM chunks"):
-                upto = floor  # a new file beside a store that is not new: whatever was keyed there
+            if floor > last:
+                upto = floor  # the store has what the log lacks, a new file or one that was cut back: whatever was keyed there
         after = max(after, self._oldest())
         if after >= upto:
             return None

@@ -67,7 +67,7 @@ class SqliteLog:
                 self._writer = opened.enter_context(closing(self._connect()))
                 self._writer.executescript(_SCHEMA)
                 self._reader = opened.enter_context(closing(self._connect()))
-                self._last = max(floor, self._mark("last"), self._number("SELECT coalesce(max(last), 0) FROM chunks"))
+                last = max(self._mark("last"), self._number("SELECT coalesce(max(last), 0) FROM chunks"))
                 self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM chunks")
                 index = KeyIndex(
                     path.with_suffix(".keys"),
@@ -77,7 +77,7 @@ class SqliteLog:
                     clock_ms=clock_ms,
                 )
                 self._index = opened.enter_context(closing(index))
-                self._last = self._durable = index.catch_up(self._last, floor)
+                self._last = self._durable = index.catch_up(last, floor)
             except (sqlite3.Error, OSError) as error:
                 raise Unavailable(f"The log {path} cannot be opened: {error}.") from error
             opened.pop_all()
@@ -271,4 +271,4 @@ class SqliteLog:
             with self._reading:
                 return self._reader.execute(sql, values).fetchone()[0]
         except sqlite3.Error as error:
-            raise Unavailable(f"The log cannot be read: {error}.") from error
+            raise Unavailable(f"The log {self._path} cannot be read: {error}.") from error

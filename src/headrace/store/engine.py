@@ -47,6 +47,7 @@ class Handles:
         self._dsn = dsn
         self._settings = settings  # given once a handle: over chDB, giving them with a query costs four times the query
         self._idle: list[Client] = []
+        self._closed = False
         self._lock = threading.Lock()
 
     @contextmanager
@@ -60,10 +61,15 @@ class Handles:
             client.close()  # not back to the pool: it may hold rows of the query that failed
             raise
         with self._lock:
-            self._idle.append(client)
+            if not self._closed:
+                self._idle.append(client)
+                return
+        client.close()
 
     def close(self) -> None:
+        """Close those that nobody has; the others once they come back."""
         with self._lock:
+            self._closed = True
             for client in self._idle:
                 client.close()
             self._idle.clear()
@@ -96,7 +102,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        """Close every handle that is not lent."""
+        """Close every handle."""
         self._readers.close()
         self._writers.close()
 
