@@ -227,9 +227,7 @@ def main() -> None:
                     else:
                         found = rival_round(side, folder, load, files[load.name], given.rival_seconds)
                     figures.append(found)
-                    print(
-                        f"{load.name}: {side} {found.events_per_s:,.0f}/s {found.answered}", file=sys.stderr, flush=True
-                    )
+                    report.say(f"{load.name}: {side} {found.events_per_s:,.0f}/s {found.answered}")
     text = _text(figures, given, filled)
     print(text)
     if not given.look:

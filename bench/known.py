@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.report import say
 from headrace.control.database import open_database
 from headrace.control.offsets import ControlOffsets
 from headrace.event import first_position
@@ -59,7 +60,7 @@ def _fill(folder: Path, count: int) -> Filled:
         given = {drawn[16 * i : 16 * i + 16]: (first + start + i, i) for i in range(size)}
         keys.add(given, first + start + size - 1)
         if start % (_AT_ONCE * 500) == 0 and start:
-            print(f"{start:,} known after {time.perf_counter() - started:.0f} s", flush=True)
+            say(f"{start:,} known after {time.perf_counter() - started:.0f} s")
     keys.close()
     seconds = time.perf_counter() - started
     return Filled(count, first + count - 1, seconds, sum(file.stat().st_size for file in folder.rglob("*.sst")))

@@ -1,13 +1,19 @@
-"""Figures as tables, and tables into RESULTS.md: each report is a section there that the next run of its program replaces."""
+"""Progress to stderr, figures as tables to stdout, and tables into RESULTS.md: each a section that its program's next run replaces."""
 
 import os
 import platform
 import re
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 _RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+def say(text: str, /) -> None:
+    """What a program is at."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def machine() -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,19 @@ def mount(folder: Path, size: str, *options: str) -> None:
         pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
 
 
+@contextlib.contextmanager
+def server_on(disk: Path, size: str, data: Path, settings: Mapping[str, str] = {}) -> Generator[Server]:
+    """A server, not yet started, that keeps all of its data or a part on a small disk."""
+    mount(disk, size)
+    server = Server(data, settings)
+    try:
+        yield server
+    finally:
+        if server.url:
+            server.kill()
+        subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("what", ["store", "all"])
 def test_a_full_disk_loses_nothing_acknowledged_and_ends_when_there_is_room(tmp_path: Path, what: str) -> None:
@@ -96,9 +110,7 @@ def test_a_full_disk_loses_nothing_acknowledged_and_ends_when_there_is_room(tmp_
     data = tmp_path / "data"
     data.mkdir()
     disk = data / "store" if what == "store" else data
-    mount(disk, "48m")
-    server = Server(data)
-    try:
+    with server_on(disk, "48m", data) as server:
         server.start()
         key = server.key()
         sent: dict[str, str] = {}
@@ -134,10 +146,6 @@ def test_a_full_disk_loses_nothing_acknowledged_and_ends_when_there_is_room(tmp_
                 assert (reply.status_code, reply.json()["data"]["id"]) == (201, event_id), "a repeat is known"
             assert len(stored(client)) == len(found) + 5
         assert server.stop() == 0
-    finally:
-        if server.url:
-            server.kill()
-        subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
 
 
 def big(number: int, padding: str) -> dict[str, object]:
@@ -178,11 +186,9 @@ HASTY = {"HEADRACE_LOG_KEEP_S": "0.001", "HEADRACE_FRESHNESS_TIMEOUT_S": "5"}
 def test_no_room_for_control_holds_up_no_intake_and_loses_nothing(tmp_path: Path) -> None:
     data, disk = tmp_path / "data", tmp_path / "disk"
     data.mkdir(mode=0o700)
-    mount(disk, "24m")
-    (disk / "control.sqlite").touch(0o600)
-    (data / "control.sqlite").symlink_to(disk / "control.sqlite")
-    server = Server(data, HASTY)
-    try:
+    with server_on(disk, "24m", data, HASTY) as server:
+        (disk / "control.sqlite").touch(0o600)
+        (data / "control.sqlite").symlink_to(disk / "control.sqlite")
         server.start()
         key = server.key()
         with server.client(key) as client:
@@ -200,10 +206,6 @@ def test_no_room_for_control_holds_up_no_intake_and_loses_nothing(tmp_path: Path
             assert stored(client) == sent
             assert send_keyed(client, range(start + 20)) == sent
         assert server.stop() == 0
-    finally:
-        if server.url:
-            server.kill()
-        subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
 
 
 @pytest.mark.timeout(300)
@@ -211,9 +213,7 @@ def test_no_room_for_known_keys_refuses_keyed_events_alone_until_there_is(tmp_pa
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
     disk = data / "log.keys"
-    mount(disk, "24m")
-    server = Server(data, HASTY)
-    try:
+    with server_on(disk, "24m", data, HASTY) as server:
         server.start()
         key = server.key()
         body = {"name": "disk", "user_id": "retried", "idempotency_key": "retried"}
@@ -245,10 +245,6 @@ def test_no_room_for_known_keys_refuses_keyed_events_alone_until_there_is(tmp_pa
             assert send_keyed(client, range(40)).items() <= sent.items()
             assert stored(client) == sent
         assert server.stop() == 0
-    finally:
-        if server.url:
-            server.kill()
-        subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
 
 
 def send_keyed(client: Client, numbers: range) -> dict[str, str]:

@@ -15,8 +15,9 @@ import pytest
 from tests.sdks.at_once import at_once
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
+from tests.sdks.found import whole
 from tests.sdks.npm import FOLDER, node
-from tests.sdks.test_node import assert_within, mortal, whole
+from tests.sdks.test_node import assert_within, mortal
 from tests.server import Client, Server
 
 __all__ = ["mortal"]  # a fixture

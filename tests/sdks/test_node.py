@@ -14,6 +14,7 @@ import pytest
 from tests.sdks.at_once import at_once
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
+from tests.sdks.found import whole
 from tests.sdks.npm import FOLDER, node
 from tests.server import Client, Server
 
@@ -64,12 +65,6 @@ def send(sdk: str, url: str, key: str, *what: str) -> None:
     command = [node(), "send.mjs", sdk, url, key, *what]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def whole(client: Client) -> list[dict[str, Any]]:
-    """Every event, with all its fields."""
-    rows = client.get("/api/v1/events", params={"limit": 1000}).json()["data"]
-    return [client.get(f"/api/v1/events/{row['id']}").json()["data"] for row in rows]
 
 
 def assert_within(found: Any, wanted: Any, where: str) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -24,7 +24,7 @@ from tests.soak.ledger import Ledger
 
 _STAMP, _STAMP_S = "2026-01-01T00:00:00Z", 1_767_225_600
 
-Body = dict[str, object]
+Body = Mapping[str, object]
 Request = tuple[str, Body | list[Body], list[str], str]  # path, body, the marks of its events, Idempotency-Key or ""
 
 
@@ -250,11 +250,12 @@ def main() -> int:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), given.minutes * 60, given.seed)
-        print(f"soak: {given.minutes:g} minutes, seed {given.seed}", flush=True)
+        print(f"soak: {given.minutes:g} minutes, seed {given.seed}", file=sys.stderr, flush=True)
         soak.run()
         balance = soak.ledger.balance(soak.finish())
     print(
-        f"{soak.kills} kills, {soak.kills_while_starting} of them before it listened; {soak.ledger.repeats} repeats sent, {soak.reads} reads of which {len(soak.unseen)} missed"
+        f"{soak.kills} kills, {soak.kills_while_starting} of them before it listened; {soak.ledger.repeats} repeats sent, "
+        f"{soak.reads} reads of which {len(soak.unseen)} missed"
     )
     print(balance)
     print(*soak.refused[:10], sep="\n")
