@@ -30,9 +30,9 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """`accept` is for the event loop's thread. `on_append` is called from the appending thread after each append."""
+    """`accept` is for the event loop's thread. The appending thread calls `on_append` after each append: so many entries."""
 
-    def __init__(self, log: Log, *, max_queue_bytes: int, on_append: Callable[[], None]) -> None:
+    def __init__(self, log: Log, *, max_queue_bytes: int, on_append: Callable[[int], None]) -> None:
         self._log = log
         self._max_queue_bytes = max_queue_bytes
         self._on_append = on_append
@@ -96,7 +96,7 @@ class Intake:
                 _log.exception("append_failed")
                 _deliver(requests, None, Unavailable("The log did not take the events."))
                 continue
-            self._on_append()
+            self._on_append(len(entries))
             _deliver(requests, receipts, None)
 
     def _take(self) -> list[_Request]:

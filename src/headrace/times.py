@@ -25,6 +25,8 @@ _TIME = re.compile(
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND_MS = {f"{second:02d}": second * 1000 for second in range(60)}
+_FRACTION_MS = {"Z": 0} | {f".{milliseconds:03d}Z": milliseconds for milliseconds in range(1000)}
 # Up to here a double of seconds is right to a quarter of a microsecond, and so half of one added makes the cut exact.
 _EXACT_S = 1 << 32
 _MAX_CHARS = 64
@@ -44,6 +46,10 @@ def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = 
     """
     if type(text) is not str:
         raise InvalidTimestamp(f"'{field}' must be a string: {_WANTED}")
+    # A look-up of the minute, which many events share, and of what follows it: a quarter of the time that reading it takes.
+    second_ms, fraction_ms = _SECOND_MS.get(text[17:19]), _FRACTION_MS.get(text[19:])
+    if second_ms is not None and fraction_ms is not None and (minute_ms := _minute(text[:17])) >= 0:
+        return minute_ms + second_ms + fraction_ms
     try:
         if _USUAL.fullmatch(text) and 0 <= (seconds := datetime.fromisoformat(text).timestamp()) < _EXACT_S:
             milliseconds = int((seconds + 5e-7) * 1000)
@@ -55,6 +61,18 @@ def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = 
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
         raise InvalidTimestamp(f"'{field}' is {shown!r}: {_WANTED}")
     return milliseconds
+
+
+@lru_cache(4096)
+def _minute(text: str) -> int:
+    """`2024-01-15T10:30:` in milliseconds since 1970 in UTC; -1 for whatever is written otherwise, or is out of range."""
+    if not _USUAL.fullmatch(f"{text}00Z"):
+        return -1
+    try:
+        milliseconds = _since_epoch(datetime.fromisoformat(f"{text}00Z"))
+    except ValueError:
+        return -1
+    return milliseconds if EARLIEST_MS <= milliseconds <= LATEST_MS else -1
 
 
 def _since_epoch(moment: datetime) -> int:

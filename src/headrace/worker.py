@@ -63,6 +63,8 @@ class Worker:
         self._wanted = 0
         self._closing = False
         self._idle = False
+        self._gathering = False
+        self._gathered = 0  # events that the log was given since it was last read
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="worker")
         self._trimmed_at = 0.0
@@ -77,10 +79,11 @@ class Worker:
             self._changed.notify()
         self._thread.join()
 
-    def notify(self) -> None:
-        """The log has new entries."""
+    def notify(self, events: int) -> None:
+        """The log has so many new entries."""
+        self._gathered += events
         # While the worker is busy or lets events gather, to wake it up would cost every append a change of threads.
-        if self._idle:
+        if self._idle or (self._gathering and self._gathered >= self._settings.flush_enough_events):
             with self._changed:
                 self._changed.notify()
 
@@ -100,6 +103,7 @@ class Worker:
         unsure_upto = self._unsure_upto
         # 1. Read. A crash here costs nothing: the log still has every record.
         last = self._log.last()
+        self._gathered = 0  # before reading: what comes meanwhile may count twice, and the next read be early
         records = _of_one_month(self._log.read(self._position, *self._flush_size()))
         if not records:
             if last > self.progress.visible:  # positions that a lost log has given, and nothing will come of
@@ -212,10 +216,15 @@ class Worker:
             self._pace(flushed_at)
 
     def _pace(self, flushed_at: float) -> None:
-        """Let events gather between two inserts, unless somebody waits for them."""
+        """Let events gather between two inserts, unless somebody waits for them or there are enough."""
         rest_s = self._settings.flush_interval_ms / 1000 - (time.monotonic() - flushed_at)
         if rest_s > 0:
-            self._wait(lambda: self._closing or self._wanted > self.progress.visible, rest_s)
+            enough = self._settings.flush_enough_events
+            self._gathering = True
+            self._wait(
+                lambda: self._closing or self._wanted > self.progress.visible or self._gathered >= enough, rest_s
+            )
+            self._gathering = False
 
     def _wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         with self._changed:

@@ -19,7 +19,7 @@ STEPS = ("read", "insert", "commit", "trim")
 @pytest.mark.parametrize("nth", [1, 3])
 def test_a_crash_after_a_step_stores_each_acknowledged_event_once(tmp_path: Path, step: str, nth: int) -> None:
     dying = [sys.executable, "-m", "tests.crash.serve_and_die", f"{step}:{nth}"]
-    server = Server(tmp_path, {"HEADRACE_LOG_KEEP_S": "0.001"}, dying).start()
+    server = Server(tmp_path, {"HEADRACE_LOG_KEEP_S": "0.001", "HEADRACE_FLUSH_INTERVAL_MS": "100"}, dying).start()
     key = server.key()
     acknowledged: dict[str, str] = {}
     sent: set[str] = set()

@@ -34,7 +34,7 @@ def items(count: int, key: str = "") -> list[Item]:
 
 
 def run(log: MemoryLog, max_queue_bytes: int, scenario) -> None:  # pyright: ignore[reportMissingParameterType]
-    intake = Intake(log, max_queue_bytes=max_queue_bytes, on_append=lambda: None)
+    intake = Intake(log, max_queue_bytes=max_queue_bytes, on_append=lambda _events: None)
     intake.start()
     try:
         asyncio.run(scenario(intake))

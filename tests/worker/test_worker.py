@@ -1,6 +1,7 @@
 """The worker over fakes that fail and crash where they are told to."""
 
 import itertools
+import queue
 from collections.abc import Sequence
 
 import pytest
@@ -60,6 +61,7 @@ class Machine:
         self.store = UnsureStore()
         self.offsets = Offsets()
         self.reacted: list[int] = []
+        self.progressed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._numbers = itertools.count()
 
     def worker(self, crash_after: str = "", **settings: float) -> Worker:
@@ -73,7 +75,7 @@ class Machine:
             self.offsets,
             Settings.from_environ({}, **settings),
             react=self.react,
-            on_progress=lambda: None,
+            on_progress=lambda: self.progressed.put(None),
             clock_ms=lambda: self.now_ms,
             on_step=step,
         )
@@ -108,6 +110,28 @@ def test_events_are_stored_reacted_to_and_committed_in_order() -> None:
     assert machine.stored() == ids
     assert machine.reacted == sorted(machine.reacted)
     assert machine.offsets.committed == machine.log.last() == worker.progress.reacted == worker.progress.visible
+
+
+def test_events_gather_between_two_inserts_until_there_are_enough_or_somebody_waits() -> None:
+    machine = Machine()
+    worker = machine.worker(flush_interval_ms=3_600_000, flush_enough_events=3)
+
+    def wait_for_all() -> None:
+        while worker.progress.reacted < machine.log.last():
+            machine.progressed.get(timeout=30)
+
+    machine.append(1)
+    worker.start()
+    wait_for_all()
+    for count in (2, 1):
+        machine.append(count)
+        worker.notify(count)
+    wait_for_all()
+    assert worker.progress.flushes == 2, "three were enough, and two were not"
+    machine.append(1)
+    worker.want(machine.log.last())
+    wait_for_all()
+    worker.stop()
 
 
 def test_an_insert_that_fails_after_storing_is_not_repeated() -> None:

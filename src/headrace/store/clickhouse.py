@@ -9,6 +9,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from headrace.event import MAX_TAIL, Event, Mode, event_id
 from headrace.ports import Keyed, Record, StoreFailed
 from headrace.store.catalog import CatalogReader
+from headrace.store.engine import let_merges_give_way
 from headrace.store.events import EventReader
 from headrace.store.metrics import MetricsReader
 from headrace.store.queries import conditions, upkeep
@@ -71,6 +72,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         try:
             self._migrate()
             self._hot = self._heat(hot_tags)
+            let_merges_give_way()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
 
@@ -112,7 +114,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         try:
             with self._writers.lend() as client:
                 client.raw_insert(
-                    "events", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
+                    "arriving", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
                 )
         except (ClickHouseError, OSError) as error:  # over chDB the rows pass through a temporary file
             raise StoreFailed(str(error)) from error

@@ -4,11 +4,13 @@ Two rules of chDB's shape this file. A handle that has raised may hold the rows 
 the next one, so it is dropped. And one handle runs one query at a time, so there is a pool of them.
 """
 
+import os
 import re
 import secrets
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
@@ -36,6 +38,7 @@ class _Row(Event, frozen=True, kw_only=True, gc=False):
 
 
 _KILL_EVERY_S = 0.05
+_MERGING_THREAD, _MERGING_NICENESS = "MergeMutate", 10
 _rows_decoder = msgspec.json.Decoder(list[Any])
 _row_decoder = msgspec.json.Decoder(_Row)
 
@@ -170,6 +173,17 @@ class Engine:
         if code in _BAD_VALUE:
             return InvalidRequest("A number in the query is out of range.")
         return Unavailable("The store did not answer.")
+
+
+def let_merges_give_way() -> None:
+    """Have the embedded engine merge with what nobody else needs of the processors: a merge can wait, a request cannot.
+
+    The engine's own setting, `os_threads_nice_value_merge_mutate`, does nothing without CAP_SYS_NICE.
+    """
+    for thread in Path("/proc/self/task").glob("*"):  # none where the system is no Linux
+        with suppress(OSError):  # the thread has ended
+            if (thread / "comm").read_text().strip() == _MERGING_THREAD:
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), _MERGING_NICENESS)
 
 
 def events_in(body: bytes, /) -> Iterator[StoredEvent]:
