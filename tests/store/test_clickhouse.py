@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import Tenant
+from headrace.event import Tenant, first_position
 from headrace.filters import Counts, Cursor, Dimension, Filters, Page
 from headrace.ports import Record, StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries.conditions import Query, ways_of
-from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, records_of
+from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, record_at, records_of
 
 ALL = Filters()
 MANY = 200_000
@@ -273,3 +273,20 @@ def test_the_texts_of_string_properties_are_not_read_where_none_has_the_name_of_
 
     assert granules(in_tags)
     assert not granules(in_labels)
+
+
+def test_the_first_merge_makes_the_projections_that_inserts_leave_out(store: ClickHouseStore) -> None:
+    tenant, month, march_2031_ms = fresh_tenant(), "203103", 1_932_000_000_000
+    for number in range(3):
+        store.insert([record_at(first_position(march_2031_ms) + number, event_of(tenant))])
+
+    def projections() -> list[str]:
+        with store._writers.lend() as client:
+            sql = "SELECT name FROM system.projection_parts WHERE active AND partition = {month:String} ORDER BY name"
+            return client.raw_query(sql, {"month": month}, fmt="TabSeparated").decode().split()
+
+    assert not projections()
+    with store._writers.lend() as client:
+        client.command(f"OPTIMIZE TABLE events PARTITION {month} FINAL")
+    assert projections() == ["by_slot", "by_time", "by_user"]
+    assert store.count(tenant, ALL).total == 3

@@ -35,6 +35,6 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS arriving_to_events TO events AS
 SELECT * EXCEPT (timestamp_ms, sent_at_ms),
     fromUnixTimestamp64Milli(timestamp_ms, 'UTC') AS timestamp, fromUnixTimestamp64Milli(sent_at_ms, 'UTC') AS sent_at
 FROM arriving;
--- An insert no longer writes the projections, each with files of its own, 33 of a part's 47; the first merge makes them. Until
--- then a query reads the rows themselves.
-ALTER TABLE events MODIFY SETTING materialize_projections_on_insert = 0
+-- An insert no longer writes the projections, each with files of its own, 33 of a part's 47; the first merge makes them. Until then a query
+-- reads the rows themselves. Merges only join parts that have the same projections: those just inserted, or those merged before.
+ALTER TABLE events MODIFY SETTING materialize_projections_on_insert = 0, materialize_projections_on_merge = 1
