@@ -25,6 +25,7 @@ from typing import Any
 from bench import report as figures_of
 from bench.events_sql import NAMES, PLANS, PROJECT, START_MS, rows
 from bench.query_rivals import NAME, TAG, figure, rivals, timed
+from bench.report import say
 
 HERE = Path(__file__).parent
 RIVALS = {"postgres": "PostgreSQL 18", "duckdb": "DuckDB"}
@@ -62,11 +63,11 @@ def build(work: Path, label: str, at_most: int) -> bool:
                 f"FROM ({rows(first, count, events)}) SETTINGS max_threads = 2"
             )
             if first // BATCH % 20 == 19:
-                print(f"{first + count:,} events, {time.time() - started:.0f} s", flush=True)
+                say(f"{first + count:,} events, {time.time() - started:.0f} s")
         settled = time.time() + (600 if upto == events else 30)
         while int(client.command("SELECT count() FROM system.merges")) and time.time() < settled:  # pyright: ignore
             time.sleep(1)
-    print(f"{upto - begun:,} of {events:,} events in {time.time() - started:.0f} s", flush=True)
+    say(f"{upto - begun:,} of {events:,} events in {time.time() - started:.0f} s")
     store.close()
     if upto < events:
         return False
@@ -206,14 +207,14 @@ def _asked(name: str, question: Callable[[Any], Any], store: Any, rounds: int) -
         found = figure(*timed(lambda: question(store), 3 if once[1] > 3000 else rounds))
     except Exception as error:
         found = {"error": str(error)}
-    print(f"{name:32s} {found}", flush=True)
+    say(f"{name:32s} {found}")
     return found
 
 
 def ask_cold(work: Path, label: str) -> None:
     """The first question of a process whose files the kernel has forgotten."""
     if not drop_caches():
-        print("The page cache cannot be dropped here: no cold figures.")
+        say("The page cache cannot be dropped here: no cold figures.")
         return
     found: dict[str, float] = {}
     for name in questions():
@@ -222,7 +223,7 @@ def ask_cold(work: Path, label: str) -> None:
         done = subprocess.run([*command, "--only", name], capture_output=True, text=True, cwd=HERE.parent)
         if done.returncode == 0:
             found[name] = round(float(done.stdout.split()[-1]), 1)
-        print(f"{name:32s} cold {found.get(name)}", flush=True)
+        say(f"{name:32s} cold {found.get(name)}")
     keep(work, label, {"cold": found})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.events_sql import NAMES, PROJECT
+from bench.report import say
 
 NAME = NAMES[0]  # the most frequent: one event in six
 USER = "user_777"
@@ -95,7 +96,7 @@ def rivals(folder: Path, rounds: int, which: str, keep: Callable[[dict[str, Any]
     work.mkdir(exist_ok=True)
     parquet = work / "events.parquet"
     if not parquet.exists():
-        print(f"{export(folder, parquet):,} rows exported", flush=True)
+        say(f"{export(folder, parquet):,} rows exported")
     if "duckdb" in which:
         against_duckdb(work, parquet, rounds, keep)
     if "postgres" in which:
@@ -115,7 +116,7 @@ def against_duckdb(work: Path, parquet: Path, rounds: int, keep: Callable[[dict[
             f"FROM read_parquet('{parquet}') ORDER BY project, mode, name, timestamp"
         )
         database.execute("CHECKPOINT")
-        print(f"DuckDB loaded in {time.time() - started:.0f} s", flush=True)
+        say(f"DuckDB loaded in {time.time() - started:.0f} s")
     count, position = database.execute("SELECT count(*), median(position)::UBIGINT FROM events").fetchone()
     position = database.execute(f"SELECT min(position) FROM events WHERE position >= {position}").fetchone()[0]
     words = {
@@ -147,7 +148,7 @@ def against_postgres(work: Path, parquet: Path, rounds: int, keep: Callable[[dic
             if database.execute("SELECT to_regclass('events') IS NULL").fetchone()[0]:
                 started = time.time()
                 load_postgres(database, duckdb, parquet, work)
-                print(f"PostgreSQL loaded in {time.time() - started:.0f} s", flush=True)
+                say(f"PostgreSQL loaded in {time.time() - started:.0f} s")
             count, size, middle = database.execute(
                 "SELECT count(*), pg_total_relation_size('events'), (min(position) + max(position)) / 2 FROM events"
             ).fetchone()
@@ -195,5 +196,5 @@ def asked(run: Callable[[str], Any], of: dict[str, list[str]], rounds: int) -> d
         once, answer = timed(both, 1)
         times, answer = timed(both, 3 if once[0] > 1500 else rounds)
         found[name] = figure(times, answer)
-        print(f"  {name:32s} {found[name]}", flush=True)
+        say(f"  {name:32s} {found[name]}")
     return found

@@ -52,9 +52,8 @@ class State:
         self.changed_events: set[str] = set()
         self.changed_standings: set[tuple[int, str]] = set()
         self.changed_buckets: set[tuple[int, str, int]] = set()  # a bucket that is no longer there was taken away
-        self.failures: dict[
-            int, tuple[int, str, str]
-        ] = {}  # by rule: how often its condition failed, the last event, why
+        # By rule: how often its condition failed, at which event last, and why.
+        self.failures: dict[int, tuple[int, str, str]] = {}
 
     def was_counted(self, event_id: str, rule_no: int, /) -> bool:
         return rule_no in self.counted.get(event_id, ())

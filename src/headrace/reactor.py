@@ -13,7 +13,7 @@ from headrace.event import Event, StoredEvent, Tenant, decode
 from headrace.ports import ControlFailed, Effect, Note, Offsets, Outcome, Record
 from headrace.progress import Caused, Needs, State
 from headrace.reactions import stage
-from headrace.reactions.facts import Fact, fact_of
+from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
 from headrace.reactions.rules import Document
 from headrace.reactions.stage import RuleSet, Seen
 
@@ -125,7 +125,7 @@ class Reactor:
             return found
         fact = fact_of(event.id, event)
         detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
-        return [Effect("fact", event.id, "default-fact", detail, "", event.user_id or event.anonymous_id), *found]
+        return [Effect("fact", event.id, DEFAULT_FACT, detail, "", event.user_id or event.anonymous_id), *found]
 
     def has_rules(self, project: str, /) -> bool:
         """Whether the latest events of the project were reacted to under any rules."""
@@ -247,7 +247,7 @@ def _note_failures(seen: Seen, state: State) -> None:
 
 def _render_by(rules: RuleSet, effect: Caused) -> Effect:
     if not effect.rule_no:
-        return _render(effect, "default-fact", "")
+        return _render(effect, DEFAULT_FACT, "")
     _, rule, version = rules.rules[effect.rule_no]
     return _render(effect, rule.id, version)
 

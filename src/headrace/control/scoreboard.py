@@ -37,7 +37,7 @@ class KeptFact(msgspec.Struct, frozen=True):
     detail: dict[str, Any]
 
 
-class Record(msgspec.Struct, frozen=True):
+class Score(msgspec.Struct, frozen=True):
     """What is kept of a participant. `state` has the standings, and the buckets that were asked for."""
 
     state: State
@@ -59,7 +59,7 @@ class Scoreboard:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Record | None:
+    def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Score | None:
         """What is kept of a participant, with the buckets of some spans (rule number, first, last); None for an unknown one."""
         with reading(self._engine) as connection:
             no = connection.scalar(sa.select(participants.c.no).where(*_of(tenant), participants.c.name == name))
@@ -90,7 +90,7 @@ class Scoreboard:
                 .order_by(effects.c.event_id.desc(), effects.c.rule_no)
                 .limit(MAX_LISTED)
             )
-            return Record(
+            return Score(
                 state,
                 [Award(name, row.badge, row.event_id, row.at_ms) for row in connection.execute(held)],
                 int(balance or 0),

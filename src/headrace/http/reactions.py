@@ -8,7 +8,7 @@ import falcon
 import falcon.asgi
 
 from headrace.control.rulebook import RuleRow, Version
-from headrace.control.scoreboard import MAX_LISTED, Award, Record, Scoreboard
+from headrace.control.scoreboard import MAX_LISTED, Award, Score, Scoreboard
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs, integer_of
 from headrace.errors import InvalidRequest, NotFound
@@ -73,10 +73,10 @@ class Participants:
         page = Page(limit=1)
         events = await self._gate.runtime.ask(lambda reader: reader.events(tenant, Filters(person=name), page).total)
         now_ms = clock_ms()
-        record, rules = await self._boards.ask(tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms))
-        if record is None and not events:
+        score, rules = await self._boards.ask(tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms))
+        if score is None and not events:
             raise NotFound(f"There is no participant {name[:200]!r}.")
-        _reply(resp, _participant(name, events, record or Record(State(), [], 0, [], []), rules, now_ms))
+        _reply(resp, _participant(name, events, score or Score(State(), [], 0, [], []), rules, now_ms))
 
 
 class Challenges:
@@ -176,7 +176,7 @@ class Boards:
         return await ask_control(answer)
 
 
-def _read(board: Scoreboard, tenant: Tenant, name: str, rules: RuleSet, now_ms: int) -> Record | None:
+def _read(board: Scoreboard, tenant: Tenant, name: str, rules: RuleSet, now_ms: int) -> Score | None:
     spans = [
         (challenge.no, *challenge.span(bucket))
         for challenge in rules.challenges
@@ -185,7 +185,7 @@ def _read(board: Scoreboard, tenant: Tenant, name: str, rules: RuleSet, now_ms: 
     return board.participant(tenant, name, spans)
 
 
-def _participant(name: str, events: int, record: Record, rules: RuleSet, now_ms: int) -> dict[str, object]:
+def _participant(name: str, events: int, score: Score, rules: RuleSet, now_ms: int) -> dict[str, object]:
     titles = {each.rule.id: each.rule.title for each in rules.badges}
     return {
         "id": name,
@@ -198,12 +198,12 @@ def _participant(name: str, events: int, record: Record, rules: RuleSet, now_ms:
                 "event_id": render_evt(fact.event_id),
                 "timestamp": render_time_short(fact.at_ms),
             }
-            for fact in record.facts
+            for fact in score.facts
         ],
-        "challenges": [_progress(each, name, record.state, now_ms) for each in rules.challenges],
-        "badges": [{"id": each.badge, "title": titles.get(each.badge, "")} | _award(each) for each in record.awards],
+        "challenges": [_progress(each, name, score.state, now_ms) for each in rules.challenges],
+        "badges": [{"id": each.badge, "title": titles.get(each.badge, "")} | _award(each) for each in score.awards],
         "points": {
-            "balance": record.balance,
+            "balance": score.balance,
             "ledger": [
                 {
                     "points": grant.points,
@@ -212,7 +212,7 @@ def _participant(name: str, events: int, record: Record, rules: RuleSet, now_ms:
                     "event_id": render_evt(grant.event_id),
                     "timestamp": render_time_short(grant.at_ms),
                 }
-                for grant in record.grants
+                for grant in score.grants
             ],
         },
     }

@@ -122,9 +122,8 @@ class KnownKeys:
         """The position and tail that each known key was first given; unknown keys are left out."""
         wanted: list[Any] = list(keys)
         given: dict[bytes, tuple[int, int]] = {}
-        for (
-            generation
-        ) in self._generations():  # the younger first: there a key is that was given again after its window
+        # The younger first: there a key is that was given again after its window.
+        for generation in self._generations():
             found: list[bytes | None] = generation.files.get(wanted) or []
             for key, value in zip(wanted, found, strict=True):
                 if value is not None and key not in given:
