@@ -171,6 +171,9 @@ class MemoryStore:
     def held(self, after: int, upto: int, /) -> int:
         return sum(after < event.position <= upto for event in self._events)
 
+    def damaged(self) -> list[str]:
+        return [self.broken] if self.broken else []
+
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         found = self._matching(tenant, filters)
         total = len(found)

@@ -8,6 +8,7 @@ from headrace.event import decode, position_of
 from headrace.ports import Log, Offsets, Record, Store
 
 _ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1024 * 1024
+_MOST_PROBLEMS = 100
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -21,12 +22,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
-    """Compare every entry that the log still holds with the store, and the committed position with both.
+    """Read all of the store's files; compare every entry that the log still holds with it, and the committed position with both.
 
     May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.
     Raises StoreFailed, ControlFailed, Unavailable.
     """
     committed, last = offsets.position(), log.last()
+    if damaged := store.damaged():  # what cannot be read cannot be counted
+        return Report(committed, 0, 0, 0, damaged[:_MOST_PROBLEMS])
     problems: list[str] = []
     if committed > last:
         problems.append(f"Control has committed position {committed}, but the log ends at {last}.")
@@ -52,7 +55,7 @@ def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
             problems.append(f"{len(strangers)} stored events have positions of this log but not its ids.")
         problems += [problem for record in records if (problem := _payload_problem(record))]
         after = records[-1].position
-    return Report(committed, held, stored, pending, problems[:100])
+    return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS])
 
 
 def _order_problems(records: list[Record], after: int) -> list[str]:

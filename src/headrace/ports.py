@@ -191,6 +191,10 @@ class Store(Protocol):
         """How many stored events have `after` < position <= `upto`, of every tenant. Raises StoreFailed."""
         ...
 
+    def damaged(self) -> list[str]:
+        """What is wrong with the store's files, a text for each part that cannot be read. Reads them all. Raises StoreFailed."""
+        ...
+
 
 class StoreFailed(Exception):
     """The store did not answer, or refused; whether it stored the records is not known."""

@@ -120,3 +120,18 @@ def test_the_command_asks_a_running_server_and_opens_a_folder_that_none_holds(tm
     code, report = run(tmp_path)
     assert code == 1
     assert report.problems[0].startswith("30 committed entries are not in the store")
+
+
+def test_a_part_whose_bytes_are_not_what_was_written_is_a_problem(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    with server.client(server.key()) as client:
+        sent = send(client, 5)
+        assert stored(client) == sent
+        [*_, part] = parts(tmp_path)
+        data = bytearray((part / "data.bin").read_bytes())
+        data[len(data) // 2] ^= 1
+        (part / "data.bin").write_bytes(data)
+    code, report = run(tmp_path)
+    assert code == 1
+    assert any(f"part {part.name} cannot be read" in problem for problem in report.problems)
+    server.kill()

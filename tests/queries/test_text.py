@@ -47,7 +47,7 @@ BUILDERS: dict[str, Builder] = {
         groups=[dimension.key],
     ),
 }
-OF_EVERY_TENANT = {"present", "last", "held", "keyed"}  # for the worker, never for a reply
+OF_EVERY_TENANT = {"present", "last", "held", "keyed", "sound_parts"}  # for the worker, never for a reply
 
 
 def _catalog_page(filters: Filters) -> CatalogPage:

@@ -132,6 +132,11 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         """See the Store port."""
         return int(self._tell(upkeep.held(after, upto)))
 
+    def damaged(self) -> list[str]:
+        """See the Store port."""
+        parts = (row.split("\t", 2) for row in self._tell(upkeep.sound_parts()).splitlines())
+        return [f"The store's part {name} cannot be read: {message}" for name, sound, message in parts if sound != "1"]
+
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
         """The youngest `limit` of the events between two positions that have a dedup key. Raises StoreFailed."""
         query = upkeep.keyed(after, upto, limit)
