@@ -10,8 +10,20 @@ from pathlib import Path
 
 import httpx
 
+from tests.server import Server
+
 ROOT = Path(__file__).parents[1]
 _PORT, _VALKEY_PORT = "18731", "18732"
+
+
+@contextmanager
+def headrace(folder: Path) -> Iterator[tuple[Server, str]]:
+    """A server on a new data folder and a key of its own; it has to stop cleanly."""
+    server = Server(folder / "data").start()
+    try:
+        yield server, server.key()
+    finally:
+        assert server.stop() == 0
 
 
 @contextmanager

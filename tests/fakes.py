@@ -31,6 +31,7 @@ from headrace.filters import (
     CatalogEntry,
     CatalogPage,
     Counts,
+    Cursor,
     Dimension,
     Events,
     Filters,
@@ -185,6 +186,9 @@ class MemoryStore:
         end = page.offset + page.limit
         shown = [_shown(event, *(NOT_BRIEF if page.brief else ())) for event in found[page.offset : end]]
         return Events(total, shown, more=len(found) > end)
+
+    def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
+        return self.events(tenant, filters, Page(limit=limit, after=after, oldest_first=True)).events
 
     def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
         found = [event for event in self._matching(tenant, Filters()) if event.id in ids]

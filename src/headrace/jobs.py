@@ -15,16 +15,16 @@ import structlog
 from headrace.control.replays import ReplayJobs, Stopped
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.event import StoredEvent, Tenant, parse_id
-from headrace.filters import Cursor, Filters, Page, Selection
+from headrace.filters import Cursor, Filters, Selection
 from headrace.pace import Pace
 from headrace.ports import ControlFailed, Outcome, Reactions, Reader, ReplayJob
 
 _log = structlog.get_logger("headrace.jobs")
-_PAGE = 1000
+_FIRST_PAGE, _PAGE = 100, 1000  # events; the first tells whether they are so large that more take too much memory
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _IDS_AT_ONCE = 500
 _WINDOW_EVENTS = 50_000  # a page is sorted out of so many, and not out of all that match
-_BUSY_WAIT_S = 1.0
+_BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
 _LONGEST_PAUSE_S = 5.0
 
 
@@ -77,21 +77,22 @@ class ReplayRunner:
         *,
         pace: Pace,
         reacted: Callable[[], int],
-        is_behind: Callable[[], bool],
+        is_busy: Callable[[], bool],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """`reacted` is the position up to which the worker has reacted; `is_behind`, whether live events wait for it longer
-        than they should. `on_step` is called from this thread before and after each slice.
+        """`reacted` is the position up to which the worker has reacted; `is_busy`, whether it moves live events just now, or they
+        wait for it longer than they should. `on_step` is called from this thread before and after each slice.
         """
         self._jobs = jobs
         self._reader = reader
         self._reactions = reactions
         self._pace = pace
         self._reacted = reacted
-        self._is_behind = is_behind
+        self._is_busy = is_busy
         self._clock_ms = clock_ms
         self._on_step = on_step
+        self._job: ReplayJob | None = None
         self._closing = False
         self._woken = False
         self._changed = threading.Condition()
@@ -113,17 +114,25 @@ class ReplayRunner:
             self._woken = True
             self._changed.notify()
 
+    def step(self) -> bool:
+        """Work on one job until it has ended; False when there is none.
+
+        Raises Stopped, and what control, the reader and the reactions raise.
+        """
+        self._job = None
+        taken = self._jobs.take(self._clock_ms())
+        if taken is None:
+            return False
+        self._job, event_ids = taken
+        self._work(self._job, event_ids)
+        return True
+
     def _run(self) -> None:
         pause_s = 0.1
         while not self._closing:
-            job = None
             try:
-                taken = self._jobs.take(self._clock_ms())
-                if taken is None:
+                if not self.step():
                     self._sleep()
-                    continue
-                job, event_ids = taken
-                self._work(job, event_ids)
                 pause_s = 0.1
             except Stopped:
                 pause_s = 0.1
@@ -132,17 +141,16 @@ class ReplayRunner:
                 _log.log(
                     logging.ERROR if bug else logging.WARNING,
                     "replay_interrupted",
-                    job=job and job.id,
+                    job=self._job and self._job.id,
                     error=str(error),
                     retry_in_s=pause_s,
                     exc_info=bug,
                 )
-                self._say(job, error)
+                self._say(self._job, error)
                 self._rest(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _work(self, job: ReplayJob, event_ids: Sequence[str] | None) -> None:
-        """Replay what is left of a job. Raises Stopped, and what the reader and the reactions raise."""
         # What the worker has still to react to, it reacts to first: in the order of the log, and once.
         while self._reacted() < job.upto and not self._closing:
             self._rest(0.05)
@@ -162,7 +170,7 @@ class ReplayRunner:
 
     def _pages(self, job: ReplayJob, event_ids: Sequence[str] | None) -> Iterator[list[StoredEvent]]:
         """The job's events after its cursor, oldest first. Its memory is one page's."""
-        cursor, size = job.cursor, _PAGE
+        cursor, size, most = job.cursor, _FIRST_PAGE, _PAGE
         filters = msgspec.structs.replace(job.filters, ids=event_ids)
         if cursor is not None:
             filters = msgspec.structs.replace(filters, from_ms=max(filters.from_ms or 0, cursor.timestamp_ms))
@@ -171,21 +179,20 @@ class ReplayRunner:
             more = True
             while more and not self._closing:
                 self._pace.begin()
-                page = Page(limit=size, after=cursor, oldest_first=True)
                 try:
-                    found = self._reader.events(job.tenant, window, page)
+                    found = self._reader.oldest(job.tenant, window, cursor, size)
                 except InvalidRequest as error:  # it takes more memory than a query may
                     if size == 1:
                         self._jobs.finish(job.id, "failed", error.message, self._clock_ms())
                         raise Stopped from error
-                    size = max(1, size // 4)
+                    size = most = max(1, size // 4)
                     continue
                 self._yield_time(self._pace.end())
-                if not found.events:
+                if not found:
                     break
-                more = found.more
-                cursor = _cursor(found.events[-1])
-                yield found.events
+                more, size = len(found) == size, min(size * 2, most)
+                cursor = _cursor(found[-1])
+                yield found
 
     def _windows(self, tenant: Tenant, filters: Filters) -> list[Filters]:
         """The filters cut into spans of whole hours, with some ten thousand events each where the hours allow."""
@@ -222,11 +229,14 @@ class ReplayRunner:
         self._yield_time(self._pace.end(len(events)))
 
     def _yield_time(self, rest_s: float) -> None:
-        """Leave live traffic its part of the time, and let it catch up where it is behind."""
+        """Leave live traffic its part of the time; then wait for a gap in which the worker does nothing.
+
+        An insert takes both cores for a moment, and what waits for one then is what makes up the slowest requests.
+        """
         self._rest(rest_s)
         until = time.monotonic() + _BUSY_WAIT_S
-        while self._is_behind() and not self._closing and time.monotonic() < until:
-            self._rest(0.02)
+        while self._is_busy() and not self._closing and time.monotonic() < until:
+            self._rest(_LOOK_EVERY_S)
 
     def _say(self, job: ReplayJob | None, error: Exception) -> None:
         if job is None:

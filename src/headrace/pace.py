@@ -8,10 +8,11 @@ request begins with.
 import time
 from collections.abc import Callable
 
-_SLICE_S = 0.03  # the worker waits for no longer than about that
-# A transaction costs some milliseconds whatever is in it, and on a busy machine more than a slice should take: so a slice is
-# never so small that the job would do nothing else.
-_LEAST_EVENTS, _MOST_EVENTS = 100, 500
+# Seconds that a slice should take, and the fewest events in one: alone, and beside live traffic. A transaction costs some 4 ms
+# whatever is in it, and on a busy machine more than a slice should take; so a slice is never so small that the job would do
+# nothing else.
+_ALONE, _BESIDE = (0.03, 100), (0.006, 50)
+_MOST_EVENTS = 500
 _BEARABLE_S = 0.005  # what the event loop may need to answer while the job works
 _BREATH_S = 0.01  # in which others get at the control database, who ask for it ever more rarely
 _LEAST = 1 / 4  # of the share: a question to the store is long, and at a sixteenth its rest was 13 s
@@ -29,7 +30,7 @@ class Pace:
         self._most = self._share = share
         self._is_quiet = is_quiet
         self._ask = ask
-        self._slice = _LEAST_EVENTS
+        self._slice = _BESIDE[1]
         self._began = 0.0
         self._asked: Callable[[], float] = lambda: 0.0
 
@@ -44,10 +45,12 @@ class Pace:
     def end(self, events: int = 0) -> float:
         """The seconds to rest after what has been done since `begin`: a slice of so many events, or a question."""
         worked_s, waited_s = time.monotonic() - self._began, self._asked()
+        is_quiet = self._is_quiet()
         if events:
-            fitting = int(events * _SLICE_S / max(worked_s, 1e-6))
-            self._slice = max(_LEAST_EVENTS, min(_MOST_EVENTS, self._slice * 2, fitting))
-        if self._is_quiet():
+            wanted_s, least = _ALONE if is_quiet else _BESIDE
+            fitting = int(events * wanted_s / max(worked_s, 1e-6))
+            self._slice = max(least, min(_MOST_EVENTS, self._slice * 2, fitting))
+        if is_quiet:
             return _BREATH_S
         if waited_s > _BEARABLE_S:
             self._share = max(self._share / 2, self._most * _LEAST)

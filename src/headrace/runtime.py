@@ -97,7 +97,7 @@ class Runtime:
             self.reactor,
             pace=Pace(settings.replay_share, is_quiet=self._is_quiet, ask=self._ask_loop),
             reacted=lambda: self.worker.progress.reacted,
-            is_behind=self._is_behind,
+            is_busy=self._is_worker_busy,
             clock_ms=clock_ms,
             on_step=on_step,
         )
@@ -204,9 +204,11 @@ class Runtime:
             self._loop.call_soon_threadsafe(lambda: answered.append(time.monotonic()))
         return lambda: (answered[0] if answered else time.monotonic()) - asked
 
-    def _is_behind(self) -> bool:
-        """Whether new events have waited for the worker for longer than a flush should take."""
+    def _is_worker_busy(self) -> bool:
+        """Whether the worker moves events just now, or new ones have waited for it for longer than a flush should take."""
         last, reacted = self.log.last(), self.worker.progress.reacted
+        if last > reacted and self.worker.progress.flushing:
+            return True
         return last > reacted and clock_ms() - received_at_ms(reacted) > _BEHIND_MS + self.settings.flush_interval_ms
 
     async def _fresh(self) -> None:

@@ -26,6 +26,7 @@ class Progress:
     def __init__(self) -> None:
         self.visible = 0  # every event up to here is in the store
         self.reacted = 0  # and has been reacted to
+        self.flushing = False  # it moves a batch just now, if there is one
         self.failing = ""  # what keeps the worker from going on, or ""
         self.stored_events = 0
         self.flushes = 0
@@ -193,6 +194,7 @@ class Worker:
         pause_s = 0.1
         while True:
             flushed_at = time.monotonic()
+            self.progress.flushing = True
             try:
                 moved = self.step()
                 if not moved:
@@ -203,10 +205,12 @@ class Worker:
                 _log.exception("worker_failed", retry_in_s=pause_s)
                 self.progress.failing = str(error)[:500]
                 self._unsure_upto = None
+                self.progress.flushing = False
                 if self._wait(lambda: self._closing, pause_s):
                     return
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
+            self.progress.flushing = False
             if not moved:
                 if self._closing:
                     return

@@ -257,6 +257,24 @@ def test_cursor_pages_give_each_event_once_while_events_arrive(
     assert seen == (numbers if oldest_first else numbers[::-1])
 
 
+def test_the_oldest_after_a_cursor_are_those_of_a_page(store: Stores, tenant: Tenant) -> None:
+    put(
+        store,
+        tenant,
+        *({"name": str(number), "timestamp_ms": NOW_MS + number // 4} for number in range(11)),
+        {"name": "x"},
+    )
+    put(store, fresh_tenant(), {"name": "1"})
+    for wanted in (ALL, Filters(name_prefix="1", from_ms=NOW_MS + 1)):
+        cursor, page = None, store.events(tenant, wanted, Page(limit=99, oldest_first=True)).events
+        seen: list[StoredEvent] = []
+        while found := store.oldest(tenant, wanted, cursor, 4):
+            assert len(found) == min(4, len(page) - len(seen))
+            seen += found
+            cursor = Cursor(found[-1].timestamp_ms, found[-1].position)
+        assert seen == page
+
+
 def test_a_cursor_that_no_event_has_is_a_place_all_the_same(store: Stores, tenant: Tenant) -> None:
     put(store, tenant, {"name": "a"}, {"name": "b", "timestamp_ms": NOW_MS + 5})
     for cursor, after in ((Cursor(NOW_MS + 1, 0), ["a"]), (Cursor(0, 0), []), (Cursor(LATEST_MS, 2**63), ["b", "a"])):

@@ -16,7 +16,7 @@ from headrace.control.database import open_database, writing
 from headrace.control.replays import MAX_ERRORS, MAX_WAITING, ReplayJobs
 from headrace.errors import InvalidRequest, NotFound, Unavailable
 from headrace.event import StoredEvent, Tenant, render_uuid
-from headrace.filters import Events, Filters, Page, Selection
+from headrace.filters import Cursor, Filters, Selection
 from headrace.jobs import ReplayRunner, plan
 from headrace.pace import Pace
 from headrace.ports import Effect, Note, Outcome, ReplayJob
@@ -127,7 +127,7 @@ class Bench:
             self.reactions,
             pace=pace(),
             reacted=lambda: FOR_EVER,
-            is_behind=lambda: False,
+            is_busy=lambda: False,
             **given,
         )
 
@@ -303,18 +303,20 @@ def test_a_paused_job_goes_on_where_it_stopped(bench: Bench) -> None:
 
 def test_a_page_that_takes_too_much_memory_is_asked_for_in_parts(bench: Bench) -> None:
     bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(40)))
-    ask = bench.store.events
+    ask = bench.store.oldest
 
-    def events(tenant: Tenant, filters: Filters, page: Page, /, most: int = 10) -> Events:
-        if page.limit > most:
+    def oldest(
+        tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /, most: int = 10
+    ) -> list[StoredEvent]:
+        if limit > most:
             raise InvalidRequest("It needs more memory.")
-        return ask(tenant, filters, page)
+        return ask(tenant, filters, after, limit)
 
-    bench.store.events = events  # type: ignore[method-assign]
+    bench.store.oldest = oldest  # type: ignore[method-assign]
     job = bench.ask()
     bench.run(job)
     assert bench.now(job).replayed == 40
-    bench.store.events = partial(events, most=0)  # type: ignore[method-assign]
+    bench.store.oldest = partial(oldest, most=0)  # type: ignore[method-assign]
     job = bench.ask()
     bench.run(job)
     assert (bench.now(job).status, bench.now(job).problem) == ("failed", "It needs more memory.")
@@ -329,10 +331,48 @@ def test_nothing_is_replayed_before_the_worker_has_reacted_to_it(bench: Bench) -
         asked.append(len(bench.reactions.done))
         return FOR_EVER if len(asked) > 3 else 0
 
-    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), is_behind=lambda: False)
+    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), is_busy=lambda: False)
     bench.runner = lambda **given: runner_of(reacted=reacted, **given)  # type: ignore[method-assign]
     bench.run(job)
     assert (asked, len(bench.reactions.done)) == ([0, 0, 0, 0], 1)
+
+
+def test_a_job_works_in_the_gaps_that_the_worker_leaves(bench: Bench) -> None:
+    bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(500)))
+    job = bench.ask()
+    busy_at: list[int] = []
+    rests: list[float] = []
+
+    def is_busy() -> bool:
+        busy_at.append(len(bench.reactions.done))
+        return len(busy_at) % 5 != 0  # now and then there is a gap
+
+    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), reacted=lambda: FOR_EVER)
+
+    def runner(**given: Any) -> ReplayRunner:
+        made = runner_of(is_busy=is_busy, **given)
+        made._rest = rests.append  # type: ignore[method-assign]
+        return made
+
+    bench.runner = runner  # type: ignore[method-assign]
+    bench.run(job)
+    assert bench.now(job).replayed == 500
+    busy = [done for number, done in enumerate(busy_at, 1) if number % 5]
+    gaps = [done for number, done in enumerate(busy_at, 1) if number % 5 == 0]
+    assert len(gaps) > 4
+    assert busy == [done for done in gaps for _ in range(4)], "nothing went through while the worker was busy"
+
+
+def test_a_job_beside_a_worker_that_is_always_busy_goes_on_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.jobs._BUSY_WAIT_S", 0.001)
+    bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(300)))
+    job = bench.ask()
+    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), is_busy=lambda: True)
+    bench.runner = lambda **given: runner_of(reacted=lambda: FOR_EVER, **given)  # type: ignore[method-assign]
+    bench.run(job)
+    assert bench.now(job).replayed == 300
 
 
 # What control keeps of them

@@ -59,9 +59,23 @@ def test_it_works_less_while_its_work_shows_in_what_others_wait_for_and_then_mor
 def test_a_slice_is_as_large_as_fits_its_time_and_never_so_small_that_transactions_are_all_it_does(
     world: World,
 ) -> None:
+    world.quiet = True
     pace = world.pace(1.0)
     for cost_s, wanted in ((0.001, 100), (0.0001, 300), (1e-9, 500), (0.0002, 150), (1.0, 100)):
         for _ in range(12):
             events = pace.slice()
             world.work(pace, events * cost_s, events)
         assert pace.slice() == pytest.approx(wanted, abs=1)
+
+
+def test_beside_live_traffic_a_slice_is_over_in_some_milliseconds(world: World) -> None:
+    world.quiet = True
+    pace = world.pace(1.0)
+    for _ in range(12):
+        world.work(pace, pace.slice() * 0.00005, pace.slice())
+    assert pace.slice() == 500
+    world.quiet = False
+    world.work(pace, 500 * 0.00005, 500)
+    assert pace.slice() == pytest.approx(120, abs=1)
+    world.work(pace, 1.0, 100)
+    assert pace.slice() == 50, "but not one by one"

@@ -2,8 +2,8 @@
 
 import itertools
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,21 @@ import msgspec
 from headrace.control.database import open_database
 from headrace.control.offsets import ControlOffsets
 from headrace.control.reactions import ControlReactions, Turn
+from headrace.control.replays import ReplayJobs, Stopped
 from headrace.control.rulebook import Rulebook
 from headrace.event import Event, StoredEvent, Tenant, encode, event_id
-from headrace.ports import Outcome, Record
+from headrace.filters import Selection
+from headrace.jobs import ReplayRunner, plan
+from headrace.pace import Pace
+from headrace.ports import Outcome, Record, ReplayJob
 from headrace.reactor import Reactor
 from headrace.rules import Applied, apply_rules, load_rules
+from tests.fakes import MemoryStore
 
 TENANT = Tenant("p", "live")
 DAY_MS = 86_400_000
 _positions = itertools.count(1 << 50)
+_times = itertools.count(1)
 
 
 class Crash(BaseException):
@@ -43,11 +49,22 @@ class Mortal(ControlReactions):
             raise Crash
 
 
+class TwoByTwo(Pace):
+    """Slices of two events, and no rest."""
+
+    def slice(self) -> int:
+        return 2
+
+    def end(self, events: int = 0) -> float:
+        return 0.0
+
+
 class Machine:
-    """A control database, and a reactor on it. `restart` opens both anew, as a new process does."""
+    """A store, a control database, and a reactor and replay jobs on them. `restart` opens control anew, as a new process does."""
 
     def __init__(self, folder: Path, template: Path) -> None:
         self._path = folder / "control.sqlite"
+        self.store = MemoryStore()
         shutil.copy(template, self._path)
         self._open()
 
@@ -56,6 +73,7 @@ class Machine:
         self.rulebook = Rulebook(self.engine)
         self.memory = Mortal(self.engine)
         self.offsets = ControlOffsets(self.engine)
+        self.jobs = ReplayJobs(self.engine)
         self.reactor = Reactor(self.memory, self.offsets, partial(load_rules, self.rulebook))
 
     def restart(self) -> None:
@@ -74,6 +92,28 @@ class Machine:
 
     def replay(self, *events: StoredEvent, force: bool = False, dry_run: bool = False) -> Outcome:
         return self.reactor.replay(TENANT, events, force=force, dry_run=dry_run)
+
+    def start_job(self, selection: Selection, *, force: bool) -> ReplayJob:
+        """A job over what is stored by now."""
+        now = next(_times)
+        job, ids = plan(self.store, TENANT, selection, force=force, upto=self.store.last(0), now_ms=now)
+        return self.jobs.create(job, ids)
+
+    def work(self, on_slice: Callable[[int], None]) -> None:
+        """On one job, slice by slice of two events; `on_slice` is told before each, the first is 0."""
+        slices = itertools.count()
+        runner = ReplayRunner(
+            self.jobs,
+            self.store,
+            self.reactor,
+            pace=TwoByTwo(1.0, is_quiet=lambda: True, ask=lambda: lambda: 0.0),
+            reacted=lambda: 1 << 62,
+            is_busy=lambda: False,
+            clock_ms=lambda: next(_times),
+            on_step=lambda step: on_slice(next(slices)) if step == "slice" else None,
+        )
+        with suppress(Stopped):
+            runner.step()
 
     def effects(self, event: StoredEvent) -> list[tuple[str, str]]:
         """What an event has set off: (kind, rule)."""

@@ -1,11 +1,12 @@
-"""Random events, repeats, rule changes, crashes, replays and restarts, against a small model that counts sets of events."""
+"""Random events, repeats, rule changes, crashes, replays, replay jobs and restarts, against a small model that counts sets of events."""
 
 import math
 import tempfile
 from collections import defaultdict
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -21,10 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from headrace.control.replays import Action
 from headrace.event import StoredEvent
+from headrace.filters import Filters, Selection
 from headrace.reactions.meaning import version_of
 from headrace.rules import parse_document
-from tests.reactions.given import Crash, Machine, event
+from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 
 DAY_0 = 20094  # 2025-01-06 in days since 1970
 
@@ -76,6 +79,25 @@ events = st.builds(
 )
 
 
+@dataclass
+class Job:
+    """A replay job: what it is to replay, and how far it is."""
+
+    id: str
+    events: list[StoredEvent]
+    force: bool
+    status: str = "queued"
+    done: int = 0
+    effects: int = 0
+
+
+Cut = tuple[int, str]
+# In which of its slices something happens to a job, and what.
+cuts = st.tuples(
+    st.sampled_from([0, 1, 1, 2]), st.sampled_from(["end", "pause", "pause", "cancel", "die before", "die after"])
+)
+
+
 class Model:
     """What should be. A version of a rule has counted a set of events; everything else follows from these sets."""
 
@@ -87,6 +109,7 @@ class Model:
         self.badges: set[tuple[str, str]] = set()
         self.effects: dict[tuple[str, str, str, str], int] = {}  # event, kind, id, version: generation
         self.points = 0
+        self.jobs: list[Job] = []
 
     def apply(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -146,6 +169,13 @@ class Model:
                 self.badges.add((user, each["id"]))
                 new += self._cause(happened, "badge", each["id"], each.get("points", 0), 1)
         return new
+
+    def of_status(self, *status: str) -> list[Job]:
+        return [job for job in self.jobs if job.status in status]
+
+    def next_job(self) -> Job | None:
+        """The one that will be worked on: what runs goes before what waits, and both in the order in which they were made."""
+        return next(iter(self.of_status("running") + self.of_status("queued")), None)
 
     def _is_purchase(self, happened: StoredEvent) -> bool:
         threshold = float(self.document["facts"][0]["when"].rpartition(" ")[2])
@@ -234,6 +264,7 @@ class Reactions(RuleBasedStateMachine):
         for one in happened:
             self.model.process(one)
         self.machine.react(*happened)
+        self.machine.store.insert([record_of(one) for one in happened])
         self.past += happened
 
     @rule(happened=st.lists(events, min_size=1, max_size=4), dies=st.sampled_from(["before", "after"]))
@@ -261,6 +292,69 @@ class Reactions(RuleBasedStateMachine):
     def restart(self) -> None:
         self.machine.restart()
 
+    @precondition(lambda self: self.past)
+    @rule(data=st.data(), force=st.booleans(), limit=st.sampled_from([None, None, 5]), cut=cuts)
+    def start_a_job(self, data: st.DataObject, force: bool, limit: int | None, cut: Cut) -> None:
+        chosen = data.draw(st.none() | st.lists(st.sampled_from(self.past), min_size=3, max_size=6))
+        name = None if chosen else data.draw(st.sampled_from([None, "order.placed"]))
+        ids = chosen and [one.id for one in chosen]
+        matching = {one.id: one for one in chosen or self.past if name in (None, one.name)}
+        wanted = sorted(matching.values(), key=lambda one: (one.timestamp_ms, one.position))[:limit]
+        job = self.machine.start_job(Selection(ids, Filters(name=name), limit), force=force)
+        assert job.total == len(wanted)
+        self.model.jobs.append(Job(job.id, wanted, force))
+        self.work_on_a_job([cut])
+
+    @precondition(lambda self: self.model.of_status("running", "queued", "paused"))
+    @rule(cuts=st.lists(cuts, min_size=1, max_size=4))
+    def work_on_a_job(self, cuts: list[Cut]) -> None:
+        """It is paused, cancelled or cut off in one of its slices, or comes to its end."""
+        for at, then in cuts:
+            if job := self.model.next_job() or self._resume():
+                self._work(job, at, then)
+
+    def _resume(self) -> Job | None:
+        for job in self.model.of_status("paused"):
+            self.machine.jobs.steer(TENANT, job.id, "resume", 1)
+            job.status = "queued"
+            return job
+        return None
+
+    def _work(self, job: Job, at: int, then: str) -> None:
+        def on_slice(number: int) -> None:
+            if number == at and then.startswith("die"):
+                self.machine.memory.dies = then.split()[1]
+            elif number == at and then != "end":
+                self.machine.jobs.steer(TENANT, job.id, cast("Action", then), 1)
+
+        try:
+            self.machine.work(on_slice)
+        except Crash:
+            self.machine.restart()
+        left = job.events[job.done :]
+        cut_off = then != "end" and 2 * at < len(left)
+        if cut_off:
+            left = left[: 2 * at + (2 if then == "die after" else 0)]
+        job.effects += sum(self.model.process(one, job.force) for one in left)
+        job.done += len(left)
+        job.status = {"pause": "paused", "cancel": "cancelled"}.get(then, "running") if cut_off else "done"
+
+    @precondition(lambda self: self.model.of_status("queued", "paused", "running"))
+    @rule(data=st.data(), action=st.sampled_from(["pause", "resume", "resume", "resume", "cancel"]))
+    def steer_a_job(self, data: st.DataObject, action: Any) -> None:
+        job = data.draw(st.sampled_from(self.model.of_status("queued", "paused", "running")))
+        self.machine.jobs.steer(TENANT, job.id, action, 1)
+        if action != "resume" or job.status == "paused":
+            job.status = {"pause": "paused", "cancel": "cancelled", "resume": "queued"}[action]
+
+    @invariant()
+    def jobs_are_as_far_as_the_model_says(self) -> None:
+        for job in self.model.jobs:
+            now = self.machine.jobs.get(TENANT, job.id)
+            found = (now.status, now.total, now.replayed, now.effects, now.failed)
+            assert found == (job.status, len(job.events), job.done, job.effects, 0)
+        assert self.machine.store.count(TENANT, Filters()).total == len(self.past)
+
     @invariant()
     def it_is_as_the_model_says(self) -> None:
         found = self.machine.rows(
@@ -278,8 +372,12 @@ class Reactions(RuleBasedStateMachine):
         assert self.machine.points() == self.model.points
 
 
-def test_progress_badges_points_and_effects_are_those_of_the_model_whatever_happens(template: Path) -> None:
+def test_progress_badges_points_and_effects_are_those_of_the_model_whatever_happens(
+    template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Reactions.template = template
+    monkeypatch.setattr("headrace.jobs._FIRST_PAGE", 2)
+    monkeypatch.setattr("headrace.jobs._PAGE", 4)
     run_state_machine_as_test(
         Reactions,
         settings=hypothesis_settings(

@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.errors import InvalidRequest
 from headrace.event import StoredEvent, Tenant
-from headrace.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Dimension, Events, Filters, Page, Stats
+from headrace.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
 from headrace.store.engine import Engine, events_in
 from headrace.store.queries import events as queries
 from headrace.store.queries.conditions import NONE_HOT, Hot
@@ -45,6 +45,14 @@ class EventReader(Engine):
         # Between the questions events may have arrived; what the page shows, the total counts.
         return Events(max(total, page.offset + found), events[: page.limit], more=found > page.limit)
 
+    def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
+        """See the Reader port."""
+        page = Page(limit=limit, after=after, oldest_first=True)
+        query = queries.whole(tenant, filters, page, Hint(), self._hot)
+        body = self._ask(msgspec.structs.replace(query, settings={**query.settings, "max_threads": 1}), "JSONEachRow")
+        self._check_size(len(body))
+        return list(events_in(body))[:limit]
+
     def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, Hint]:
         """How many match in all, and where the page's events are."""
         wanted = page.offset + page.limit + 1
@@ -70,12 +78,15 @@ class EventReader(Engine):
             start += at_once
             if len(body) < at_once * _SMALL_ROW_BYTES:  # a question takes tens of milliseconds, however few rows
                 at_once = _SMALL_ROWS_AT_ONCE
-            if size > self._max_page_bytes:
-                raise InvalidRequest(
-                    f"The page has more than {self._max_page_bytes / 2**20:g} MiB of events: use a smaller 'limit'."
-                )
+            self._check_size(size)
             found |= {event.position: event for event in events_in(body)}
         return [found[position] for _, _, position in keys]
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_page_bytes:
+            raise InvalidRequest(
+                f"The page has more than {self._max_page_bytes / 2**20:g} MiB of events: use a smaller 'limit'."
+            )
 
     def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
         """See the Reader port."""
