@@ -155,7 +155,7 @@ class ReplayRunner:
         while self._reacted() < job.upto and not self._closing:
             self._rest(0.05)
         left = job.total - job.replayed - job.failed
-        for page in self._pages(job, event_ids):
+        for page in self._pages(job, event_ids) if left > 0 else ():
             rest, left = page[:left], left - len(page)
             while rest:
                 if self._closing:

@@ -61,6 +61,11 @@ def test_a_job_by_ids_names_those_that_nobody_has(client: Client) -> None:
     assert job["errors"] == [{"eventId": each, "error": "Event not found"} for each in ("x", UNKNOWN_ID)]
 
 
+def test_a_job_of_ids_that_nobody_has_ends_at_once(client: Client) -> None:
+    job = ended(client, start(client, eventIds=["x", UNKNOWN_ID]))
+    assert (job["status"], job["total"], job["replayed"], job["unknown"]) == ("done", 0, 0, 2)
+
+
 def test_jobs_are_listed_newest_first(client: Client) -> None:
     assert client.get(JOBS).json() == {"replays": [], "total": 0, "limit": 50, "offset": 0}
     jobs = [start(client, filter={"event": name}) for name in "abc"]

@@ -117,7 +117,7 @@ class ReplayJobs:
                 .where(replays.c.id == job.id)
                 .values(status="running", started_at_ms=sa.func.coalesce(replays.c.started_at_ms, now_ms))
             )
-            event_ids = None if row.event_ids is None else cast("str", row.event_ids).split(",")
+            event_ids = None if row.event_ids is None else [each for each in row.event_ids.split(",") if each]
             return msgspec.structs.replace(job, status="running"), event_ids
 
     def note(self, transaction: object, job_id: str, cursor: Cursor, events: int, outcome: Outcome, /) -> None:
