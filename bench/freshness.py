@@ -151,7 +151,7 @@ def main() -> None:
                     _of(each, share) for each in (seen.visible, seen.writes, seen.queries) for share in (0.5, 0.99)
                 ]
                 rows.append([label, f"{seconds:g}", *figures, str(seen.missed), str(seen.refused)])
-                print(json.dumps(rows[-1]), flush=True)
+                report.say(json.dumps(rows[-1]))
         finally:
             assert server.stop() == 0
         parts = parts_of(Path(name) / "data")
