@@ -138,7 +138,7 @@ def against_postgres(work: Path, parquet: Path, rounds: int, keep: Callable[[dic
     for setting in (
         "shared_buffers = '4GB'", "work_mem = '256MB'", "maintenance_work_mem = '2GB'", "effective_cache_size = '12GB'",
         "max_wal_size = '16GB'", "max_parallel_workers_per_gather = 2", "random_page_cost = 1.1", "wal_level = minimal",
-        "max_wal_senders = 0", "wal_compression = 'lz4'", "jit = on",
+        "max_wal_senders = 0", "jit = on",
     ):  # fmt: skip
         server.psql(f"ALTER SYSTEM SET {setting}")
     server.cleanup()

@@ -164,7 +164,9 @@ class Worker:
         lost = held - self._store.held(after, self._position) if held else 0
         if not lost:
             return
-        _log.warning("store_lost_events", lost=lost, after=after, upto=self._position)
+        # Below zero it is the log that lacks some; what the store lacks beside them is given back all the same.
+        event, count = ("store_lost_events", lost) if lost > 0 else ("log_lost_events", -lost)
+        _log.warning(event, lost=count, after=after, upto=self._position)
         while after < self._position:
             records = [
                 record
