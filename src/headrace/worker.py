@@ -16,6 +16,7 @@ from headrace.ports import Log, Offsets, Record, Store
 from headrace.settings import Settings
 
 _log = structlog.get_logger("headrace.worker")
+_LONGEST_BREATH_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _TRIM_EVERY_S = 1.0
 
@@ -111,6 +112,8 @@ class Worker:
                 self.progress.visible = self.progress.reacted = last
                 self._on_progress()
             return False
+        if records[-1].position < last:  # more than one insert takes is there
+            self._gathered = self._settings.flush_enough_events
         self._on_step("read")
         # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
         #    the committed position before it: the next start asks the store which.
@@ -213,24 +216,30 @@ class Worker:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             self.progress.flushing = False
+            took_s = time.monotonic() - flushed_at if moved else 0.0
             if not moved:
                 if self._closing:
                     return
                 self._idle = True  # before the log is asked, so that what comes now is either seen or told
                 self._wait(lambda: self._closing or self._log.last() > self.progress.visible, _TRIM_EVERY_S)
                 self._idle = False
-            self._pace(flushed_at)
+            self._pace(flushed_at, took_s)
 
-    def _pace(self, flushed_at: float) -> None:
-        """Let events gather between two inserts, unless somebody waits for them or there are enough."""
+    def _pace(self, flushed_at: float, took_s: float) -> None:
+        """Let events gather between two inserts: until there are enough, and no longer than a moment if somebody waits for them.
+
+        That moment is twice what the last insert took: else queries that come without end have the worker insert without end,
+        and what they and all others need of the processor goes into it.
+        """
+        self._gathering = True
+        self._wait(self._has_enough, min(2 * took_s, _LONGEST_BREATH_S))
         rest_s = self._settings.flush_interval_ms / 1000 - (time.monotonic() - flushed_at)
         if rest_s > 0:
-            enough = self._settings.flush_enough_events
-            self._gathering = True
-            self._wait(
-                lambda: self._closing or self._wanted > self.progress.visible or self._gathered >= enough, rest_s
-            )
-            self._gathering = False
+            self._wait(lambda: self._has_enough() or self._wanted > self.progress.visible, rest_s)
+        self._gathering = False
+
+    def _has_enough(self) -> bool:
+        return self._closing or self._gathered >= self._settings.flush_enough_events
 
     def _wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         with self._changed:

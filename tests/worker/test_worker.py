@@ -134,6 +134,19 @@ def test_events_gather_between_two_inserts_until_there_are_enough_or_somebody_wa
     worker.stop()
 
 
+def test_what_one_insert_does_not_take_is_not_left_to_gather() -> None:
+    machine = Machine()
+    machine.append(5)
+    worker = machine.worker(flush_interval_ms=3_600_000, flush_max_events=2)
+    worker.start()
+    try:
+        while worker.progress.reacted < machine.log.last():
+            machine.progressed.get(timeout=30)
+    finally:
+        worker.stop()
+    assert worker.progress.flushes == 3
+
+
 def test_an_insert_that_fails_after_storing_is_not_repeated() -> None:
     machine = Machine()
     ids = machine.append(5)
