@@ -61,7 +61,11 @@ class Traffic:
 def test_while_the_store_is_down_intake_goes_on_until_the_log_is_full_and_nothing_acknowledged_is_lost(
     tmp_path: Path, then: str
 ) -> None:
-    settings = {"HEADRACE_LOG_MAX_BYTES": "12000000", "HEADRACE_FRESHNESS_TIMEOUT_S": "3"}
+    settings = {
+        "HEADRACE_LOG_MAX_BYTES": "12000000",
+        "HEADRACE_FRESHNESS_TIMEOUT_S": "3",
+        "HEADRACE_FLUSH_ENOUGH_EVENTS": "1",
+    }
     server, told = server_told(tmp_path, "ok", settings)
     key = server.key()
     try:
