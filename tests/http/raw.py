@@ -26,7 +26,11 @@ class Connection:
         self._socket.settimeout(timeout_s)
         if receives_bytes:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives_bytes)
-        self._socket.connect((address.hostname, address.port))
+        try:
+            self._socket.connect((address.hostname, address.port))
+        except OSError:
+            self._socket.close()
+            raise
         self._received = b""
 
     def __enter__(self) -> "Connection":

@@ -35,6 +35,7 @@ from headrace.errors import HeadraceError
 from headrace.filters import MAX_GROUPS, MAX_REPLAY
 from headrace.http import docs, problems
 from headrace.http.app import create_app
+from headrace.http.unread import Unread
 from headrace.runtime import Runtime
 from headrace.settings import Settings
 from headrace.zones import INTERVALS
@@ -149,7 +150,7 @@ def test_formats_are_checked_and_not_only_noted() -> None:
 
 
 def test_it_has_exactly_the_routes_that_the_application_has() -> None:
-    app = create_app(cast("Runtime", SimpleNamespace(settings=Settings())))
+    app = create_app(cast("Runtime", SimpleNamespace(settings=Settings())), Unread(timeout_s=1, max_bytes=1))
     served = {
         re.sub(r"{\w*id}", "{id}", route.path.replace(":path", "")): {
             method.method for method in route.methods if not method.internal

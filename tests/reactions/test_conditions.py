@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,3 +48,16 @@ def test_whatever_a_condition_says_it_is_true_or_false_or_malformed(text: str, i
         condition = Condition(text)
         found = condition.holds(context_of(EVENTS[index], parse_objects(EVENTS[index]), [condition]))
         assert isinstance(found, bool), msgspec.json.encode(text)
+
+
+@pytest.mark.parametrize("text", ["1 + 1", "'a'", "null", "event.name", "event.timestamp", "size(event.user_id)"])
+def test_what_can_never_be_true_or_false_is_refused_before_it_is_kept(text: str) -> None:
+    with pytest.raises(Malformed, match="not true or false"):
+        Condition(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["true", "event.name == 'a'", "event.properties.x", "int(event.user_id) > 3", "event.value"]
+)
+def test_what_some_event_may_make_true_is_kept(text: str) -> None:
+    assert Condition(text).text == text

@@ -42,6 +42,9 @@ _REFUSED = ("\\", '"""', "'''", "//")
 _ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
+_SOME_EVENT = Event(project="", mode="live", source="", name="", timestamp_ms=0)
+
+
 class Malformed(Exception):
     """What is wrong with a condition, for the person who wrote it."""
 
@@ -70,6 +73,17 @@ class Condition:
             raise Malformed(_first_problem(str(error))) from None
         if unknown := [name for name in names if name != "event"]:
             raise Malformed(f"{unknown[0]!r} is not known: a condition is about 'event'")
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        """Where every event has all that it reads, one event shows whether it is true or false. Raises Malformed."""
+        if not self.fields <= {*TEXTS, "timestamp"}:
+            return
+        try:
+            found = self._program.execute(context_of(_SOME_EVENT, {}, [self]))
+        except _ERRORS:  # what it makes of a text may fail for one event and not for another
+            return
+        _checked(found)
 
     def holds(self, context: "cel.Context", /) -> bool:
         """Whether it is true of the event. Raises Malformed with the reason when it has no truth value."""
@@ -79,9 +93,13 @@ class Condition:
             raise Malformed(f"the event has no {error}") from None
         except _ERRORS as error:
             raise Malformed(str(error).partition(". ")[0][:200]) from None
-        if not isinstance(found, bool):
-            raise Malformed(f"it gives a {type(found).__name__}, not true or false")
-        return found
+        return _checked(found)
+
+
+def _checked(found: object) -> bool:
+    if not isinstance(found, bool):
+        raise Malformed(f"it gives a {type(found).__name__}, not true or false")
+    return found
 
 
 def context_of(event: Event, objects: dict[str, dict[str, Any]], conditions: Sequence[Condition], /) -> "cel.Context":
