@@ -178,7 +178,7 @@ def main() -> None:
             "### Freshness, and what writes and queries cost each other", "", report.machine(), "",
             f"`bench/freshness.py`: {given.events:,} events stored before; open loop.", "",
             report.table(heads, rows), "",
-            f"Active parts after the minute: {parts}.",
+            f"Active parts at the end: {parts}.",
         ]
     )  # fmt: skip
     print(text)

@@ -292,13 +292,14 @@ def plot(known: dict[str, Any]) -> None:
     from matplotlib import pyplot as plt
 
     sets = sorted((figures["size"]["events"], figures["questions"]) for figures in known.values())
-    figure, axes = plt.subplots(figsize=(9, 6))
+    figure, axes = plt.subplots(figsize=(11, 6))
+    axes.set_prop_cycle(color=mpl.colormaps["tab20"].colors)
     for name in AIMS:
         points = [(events, found[name]["median"]) for events, found in sets if "median" in found.get(name, {})]
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
     axes.set(xscale="log", yscale="log", xlabel="events", ylabel="median, ms", title="Queries as the store grows")
     axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(HERE / "queries.png", dpi=110)
 
