@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flush_interval_ms: Annotated[
         Count, _doc("Time between two inserts when no query waits for one and few events have come.")
     ] = 1000
-    flush_enough_events: Annotated[Count, _doc("So many new events are inserted without waiting for more.")] = 10_000
+    flush_enough_events: Annotated[Count, _doc("So many new events are inserted without waiting for more.")] = 25_000
     flush_max_events: Annotated[Count, _doc("Most events of one insert.")] = 50_000
     flush_max_bytes: Annotated[Bytes, _doc("Most bytes of one insert.")] = 16 * 1024 * 1024
 

@@ -8,7 +8,8 @@ import falcon.asgi
 from headrace.dialects.wire import encode_json
 from headrace.errors import HeadraceError
 from headrace.http import docs, ingest, problems
-from headrace.http.body import Budget, Request, request_within
+from headrace.http.body import Budget
+from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.ingest import IngestResource
 from headrace.http.local import Check
@@ -46,13 +47,13 @@ class _Both:
         self.on_get = get.on_get
 
 
-def create_app(runtime: Runtime, unread: Unread, /) -> falcon.asgi.App[Request, falcon.asgi.Response]:
+def create_app(runtime: Runtime, unread: Unread, /) -> App:
     """The ASGI application over an opened runtime."""
     settings = runtime.settings
     gate, bodies = Gate(runtime, unread), Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
     metrics = Metrics(runtime, bodies, unread)
     # What a route does not say otherwise of its reply is JSON: falcon.DEFAULT_MEDIA_TYPE.
-    app = falcon.asgi.App(middleware=[metrics, bodies], request_type=request_within(bodies))
+    app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, problems.handle_bug)
     app.add_error_handler(falcon.HTTPError, problems.handle_falcons)
@@ -69,6 +70,7 @@ def create_app(runtime: Runtime, unread: Unread, /) -> falcon.asgi.App[Request, 
         resource = IngestResource(gate, metrics, route, claimants)
         get = read_too.get(route.path)
         app.add_route(route.path, _Both(resource, get) if get else resource)
+        app.posters[route.path] = resource
     app.add_route("/api/v1/events/count", flux, suffix="count")
     app.add_route("/api/v1/events/stats", flux, suffix="stats")
     app.add_route("/api/v1/events/{event_id}", flux, suffix="one")

@@ -43,9 +43,8 @@ class Budget:
     async def process_response(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
     ) -> None:
-        if isinstance(req, Request) and req.held_bytes:
-            self.give_back(req.held_bytes)
-            req.held_bytes = 0
+        if isinstance(req, Request):
+            req.give_back()
 
 
 class Request(falcon.asgi.Request):
@@ -73,6 +72,11 @@ class Request(falcon.asgi.Request):
         """Take so much from the budget until the answer; all that is held before counts less. Raises Unavailable."""
         self.budget.take(size - self.held_bytes)
         self.held_bytes = size
+
+    def give_back(self) -> None:
+        """The request is answered."""
+        self.budget.give_back(self.held_bytes)
+        self.held_bytes = 0
 
 
 def request_within(budget: Budget, /) -> type[Request]:

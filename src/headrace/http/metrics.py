@@ -31,7 +31,7 @@ class Metrics:
         self._events = Counter(
             "headrace_events_total", "Events by outcome.", ["source", "outcome"], registry=self._registry
         )
-        self._requests = Histogram(
+        self.requests = Histogram(
             "headrace_request_seconds",
             "Requests by route and status.",
             ["method", "route", "status"],
@@ -41,7 +41,7 @@ class Metrics:
 
         # The library looks a child up in twenty times as long as this; there are few of them.
         self._events_of: Callable[[str, str], Counter] = cache(self._events.labels)
-        self._requests_of: Callable[[str, str, int], Histogram] = cache(self._requests.labels)
+        self._requests_of: Callable[[str, str, int], Histogram] = cache(self.requests.labels)
 
     def count_batch(self, source: str, batch: Batch, receipts: list[Receipt], /) -> None:
         duplicates = sum(receipt.duplicate for receipt in receipts)
@@ -60,8 +60,12 @@ class Metrics:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
     ) -> None:
         route = req.uri_template or "none"  # never the path: clients choose it
-        requests = self._requests_of(req.method if req.uri_template else "none", route, resp.status_code)
-        requests.observe(time.perf_counter() - req.context.started)
+        method = req.method if req.uri_template else "none"
+        self.observe(method, route, resp.status_code, req.context.started)
+
+    def observe(self, method: str, route: str, status: int, started: float, /) -> None:
+        """Count a request that began at `started`, by `time.perf_counter`."""
+        self._requests_of(method, route, status).observe(time.perf_counter() - started)
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.data = await asyncio.to_thread(generate_latest, self._registry)  # it asks control

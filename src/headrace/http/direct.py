@@ -1,0 +1,65 @@
+"""Falcon's application with a shorter way for POSTs of events: past the router and the middleware, to the same handler.
+
+Errors, counts and the budget of bodies are the same on both ways. See docs/decisions/0081-past-the-router.md.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import falcon
+import falcon.asgi
+
+from headrace.errors import HeadraceError
+from headrace.http import problems
+from headrace.http.body import Budget, Request, request_within
+from headrace.http.metrics import Metrics
+
+
+class Poster(Protocol):
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, /) -> None: ...
+
+
+class App(falcon.asgi.App[Request, falcon.asgi.Response]):
+    """`posters`: what takes the POSTs of a path, which is also a route. A path that is written otherwise takes the long way."""
+
+    def __init__(self, metrics: Metrics, bodies: Budget) -> None:
+        super().__init__(middleware=[metrics, bodies], request_type=request_within(bodies))
+        self.posters: dict[str, Poster] = {}
+        self.metrics = metrics
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Source: https://asgi.readthedocs.io/en/latest/specs/www.html"""
+        path: str = scope["path"]
+        poster = self.posters.get(path) if scope["method"] == "POST" else None
+        if poster is None:
+            await super().__call__(scope, receive, send)
+            return
+        started = time.perf_counter()
+        first_event = await receive()
+        if first_event["type"] == "http.disconnect":
+            return
+        req = self._request_type(scope, receive, first_event, self.req_options)
+        resp = falcon.asgi.Response(self.resp_options)
+        req.uri_template = path
+        try:
+            await poster.on_post(req, resp)
+        except HeadraceError as error:
+            await problems.handle_ours(req, resp, error, {})
+        except falcon.HTTPError as error:
+            await problems.handle_falcons(req, resp, error, {})
+        except Exception as error:  # noqa: BLE001  the handler of any other says so in the log, and to the client
+            await problems.handle_bug(req, resp, error, {})
+        finally:
+            req.give_back()
+        status, body = resp.status_code, resp.data or b""
+        self.metrics.observe("POST", path, status, started)
+        headers = {"content-type": falcon.MEDIA_JSON, **resp.headers, "content-length": str(len(body))}
+        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,123 @@
+"""A POST of events takes a shorter way than other requests; nothing but the time it takes may show that."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any, cast
+
+import falcon
+import falcon.asgi
+import pytest
+from falcon.testing import create_scope
+
+from headrace import errors
+from headrace.http.app import create_app
+from headrace.http.body import Budget, Request, read_body
+from headrace.http.direct import App
+from headrace.http.unread import Unread
+from headrace.runtime import Runtime
+from headrace.settings import Settings
+
+Reply = tuple[int, dict[bytes, bytes], bytes]
+
+
+class _Stub:
+    def __init__(self, answer: Callable[[falcon.asgi.Request, falcon.asgi.Response], None]) -> None:
+        self._answer = answer
+        self.budgets: list[tuple[Budget, int]] = []  # and what was held of it meanwhile
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        await read_body(req, 1000)
+        assert isinstance(req, Request)
+        self.budgets.append((req.budget, req.budget.held_bytes))
+        self._answer(req, resp)
+
+
+def _created(_req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+    resp.status = int(HTTPStatus.CREATED)
+    resp.data = b'{"data":1}'
+    resp.append_header("Vary", "Origin")
+
+
+def _typed(_req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+    resp.content_type = "text/plain"
+    resp.data = "ä".encode()
+
+
+def _raise(error: Exception) -> Callable[[falcon.asgi.Request, falcon.asgi.Response], None]:
+    def answer(_req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.set_header("Access-Control-Allow-Origin", "*")
+        raise error
+
+    return answer
+
+
+ANSWERS = {
+    "a reply": _created,
+    "a reply of another type": _typed,
+    "an empty reply": lambda _req, _resp: None,
+    "a refusal": _raise(errors.InvalidRequest("'name' is required.")),
+    "a rate limit": _raise(errors.RateLimited(10, 60, 7)),
+    "an error of Falcon's": _raise(falcon.HTTPInvalidHeader("no number", "Content-Length")),
+    "a bug": _raise(ZeroDivisionError("by zero")),
+}
+
+
+def _app(stub: _Stub) -> App:
+    app = create_app(cast("Runtime", SimpleNamespace(settings=Settings())), Unread(timeout_s=1, max_bytes=1))
+    app.add_route("/api/v1/stub", stub)
+    app.posters["/api/v1/stub"] = stub
+    return app
+
+
+def _post(app: App, path: str, body: bytes) -> Reply:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(create_scope(path=path, method="POST"), receive, send))
+    start, end = sent
+    return start["status"], dict(start["headers"]), end.get("body", b"")
+
+
+def _counted(app: App) -> list[tuple[dict[str, str], float]]:
+    return [
+        (sample.labels, sample.value)
+        for family in app.metrics.requests.collect()
+        for sample in family.samples
+        if sample.name.endswith("_count")
+    ]
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_the_direct_way_and_the_long_way_say_the_same(what: str) -> None:
+    found: list[tuple[Reply, list[tuple[dict[str, str], float]]]] = []
+    for path in ("/api/v1/stub", "/api/v1/stub/"):
+        stub = _Stub(ANSWERS[what])
+        app = _app(stub)
+        found.append((_post(app, path, b"{}"), _counted(app)))
+        [(budget, held)] = stub.budgets
+        assert (held, budget.held_bytes) == (2, 0), "held while it is worked on, and no longer"
+    assert found[0] == found[1]
+    (status, _, _), counts = found[0]
+    assert counts == [({"method": "POST", "route": "/api/v1/stub", "status": str(status)}, 1.0)]
+
+
+def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def long_way(*_: object) -> None:
+        raise AssertionError
+
+    app = _app(_Stub(_created))
+    monkeypatch.setattr(falcon.asgi.App, "__call__", long_way)
+    assert _post(app, "/api/v1/stub", b"{}")[0] == 201
+
+
+def test_a_body_over_the_limit_is_refused_on_both_ways() -> None:
+    replies = [_post(_app(_Stub(_created)), path, b"x" * 1001) for path in ("/api/v1/stub", "/api/v1/stub/")]
+    assert replies[0] == replies[1]
+    assert replies[0][0] == 413
