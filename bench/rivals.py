@@ -115,7 +115,7 @@ def fastapi() -> Any:
         nonlocal pool
         pool = await asyncpg.create_pool(os.environ["PG_DSN"], min_size=4, max_size=16)
         async with pool.acquire() as connection:
-            await connection.execute(f"SELECT pg_advisory_lock(1); {_SCHEMA} SELECT pg_advisory_unlock(1)")
+            await connection.execute(f"SELECT pg_advisory_xact_lock(1); {_SCHEMA}")
         yield
         await pool.close()
 

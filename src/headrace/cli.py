@@ -1,6 +1,7 @@
 """The command line. Parses and prints; the work is elsewhere."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -40,6 +41,8 @@ rules_app = App(name="rules", help="Apply and show a project's rules, whether a 
 app.command(rules_app)
 app.command(replay_app)
 
+_ENDED_BY_READER = 128 + signal.SIGPIPE  # as a shell says it
+
 Data = Annotated[Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")]
 
 
@@ -47,6 +50,10 @@ def main() -> None:
     """Run the command in sys.argv; what a person can be told ends as one line on stderr and exit code 2."""
     try:
         app(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read this has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again as it ends
+        raise SystemExit(_ENDED_BY_READER) from None
     except (HeadraceError, ControlFailed, CycloptsError) as error:
         print("headrace:", " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None

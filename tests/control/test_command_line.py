@@ -237,3 +237,13 @@ def test_a_command_on_keys_loads_no_engine_and_no_server(tmp_path: Path):
         check=True,
     )
     assert shown.stdout.splitlines()[1:] == [""]
+
+
+def test_a_reader_that_has_had_enough_ends_it_without_a_word() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.cli", "settings"], stdout=write, stderr=subprocess.PIPE, env=CLEAN, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
