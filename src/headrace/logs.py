@@ -1,7 +1,9 @@
-"""Structured logs on stderr: one line an event, as JSON or for people. Never a key, never a body."""
+"""Structured logs on stderr: one line an event, as JSON or for people. Never a key, never a body, and never an exception."""
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -26,6 +28,21 @@ def configure(settings: Settings, /) -> None:
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Forgiving:
+    """A stream that loses what it cannot write: its disk is full, or who read it is gone. Whoever logs a failure must go on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()

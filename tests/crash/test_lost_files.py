@@ -1,6 +1,8 @@
 """A data folder of which parts are lost, or put back from an older copy."""
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ def trim_all(client: Client, server: Server) -> None:
             return
 
 
-@pytest.mark.parametrize("lost", ["index", "index and log"])
+@pytest.mark.parametrize("lost", ["index", "index and log", "index of the first layout"])
 def test_keys_whose_index_is_lost_are_learnt_again_from_the_store(tmp_path: Path, lost: str) -> None:
     server = Server(tmp_path, TRIMMED).start()
     key = server.key()
@@ -32,7 +34,14 @@ def test_keys_whose_index_is_lost_are_learnt_again_from_the_store(tmp_path: Path
         trim_all(client, server)
         count = len(stored(client))
     server.kill()
-    shutil.rmtree(tmp_path / "log.keys")
+    if lost == "index of the first layout":  # which had no generations, beside a log that had no mark of its last key
+        [generation] = (tmp_path / "log.keys").iterdir()
+        shutil.copytree(generation, tmp_path / "log.keys", dirs_exist_ok=True)
+        shutil.rmtree(generation)
+        with contextlib.closing(sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)) as log:
+            assert log.execute("DELETE FROM marks WHERE name = 'keyed'").rowcount == 1
+    else:
+        shutil.rmtree(tmp_path / "log.keys")
     if lost == "index and log":
         for file in tmp_path.glob("log.sqlite*"):
             file.unlink()

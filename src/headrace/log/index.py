@@ -111,6 +111,8 @@ class KeyIndex:
             self._keys.add(given, self.lost[1] if self.lost and done else self._keys.last())
             if done:
                 self._keys.flush()
+                for file in self._files_of_first_layout():
+                    file.unlink()
                 self._chunks.execute("DELETE FROM marks WHERE name IN ('lost after', 'lost upto')")
                 self.lost = None
         except Exception as error:
@@ -164,6 +166,8 @@ class KeyIndex:
         after, upto = self._mark("lost after"), self._mark("lost upto")  # by a start that was cut short
         if not upto:
             after, upto = self._keys.last(), self._mark("keyed")
+            if self._files_of_first_layout():  # its log has no mark, so whatever was trimmed may have been keyed
+                upto = self._number("SELECT coalesce(min(last - count), ?) FROM chunks", last)
             if floor > last:
                 upto = floor  # the store has what the log lacks, a new file or one that was cut back: whatever was keyed there
         after = max(after, self._oldest())
@@ -203,6 +207,10 @@ class KeyIndex:
 
     def _mark(self, name: str) -> int:
         return self._number("SELECT coalesce(max(value), 0) FROM marks WHERE name = ?", name)
+
+    def _files_of_first_layout(self) -> list[Path]:
+        """Of an index that was one of RocksDB's folders itself, and had no generations: it is not read, but learnt again."""
+        return [each for each in self._path.iterdir() if each.is_file()] if (self._path / "CURRENT").exists() else []
 
     def _number(self, sql: str, *values: object) -> int:
         return self._chunks.execute(sql, values).fetchone()[0]
