@@ -1,7 +1,9 @@
 """HTTP/1.1 where uvicorn's own protocol leaves something open. Answers what never becomes a request; routes nothing.
 
 - What is no HTTP, and one connection too many, is refused in the words of the dialect that it was meant for.
-- A request has to arrive within a time, and its line and headers within a size.
+- A request has to arrive within a time, and its line and headers, and what there is beside its body, within a size.
+- Of the requests that are sent without waiting for replies, few are looked at before their turn; replies come in order.
+- Fields after a body are no headers.
 - A reply has to be read, at a least pace.
 - A request whose client hangs up is told so, if it has asked to be.
 - An `Upgrade` that nobody here speaks is ignored, and the request answered.
@@ -13,6 +15,7 @@ from typing import Any
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -20,8 +23,10 @@ from headrace.errors import HeadraceError, InvalidRequest, Unavailable
 from headrace.http.problems import reply_to
 from headrace.http.unread import Unread
 
-# Counted in whole reads from the socket, the first one free; so this much is always taken.
+# Counted in whole pieces of what is read from the socket, the first one free; so this much is always taken.
 _MAX_HEAD_BYTES = 64 * 1024
+# What is read is parsed in pieces that end with a head, and are no smaller than this: the requests in one wait in memory.
+_PIECE_BYTES = 1024
 # Where a request's scope holds what the rate limit says in its answer.
 RATE_HEADERS = "headrace.rate_headers"
 # And what is to be called should the client hang up before it has its answer.
@@ -49,13 +54,16 @@ class Protocol(HttpToolsProtocol):
         self._timeout_s = timeout_s
         self._unread = unread
         self._timer: asyncio.TimerHandle | None = None
+        self._unparsed = b""  # until the requests before it are answered
         self._data = b""  # what is being parsed
         self._start = b""  # what the request began in
-        self._in_head = False
-        self._head_bytes = 0
+        self._in_head = self._in_body = False
+        self._bare_bytes = 0  # parsed since the request began, or since the last of its body
+        self._last_words: bytes | None = None  # to be sent once the requests before are answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self)
         # Those that were there before are served on.
         self._one_too_many = self._max_connections is not None and len(self.connections) > self._max_connections
         self._timer = self.loop.call_later(self._timeout_s, self._give_up)
@@ -68,25 +76,47 @@ class Protocol(HttpToolsProtocol):
             hang_up()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
-        if self._in_head:
-            self._head_bytes += len(data)
-        self._data = data
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._is_upgrade():
-                self._parse_without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse(InvalidRequest(f"This is no HTTP/1.1 request: {error}."))
-        else:
-            if self._in_head and self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse(InvalidRequest(f"The request's line and headers are larger than {_MAX_HEAD_BYTES} bytes."))
+        self._unparsed += data
+        self._parse()
+
+    def takes_more(self) -> bool:
+        """Whether to read on: not while requests, or what has been read behind them, wait for their turn."""
+        return not self.pipeline and not self._unparsed and self._last_words is None
+
+    def _parse(self) -> None:
+        """What has been read, to its end or to a request that has to wait."""
+        data, at = self._unparsed, 0
+        self._unparsed = b""
+        while at < len(data) and self.takes_more() and not self.transport.is_closing():
+            head_end = data.find(b"\r\n\r\n", at + _PIECE_BYTES)
+            end = len(data) if head_end < 0 else head_end + 4
+            self._parse_piece(data[at:end])
+            at = end
+        self._unparsed = data[at:]
+        if not self.takes_more():
+            self.flow.pause_reading()
+
+    def _parse_piece(self, data: bytes) -> None:
+        self._bare_bytes += len(data)
+        while data:
+            self._data, data = data, b""
+            try:
+                self.parser.feed_data(self._data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._is_upgrade():
+                    data = self._without_upgrade(self._data[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                self._refuse(InvalidRequest(f"This is no HTTP/1.1 request: {error}."))
+                return
+        if self._bare_bytes > _MAX_HEAD_BYTES:
+            what = "The request's line and headers are" if self._in_head else "What the request has beside its body is"
+            self._refuse(InvalidRequest(f"{what} larger than {_MAX_HEAD_BYTES} bytes."))
 
     def on_message_begin(self) -> None:
+        self._unset_keepalive_if_required()
         self._start = self._data
         self._in_head = True
-        self._head_bytes = 0
+        self._bare_bytes = 0
         if self._timer is None:
             self._timer = self.loop.call_later(self._timeout_s, self._give_up)
         super().on_message_begin()
@@ -99,14 +129,44 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         if self._is_upgrade():
             return
+        self._in_body = True
         self.app = _refuse_politely if self._one_too_many else self.config.loaded_app
         super().on_headers_complete()
+        self.headers = []  # trailers go there, and the application has the others (RFC 9110 §6.5.1)
+
+    def on_body(self, body: bytes) -> None:
+        self._bare_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._is_upgrade():
             return
+        self._in_body = False
+        self._bare_bytes = 0
         self._stop_timer()
+        if self.cycle.response_complete:
+            self._wait_for_another()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if was_last and self._last_words is not None:
+            self.transport.write(self._last_words)
+            self.transport.close()
+            return
+        if self._in_head or self._in_body:
+            self._unset_keepalive_if_required()  # the rest of this request, or of another, has its own time
+        if self._unparsed:
+            self._parse()
+        self.flow.resume_reading()
+
+    def _wait_for_another(self) -> None:
+        """The request was answered before it had arrived."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -119,19 +179,19 @@ class Protocol(HttpToolsProtocol):
     def _is_upgrade(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
-    def _parse_without_upgrade(self, rest: bytes) -> None:
-        """Begin the request again as if the client had not offered another protocol, which RFC 9110 §7.8 allows.
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """What a new parser is to be given: the request without that offer, which RFC 9110 §7.8 allows.
 
         Java's HttpClient and `curl --http2` offer h2c; the parser would take the body for that protocol's first bytes.
         """
         head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         head += [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"".join((*head, b"\r\n", rest)))
+        return b"".join((*head, b"\r\n", rest))
 
     def _give_up(self) -> None:
         self._timer = None
-        if self._start:
+        if self._in_head or self._in_body:
             self._refuse(Unavailable(f"The request did not arrive within {self._timeout_s:g} s."))
         else:
             self.transport.close()
@@ -142,22 +202,42 @@ class Protocol(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, error: HeadraceError) -> None:
-        """Answer, unless the application has begun to, and hang up."""
+        """Answer when it is this request's turn, unless the application has begun to, and hang up."""
         self._stop_timer()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._last_words is not None:
             return
-        if self._in_head or not self.cycle.response_started:
-            found = _PATH.match(self._start)
-            status, headers, body = reply_to(found[1].decode("latin-1") if found else "", error)
-            if not self._in_head:
-                headers |= self.cycle.scope.get(RATE_HEADERS, {})
-            lines = [
-                f"HTTP/1.1 {int(status)} {status.phrase}",
-                *(f"{name}: {value}" for name, value in headers.items()),
-            ]
-            head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
-            self.transport.write(head.encode() + body)
-        self.transport.close()
+        words = b""
+        if not self._in_body or not self.cycle.response_started:
+            words = self._words_of(error)
+        if self._in_body and self.pipeline:
+            self.pipeline.popleft()  # this request, which nobody has begun to work on
+        elif self._in_body or not self.cycle or self.cycle.response_complete:
+            self.transport.write(words)
+            self.transport.close()
+            return
+        self._last_words = words
+        self.flow.pause_reading()
+
+    def _words_of(self, error: HeadraceError) -> bytes:
+        found = _PATH.match(self._start)
+        status, headers, body = reply_to(found[1].decode("latin-1") if found else "", error)
+        if self._in_body:
+            headers |= self.cycle.scope.get(RATE_HEADERS, {})
+        lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
+        return head.encode() + body
+
+
+class _Flow(FlowControl):
+    """A connection's, which the application asks to read on whenever it begins to read a body."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: Protocol) -> None:
+        super().__init__(transport)
+        self._protocol = protocol
+
+    def resume_reading(self) -> None:
+        if self._protocol.takes_more():
+            super().resume_reading()
 
 
 async def _refuse_politely(scope: Any, _receive: Any, send: Any) -> None:
