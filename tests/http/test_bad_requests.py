@@ -277,6 +277,17 @@ def test_what_is_no_http_is_refused_as_a_problem(server: Server, data: bytes) ->
     assert answer.json().keys() == {"type", "title", "status", "detail"}
 
 
+@pytest.mark.parametrize("target", ["http://x", "http://[::1/api/v1/events", "http://x:99999999/api/v1/events"])
+def test_a_target_without_a_path_is_refused(server: Server, key: str, target: str) -> None:
+    with Connection(server.url) as connection:
+        connection.send(request("GET", "/health", None) + request("OPTIONS", target, key))
+        assert connection.answer().status_code == 200
+        assert "target" in connection.answer().json()["detail"]
+    answer = ask(server.url, request("OPTIONS", target, key))
+    assert answer.status_code == 400
+    assert "target" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("method", ["FOO", "get", "POST/", "PRI"])
 def test_a_method_that_http_does_not_have_is_refused(server: Server, key: str, method: str) -> None:
     for route in EVERY:

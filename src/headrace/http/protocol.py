@@ -105,6 +105,9 @@ class Protocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 if self._is_upgrade():
                     data = self._without_upgrade(self._data[upgrade.args[0] :])
+            except httptools.HttpParserCallbackError:  # of on_headers_complete
+                self._refuse(InvalidRequest("The request's target has no path that can be read; send /path?query."))
+                return
             except httptools.HttpParserError as error:
                 self._refuse(InvalidRequest(f"This is no HTTP/1.1 request: {error}."))
                 return
@@ -126,12 +129,12 @@ class Protocol(HttpToolsProtocol):
         if version not in ("1.0", "1.1"):
             self._refuse(InvalidRequest(f"This is HTTP/{version}; HTTP/1.1 is spoken here."))
             raise ValueError(version)  # or the parser would go on
-        self._in_head = False
         if self._is_upgrade():
+            self._in_head = False
             return
-        self._in_body = True
         self.app = _refuse_politely if self._one_too_many else self.config.loaded_app
-        super().on_headers_complete()
+        super().on_headers_complete()  # raises for a target without a path: still the head is what is wrong
+        self._in_head, self._in_body = False, True
         self.headers = []  # trailers go there, and the application has the others (RFC 9110 §6.5.1)
 
     def on_body(self, body: bytes) -> None:
