@@ -55,6 +55,8 @@ def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
             problems.append(f"{len(strangers)} stored events have positions of this log but not its ids.")
         problems += [problem for record in records if (problem := _payload_problem(record))]
         after = records[-1].position
+    if committed and store.last(committed - 1) < committed:
+        problems.append(f"Control has committed position {committed}, but the store ends at {store.last(0)}.")
     return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS])
 
 

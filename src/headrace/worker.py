@@ -144,6 +144,9 @@ class Worker:
         self._position = self._offsets.position()
         if not self._repaired:
             self._repair()
+            if self._position and self._store.last(self._position - 1) < self._position:
+                # Neither the store nor the log has what was committed: a folder that is not mounted, or an older copy of it.
+                _log.error("store_is_behind", committed=self._position, stored_upto=self._store.last(0))
             self._repaired = True
         stored_upto = self._store.last(self._position)
         self.progress.reacted = self._position

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.test_check import run as check
 from tests.crash.test_disk import send_keyed, stored
 from tests.server import Client, Server
 
@@ -121,3 +122,19 @@ def test_keys_of_what_a_cut_back_log_lacks_and_the_store_has_are_learnt_again(tm
         sent |= send_keyed(client, range(20, 25))
         assert stored(client) == sent
     assert server.stop() == 0
+
+
+def test_a_store_that_is_gone_when_the_log_holds_no_copy_is_told_by_the_start_and_by_a_check(tmp_path: Path) -> None:
+    server = Server(tmp_path, TRIMMED).start()
+    with server.client(server.key()) as client:
+        send_keyed(client, range(5))
+        trim_all(client, server)
+    assert server.stop() == 0
+    assert check(tmp_path)[1].problems == []
+    (tmp_path / "store").rename(tmp_path / "not mounted")
+    code, report = check(tmp_path)
+    assert code == 1
+    assert report.problems == [f"Control has committed position {report.committed}, but the store ends at 0."]
+    server.start()
+    assert server.stop() == 0
+    assert any(line.get("event") == "store_is_behind" for line in server.logs)
