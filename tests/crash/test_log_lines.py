@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.crash.test_disk import send, stored
 from tests.server import Server
 
 
+@pytest.mark.timeout(60)  # without a worker it would wait for ever
 def test_a_server_that_cannot_log_a_failure_goes_on_after_it(tmp_path: Path) -> None:
     told = tmp_path / "told"
     told.write_text("ok")
