@@ -6,9 +6,11 @@ in the file, or whose test passes without the mechanism, fails the run. docs/gua
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -337,8 +339,15 @@ def fails(file: str, old: str, new: str, test: str) -> str:
         path.write_text(text.replace(old, new))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
         environ = os.environ | {"PYTHONPATH": os.pathsep.join((str(copy), str(ROOT)))}
-        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
-        return "" if done.returncode == 1 else f"pytest ended with {done.returncode}: {done.stdout[-300:]}"
+        run = subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            said, _ = run.communicate()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)  # servers that a test left which did not come to its end
+        return "" if run.returncode == 1 else f"pytest ended with {run.returncode}: {said[-300:]}"
 
 
 def main() -> int:
