@@ -1,8 +1,9 @@
 """A server that must never be surprised, and servers of a test's own."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 
@@ -39,3 +40,22 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
     yield make
     for server in made:
         server.kill()
+
+
+class FullLog(NamedTuple):
+    """A server whose log is full with one event, and stays so until `told` says "ok", for its store fails until then."""
+
+    server: Server
+    told: Path
+
+
+@pytest.fixture
+def full_log(tmp_path: Path) -> Iterator[FullLog]:
+    told = tmp_path / "told"
+    told.write_text("fail")
+    command = [sys.executable, "-m", "tests.guarantees.serve_on_bad_store", str(told)]
+    server = Server(tmp_path / "data", {"HEADRACE_LOG_MAX_BYTES": "1"}, command=command).start()
+    with server.client(server.key()) as client:
+        assert client.post("/api/v1/events", json={"name": "first"}).status_code == 201
+    yield FullLog(server, told)
+    server.kill()

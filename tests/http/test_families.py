@@ -8,7 +8,7 @@ import pytest
 
 from headrace.control.keys import Keys
 from headrace.runtime import clock_ms
-from tests.http.conftest import MakeServer
+from tests.http.conftest import FullLog
 from tests.http.families import FAMILIES, Family, text
 from tests.http.routes import stored
 from tests.server import Client, Server
@@ -215,13 +215,11 @@ def test_a_body_too_large_is_refused_before_any_key_is_looked_for(limited: Serve
         assert "2000" in packed
 
 
-def test_a_full_log_is_503_with_retry_after(make_server: MakeServer) -> None:
-    # Nothing is trimmed before the first flush, which comes when it is asked for.
-    server = make_server({"HEADRACE_LOG_MAX_BYTES": "1", "HEADRACE_FLUSH_INTERVAL_MS": "600000"})
-    with server.client("secret") as client:
-        assert client.post("/api/v1/events", json={"name": "first"}).status_code == 201
+def test_a_full_log_is_503_with_retry_after(full_log: FullLog) -> None:
+    with full_log.server.client(full_log.server.key()) as client:
         for family in FAMILIES:
             refused = client.post(family.path, json=family.body("n", "1", ""))
             assert_refused(refused, family, 503)
             assert int(refused.headers["Retry-After"]) >= 1
+        full_log.told.write_text("ok")
         assert stored(client) == 1

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.http.conftest import MakeServer
+from tests.http.conftest import FullLog, MakeServer
 from tests.http.raw import Connection, request
 from tests.http.routes import EVERY, INGEST, assert_refused, send, stored
 from tests.server import Client, Server
@@ -297,15 +297,12 @@ def test_a_connection_too_many_is_refused_with_retry_after(small: Server) -> Non
             connection.__exit__()
 
 
-def test_a_full_log_is_answered_503_with_retry_after_and_stores_nothing(
-    make_server: MakeServer,
-) -> None:
-    server = make_server({"HEADRACE_LOG_MAX_BYTES": "1"})
-    with server.client("secret") as client:
-        assert client.post(FLUX, json={"name": "first"}).status_code == 201
+def test_a_full_log_is_answered_503_with_retry_after_and_stores_nothing(full_log: FullLog) -> None:
+    with full_log.server.client(full_log.server.key()) as client:
         for ingest in INGEST:
             response = send(client, ingest.route)
             assert_refused(response, ingest.dialect, 503)
             assert int(response.headers["Retry-After"]) >= 1
+        full_log.told.write_text("ok")
         assert stored(client) == 1
-    assert server.stop() == 0
+    assert full_log.server.stop() == 0
