@@ -10,8 +10,6 @@ from typing import Any, Protocol
 import falcon
 import falcon.asgi
 
-from headrace.errors import HeadraceError
-from headrace.http import problems
 from headrace.http.body import Budget, Request, request_within
 from headrace.http.metrics import Metrics
 
@@ -49,12 +47,9 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         req.uri_template = path
         try:
             await poster.on_post(req, resp)
-        except HeadraceError as error:
-            await problems.handle_ours(req, resp, error, {})
-        except falcon.HTTPError as error:
-            await problems.handle_falcons(req, resp, error, {})
-        except Exception as error:  # noqa: BLE001  the handler of any other says so in the log, and to the client
-            await problems.handle_bug(req, resp, error, {})
+        except Exception as error:
+            if not await self._handle_exception(req, resp, error, {}):
+                raise
         finally:
             req.give_back()
         status, body = resp.status_code, resp.data or b""
