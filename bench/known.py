@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from bench.report import say
+from headrace.assembly.clock import clock_ms
 from headrace.control.database import open_database
 from headrace.control.offsets import ControlOffsets
-from headrace.event import first_position
-from headrace.log.keys import KnownKeys
-from headrace.runtime import clock_ms
-from headrace.settings import Settings
+from headrace.log.known_keys import KnownKeys
+from headrace.model.event import first_position
+from headrace.model.settings import Settings
 
 _AT_ONCE = 10_000  # as many as one append carries
 _AGE_MS = 3_600_000

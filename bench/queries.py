@@ -109,9 +109,9 @@ def questions() -> dict[str, Callable[[Any], Any]]:
     What is looked for is another one each time (a user, an id, a bound, a list's name or tag): the engine remembers which
     granules a condition matched, and the same user's list again takes a fraction of the time.
     """
-    from headrace.event import Tenant
-    from headrace.filters import Dimension, Filters, Page
-    from headrace.zones import zone_of
+    from headrace.model.event import Tenant
+    from headrace.model.filters import Dimension, Filters, Page
+    from headrace.model.zones import zone_of
 
     tenant = Tenant(PROJECT, "live")
     berlin = zone_of("Europe/Berlin")
@@ -152,8 +152,8 @@ _ids: dict[int, list[str]] = {}
 def an_id(store: Any, turn: int) -> str:
     """An event's id from somewhere in the ninety days; looked up once."""
     if id(store) not in _ids:
-        from headrace.event import Tenant
-        from headrace.filters import Filters, Page
+        from headrace.model.event import Tenant
+        from headrace.model.filters import Filters, Page
 
         days = (Filters(to_ms=START_MS + day * 86_400_000) for day in range(10, 80, 2))
         _ids[id(store)] = [store.events(Tenant(PROJECT, "live"), each, Page(limit=1)).events[0].id for each in days]

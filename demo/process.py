@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from examples import Request
 
-HEADRACE = (sys.executable, "-m", "headrace.cli")
+HEADRACE = (sys.executable, "-m", "headrace.cli.main")
 START_TIMEOUT_S = 120
 _LISTENING = re.compile(rb'^\{.*"event": ?"listening".*\}$', re.MULTILINE)
 # A client sees one of these when the server goes away.

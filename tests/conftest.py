@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
-from headrace.control.keys import Keys
-from headrace.runtime import clock_ms
 from tests.server import Client, Server
 
 # Each worker is a Python with an engine in it and a server with another: about a gigabyte.

@@ -12,8 +12,8 @@ from functools import cache
 
 import pytest
 
-from headrace.event import Event, Tenant, encode, first_position
-from headrace.ports import Record
+from headrace.model.entries import Record
+from headrace.model.event import Event, Tenant, encode, first_position
 from headrace.store.clickhouse import ClickHouseStore
 
 NOW_MS = 1_736_899_200_000  # 2025-01-15

@@ -13,15 +13,16 @@ from threading import RLock
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from headrace.errors import Unavailable
-from headrace.event import (
+from headrace.model.entries import Entry, Receipt, Record
+from headrace.model.errors import Unavailable
+from headrace.model.event import (
     StoredEvent,
     Tenant,
     decode,
     first_position,
     received_at_ms,
 )
-from headrace.filters import (
+from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
     MAX_PROPERTY_CHARS,
@@ -40,9 +41,9 @@ from headrace.filters import (
     Stats,
     within_observed,
 )
-from headrace.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
-from headrace.ports import Entry, Receipt, Record, StoreFailed
-from headrace.zones import UTC_ZONE, Interval, Zone
+from headrace.model.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
+from headrace.model.zones import UTC_ZONE, Interval, Zone
+from headrace.ports.store import StoreFailed
 
 BYTES_PER_KEY = 80
 

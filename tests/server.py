@@ -13,10 +13,11 @@ from typing import IO, Any
 
 import httpx
 
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
-from headrace.control.keys import Keys, Scope, Style
-from headrace.event import Mode
-from headrace.runtime import clock_ms
+from headrace.model.event import Mode
+from headrace.model.keys import Scope, Style
 from tests.openapi import validator
 
 
@@ -26,7 +27,7 @@ class Server:
     def __init__(self, data: Path, settings: Mapping[str, str] = {}, command: list[str] | None = None) -> None:
         self.data = data
         self._settings = settings
-        self._command = command or [sys.executable, "-m", "headrace.cli", "serve"]
+        self._command = command or [sys.executable, "-m", "headrace.cli.main", "serve"]
         self._process: subprocess.Popen[str] | None = None
         self._drainer = threading.Thread()
         self.logs: list[dict[str, Any]] = []

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.errors import Unavailable
-from headrace.event import first_position, position_of, received_at_ms
 from headrace.log.sqlite import SqliteLog
-from headrace.ports import Entry, Log, Record
+from headrace.model.entries import Entry, Record
+from headrace.model.errors import Unavailable
+from headrace.model.event import first_position, position_of, received_at_ms
+from headrace.ports.log import Log
 from tests.fakes import MemoryLog
 
 NOW_MS = 1_736_899_200_000

@@ -7,9 +7,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from headrace.event import Tenant
-from headrace.filters import MAX_GROUPS, Filters, Page
-from headrace.measures import Aggregation, Measured, MetricType, Question, point
+from headrace.model.event import Tenant
+from headrace.model.filters import MAX_GROUPS, Filters, Page
+from headrace.model.measures import Aggregation, Measured, MetricType, Question, point
 from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from headrace.dialects.wire import labels_and_numbers
-from headrace.errors import InvalidRequest
-from headrace.event import Event, StoredEvent, Tenant, first_position
-from headrace.filters import (
+from headrace.model.entries import Record
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Event, StoredEvent, Tenant, first_position
+from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
     MAX_OBSERVED,
@@ -26,9 +27,9 @@ from headrace.filters import (
     Page,
     Stats,
 )
-from headrace.ports import Record, StoreFailed
+from headrace.model.times import DAY_MS, EARLIEST_MS, LATEST_MS
+from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.times import DAY_MS, EARLIEST_MS, LATEST_MS
 from tests.engine import NOW_MS, event_of, fresh_tenant, record_at, records_of
 from tests.fakes import MemoryStore
 

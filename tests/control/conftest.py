@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
-from headrace.control.keys import Keys
 
 
 class Clock:

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from headrace import __version__
-from headrace.cli import main
+from headrace.cli.main import main
+from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
-from headrace.control.keys import Key, Keys
-from headrace.event import Tenant
-from headrace.times import render_time_short
+from headrace.model.event import Tenant
+from headrace.model.keys import Key
+from headrace.model.times import render_time_short
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
 
@@ -39,7 +40,7 @@ def headrace(*arguments: object, **environ: str) -> subprocess.CompletedProcess[
 
 
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "headrace.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "headrace.cli.main", *map(str, arguments)]
     return subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False)
 
 
@@ -102,7 +103,7 @@ def test_a_list_on_a_terminal_is_a_table_whose_ids_are_whole(tmp_path: Path):
     secret = create(tmp_path, "--project", "x" * 40, "--expires-in", "1y")
     key = kept(tmp_path)
     master, terminal = os.openpty()
-    command = [sys.executable, "-m", "headrace.cli", "keys", "list", "--data", tmp_path]
+    command = [sys.executable, "-m", "headrace.cli.main", "keys", "list", "--data", tmp_path]
     subprocess.run(command, env=CLEAN | {"COLUMNS": "80", "TERM": "xterm"}, stdout=terminal, check=True)
     os.close(terminal)
     shown = ""
@@ -226,7 +227,7 @@ def test_help_is_on_stdout():
 def test_a_command_on_keys_loads_no_engine_and_no_server(tmp_path: Path):
     create(tmp_path)
     program = (
-        "import sys; from headrace.cli import app; app(sys.argv[1:]); "
+        "import sys; from headrace.cli.main import app; app(sys.argv[1:]); "
         "print(*{'chdb', 'clickhouse_connect', 'falcon', 'uvicorn', 'alembic'} & set(sys.modules))"
     )
     shown = subprocess.run(
@@ -243,7 +244,11 @@ def test_a_reader_that_has_had_enough_ends_it_without_a_word() -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "settings"], stdout=write, stderr=subprocess.PIPE, env=CLEAN, check=False
+        [sys.executable, "-m", "headrace.cli.main", "settings"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env=CLEAN,
+        check=False,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")

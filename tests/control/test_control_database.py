@@ -15,11 +15,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from headrace.control.api_keys import Keys
 from headrace.control.database import HEAD, open_database, writing
-from headrace.control.keys import Keys
 from headrace.control.tables import metadata
-from headrace.errors import SettingsError
-from headrace.ports import ControlFailed
+from headrace.model.errors import SettingsError
+from headrace.ports.control import ControlFailed
 
 
 def test_the_migrations_make_the_schema_that_tables_py_declares(engine: Engine):

@@ -6,10 +6,11 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine, text
 
+from headrace.control.api_keys import Keys
 from headrace.control.keyring import Keyring
-from headrace.control.keys import Key, Keys
-from headrace.errors import InvalidKey, SettingsError, Unavailable
-from headrace.event import Tenant
+from headrace.model.errors import InvalidKey, SettingsError, Unavailable
+from headrace.model.event import Tenant
+from headrace.model.keys import Key
 from tests.control.conftest import Clock
 
 

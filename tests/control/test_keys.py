@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
-from headrace.control.keys import SCOPES, STYLES, Keys, Scope, Style, parse_scopes
-from headrace.errors import InvalidRequest, NotFound
-from headrace.event import Mode, Tenant
-from headrace.ports import ControlFailed
+from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.event import Mode, Tenant
+from headrace.model.keys import SCOPES, STYLES, Scope, Style, parse_scopes
+from headrace.ports.control import ControlFailed
 
 NOW_MS = 1_700_000_000_000
 

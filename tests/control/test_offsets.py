@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from headrace.control.database import open_database
 from headrace.control.offsets import ControlOffsets
-from headrace.ports import ControlFailed, Offsets
+from headrace.ports.control import ControlFailed, Offsets
 
 
 def test_the_beginning_is_zero(engine: Engine):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.errors import SettingsError
-from headrace.settings import Settings, table
+from headrace.model.errors import SettingsError
+from headrace.model.settings import Settings, table
 
 FREE_TEXT = {"HEADRACE_HOST", "HEADRACE_DATA", "HEADRACE_ADMIN_KEY", "HEADRACE_HOT_TAGS"}
 CHECKED = [variable for variable, _, _ in table() if variable not in FREE_TEXT]
@@ -63,7 +63,7 @@ def test_every_setting_says_what_it_means():
 
 def test_the_page_in_docs_is_what_the_command_prints():
     printed = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "settings"],
+        [sys.executable, "-m", "headrace.cli.main", "settings"],
         capture_output=True,
         text=True,
         check=True,

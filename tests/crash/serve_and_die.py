@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
+from headrace.assembly.logs import configure
+from headrace.assembly.runtime import Runtime
 from headrace.http.serve import run
-from headrace.logs import configure
-from headrace.runtime import Runtime
-from headrace.settings import Settings
+from headrace.model.settings import Settings
 
 
 def main(when: str, _port: str, port: str, _data: str, data: str) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.check import Report, check
-from headrace.event import Event, encode, event_id
-from headrace.ports import Entry, Record
+from headrace.model.entries import Entry, Record
+from headrace.model.event import Event, encode, event_id
+from headrace.upkeep.check import Report, check
 from tests.crash.test_disk import parts, send, stored
 from tests.fakes import MemoryLog, MemoryStore
 from tests.server import Server
@@ -95,7 +95,7 @@ def test_a_position_past_the_logs_end_is_a_problem() -> None:
 
 def run(data: Path) -> tuple[int, Report]:
     done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "check", "--data", str(data)], capture_output=True, text=True
+        [sys.executable, "-m", "headrace.cli.main", "check", "--data", str(data)], capture_output=True, text=True
     )
     return done.returncode, msgspec.json.decode(done.stdout, type=Report) if done.stdout else Report(
         0, 0, 0, 0, [done.stderr]

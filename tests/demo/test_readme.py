@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from demo.examples import Request
-from headrace.control.keys import STYLES
+from headrace.model.keys import STYLES
 from tests.demo.commands import curls
 from tests.demo.conftest import ROOT
 from tests.server import Server
@@ -25,7 +25,9 @@ def test_its_make_commands_are_in_the_makefile() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"\bheadrace ((?:keys )?[a-z]+)\b", SCRIPT))))
 def test_its_headrace_commands_exist(command: str) -> None:
-    subprocess.run([sys.executable, "-m", "headrace.cli", *command.split(), "--help"], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "headrace.cli.main", *command.split(), "--help"], check=True, capture_output=True
+    )
 
 
 def test_its_curl_commands_work_one_after_the_other(server: Server, project: str) -> None:

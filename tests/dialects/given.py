@@ -1,9 +1,9 @@
 """What every dialect test starts from: one tenant, one moment, and the receipts that a log would give."""
 
-from headrace.dialects.wire import Context
-from headrace.event import Tenant
-from headrace.ports import Receipt
-from headrace.settings import Settings
+from headrace.model.batch import Context
+from headrace.model.entries import Receipt
+from headrace.model.event import Tenant
+from headrace.model.settings import Settings
 
 NOW_MS = 1_707_900_600_000  # 2024-02-14T08:50:00Z, the moment in the Bricqs seed's message ids
 TENANT = Tenant("default", "live")

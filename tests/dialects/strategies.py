@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from headrace.event import Event
+from headrace.model.event import Event
 
 
 def examples(count: int) -> settings:

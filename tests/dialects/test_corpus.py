@@ -29,16 +29,18 @@ from headrace.dialects import (
     segment,
     solute,
 )
-from headrace.dialects.wire import Batch, Context, Dialect
-from headrace.errors import HeadraceError, NotFound
-from headrace.event import StoredEvent, encode, parse_id
-from headrace.filters import Counts, Events, Observed, Stats
+from headrace.dialects.wire import Dialect
 from headrace.http.problems import dialect_of, status_of
-from headrace.ports import Effect, Receipt
+from headrace.model.batch import Batch, Context
+from headrace.model.effects import Effect
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError, NotFound
+from headrace.model.event import StoredEvent, encode, parse_id
+from headrace.model.filters import Counts, Events, Observed, Stats
+from headrace.model.repeats import dedup_text
+from headrace.model.settings import Settings
+from headrace.model.zones import Zone
 from headrace.reactions.facts import fact_of
-from headrace.repeats import dedup_text
-from headrace.settings import Settings
-from headrace.zones import Zone
 from tests.dialects.given import NOW_MS, context, receipt
 
 CORPUS = Path(__file__).parents[1] / "corpus"

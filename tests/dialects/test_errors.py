@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from headrace import errors
 from headrace.dialects import bricqs, flux, hogsend, solute
-from headrace.errors import HeadraceError
 from headrace.http.problems import status_of
+from headrace.model import errors
+from headrace.model.errors import HeadraceError
 
 
 def _classes(base: type[HeadraceError] = HeadraceError) -> Iterator[type[HeadraceError]]:

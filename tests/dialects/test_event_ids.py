@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.event import (
+from headrace.model.event import (
     Event,
     event_id,
     fact_id,
@@ -17,7 +17,7 @@ from headrace.event import (
     render_evt,
     render_uuid,
 )
-from headrace.repeats import dedup_key
+from headrace.model.repeats import dedup_key
 from tests.dialects.strategies import examples
 
 positions = st.integers(0, 2**64 - 1)

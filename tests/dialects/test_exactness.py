@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.dialects import bricqs, flux, flux_queries, hogsend, solute
-from headrace.event import Event, StoredEvent, decode, encode
+from headrace.model.event import Event, StoredEvent, decode, encode
 from tests.dialects.given import FIRST_POSITION, context, receipt
 from tests.dialects.strategies import events, examples, flat_objects, keys, nested_objects, texts
 

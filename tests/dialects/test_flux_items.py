@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.dialects import flux
-from headrace.errors import HeadraceError
+from headrace.model.errors import HeadraceError
 from tests.dialects.given import context
 from tests.dialects.strategies import examples
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from headrace.dialects import bricqs, flux, hogsend, solute
-from headrace.dialects.wire import Batch
-from headrace.errors import BatchTooLarge, EventTooLarge, HeadraceError, InvalidRequest, InvalidTags
-from headrace.settings import Settings
+from headrace.model.batch import Batch
+from headrace.model.errors import BatchTooLarge, EventTooLarge, HeadraceError, InvalidRequest, InvalidTags
+from headrace.model.settings import Settings
 from tests.dialects.given import context
 
 Parse = Callable[[dict[str, Any]], Batch]

@@ -28,9 +28,9 @@ from headrace.dialects import (
     segment,
     solute,
 )
-from headrace.dialects.wire import Batch
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.event import decode, encode
+from headrace.model.batch import Batch
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import decode, encode
 from tests.dialects.given import context, receipt
 from tests.dialects.strategies import any_values, examples, mutated, objects_with
 

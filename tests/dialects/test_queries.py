@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from headrace.dialects import flux_queries, hogsend
 from headrace.dialects.wire import Pairs
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.event import StoredEvent, event_id
-from headrace.filters import Counts, Cursor, Events, Filters, Page
-from headrace.times import LATEST_MS, render_time
-from headrace.zones import INTERVALS
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import StoredEvent, event_id
+from headrace.model.filters import Counts, Cursor, Events, Filters, Page
+from headrace.model.times import LATEST_MS, render_time
+from headrace.model.zones import INTERVALS
 from tests.dialects.given import NOW_MS
 from tests.dialects.strategies import examples
 from tests.fakes import bucket

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from headrace.dialects import amplitude, cloudevents, mixpanel, posthog, segment
-from headrace.dialects.wire import Batch, Context
-from headrace.errors import InvalidRequest, MissingKey, PayloadTooLarge
+from headrace.model.batch import Batch, Context
+from headrace.model.errors import InvalidRequest, MissingKey, PayloadTooLarge
 from tests.dialects.given import context
 
 SEGMENT = {"type": "track", "event": "n", "userId": "u"}

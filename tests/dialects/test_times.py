@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.errors import InvalidTimestamp
-from headrace.times import EARLIEST_MS, LATEST_MS, parse_ago, parse_time, render_time, render_time_short
+from headrace.model.errors import InvalidTimestamp
+from headrace.model.times import EARLIEST_MS, LATEST_MS, parse_ago, parse_time, render_time, render_time_short
 from tests.dialects.given import NOW_MS
 from tests.dialects.strategies import examples
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from headrace.assembly.logs import configure
+from headrace.assembly.runtime import Runtime
 from headrace.http.serve import run
-from headrace.logs import configure
-from headrace.runtime import Runtime
-from headrace.settings import Settings
+from headrace.model.settings import Settings
 from headrace.store.queries.conditions import Query
 
 ENDLESS = Query("SELECT count() FROM system.numbers WHERE sipHash64(number) = {never:UInt64}", {"never": 1})

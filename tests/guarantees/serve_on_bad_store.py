@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headrace.assembly.logs import configure
+from headrace.assembly.runtime import Runtime
 from headrace.http.serve import run
-from headrace.logs import configure
-from headrace.ports import StoreFailed
-from headrace.runtime import Runtime
-from headrace.settings import Settings
+from headrace.model.settings import Settings
+from headrace.ports.store import StoreFailed
 
 
 def main(told: str, _port: str, port: str, _data: str, data: str) -> int:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from falcon.testing import create_asgi_req
 
+from headrace.assembly.runtime import _Waiters
+from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from headrace.control.keyring import Keyring
-from headrace.control.keys import Keys
 from headrace.http.auth import authenticate
-from headrace.runtime import _Waiters
 from tests.http.raw import Connection, request
 from tests.http.routes import assert_refused
 from tests.server import Server

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from headrace.dialects.wire import Item
-from headrace.errors import Unavailable
-from headrace.event import Event
-from headrace.intake import Intake
-from headrace.ports import Entry, Receipt
+from headrace.model.batch import Item
+from headrace.model.entries import Entry, Receipt
+from headrace.model.errors import Unavailable
+from headrace.model.event import Event
+from headrace.pipeline.intake import Intake
 from tests.fakes import MemoryLog
 
 

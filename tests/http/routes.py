@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from headrace.control.keys import Scope
+from headrace.model.keys import Scope
 from tests.server import Client
 
 UNKNOWN_ID = "550e8400-e29b-41d4-a716-446655440000"

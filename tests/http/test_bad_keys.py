@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from headrace.control.keys import SCOPES, Keys
-from headrace.runtime import clock_ms
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
+from headrace.model.keys import SCOPES
 from tests.http.raw import ask, request
 from tests.http.routes import EVERY, INGEST, READ, REPLAY, Ingest, Route, assert_refused, send, stored
 from tests.server import Client, Server

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from headrace.control.keys import parse_origins
-from headrace.errors import InvalidRequest
 from headrace.http.ingest import ROUTES
+from headrace.model.errors import InvalidRequest
+from headrace.model.keys import parse_origins
 from tests.http.routes import INGEST, Ingest, assert_refused, stored
 from tests.server import Client, Server
 

@@ -11,13 +11,13 @@ import falcon.asgi
 import pytest
 from falcon.testing import create_scope
 
-from headrace import errors
+from headrace.assembly.runtime import Runtime
 from headrace.http.app import create_app
 from headrace.http.body import Budget, Request, read_body
 from headrace.http.direct import App
 from headrace.http.unread import Unread
-from headrace.runtime import Runtime
-from headrace.settings import Settings
+from headrace.model import errors
+from headrace.model.settings import Settings
 
 Reply = tuple[int, dict[bytes, bytes], bytes]
 

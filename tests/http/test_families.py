@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from headrace.control.keys import Keys
-from headrace.runtime import clock_ms
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
 from tests.http.conftest import FullLog
 from tests.http.families import FAMILIES, Family, text
 from tests.http.routes import stored

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headrace.settings import Settings
+from headrace.model.settings import Settings
 from tests.http.routes import assert_refused, stored
 from tests.server import Client, Server
 

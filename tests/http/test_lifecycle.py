@@ -22,7 +22,7 @@ from tests.http.routes import EVERY, INGEST, assert_refused, send, stored
 from tests.server import Client, Server
 
 FLUX = "/api/v1/events"
-COMMAND = [sys.executable, "-m", "headrace.cli", "serve"]
+COMMAND = [sys.executable, "-m", "headrace.cli.main", "serve"]
 ADMIN = {"HEADRACE_ADMIN_KEY": "secret"}
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 _FAIL = """
-from headrace.logs import configure
-from headrace.settings import Settings
+from headrace.assembly.logs import configure
+from headrace.model.settings import Settings
 import structlog
 
 configure(Settings(log_format=FORMAT))

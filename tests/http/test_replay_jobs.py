@@ -132,7 +132,7 @@ def test_a_job_is_paused_survives_a_restart_and_is_finished(make_server: MakeSer
 def headrace(*arguments: object) -> subprocess.CompletedProcess[str]:
     """`headrace replay …` as a shell sees it."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    command = [sys.executable, "-m", "headrace.cli", "replay", *map(str, arguments)]
+    command = [sys.executable, "-m", "headrace.cli.main", "replay", *map(str, arguments)]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 

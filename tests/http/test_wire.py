@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from headrace.control.keys import Keys
-from headrace.runtime import clock_ms
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
 from tests.http.raw import Connection, ask, request
 from tests.http.routes import EVERY, INGEST, MINIMAL, Ingest, Route, send, stored
 from tests.server import Client, Server

@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.control.database import open_database, writing
-from headrace.control.replays import MAX_ERRORS, MAX_WAITING, ReplayJobs
-from headrace.errors import InvalidRequest, NotFound, Unavailable
-from headrace.event import StoredEvent, Tenant, render_uuid
-from headrace.filters import Cursor, Filters, Selection
-from headrace.jobs import ReplayRunner, plan
-from headrace.pace import Pace
-from headrace.ports import Effect, Note, Outcome, ReplayJob
+from headrace.control.replay_jobs import MAX_ERRORS, MAX_WAITING, ReplayJobs
+from headrace.model.effects import Effect, Outcome
+from headrace.model.errors import InvalidRequest, NotFound, Unavailable
+from headrace.model.event import StoredEvent, Tenant, render_uuid
+from headrace.model.filters import Cursor, Filters, Selection
+from headrace.model.replay_job import ReplayJob
+from headrace.ports.control import Note
+from headrace.replay.jobs import ReplayRunner, plan
+from headrace.replay.pace import Pace
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
 
@@ -151,8 +153,8 @@ def test_a_job_replays_every_event_that_matches_oldest_first_and_once(bench: Ben
 
 
 def test_a_job_of_many_pages_and_hours_leaves_nothing_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.jobs._PAGE", 7)
-    monkeypatch.setattr("headrace.jobs._WINDOW_EVENTS", 20)
+    monkeypatch.setattr("headrace.replay.jobs._PAGE", 7)
+    monkeypatch.setattr("headrace.replay.jobs._WINDOW_EVENTS", 20)
     bench.put(*({"timestamp_ms": NOW_MS + each * HOUR_MS // 9} for each in range(200)))
     job = bench.ask(from_ms=NOW_MS + HOUR_MS, to_ms=NOW_MS + 15 * HOUR_MS)
     bench.run(job)
@@ -366,7 +368,7 @@ def test_a_job_works_in_the_gaps_that_the_worker_leaves(bench: Bench) -> None:
 def test_a_job_beside_a_worker_that_is_always_busy_goes_on_all_the_same(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.jobs._BUSY_WAIT_S", 0.001)
+    monkeypatch.setattr("headrace.replay.jobs._BUSY_WAIT_S", 0.001)
     bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(300)))
     job = bench.ask()
     runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), is_busy=lambda: True)
@@ -409,7 +411,7 @@ def test_there_are_only_so_many_unfinished_jobs_of_a_tenant(bench: Bench) -> Non
 
 
 def test_old_jobs_that_have_ended_are_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.control.replays.MAX_KEPT", 2)
+    monkeypatch.setattr("headrace.control.replay_jobs.MAX_KEPT", 2)
     waiting = bench.ask()
     for _ in range(4):
         bench.jobs.steer(bench.tenant, bench.ask().id, "cancel", NOW_MS)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from headrace import pace as module
-from headrace.pace import Pace
+from headrace.replay import pace as module
+from headrace.replay.pace import Pace
 
 
 class World:

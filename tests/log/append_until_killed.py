@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from headrace.log.sqlite import SqliteLog
-from headrace.ports import Entry
+from headrace.model.entries import Entry
 
 
 def main(path: str, nth: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.log.keys import KnownKeys
+from headrace.log.known_keys import KnownKeys
 
 
 class Clock:

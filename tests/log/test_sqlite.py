@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from headrace.errors import Unavailable
-from headrace.event import first_position
 from headrace.log import sqlite
-from headrace.log.keys import BYTES_PER_KEY
+from headrace.log.known_keys import BYTES_PER_KEY
 from headrace.log.sqlite import SqliteLog
-from headrace.ports import Entry, Record
+from headrace.model.entries import Entry, Record
+from headrace.model.errors import Unavailable
+from headrace.model.event import first_position
 
 NOW_MS = 1_736_899_200_000
 
@@ -93,9 +93,9 @@ def _blobs(path: Path) -> list[bytes]:
 _FILLS_ITS_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from headrace.errors import Unavailable
+from headrace.model.errors import Unavailable
 from headrace.log.sqlite import SqliteLog
-from headrace.ports import Entry
+from headrace.model.entries import Entry
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 log = SqliteLog(Path(sys.argv[1]), clock_ms=lambda: 1736899200000)

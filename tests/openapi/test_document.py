@@ -16,7 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from headrace import errors
+from headrace.assembly.runtime import Runtime
 from headrace.dialects import (
     amplitude,
     bricqs,
@@ -31,14 +31,14 @@ from headrace.dialects import (
     solute,
 )
 from headrace.dialects.wire import Dialect
-from headrace.errors import HeadraceError
-from headrace.filters import MAX_GROUPS, MAX_REPLAY
 from headrace.http import docs, problems
 from headrace.http.app import create_app
 from headrace.http.unread import Unread
-from headrace.runtime import Runtime
-from headrace.settings import Settings
-from headrace.zones import INTERVALS
+from headrace.model import errors
+from headrace.model.errors import HeadraceError
+from headrace.model.filters import MAX_GROUPS, MAX_REPLAY
+from headrace.model.settings import Settings
+from headrace.model.zones import INTERVALS
 from tests.openapi.validator import check, find, resolved, schema_validator
 
 RESOLVED = resolved(docs.document())

@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from headrace.dialects.wire import ABSENT, labels_and_numbers, object_of
-from headrace.event import Event, Tenant
-from headrace.filters import Cursor, Dimension, Filters, Page, Stats
-from headrace.ports import Reader, Record
+from headrace.model.entries import Record
+from headrace.model.event import Event, Tenant
+from headrace.model.filters import Cursor, Dimension, Filters, Page, Stats
+from headrace.model.times import EARLIEST_MS, LATEST_MS
+from headrace.model.zones import INTERVALS, zone_of
+from headrace.ports.store import Reader
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.times import EARLIEST_MS, LATEST_MS
-from headrace.zones import INTERVALS, zone_of
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.event import Tenant, position_of, tail_of
-from headrace.filters import CatalogPage, Cursor, Dimension, Filters, Page
-from headrace.measures import Question
+from headrace.model.event import Tenant, position_of, tail_of
+from headrace.model.filters import CatalogPage, Cursor, Dimension, Filters, Page
+from headrace.model.measures import Question
+from headrace.model.zones import INTERVALS, Interval, zone_of
 from headrace.store.queries import catalog, conditions, events, metrics, upkeep
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.events import Hint
-from headrace.zones import INTERVALS, Interval, zone_of
 
 BERLIN = zone_of("Europe/Berlin")
 

@@ -12,16 +12,18 @@ import msgspec
 
 from headrace.control.database import open_database
 from headrace.control.offsets import ControlOffsets
-from headrace.control.reactions import ControlReactions, Turn
-from headrace.control.replays import ReplayJobs, Stopped
+from headrace.control.reaction_memory import ControlReactions, Turn
+from headrace.control.replay_jobs import ReplayJobs, Stopped
 from headrace.control.rulebook import Rulebook
-from headrace.event import Event, StoredEvent, Tenant, encode, event_id
-from headrace.filters import Selection
-from headrace.jobs import ReplayRunner, plan
-from headrace.pace import Pace
-from headrace.ports import Outcome, Record, ReplayJob
-from headrace.reactor import Reactor
-from headrace.rules import Applied, apply_rules, load_rules
+from headrace.model.effects import Outcome
+from headrace.model.entries import Record
+from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id
+from headrace.model.filters import Selection
+from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.reactor import Reactor
+from headrace.pipeline.rulesets import Applied, apply_rules, load_rules
+from headrace.replay.jobs import ReplayRunner, plan
+from headrace.replay.pace import Pace
 from tests.fakes import MemoryStore
 
 TENANT = Tenant("p", "live")

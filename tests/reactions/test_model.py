@@ -22,11 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from headrace.control.replays import Action
-from headrace.event import StoredEvent
-from headrace.filters import Filters, Selection
+from headrace.control.replay_jobs import Action
+from headrace.model.event import StoredEvent
+from headrace.model.filters import Filters, Selection
+from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.meaning import version_of
-from headrace.rules import parse_document
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 
 DAY_0 = 20094  # 2025-01-06 in days since 1970
@@ -376,8 +376,8 @@ def test_progress_badges_points_and_effects_are_those_of_the_model_whatever_happ
     template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Reactions.template = template
-    monkeypatch.setattr("headrace.jobs._FIRST_PAGE", 2)
-    monkeypatch.setattr("headrace.jobs._PAGE", 4)
+    monkeypatch.setattr("headrace.replay.jobs._FIRST_PAGE", 2)
+    monkeypatch.setattr("headrace.replay.jobs._PAGE", 4)
     run_state_machine_as_test(
         Reactions,
         settings=hypothesis_settings(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.event import StoredEvent
+from headrace.model.event import StoredEvent
 from headrace.reactions import stage
 from headrace.reactions.stage import RuleSet, Seen
 from tests.reactions.given import Crash, Machine, event

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.event import StoredEvent
+from headrace.model.event import StoredEvent
 from headrace.reactions.challenges import MAX_COMPLETIONS
 from tests.reactions.given import Machine, event, record_of
 

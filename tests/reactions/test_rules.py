@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from headrace.errors import InvalidRules
+from headrace.model.errors import InvalidRules
+from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.conditions import MAX_CHARS, Condition, Malformed
 from headrace.reactions.source import MAX_BYTES
-from headrace.rules import parse_document
 from tests.reactions.given import Machine, event
 
 GOOD = """

@@ -11,8 +11,8 @@ from importlib import resources
 import clickhouse_connect
 from clickhouse_connect.driver._backendclient import SyncBackendClient
 
-from headrace.event import Tenant, first_position
-from headrace.filters import Filters, Page
+from headrace.model.event import Tenant, first_position
+from headrace.model.filters import Filters, Page
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries.events import INPUT_COLUMNS
 from tests.engine import NOW_MS, event_of, record_at, records_of

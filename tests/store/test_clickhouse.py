@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import Tenant, first_position
-from headrace.filters import Counts, Cursor, Dimension, Filters, Page
-from headrace.ports import Record, StoreFailed
+from headrace.model.entries import Record
+from headrace.model.errors import InvalidRequest, Unavailable
+from headrace.model.event import Tenant, first_position
+from headrace.model.filters import Counts, Cursor, Dimension, Filters, Page
+from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries.conditions import Query, ways_of
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, record_at, records_of

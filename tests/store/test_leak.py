@@ -16,10 +16,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.errors import Unavailable
-from headrace.event import Event, Tenant, encode
-from headrace.filters import Cursor, Dimension, Filters, Page
-from headrace.ports import Record, StoreFailed
+from headrace.model.entries import Record
+from headrace.model.errors import Unavailable
+from headrace.model.event import Event, Tenant, encode
+from headrace.model.filters import Cursor, Dimension, Filters, Page
+from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.engine import Handles
 from headrace.store.queries.conditions import Query

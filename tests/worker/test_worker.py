@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from headrace.event import Event, encode
-from headrace.ports import ControlFailed, Entry, Record, StoreFailed
-from headrace.settings import Settings
-from headrace.worker import Worker
+from headrace.model.entries import Entry, Record
+from headrace.model.event import Event, encode
+from headrace.model.settings import Settings
+from headrace.pipeline.worker import Worker
+from headrace.ports.control import ControlFailed
+from headrace.ports.store import StoreFailed
 from tests.fakes import MemoryLog, MemoryStore
 
 NOW_MS = 1_736_899_200_000

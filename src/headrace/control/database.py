@@ -12,8 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from headrace.errors import SettingsError
-from headrace.ports import ControlFailed
+from headrace.model.errors import SettingsError
+from headrace.ports.control import ControlFailed
 
 HEAD = "0004"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
 BUSY_TIMEOUT_MS = 5000

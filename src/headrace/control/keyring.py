@@ -4,10 +4,11 @@ import hmac
 from collections.abc import Callable
 from threading import Lock
 
-from headrace.control.keys import SCOPES, Key, Keys, digest
-from headrace.errors import InvalidKey, SettingsError, Unavailable
-from headrace.event import Tenant
-from headrace.ports import ControlFailed
+from headrace.control.api_keys import Keys, digest
+from headrace.model.errors import InvalidKey, SettingsError, Unavailable
+from headrace.model.event import Tenant
+from headrace.model.keys import SCOPES, Key
+from headrace.ports.control import ControlFailed
 
 MAX_SECRET_CHARS = 512
 

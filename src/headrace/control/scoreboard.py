@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from headrace.control.database import reading
 from headrace.control.tables import awards, buckets, effects, participants, points, rules, standings
-from headrace.event import Tenant
-from headrace.progress import Standing, State
+from headrace.model.event import Tenant
+from headrace.model.reaction_state import Standing, State
 
 MAX_LISTED = 50
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import msgspec
 
-from headrace import errors
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
@@ -30,10 +29,7 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
-    Rejection,
     decode_body,
     decode_item,
     decode_part,
@@ -42,9 +38,11 @@ from headrace.dialects.wire import (
     object_of,
     parse_items,
 )
-from headrace.errors import EventsRejected, HeadraceError, InvalidRequest, PayloadTooLarge
-from headrace.event import Event, EventType
-from headrace.ports import Receipt
+from headrace.model import errors
+from headrace.model.batch import Batch, Context, Rejection
+from headrace.model.entries import Receipt
+from headrace.model.errors import EventsRejected, HeadraceError, InvalidRequest, PayloadTooLarge
+from headrace.model.event import Event, EventType
 
 NAME = "amplitude"
 MAX_BATCH = 2000  # https://amplitude.com/docs/apis/analytics/batch-event-upload

@@ -9,8 +9,6 @@ import msgspec
 
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
     array_of,
     decode_body,
@@ -24,10 +22,11 @@ from headrace.dialects.wire import (
     parse_single,
     required_text,
 )
-from headrace.errors import HeadraceError
-from headrace.event import SEQUENCE_BITS, Event, render_evt
-from headrace.ports import Receipt
-from headrace.times import parse_time, render_time_short
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError
+from headrace.model.event import SEQUENCE_BITS, Event, render_evt
+from headrace.model.times import parse_time, render_time_short
 
 NAME = "bricqs"
 MAX_BATCH = 100

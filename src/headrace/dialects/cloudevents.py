@@ -23,8 +23,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
     decode_item,
     decode_part,
@@ -35,9 +33,10 @@ from headrace.dialects.wire import (
     required_text,
     text_of_body,
 )
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.event import Event, EventType
-from headrace.ports import Receipt
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import Event, EventType
 
 NAME = "cloudevents"
 MAX_BATCH = 1000

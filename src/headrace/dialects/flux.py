@@ -8,13 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from headrace import errors
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
-    Rejection,
     array_of,
     decode_item,
     decode_part,
@@ -31,10 +27,12 @@ from headrace.dialects.wire import (
     text_of,
     text_of_body,
 )
-from headrace.errors import HeadraceError
-from headrace.event import Event, render_evt
-from headrace.ports import Receipt
-from headrace.times import parse_time, render_time_short
+from headrace.model import errors
+from headrace.model.batch import Batch, Context, Rejection
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError
+from headrace.model.event import Event, render_evt
+from headrace.model.times import parse_time, render_time_short
 
 NAME = "flux"
 MAX_BATCH = 500

@@ -10,9 +10,9 @@ import msgspec
 
 from headrace.dialects import flux_queries
 from headrace.dialects.wire import Pairs, encode_json
-from headrace.errors import InvalidRequest, NotFound
-from headrace.filters import Filters
-from headrace.measures import (
+from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.filters import Filters
+from headrace.model.measures import (
     WIDTH_MS,
     Aggregation,
     Bucket,
@@ -23,7 +23,7 @@ from headrace.measures import (
     MetricType,
     Question,
 )
-from headrace.times import render_time_short
+from headrace.model.times import render_time_short
 
 # The first is what a query without 'aggregation' gets.
 _OF_NUMBERS = ("avg", "min", "max", "sum", "last", "count", "rate", "p50", "p90", "p95", "p99")

@@ -15,8 +15,6 @@ import msgspec
 from headrace.dialects import flux
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     array_of,
     decode_item,
     decode_part,
@@ -29,11 +27,12 @@ from headrace.dialects.wire import (
     tags_of,
     text_of_body,
 )
-from headrace.errors import InvalidMetricType, InvalidMetricValue, InvalidRequest
-from headrace.event import Event
-from headrace.measures import MetricType, point
-from headrace.ports import Receipt
-from headrace.times import parse_time, render_time_short
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import InvalidMetricType, InvalidMetricValue, InvalidRequest
+from headrace.model.event import Event
+from headrace.model.measures import MetricType, point
+from headrace.model.times import parse_time, render_time_short
 
 # The source of points. Another than the events', so that a point and an event with one key are two things.
 NAME = "flux.metrics"

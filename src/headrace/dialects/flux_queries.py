@@ -10,11 +10,11 @@ from itertools import islice
 import msgspec
 
 from headrace.dialects.wire import Pairs, encode_json, integer_of, raw_object
-from headrace.errors import InvalidRequest
-from headrace.event import StoredEvent, render_evt
-from headrace.filters import MAX_FILLED_BUCKETS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
-from headrace.times import parse_ago, parse_time, render_time_short
-from headrace.zones import INTERVALS, UTC_ZONE, Interval, Zone, buckets, fewest_buckets, zone_of
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import StoredEvent, render_evt
+from headrace.model.filters import MAX_FILLED_BUCKETS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
+from headrace.model.times import parse_ago, parse_time, render_time_short
+from headrace.model.zones import INTERVALS, UTC_ZONE, Interval, Zone, buckets, fewest_buckets, zone_of
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

@@ -8,12 +8,13 @@ Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 import msgspec
 
 from headrace.dialects.wire import Dialect, Pairs, decode_body, encode_json, integer_of, raw_object
-from headrace.errors import HeadraceError, InvalidRequest, Unauthorized
-from headrace.event import StoredEvent, render_uuid
-from headrace.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
-from headrace.ports import Effect, ReplayJob
-from headrace.times import parse_time, render_time
-from headrace.zones import UTC_ZONE, zone_of
+from headrace.model.effects import Effect
+from headrace.model.errors import HeadraceError, InvalidRequest, Unauthorized
+from headrace.model.event import StoredEvent, render_uuid
+from headrace.model.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
+from headrace.model.replay_job import ReplayJob
+from headrace.model.times import parse_time, render_time
+from headrace.model.zones import UTC_ZONE, zone_of
 
 NAME = "hogsend"
 DEFAULT_LIMIT = 50

@@ -11,8 +11,6 @@ from headrace.dialects.hogsend import NAME
 from headrace.dialects.sdk import with_members
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     decode_item,
     encode_json,
     labels_and_numbers,
@@ -21,10 +19,11 @@ from headrace.dialects.wire import (
     optional_text,
     parse_single,
 )
-from headrace.errors import InvalidRequest
-from headrace.event import Event
-from headrace.ports import Receipt
-from headrace.times import parse_time
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Event
+from headrace.model.times import parse_time
 
 
 class _Item(msgspec.Struct, rename="camel", gc=False):

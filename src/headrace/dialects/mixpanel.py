@@ -29,8 +29,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
     decode_item,
     decode_part,
@@ -39,9 +37,10 @@ from headrace.dialects.wire import (
     object_of,
     parse_items,
 )
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.event import Event, EventType
-from headrace.ports import Receipt
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import Event, EventType
 
 NAME = "mixpanel"
 MAX_BATCH = 2000  # https://developer.mixpanel.com/reference/import-events

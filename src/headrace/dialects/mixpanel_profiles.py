@@ -11,8 +11,9 @@ import msgspec
 
 from headrace.dialects.mixpanel import MILLISECONDS_FROM, NAME, bare_id, body_parser, is_device, moment_of
 from headrace.dialects.sdk import NAMES, id_of, joined, members_of, needed
-from headrace.dialects.wire import ABSENT, Context, decode_item, labels_and_numbers, object_of
-from headrace.event import Event, EventType
+from headrace.dialects.wire import ABSENT, decode_item, labels_and_numbers, object_of
+from headrace.model.batch import Context
+from headrace.model.event import Event, EventType
 
 
 class _Update(

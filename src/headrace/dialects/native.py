@@ -10,11 +10,11 @@ from http import HTTPStatus
 
 from headrace.dialects.flux_queries import render_row
 from headrace.dialects.wire import Dialect, Pairs, encode_json, integer_of
-from headrace.errors import HeadraceError, InvalidRequest, InvalidRules
-from headrace.event import StoredEvent, render_evt
-from headrace.filters import Catalog, CatalogEntry, CatalogPage
-from headrace.ports import Effect, Trace
-from headrace.times import render_time_short
+from headrace.model.effects import Effect, Trace
+from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules
+from headrace.model.event import StoredEvent, render_evt
+from headrace.model.filters import Catalog, CatalogEntry, CatalogPage
+from headrace.model.times import render_time_short
 
 NAME = "native"
 MAX_LIMIT = 100

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from headrace import errors
 from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
@@ -34,8 +33,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
     decode_item,
     decode_part,
@@ -45,9 +42,11 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
 )
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.event import Event, EventType
-from headrace.ports import Receipt
+from headrace.model import errors
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import Event, EventType
 
 NAME = "posthog"
 

@@ -14,9 +14,6 @@ import msgspec
 
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
-    Rejection,
     array_of,
     decode_part,
     encode_json,
@@ -26,7 +23,8 @@ from headrace.dialects.wire import (
     parse_single,
     text_of_body,
 )
-from headrace.errors import (
+from headrace.model.batch import Batch, Context, Rejection
+from headrace.model.errors import (
     BatchTooLarge,
     HeadraceError,
     InvalidRequest,
@@ -34,8 +32,8 @@ from headrace.errors import (
     MissingName,
     PayloadTooLarge,
 )
-from headrace.event import Event, EventType
-from headrace.times import EARLIEST_MS, LATEST_MS, parse_time
+from headrace.model.event import Event, EventType
+from headrace.model.times import EARLIEST_MS, LATEST_MS, parse_time
 
 # The name in the shared store of what is no plain track event.
 NAMES: dict[EventType, str] = {

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from headrace import errors
 from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
@@ -31,8 +30,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
     decode_body,
     decode_item,
@@ -43,9 +40,11 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
 )
-from headrace.errors import EventTooLarge, HeadraceError, InvalidRequest, PayloadTooLarge
-from headrace.event import Event, EventType
-from headrace.ports import Receipt
+from headrace.model import errors
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import EventTooLarge, HeadraceError, InvalidRequest, PayloadTooLarge
+from headrace.model.event import Event, EventType
 
 NAME = "segment"
 

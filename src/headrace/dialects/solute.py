@@ -7,12 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from headrace import errors
 from headrace.dialects.sdk import NAMES, SpecItem, page_properties, with_members
 from headrace.dialects.wire import (
     ABSENT,
-    Batch,
-    Context,
     Dialect,
     array_of,
     decode_body,
@@ -25,10 +22,12 @@ from headrace.dialects.wire import (
     parse_items,
     required_text,
 )
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.event import Event, EventType
-from headrace.ports import Receipt
-from headrace.times import parse_time, render_time_short
+from headrace.model import errors
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import Event, EventType
+from headrace.model.times import parse_time, render_time_short
 
 NAME = "solute"
 MAX_BATCH = 100

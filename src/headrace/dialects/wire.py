@@ -12,7 +12,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from headrace.errors import (
+from headrace.model.batch import Batch, Context, Item, Rejection
+from headrace.model.errors import (
     BatchTooLarge,
     EventTooLarge,
     HeadraceError,
@@ -20,9 +21,9 @@ from headrace.errors import (
     InvalidTags,
     MissingName,
 )
-from headrace.event import Event, Tenant
-from headrace.repeats import named_by_header
-from headrace.settings import Settings
+from headrace.model.event import Event
+from headrace.model.repeats import named_by_header
+from headrace.model.settings import Settings
 
 ABSENT = msgspec.Raw(b"")
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
@@ -36,41 +37,6 @@ class Dialect(msgspec.Struct, frozen=True):
 
     name: str
     render_error: Callable[[HeadraceError, int], bytes]
-
-
-class Context(msgspec.Struct, frozen=True):
-    """What a parser may know beside the bytes. `idempotency_key` is the header's, "" without one.
-
-    `query` and `headers` (by lower-case name) are there for the dialects that look at them alone.
-    """
-
-    tenant: Tenant
-    now_ms: int
-    settings: Settings
-    idempotency_key: str = ""
-    query: str = ""
-    headers: Pairs = ()
-
-
-class Item(msgspec.Struct, frozen=True, gc=False):
-    """An event that is fit to be stored. What makes it a repeat of another: repeats.py."""
-
-    index: int
-    event: Event
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """An event of a batch that is not, and why."""
-
-    index: int
-    error: HeadraceError
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """One request's events, each kind in the order in which they were sent."""
-
-    items: list[Item]
-    rejections: list[Rejection] = []
 
 
 _object_decoder: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)

@@ -5,8 +5,8 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
+from headrace.assembly.runtime import Runtime
 from headrace.dialects.wire import encode_json
-from headrace.errors import HeadraceError
 from headrace.http import docs, ingest, problems
 from headrace.http.body import Budget
 from headrace.http.direct import App
@@ -20,7 +20,7 @@ from headrace.http.read import FluxEvents, FluxMetrics, HogsendEvents, SoluteFla
 from headrace.http.replays import Replays
 from headrace.http.sdk import PostHogConfig, PostHogFlags, SegmentSettings
 from headrace.http.unread import Unread
-from headrace.runtime import Runtime
+from headrace.model.errors import HeadraceError
 
 
 class _Health:
@@ -33,7 +33,7 @@ class _Health:
         resp.data = encode_json({"status": "ok"})
 
     async def on_get_ready(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        failing = self._runtime.worker.progress.failing
+        failing = self._runtime.worker.failing
         resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK)
         resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"})
 

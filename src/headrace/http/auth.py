@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import falcon.asgi
 
 from headrace.control.keyring import Keyring
-from headrace.control.keys import Key, Scope
-from headrace.errors import Forbidden, MissingKey
+from headrace.model.errors import Forbidden, MissingKey
+from headrace.model.keys import Key, Scope
 
 # Of their own, so that no request waits for what others have to do in threads; one is enough, for they take turns.
 _LOOK_UPS = ThreadPoolExecutor(1, thread_name_prefix="keys")

@@ -8,7 +8,7 @@ import falcon
 import falcon.asgi
 from backports import zstd
 
-from headrace.errors import InvalidRequest, PayloadTooLarge, Unavailable
+from headrace.model.errors import InvalidRequest, PayloadTooLarge, Unavailable
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _Event = Mapping[str, Any]

@@ -19,7 +19,7 @@ import msgspec
 import yaml
 
 from headrace.dialects.wire import encode_json
-from headrace.errors import NotFound
+from headrace.model.errors import NotFound
 
 _DISTRIBUTION = "swagger-ui-py"
 _FOLDER = "swagger_ui/static"

@@ -7,16 +7,17 @@ from urllib.parse import parse_qsl
 
 import falcon.asgi
 
-from headrace.control.keys import Scope
+from headrace.assembly.runtime import Runtime
 from headrace.dialects.wire import Pairs
-from headrace.errors import InvalidRequest, NotFound, Unavailable
-from headrace.event import StoredEvent, Tenant, parse_id
 from headrace.http.auth import authenticate, is_local
 from headrace.http.limits import RateLimits
 from headrace.http.protocol import HUNG_UP
 from headrace.http.unread import Unread
-from headrace.ports import ControlFailed, Reader
-from headrace.runtime import Runtime
+from headrace.model.errors import InvalidRequest, NotFound, Unavailable
+from headrace.model.event import StoredEvent, Tenant, parse_id
+from headrace.model.keys import Scope
+from headrace.ports.control import ControlFailed
+from headrace.ports.store import Reader
 
 _MAX_PARAMETERS = 200
 Answer = TypeVar("Answer")
@@ -50,7 +51,7 @@ class Gate:
             self._unread.require_room()  # not before it is this question's turn: many may wait
             return question(reader)
 
-        asked = asyncio.ensure_future(self.runtime.ask(ask_with_room))
+        asked = asyncio.ensure_future(self.runtime.queries.ask(ask_with_room))
         req.scope[HUNG_UP] = asked.cancel
         try:
             return await asked

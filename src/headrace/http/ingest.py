@@ -13,6 +13,8 @@ import falcon
 import falcon.asgi
 import msgspec
 
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.runtime import Runtime
 from headrace.dialects import (
     amplitude,
     bricqs,
@@ -26,17 +28,17 @@ from headrace.dialects import (
     segment,
     solute,
 )
-from headrace.dialects.wire import Batch, Context, Dialect
-from headrace.errors import InvalidRequest
-from headrace.event import Tenant
+from headrace.dialects.wire import Dialect
 from headrace.http import cors
 from headrace.http.auth import has_key
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
-from headrace.ports import Receipt
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Tenant
 from headrace.reactions.facts import fact_of
-from headrace.runtime import Runtime, clock_ms
 
 Reply = tuple[HTTPStatus, bytes]
 Answer = TypeVar("Answer")
@@ -74,7 +76,7 @@ def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]
 async def _bricqs_processed(runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
     """After the reactions have run; past the deadline as if it had been the asynchronous route, for the event is safe."""
     receipt = receipts[0]
-    if not await runtime.reacted(receipt.position):
+    if not await runtime.freshness.reacted(receipt.position):
         return HTTPStatus.ACCEPTED, bricqs.render_accepted(batch, receipts)
     event = batch.items[0].event
     if runtime.reactor.has_rules(event.project):  # they may have said otherwise, and that is in the control database

@@ -8,10 +8,10 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from headrace.control.keys import Key
-from headrace.errors import RateLimited
 from headrace.http.protocol import RATE_HEADERS
-from headrace.settings import Settings
+from headrace.model.errors import RateLimited
+from headrace.model.keys import Key
+from headrace.model.settings import Settings
 
 _WINDOW_S = 60
 

@@ -5,11 +5,12 @@ import asyncio
 import falcon
 import falcon.asgi
 
+from headrace.assembly.runtime import Runtime
 from headrace.dialects.wire import encode_json
-from headrace.errors import InvalidKey, Unavailable
 from headrace.http.auth import is_local
-from headrace.ports import ControlFailed, StoreFailed
-from headrace.runtime import Runtime
+from headrace.model.errors import InvalidKey, Unavailable
+from headrace.ports.control import ControlFailed
+from headrace.ports.store import StoreFailed
 
 
 class Check:

@@ -12,12 +12,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from headrace.dialects.wire import Batch
-from headrace.event import received_at_ms
+from headrace.assembly.runtime import Runtime
 from headrace.http.body import Budget
 from headrace.http.unread import Unread
-from headrace.ports import ControlFailed, Receipt
-from headrace.runtime import Runtime
+from headrace.model.batch import Batch
+from headrace.model.entries import Receipt
+from headrace.model.event import received_at_ms
+from headrace.ports.control import ControlFailed
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -88,7 +89,7 @@ class _RuntimeCollector(Collector):
         yield _gauge("store_lag_seconds", "How far the store is behind the log.", max(0, behind_ms) / 1000)
         yield _gauge("stored_events", "Events stored since the start.", progress.stored_events)
         yield _gauge("flushes", "Inserts since the start.", progress.flushes)
-        yield _gauge("worker_failing", "1 while the worker cannot go on.", bool(progress.failing))
+        yield _gauge("worker_failing", "1 while the worker cannot go on.", bool(runtime.worker.failing))
         yield _gauge(
             "unreacted_events", "Events since the start that could not be reacted to.", runtime.reactor.failed_events
         )

@@ -7,10 +7,10 @@ import falcon
 import falcon.asgi
 import structlog
 
-from headrace import errors
 from headrace.dialects import amplitude, bricqs, cloudevents, flux, hogsend, mixpanel, native, posthog, segment, solute
 from headrace.dialects.wire import Dialect
-from headrace.errors import HeadraceError
+from headrace.model import errors
+from headrace.model.errors import HeadraceError
 
 _log = structlog.get_logger("headrace.http")
 

@@ -19,9 +19,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from headrace.errors import HeadraceError, InvalidRequest, Unavailable
 from headrace.http.problems import reply_to
 from headrace.http.unread import Unread
+from headrace.model.errors import HeadraceError, InvalidRequest, Unavailable
 
 # Counted in whole pieces of what is read from the socket, the first one free; so this much is always taken.
 _MAX_HEAD_BYTES = 64 * 1024

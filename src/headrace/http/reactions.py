@@ -7,23 +7,24 @@ from typing import Any, TypeVar
 import falcon
 import falcon.asgi
 
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.runtime import Runtime
 from headrace.control.rulebook import RuleRow, Version
 from headrace.control.scoreboard import MAX_LISTED, Award, Score, Scoreboard
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs, integer_of
-from headrace.errors import InvalidRequest, NotFound
-from headrace.event import Tenant, render_evt
-from headrace.filters import Filters, Page
 from headrace.http.body import read_body
 from headrace.http.gate import Gate, ask_control, parameters
-from headrace.progress import State
+from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.event import Tenant, render_evt
+from headrace.model.filters import Filters, Page
+from headrace.model.reaction_state import State
+from headrace.model.times import render_time_short
+from headrace.pipeline.rulesets import apply_rules, in_force
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.rules import Document
 from headrace.reactions.source import MAX_BYTES
 from headrace.reactions.stage import RuleSet
-from headrace.rules import apply_rules, in_force
-from headrace.runtime import Runtime, clock_ms
-from headrace.times import render_time_short
 
 Answer = TypeVar("Answer")
 _MAX_OFFSET = 10_000
@@ -42,7 +43,7 @@ class Rules:
         runtime = self._gate.runtime
         found = await ask_control(lambda: in_force(runtime.rulebook, tenant.project))
         history = await ask_control(lambda: runtime.rulebook.history(tenant.project, MAX_LISTED))
-        rules = await ask_control(lambda: runtime.shelf.rules(tenant.project))
+        rules = await ask_control(lambda: runtime.rule_cache.rules(tenant.project))
         rows = {row.no: row for row in found.rows} if found else {}
         data = {
             "version": found.version.version if found else None,
@@ -71,7 +72,9 @@ class Participants:
     async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
         page = Page(limit=1)
-        events = await self._gate.runtime.ask(lambda reader: reader.events(tenant, Filters(person=name), page).total)
+        events = await self._gate.runtime.queries.ask(
+            lambda reader: reader.events(tenant, Filters(person=name), page).total
+        )
         now_ms = clock_ms()
         score, rules = await self._boards.ask(tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms))
         if score is None and not events:
@@ -154,7 +157,7 @@ class EventEffects:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
         event = await self._gate.find(req, tenant, event_id)
-        await self._gate.runtime.settled()
+        await self._gate.runtime.freshness.settled()
         effects = await asyncio.to_thread(self._gate.runtime.reactor.effects, event)
         _reply(resp, [native.effect_value(effect) for effect in effects])
 
@@ -167,10 +170,10 @@ class Boards:
 
     async def ask(self, tenant: Tenant, question: Callable[[Scoreboard, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
         """The answer, and the tenant's rules as they were for it. Raises Unavailable, and what the question raises."""
-        await self._runtime.settled()
+        await self._runtime.freshness.settled()
 
         def answer() -> tuple[Answer, RuleSet]:
-            rules = self._runtime.shelf.rules(tenant.project)
+            rules = self._runtime.rule_cache.rules(tenant.project)
             return question(self._runtime.scoreboard, rules), rules
 
         return await ask_control(answer)

@@ -9,15 +9,15 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
+from headrace.assembly.clock import clock_ms
 from headrace.dialects import flux_metric_queries, flux_queries, hogsend, solute
-from headrace.event import Tenant
 from headrace.http import cors
 from headrace.http.body import read_body
 from headrace.http.gate import Gate, parameters
-from headrace.measures import Metric
-from headrace.ports import Reader
-from headrace.replay import replay
-from headrace.runtime import clock_ms
+from headrace.model.event import Tenant
+from headrace.model.measures import Metric
+from headrace.ports.store import Reader
+from headrace.replay.once import replay
 
 
 class FluxEvents:
@@ -137,7 +137,7 @@ class HogsendEvents:
             )
             resp.status = int(HTTPStatus.ACCEPTED)
             return
-        done = await self._gate.runtime.ask(
+        done = await self._gate.runtime.queries.ask(
             lambda reader: replay(
                 reader,
                 self._gate.runtime.reactor,

@@ -5,10 +5,10 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from headrace.control.replays import Action
+from headrace.assembly.clock import clock_ms
+from headrace.control.replay_jobs import Action
 from headrace.dialects import hogsend
 from headrace.http.gate import Gate, ask_control, parameters
-from headrace.runtime import clock_ms
 
 T = TypeVar("T")
 

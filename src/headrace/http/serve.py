@@ -14,14 +14,14 @@ from types import FrameType
 import structlog
 import uvicorn
 
-from headrace.errors import SettingsError
+from headrace.assembly.logs import configure
+from headrace.assembly.runtime import Runtime
 from headrace.http.app import create_app
 from headrace.http.protocol import Protocol
 from headrace.http.unread import Unread
-from headrace.logs import configure
-from headrace.ports import StoreFailed
-from headrace.runtime import Runtime
-from headrace.settings import Settings
+from headrace.model.errors import SettingsError
+from headrace.model.settings import Settings
+from headrace.ports.store import StoreFailed
 
 _log = structlog.get_logger("headrace")
 # Threads hand over to each other at every request; Python's default of 5 ms would be most of a request's time.

@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from headrace.errors import Unavailable
+from headrace.model.errors import Unavailable
 
 _log = structlog.get_logger("headrace")
 _LEAST_TAKEN_BYTES = 256 * 1024

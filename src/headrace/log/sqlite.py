@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.errors import Unavailable
-from headrace.event import first_position
-from headrace.log.index import NO_KEY, KeyIndex
-from headrace.ports import Entry, Receipt, Record
+from headrace.log.key_index import NO_KEY, KeyIndex
+from headrace.model.entries import Entry, Receipt, Record
+from headrace.model.errors import Unavailable
+from headrace.model.event import first_position
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS chunks (

@@ -1,6 +1,6 @@
 """Badges: who has earned one. Pure. A participant holds a badge once and for good, whatever becomes of its rule."""
 
-from headrace.progress import State
+from headrace.model.reaction_state import State
 from headrace.reactions.rules import BadgeRule
 
 

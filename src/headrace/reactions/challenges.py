@@ -12,10 +12,10 @@ from hashlib import blake2b
 
 import msgspec
 
-from headrace.progress import Standing, State
+from headrace.model.reaction_state import Standing, State
+from headrace.model.zones import UTC_ZONE, zone_of
 from headrace.reactions.facts import Fact, Scalar
 from headrace.reactions.rules import ChallengeRule, Window, fixed_dates, goal_of, measure_field, measure_kind
-from headrace.zones import UTC_ZONE, zone_of
 
 STREAK_LOOKBACK_DAYS = 1100  # a run of days is followed no further back
 MAX_AMOUNT = 10**15

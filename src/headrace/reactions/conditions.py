@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.event import Event
+from headrace.model.event import Event
 
 if TYPE_CHECKING:
     import cel

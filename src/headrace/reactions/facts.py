@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.event import Event, fact_id
+from headrace.model.event import Event, fact_id
 from headrace.reactions.conditions import Condition, Malformed, context_of, parse_objects
 from headrace.reactions.rules import DEFAULT_TYPE, FactRule
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
-from headrace.errors import HeadraceError, InvalidRequest, InvalidRules, Problem
+from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, Problem
+from headrace.model.times import parse_time
+from headrace.model.zones import UTC_ZONE, Zone, zone_of
 from headrace.reactions.conditions import FIELDS, OBJECTS, Condition, Malformed
-from headrace.times import parse_time
-from headrace.zones import UTC_ZONE, Zone, zone_of
 
 MAX_RULES = 500
 MAX_DISTINCT = 500

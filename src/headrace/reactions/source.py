@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 import yaml
 
-from headrace.errors import InvalidRules, Problem
+from headrace.model.errors import InvalidRules, Problem
 
 MAX_BYTES = 128 * 1024
 MAX_DEPTH = 10

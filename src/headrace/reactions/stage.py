@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from headrace.event import Event
-from headrace.progress import Caused, Needs, State
+from headrace.model.event import Event
+from headrace.model.reaction_state import Caused, Needs, State
 from headrace.reactions.badges import Badge
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.facts import Fact, FactMaker, Failure, facts_of

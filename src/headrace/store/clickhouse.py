@@ -6,8 +6,9 @@ from importlib import resources
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.event import MAX_TAIL, Event, Mode, event_id
-from headrace.ports import Keyed, Record, StoreFailed
+from headrace.model.entries import Keyed, Record
+from headrace.model.event import MAX_TAIL, Event, Mode, event_id
+from headrace.ports.store import StoreFailed
 from headrace.store.catalog import CatalogReader
 from headrace.store.engine import let_merges_give_way
 from headrace.store.events import EventReader

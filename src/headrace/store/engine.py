@@ -6,7 +6,6 @@ the next one, so it is dropped. And one handle runs one query at a time, so ther
 
 import os
 import re
-import secrets
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -18,8 +17,9 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.errors import InvalidRequest, Unavailable
-from headrace.event import Event, StoredEvent, event_id
+from headrace.model.errors import InvalidRequest, Unavailable
+from headrace.model.event import Event, StoredEvent, event_id
+from headrace.ports.store import RunningQuery
 from headrace.store.queries.conditions import Query
 
 _ERROR_CODE = re.compile(r"Code: (\d+)")
@@ -78,15 +78,6 @@ class Handles:
             self._idle.clear()
 
 
-class Asking:
-    """One question, which another thread may cancel while it is asked."""
-
-    def __init__(self) -> None:
-        self.mark = secrets.token_hex(16)
-        self.cancelled = threading.Event()
-        self.ended = threading.Event()
-
-
 class Engine:
     """The handles of a database, and what every kind of question needs."""
 
@@ -116,38 +107,38 @@ class Engine:
         return list(events_in(self._ask(query, "JSONEachRow")))
 
     @contextmanager
-    def asking(self, asking: Asking, /) -> Generator[None]:
+    def asking(self, running: RunningQuery, /) -> Generator[None]:
         """What this thread asks meanwhile, `cancel` can end."""
-        self._asking.now = asking
+        self._asking.now = running
         try:
             yield
         finally:
             del self._asking.now
-            asking.ended.set()
+            running.ended.set()
 
-    def cancel(self, asking: Asking, /) -> None:
+    def cancel(self, running: RunningQuery, /) -> None:
         """End a question, which then raises Unavailable; return when it has ended. Raises nothing.
 
         Its query is found by its mark, again and again: it may just be about to begin.
         """
-        asking.cancelled.set()
-        while not asking.ended.wait(_KILL_EVERY_S):
+        running.cancelled.set()
+        while not running.ended.wait(_KILL_EVERY_S):
             try:
                 with self._writers.lend() as client:
                     client.command(
                         "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC FORMAT Null",
-                        {"mark": asking.mark},
+                        {"mark": running.mark},
                     )
             except ClickHouseError:
-                asking.ended.wait()  # its own time limit ends it
+                running.ended.wait()  # its own time limit ends it
 
     def _ask(self, query: Query, fmt: str) -> bytes:
-        asking: Asking | None = getattr(self._asking, "now", None)
+        running: RunningQuery | None = getattr(self._asking, "now", None)
         settings = [f"{name} = {value}" for name, value in query.settings.items()]
-        if asking is not None:
-            if asking.cancelled.is_set():
+        if running is not None:
+            if running.cancelled.is_set():
                 raise Unavailable("The query was cancelled.")
-            settings.append(f"log_comment = '{asking.mark}'")  # over chDB a query has no id that one could give it
+            settings.append(f"log_comment = '{running.mark}'")  # over chDB a query has no id that one could give it
         sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
         try:
             with self._readers.lend() as client:

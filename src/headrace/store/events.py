@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from headrace.errors import InvalidRequest
-from headrace.event import StoredEvent, Tenant
-from headrace.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import StoredEvent, Tenant
+from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
+from headrace.model.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
 from headrace.store.engine import Engine, events_in
 from headrace.store.queries import events as queries
 from headrace.store.queries.conditions import NONE_HOT, Hot
-from headrace.store.queries.events import Hint
-from headrace.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
+from headrace.store.queries.events import PageHint
 
 _GET_AT_ONCE = 1000
 _ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says otherwise
@@ -48,25 +48,25 @@ class EventReader(Engine):
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
         """See the Reader port."""
         page = Page(limit=limit, after=after, oldest_first=True)
-        query = queries.whole(tenant, filters, page, Hint(), self._hot)
+        query = queries.whole(tenant, filters, page, PageHint(), self._hot)
         body = self._ask(msgspec.structs.replace(query, settings={**query.settings, "max_threads": 1}), "JSONEachRow")
         self._check_size(len(body))
         return list(events_in(body))[:limit]
 
-    def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, Hint]:
+    def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageHint]:
         """How many match in all, and where the page's events are."""
         wanted = page.offset + page.limit + 1
         if page.oldest_first:
-            return self._rows(queries.total(tenant, filters, self._hot))[0][0], Hint()
+            return self._rows(queries.total(tenant, filters, self._hot))[0][0], PageHint()
         if filters.user_id is not None and wanted <= _MOST_MOMENTS:
             found = self._rows(queries.newest_of_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
             # Those at the cursor's own time may lie before it: where they fill the list, it may be too short.
             doubtful = sum(page.after is not None and moment == page.after.timestamp_ms for _, moment in moments)
             if 0 < len(found) <= _MOST_MOMENTS and (len(found) < wanted or len(found) - doubtful >= wanted):
-                return found[0][2], Hint(moments=moments)
+                return found[0][2], PageHint(moments=moments)
         total, floor_ms = self._rows(queries.outline(tenant, filters, page, self._hot))[0]
-        return total, Hint(floor_ms=floor_ms)
+        return total, PageHint(floor_ms=floor_ms)
 
     def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
         """Whole events in the order of their keys, read a few at a time, so that their number bounds no query's memory."""

@@ -4,10 +4,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from headrace.errors import InvalidRequest
-from headrace.event import Tenant
-from headrace.filters import MAX_GROUPS
-from headrace.measures import MAX_POINTS, Bucket, Figures, Group, Measured, Metric, Question
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Tenant
+from headrace.model.filters import MAX_GROUPS
+from headrace.model.measures import MAX_POINTS, Bucket, Figures, Group, Measured, Metric, Question
 from headrace.store.engine import Engine
 from headrace.store.queries import metrics as queries
 from headrace.store.queries.conditions import Query

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from headrace.event import Tenant
-from headrace.filters import (
+from headrace.model.event import Tenant
+from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_OBSERVED,
     MAX_PROPERTY_CHARS,

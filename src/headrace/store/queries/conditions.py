@@ -15,9 +15,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from headrace.event import Tenant, position_of, tail_of
-from headrace.filters import Dimension, Filters
-from headrace.times import render_time
+from headrace.model.event import Tenant, position_of, tail_of
+from headrace.model.filters import Dimension, Filters
+from headrace.model.times import render_time
 
 # Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
 Hot: TypeAlias = Mapping[str, str]

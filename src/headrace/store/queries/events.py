@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.event import Tenant
-from headrace.filters import MAX_BUCKETS, MAX_GROUPS, NOT_BRIEF, Dimension, Filters, Page
+from headrace.model.event import Tenant
+from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, NOT_BRIEF, Dimension, Filters, Page
+from headrace.model.zones import DAY_MS, WIDTH_MS, Interval, Zone
 from headrace.store.queries.conditions import (
     NO_PROJECTIONS,
     NONE_HOT,
@@ -22,7 +23,6 @@ from headrace.store.queries.conditions import (
     ways_of,
     where_of,
 )
-from headrace.zones import DAY_MS, WIDTH_MS, Interval, Zone
 
 INPUT_COLUMNS = (
     *("position", "tail", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
@@ -89,24 +89,24 @@ def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = N
     )
 
 
-class Hint(msgspec.Struct, frozen=True):
+class PageHint(msgspec.Struct, frozen=True):
     """Where the page's events are, as far as is known: it narrows what is read and changes nothing of the answer."""
 
     floor_ms: int = 0
     moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
 
 
-def keys(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
+def keys(tenant: Tenant, filters: Filters, page: Page, hint: PageHint, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond, position) of the page's events, and one more than it holds if there are more."""
     return _page("name, toUnixTimestamp64Milli(timestamp) AS timestamp_ms, position", tenant, filters, page, hint, hot)
 
 
-def whole(tenant: Tenant, filters: Filters, page: Page, hint: Hint, /, hot: Hot = NONE_HOT) -> Query:
+def whole(tenant: Tenant, filters: Filters, page: Page, hint: PageHint, /, hot: Hot = NONE_HOT) -> Query:
     """The page's events whole, and one more if there are more: in one question, for a page that memory bounds anyway."""
     return _page(_BRIEF if page.brief else OUTPUT, tenant, filters, page, hint, hot)
 
 
-def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: Hint, hot: Hot) -> Query:
+def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: PageHint, hot: Hot) -> Query:
     ways, params = ways_of(tenant, filters, hot)
     bounds = ""
     if page.after is not None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from headrace.event import Tenant
-from headrace.filters import MAX_GROUPS, Filters
-from headrace.measures import MAX_METRICS, MAX_POINTS, MAX_TAG_KEYS, WIDTH_MS, Aggregation, Question
+from headrace.model.event import Tenant
+from headrace.model.filters import MAX_GROUPS, Filters
+from headrace.model.measures import MAX_METRICS, MAX_POINTS, MAX_TAG_KEYS, WIDTH_MS, Aggregation, Question
 from headrace.store.queries.conditions import Query, where_of
 
 

@@ -1,0 +1,78 @@
+"""The data folder: one server holds it, and leaves its address there for commands on its machine. Looks into no database.
+
+One server, one folder: chDB and the log's positions both rest on it.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from headrace.model.errors import SettingsError
+
+_ADDRESS_FILE = "server.json"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a server listens; `token` opens the routes for commands on the same machine."""
+
+    pid: int
+    host: str
+    port: int
+    token: str
+
+
+class DataFolder:
+    """The folder, held until it is released."""
+
+    def __init__(self, path: Path) -> None:
+        """Make it where there is none, and hold it. Raises SettingsError when it cannot be used, or another server holds it."""
+        self._path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = (path / "lock").open("w")
+        except OSError as error:
+            raise SettingsError(
+                f"The data folder {path} cannot be written: {error.strerror}. Set HEADRACE_DATA or --data."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise SettingsError(
+                f"Another headrace server is running on {path}: stop it, or give this one its own --data."
+            ) from None
+        _keep_temporary_files_in(path / "tmp")
+
+    def publish(self, host: str, port: int, token: str, /) -> None:
+        """Write down where this server listens: see `address_in`."""
+        path = self._path / _ADDRESS_FILE
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(Address(os.getpid(), host, port, token)))
+
+    def release(self) -> None:
+        """Leave the folder to the next server."""
+        (self._path / _ADDRESS_FILE).unlink(missing_ok=True)
+        self._lock.close()
+
+
+def address_in(path: Path, /) -> Address:
+    """What the server on the folder has published; one that was killed has left it there.
+
+    Raises FileNotFoundError where there is none, msgspec.DecodeError.
+    """
+    return msgspec.json.decode((path / _ADDRESS_FILE).read_bytes(), type=Address)
+
+
+def _keep_temporary_files_in(folder: Path) -> None:
+    """clickhouse-connect hands chDB each insert as a temporary file: events, which belong in no folder but the data's.
+
+    A killed server leaves the one that it was writing, so the next begins with none.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = str(folder)

@@ -1,0 +1,48 @@
+"""Structured logs on stderr: one line an event, as JSON or for people. Never a key, never a body, and never an exception."""
+
+import logging
+import sys
+from contextlib import suppress
+from typing import TextIO, cast
+
+import structlog
+
+from headrace.model.settings import Settings
+
+
+def configure(settings: Settings, /) -> None:
+    """Set up structlog once, before the first line is logged."""
+    # structlog's defaults show the local variables of every frame, and a request's are its key and its body.
+    if settings.log_format == "json":
+        tracebacks = structlog.processors.ExceptionRenderer(
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        )
+        rendering = [tracebacks, structlog.processors.JSONRenderer()]
+    else:
+        plain = structlog.dev.plain_traceback
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *rendering,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),
+        cache_logger_on_first_use=True,
+    )
+
+
+class _Forgiving:
+    """A stream that loses what it cannot write: its disk is full, or who read it is gone. Whoever logs a failure must go on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()

@@ -1,0 +1,169 @@
+"""Puts the parts of a server together, starts and stops them. What the parts do stands in their own files."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+
+from headrace.assembly.adapters import Adapters
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
+from headrace.control.keyring import Keyring
+from headrace.control.reaction_memory import ControlReactions
+from headrace.control.replay_jobs import ReplayJobs
+from headrace.control.rulebook import Rulebook
+from headrace.control.scoreboard import Scoreboard
+from headrace.model.effects import Trace
+from headrace.model.errors import Unavailable
+from headrace.model.event import StoredEvent, Tenant, received_at_ms
+from headrace.model.filters import Selection
+from headrace.model.repeats import dedup_key
+from headrace.model.replay_job import ReplayJob
+from headrace.model.settings import Settings
+from headrace.pipeline.freshness import Freshness
+from headrace.pipeline.intake import Intake
+from headrace.pipeline.queries import QuerySlots
+from headrace.pipeline.reactor import Reactor
+from headrace.pipeline.rulesets import RuleCache, load_rules
+from headrace.pipeline.worker import Worker
+from headrace.ports.control import ControlFailed
+from headrace.ports.store import Reader, StoreFailed
+from headrace.replay.jobs import ReplayRunner, plan
+from headrace.replay.pace import Pace
+from headrace.upkeep.check import Report, check
+
+_BEHIND_MS = 250
+_QUIET_MS = 1000
+
+
+class Runtime:
+    """A server without its HTTP. Open it anywhere, `start` and `stop` it on the event loop that serves."""
+
+    def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda _step: None) -> None:
+        """Open everything. Raises what `Adapters` raises."""
+        self.settings = settings
+        self._adapters = adapters = Adapters(settings)
+        self.log, self.store, control = adapters.log, adapters.store, adapters.control
+        self.keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
+        self.rulebook = Rulebook(control)
+        self.rule_cache = RuleCache(self.rulebook)
+        self.scoreboard = Scoreboard(control)
+        self.reactor = Reactor(ControlReactions(control), adapters.offsets, partial(load_rules, self.rulebook), on_step)
+        self.local_token = secrets.token_urlsafe(32)
+        self.worker = Worker(
+            self.log,
+            self.store,
+            adapters.offsets,
+            settings,
+            react=self.reactor.react,
+            on_progress=self._on_progress,
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
+        self.freshness = Freshness(
+            last=self.log.last,
+            visible=lambda: self.worker.progress.visible,
+            reacted=lambda: self.worker.progress.reacted,
+            want=self.worker.want,
+            freshness_timeout_s=settings.freshness_timeout_s,
+            sync_deadline_s=settings.sync_deadline_s,
+        )
+        self.queries = QuerySlots(
+            self.store,
+            fresh=self.freshness.visible,
+            running=settings.query_readers,
+            waiting=settings.query_queue,
+            clock_ms=clock_ms,
+        )
+        self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
+        self.replays = ReplayJobs(control)
+        self.replay_runner = ReplayRunner(
+            self.replays,
+            self.store,
+            self.reactor,
+            pace=Pace(settings.replay_share, is_quiet=self._is_quiet, ask=self._ping_loop),
+            reacted=lambda: self.worker.progress.reacted,
+            is_busy=self._is_worker_busy,
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.freshness.start()
+        self.worker.start()
+        self.intake.start()
+        self.replay_runner.start()
+
+    async def stop(self) -> None:
+        """Append what waits, drain the log into the store, and close everything."""
+        await asyncio.to_thread(self.replay_runner.stop)
+        await asyncio.to_thread(self.intake.stop)
+        await asyncio.to_thread(self.worker.stop)
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened, and leave the folder to the next."""
+        self.queries.close()
+        self._adapters.close()
+
+    def publish_address(self, host: str, port: int) -> None:
+        """Write down where this server listens, for the commands on this machine that talk to it."""
+        self._adapters.folder.publish(host, port, self.local_token)
+
+    def check(self) -> Report:
+        """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
+        return check(self.log, self.store, self._adapters.offsets)
+
+    async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
+        """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
+        upto = self.log.last()
+
+        def make(reader: Reader) -> ReplayJob:
+            job, event_ids = plan(reader, tenant, selection, force=force, upto=upto, now_ms=clock_ms())
+            return self.replays.create(job, event_ids)
+
+        try:
+            job = await self.queries.ask(make)
+        except ControlFailed as error:
+            raise Unavailable(str(error)) from error
+        self.replay_runner.wake()
+        return job
+
+    def trace(self, event: StoredEvent, /) -> Trace:
+        """What has become of a stored event. Takes its time: not for the event loop's thread. Raises Unavailable."""
+        try:
+            keyed = self.store.keyed(event.position - 1, event.position, limit=1)
+        except StoreFailed as error:
+            raise Unavailable(str(error)) from error
+        held = self.log.read(event.position - 1, 1, 1)
+        return Trace(
+            event=event,
+            repeat_known=bool(keyed) and self.log.knows(dedup_key(keyed[0].event)) == event.position,
+            in_log=bool(held) and held[0].position == event.position,
+            reacted=self.worker.progress.reacted >= event.position,
+            effects=self.reactor.effects(event),
+        )
+
+    def _on_progress(self) -> None:
+        self.freshness.advance()
+
+    def _is_quiet(self) -> bool:
+        """Whether nobody has sent an event or asked a question of late."""
+        return clock_ms() - max(received_at_ms(self.log.last()), self.queries.asked_at_ms) > _QUIET_MS
+
+    def _ping_loop(self) -> Callable[[], float]:
+        """Ping the event loop. The returned function gives the seconds until it answered, or so far."""
+        asked, answered = time.monotonic(), list[float]()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(lambda: answered.append(time.monotonic()))
+        return lambda: (answered[0] if answered else time.monotonic()) - asked
+
+    def _is_worker_busy(self) -> bool:
+        """Whether the worker moves events just now, or new ones have waited for it for longer than a flush should take."""
+        last, reacted = self.log.last(), self.worker.progress.reacted
+        if last > reacted and self.worker.progress.flushing:
+            return True
+        return last > reacted and clock_ms() - received_at_ms(reacted) > _BEHIND_MS + self.settings.flush_interval_ms

@@ -1,0 +1,91 @@
+"""Commands that need the engine: through the running server, for only one process may open it; or over the folder itself."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPResponse
+
+import msgspec
+
+from headrace.assembly.folder import address_in
+from headrace.assembly.logs import configure
+from headrace.assembly.runtime import Runtime
+from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
+from headrace.model.settings import Settings
+from headrace.upkeep.check import Report
+
+_TIMEOUT_S = 600
+
+
+def check(settings: Settings, /) -> Report:
+    """Raises SettingsError where there is no data, Unavailable when the server does not answer."""
+    if not (settings.data / "log.sqlite").exists():
+        raise SettingsError(f"There is no log in {settings.data}: name the right folder with --data or HEADRACE_DATA.")
+    if reply := _ask_server(settings, "/internal/check"):
+        return msgspec.json.decode(reply, type=Report)
+    configure(settings)
+    runtime = Runtime(settings)
+    try:
+        return runtime.check()
+    finally:
+        runtime.close()
+
+
+def ask(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> bytes:
+    """What the server on the folder replies to a request of this machine's own.
+
+    Raises SettingsError where no server runs, and InvalidRequest or Unavailable with the server's words.
+    """
+    try:
+        with _open(settings, method, path, body, headers) as reply:
+            return reply.read()
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace")
+        if error.code == 401:
+            raise _no_server(settings) from None
+        try:
+            message = msgspec.json.decode(said, type=_Refusal).error
+        except msgspec.DecodeError:
+            message = said
+        raise (Unavailable if error.code >= 500 or error.code == 429 else InvalidRequest)(message) from None
+    except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
+        raise _no_server(settings) from None
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+
+
+def _no_server(settings: Settings) -> SettingsError:
+    return SettingsError(
+        f"No server runs on {settings.data}: start one with `headrace serve`, or name its folder with --data."
+    )
+
+
+def _open(
+    settings: Settings, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> HTTPResponse:
+    address = address_in(settings.data)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    request = urllib.request.Request(
+        f"http://{host}:{address.port}{path}",
+        method=method,
+        data=None if body is None else msgspec.json.encode(body),
+        headers={"Authorization": f"Bearer {address.token}", "Content-Type": "application/json", **(headers or {})},
+    )
+    # Without the environment's proxies: they have no business between two processes of one machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return opener.open(request, timeout=_TIMEOUT_S)
+
+
+def _ask_server(settings: Settings, path: str) -> bytes | None:
+    """The answer of the server that runs on the folder; None when none does."""
+    try:
+        with _open(settings, "GET", path) as reply:
+            return reply.read()
+    except urllib.error.HTTPError as error:
+        if error.code == 503:
+            raise Unavailable(error.read().decode(errors="replace")) from None
+        return None  # another server has taken the address of one that was killed
+    except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
+        return None

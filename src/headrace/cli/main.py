@@ -1,0 +1,302 @@
+"""The command line. Parses and prints; the work is elsewhere."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, CycloptsError, Parameter
+from sqlalchemy import Engine
+
+from headrace import __version__
+from headrace.cli.replays import app as replay_app
+from headrace.control.api_keys import Keys
+from headrace.control.database import open_database
+from headrace.control.rulebook import Rulebook
+from headrace.model import settings
+from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, SettingsError
+from headrace.model.event import Mode
+from headrace.model.keys import SCOPES, Key, Scope, Style, parse_origins, parse_scopes
+from headrace.model.settings import Settings
+from headrace.model.times import render_time_short
+from headrace.ports.control import ControlFailed
+
+app = App(
+    name="headrace",
+    help="One server and one event store behind four Events APIs.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+)
+keys_app = App(name="keys", help="Make, list and revoke API keys, whether a server runs or not.")
+app.command(keys_app)
+rules_app = App(name="rules", help="Apply and show a project's rules, whether a server runs or not.")
+app.command(rules_app)
+app.command(replay_app)
+
+_ENDED_BY_READER = 128 + signal.SIGPIPE  # as a shell says it
+
+Data = Annotated[Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")]
+
+
+def main() -> None:
+    """Run the command in sys.argv; what a person can be told ends as one line on stderr and exit code 2."""
+    try:
+        app(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read this has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again as it ends
+        raise SystemExit(_ENDED_BY_READER) from None
+    except (HeadraceError, ControlFailed, CycloptsError) as error:
+        print("headrace:", " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@app.command
+def serve(*, host: str | None = None, port: int | None = None, data: Data = None) -> None:
+    """Run the server until SIGTERM; `headrace settings` lists what else can be set.
+
+    Args:
+        host: Address to listen on; HEADRACE_HOST unless given.
+        port: Port to listen on, 0 for a free one; HEADRACE_PORT unless given.
+    """
+    chosen = Settings.from_environ(os.environ, host=host, port=port, data=data)
+    # Here and not above: it loads the store's engine, which no other command needs.
+    from headrace.http.serve import serve as run  # noqa: PLC0415
+
+    raise SystemExit(run(chosen))
+
+
+@app.command
+def check(*, data: Data = None) -> None:
+    """Compare the log, the store and the control database; exit code 1 where they disagree. Changes nothing.
+
+    Asks the server that runs on the data folder; opens the folder itself when none does.
+    """
+    # Here and not above: they load the store's engine, which no other command needs.
+    from headrace.cli.local import check as run  # noqa: PLC0415
+
+    report = run(Settings.from_environ(os.environ, data=data))
+    print(msgspec.json.format(msgspec.json.encode(report)).decode())
+    if report.problems:
+        raise SystemExit(1)
+
+
+@app.command(name="settings")
+def print_settings() -> None:
+    """Print every setting as Markdown; docs/settings.md is this."""
+    print("# Settings\n\nEach is an environment variable. `headrace settings` writes this page.\n")
+    print("| variable | default | meaning |\n|---|---|---|")
+    for variable, default, meaning in settings.table():
+        print(f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |")
+
+
+@keys_app.command
+def create(
+    *,
+    project: str = "default",
+    mode: Mode = "live",
+    style: Style = "flux",
+    scopes: str | None = None,
+    expires_in: timedelta | None = None,
+    publishable: bool = False,
+    origins: str | None = None,
+    data: Data = None,
+) -> None:
+    """Make a key and print it, alone. It cannot be shown again: only its hash is kept.
+
+    Args:
+        project: Whose events the key reaches; a new name makes a new project.
+        mode: The two never see each other's events.
+        style: What the key looks like and, unless --scopes is given, may do: flux ingest,query; bricqs and solute
+            ingest; admin all. Any key works with any API.
+        scopes: One or more of ingest,query,admin.
+        expires_in: A time such as 12h, 30d or 1y; without it the key works until it is revoked.
+        publishable: A key that may stand in a web page: it can only send events.
+        origins: The pages that may use a publishable key, such as https://app.example,https://*.example.org; without it any.
+    """
+    if publishable and style not in ("flux", "publishable"):
+        raise InvalidRequest(f"A key is publishable or of the style {style}, not both.")
+    now_ms = _now_ms()
+    given = None if scopes is None else parse_scopes(scopes)
+    until_ms = None if expires_in is None else now_ms + expires_in // timedelta(milliseconds=1)
+    with _keys(data) as keys:
+        _, secret = keys.create(
+            *(project, mode, "publishable" if publishable else style, given, now_ms, until_ms),
+            origins=() if origins is None else parse_origins(origins),
+        )
+    print(secret)
+
+
+@keys_app.command(name="list")
+def print_list(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help="One JSON array.")] = False,
+    data: Data = None,
+) -> None:
+    """List every key, never the secret: a table on a terminal, otherwise a line each, with tabs between."""
+    now_ms = _now_ms()
+    with _keys(data, must_exist=True) as keys:
+        listed = [_list_one(key, now_ms) for key in keys.list()]
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(listed)).decode())
+    elif sys.stdout.isatty():
+        _print_table(listed)
+    else:
+        print(*Listed.__struct_fields__, sep="\t")
+        for one in listed:
+            print(*map(_render_cell, msgspec.structs.astuple(one)), sep="\t")
+
+
+@keys_app.command
+def revoke(key: str, /, *, data: Data = None) -> None:
+    """Revoke a key for good; a running server refuses it within a second.
+
+    Args:
+        key: Its id, its prefix or the start of that, or the key itself.
+    """
+    with _keys(data, must_exist=True) as keys:
+        revoked = keys.revoke(key, _now_ms())
+    print(f"revoked {revoked.id}, which begins with {revoked.prefix}")
+
+
+@rules_app.command
+def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, data: Data = None) -> None:
+    """Put a project's rules in force, whole or not at all; a running server follows with the next events.
+
+    Args:
+        file: A YAML or JSON document.
+        project: Whose rules these are; both of its modes follow them.
+        dry_run: Only check the document, and say what it would change.
+    """
+    # Here and not above: it loads the language of conditions, which no other command needs.
+    from headrace.pipeline.rulesets import apply_rules  # noqa: PLC0415
+
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
+    with _control(data) as engine:
+        try:
+            applied = apply_rules(Rulebook(engine), project, text, _now_ms(), dry_run=dry_run)
+        except InvalidRules as invalid:
+            for problem in invalid.problems:
+                place = f"{file}:{problem.line}" if problem.line else str(file)
+                print(f"{place}: {problem.path or 'the document'}: {problem.detail}", file=sys.stderr)
+            raise SystemExit(2) from None
+    for change in applied.changes:
+        print(f"{change.change:<9} {change.kind} {change.id}{'  (progress starts anew)' * change.starts_anew}")
+    said = "would be applied" if dry_run else "applied" if applied.applied else "was in force already"
+    print(f"version {applied.version} {said}")
+
+
+@rules_app.command
+def show(*, project: str = "default", data: Data = None) -> None:
+    """Print the rules in force as one JSON document, which `headrace rules apply` takes.
+
+    Args:
+        project: Whose rules.
+    """
+    with _control(data, must_exist=True) as engine:
+        found = Rulebook(engine).current(project)
+    print(msgspec.json.format(found[0].document if found else "{}"))
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A key as `keys list` prints it: the fields are the columns, in order."""
+
+    id: str
+    project: str
+    mode: Mode
+    style: Style
+    scopes: tuple[Scope, ...]
+    prefix: str
+    status: Literal["works", "expired", "revoked"]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    origins: tuple[str, ...]
+
+
+def _list_one(key: Key, now_ms: int) -> Listed:
+    return Listed(
+        id=key.id,
+        project=key.tenant.project,
+        mode=key.tenant.mode,
+        style=key.style,
+        scopes=tuple(scope for scope in SCOPES if scope in key.scopes),
+        prefix=key.prefix,
+        status=_status(key, now_ms),
+        created_at=_to_second(key.created_at_ms),
+        expires_at=None if key.expires_at_ms is None else _to_second(key.expires_at_ms),
+        revoked_at=None if key.revoked_at_ms is None else _to_second(key.revoked_at_ms),
+        origins=key.origins,
+    )
+
+
+def _status(key: Key, now_ms: int) -> Literal["works", "expired", "revoked"]:
+    if key.revoked_at_ms is not None:
+        return "revoked"
+    return "works" if key.works_at(now_ms) else "expired"
+
+
+def _to_second(milliseconds: int) -> str:
+    return render_time_short(milliseconds // 1000 * 1000)
+
+
+def _render_cell(value: str | tuple[str, ...] | None) -> str:
+    return "-" if value is None or value == () else value if isinstance(value, str) else ",".join(value)
+
+
+def _print_table(listed: Sequence[Listed]) -> None:
+    # Here and not above: only a terminal needs them.
+    from rich.box import SIMPLE  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
+
+    # In 80 columns others may fold, but `keys revoke` needs these two.
+    table = Table(Column("id", no_wrap=True), Column("prefix", no_wrap=True), box=SIMPLE)
+    for header in ("project", "mode", "scopes", "status"):
+        table.add_column(header, overflow="fold")
+    for one in listed:
+        day = (one.revoked_at or one.expires_at or "")[:10]
+        status = f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
+        table.add_row(one.id, one.prefix, one.project, one.mode, " ".join((*one.scopes, *one.origins)), status)
+    Console().print(table)
+
+
+@contextmanager
+def _keys(data: Path | None, *, must_exist: bool = False) -> Generator[Keys]:
+    with _control(data, must_exist=must_exist) as engine:
+        yield Keys(engine)
+
+
+@contextmanager
+def _control(data: Path | None, *, must_exist: bool = False) -> Generator[Engine]:
+    path = Settings.from_environ(os.environ, data=data).data / "control.sqlite"
+    if must_exist and not path.exists():
+        raise SettingsError(
+            f"There is no control database at {path}: name the right folder with --data or HEADRACE_DATA."
+        )
+    engine = open_database(path)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    main()

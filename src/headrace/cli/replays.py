@@ -1,0 +1,168 @@
+"""`headrace replay`: asks the running server to replay, and shows how far it is. Parses and prints; never opens the data."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Mode
+from headrace.model.settings import Settings
+
+Data = Annotated[Path | None, Parameter(help="Folder of the running server; HEADRACE_DATA unless given.")]
+
+app = App(
+    name="replay",
+    help="Run stored events through the reactions again, on the server that runs on the data folder.",
+)
+_JOBS = "/v1/admin/replays"
+_POLL_S = 0.3
+_ENDED = ("done", "cancelled", "failed")
+
+
+class Tenant(msgspec.Struct, frozen=True):
+    """Whose events, and where the server is."""
+
+    project: str
+    mode: Mode
+    data: Path | None
+
+
+@app.default
+def replay(
+    *event_ids: str,
+    event: str | None = None,
+    user: str | None = None,
+    source: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    limit: int | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    async_: Annotated[bool, Parameter(name="--async")] = False,
+    wait: bool = False,
+    project: str = "default",
+    mode: Mode = "live",
+    data: Data = None,
+) -> None:
+    """Replay events by id or by filter, oldest first, and print the server's reply as JSON.
+
+    Args:
+        event_ids: Ids in any form; when there are any, they decide and not the filter.
+        event: The event's name, exactly.
+        user: A user id or an anonymous id, exactly.
+        source: The API that took the event.
+        from_: No earlier than this time.
+        to: No later than this time.
+        limit: The oldest so many; 100 for a filter unless given, all with --async or --wait.
+        force: Cause again what was caused before.
+        dry_run: Change nothing, and list what would be caused.
+        async_: Print a job and leave it to the server.
+        wait: As --async, but show how far it is until it has ended; exit code 1 unless every event went through.
+        project: Whose events.
+        mode: live or test.
+    """
+    criteria = {"event": event, "userId": user, "source": source, "from": from_, "to": to}
+    body: dict[str, object] = {"force": force, "dryRun": dry_run, "async": async_ or wait}
+    body |= {"eventIds": list(event_ids)} if event_ids else {}
+    body |= {"filter": given} if (given := {name: value for name, value in criteria.items() if value}) else {}
+    body |= {} if limit is None else {"limit": limit}
+    tenant = Tenant(project, mode, data)
+    reply = _ask(tenant, "POST", "/v1/admin/events/replay", body)
+    if wait:
+        _wait(tenant, reply["replay"]["id"])
+    else:
+        _print(reply)
+
+
+@app.command(name="list")
+def print_list(*, limit: int = 20, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """List replay jobs, newest first: a line each, with tabs between.
+
+    Args:
+        limit: How many, 1 to 100.
+    """
+    reply = _ask(Tenant(project, mode, data), "GET", f"{_JOBS}?limit={limit}")
+    columns = ("id", "status", "replayed", "total", "failed", "effects", "suppressed", "createdAt", "finishedAt")
+    print(*columns, sep="\t")
+    for job in reply["replays"]:
+        print(*("-" if job[column] is None else job[column] for column in columns), sep="\t")
+
+
+@app.command
+def show(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Print one job as JSON."""
+    _print(_ask(Tenant(project, mode, data), "GET", _path(replay_id)))
+
+
+@app.command
+def wait(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Show how far a job is until it has ended; exit code 1 unless every event went through."""
+    _wait(Tenant(project, mode, data), replay_id)
+
+
+@app.command
+def pause(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Stop a job for a while."""
+    _steer(Tenant(project, mode, data), replay_id, "pause")
+
+
+@app.command
+def resume(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Go on with a paused job."""
+    _steer(Tenant(project, mode, data), replay_id, "resume")
+
+
+@app.command
+def cancel(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """End a job for good; what it has caused stays."""
+    _steer(Tenant(project, mode, data), replay_id, "cancel")
+
+
+def _steer(tenant: Tenant, replay_id: str, action: Literal["pause", "resume", "cancel"]) -> None:
+    job = _ask(tenant, "POST", f"{_path(replay_id)}/{action}")["replay"]
+    print(f"{job['id']} is {job['status']}: {job['replayed']} of {job['total']} replayed")
+
+
+def _wait(tenant: Tenant, replay_id: str) -> None:
+    """A progress bar on stderr where that is a terminal, and the job as JSON on stdout at the end."""
+    # Here and not above: only this needs it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("replay")
+        while True:
+            job = _ask(tenant, "GET", _path(replay_id))["replay"]
+            done = job["replayed"] + job["failed"]
+            progress.update(task, description=job["status"], total=job["total"], completed=done)
+            if job["status"] in _ENDED:
+                break
+            time.sleep(_POLL_S)
+    _print({"replay": job})
+    if job["status"] != "done" or job["failed"] or job["unknown"]:
+        raise SystemExit(1)
+
+
+def _path(replay_id: str) -> str:
+    if not replay_id.removeprefix("replay_").isalnum():
+        raise InvalidRequest(f"{replay_id[:80]!r} is no replay's id: `headrace replay list` shows them.")
+    return f"{_JOBS}/{replay_id}"
+
+
+def _print(reply: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(reply)).decode())
+
+
+def _ask(tenant: Tenant, method: str, path: str, body: object = None) -> Any:
+    # Here and not above: it loads the store's engine, which the other commands do without.
+    from headrace.cli.local import ask  # noqa: PLC0415
+
+    settings = Settings.from_environ(os.environ, data=tenant.data)
+    headers = {"Headrace-Project": tenant.project, "Headrace-Mode": tenant.mode}
+    return msgspec.json.decode(ask(settings, method, path, body, headers))

@@ -1,0 +1,170 @@
+"""API keys: made, listed, found and revoked. Stores a hash of each secret and never the secret.
+
+A **secret** is what a client sends; a **prefix** is its beginning, enough to tell keys apart and too little to guess
+the rest; an **id** names the key where the secret must not be seen.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from headrace.control.database import reading, writing
+from headrace.control.tables import keys, projects
+from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.event import Mode, Tenant
+from headrace.model.keys import SCOPES, STYLES, Key, Scope, Style, parse_scopes, render_scopes
+from headrace.model.times import LATEST_MS
+
+_SECRET_BYTES = 32  # 256 bits, 43 characters
+_SHOWN_CHARS = 6  # of these 43, in the prefix; 220 bits stay unknown
+_PROJECT = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
+
+
+class Keys:
+    """The keys in the control database. Any thread may call it; every method raises ControlFailed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def create(
+        self,
+        project: str,
+        mode: Mode,
+        style: Style,
+        scopes: AbstractSet[Scope] | None,
+        now_ms: int,
+        expires_at_ms: int | None = None,
+        origins: Sequence[str] = (),
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which nobody can be told again; a new project is made with it.
+
+        scopes: None gives those of the style. Raises InvalidRequest for a project name that cannot be, no scopes at
+        all, a publishable key with another scope than ingest, and an expiry that is not in the future.
+        """
+        if not _PROJECT.fullmatch(project):
+            raise InvalidRequest(
+                "A project's name is 1 to 100 characters, each a lower-case letter a to z, a digit, '_' or '-'."
+            )
+        live_prefix, test_prefix, style_scopes = STYLES[style]
+        if scopes is not None and not scopes:
+            raise InvalidRequest(f"A key needs a scope: one or more of {', '.join(SCOPES)}.")
+        if expires_at_ms is not None and not now_ms < expires_at_ms <= LATEST_MS:
+            raise InvalidRequest("A key's expiry must be in the future, and before the year 2262.")
+        if style == "publishable" and scopes not in (None, style_scopes):
+            raise InvalidRequest(
+                "A publishable key is seen by whoever opens the page, so it can only have the scope ingest."
+            )
+        if origins and style != "publishable":
+            raise InvalidRequest("Only a publishable key has origins: add --publishable.")
+        start = live_prefix if mode == "live" else test_prefix
+        secret = start + secrets.token_urlsafe(_SECRET_BYTES)
+        key = Key(
+            id=f"key_{secrets.token_hex(8)}",
+            tenant=Tenant(project, mode),
+            style=style,
+            scopes=style_scopes if scopes is None else frozenset(scopes),
+            prefix=secret[: len(start) + _SHOWN_CHARS],
+            created_at_ms=now_ms,
+            expires_at_ms=expires_at_ms,
+            origins=tuple(origins),
+        )
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.insert(projects).from_select(
+                    ["name", "created_at_ms"],
+                    sa.select(sa.literal(project), sa.literal(now_ms)).where(
+                        ~sa.exists().where(projects.c.name == project)
+                    ),
+                )
+            )
+            connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **_columns(key)))
+        return key, secret
+
+    def list(self) -> tuple[Key, ...]:
+        """Every key, also revoked and expired ones, oldest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(keys).order_by(keys.c.created_at_ms, keys.c.id)).all()
+        return tuple(map(_key, rows))
+
+    def find(self, secret: str, /) -> Key | None:
+        """The key of a secret, also when it is revoked or expired: ask `works_at`."""
+        wanted = digest(secret).hex()
+        with reading(self._engine) as connection:
+            row = connection.execute(sa.select(keys).where(keys.c.hash == wanted)).one_or_none()
+        # How long the index takes tells at most bits of a hash, which lead to no secret; the comparison tells nothing.
+        if row is None or not hmac.compare_digest(row.hash, wanted):
+            return None
+        return _key(row)
+
+    def revoke(self, named: str, /, now_ms: int) -> Key:
+        """Revoke the key of that id, secret, or prefix (as listed, or cut short); a revoked one stays as it is.
+
+        Raises NotFound, and InvalidRequest for a prefix that more than one working key has, or that shows only a style:
+        a key cannot be made to work again, so a slip must not revoke the one key that there happens to be.
+        """
+        starts = [start for live, test, _ in STYLES.values() for start in (live, test)]
+        if any(start.startswith(named) for start in starts):
+            raise InvalidRequest("Many keys begin like this: give an id, or more of the key.")
+        with writing(self._engine) as connection:
+            rows = connection.execute(sa.select(keys).where(_is_named(named))).all()
+            if not rows:
+                raise NotFound("No key has this id, prefix or secret; `headrace keys list` shows every id.")
+            found = [key for key in map(_key, rows) if key.revoked_at_ms is None]
+            if not found:
+                return _key(rows[0])
+            if len(found) > 1:
+                ids = ", ".join(key.id for key in found[:5])
+                raise InvalidRequest(f"{len(found)} keys begin like this: give the id of one ({ids}).")
+            connection.execute(sa.update(keys).where(keys.c.id == found[0].id).values(revoked_at_ms=now_ms))
+        return msgspec.structs.replace(found[0], revoked_at_ms=now_ms)
+
+
+def digest(secret: str, /) -> bytes:
+    """What is stored and compared in place of a secret; any string has one, lone surrogates included."""
+    # A slow hash (argon2, bcrypt) is for passwords, which people choose and others guess. There is nothing to guess
+    # in 256 random bits, so one SHA-256 is as safe as many, and it costs a microsecond a request.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _is_named(text: str) -> sa.ColumnElement[bool]:
+    if not (text.isascii() and text.isprintable()):  # no key has it, and no database takes all of Unicode
+        return sa.false()
+    # Not LIKE: there a "_" matches anything, and on SQLite an "a" matches "A".
+    begins = sa.func.substr(keys.c.prefix, 1, len(text)) == text
+    return sa.or_(keys.c.id == text, keys.c.hash == digest(text).hex(), begins)
+
+
+def _columns(key: Key) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "project": key.tenant.project,
+        "mode": key.tenant.mode,
+        "style": key.style,
+        "scopes": render_scopes(key.scopes),
+        "prefix": key.prefix,
+        "created_at_ms": key.created_at_ms,
+        "expires_at_ms": key.expires_at_ms,
+        "revoked_at_ms": key.revoked_at_ms,
+        "origins": " ".join(key.origins) or None,
+    }
+
+
+def _key(row: sa.Row[Any]) -> Key:
+    return Key(
+        id=row.id,
+        tenant=Tenant(row.project, row.mode),
+        style=row.style,
+        scopes=parse_scopes(row.scopes),
+        prefix=row.prefix,
+        created_at_ms=row.created_at_ms,
+        expires_at_ms=row.expires_at_ms,
+        revoked_at_ms=row.revoked_at_ms,
+        origins=tuple((row.origins or "").split()),
+    )

@@ -1,0 +1,206 @@
+"""Replay jobs in the control database: made, listed, steered, and moved on. Runs none.
+
+queued ─▶ running ─▶ done, or failed
+  ▲ │       │ ▲
+  │ └─▶ paused ┘      any of the first three can be cancelled
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+import msgspec
+import sqlalchemy as sa
+
+from headrace.control.database import reading, writing
+from headrace.control.tables import replays
+from headrace.model.effects import Outcome
+from headrace.model.errors import InvalidRequest, NotFound, Unavailable
+from headrace.model.event import Tenant, render_uuid
+from headrace.model.filters import Cursor, Filters
+from headrace.model.replay_job import ReplayJob, ReplayStatus
+
+Action = Literal["pause", "resume", "cancel"]
+
+MAX_WAITING = 100  # jobs of one tenant that are not finished
+MAX_KEPT = 1000  # finished jobs of one tenant
+MAX_ERRORS = 100
+_MAX_ERROR_CHARS = 300
+_LIVE: tuple[ReplayStatus, ...] = ("queued", "running", "paused")
+_STEERED: dict[Action, tuple[tuple[ReplayStatus, ...], ReplayStatus]] = {
+    "pause": (("queued", "running"), "paused"),
+    "resume": (("paused",), "queued"),
+    "cancel": (_LIVE, "cancelled"),
+}
+# A list shows neither ids nor errors, which may be large.
+_SHORT = [column for column in replays.c if column.name not in ("event_ids", "errors")]
+_filters_decoder = msgspec.json.Decoder(Filters)
+_errors_decoder = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+class Stopped(Exception):
+    """The job was paused or cancelled meanwhile."""
+
+
+class ReplayJobs:
+    """Any thread may call it; every method raises ControlFailed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def create(self, job: ReplayJob, event_ids: Sequence[str] | None, /) -> ReplayJob:
+        """Keep a new job, giving it its id. Raises Unavailable where too many of the tenant are unfinished."""
+        own = _of(job.tenant)
+        job = msgspec.structs.replace(job, id=f"replay_{job.created_at_ms:012x}{secrets.token_hex(5)}")
+        with writing(self._engine) as connection:
+            waiting = connection.scalar(sa.select(sa.func.count()).where(own, replays.c.status.in_(_LIVE)))
+            if (waiting or 0) >= MAX_WAITING:
+                raise Unavailable(f"{waiting} replays are not finished: wait, or cancel one.", retry_after_s=60)
+            oldest_kept = connection.scalar(
+                sa.select(replays.c.id)
+                .where(own, replays.c.status.not_in(_LIVE))
+                .order_by(replays.c.id.desc())
+                .offset(MAX_KEPT - 1)
+                .limit(1)
+            )
+            if oldest_kept is not None:
+                connection.execute(
+                    sa.delete(replays).where(own, replays.c.status.not_in(_LIVE), replays.c.id < oldest_kept)
+                )
+            connection.execute(sa.insert(replays), _row(job, event_ids))
+        return job
+
+    def get(self, tenant: Tenant, job_id: str, /) -> ReplayJob:
+        """Raises NotFound."""
+        with reading(self._engine) as connection:
+            return self._get(connection, tenant, job_id)
+
+    def listed(self, tenant: Tenant, limit: int, offset: int, /) -> tuple[int, list[ReplayJob]]:
+        """How many there are, and some of them, the newest first, without their errors."""
+        own = _of(tenant)
+        with reading(self._engine) as connection:
+            total = connection.scalar(sa.select(sa.func.count()).where(own))
+            rows = connection.execute(
+                sa.select(*_SHORT).where(own).order_by(replays.c.id.desc()).limit(limit).offset(offset)
+            )
+            return total or 0, [_job(row._mapping) for row in rows]  # pyright: ignore[reportPrivateUsage]
+
+    def steer(self, tenant: Tenant, job_id: str, action: Action, now_ms: int, /) -> ReplayJob:
+        """Pause, resume or cancel; again changes nothing. Raises NotFound, InvalidRequest for a job that is past it."""
+        before, after = _STEERED[action]
+        with writing(self._engine) as connection:
+            job = self._get(connection, tenant, job_id)
+            settled = (after, "running") if action == "resume" else (after,)
+            if job.status in settled:
+                return job
+            if job.status not in before:
+                raise InvalidRequest(f"The replay is {job.status}: there is nothing to {action}.")
+            values: dict[str, object] = {"status": after, "problem": ""}
+            if action == "cancel":
+                values["finished_at_ms"] = now_ms
+            connection.execute(sa.update(replays).where(replays.c.id == job_id).values(values))
+            return self._get(connection, tenant, job_id)
+
+    def take(self, now_ms: int, /) -> tuple[ReplayJob, list[str] | None] | None:
+        """The job to work on, with its event ids: the one that is running, else the oldest that waits."""
+        with writing(self._engine) as connection:
+            row = connection.execute(
+                sa.select(replays)
+                .where(replays.c.status.in_(("running", "queued")))
+                .order_by(sa.case((replays.c.status == "running", 0), else_=1), replays.c.id)
+                .limit(1)
+            ).first()
+            if row is None:
+                return None
+            job = _job(row._mapping)  # pyright: ignore[reportPrivateUsage]
+            connection.execute(
+                sa.update(replays)
+                .where(replays.c.id == job.id)
+                .values(status="running", started_at_ms=sa.func.coalesce(replays.c.started_at_ms, now_ms))
+            )
+            event_ids = None if row.event_ids is None else [each for each in row.event_ids.split(",") if each]
+            return msgspec.structs.replace(job, status="running"), event_ids
+
+    def note(self, transaction: object, job_id: str, cursor: Cursor, events: int, outcome: Outcome, /) -> None:
+        """In the transaction of the effects: so many more events are done, up to a cursor. Raises Stopped."""
+        connection = cast("sa.Connection", transaction)
+        moved = connection.execute(
+            sa.update(replays)
+            .where(replays.c.id == job_id, replays.c.status == "running")
+            .values(
+                cursor_ms=cursor.timestamp_ms,
+                cursor_position=cursor.position,
+                problem="",
+                replayed=replays.c.replayed + events - len(outcome.failed),
+                failed=replays.c.failed + len(outcome.failed),
+                effects=replays.c.effects + len(outcome.effects),
+                suppressed=replays.c.suppressed + outcome.suppressed,
+            )
+        )
+        if moved.rowcount == 0:
+            raise Stopped
+        if outcome.failed:
+            kept = connection.scalar(sa.select(replays.c.errors).where(replays.c.id == job_id)) or "[]"
+            failed = [(render_uuid(event_id), why) for event_id, why in outcome.failed]
+            errors = [*_errors_decoder.decode(kept), *failed][:MAX_ERRORS]
+            connection.execute(sa.update(replays).where(replays.c.id == job_id).values(errors=_render_errors(errors)))
+
+    def finish(self, job_id: str, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:
+        """The job's end, unless it was paused or cancelled meanwhile."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(replays)
+                .where(replays.c.id == job_id, replays.c.status == "running")
+                .values(status=status, problem=problem, finished_at_ms=now_ms)
+            )
+
+    def say(self, job_id: str, problem: str, /) -> None:
+        """What keeps the job from going on."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(replays)
+                .where(replays.c.id == job_id, replays.c.status == "running")
+                .values(problem=problem[:_MAX_ERROR_CHARS])
+            )
+
+    def _get(self, connection: sa.Connection, tenant: Tenant, job_id: str) -> ReplayJob:
+        columns = [column for column in replays.c if column.name != "event_ids"]
+        row = connection.execute(sa.select(*columns).where(_of(tenant), replays.c.id == job_id)).first()
+        if row is None:
+            raise NotFound(f"There is no replay {job_id[:80]!r}.")
+        return _job(row._mapping)  # pyright: ignore[reportPrivateUsage]
+
+
+def _of(tenant: Tenant) -> sa.ColumnElement[bool]:
+    return sa.and_(replays.c.project == tenant.project, replays.c.mode == tenant.mode)
+
+
+def _render_errors(errors: Sequence[tuple[str, str]]) -> str:
+    return msgspec.json.encode([(event_id, why[:_MAX_ERROR_CHARS]) for event_id, why in errors]).decode()
+
+
+def _row(job: ReplayJob, event_ids: Sequence[str] | None) -> dict[str, object]:
+    row: dict[str, object] = {
+        column.name: getattr(job, column.name) for column in replays.c if hasattr(job, column.name)
+    }
+    return row | {
+        "project": job.tenant.project,
+        "mode": job.tenant.mode,
+        "filters": msgspec.json.encode(job.filters).decode(),
+        "event_ids": None if event_ids is None else ",".join(event_ids),
+        "max_events": job.limit,
+        "errors": _render_errors(job.errors[:MAX_ERRORS]),
+    }
+
+
+def _job(row: Any) -> ReplayJob:
+    fields: dict[str, Any] = {name: row[name] for name in ReplayJob.__struct_fields__ if name in row}
+    cursor = None if row["cursor_ms"] is None else Cursor(row["cursor_ms"], row["cursor_position"])
+    fields |= {
+        "tenant": Tenant(row["project"], row["mode"]),
+        "filters": _filters_decoder.decode(row["filters"]),
+        "limit": row["max_events"],
+        "errors": _errors_decoder.decode(row["errors"]) if "errors" in row else [],
+        "cursor": cursor,
+    }
+    return ReplayJob(**fields)

@@ -1,0 +1,134 @@
+"""Intake: from checked events to durable ones. Groups what waits into one append; never queries, never stores.
+
+Requests arrive on the event loop; one thread appends. It is told of them when the loop has read all that had arrived, and while
+it waits for the disk more gather, which the next append takes: so one sync serves many requests, and none waits for a timer.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from headrace.model.batch import Item
+from headrace.model.entries import Entry, Receipt
+from headrace.model.errors import HeadraceError, Unavailable
+from headrace.model.event import encode
+from headrace.model.repeats import dedup_key
+from headrace.pipeline.loop import Loop
+from headrace.ports.log import Log
+
+_log = structlog.get_logger("headrace.pipeline.intake")
+_MAX_ENTRIES_PER_APPEND = 10_000
+_MAX_BYTES_PER_APPEND = 16 * 1024 * 1024
+
+
+class _Request(msgspec.Struct, frozen=True):
+    entries: list[Entry]
+    bytes: int
+    answer: "asyncio.Future[list[Receipt]]"
+
+
+class Intake:
+    """`accept` is for the event loop's thread. The appending thread calls `on_append` after each append: so many entries."""
+
+    def __init__(self, log: Log, *, max_queue_bytes: int, on_append: Callable[[int], None]) -> None:
+        self._log = log
+        self._max_queue_bytes = max_queue_bytes
+        self._on_append = on_append
+        self._queue: deque[_Request] = deque()
+        self._queued_bytes = 0
+        self._telling = False
+        self._closed = False
+        self._lock = threading.Lock()
+        self._loop = Loop("intake", self._step, drain=True)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Append what waits, then end. What comes later is refused."""
+        with self._lock:  # so that the loop's last look finds whatever was let in
+            self._closed = True
+        self._loop.stop()
+
+    async def accept(self, items: Sequence[Item], /) -> list[Receipt]:
+        """Make events durable; one receipt each, in order.
+
+        Raises Unavailable if they could not be made durable; then none of them counts as accepted.
+        """
+        if not items:
+            return []
+        entries = [Entry(encode(item.event), dedup_key(item.event) if item.event.message_id else b"") for item in items]
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Receipt]] = loop.create_future()
+        request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)
+        with self._lock:
+            if self._closed:
+                raise Unavailable("The server is shutting down.")
+            if self._queued_bytes + request.bytes > self._max_queue_bytes:
+                raise Unavailable("Too many events are waiting for the log.")
+            self._queue.append(request)
+            self._queued_bytes += request.bytes
+        if not self._telling:
+            self._telling = True
+            loop.call_soon(self._tell)
+        return await answer
+
+    def _tell(self) -> None:
+        self._telling = False
+        self._loop.wake()
+
+    def queued_bytes(self) -> int:
+        return self._queued_bytes
+
+    def _step(self) -> bool:
+        requests = self._take()
+        if not requests:
+            return False
+        entries = [entry for request in requests for entry in request.entries]
+        try:
+            receipts = self._log.append(entries)
+        except HeadraceError as error:
+            _deliver(requests, None, error)
+        except Exception:  # noqa: BLE001  whoever waits for an answer must get one
+            _log.exception("append_failed")
+            _deliver(requests, None, Unavailable("The log did not take the events."))
+        else:
+            self._on_append(len(entries))
+            _deliver(requests, receipts, None)
+        return True
+
+    def _take(self) -> list[_Request]:
+        """As many of the waiting requests as one append may carry, at least one; none when none wait."""
+        with self._lock:
+            taken: list[_Request] = []
+            entries = size = 0
+            while self._queue:
+                entries += len(self._queue[0].entries)
+                size += self._queue[0].bytes
+                if taken and (entries > _MAX_ENTRIES_PER_APPEND or size > _MAX_BYTES_PER_APPEND):
+                    break
+                taken.append(self._queue.popleft())
+            self._queued_bytes -= sum(request.bytes for request in taken)
+            return taken
+
+
+def _deliver(requests: list[_Request], receipts: list[Receipt] | None, error: HeadraceError | None) -> None:
+    """Answer all requests of one append with one wake-up of their event loop."""
+
+    def answer() -> None:
+        start = 0
+        for request in requests:
+            end = start + len(request.entries)
+            if request.answer.cancelled():  # the client went away; its events are stored all the same
+                pass
+            elif receipts is None:
+                request.answer.set_exception(error or Unavailable())
+            else:
+                request.answer.set_result(receipts[start:end])
+            start = end
+
+    requests[0].answer.get_loop().call_soon_threadsafe(answer)

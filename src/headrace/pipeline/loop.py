@@ -1,0 +1,100 @@
+"""One background thread that does the same step again and again: start, stop, wake, back-off. Knows nothing of the step."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+_log = structlog.get_logger("headrace.loop")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+
+
+class Loop:
+    """Calls `step` from its own thread until it is stopped. Any thread may call the public methods.
+
+    `failing`: what the last step failed at, or "" when it succeeded. `failures`: how many steps have failed since the start.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        *,
+        idle_s: float | None = None,
+        drain: bool = False,
+        on_failure: Callable[[Exception, float], None] | None = None,
+    ) -> None:
+        """step: one piece of work; returns whether there was any. What it raises is logged, and it is called again later.
+
+        idle_s: how long to wait after a step without work, unless woken; None waits until woken.
+        drain: after `stop`, go on until a step finds no work, or fails.
+        on_failure: called with the error and the seconds until the next try, instead of logging a traceback.
+        """
+        self.failing = ""
+        self.failures = 0
+        self.closing = False
+        self.changed = threading.Condition()
+        self._step = step
+        self._idle_s = idle_s
+        self._drain = drain
+        self._on_failure = on_failure
+        self._name = name
+        self._woken = False
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the current step (or once drained), and wait for that."""
+        with self.changed:
+            self.closing = True
+            self.changed.notify_all()
+        if self._thread.ident is not None:  # started at all
+            self._thread.join()
+
+    def wake(self) -> None:
+        """There may be work: end an idle wait, now or the next one."""
+        with self.changed:
+            self._woken = True
+            self.changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """For the step: wait until the condition holds (checked at each notification of `changed`) or the time is over."""
+        with self.changed:
+            return self.changed.wait_for(condition, timeout_s)
+
+    def rest(self, seconds: float) -> None:
+        """For the step: sleep, but no longer than until `stop`."""
+        if seconds > 0:
+            self.wait_for(lambda: self.closing, seconds)
+
+    def _run(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while self._drain or not self.closing:
+            try:
+                worked = self._step()
+            except Exception as error:  # noqa: BLE001  whatever it is, this thread must go on: nobody else does its work
+                self.failing = str(error)[:500] or type(error).__name__
+                self.failures += 1
+                self._report(error, pause_s)
+                self.rest(pause_s)
+                if self.closing:
+                    return
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                continue
+            self.failing = ""
+            pause_s = _FIRST_PAUSE_S
+            if worked:
+                continue
+            if self.closing:
+                return
+            with self.changed:
+                self.changed.wait_for(lambda: self._woken or self.closing, self._idle_s)
+                self._woken = False
+
+    def _report(self, error: Exception, pause_s: float) -> None:
+        if self._on_failure is not None:
+            self._on_failure(error, pause_s)
+        else:
+            _log.error("step_failed", loop=self._name, retry_in_s=pause_s, exc_info=error)

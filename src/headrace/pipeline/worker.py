@@ -1,0 +1,251 @@
+"""The worker: from the log to the store and the reactions, exactly once. One thread; the only writer of the store.
+
+What makes it exactly once is not any single step but what the next start asks: the committed position says where to
+begin, and the store itself says which of the records after it are already there.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from headrace.model.entries import Record
+from headrace.model.event import first_position, received_at_ms
+from headrace.model.settings import Settings
+from headrace.pipeline.loop import Loop
+from headrace.ports.control import Offsets
+from headrace.ports.log import Log
+from headrace.ports.store import Store
+
+_log = structlog.get_logger("headrace.pipeline.worker")
+_LONGEST_BREATH_S = 0.1
+_TRIM_EVERY_S = 1.0
+
+
+class Progress:
+    """How far the worker has come. Written by its thread alone; reading an integer needs no lock."""
+
+    def __init__(self) -> None:
+        self.visible = 0  # every event up to here is in the store
+        self.reacted = 0  # and has been reacted to
+        self.flushing = False  # it moves a batch just now, if there is one
+        self.stored_events = 0
+        self.flushes = 0
+
+
+class Worker:
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        offsets: Offsets,
+        settings: Settings,
+        *,
+        react: Callable[[Sequence[Record], int], None],
+        on_progress: Callable[[], None],
+        clock_ms: Callable[[], int],
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """`react` reacts to records and commits the position, in one transaction.
+
+        `on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step.
+        """
+        self.progress = Progress()
+        self._log = log
+        self._store = store
+        self._offsets = offsets
+        self._settings = settings
+        self._react = react
+        self._on_progress = on_progress
+        self._on_step = on_step
+        self._clock_ms = clock_ms
+        self._position = 0
+        self._unsure_upto: int | None = None  # up to where the store may have what comes next; None: not asked yet
+        self._repaired = False
+        self._wanted = 0
+        self._idle = False
+        self._gathering = False
+        self._gathered = 0  # events that the log was given since it was last read
+        self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
+        self._trimmed_at = 0.0
+
+    @property
+    def failing(self) -> str:
+        """What keeps the worker from going on, or ""."""
+        return self._loop.failing
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Drain the log into the store, then end. Does not wait for a store that fails: the log keeps the rest."""
+        self._loop.stop()
+
+    def notify(self, events: int) -> None:
+        """The log has so many new entries."""
+        self._gathered += events
+        # While the worker is busy or lets events gather, to wake it up would cost every append a change of threads.
+        if self._idle or (self._gathering and self._gathered >= self._settings.flush_enough_events):
+            self._loop.wake()
+
+    def want(self, position: int, /) -> None:
+        """Somebody waits for this position: do not let time pass before the next flush."""
+        self._wanted = max(self._wanted, position)
+        self._loop.wake()
+
+    def step(self) -> bool:
+        """Move one batch from the log to the store and past its reactions; False when there was none.
+
+        Raises StoreFailed or ControlFailed; then what was stored is not known, and the next call asks.
+        """
+        if self._unsure_upto is None:
+            self._unsure_upto = self._recover()
+        unsure_upto = self._unsure_upto
+        # 1. Read. A crash here costs nothing: the log still has every record.
+        last = self._log.last()
+        self._gathered = 0  # before reading: what comes meanwhile may count twice, and the next read be early
+        records = _of_one_month(self._log.read(self._position, *self._flush_size()))
+        if not records:
+            if last > self.progress.visible:  # positions that a lost log has given, and nothing will come of
+                self.progress.visible = self.progress.reacted = last
+                self._on_progress()
+            return False
+        if records[-1].position < last:  # more than one insert takes is there
+            self._gathered = self._settings.flush_enough_events
+        self._on_step("read")
+        # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
+        #    the committed position before it: the next start asks the store which.
+        self._unsure_upto = None
+        missing = self._missing(records) if records[0].position <= unsure_upto else records
+        if missing:
+            self._store.insert(missing)
+        position = records[-1].position
+        self.progress.visible = position
+        self._on_progress()
+        self._on_step("insert")
+        # 3. React and commit, in one transaction. A crash before it repeats the reactions, and their keys make the
+        #    repeat the same; a crash after it finds everything done.
+        self._react(records, position)
+        self._position = self.progress.reacted = position
+        self._unsure_upto = unsure_upto
+        self.progress.stored_events += len(missing)
+        self.progress.flushes += 1
+        self._on_progress()
+        self._on_step("commit")
+        # 4. Trim what was committed a while ago. A crash here leaves more in the log than it needs; the next trim takes it.
+        self._trim()
+        self._on_step("trim")
+        return True
+
+    def _recover(self) -> int:
+        """Ask where to begin, and up to where events after that may be stored already: one insert more, unless control is old."""
+        self._position = self._offsets.position()
+        if not self._repaired:
+            self._repair()
+            if self._position and self._store.last(self._position - 1) < self._position:
+                # Neither the store nor the log has what was committed: a folder that is not mounted, or an older copy of it.
+                _log.error("store_is_behind", committed=self._position, stored_upto=self._store.last(0))
+            self._repaired = True
+        stored_upto = self._store.last(self._position)
+        self.progress.reacted = self._position
+        self.progress.visible = max(self.progress.visible, self._position)
+        self._on_progress()
+        if max(self._log.last(), stored_upto) > self._position:
+            _log.info("recovering", position=self._position, stored_upto=stored_upto, log_ends_at=self._log.last())
+        return stored_upto
+
+    def _missing(self, records: list[Record]) -> list[Record]:
+        """Those that the store does not have."""
+        stored = self._store.present(records[0].position - 1, records[-1].position)
+        return [record for record in records if record.id not in stored] if stored else records
+
+    def _repair(self) -> None:
+        """Give back to the store what it has lost of what the log still holds: a disk may lose a young part.
+
+        Their reactions have run, so this stores and reacts to nothing.
+        """
+        held, after = self._log.held(self._position)
+        lost = held - self._store.held(after, self._position) if held else 0
+        if not lost:
+            return
+        # Below zero it is the log that lacks some; what the store lacks beside them is given back all the same.
+        event, count = ("store_lost_events", lost) if lost > 0 else ("log_lost_events", -lost)
+        _log.warning(event, lost=count, after=after, upto=self._position)
+        while after < self._position:
+            records = [
+                record
+                for record in _of_one_month(self._log.read(after, *self._flush_size()))
+                if record.position <= self._position
+            ]
+            if not records:
+                return
+            if missing := self._missing(records):
+                self._store.insert(missing)
+            after = records[-1].position
+
+    def _flush_size(self) -> tuple[int, int]:
+        return self._settings.flush_max_events, self._settings.flush_max_bytes
+
+    def _trim(self) -> None:
+        if time.monotonic() - self._trimmed_at < _TRIM_EVERY_S:
+            return
+        self._trimmed_at = time.monotonic()
+        kept_from_ms = self._clock_ms() - int(self._settings.log_keep_s * 1000)
+        upto = min(self._position, first_position(max(0, kept_from_ms)))
+        if self._log.size_bytes() > self._settings.log_max_bytes // 2:
+            upto = self._position  # room for new events comes before second copies of stored ones
+        self._log.trim(upto)
+
+    def _turn(self) -> bool:
+        """One step and the pause after it; whether it moved anything."""
+        flushed_at = time.monotonic()
+        self.progress.flushing = True
+        try:
+            moved = self.step()
+            if not moved:
+                self._trim()
+        finally:
+            self.progress.flushing = False
+        took_s = time.monotonic() - flushed_at if moved else 0.0
+        if not moved:
+            if self._loop.closing:
+                return False
+            self._idle = True  # before the log is asked, so that what comes now is either seen or told
+            self._loop.wait_for(lambda: self._loop.closing or self._log.last() > self.progress.visible, _TRIM_EVERY_S)
+            self._idle = False
+        self._pace(flushed_at, took_s)
+        return True
+
+    def _on_failure(self, error: Exception, pause_s: float) -> None:
+        _log.error("worker_failed", retry_in_s=pause_s, exc_info=error)
+        self._unsure_upto = None
+
+    def _pace(self, flushed_at: float, took_s: float) -> None:
+        """Let events gather between two inserts: until there are enough, and no longer than a moment if somebody waits for them.
+
+        That moment is twice what the last insert took: else queries that come without end have the worker insert without end,
+        and what they and all others need of the processor goes into it.
+        """
+        self._gathering = True
+        self._loop.wait_for(self._has_enough, min(2 * took_s, _LONGEST_BREATH_S))
+        rest_s = self._settings.flush_interval_ms / 1000 - (time.monotonic() - flushed_at)
+        if rest_s > 0:
+            self._loop.wait_for(lambda: self._has_enough() or self._wanted > self.progress.visible, rest_s)
+        self._gathering = False
+
+    def _has_enough(self) -> bool:
+        return self._loop.closing or self._gathered >= self._settings.flush_enough_events
+
+
+def _of_one_month(records: list[Record]) -> list[Record]:
+    """The leading records that were received in the first one's month: the store cuts its parts there."""
+    if not records or _month(records[0]) == _month(records[-1]):
+        return records
+    month = _month(records[0])
+    return [record for record in records if _month(record) == month]
+
+
+def _month(record: Record) -> tuple[int, int]:
+    moment = datetime.fromtimestamp(received_at_ms(record.position) / 1000, UTC)
+    return moment.year, moment.month

@@ -1,0 +1,1 @@
+"""Stored events through the reactions again: at once, or as a job."""

@@ -1,0 +1,240 @@
+"""Replay jobs: one thread that replays page after page, oldest first, and leaves live traffic its time.
+
+A job's place is written in the transaction of what its events cause: so whatever crashes, each slice happens once, and a
+start goes on after the last event that was done.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import structlog
+
+from headrace.control.replay_jobs import ReplayJobs, Stopped
+from headrace.model.effects import Outcome
+from headrace.model.errors import HeadraceError, InvalidRequest
+from headrace.model.event import StoredEvent, Tenant, parse_id
+from headrace.model.filters import Cursor, Filters, Selection
+from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.loop import Loop
+from headrace.ports.control import ControlFailed, Reactions
+from headrace.ports.store import Reader
+from headrace.replay.pace import Pace
+
+_log = structlog.get_logger("headrace.replay.jobs")
+_FIRST_PAGE, _PAGE = 100, 1000  # events; the first tells whether they are so large that more take too much memory
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_IDS_AT_ONCE = 500
+_WINDOW_EVENTS = 50_000  # a page is sorted out of so many, and not out of all that match
+_BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
+
+
+def plan(
+    reader: Reader, tenant: Tenant, selection: Selection, /, *, force: bool, upto: int, now_ms: int
+) -> tuple[ReplayJob, list[str] | None]:
+    """A job for events up to a position, counted, and its event ids where it has any. Raises what the reader raises."""
+    unknown: list[str] = []
+    wanted: list[str] | None = None
+    filters = msgspec.structs.replace(selection.filters, upto=upto)
+    if selection.ids is not None:
+        ids = {text: parse_id(text) for text in selection.ids}
+        asked = list(dict.fromkeys(event_id for event_id in ids.values() if event_id))
+        known = {
+            event.id
+            for start in range(0, len(asked), _IDS_AT_ONCE)
+            for event in reader.get(tenant, asked[start : start + _IDS_AT_ONCE])
+            if event.position <= upto
+        }
+        wanted = [event_id for event_id in asked if event_id in known]
+        unknown = [text for text, event_id in ids.items() if event_id not in known]
+        filters, total = Filters(upto=upto), len(wanted)
+    else:
+        total = reader.count(tenant, filters).total
+    job = ReplayJob(
+        id="",
+        tenant=tenant,
+        status="queued",
+        filters=filters,
+        ids=None if selection.ids is None else len(selection.ids),
+        limit=selection.limit,
+        force=force,
+        upto=upto,
+        total=total if selection.limit is None else min(total, selection.limit),
+        unknown=len(unknown),
+        errors=[(text[:100], "Event not found") for text in unknown],
+        created_at_ms=now_ms,
+    )
+    return job, wanted
+
+
+class ReplayRunner:
+    """Works on one job at a time. Any thread may call it."""
+
+    def __init__(
+        self,
+        jobs: ReplayJobs,
+        reader: Reader,
+        reactions: Reactions,
+        *,
+        pace: Pace,
+        reacted: Callable[[], int],
+        is_busy: Callable[[], bool],
+        clock_ms: Callable[[], int],
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """`reacted` is the position up to which the worker has reacted; `is_busy`, whether it moves live events just now, or they
+        wait for it longer than they should. `on_step` is called from this thread before and after each slice.
+        """
+        self._jobs = jobs
+        self._reader = reader
+        self._reactions = reactions
+        self._pace = pace
+        self._reacted = reacted
+        self._is_busy = is_busy
+        self._clock_ms = clock_ms
+        self._on_step = on_step
+        self._job: ReplayJob | None = None
+        self._loop = Loop("replays", self._turn, on_failure=self._on_failure)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End after the slice that is being worked on; the next start goes on from there."""
+        self._loop.stop()
+
+    def wake(self) -> None:
+        """There may be a job."""
+        self._loop.wake()
+
+    def step(self) -> bool:
+        """Work on one job until it has ended; False when there is none.
+
+        Raises Stopped, and what control, the reader and the reactions raise.
+        """
+        self._job = None
+        taken = self._jobs.take(self._clock_ms())
+        if taken is None:
+            return False
+        self._job, event_ids = taken
+        self._work(self._job, event_ids)
+        return True
+
+    def _turn(self) -> bool:
+        try:
+            return self.step()
+        except Stopped:  # paused or cancelled: there may be another
+            return True
+
+    def _on_failure(self, error: Exception, pause_s: float) -> None:
+        bug = not isinstance(error, HeadraceError | ControlFailed)
+        _log.log(
+            logging.ERROR if bug else logging.WARNING,
+            "replay_interrupted",
+            job=self._job and self._job.id,
+            error=str(error),
+            retry_in_s=pause_s,
+            exc_info=error if bug else None,
+        )
+        self._say(self._job, error)
+
+    def _work(self, job: ReplayJob, event_ids: Sequence[str] | None) -> None:
+        # What the worker has still to react to, it reacts to first: in the order of the log, and once.
+        while self._reacted() < job.upto and not self._loop.closing:
+            self._loop.rest(0.05)
+        left = job.total - job.replayed - job.failed
+        for page in self._pages(job, event_ids) if left > 0 else ():
+            rest, left = page[:left], left - len(page)
+            while rest:
+                if self._loop.closing:
+                    return
+                size = self._pace.slice()
+                part, rest = rest[:size], rest[size:]
+                self._replay(job, part)
+            if left <= 0:
+                break
+        if not self._loop.closing:
+            self._jobs.finish(job.id, "done", "", self._clock_ms())
+
+    def _pages(self, job: ReplayJob, event_ids: Sequence[str] | None) -> Iterator[list[StoredEvent]]:
+        """The job's events after its cursor, oldest first. Its memory is one page's."""
+        cursor, size, most = job.cursor, _FIRST_PAGE, _PAGE
+        filters = msgspec.structs.replace(job.filters, ids=event_ids)
+        if cursor is not None:
+            filters = msgspec.structs.replace(filters, from_ms=max(filters.from_ms or 0, cursor.timestamp_ms))
+        windows = [filters] if event_ids is not None else self._windows(job.tenant, filters)
+        for window in windows:
+            more = True
+            while more and not self._loop.closing:
+                self._pace.begin()
+                try:
+                    found = self._reader.oldest(job.tenant, window, cursor, size)
+                except InvalidRequest as error:  # it takes more memory than a query may
+                    if size == 1:
+                        self._jobs.finish(job.id, "failed", error.message, self._clock_ms())
+                        raise Stopped from error
+                    size = most = max(1, size // 4)
+                    continue
+                self._yield_time(self._pace.end())
+                if not found:
+                    break
+                more, size = len(found) == size, min(size * 2, most)
+                cursor = _cursor(found[-1])
+                yield found
+
+    def _windows(self, tenant: Tenant, filters: Filters) -> list[Filters]:
+        """The filters cut into spans of whole hours, with some ten thousand events each where the hours allow."""
+        try:
+            width, series = _HOUR_MS, self._reader.count(tenant, filters, "1h").series
+        except InvalidRequest:  # they are spread over more hours than one question may ask for
+            width, series = _DAY_MS, self._reader.count(tenant, filters, "1d").series
+        windows: list[Filters] = []
+        start, held = -1, 0
+        for index, (bucket, count) in enumerate(series or ()):
+            start, held = bucket if start < 0 else start, held + count
+            if held < _WINDOW_EVENTS and index + 1 < len(series or ()):
+                continue
+            last = bucket + width - 1
+            span = msgspec.structs.replace(
+                filters,
+                from_ms=max(start, filters.from_ms or 0),
+                to_ms=last if filters.to_ms is None else min(last, filters.to_ms),
+            )
+            windows.append(span)
+            start, held = -1, 0
+        return windows
+
+    def _replay(self, job: ReplayJob, events: Sequence[StoredEvent]) -> None:
+        """One slice: its effects and the job's new place in one transaction. A crash before its commit undoes both."""
+
+        def note(transaction: object, outcome: Outcome) -> None:
+            self._jobs.note(transaction, job.id, _cursor(events[-1]), len(events), outcome)
+
+        self._on_step("slice")
+        self._pace.begin()
+        self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, note=note)
+        self._on_step("noted")
+        self._yield_time(self._pace.end(len(events)))
+
+    def _yield_time(self, rest_s: float) -> None:
+        """Leave live traffic its part of the time; then wait for a gap in which the worker does nothing.
+
+        An insert takes both cores for a moment, and what waits for one then is what makes up the slowest requests.
+        """
+        self._loop.rest(rest_s)
+        until = time.monotonic() + _BUSY_WAIT_S
+        while self._is_busy() and not self._loop.closing and time.monotonic() < until:
+            self._loop.rest(_LOOK_EVERY_S)
+
+    def _say(self, job: ReplayJob | None, error: Exception) -> None:
+        if job is None:
+            return
+        try:
+            self._jobs.say(job.id, f"{type(error).__name__}: {error}")
+        except ControlFailed:
+            _log.warning("replay_problem_not_kept", job=job.id)
+
+
+def _cursor(event: StoredEvent) -> Cursor:
+    return Cursor(event.timestamp_ms, event.position)

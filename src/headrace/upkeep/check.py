@@ -1,0 +1,78 @@
+"""Compares the log, the store and control, and says where they disagree. Reads; repairs nothing: a start does that."""
+
+from itertools import pairwise
+
+import msgspec
+
+from headrace.model.entries import Record
+from headrace.model.event import decode, position_of
+from headrace.ports.control import Offsets
+from headrace.ports.log import Log
+from headrace.ports.store import Store
+
+_ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1024 * 1024
+_MOST_PROBLEMS = 100
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Counts of entries; `problems` is empty where all agree. `pending` entries wait in the log for the store, as they may."""
+
+    committed: int
+    held: int
+    stored: int
+    pending: int
+    problems: list[str]
+
+
+def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
+    """Read all of the store's files; compare every entry that the log still holds with it, and the committed position with both.
+
+    May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.
+    Raises StoreFailed, ControlFailed, Unavailable.
+    """
+    committed, last = offsets.position(), log.last()
+    if damaged := store.damaged():  # what cannot be read cannot be counted
+        return Report(committed, 0, 0, 0, damaged[:_MOST_PROBLEMS])
+    problems: list[str] = []
+    if committed > last:
+        problems.append(f"Control has committed position {committed}, but the log ends at {last}.")
+    held = stored = pending = 0
+    after = 0
+    while records := log.read(after, _ENTRIES_AT_ONCE, _BYTES_AT_ONCE):
+        problems += _order_problems(records, after)
+        before, upto = records[0].position - 1, records[-1].position
+        settled = min(upto, offsets.position())  # what is past it may be stored between one question and the next
+        ids = store.present(before, upto)
+        once = sum(position_of(each) <= settled for each in ids)
+        count = store.held(before, settled) if settled > before else 0
+        absent = [record for record in records if record.id not in ids]
+        lost = [record for record in absent if record.position <= committed]
+        held += len(records)
+        stored += len(ids)
+        pending += len(absent) - len(lost)
+        if lost:
+            problems.append(f"{len(lost)} committed entries are not in the store, the first at {lost[0].position}.")
+        if count > once:
+            problems.append(f"{count - once} events are stored more than once up to {settled}.")
+        if strangers := ids - {record.id for record in records}:
+            problems.append(f"{len(strangers)} stored events have positions of this log but not its ids.")
+        problems += [problem for record in records if (problem := _payload_problem(record))]
+        after = records[-1].position
+    if committed and store.last(committed - 1) < committed:
+        problems.append(f"Control has committed position {committed}, but the store ends at {store.last(0)}.")
+    return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS])
+
+
+def _order_problems(records: list[Record], after: int) -> list[str]:
+    positions = [after, *(record.position for record in records)]
+    return [f"Position {later} follows {earlier}." for earlier, later in pairwise(positions) if later <= earlier]
+
+
+def _payload_problem(record: Record) -> str:
+    if position_of(record.id) != record.position:
+        return f"The id at position {record.position} holds another position."
+    try:
+        decode(record.payload)
+    except msgspec.DecodeError as error:
+        return f"The entry at position {record.position} cannot be read: {error}."
+    return ""

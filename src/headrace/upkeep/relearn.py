@@ -1,0 +1,53 @@
+"""Known keys again, from the store, when the log has lost its index of them. Runs at a start, before anything is taken.
+
+An event's key is made of what is stored of it (repeats.py). See docs/decisions/0020-lost-keys.md.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+
+from headrace.model.entries import Keyed
+from headrace.model.event import first_position
+from headrace.model.repeats import dedup_key
+
+_log = structlog.get_logger("headrace")
+_FIRST_SPAN = first_position(60_000)
+_MOST = 200_000  # at once, in memory
+
+
+class Learner(Protocol):
+    """A log that may have lost keys."""
+
+    def lost_keys(self) -> tuple[int, int] | None: ...
+    def learn(self, given: Mapping[bytes, tuple[int, int]], /, *, done: bool) -> None: ...
+
+
+class Source(Protocol):
+    """A store whose events have keys."""
+
+    def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]: ...
+
+
+def relearn(log: Learner, store: Source, /) -> int:
+    """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, Unavailable."""
+    lost = log.lost_keys()
+    if lost is None:
+        return 0
+    started = time.monotonic()
+    (after, end), span, count = lost, _FIRST_SPAN, 0
+    while end > after:
+        start = max(after, end - span)
+        rows = store.keyed(start, end, limit=_MOST)
+        # The youngest first, so that of a key that was given twice the first position stays.
+        log.learn({dedup_key(row.event): (row.position, row.tail) for row in rows}, done=False)
+        count += len(rows)
+        if len(rows) == _MOST:
+            end, span = rows[-1].position - 1, max(span // 2, first_position(1))
+        else:
+            end, span = start, span * 2 if len(rows) < _MOST // 10 else span
+    log.learn({}, done=True)
+    _log.warning("known_keys_relearnt", keys=count, took_s=round(time.monotonic() - started, 1))
+    return count
