@@ -19,7 +19,7 @@ from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import StoredEvent, Tenant, render_uuid
 from headrace.model.filters import Cursor, Filters, Selection
 from headrace.model.replay_job import ReplayJob
-from headrace.ports.control import Note
+from headrace.ports.control import BeforeCommit
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
@@ -49,7 +49,7 @@ class Reactions:
         *,
         force: bool,
         dry_run: bool,
-        note: Note | None = None,
+        before_commit: BeforeCommit | None = None,
     ) -> Outcome:
         assert not dry_run
         assert {(event.project, event.mode) for event in events} == {(tenant.project, tenant.mode)}
@@ -58,8 +58,8 @@ class Reactions:
         effects = [Effect("fact", event.id, "r", {}) for event in good if force]
         outcome = Outcome(effects, 0 if force else len(good), failed)
         with writing(self._engine) as transaction:
-            assert note is not None
-            note(transaction, outcome)
+            assert before_commit is not None
+            before_commit(transaction, events, outcome)
             self.fail("before", events)
         self.done += good
         self.fail("after", events)
@@ -128,7 +128,7 @@ class Bench:
             self.store,
             self.reactions,
             pace=pace(),
-            reacted=lambda: FOR_EVER,
+            reacted=lambda _tenant: FOR_EVER,
             is_busy=lambda: False,
             **given,
         )
@@ -329,7 +329,7 @@ def test_nothing_is_replayed_before_the_worker_has_reacted_to_it(bench: Bench) -
     job = bench.ask()
     asked: list[int] = []
 
-    def reacted() -> int:
+    def reacted(_tenant: Tenant) -> int:
         asked.append(len(bench.reactions.done))
         return FOR_EVER if len(asked) > 3 else 0
 
@@ -349,7 +349,9 @@ def test_a_job_works_in_the_gaps_that_the_worker_leaves(bench: Bench) -> None:
         busy_at.append(len(bench.reactions.done))
         return len(busy_at) % 5 != 0  # now and then there is a gap
 
-    runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), reacted=lambda: FOR_EVER)
+    runner_of = partial(
+        ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), reacted=lambda _tenant: FOR_EVER
+    )
 
     def runner(**given: Any) -> ReplayRunner:
         made = runner_of(is_busy=is_busy, **given)
@@ -372,7 +374,7 @@ def test_a_job_beside_a_worker_that_is_always_busy_goes_on_all_the_same(
     bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(300)))
     job = bench.ask()
     runner_of = partial(ReplayRunner, bench.jobs, bench.store, bench.reactions, pace=pace(), is_busy=lambda: True)
-    bench.runner = lambda **given: runner_of(reacted=lambda: FOR_EVER, **given)  # type: ignore[method-assign]
+    bench.runner = lambda **given: runner_of(reacted=lambda _tenant: FOR_EVER, **given)  # type: ignore[method-assign]
     bench.run(job)
     assert bench.now(job).replayed == 300
 

@@ -2,26 +2,26 @@
 
 import itertools
 import shutil
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from headrace.control.database import open_database
-from headrace.control.offsets import ControlOffsets
-from headrace.control.reaction_memory import ControlReactions, Turn
+from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs, Stopped
 from headrace.control.rulebook import Rulebook
 from headrace.model.effects import Outcome
 from headrace.model.entries import Record
 from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id
 from headrace.model.filters import Selection
+from headrace.model.reaction_state import State
 from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
-from headrace.pipeline.rulesets import Applied, apply_rules, load_rules
+from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
 from tests.fakes import MemoryStore
@@ -36,17 +36,21 @@ class Crash(BaseException):
     """The process is gone."""
 
 
-class Mortal(ControlReactions):
-    """`dies`: in the next transaction, `before` its commit or right `after` it."""
+class Mortal(ControlReactionStates):
+    """`dies`: in the next save, `before` its commit or right `after` it."""
 
     dies = ""
 
-    @contextmanager
-    def turn(self, *, keep: bool = True) -> Generator[Turn]:
-        with super().turn(keep=keep) as turn:
-            yield turn
+    def save(
+        self, tenant: Tenant, state: State, /, position: int = 0, before_commit: Callable[[object], None] | None = None
+    ) -> None:
+        def die(transaction: object) -> None:
+            if before_commit is not None:
+                before_commit(transaction)
             if self.dies == "before":
                 raise Crash
+
+        super().save(tenant, state, position, die)
         if self.dies == "after":
             raise Crash
 
@@ -61,22 +65,63 @@ class TwoByTwo(Pace):
         return 0.0
 
 
+class GivenCurrentEvent:
+    """`died_at`: the event at which the process before this one is to have ended."""
+
+    died_at = ""
+
+    def enter(self, event_id: str, /) -> None: ...
+
+    def clear(self) -> None:
+        self.died_at = ""
+
+    def left_behind(self) -> str:
+        return self.died_at
+
+
+class GivenLog:
+    """As much of the Log port as the reactor needs, over records with positions of their own."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.records = sorted([*self.records, *records], key=lambda record: record.position)
+
+    def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
+        return [record for record in self.records if record.position > after][:max_entries]
+
+    def last(self) -> int:
+        return self.records[-1].position if self.records else 0
+
+
 class Machine:
     """A store, a control database, and a reactor and replay jobs on them. `restart` opens control anew, as a new process does."""
 
     def __init__(self, folder: Path, template: Path) -> None:
         self._path = folder / "control.sqlite"
         self.store = MemoryStore()
+        self.log = GivenLog()
+        self.current = GivenCurrentEvent()
         shutil.copy(template, self._path)
         self._open()
 
     def _open(self) -> None:
         self.engine = open_database(self._path)
         self.rulebook = Rulebook(self.engine)
-        self.memory = Mortal(self.engine)
-        self.offsets = ControlOffsets(self.engine)
+        self.states = Mortal(self.engine)
         self.jobs = ReplayJobs(self.engine)
-        self.reactor = Reactor(self.memory, self.offsets, partial(load_rules, self.rulebook))
+        timelines = RuleTimelines(self.rulebook)
+        self.reactions = Reactions(self.states, timelines)
+        self.reactor = Reactor(
+            self.states,
+            timelines,
+            self.reactions,
+            log=self.log,
+            store=self.store,
+            visible=self.log.last,
+            current=self.current,
+        )
 
     def restart(self) -> None:
         self.close()
@@ -87,13 +132,25 @@ class Machine:
 
     def apply(self, document: str | dict[str, Any], *, dry_run: bool = False) -> Applied:
         text = document.encode() if isinstance(document, str) else msgspec.json.encode(document)
-        return apply_rules(self.rulebook, TENANT.project, text, 1, dry_run=dry_run)
+        return apply_rules(self.rulebook, TENANT.project, text, 1, last=self.log.last, dry_run=dry_run)
 
     def react(self, *events: StoredEvent) -> None:
-        self.reactor.react(list(map(record_of, events)), events[-1].position)
+        """Append the events and have all that is in the log reacted to. They are stored by whoever needs them stored."""
+        self.log.append([record_of(each) for each in events])
+        self.drain()
+
+    def drain(self) -> None:
+        while self.reactor.step():
+            pass
 
     def replay(self, *events: StoredEvent, force: bool = False, dry_run: bool = False) -> Outcome:
-        return self.reactor.replay(TENANT, events, force=force, dry_run=dry_run)
+        return self.reactions.replay(TENANT, events, force=force, dry_run=dry_run)
+
+    def reacted(self, mode: Any = "live") -> int:
+        """Up to where control says that everything has been reacted to."""
+        position, tenants = self.states.progress()
+        own, behind = tenants.get(Tenant(TENANT.project, mode), (0, False))
+        return own if behind else max(own, position)
 
     def start_job(self, selection: Selection, *, force: bool) -> ReplayJob:
         """A job over what is stored by now."""
@@ -107,9 +164,9 @@ class Machine:
         runner = ReplayRunner(
             self.jobs,
             self.store,
-            self.reactor,
+            self.reactions,
             pace=TwoByTwo(1.0, is_quiet=lambda: True, ask=lambda: lambda: 0.0),
-            reacted=lambda: 1 << 62,
+            reacted=lambda _tenant: 1 << 62,
             is_busy=lambda: False,
             clock_ms=lambda: next(_times),
             on_step=lambda step: on_slice(next(slices)) if step == "slice" else None,
@@ -119,7 +176,7 @@ class Machine:
 
     def effects(self, event: StoredEvent) -> list[tuple[str, str]]:
         """What an event has set off: (kind, rule)."""
-        return [(effect.kind, effect.rule) for effect in self.reactor.effects(event)]
+        return [(effect.kind, effect.rule) for effect in self.reactions.effects(event)]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.engine.connect() as connection:

@@ -7,7 +7,7 @@ import pytest
 
 from headrace.model.event import StoredEvent
 from headrace.reactions import stage
-from headrace.reactions.stage import RuleSet, Seen
+from headrace.reactions.stage import EventFacts, RuleSet
 from tests.reactions.given import Crash, Machine, event
 
 RULES = """
@@ -36,20 +36,24 @@ ONCE = (4 + 20 + 100, 2, {"regular"})
 def test_what_is_delivered_again_counts_and_causes_nothing_again(machine: Machine, visits: list[StoredEvent]) -> None:
     machine.react(*visits)
     before = machine.rows("select * from effects")
-    machine.react(*visits)
+    with machine.engine.begin() as connection:  # as if the log's place had been written down, and the tenant's had not
+        connection.exec_driver_sql("update offsets set position = 0")
+        connection.exec_driver_sql("update reaction_progress set position = 0")
+    machine.restart()
+    machine.drain()
     assert state(machine) == ONCE
     assert machine.rows("select * from effects") == before
 
 
 @pytest.mark.parametrize("dies", ["before", "after"])
 def test_a_crash_keeps_all_of_a_transaction_or_nothing(machine: Machine, visits: list[StoredEvent], dies: str) -> None:
-    machine.memory.dies = dies
+    machine.states.dies = dies
     with pytest.raises(Crash):
         machine.react(*visits)
     machine.restart()
     assert state(machine) == (ONCE if dies == "after" else (0, 0, set()))
-    assert machine.offsets.position() == (visits[-1].position if dies == "after" else 0)
-    machine.react(*visits)
+    assert machine.reacted() == (visits[-1].position if dies == "after" else 0)
+    machine.drain()
     assert state(machine) == ONCE
 
 
@@ -91,7 +95,7 @@ def bad(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     ids: set[str] = set()
     real = stage.react
 
-    def react(rules: RuleSet, seen: Seen, *rest: Any, **options: Any) -> Any:
+    def react(rules: RuleSet, seen: EventFacts, *rest: Any, **options: Any) -> Any:
         done = real(rules, seen, *rest, **options)
         if seen.event_id in ids:
             raise ZeroDivisionError("told to")
@@ -107,7 +111,7 @@ def test_an_event_that_cannot_be_reacted_to_holds_up_no_other_and_leaves_nothing
 ) -> None:
     bad |= {visits[number].id for number in which}
     machine.react(*visits)
-    assert machine.offsets.position() == visits[-1].position
+    assert machine.reacted() == visits[-1].position
     assert [bool(machine.rows(f"select * from effects where event_id = '{one.id}'")) for one in visits] == [
         one.id not in bad for one in visits
     ]

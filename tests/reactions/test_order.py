@@ -4,11 +4,14 @@ import itertools
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace.model.event import StoredEvent
 from headrace.reactions.challenges import MAX_COMPLETIONS
-from tests.reactions.given import Machine, event, record_of
+from tests.reactions.given import Machine, event
+
+_later = itertools.count(1 << 51)
 
 RULES = """
 facts:
@@ -65,7 +68,7 @@ def test_any_order_of_arrival_gives_the_same_state(
     order.shuffle(events)
     cuts = sorted(order.sample(range(len(events)), 4))
     for start, end in itertools.pairwise([0, *cuts, len(events)]):
-        other.reactor.react(list(map(record_of, events[start:end])), 1 << 51)
+        other.react(*(msgspec.structs.replace(each, position=next(_later)) for each in events[start:end]))
     assert [other.rows(sql) for sql in STATE] == state
     other.close()
 

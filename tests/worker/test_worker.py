@@ -62,8 +62,8 @@ class Machine:
         self.log = MemoryLog(clock_ms=lambda: self.now_ms)
         self.store = UnsureStore()
         self.offsets = Offsets()
-        self.reacted: list[int] = []
         self.progressed: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.needed_from = END
         self._numbers = itertools.count()
 
     def worker(self, crash_after: str = "", **settings: float) -> Worker:
@@ -76,15 +76,11 @@ class Machine:
             self.store,
             self.offsets,
             Settings.from_environ({}, **settings),
-            react=self.react,
+            needed_from=lambda: self.needed_from,
             on_progress=lambda: self.progressed.put(None),
             clock_ms=lambda: self.now_ms,
             on_step=step,
         )
-
-    def react(self, records: Sequence[Record], position: int) -> None:
-        self.reacted.extend(record.position for record in records)
-        self.offsets.commit(position)
 
     def append(self, count: int) -> list[str]:
         entries = [
@@ -104,14 +100,13 @@ def drain(worker: Worker) -> None:
         pass
 
 
-def test_events_are_stored_reacted_to_and_committed_in_order() -> None:
+def test_events_are_stored_and_committed_in_order() -> None:
     machine = Machine()
     ids = machine.append(10)
     worker = machine.worker(flush_max_events=3)
     drain(worker)
     assert machine.stored() == ids
-    assert machine.reacted == sorted(machine.reacted)
-    assert machine.offsets.committed == machine.log.last() == worker.progress.reacted == worker.progress.visible
+    assert machine.offsets.committed == machine.log.last() == worker.progress.visible
 
 
 def test_events_gather_between_two_inserts_until_there_are_enough_or_somebody_waits() -> None:
@@ -119,7 +114,7 @@ def test_events_gather_between_two_inserts_until_there_are_enough_or_somebody_wa
     worker = machine.worker(flush_interval_ms=3_600_000, flush_enough_events=3)
 
     def wait_for_all() -> None:
-        while worker.progress.reacted < machine.log.last():
+        while worker.progress.visible < machine.log.last():
             machine.progressed.get(timeout=30)
 
     machine.append(1)
@@ -142,7 +137,7 @@ def test_what_one_insert_does_not_take_is_not_left_to_gather() -> None:
     worker = machine.worker(flush_interval_ms=3_600_000, flush_max_events=2)
     worker.start()
     try:
-        while worker.progress.reacted < machine.log.last():
+        while worker.progress.visible < machine.log.last():
             machine.progressed.get(timeout=30)
     finally:
         worker.stop()
@@ -200,6 +195,16 @@ def test_what_was_committed_stays_in_the_log_as_a_second_copy_for_a_while() -> N
     assert machine.log.held(END)[0] == 1
 
 
+def test_what_the_reactions_still_need_stays_in_the_log() -> None:
+    machine = Machine()
+    machine.append(5)
+    machine.needed_from = machine.log.last() - 2
+    worker = machine.worker(log_keep_s=0.001, log_max_bytes=1)
+    machine.now_ms += 600_001
+    drain(worker)
+    assert machine.log.held(END)[0] == 2
+
+
 def test_second_copies_make_room_before_the_log_is_full() -> None:
     machine = Machine()
     machine.append(50)
@@ -230,15 +235,13 @@ def test_a_control_database_put_back_from_an_older_copy_costs_no_more_than_a_bat
 
 
 @pytest.mark.parametrize("lost", [(0,), (4,), (1, 2, 5), tuple(range(6))])
-def test_a_store_that_lost_young_events_gets_them_back_and_they_are_not_reacted_to_again(lost: tuple[int, ...]) -> None:
+def test_a_store_that_lost_young_events_gets_them_back(lost: tuple[int, ...]) -> None:
     machine = Machine()
     ids = machine.append(6)
     drain(machine.worker())
-    reacted = list(machine.reacted)
     machine.store._events = [event for event in machine.store._events if event.id not in {ids[n] for n in lost}]
     drain(machine.worker(flush_max_events=2))
     assert machine.stored() == ids
-    assert machine.reacted == reacted
 
 
 actions = st.lists(
@@ -281,5 +284,4 @@ def test_whatever_crashes_and_fails_each_event_is_stored_once(actions: list[tupl
             machine.store.fails = machine.offsets.unsure = False
     drain(machine.worker(flush_max_events=flush))
     assert machine.stored() == sorted(ids)
-    assert set(machine.reacted) == {event.position for event in machine.store._events}
     assert machine.offsets.committed in (0, machine.log.last())

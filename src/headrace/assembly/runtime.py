@@ -4,13 +4,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from functools import partial
 
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.control.keyring import Keyring
-from headrace.control.reaction_memory import ControlReactions
+from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
@@ -21,11 +20,13 @@ from headrace.model.filters import Selection
 from headrace.model.repeats import dedup_key
 from headrace.model.replay_job import ReplayJob
 from headrace.model.settings import Settings
+from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
 from headrace.pipeline.queries import QuerySlots
+from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
-from headrace.pipeline.rulesets import RuleCache, load_rules
+from headrace.pipeline.rulesets import RuleCache, RuleTimelines
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import Reader, StoreFailed
@@ -49,22 +50,35 @@ class Runtime:
         self.rulebook = Rulebook(control)
         self.rule_cache = RuleCache(self.rulebook)
         self.scoreboard = Scoreboard(control)
-        self.reactor = Reactor(ControlReactions(control), adapters.offsets, partial(load_rules, self.rulebook), on_step)
+        states, timelines = ControlReactionStates(control), RuleTimelines(self.rulebook)
+        self.reactions = Reactions(states, timelines)
         self.local_token = secrets.token_urlsafe(32)
         self.worker = Worker(
             self.log,
             self.store,
             adapters.offsets,
             settings,
-            react=self.reactor.react,
-            on_progress=self._on_progress,
+            needed_from=self._reactions_committed,
+            on_progress=self._on_stored,
             clock_ms=clock_ms,
+            on_step=on_step,
+        )
+        self._current = CurrentEventFile(settings.data / "reacting")
+        self.reactor = Reactor(
+            states,
+            timelines,
+            self.reactions,
+            log=self.log,
+            store=self.store,
+            visible=lambda: self.worker.progress.visible,
+            current=self._current,
+            on_progress=self._on_reacted,
             on_step=on_step,
         )
         self.freshness = Freshness(
             last=self.log.last,
             visible=lambda: self.worker.progress.visible,
-            reacted=lambda: self.worker.progress.reacted,
+            reacted=self.reactor.reacted,
             want=self.worker.want,
             freshness_timeout_s=settings.freshness_timeout_s,
             sync_deadline_s=settings.sync_deadline_s,
@@ -81,9 +95,9 @@ class Runtime:
         self.replay_runner = ReplayRunner(
             self.replays,
             self.store,
-            self.reactor,
+            self.reactions,
             pace=Pace(settings.replay_share, is_quiet=self._is_quiet, ask=self._ping_loop),
-            reacted=lambda: self.worker.progress.reacted,
+            reacted=self.reactor.reacted,
             is_busy=self._is_worker_busy,
             clock_ms=clock_ms,
             on_step=on_step,
@@ -94,6 +108,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self.freshness.start()
         self.worker.start()
+        self.reactor.start()
         self.intake.start()
         self.replay_runner.start()
 
@@ -102,11 +117,13 @@ class Runtime:
         await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.intake.stop)
         await asyncio.to_thread(self.worker.stop)
+        await asyncio.to_thread(self.reactor.stop)
         self.close()
 
     def close(self) -> None:
         """Close what was opened, and leave the folder to the next."""
         self.queries.close()
+        self._current.close()
         self._adapters.close()
 
     def publish_address(self, host: str, port: int) -> None:
@@ -143,11 +160,18 @@ class Runtime:
             event=event,
             repeat_known=bool(keyed) and self.log.knows(dedup_key(keyed[0].event)) == event.position,
             in_log=bool(held) and held[0].position == event.position,
-            reacted=self.worker.progress.reacted >= event.position,
-            effects=self.reactor.effects(event),
+            reacted=self.reactor.reacted(Tenant(event.project, event.mode)) >= event.position,
+            effects=self.reactions.effects(event),
         )
 
-    def _on_progress(self) -> None:
+    def _reactions_committed(self) -> int:
+        return self.reactor.committed()
+
+    def _on_stored(self) -> None:
+        self.freshness.advance()
+        self.reactor.wake()
+
+    def _on_reacted(self) -> None:
         self.freshness.advance()
 
     def _is_quiet(self) -> bool:
@@ -163,7 +187,7 @@ class Runtime:
 
     def _is_worker_busy(self) -> bool:
         """Whether the worker moves events just now, or new ones have waited for it for longer than a flush should take."""
-        last, reacted = self.log.last(), self.worker.progress.reacted
-        if last > reacted and self.worker.progress.flushing:
+        last, visible = self.log.last(), self.worker.progress.visible
+        if last > visible and self.worker.progress.flushing:
             return True
-        return last > reacted and clock_ms() - received_at_ms(reacted) > _BEHIND_MS + self.settings.flush_interval_ms
+        return last > visible and clock_ms() - received_at_ms(visible) > _BEHIND_MS + self.settings.flush_interval_ms

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,6 +180,7 @@ def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, dat
         dry_run: Only check the document, and say what it would change.
     """
     # Here and not above: it loads the language of conditions, which no other command needs.
+    from headrace.log.sqlite import last_position  # noqa: PLC0415
     from headrace.pipeline.rulesets import apply_rules  # noqa: PLC0415
 
     try:
@@ -187,7 +189,8 @@ def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, dat
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
     with _control(data) as engine:
         try:
-            applied = apply_rules(Rulebook(engine), project, text, _now_ms(), dry_run=dry_run)
+            last = partial(last_position, Settings.from_environ(os.environ, data=data).data / "log.sqlite")
+            applied = apply_rules(Rulebook(engine), project, text, _now_ms(), last=last, dry_run=dry_run)
         except InvalidRules as invalid:
             for problem in invalid.problems:
                 place = f"{file}:{problem.line}" if problem.line else str(file)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from headrace.model.errors import SettingsError
 from headrace.ports.control import ControlFailed
 
-HEAD = "0004"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
+HEAD = "0007"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
 BUSY_TIMEOUT_MS = 5000
 _MIGRATION_LOCK = 0x6865616472616365  # PostgreSQL locks a number; this one is "headrace"
 _WRITES = "headrace_writes"

@@ -3,7 +3,7 @@
 Keeps documents as they are given; what is in them is for the reactions to know.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ class RuleRow(msgspec.Struct, frozen=True):
     failures: int = 0
     failed_event: str = ""
     failed_why: str = ""
+    passed_over: int = 0
 
 
 class Rulebook:
@@ -40,10 +41,29 @@ class Rulebook:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def heads(self) -> dict[str, int]:
+    def rule_set_ids(self) -> dict[str, int]:
         """The id of the rules in force by project; projects that never had any are left out."""
+        asked = sa.select(rule_sets.c.project, sa.func.max(rule_sets.c.id)).group_by(rule_sets.c.project)
         with reading(self._engine) as connection:
-            return heads(connection)
+            return {row[0]: row[1] for row in connection.execute(asked)}
+
+    def timeline(self, project: str, after: int, /) -> list[tuple[int, Version, list[RuleRow]]]:
+        """The documents that judge events past a position, the earliest first.
+
+        Each with the position after which it judges, and the versions of all rules that the project ever had.
+        """
+        own = rule_sets.c.project == project
+        with reading(self._engine) as connection:
+            first = connection.scalar(
+                sa.select(sa.func.max(rule_sets.c.id)).where(own, rule_sets.c.from_position <= after)
+            )
+            rows = connection.execute(
+                sa.select(rule_sets).where(own, rule_sets.c.id >= (first or 0)).order_by(rule_sets.c.id)
+            ).all()
+            known = [RuleRow(*each) for each in connection.execute(_known(project))]
+        return [
+            (row.from_position, Version(row.id, row.version, row.applied_at_ms, row.document), known) for row in rows
+        ]
 
     def current(self, project: str, /) -> tuple[Version, list[RuleRow]] | None:
         """The rules in force, with the versions of all rules that the project ever had; None when it never had any."""
@@ -82,11 +102,13 @@ class Rulebook:
         document: str,
         meanings: Sequence[tuple[str, str, str]],
         now_ms: int,
+        last: Callable[[], int],
         /,
     ) -> bool:
         """Put a document in force, whole or not at all; False when the same content is in force already.
 
         meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
+        last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
         """
         with writing(self._engine) as connection:
             row = connection.execute(_current(project)).one_or_none()
@@ -97,15 +119,15 @@ class Rulebook:
             known = {(each.kind, each.rule_id, each.version) for each in connection.execute(_known(project))}
             if added := [each for each in meanings if each not in known]:
                 connection.execute(sa.insert(rules), [_new_rule(project, *each) for each in added])
-            values = {"project": project, "version": version, "document": document, "applied_at_ms": now_ms}
+            values: dict[str, object] = {
+                "project": project,
+                "version": version,
+                "document": document,
+                "applied_at_ms": now_ms,
+            }
+            values["from_position"] = last()
             connection.execute(sa.insert(rule_sets).values(values))
         return True
-
-
-def heads(connection: sa.Connection, /) -> dict[str, int]:
-    """As `Rulebook.heads`, within a transaction."""
-    asked = sa.select(rule_sets.c.project, sa.func.max(rule_sets.c.id)).group_by(rule_sets.c.project)
-    return {row[0]: row[1] for row in connection.execute(asked)}
 
 
 def _current(project: str) -> sa.Select[Any, Any, Any, Any]:
@@ -117,12 +139,12 @@ def _current(project: str) -> sa.Select[Any, Any, Any, Any]:
     )
 
 
-def _known(project: str) -> sa.Select[Any, Any, Any, Any, Any, Any, Any]:
+def _known(project: str) -> sa.Select[Any, Any, Any, Any, Any, Any, Any, Any]:
     columns = (rules.c.no, rules.c.kind, rules.c.rule_id, rules.c.version)
-    failed = (rules.c.failures, rules.c.failed_event, rules.c.failed_why)
+    failed = (rules.c.failures, rules.c.failed_event, rules.c.failed_why, rules.c.passed_over)
     return sa.select(*columns, *failed).where(rules.c.project == project).order_by(rules.c.no)
 
 
 def _new_rule(project: str, kind: str, rule_id: str, version: str) -> Mapping[str, object]:
     named = {"project": project, "kind": kind, "rule_id": rule_id, "version": version}
-    return named | {"failures": 0, "failed_event": "", "failed_why": ""}
+    return named | {"failures": 0, "failed_event": "", "failed_why": "", "passed_over": 0}

@@ -65,6 +65,7 @@ rule_sets = Table(
     Column("version", String(16), nullable=False),
     Column("document", Text, nullable=False),  # JSON
     Column("applied_at_ms", BigInteger, nullable=False),
+    Column("from_position", BigInteger, nullable=False, server_default="0"),  # they judge the events after it
 )
 
 rules = Table(  # one version of one rule's meaning; all that follows names rules by this number
@@ -78,7 +79,36 @@ rules = Table(  # one version of one rule's meaning; all that follows names rule
     Column("failures", BigInteger, nullable=False),  # how often its condition had no truth value
     Column("failed_event", String(32), nullable=False),
     Column("failed_why", Text, nullable=False),
+    Column("passed_over", BigInteger, nullable=False, server_default="0"),  # events too costly for its condition
     UniqueConstraint("project", "kind", "rule_id", "version"),
+)
+
+reaction_progress = Table(  # of a project and mode whose events have been reacted to
+    "reaction_progress",
+    metadata,
+    Column("project", String(100), primary_key=True),
+    Column("mode", String(4), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("behind", Boolean, nullable=False),  # whether later events, up to the offset of "reactions", still wait
+    Column(
+        "version", BigInteger, nullable=False
+    ),  # grows with each transaction that changes the state of its reactions
+)
+
+passed_over = Table(  # events that a rule's condition did not look at
+    "passed_over",
+    metadata,
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),  # 0: no rule looked at it
+    Column("event_id", String(32), primary_key=True),
+    Column("why", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(  # events at which a process ended while it reacted to them
+    "attempts",
+    metadata,
+    Column("event_id", String(32), primary_key=True),
+    Column("attempts", Integer, nullable=False),
 )
 
 participants = Table(

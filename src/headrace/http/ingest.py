@@ -76,14 +76,19 @@ def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]
 async def _bricqs_processed(runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
     """After the reactions have run; past the deadline as if it had been the asynchronous route, for the event is safe."""
     receipt = receipts[0]
-    if not await runtime.freshness.reacted(receipt.position):
+    if not await runtime.freshness.reacted(_tenant_of(batch), receipt.position):
         return HTTPStatus.ACCEPTED, bricqs.render_accepted(batch, receipts)
     event = batch.items[0].event
-    if runtime.reactor.has_rules(event.project):  # they may have said otherwise, and that is in the control database
-        fact = await asyncio.to_thread(runtime.reactor.fact, receipt.id, event)
+    if runtime.reactions.has_rules(event.project):  # they may have said otherwise, and that is in the control database
+        fact = await asyncio.to_thread(runtime.reactions.fact, receipt.id, event)
     else:
         fact = fact_of(receipt.id, event)
     return HTTPStatus.OK, bricqs.render_processed(receipt, fact.id, fact.type, clock_ms())
+
+
+def _tenant_of(batch: Batch) -> Tenant:
+    event = batch.items[0].event
+    return Tenant(event.project, event.mode)
 
 
 async def _solute_processed(runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:

@@ -36,5 +36,5 @@ class EventTrace:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
         runtime, event = self._gate.runtime, await self._gate.find(req, tenant, event_id)
-        await runtime.freshness.reacted(event.position)
+        await runtime.freshness.reacted(tenant, event.position)
         resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, event))

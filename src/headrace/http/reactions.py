@@ -59,7 +59,9 @@ class Rules:
         runtime = self._gate.runtime
         body = await read_body(req, min(MAX_BYTES, runtime.settings.max_request_bytes))
         applied = await ask_control(
-            lambda: apply_rules(runtime.rulebook, tenant.project, body, clock_ms(), dry_run=dry_run)
+            lambda: apply_rules(
+                runtime.rulebook, tenant.project, body, clock_ms(), last=runtime.log.last, dry_run=dry_run
+            )
         )
         _reply(resp, applied)
 
@@ -157,8 +159,8 @@ class EventEffects:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
         tenant = await self._gate.admit(req, resp, "query", "native")
         event = await self._gate.find(req, tenant, event_id)
-        await self._gate.runtime.freshness.settled()
-        effects = await asyncio.to_thread(self._gate.runtime.reactor.effects, event)
+        await self._gate.runtime.freshness.settled(tenant)
+        effects = await asyncio.to_thread(self._gate.runtime.reactions.effects, event)
         _reply(resp, [native.effect_value(effect) for effect in effects])
 
 
@@ -170,7 +172,7 @@ class Boards:
 
     async def ask(self, tenant: Tenant, question: Callable[[Scoreboard, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
         """The answer, and the tenant's rules as they were for it. Raises Unavailable, and what the question raises."""
-        await self._runtime.freshness.settled()
+        await self._runtime.freshness.settled(tenant)
 
         def answer() -> tuple[Answer, RuleSet]:
             rules = self._runtime.rule_cache.rules(tenant.project)

@@ -140,7 +140,7 @@ class HogsendEvents:
         done = await self._gate.runtime.queries.ask(
             lambda reader: replay(
                 reader,
-                self._gate.runtime.reactor,
+                self._gate.runtime.reactions,
                 tenant,
                 request.selection,
                 force=request.force,

@@ -272,3 +272,21 @@ class SqliteLog:
                 return self._reader.execute(sql, values).fetchone()[0]
         except sqlite3.Error as error:
             raise Unavailable(f"The log {self._path} cannot be read: {error}.") from error
+
+
+def last_position(path: Path, /) -> int:
+    """The position of the last durable entry of a log that another process may have open; 0 where there is none.
+
+    Raises Unavailable.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            asked = (
+                "SELECT max((SELECT coalesce(max(last), 0) FROM chunks), "
+                "(SELECT coalesce(max(value), 0) FROM marks WHERE name = 'last'))"
+            )
+            return connection.execute(asked).fetchone()[0]
+    except sqlite3.Error as error:
+        raise Unavailable(f"The log {path} cannot be read: {error}.") from error

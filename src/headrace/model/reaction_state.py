@@ -39,7 +39,9 @@ class Needs(msgspec.Struct, frozen=True):
 class State:
     """What is remembered of some events and participants, and what was added to it since. For one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = 0) -> None:
+        """version: which state of the tenant's reactions this was loaded from; saving it finds out whether that still holds."""
+        self.version = version
         self.counted: dict[str, set[int]] = {}  # by event: the rules that counted it
         self.caused: dict[str, list[Caused]] = {}  # by event: its effects, the latest generation of each
         self.standings: dict[tuple[int, str], Standing] = {}
@@ -54,6 +56,14 @@ class State:
         self.changed_buckets: set[tuple[int, str, int]] = set()  # a bucket that is no longer there was taken away
         # By rule: how often its condition failed, at which event last, and why.
         self.failures: dict[int, tuple[int, str, str]] = {}
+        self.passed_over: list[
+            tuple[int, str, str]
+        ] = []  # rule (0 for all of them), event, why no condition looked at it
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to be kept."""
+        return bool(self.new_effects or self.changed_events or self.failures or self.passed_over)
 
     def was_counted(self, event_id: str, rule_no: int, /) -> bool:
         return rule_no in self.counted.get(event_id, ())

@@ -4,8 +4,10 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 from headrace.model.errors import Unavailable
+from headrace.model.event import Tenant
 
 
 class Freshness:
@@ -16,12 +18,13 @@ class Freshness:
         *,
         last: Callable[[], int],
         visible: Callable[[], int],
-        reacted: Callable[[], int],
+        reacted: Callable[[Tenant], int],
         want: Callable[[int], None],
         freshness_timeout_s: float,
         sync_deadline_s: float,
     ) -> None:
-        """last: the position of the last acknowledged entry. visible, reacted: how far the worker has come with each.
+        """last: the position of the last acknowledged entry. visible: up to which entry the store has everything. reacted: up to
+        which entry everything of a tenant has been reacted to.
 
         want: asks the worker not to let time pass before it has passed a position.
         """
@@ -30,7 +33,8 @@ class Freshness:
         self._freshness_timeout_s = freshness_timeout_s
         self._sync_deadline_s = sync_deadline_s
         self._visible = Waiters(visible)
-        self._reacted = Waiters(reacted)
+        self._reacted_upto = reacted
+        self._reacted: dict[Tenant, Waiters] = {}  # of those for whom somebody waits
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -46,14 +50,28 @@ class Freshness:
         """Wait until everything acknowledged before now is in the store. Raises Unavailable."""
         await self._caught_up(self._visible, "The store has not caught up")
 
-    async def settled(self) -> None:
-        """Wait until everything acknowledged before now has been reacted to. Raises Unavailable."""
-        await self._caught_up(self._reacted, "The reactions have not caught up")
+    async def settled(self, tenant: Tenant, /) -> None:
+        """Wait until everything of the tenant that was acknowledged before now has been reacted to. Raises Unavailable."""
+        position = self._last()
+        if not await self._wait_for_reactions(tenant, position, self._freshness_timeout_s):
+            raise Unavailable("The reactions have not caught up with the events acknowledged before this query.")
 
-    async def reacted(self, position: int, /) -> bool:
+    async def reacted(self, tenant: Tenant, position: int, /) -> bool:
         """Wait until an event is stored and its reactions have run; False if the sync deadline passed first."""
+        return await self._wait_for_reactions(tenant, position, self._sync_deadline_s)
+
+    async def _wait_for_reactions(self, tenant: Tenant, position: int, timeout_s: float) -> bool:
+        if self._reacted_upto(tenant) >= position:
+            return True
         self._want(position)
-        return await self._reacted.wait(position, self._sync_deadline_s)
+        waiters = self._reacted.get(tenant)
+        if waiters is None:
+            waiters = self._reacted[tenant] = Waiters(partial(self._reacted_upto, tenant))
+        try:
+            return await waiters.wait(position, timeout_s)
+        finally:
+            if waiters.is_empty():
+                self._reacted.pop(tenant, None)
 
     async def _caught_up(self, waiters: "Waiters", problem: str) -> None:
         position = self._last()
@@ -65,7 +83,8 @@ class Freshness:
 
     def _wake(self) -> None:
         self._visible.wake()
-        self._reacted.wake()
+        for waiters in list(self._reacted.values()):
+            waiters.wake()
 
 
 class Waiters:
@@ -89,6 +108,10 @@ class Waiters:
             if future.cancelled():
                 self._forget_some()
         return True
+
+    def is_empty(self) -> bool:
+        """Whether nobody waits."""
+        return all(future.done() for _, _, future in self._heap)
 
     def _forget_some(self) -> None:
         """Those that wait no more stay among the others until they are as many; else they would while the store fails."""

@@ -1,48 +1,44 @@
-"""The reactor: runs the pure reactions over events and keeps what they cause. Never decides what an event causes."""
+"""The reactor: runs the pure reactions over stored events, and keeps what they cause. Never decides what an event causes.
 
-import threading
+Each project and mode has a queue of its own, and takes its turn: so whoever has much to react to waits for itself alone. What
+does not fit into memory is read from the store again. Judging holds no transaction open; saving checks that nothing has
+changed since.
+"""
+
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 import msgspec
 import structlog
 
-from headrace.model.effects import Effect, Outcome
 from headrace.model.entries import Record
-from headrace.model.errors import InvalidRules, Unavailable
-from headrace.model.event import Event, StoredEvent, Tenant, decode
-from headrace.model.reaction_state import Caused, Needs, State
-from headrace.ports.control import ControlFailed, Note, Offsets
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Event, Tenant, decode
+from headrace.model.reaction_state import State
+from headrace.pipeline.current_event import CurrentEvent
+from headrace.pipeline.loop import Loop
+from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
+from headrace.pipeline.rulesets import RuleTimelines
+from headrace.ports.control import ControlFailed, ReactionStates, StateChanged
+from headrace.ports.log import Log
+from headrace.ports.store import EventsInOrder
 from headrace.reactions import stage
-from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
-from headrace.reactions.rules import Document
-from headrace.reactions.stage import RuleSet, Seen
+from headrace.reactions.stage import EventFacts, RuleSet
 
-_NO_RULES = RuleSet(Document(), "", {})
-_log = structlog.get_logger("headrace.pipeline.reactor")
-_ENOUGH_FAILURES = 100  # one after the other
-_RECORDS_AT_ONCE = 5_000  # in one transaction, which holds up others that write to control
-
-
-class Turn(Protocol):
-    """One transaction in control. `transaction` is what a Note is given."""
-
-    @property
-    def transaction(self) -> object: ...
-    def heads(self) -> dict[str, int]: ...
-    def attempt(self) -> AbstractContextManager[None]: ...
-    def load(self, tenant: Tenant, needs: Needs, /) -> State: ...
-    def save(self, tenant: Tenant, state: State, /) -> None: ...
-    def commit(self, position: int, /) -> None: ...
-
-
-class Memory(Protocol):
-    """What the reactor needs of control. Everything raises ControlFailed."""
-
-    def heads(self) -> dict[str, int]: ...
-    def turn(self, *, keep: bool = True) -> AbstractContextManager[Turn]: ...
-    def effects(self, event_id: str, /) -> list[tuple[Caused, str, str]]: ...
+_log = structlog.get_logger("headrace.reactor")
+_READ_EVENTS, _READ_BYTES = 10_000, 16 * 1024 * 1024
+# One turn ends with the first of these. Who is alone may take longer: nobody waits, and a transaction costs some milliseconds.
+_TURN_S, _TURN_ALONE_S = 0.02, 0.1
+_TURN_EVENTS = 5_000
+_TURN_EFFECTS = 2_000  # facts, and so rows: a transaction holds up others who write to control
+_QUEUE_EVENTS, _QUEUE_BYTES = 20_000, 16 * 1024 * 1024  # of one project and mode
+_ALL_QUEUES_BYTES = 128 * 1024 * 1024
+_REFILL_EVENTS = 2_000
+_ADVANCE_EVERY_S = 1.0
+_MOST_ATTEMPTS = 2
+_DRAIN_S = 2.0
+_POISONOUS = f"{_MOST_ATTEMPTS} processes have ended while they reacted to this event, so it was passed over"
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False):
@@ -53,206 +49,346 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
+    """An event that waits for its turn, under the rules that were in force where it stands in the log."""
+
+    position: int
+    id: str
+    payload: bytes | Event
+    rules: RuleSet
+
+    def event(self) -> Event:
+        return decode(self.payload) if isinstance(self.payload, bytes) else self.payload
+
+
 _head_decoder = msgspec.json.Decoder(_Head)
 
 
-class Reactor:
-    """Reacts to new records for the worker, and to stored events for replays; fits the Reactions port. Any thread may call it.
+class _Queue:
+    """What one project and mode has still to react to.
 
-    load_rules: a project's rules in force, ready to run. on_step: called with "react" once new events were reacted to, before
-    that is committed.
+    reacted: everything up to this position is done. read_upto: everything later waits in the store, where `is_short`.
+    """
+
+    def __init__(self, tenant: Tenant, reacted: int, *, is_short: bool = False) -> None:
+        self.tenant = tenant
+        self.events: deque[_Waiting] = deque()
+        self.bytes = 0
+        self.reacted = self.read_upto = reacted
+        self.is_short = is_short
+
+    def add(self, waiting: _Waiting) -> None:
+        self.events.append(waiting)
+        self.bytes += _size(waiting)
+        self.read_upto = waiting.position
+
+    def drop(self, count: int) -> None:
+        for _ in range(count):
+            self.bytes -= _size(self.events.popleft())
+
+
+def _size(waiting: _Waiting) -> int:
+    return 200 + (len(waiting.payload) if isinstance(waiting.payload, bytes) else len(waiting.payload.properties))
+
+
+class Reactor:
+    """Reacts to new events in its own thread. Any thread may call what is public, but for `step` and `read`.
+
+    `failed_events`: new events, since the start, that could not be reacted to.
     """
 
     def __init__(
         self,
-        memory: Memory,
-        offsets: Offsets,
-        load_rules: Callable[[str], RuleSet],
+        states: ReactionStates,
+        rules: RuleTimelines,
+        reactions: Reactions,
+        *,
+        log: Log,
+        store: EventsInOrder,
+        visible: Callable[[], int],
+        current: CurrentEvent,
+        on_progress: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        self._memory = memory
-        self._offsets = offsets
-        self._load_rules = load_rules
-        self._on_step = on_step
-        self._lock = threading.Lock()  # two that moved one person's progress at once would undo each other
-        self._heads: dict[str, int] = {}
-        self._rules: dict[str, RuleSet] = {}
-        self.failed_events = 0  # new ones that could not be reacted to, since the start
+        """visible: the position up to which events are stored. on_progress: called from this thread after each turn.
 
-    def react(self, records: Sequence[Record], position: int, /) -> None:
-        """React to new records and move on to the position.
-
-        In one transaction, or in several that each move on as far as they reacted. Raises ControlFailed.
+        on_step: called with "react" once new events were reacted to, before that is committed; with "reacted" after it.
         """
-        with self._lock:
-            self._refresh(self._memory.heads())
-            if not self._rules:
-                self._offsets.commit(position)
-                return
-            for start in range(0, len(records), _RECORDS_AT_ONCE):
-                some = records[start : start + _RECORDS_AT_ONCE]
-                whole = start + len(some) == len(records)
-                self._react(some, position if whole else some[-1].position)
+        self.failed_events = 0
+        self._states = states
+        self._rules = rules
+        self._reactions = reactions
+        self._log = log
+        self._store = store
+        self._visible = visible
+        self._current = current
+        self._on_progress = on_progress
+        self._on_step = on_step
+        self._loop = Loop("reactor", self.step)
+        self._queues: dict[Tenant, _Queue] = {}
+        self._newcomers: deque[Tenant] = deque()  # who waits for a first turn: mostly little, and soon done
+        self._waiting: deque[Tenant] = deque()  # who has more to do than one turn
+        self._after_newcomer = False
+        self._ahead: dict[Tenant, int] = {}  # after a crash: who had come further than the rest
+        self._behind: set[Tenant] = set()  # as control has it
+        self._poisonous: set[str] = set()
+        self._read_upto = self._advanced = 0
+        self._advanced_at = 0.0
+        self._is_ready = False
 
-    def replay(
-        self,
-        tenant: Tenant,
-        events: Sequence[StoredEvent],
-        /,
-        *,
-        force: bool,
-        dry_run: bool,
-        note: Note | None = None,
-    ) -> Outcome:
-        """As the Reactions port says."""
-        try:
-            with self._lock, self._memory.turn(keep=not dry_run) as turn:
-                self._refresh(turn.heads())
-                rules = self._rules.get(tenant.project) or _NO_RULES
-                outcome = self._run(turn, tenant, rules, [(event.id, event) for event in events], force=force)
-                if note is not None and not dry_run:
-                    note(turn.transaction, outcome)
-                return outcome
-        except ControlFailed as error:
-            raise Unavailable("The reactions cannot run now: the control database failed.") from error
+    @property
+    def failing(self) -> str:
+        """What keeps the reactor from going on, or ""."""
+        return self._loop.failing
 
-    def effects(self, event: StoredEvent, /) -> list[Effect]:
-        """As the Reactions port says."""
-        try:
-            kept = self._memory.effects(event.id)
-        except ControlFailed as error:
-            raise Unavailable("The control database failed.") from error
-        found = [_render(effect, rule_id, version) for effect, rule_id, version in kept]
-        if any(effect.kind == "fact" for effect in found):
-            return found
-        fact = fact_of(event.id, event)
-        detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
-        return [Effect("fact", event.id, DEFAULT_FACT, detail, "", event.user_id or event.anonymous_id), *found]
+    def start(self) -> None:
+        self._loop.start()
 
-    def has_rules(self, project: str, /) -> bool:
-        """Whether the latest events of the project were reacted to under any rules."""
-        return project in self._rules
+    def stop(self) -> None:
+        """End after the current turn, or a moment later if that is all it takes; the next start goes on from there."""
+        until = time.monotonic() + _DRAIN_S
+        while self.reacted_by_all() < self._visible() and not self.failing and time.monotonic() < until:
+            self._loop.wake()
+            time.sleep(0.005)
+        self._loop.stop()
 
-    def fact(self, event_id: str, event: Event, /) -> Fact:
-        """The fact that an event has become, once it was reacted to; the first one where rules made several."""
-        try:
-            kept = [effect.detail for effect, _, _ in self._memory.effects(event_id) if effect.kind == "fact"]
-        except ControlFailed as error:
-            raise Unavailable("The control database failed.") from error
-        return Fact(str(kept[0]["factId"]), str(kept[0]["factType"])) if kept else fact_of(event_id, event)
+    def wake(self) -> None:
+        """More events have been stored."""
+        self._loop.wake()
 
-    def _react(self, records: Sequence[Record], position: int) -> None:
-        """One transaction's records; seen under the rules that are in force when it begins."""
-        while True:
-            wanted = self._wanted(records)
-            with self._memory.turn() as turn:
-                heads = turn.heads()
-                if heads == self._heads:
-                    outcomes = [
-                        self._run(turn, tenant, self._rules[tenant.project], events)
-                        for tenant, events in wanted.items()
-                    ]
-                    turn.commit(position)
-                    self._on_step("react")
-                    break
-            self._refresh(heads)
-        self.failed_events += sum(len(outcome.failed) for outcome in outcomes)
+    def reacted(self, tenant: Tenant, /) -> int:
+        """Every event of the tenant up to this position has been reacted to."""
+        queue = self._queues.get(tenant)
+        return self._read_upto if queue is None else queue.reacted
 
-    def _wanted(self, records: Sequence[Record]) -> dict[Tenant, list[tuple[str, Event]]]:
-        """The records that rules may be about, by tenant, with their ids."""
-        found: dict[Tenant, list[tuple[str, Event]]] = {}
+    def reacted_by_all(self) -> int:
+        """Every event up to this position has been reacted to."""
+        return min([self._read_upto, *(queue.reacted for queue in list(self._queues.values()))])
+
+    def committed(self) -> int:
+        """The log is needed no more up to this position: what waits is read from the store."""
+        return self._advanced
+
+    def lags(self) -> list[tuple[Tenant, int, int]]:
+        """(tenant, position reacted to, events that wait in memory) of each that has events waiting."""
+        return [(queue.tenant, queue.reacted, len(queue.events)) for queue in list(self._queues.values())]
+
+    def step(self) -> bool:
+        """Read what has been stored, and give one turn; False when there was nothing to do. Raises ControlFailed, StoreFailed."""
+        if not self._is_ready:
+            self._recover()
+        has_read = self._read()
+        has_reacted = self._turn()
+        self._advance(now=not has_read and not has_reacted)
+        return has_read or has_reacted
+
+    def read(self, records: Sequence[Record], upto: int, /) -> None:
+        """Queue those of the records that rules may be about; they are all that lie between the last position read and `upto`."""
         for record in records:
             head = _head_decoder.decode(record.payload)
-            rules = self._rules.get(head.project)
+            rules = self._rules.at(head.project, record.position)
             if rules is None or rules.named(head.name) is None:
                 continue
-            event = decode(record.payload)
-            found.setdefault(Tenant(event.project, event.mode), []).append((record.id, event))
-        return found
+            tenant = Tenant(head.project, "test" if head.mode == "test" else "live")
+            if record.position <= self._ahead.get(tenant, 0):
+                continue
+            queue = self._queues.get(tenant) or self._begin(tenant)
+            if queue.is_short:
+                continue
+            full = len(queue.events) >= _QUEUE_EVENTS or queue.bytes >= _QUEUE_BYTES
+            if full or sum(each.bytes for each in self._queues.values()) >= _ALL_QUEUES_BYTES:
+                queue.is_short = True
+                continue
+            queue.add(_Waiting(record.position, record.id, record.payload, rules))
+        self._read_upto = max(self._read_upto, upto)
 
-    def _run(
-        self,
-        turn: Turn,
-        tenant: Tenant,
-        rules: RuleSet,
-        events: Sequence[tuple[str, Event]],
-        *,
-        force: bool | None = None,
-    ) -> Outcome:
-        """React to events in their order. `force` is None for new events, whose failed conditions are counted.
+    def _recover(self) -> None:
+        """Go on where the last process stopped."""
+        if died_at := self._current.left_behind():
+            self._states.count_attempt(died_at)
+            _log.warning("ended_while_reacting", event_id=died_at)
+            self._current.clear()
+        self._poisonous = self._states.poisonous(_MOST_ATTEMPTS)
+        position, tenants = self._states.progress()
+        self._read_upto = self._advanced = position
+        self._behind = {tenant for tenant, (_, behind) in tenants.items() if behind}
+        self._ahead = {tenant: reached for tenant, (reached, behind) in tenants.items() if not behind}
+        for tenant in self._behind:
+            self._begin(tenant, tenants[tenant][0], is_short=True)
+        self._rules.forget(self.reacted_by_all())
+        self._rules.refresh()
+        self._is_ready = True
 
-        What fails is tried again in halves, until the event is found that it fails for; or so many that the rest is not tried.
+    def _begin(self, tenant: Tenant, reacted: int | None = None, *, is_short: bool = False) -> _Queue:
+        queue = _Queue(tenant, self._read_upto if reacted is None else reacted, is_short=is_short)
+        self._queues[tenant] = queue
+        (self._waiting if is_short else self._newcomers).append(tenant)
+        return queue
+
+    def _read(self) -> bool:
+        # In this order: rules that are applied after this look at how far the store has come judge only later events.
+        upto = self._visible()
+        if upto <= self._read_upto:
+            return False
+        self._rules.refresh()
+        if not self._rules:
+            self._read_upto = upto
+            self._on_progress()
+            return True
+        records = self._log.read(self._read_upto, _READ_EVENTS, _READ_BYTES)
+        records = [record for record in records if record.position <= upto]
+        self.read(records, records[-1].position if records else upto)
+        self._on_progress()
+        return True
+
+    def _turn(self) -> bool:
+        """Let the next in line react for a while."""
+        if not self._queues:
+            return False
+        # Newcomers go first, but only every other time, so that many of them cannot keep the others waiting for ever.
+        self._after_newcomer = bool(self._newcomers) and not (self._after_newcomer and self._waiting)
+        tenant = (self._newcomers if self._after_newcomer else self._waiting).popleft()
+        queue = self._queues[tenant]
+        try:
+            if queue.is_short and not queue.events:
+                self._refill(queue)
+            if queue.events:
+                self._react(queue)
+        finally:
+            if queue.events or queue.is_short:
+                self._waiting.append(tenant)
+            else:
+                del self._queues[tenant]
+        self._on_progress()
+        return True
+
+    def _refill(self, queue: _Queue) -> None:
+        """From the store, which has everything up to where the log has been read."""
+        upto, limit = self._read_upto, _REFILL_EVENTS
+        while True:
+            try:
+                found = self._store.in_order(queue.tenant, queue.read_upto, upto, limit)
+                break
+            except InvalidRequest:  # they are too large
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 8)
+        for event in found:
+            rules = self._rules.at(queue.tenant.project, event.position)
+            if rules is not None and rules.named(event.name) is not None:
+                queue.add(_Waiting(event.position, event.id, event, rules))
+        if len(found) < limit:
+            queue.is_short, queue.read_upto = False, upto
+        else:
+            queue.read_upto = found[-1].position
+        if not queue.events:
+            queue.reacted = queue.read_upto
+
+    def _react(self, queue: _Queue) -> None:
+        """One turn: judge some events, keep what they cause, and note how far that is."""
+        rules = queue.events[0].rules
+        waiting: list[_Waiting] = []
+        for each in queue.events:
+            if each.rules is not rules or len(waiting) == _TURN_EVENTS:
+                break
+            waiting.append(each)
+        turn_s = _TURN_ALONE_S if len(self._queues) == 1 else _TURN_S
+        done, failed = self._try(queue, rules, waiting, turn_s)
+        queue.drop(done)
+        queue.reacted = self._reached(queue, waiting[done - 1], len(queue.events))
+        self.failed_events += failed
+
+    def _reached(self, queue: _Queue, last: _Waiting, left: int) -> int:
+        """Up to where everything is done once the event `last` is, and `left` events of the queue are not."""
+        if left:
+            return last.position
+        return queue.read_upto if queue.is_short else self._read_upto
+
+    def _try(self, queue: _Queue, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> tuple[int, int]:
+        """How many events were reacted to or given up, and how many of them were given up.
+
+        What fails is tried again in halves, until the event is found that it fails for.
         """
         try:
-            with turn.attempt():
-                return self._try(turn, tenant, rules, events, force)
-        except (ControlFailed, MemoryError):  # not the events' fault: all of them again
+            return self._keep(queue, rules, waiting, turn_s), 0
+        except (ControlFailed, StateChanged, MemoryError):  # not the events' fault: all of them again
             raise
         except Exception as error:  # noqa: BLE001  ours; it must hold up no other event, and a replay tries this one again
-            problem = error
-        said = f"{type(problem).__name__}: {problem}"[:300]
-        if len(events) == 1:
-            _log.error("reaction_failed", event_id=events[0][0], exc_info=problem)
-            return Outcome([], 0, [(events[0][0], said)])
-        half = len(events) // 2
-        first = self._run(turn, tenant, rules, events[:half], force=force)
-        if len(first.failed) == half >= _ENOUGH_FAILURES:  # it is not single events; control is locked meanwhile
-            then = Outcome([], 0, [(event_id, said) for event_id, _ in events[half:]])
-        else:
-            then = self._run(turn, tenant, rules, events[half:], force=force)
-        return Outcome(first.effects + then.effects, first.suppressed + then.suppressed, first.failed + then.failed)
+            if len(waiting) == 1:
+                _log.error("reaction_failed", event_id=waiting[0].id, exc_info=error)
+                return 1, 1
+        return self._try(queue, rules, waiting[: len(waiting) // 2], turn_s)
 
-    def _try(
-        self, turn: Turn, tenant: Tenant, rules: RuleSet, events: Sequence[tuple[str, Event]], force: bool | None
-    ) -> Outcome:
-        found = [stage.see(rules, event_id, event) for event_id, event in events]
-        if force is None:
-            found = [seen for seen in found if seen.relevant or seen.failures]
-        state = turn.load(tenant, stage.needs(rules, found))
-        effects: list[Caused] = []
-        suppressed = 0
-        for seen in found:
-            caused, before = stage.react(rules, seen, state, force=bool(force))
-            effects += caused
-            suppressed += before
-            if force is None:
-                _note_failures(seen, state)
-        turn.save(tenant, state)
-        return Outcome([_render_by(rules, effect) for effect in effects], suppressed)
+    def _keep(self, queue: _Queue, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> int:
+        """Judge as many events as a turn allows, and save what they cause; how many."""
+        for _ in range(MOST_CONFLICTS):
+            with self._reactions.lock_of(queue.tenant):
+                done, state = self._judge(queue.tenant, rules, waiting, turn_s)
+                if not state.is_changed:
+                    return done
+                position = self._reached(queue, waiting[done - 1], len(queue.events) - done)
+                try:
+                    self._states.save(queue.tenant, state, position, lambda _: self._on_step("react"))
+                except StateChanged:
+                    continue
+            self._on_step("reacted")
+            return done
+        raise ControlFailed("Somebody else keeps changing the state of this project's reactions.")
 
-    def _refresh(self, heads: dict[str, int]) -> None:
-        """Have the rules ready that are in force."""
-        if heads == self._heads:
-            return
-        changed = [project for project, head in heads.items() if self._heads.get(project) != head]
-        for project in changed:
-            rules = self._load(project)
-            if rules.rules:
-                self._rules[project] = rules
-            else:
-                self._rules.pop(project, None)
-        self._heads = heads
-
-    def _load(self, project: str) -> RuleSet:
+    def _judge(self, tenant: Tenant, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> tuple[int, State]:
+        """How many events there was time for, and the state after them. Holds no transaction open."""
+        until = time.perf_counter() + turn_s
+        facts: list[EventFacts] = []
+        passed_over: list[str] = []
         try:
-            return self._load_rules(project)
-        except (InvalidRules, KeyError):  # made by another version of this program; events must go on
-            _log.exception("rules_unusable", project=project)
-            return _NO_RULES
+            made = 0
+            for each in waiting:
+                if each.id in self._poisonous:
+                    passed_over.append(each.id)
+                    facts.append(EventFacts(each.id, "", 0, [], [], relevant=False))
+                    continue
+                self._current.enter(each.id)
+                found = stage.facts_of_event(rules, each.id, each.event())
+                facts.append(found)
+                made += len(found.facts)
+                if made >= _TURN_EFFECTS or time.perf_counter() > until:
+                    break
+            relevant = [each for each in facts if each.relevant or each.failures]
+            if not relevant and not passed_over:
+                return len(facts), State()
+            state = self._states.load(tenant, stage.needs(rules, relevant))
+            until = max(until, time.perf_counter() + turn_s)
+            done = 0
+            for each in facts:
+                self._current.enter(each.event_id)
+                if each.relevant or each.failures:
+                    stage.react(rules, each, state)
+                    _note_failures(each, state)
+                done += 1
+                if len(state.new_effects) >= _TURN_EFFECTS or time.perf_counter() > until:
+                    break
+        finally:
+            self._current.clear()
+        through = {each.event_id for each in facts[:done]}
+        state.passed_over += [(0, event_id, _POISONOUS) for event_id in passed_over if event_id in through]
+        return done, state
+
+    def _advance(self, *, now: bool) -> None:
+        """Write down how far reading has come, and who has not: together, so that nothing between the two is lost."""
+        if self._read_upto == self._advanced and self._queues.keys() == self._behind:
+            return
+        if not now and time.monotonic() - self._advanced_at < _ADVANCE_EVERY_S:
+            return
+        behind = {tenant: queue.reacted for tenant, queue in self._queues.items()}
+        self._states.advance(self._read_upto, behind, self._behind - behind.keys())
+        self._behind = set(behind)
+        self._ahead.clear()
+        self._advanced = self._read_upto
+        self._advanced_at = time.monotonic()
+        self._rules.forget(self.reacted_by_all())
 
 
-def _note_failures(seen: Seen, state: State) -> None:
-    for failure in seen.failures:
+def _note_failures(facts: EventFacts, state: State) -> None:
+    for failure in facts.failures:
         count, _, _ = state.failures.get(failure.rule_no, (0, "", ""))
-        state.failures[failure.rule_no] = (count + 1, seen.event_id, failure.why)
-
-
-def _render_by(rules: RuleSet, effect: Caused) -> Effect:
-    if not effect.rule_no:
-        return _render(effect, DEFAULT_FACT, "")
-    _, rule, version = rules.rules[effect.rule_no]
-    return _render(effect, rule.id, version)
-
-
-def _render(effect: Caused, rule_id: str, version: str) -> Effect:
-    return Effect(effect.kind, effect.event_id, rule_id, effect.detail, version, effect.participant, effect.generation)
+        state.failures[failure.rule_no] = (count + 1, facts.event_id, failure.why)

@@ -1,6 +1,10 @@
 """Puts rules in force: parses and checks a document, says what it changes, and keeps it. Runs no rule."""
 
+import threading
+from collections.abc import Callable
+
 import msgspec
+import structlog
 
 from headrace.control.rulebook import Rulebook, RuleRow, Version
 from headrace.model.errors import InvalidRules
@@ -8,6 +12,9 @@ from headrace.reactions.meaning import Change, changes, content_version, version
 from headrace.reactions.rules import Document, Kind, parse_rules
 from headrace.reactions.source import parse_source, place
 from headrace.reactions.stage import RuleSet
+
+_log = structlog.get_logger("headrace.rules")
+NO_RULES = RuleSet(Document(), "", {})
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -35,15 +42,20 @@ def parse_document(text: bytes, /) -> Document:
         raise InvalidRules(place(invalid.problems, lines)) from None
 
 
-def apply_rules(rulebook: Rulebook, project: str, text: bytes, now_ms: int, /, *, dry_run: bool) -> Applied:
-    """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed."""
+def apply_rules(
+    rulebook: Rulebook, project: str, text: bytes, now_ms: int, /, *, last: Callable[[], int], dry_run: bool
+) -> Applied:
+    """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed.
+
+    last: the position of the last acknowledged event; the document judges those after it.
+    """
     document = parse_document(text)
     found = changes(_before(rulebook, project), document)
     version = content_version(document)
     if dry_run:
         return Applied(version, False, found)
     meanings = [(kind, rule.id, version_of(kind, rule, document)) for kind, rule in document.all()]
-    applied = rulebook.apply(project, version, msgspec.json.encode(document).decode(), meanings, now_ms)
+    applied = rulebook.apply(project, version, msgspec.json.encode(document).decode(), meanings, now_ms, last)
     return Applied(version, applied, found)
 
 
@@ -74,11 +86,74 @@ class RuleCache:
 
     def rules(self, project: str, /) -> RuleSet:
         """The project's rules; none at all for one that never had any. Raises ControlFailed, InvalidRules."""
-        head = self._rulebook.heads().get(project, 0)
+        latest = self._rulebook.rule_set_ids().get(project, 0)
         known = self._ready.get(project)
-        if known is None or known[0] != head:
-            known = self._ready[project] = (head, load_rules(self._rulebook, project))
+        if known is None or known[0] != latest:
+            known = self._ready[project] = (latest, load_rules(self._rulebook, project))
         return known[1]
+
+
+class RuleTimelines:
+    """Each project's rules by the position from which they judge events. Any thread may call it."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
+        self._ids: dict[str, int] = {}
+        self._timelines: dict[str, list[tuple[int, RuleSet]]] = {}  # the earliest first
+        self._needed_from = 0
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self._timelines)
+
+    def refresh(self) -> None:
+        """Have everything ready that has been applied by now. Raises ControlFailed."""
+        with self._lock:
+            ids = self._rulebook.rule_set_ids()
+            if ids == self._ids:
+                return
+            for project in ids:
+                if self._ids.get(project) != ids[project]:
+                    self._load(project)
+            self._ids = ids
+
+    def at(self, project: str, position: int, /) -> RuleSet | None:
+        """The rules that judge an event at a position; None for none."""
+        for from_position, rules in reversed(self._timelines.get(project, ())):
+            if from_position < position:
+                return rules if rules.rules else None
+        return None
+
+    def latest(self, project: str, /) -> RuleSet | None:
+        """The rules that judge the next event; None for none."""
+        timeline = self._timelines.get(project)
+        return timeline[-1][1] if timeline and timeline[-1][1].rules else None
+
+    def forget(self, position: int, /) -> None:
+        """No event up to this position will be asked for."""
+        with self._lock:
+            self._needed_from = position
+            for timeline in self._timelines.values():
+                while len(timeline) > 1 and timeline[1][0] <= position:
+                    del timeline[0]
+
+    def _load(self, project: str) -> None:
+        known = {each.version: each for _, each in self._timelines.get(project, ())}
+        timeline = [
+            (from_position, known.get(version.version) or self._ready(project, version, rows))
+            for from_position, version, rows in self._rulebook.timeline(project, self._needed_from)
+        ]
+        if any(rules.rules for _, rules in timeline):
+            self._timelines[project] = timeline
+        else:
+            self._timelines.pop(project, None)
+
+    def _ready(self, project: str, version: Version, rows: list[RuleRow]) -> RuleSet:
+        try:
+            return _rule_set(version, parse_rules(msgspec.json.decode(version.document)), rows)
+        except (InvalidRules, KeyError):  # made by another version of this program; events must go on
+            _log.exception("rules_unusable", project=project)
+            return NO_RULES
 
 
 def load_rules(rulebook: Rulebook, project: str, /) -> RuleSet:
@@ -86,9 +161,12 @@ def load_rules(rulebook: Rulebook, project: str, /) -> RuleSet:
     found = in_force(rulebook, project)
     if found is None:
         return RuleSet(Document(), "", {})
-    document = found.document
-    known = {(row.kind, row.rule_id, row.version): row.no for row in found.rows}
+    return _rule_set(found.version, found.document, found.rows)
+
+
+def _rule_set(version: Version, document: Document, rows: list[RuleRow]) -> RuleSet:
+    known = {(row.kind, row.rule_id, row.version): row.no for row in rows}
     numbers: dict[tuple[Kind, str], int] = {
         (kind, rule.id): known[kind, rule.id, version_of(kind, rule, document)] for kind, rule in document.all()
     }
-    return RuleSet(document, found.version.version, numbers)
+    return RuleSet(document, version.version, numbers)

@@ -1,11 +1,11 @@
-"""The worker: from the log to the store and the reactions, exactly once. One thread; the only writer of the store.
+"""The worker: from the log to the store, exactly once. One thread; the only writer of the store. Reactions are the reactor's.
 
 What makes it exactly once is not any single step but what the next start asks: the committed position says where to
 begin, and the store itself says which of the records after it are already there.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -28,7 +28,6 @@ class Progress:
 
     def __init__(self) -> None:
         self.visible = 0  # every event up to here is in the store
-        self.reacted = 0  # and has been reacted to
         self.flushing = False  # it moves a batch just now, if there is one
         self.stored_events = 0
         self.flushes = 0
@@ -42,12 +41,12 @@ class Worker:
         offsets: Offsets,
         settings: Settings,
         *,
-        react: Callable[[Sequence[Record], int], None],
+        needed_from: Callable[[], int],
         on_progress: Callable[[], None],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """`react` reacts to records and commits the position, in one transaction.
+        """needed_from: up to this position nobody but the store needs the log.
 
         `on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step.
         """
@@ -56,7 +55,7 @@ class Worker:
         self._store = store
         self._offsets = offsets
         self._settings = settings
-        self._react = react
+        self._needed_from = needed_from
         self._on_progress = on_progress
         self._on_step = on_step
         self._clock_ms = clock_ms
@@ -95,7 +94,7 @@ class Worker:
         self._loop.wake()
 
     def step(self) -> bool:
-        """Move one batch from the log to the store and past its reactions; False when there was none.
+        """Move one batch from the log to the store; False when there was none.
 
         Raises StoreFailed or ControlFailed; then what was stored is not known, and the next call asks.
         """
@@ -108,7 +107,7 @@ class Worker:
         records = _of_one_month(self._log.read(self._position, *self._flush_size()))
         if not records:
             if last > self.progress.visible:  # positions that a lost log has given, and nothing will come of
-                self.progress.visible = self.progress.reacted = last
+                self.progress.visible = last
                 self._on_progress()
             return False
         if records[-1].position < last:  # more than one insert takes is there
@@ -124,14 +123,12 @@ class Worker:
         self.progress.visible = position
         self._on_progress()
         self._on_step("insert")
-        # 3. React and commit, in one transaction. A crash before it repeats the reactions, and their keys make the
-        #    repeat the same; a crash after it finds everything done.
-        self._react(records, position)
-        self._position = self.progress.reacted = position
+        # 3. Commit. A crash before it inserts nothing twice, for the next start asks the store; a crash after it finds all done.
+        self._offsets.commit(position)
+        self._position = position
         self._unsure_upto = unsure_upto
         self.progress.stored_events += len(missing)
         self.progress.flushes += 1
-        self._on_progress()
         self._on_step("commit")
         # 4. Trim what was committed a while ago. A crash here leaves more in the log than it needs; the next trim takes it.
         self._trim()
@@ -148,7 +145,6 @@ class Worker:
                 _log.error("store_is_behind", committed=self._position, stored_upto=self._store.last(0))
             self._repaired = True
         stored_upto = self._store.last(self._position)
-        self.progress.reacted = self._position
         self.progress.visible = max(self.progress.visible, self._position)
         self._on_progress()
         if max(self._log.last(), stored_upto) > self._position:
@@ -195,7 +191,7 @@ class Worker:
         upto = min(self._position, first_position(max(0, kept_from_ms)))
         if self._log.size_bytes() > self._settings.log_max_bytes // 2:
             upto = self._position  # room for new events comes before second copies of stored ones
-        self._log.trim(upto)
+        self._log.trim(min(upto, self._needed_from()))
 
     def _turn(self) -> bool:
         """One step and the pause after it; whether it moved anything."""

@@ -105,6 +105,17 @@ class Reader(MetricReader, Protocol):
         ...
 
 
+class EventsInOrder(Protocol):
+    """One tenant's stored events in the order of the log."""
+
+    def in_order(self, tenant: Tenant, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
+        """At most so many events with `after` < position <= `upto`, by position.
+
+        Raises InvalidRequest where they take too much memory: ask for fewer. Raises Unavailable.
+        """
+        ...
+
+
 class RunningQuery:
     """One question, which another thread may cancel while it is asked."""
 

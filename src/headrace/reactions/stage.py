@@ -34,7 +34,7 @@ class Listeners(msgspec.Struct, frozen=True):
     badges: list[Badge]
 
 
-class Seen(msgspec.Struct, frozen=True):
+class EventFacts(msgspec.Struct, frozen=True):
     """An event, as far as reactions go on from it. `relevant`: a rule made a fact of it, or something listens to its default."""
 
     event_id: str
@@ -106,16 +106,16 @@ class RuleSet:
         return found
 
 
-def see(rules: RuleSet, event_id: str, event: Event, /) -> Seen:
+def facts_of_event(rules: RuleSet, event_id: str, event: Event, /) -> EventFacts:
     """An event's facts under the rules."""
     named = rules.named(event.name) or Named([], None)
     facts, failures = facts_of(event_id, event, named.makers, named.default_fields or frozenset())
     relevant = named.default_fields is not None or facts[0].rule_no != 0
     participant = event.user_id or event.anonymous_id
-    return Seen(event_id, participant, event.timestamp_ms, facts, failures, relevant)
+    return EventFacts(event_id, participant, event.timestamp_ms, facts, failures, relevant)
 
 
-def needs(rules: RuleSet, events: Iterable[Seen], /) -> Needs:
+def needs(rules: RuleSet, events: Iterable[EventFacts], /) -> Needs:
     """What has to be remembered to react to the events."""
     event_ids: list[str] = []
     participants: set[str] = set()
@@ -136,7 +136,7 @@ def needs(rules: RuleSet, events: Iterable[Seen], /) -> Needs:
     return Needs(event_ids, sorted(participants), spans)
 
 
-def react(rules: RuleSet, seen: Seen, state: State, /, *, force: bool = False) -> tuple[list[Caused], int]:
+def react(rules: RuleSet, seen: EventFacts, state: State, /, *, force: bool = False) -> tuple[list[Caused], int]:
     """The effects of one event now, and how many earlier ones are not caused again. What follows is put into `state`.
 
     `force`: effects that the event had before under the same versions happen again, in a new generation; they add no
@@ -163,7 +163,7 @@ def react(rules: RuleSet, seen: Seen, state: State, /, *, force: bool = False) -
 class _Effects:
     """Collects an event's effects that it did not have before, and keeps them."""
 
-    def __init__(self, rules: RuleSet, seen: Seen, state: State, happened: set[tuple[int, int]]) -> None:
+    def __init__(self, rules: RuleSet, seen: EventFacts, state: State, happened: set[tuple[int, int]]) -> None:
         self.found: list[Caused] = []
         self._rules = rules
         self._seen = seen
@@ -188,7 +188,7 @@ class _Effects:
         self._state.cause(effect)
 
 
-def _move_challenges(rules: RuleSet, seen: Seen, state: State, new: _Effects) -> None:
+def _move_challenges(rules: RuleSet, seen: EventFacts, state: State, new: _Effects) -> None:
     moved: dict[int, tuple[Challenge, list[Fact]]] = {}
     for fact in seen.facts:
         for challenge in rules.listeners(fact.type).challenges:
@@ -204,7 +204,7 @@ def _move_challenges(rules: RuleSet, seen: Seen, state: State, new: _Effects) ->
             new.add(challenge.no, _effect(seen, challenge.no, "challenge", detail))
 
 
-def _award_badges(rules: RuleSet, seen: Seen, state: State, new: _Effects) -> None:
+def _award_badges(rules: RuleSet, seen: EventFacts, state: State, new: _Effects) -> None:
     counts: dict[int, tuple[Badge, int]] = {}
     following: dict[int, Badge] = {}
     for fact in seen.facts:
@@ -225,12 +225,12 @@ def _award_badges(rules: RuleSet, seen: Seen, state: State, new: _Effects) -> No
                 state.award(seen.participant, badge.rule.id, effect)
 
 
-def _fact_effect(seen: Seen, fact: Fact) -> Caused:
+def _fact_effect(seen: EventFacts, fact: Fact) -> Caused:
     detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
     if fact.fields and fact.rule_no:
         detail["fields"] = fact.fields
     return _effect(seen, fact.rule_no, "fact", detail)
 
 
-def _effect(seen: Seen, rule_no: int, kind: str, detail: dict[str, object], ordinal: int = 0) -> Caused:
+def _effect(seen: EventFacts, rule_no: int, kind: str, detail: dict[str, object], ordinal: int = 0) -> Caused:
     return Caused(seen.event_id, rule_no, ordinal, 0, kind, seen.participant, seen.at_ms, detail)

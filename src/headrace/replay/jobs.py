@@ -78,13 +78,15 @@ class ReplayRunner:
         reactions: Reactions,
         *,
         pace: Pace,
-        reacted: Callable[[], int],
+        reacted: Callable[[Tenant], int],
         is_busy: Callable[[], bool],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """`reacted` is the position up to which the worker has reacted; `is_busy`, whether it moves live events just now, or they
-        wait for it longer than they should. `on_step` is called from this thread before and after each slice.
+        """reacted: up to which position a tenant's events have been reacted to.
+
+        is_busy: whether the worker moves live events just now, or they wait for it longer than they should. on_step: called
+        from this thread before and after each slice.
         """
         self._jobs = jobs
         self._reader = reader
@@ -141,7 +143,7 @@ class ReplayRunner:
 
     def _work(self, job: ReplayJob, event_ids: Sequence[str] | None) -> None:
         # What the worker has still to react to, it reacts to first: in the order of the log, and once.
-        while self._reacted() < job.upto and not self._loop.closing:
+        while self._reacted(job.tenant) < job.upto and not self._loop.closing:
             self._loop.rest(0.05)
         left = job.total - job.replayed - job.failed
         for page in self._pages(job, event_ids) if left > 0 else ():
@@ -208,12 +210,12 @@ class ReplayRunner:
     def _replay(self, job: ReplayJob, events: Sequence[StoredEvent]) -> None:
         """One slice: its effects and the job's new place in one transaction. A crash before its commit undoes both."""
 
-        def note(transaction: object, outcome: Outcome) -> None:
-            self._jobs.note(transaction, job.id, _cursor(events[-1]), len(events), outcome)
+        def note(transaction: object, done: Sequence[StoredEvent], outcome: Outcome) -> None:
+            self._jobs.note(transaction, job.id, _cursor(done[-1]), len(done), outcome)
 
         self._on_step("slice")
         self._pace.begin()
-        self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, note=note)
+        self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, before_commit=note)
         self._on_step("noted")
         self._yield_time(self._pace.end(len(events)))
 

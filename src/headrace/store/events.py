@@ -53,6 +53,10 @@ class EventReader(Engine):
         self._check_size(len(body))
         return list(events_in(body))[:limit]
 
+    def in_order(self, tenant: Tenant, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
+        """See the EventsInOrder port."""
+        return self._events(queries.in_order(tenant, after, upto, limit))
+
     def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageHint]:
         """How many match in all, and where the page's events are."""
         wanted = page.offset + page.limit + 1

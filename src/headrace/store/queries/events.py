@@ -137,6 +137,16 @@ def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: Page
     return Query(sql, params | values, NO_PROJECTIONS)
 
 
+def in_order(tenant: Tenant, after: int, upto: int, limit: int, /) -> Query:
+    """One tenant's events between two positions, whole, in the order of the log."""
+    return Query(
+        f"SELECT {OUTPUT} FROM events WHERE project = {{project:String}} AND mode = {{mode:String}} "
+        "AND position > {after:UInt64} AND position <= {upto:UInt64} ORDER BY position LIMIT {limit:UInt64}",
+        {"project": tenant.project, "mode": tenant.mode, "after": after, "upto": upto, "limit": limit},
+        NO_PROJECTIONS,
+    )
+
+
 def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
     """Whole events, in no order, of keys (name, millisecond, position): of a stranger's positions too, so check them."""
     where, params = where_of(tenant, Filters())

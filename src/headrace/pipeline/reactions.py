@@ -1,0 +1,186 @@
+"""Stored events through the reactions again, and what events have caused. Never decides what an event causes."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from headrace.model.effects import Effect, Outcome
+from headrace.model.errors import Unavailable
+from headrace.model.event import Event, StoredEvent, Tenant
+from headrace.model.reaction_state import Caused, Needs, State
+from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
+from headrace.ports.control import BeforeCommit, ControlFailed, ReactionStates, StateChanged
+from headrace.reactions import stage
+from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
+from headrace.reactions.stage import RuleSet
+
+_log = structlog.get_logger("headrace.reactions")
+MOST_CONFLICTS = 50  # with others that change the same state, one after the other
+_ENOUGH_FAILURES = 100  # one after the other
+
+
+class _HookFailed(Exception):
+    """What writes beside the effects has failed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Reactions:
+    """Fits the Reactions port. Any thread may call it."""
+
+    def __init__(self, states: ReactionStates, rules: RuleTimelines) -> None:
+        self._states = states
+        self._rules = rules
+        self._locks: dict[Tenant, threading.Lock] = {}
+
+    def lock_of(self, tenant: Tenant, /) -> threading.Lock:
+        """Held by whoever changes the tenant's state in this process; between processes the state's version tells."""
+        return self._locks.setdefault(tenant, threading.Lock())
+
+    def replay(
+        self,
+        tenant: Tenant,
+        events: Sequence[StoredEvent],
+        /,
+        *,
+        force: bool,
+        dry_run: bool,
+        before_commit: BeforeCommit | None = None,
+    ) -> Outcome:
+        """See the Reactions port."""
+        try:
+            self._rules.refresh()
+            rules = self._rules.latest(tenant.project) or NO_RULES
+            return self._replay(tenant, rules, events, force, dry_run, before_commit)
+        except ControlFailed as error:
+            raise Unavailable("The reactions cannot run now: the control database failed.") from error
+
+    def effects(self, event: StoredEvent, /) -> list[Effect]:
+        """See the Reactions port."""
+        try:
+            kept = self._states.effects(event.id)
+        except ControlFailed as error:
+            raise Unavailable("The control database failed.") from error
+        found = [_render(effect, rule_id, version) for effect, rule_id, version in kept]
+        if any(effect.kind == "fact" for effect in found):
+            return found
+        fact = fact_of(event.id, event)
+        detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
+        return [Effect("fact", event.id, DEFAULT_FACT, detail, "", event.user_id or event.anonymous_id), *found]
+
+    def has_rules(self, project: str, /) -> bool:
+        """Whether the latest events of the project were reacted to under any rules."""
+        return self._rules.latest(project) is not None
+
+    def fact(self, event_id: str, event: Event, /) -> Fact:
+        """The fact that an event has become, once it was reacted to; the first one where rules made several."""
+        try:
+            kept = [effect.detail for effect, _, _ in self._states.effects(event_id) if effect.kind == "fact"]
+        except ControlFailed as error:
+            raise Unavailable("The control database failed.") from error
+        return Fact(str(kept[0]["factId"]), str(kept[0]["factType"])) if kept else fact_of(event_id, event)
+
+    def _replay(
+        self,
+        tenant: Tenant,
+        rules: RuleSet,
+        events: Sequence[StoredEvent],
+        force: bool,
+        dry_run: bool,
+        before_commit: BeforeCommit | None,
+    ) -> Outcome:
+        """As `replay`. What fails is tried again in halves, or so many that the rest is not tried."""
+        try:
+            return self._replay_all(tenant, rules, events, force, dry_run, before_commit)
+        except _HookFailed as failed:
+            raise failed.error from None
+        except (ControlFailed, MemoryError):  # not the events' fault
+            raise
+        except Exception as error:  # noqa: BLE001  ours; it must hold up no other event
+            said = f"{type(error).__name__}: {error}"[:300]
+            if len(events) == 1:
+                _log.error("reaction_failed", event_id=events[0].id, exc_info=error)
+                outcome = Outcome([], 0, [(events[0].id, said)])
+                if not dry_run:
+                    self._note(tenant, outcome, events, before_commit)
+                return outcome
+        half = len(events) // 2
+        first = self._replay(tenant, rules, events[:half], force, dry_run, before_commit)
+        rest = events[half:]
+        if len(first.failed) == half >= _ENOUGH_FAILURES:  # it is not single events
+            then = Outcome([], 0, [(event.id, said) for event in rest])
+            if not dry_run:
+                self._note(tenant, then, rest, before_commit)
+        else:
+            then = self._replay(tenant, rules, rest, force, dry_run, before_commit)
+        return Outcome(first.effects + then.effects, first.suppressed + then.suppressed, first.failed + then.failed)
+
+    def _replay_all(
+        self,
+        tenant: Tenant,
+        rules: RuleSet,
+        events: Sequence[StoredEvent],
+        force: bool,
+        dry_run: bool,
+        before_commit: BeforeCommit | None,
+    ) -> Outcome:
+        """As `replay`, all of it or nothing."""
+
+        def judge() -> tuple[State, Outcome]:
+            found = [stage.facts_of_event(rules, event.id, event) for event in events]
+            state = self._states.load(tenant, stage.needs(rules, found))
+            effects: list[Caused] = []
+            suppressed = 0
+            for each in found:
+                caused, before = stage.react(rules, each, state, force=force)
+                effects += caused
+                suppressed += before
+            return state, Outcome([_render_by(rules, effect) for effect in effects], suppressed)
+
+        return judge()[1] if dry_run else self._keep(tenant, judge, events, before_commit)
+
+    def _note(
+        self, tenant: Tenant, outcome: Outcome, events: Sequence[StoredEvent], before_commit: BeforeCommit | None
+    ) -> None:
+        """Tell `before_commit` of events that changed nothing."""
+        self._keep(tenant, lambda: (self._states.load(tenant, Needs([], [], {})), outcome), events, before_commit)
+
+    def _keep(
+        self,
+        tenant: Tenant,
+        judge: Callable[[], tuple[State, Outcome]],
+        events: Sequence[StoredEvent],
+        before_commit: BeforeCommit | None,
+    ) -> Outcome:
+        """Judge and save, again and again until nobody else has saved in between."""
+        for _ in range(MOST_CONFLICTS):
+            with self.lock_of(tenant):
+                state, outcome = judge()
+
+                def note(transaction: object, outcome: Outcome = outcome) -> None:
+                    if before_commit is not None:
+                        try:
+                            before_commit(transaction, events, outcome)
+                        except Exception as error:
+                            raise _HookFailed(error) from error
+
+                try:
+                    self._states.save(tenant, state, 0, note)
+                except StateChanged:
+                    continue
+                return outcome
+        raise ControlFailed("Somebody else keeps changing the state of this project's reactions.")
+
+
+def _render_by(rules: RuleSet, effect: Caused) -> Effect:
+    if not effect.rule_no:
+        return _render(effect, DEFAULT_FACT, "")
+    _, rule, version = rules.rules[effect.rule_no]
+    return _render(effect, rule.id, version)
+
+
+def _render(effect: Caused, rule_id: str, version: str) -> Effect:
+    return Effect(effect.kind, effect.event_id, rule_id, effect.detail, version, effect.participant, effect.generation)
