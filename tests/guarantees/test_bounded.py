@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from falcon.testing import create_asgi_req
 
-from headrace.assembly.runtime import _Waiters
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from headrace.control.keyring import Keyring
 from headrace.http.auth import authenticate
+from headrace.pipeline.freshness import Waiters
 from tests.http.raw import Connection, request
 from tests.http.routes import assert_refused
 from tests.server import Server
@@ -81,7 +81,7 @@ def test_a_query_past_its_time_is_refused_with_what_to_do_and_its_place_is_free_
 
 def test_those_who_gave_up_waiting_take_no_room_while_nothing_moves() -> None:
     async def scenario() -> None:
-        waiters = _Waiters(lambda: 0)
+        waiters = Waiters(lambda: 0)
         patient = asyncio.create_task(waiters.wait(1, 3600))
         for _ in range(100):
             assert not any(await asyncio.gather(*(waiters.wait(2, 0) for _ in range(10))))
