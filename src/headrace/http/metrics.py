@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from headrace.assembly.clock import clock_ms
 from headrace.assembly.runtime import Runtime
 from headrace.http.body import Budget
 from headrace.http.unread import Unread
@@ -93,8 +94,26 @@ class _RuntimeCollector(Collector):
         yield _gauge(
             "unreacted_events", "Events since the start that could not be reacted to.", runtime.reactor.failed_events
         )
+        yield _gauge("reactor_failing", "1 while the reactor cannot go on.", bool(runtime.reactor.failing))
+        yield from _reaction_lags(runtime)
         yield _rule_failures(runtime)
         yield _gauge("dedup_window_seconds", "How far back message ids are known.", runtime.log.dedup_window_s())
+
+
+def _reaction_lags(runtime: Runtime) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Of the projects that have events waiting, which are few: every other has none."""
+    waiting = GaugeMetricFamily(
+        "headrace_reactions_waiting", "Events in memory that wait for their project's turn.", labels=["project", "mode"]
+    )
+    lag = GaugeMetricFamily(
+        "headrace_reactions_lag_seconds",
+        "Age of the oldest event that waits for its reactions.",
+        labels=["project", "mode"],
+    )
+    for tenant, reacted, events in runtime.reactor.lags():
+        waiting.add_metric([tenant.project, tenant.mode], events)
+        lag.add_metric([tenant.project, tenant.mode], max(0, clock_ms() - received_at_ms(reacted)) / 1000)
+    return waiting, lag
 
 
 def _rule_failures(runtime: Runtime) -> CounterMetricFamily:
