@@ -1,6 +1,6 @@
-"""`make demo`: the four documents' examples against a fresh server, and proof of what it promises.
+"""`make demo`: sends the four documents' examples to a fresh server and proves what it promises.
 
-Any answer that is not the expected one ends it with exit code 1. Without `--exit` the server stays up until Ctrl-C.
+An unexpected answer ends it with exit code 1. Without `--exit` the server stays up until Ctrl-C.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CRASH_AFTER = 3_000
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="make demo", description="Show the four APIs at work.")
-    options.add_argument("--exit", action="store_true", help="stop when all is shown")
+    options.add_argument("--exit", action="store_true", help="stop the server at the end instead of leaving it running")
     stay = not options.parse_args().exit
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     for signum in (signal.SIGTERM, signal.SIGHUP):
@@ -51,7 +51,7 @@ def main() -> int:
         keep = True
         console.print(f"\nFAILED  {error}", style="bold red", soft_wrap=True)
         tail = "\n".join(server.log_lines()[-10:])
-        say(f"\nThe server's log, {server.log}, ends with:\n{tail}")
+        say(f"\nLast lines of the server's log, {server.log}:\n{tail}")
         return 1
     except KeyboardInterrupt:
         say("\nInterrupted.")
@@ -61,9 +61,9 @@ def main() -> int:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     if keep:
-        say(f"\nStopped. What it stored is still in {folder}")
+        say(f"\nStopped. Its data is still in {folder}")
     else:
-        say("\nEvery answer was the expected one. The server has stopped, its data is removed.")
+        say("\nEvery answer was as expected. The server has stopped and its data is removed.")
     return 0
 
 
@@ -155,12 +155,12 @@ def processed(events: int) -> dict[str, Any]:
 
 def introduce(demo: Demo) -> None:
     seconds = demo.start()
-    heading("Four Events APIs, one server, one store")
+    heading("Four event APIs, one server, one store")
     say(f"server      {demo.server.url}, started in {seconds:.1f} s")
     say(f"data        {demo.server.data}")
     for style, key in demo.keys.items():
         say(f"{style + ' key':<10}  {key}")
-    note("Below: the requests of each API's own document, and what this server answers.")
+    note("Below: the example requests from each API's documentation, and this server's answers.")
 
 
 def show_document(demo: Demo, document: Document) -> None:
@@ -185,7 +185,7 @@ def show_one_store(demo: Demo) -> None:
     check("Flux's ids", ["evt_" + uuid.replace("-", "")], [event["id"] for event in found["data"]])
     ok(f"The same event in all three; Flux writes its id evt_{uuid.replace('-', '')}.")
 
-    heading("A repeat: the same messageId once more")
+    heading("A repeat: the same messageId again")
     demo.show("solute", sent, processed(1))
     demo.show("flux", count(name=name), counted(1))
     ok("Sent twice, counted once.")
@@ -200,7 +200,7 @@ def show_burst(demo: Demo) -> None:
         check("A batch of the burst", processed(BATCH), demo.send("solute", request).json)
     seconds = time.perf_counter() - begin
     demo.show("flux", count(name=name), counted(BURST))
-    ok(f"Acknowledged in {seconds:.2f} s, and all counted right after.")
+    ok(f"Acknowledged in {seconds:.2f} s, and every one counted immediately after.")
     note(f"{BURST / seconds:,.0f} events/s: one client, one connection, this one run.")
 
 
@@ -212,22 +212,22 @@ def show_crash(demo: Demo) -> None:
     acknowledged, unanswered = send_until_killed(demo, name)
     check("The killed server's exit code", -signal.SIGKILL, demo.server.wait())
     events = len(acknowledged) * BATCH
-    note(f"Killed. {events:,} events were acknowledged; one batch more got no answer.")
+    note(f"Killed. {events:,} events were acknowledged; one more batch got no reply.")
     seconds = demo.start()
-    note(f"Started again in {seconds:.1f} s, now at {demo.server.url}")
+    note(f"Restarted in {seconds:.1f} s, now at {demo.server.url}")
 
     found = numbers_of(demo, name)
     extra = len(found) - events
     check("What was acknowledged", list(range(events)), found[:events])
     check("The unanswered batch is stored as a whole or not at all", True, extra in (0, BATCH))
-    ok(f"All {events:,} are there, each once, and {extra} of the unanswered batch.")
-    note("The sender cannot know that, and sends the last two batches again:")
+    ok(f"All {events:,} are stored exactly once, plus {extra} from the unanswered batch.")
+    note("The client cannot know, so it sends the last two batches again:")
     for request in (acknowledged[-1], unanswered):
         demo.show("solute", request, processed(BATCH))
     events += BATCH
     check("All that was sent", list(range(events)), numbers_of(demo, name))
     demo.show("flux", count(), counted(before + events))
-    ok(f"{before:,} from before the crash and {events:,} from around it: none lost, none twice.")
+    ok(f"{before:,} from before the crash and {events:,} from around it: none lost, none doubled.")
 
 
 def send_until_killed(demo: Demo, name: str) -> tuple[list[Request], Request]:
@@ -242,7 +242,7 @@ def send_until_killed(demo: Demo, name: str) -> tuple[list[Request], Request]:
             return acknowledged, request
         check("A batch before the crash", processed(BATCH), reply.json)
         acknowledged.append(request)
-    raise Failed("The server went on answering after SIGKILL.")
+    raise Failed("The server kept answering after SIGKILL.")
 
 
 def numbers_of(demo: Demo, name: str) -> list[int]:
@@ -259,15 +259,15 @@ def numbers_of(demo: Demo, name: str) -> list[int]:
 
 def leave_running(demo: Demo) -> None:
     """Until Ctrl-C. Raises Failed if the server ends by itself."""
-    heading("Now you")
+    heading("Now you try")
     text = Path(__file__).with_name("next.txt").read_text(encoding="utf-8").strip()
     say(Template(text).substitute(demo.keys, url=demo.server.url))
-    say(f"\nIn a browser, every route: {demo.server.url}/docs\n\nThe server runs until Ctrl-C.")
+    say(f"\nEvery route, in a browser: {demo.server.url}/docs\n\nThe server runs until Ctrl-C.")
     try:
         code = demo.server.wait()
     except KeyboardInterrupt:
         return
-    raise Failed(f"The server ended by itself, with exit code {code}.")
+    raise Failed(f"The server exited on its own with code {code}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The demo's shop: rules in force, badges earned, and a replay under a changed rule that repeats nothing."""
+"""The demo's shop: applies rules, earns badges, and replays under a changed rule without repeating anything."""
 
 import json
 import subprocess
@@ -19,14 +19,14 @@ def show_shop(server: Server) -> None:
     """Raises Failed where the server answers otherwise."""
     key = server.create_keys(["admin"], project="shop")["admin"]
     shop = Shop(server, Client(server.url, key))
-    heading("A shop: its rules give badges and points")
+    heading("A shop: rules award badges and points")
     shop.apply(RULES.read_text())
     shop.send()
     shop.participant("ada", badges=["regular", "gold", "best-friend"], points=172)
     shop.participant("bob", badges=[], points=2)
-    ok("Three days in a row, though one came late, and 550 in a month: three badges.")
+    ok("Three days in a row, one of them sent late, and 550 in a month: three badges.")
 
-    heading("A changed rule: two different things are enough for a collector")
+    heading("A changed rule: two different products now make a collector")
     changed = RULES.read_text().replace(
         "measure: {distinct: product}\n    goal: 3", "measure: {distinct: product}\n    goal: 2"
     )
@@ -38,7 +38,7 @@ def show_shop(server: Server) -> None:
     shop.replay()
     _check("The effects left after the replay", [], shop.replay(dryRun=True)["effects"])
     shop.participant("ada", badges=["regular", "gold", "best-friend"], points=172)
-    ok("One new effect, and nothing twice.")
+    ok("One new effect, and nothing happened twice.")
 
 
 class Shop:

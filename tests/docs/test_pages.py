@@ -1,4 +1,4 @@
-"""The pages in docs/ and at the root: their links lead somewhere, and the files they name exist."""
+"""The pages in docs/ and at the root: their links lead somewhere, the files they name exist, and their prose fits a screen."""
 
 import re
 from collections.abc import Iterator
@@ -34,6 +34,14 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_prose_stays_within_100_columns(page: Path) -> None:
+    for line in prose(page).splitlines():
+        is_table = line.lstrip().startswith("|")
+        only_a_link = line.lstrip("-* ").startswith("[") and " " not in line.strip("-* ")
+        assert is_table or only_a_link or len(line) <= 100, line
 
 
 def source_files(page: Path) -> Iterator[str]:
