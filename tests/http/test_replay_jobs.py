@@ -163,7 +163,7 @@ def test_the_command_line_replays_and_steers_on_the_running_server(
 def test_the_command_line_says_when_there_is_no_server(tmp_path: Path) -> None:
     refused = headrace("list", "--data", tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(f"headrace: No server runs on {tmp_path}")
+    assert refused.stderr.startswith(f"headrace: No server is running on {tmp_path}")
 
 
 def test_the_servers_own_token_opens_only_what_an_administrator_may_do(server: Server, project: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands that need the engine: through the running server, for only one process may open it; or over the folder itself."""
+"""Commands that need the engine. They go through the running server, since only one process may open it, or open the folder."""
 
 import urllib.error
 import urllib.request
@@ -18,9 +18,9 @@ _TIMEOUT_S = 600
 
 
 def check(settings: Settings, /) -> Report:
-    """Raises SettingsError where there is no data, Unavailable when the server does not answer."""
+    """Raises SettingsError if there is no data, Unavailable if the server does not answer."""
     if not (settings.data / "log.sqlite").exists():
-        raise SettingsError(f"There is no log in {settings.data}: name the right folder with --data or HEADRACE_DATA.")
+        raise SettingsError(f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA.")
     if reply := _ask_server(settings, "/internal/check"):
         return msgspec.json.decode(reply, type=Report)
     configure(settings)
@@ -32,9 +32,9 @@ def check(settings: Settings, /) -> Report:
 
 
 def ask(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> bytes:
-    """What the server on the folder replies to a request of this machine's own.
+    """Send a request to the server running on the folder and return the response body.
 
-    Raises SettingsError where no server runs, and InvalidRequest or Unavailable with the server's words.
+    Raises SettingsError if no server runs, and InvalidRequest or Unavailable with the server's message.
     """
     try:
         with _open(settings, method, path, body, headers) as reply:
@@ -58,7 +58,7 @@ class _Refusal(msgspec.Struct):
 
 def _no_server(settings: Settings) -> SettingsError:
     return SettingsError(
-        f"No server runs on {settings.data}: start one with `headrace serve`, or name its folder with --data."
+        f"No server is running on {settings.data}: start one with `headrace serve`, or set its folder with --data."
     )
 
 
@@ -73,19 +73,19 @@ def _open(
         data=None if body is None else msgspec.json.encode(body),
         headers={"Authorization": f"Bearer {address.token}", "Content-Type": "application/json", **(headers or {})},
     )
-    # Without the environment's proxies: they have no business between two processes of one machine.
+    # Ignore the environment's proxies: both processes run on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     return opener.open(request, timeout=_TIMEOUT_S)
 
 
 def _ask_server(settings: Settings, path: str) -> bytes | None:
-    """The answer of the server that runs on the folder; None when none does."""
+    """The response of the server running on the folder, or None if no server runs."""
     try:
         with _open(settings, "GET", path) as reply:
             return reply.read()
     except urllib.error.HTTPError as error:
         if error.code == 503:
             raise Unavailable(error.read().decode(errors="replace")) from None
-        return None  # another server has taken the address of one that was killed
+        return None  # another server now has the address of one that was killed
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         return None

@@ -30,7 +30,7 @@ from headrace.ports.control import ControlFailed
 
 app = App(
     name="headrace",
-    help="One server and one event store behind four Events APIs.",
+    help="One server that speaks four event-tracking APIs (Flux, Bricqs, Solute, Hogsend) over a single event store.",
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
@@ -38,23 +38,23 @@ app = App(
     print_error=False,
     exit_on_error=False,
 )
-keys_app = App(name="keys", help="Make, list and revoke API keys, whether a server runs or not.")
+keys_app = App(name="keys", help="Create, list and revoke API keys. Works with or without a running server.")
 app.command(keys_app)
-rules_app = App(name="rules", help="Apply and show a project's rules, whether a server runs or not.")
+rules_app = App(name="rules", help="Apply and show a project's rules. Works with or without a running server.")
 app.command(rules_app)
 app.command(replay_app)
 
 _ENDED_BY_READER = 128 + signal.SIGPIPE  # as a shell says it
 
-Data = Annotated[Path | None, Parameter(help="Folder that holds everything; HEADRACE_DATA unless given.")]
+Data = Annotated[Path | None, Parameter(help="Data folder; default: HEADRACE_DATA, else ./headrace-data.")]
 
 
 def main() -> None:
-    """Run the command in sys.argv; what a person can be told ends as one line on stderr and exit code 2."""
+    """Run the command in sys.argv. Expected errors become one line on stderr and exit code 2."""
     try:
         app(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read this has had enough, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again as it ends
         raise SystemExit(_ENDED_BY_READER) from None
     except (HeadraceError, ControlFailed, CycloptsError) as error:
@@ -64,14 +64,14 @@ def main() -> None:
 
 @app.command
 def serve(*, host: str | None = None, port: int | None = None, data: Data = None) -> None:
-    """Run the server until SIGTERM; `headrace settings` lists what else can be set.
+    """Run the server until SIGTERM. `headrace settings` lists every setting.
 
     Args:
-        host: Address to listen on; HEADRACE_HOST unless given.
-        port: Port to listen on, 0 for a free one; HEADRACE_PORT unless given.
+        host: Address to listen on; default: HEADRACE_HOST.
+        port: Port to listen on, 0 for a free one; default: HEADRACE_PORT.
     """
     chosen = Settings.from_environ(os.environ, host=host, port=port, data=data)
-    # Here and not above: it loads the store's engine, which no other command needs.
+    # Imported here: it loads the store's engine, which no other command needs.
     from headrace.http.serve import serve as run  # noqa: PLC0415
 
     raise SystemExit(run(chosen))
@@ -79,11 +79,11 @@ def serve(*, host: str | None = None, port: int | None = None, data: Data = None
 
 @app.command
 def check(*, data: Data = None) -> None:
-    """Compare the log, the store and the control database; exit code 1 where they disagree. Changes nothing.
+    """Compare the log, the store and the control database. Exits with 1 if they disagree; changes nothing.
 
-    Asks the server that runs on the data folder; opens the folder itself when none does.
+    Asks the server running on the data folder, or opens the folder itself if no server runs.
     """
-    # Here and not above: they load the store's engine, which no other command needs.
+    # Imported here: it loads the store's engine, which no other command needs.
     from headrace.cli.local import check as run  # noqa: PLC0415
 
     report = run(Settings.from_environ(os.environ, data=data))
@@ -94,8 +94,8 @@ def check(*, data: Data = None) -> None:
 
 @app.command(name="settings")
 def print_settings() -> None:
-    """Print every setting as Markdown; docs/settings.md is this."""
-    print("# Settings\n\nEach is an environment variable. `headrace settings` writes this page.\n")
+    """Print every setting as Markdown (the content of docs/settings.md)."""
+    print("# Settings\n\nEvery setting is an environment variable. `headrace settings` prints this page.\n")
     print("| variable | default | meaning |\n|---|---|---|")
     for variable, default, meaning in settings.table():
         print(f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |")
@@ -113,20 +113,20 @@ def create(
     origins: str | None = None,
     data: Data = None,
 ) -> None:
-    """Make a key and print it, alone. It cannot be shown again: only its hash is kept.
+    """Create a key and print it, with nothing else. It cannot be shown again: only its hash is stored.
 
     Args:
-        project: Whose events the key reaches; a new name makes a new project.
-        mode: The two never see each other's events.
-        style: What the key looks like and, unless --scopes is given, may do: flux ingest,query; bricqs and solute
+        project: Project the key belongs to; a new name creates a project.
+        mode: live or test; neither sees the other's events.
+        style: Sets the key's prefix and, unless --scopes is given, its scopes: flux ingest,query; bricqs and solute
             ingest; admin all. Any key works with any API.
         scopes: One or more of ingest,query,admin.
-        expires_in: A time such as 12h, 30d or 1y; without it the key works until it is revoked.
-        publishable: A key that may stand in a web page: it can only send events.
-        origins: The pages that may use a publishable key, such as https://app.example,https://*.example.org; without it any.
+        expires_in: Lifetime such as 12h, 30d or 1y; without it the key never expires.
+        publishable: Create a key that is safe to put in a web page: it can only send events.
+        origins: Pages that may use a publishable key, such as https://app.example,https://*.example.org; default: any.
     """
     if publishable and style not in ("flux", "publishable"):
-        raise InvalidRequest(f"A key is publishable or of the style {style}, not both.")
+        raise InvalidRequest(f"A key cannot be both publishable and of style {style}.")
     now_ms = _now_ms()
     given = None if scopes is None else parse_scopes(scopes)
     until_ms = None if expires_in is None else now_ms + expires_in // timedelta(milliseconds=1)
@@ -141,10 +141,10 @@ def create(
 @keys_app.command(name="list")
 def print_list(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", help="One JSON array.")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON array.")] = False,
     data: Data = None,
 ) -> None:
-    """List every key, never the secret: a table on a terminal, otherwise a line each, with tabs between."""
+    """List every key without its secret: as a table on a terminal, otherwise as tab-separated lines."""
     now_ms = _now_ms()
     with _keys(data, must_exist=True) as keys:
         listed = [_list_one(key, now_ms) for key in keys.list()]
@@ -160,33 +160,33 @@ def print_list(
 
 @keys_app.command
 def revoke(key: str, /, *, data: Data = None) -> None:
-    """Revoke a key for good; a running server refuses it within a second.
+    """Revoke a key permanently. A running server rejects it within a second.
 
     Args:
-        key: Its id, its prefix or the start of that, or the key itself.
+        key: The key's id, its prefix or the start of it, or the key itself.
     """
     with _keys(data, must_exist=True) as keys:
         revoked = keys.revoke(key, _now_ms())
-    print(f"revoked {revoked.id}, which begins with {revoked.prefix}")
+    print(f"revoked {revoked.id} (prefix {revoked.prefix})")
 
 
 @rules_app.command
 def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, data: Data = None) -> None:
-    """Put a project's rules in force, whole or not at all; a running server follows with the next events.
+    """Apply a project's rules, all or nothing. A running server follows with the next event.
 
     Args:
         file: A YAML or JSON document.
-        project: Whose rules these are; both of its modes follow them.
-        dry_run: Only check the document, and say what it would change.
+        project: Project whose rules these are, in both of its modes.
+        dry_run: Check the document and show what it would change, without applying it.
     """
-    # Here and not above: it loads the language of conditions, which no other command needs.
+    # Imported here: it loads the condition language, which no other command needs.
     from headrace.log.sqlite import last_position  # noqa: PLC0415
     from headrace.pipeline.rulesets import apply_rules  # noqa: PLC0415
 
     try:
         text = file.read_bytes()
     except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
+        raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
     with _control(data) as engine:
         try:
             last = partial(last_position, Settings.from_environ(os.environ, data=data).data / "log.sqlite")
@@ -197,17 +197,17 @@ def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, dat
                 print(f"{place}: {problem.path or 'the document'}: {problem.detail}", file=sys.stderr)
             raise SystemExit(2) from None
     for change in applied.changes:
-        print(f"{change.change:<9} {change.kind} {change.id}{'  (progress starts anew)' * change.starts_anew}")
-    said = "would be applied" if dry_run else "applied" if applied.applied else "was in force already"
+        print(f"{change.change:<9} {change.kind} {change.id}{'  (progress restarts)' * change.starts_anew}")
+    said = "would be applied" if dry_run else "applied" if applied.applied else "was already in force"
     print(f"version {applied.version} {said}")
 
 
 @rules_app.command
 def show(*, project: str = "default", data: Data = None) -> None:
-    """Print the rules in force as one JSON document, which `headrace rules apply` takes.
+    """Print the rules in force as a JSON document that `headrace rules apply` accepts.
 
     Args:
-        project: Whose rules.
+        project: Project whose rules to print.
     """
     with _control(data, must_exist=True) as engine:
         found = Rulebook(engine).current(project)
@@ -215,7 +215,7 @@ def show(*, project: str = "default", data: Data = None) -> None:
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A key as `keys list` prints it: the fields are the columns, in order."""
+    """A key as `keys list` prints it. The fields are the columns, in order."""
 
     id: str
     project: str
@@ -261,12 +261,12 @@ def _render_cell(value: str | tuple[str, ...] | None) -> str:
 
 
 def _print_table(listed: Sequence[Listed]) -> None:
-    # Here and not above: only a terminal needs them.
+    # Imported here: only a terminal needs them.
     from rich.box import SIMPLE  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Column, Table  # noqa: PLC0415
 
-    # In 80 columns others may fold, but `keys revoke` needs these two.
+    # In 80 columns the others may fold, but `keys revoke` needs these two.
     table = Table(Column("id", no_wrap=True), Column("prefix", no_wrap=True), box=SIMPLE)
     for header in ("project", "mode", "scopes", "status"):
         table.add_column(header, overflow="fold")
@@ -288,7 +288,7 @@ def _control(data: Path | None, *, must_exist: bool = False) -> Generator[Engine
     path = Settings.from_environ(os.environ, data=data).data / "control.sqlite"
     if must_exist and not path.exists():
         raise SettingsError(
-            f"There is no control database at {path}: name the right folder with --data or HEADRACE_DATA."
+            f"There is no control database at {path}: set the data folder with --data or HEADRACE_DATA."
         )
     engine = open_database(path)
     try:

@@ -1,4 +1,4 @@
-"""`headrace replay`: asks the running server to replay, and shows how far it is. Parses and prints; never opens the data."""
+"""`headrace replay`: asks the running server to replay and shows progress. Parses and prints; never opens the data."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.event import Mode
 from headrace.model.settings import Settings
 
-Data = Annotated[Path | None, Parameter(help="Folder of the running server; HEADRACE_DATA unless given.")]
+Data = Annotated[Path | None, Parameter(help="Data folder of the running server; default: HEADRACE_DATA.")]
 
 app = App(
     name="replay",
-    help="Run stored events through the reactions again, on the server that runs on the data folder.",
+    help="Run stored events through the reactions again, on the server running on the data folder.",
 )
 _JOBS = "/v1/admin/replays"
 _POLL_S = 0.3
@@ -25,7 +25,7 @@ _ENDED = ("done", "cancelled", "failed")
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """Whose events, and where the server is."""
+    """Whose events to replay, and where the server is."""
 
     project: str
     mode: Mode
@@ -49,21 +49,21 @@ def replay(
     mode: Mode = "live",
     data: Data = None,
 ) -> None:
-    """Replay events by id or by filter, oldest first, and print the server's reply as JSON.
+    """Replay events by id or by filter, oldest first, and print the server's response as JSON.
 
     Args:
-        event_ids: Ids in any form; when there are any, they decide and not the filter.
-        event: The event's name, exactly.
-        user: A user id or an anonymous id, exactly.
-        source: The API that took the event.
-        from_: No earlier than this time.
-        to: No later than this time.
-        limit: The oldest so many; 100 for a filter unless given, all with --async or --wait.
-        force: Cause again what was caused before.
-        dry_run: Change nothing, and list what would be caused.
-        async_: Print a job and leave it to the server.
-        wait: As --async, but show how far it is until it has ended; exit code 1 unless every event went through.
-        project: Whose events.
+        event_ids: Event ids in any form; if given, the filter is ignored.
+        event: Exact event name.
+        user: Exact user id or anonymous id.
+        source: API that the event was sent through.
+        from_: Earliest event time.
+        to: Latest event time.
+        limit: Replay at most this many, oldest first; default with a filter: 100, or all with --async or --wait.
+        force: Cause effects again even if they were caused before.
+        dry_run: Change nothing and list the effects that would be caused.
+        async_: Start a job on the server, print it and return.
+        wait: Like --async, but show progress until the job ends; exits with 1 unless every event was replayed.
+        project: Project whose events to replay.
         mode: live or test.
     """
     criteria = {"event": event, "userId": user, "source": source, "from": from_, "to": to}
@@ -81,10 +81,10 @@ def replay(
 
 @app.command(name="list")
 def print_list(*, limit: int = 20, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """List replay jobs, newest first: a line each, with tabs between.
+    """List replay jobs, newest first, as tab-separated lines.
 
     Args:
-        limit: How many, 1 to 100.
+        limit: Maximum number of jobs, 1 to 100.
     """
     reply = _ask(Tenant(project, mode, data), "GET", f"{_JOBS}?limit={limit}")
     columns = ("id", "status", "replayed", "total", "failed", "effects", "suppressed", "createdAt", "finishedAt")
@@ -101,25 +101,25 @@ def show(replay_id: str, /, *, project: str = "default", mode: Mode = "live", da
 
 @app.command
 def wait(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """Show how far a job is until it has ended; exit code 1 unless every event went through."""
+    """Show a job's progress until it ends. Exits with 1 unless every event was replayed."""
     _wait(Tenant(project, mode, data), replay_id)
 
 
 @app.command
 def pause(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """Stop a job for a while."""
+    """Pause a job."""
     _steer(Tenant(project, mode, data), replay_id, "pause")
 
 
 @app.command
 def resume(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """Go on with a paused job."""
+    """Resume a paused job."""
     _steer(Tenant(project, mode, data), replay_id, "resume")
 
 
 @app.command
 def cancel(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """End a job for good; what it has caused stays."""
+    """Cancel a job permanently. Effects it has caused remain."""
     _steer(Tenant(project, mode, data), replay_id, "cancel")
 
 
@@ -129,8 +129,8 @@ def _steer(tenant: Tenant, replay_id: str, action: Literal["pause", "resume", "c
 
 
 def _wait(tenant: Tenant, replay_id: str) -> None:
-    """A progress bar on stderr where that is a terminal, and the job as JSON on stdout at the end."""
-    # Here and not above: only this needs it.
+    """Show a progress bar on stderr if it is a terminal, and print the job as JSON on stdout at the end."""
+    # Imported here: only this function needs it.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
@@ -151,7 +151,7 @@ def _wait(tenant: Tenant, replay_id: str) -> None:
 
 def _path(replay_id: str) -> str:
     if not replay_id.removeprefix("replay_").isalnum():
-        raise InvalidRequest(f"{replay_id[:80]!r} is no replay's id: `headrace replay list` shows them.")
+        raise InvalidRequest(f"{replay_id[:80]!r} is not a replay id: `headrace replay list` shows them.")
     return f"{_JOBS}/{replay_id}"
 
 
@@ -160,7 +160,7 @@ def _print(reply: object) -> None:
 
 
 def _ask(tenant: Tenant, method: str, path: str, body: object = None) -> Any:
-    # Here and not above: it loads the store's engine, which the other commands do without.
+    # Imported here: it loads the store's engine, which the other commands do not need.
     from headrace.cli.local import ask  # noqa: PLC0415
 
     settings = Settings.from_environ(os.environ, data=tenant.data)

@@ -1,29 +1,29 @@
-"""Every error that a client or an operator can be shown, as one tree. Knows no HTTP and no dialect.
+"""Every error that a client or an operator can see, as one tree. Knows no HTTP and no dialect.
 
     HeadraceError
-    ├── InvalidRequest            malformed; sending it again cannot help
+    ├── InvalidRequest            malformed; a retry cannot help
     │   ├── MissingName           no event name
-    │   ├── InvalidTimestamp      a time that is no time, or out of range
-    │   ├── InvalidTags           tags that are no flat object of strings
-    │   ├── InvalidMetricType     no gauge, counter, distribution or set
-    │   ├── InvalidMetricValue    a value that its metric's type cannot have
-    │   ├── BatchTooLarge         more events than one request may carry
-    │   ├── Duplicate             a repeat, where the settings say that repeats fail
-    │   ├── EventsRejected        a batch that is taken whole or not at all, and has bad events
-    │   └── InvalidRules          a rules document with problems, each with its place
-    ├── PayloadTooLarge           a body over its size limit
-    │   └── EventTooLarge         one event over its size limit
-    ├── Unauthorized              no key that works
+    │   ├── InvalidTimestamp      not a valid timestamp, or out of range
+    │   ├── InvalidTags           tags must be a flat object of strings
+    │   ├── InvalidMetricType     not gauge, counter, distribution or set
+    │   ├── InvalidMetricValue    a value that does not fit the metric's type
+    │   ├── BatchTooLarge         more events than one request may contain
+    │   ├── Duplicate             a repeat, if the settings say that repeats fail
+    │   ├── EventsRejected        an all-or-nothing batch with invalid events
+    │   └── InvalidRules          an invalid rules document, with the location of each problem
+    ├── PayloadTooLarge           a body over the size limit
+    │   └── EventTooLarge         one event over the size limit
+    ├── Unauthorized              no valid key
     │   ├── MissingKey
     │   └── InvalidKey
-    ├── Forbidden                 a key without the scope
+    ├── Forbidden                 a key without the required scope
     ├── NotFound
     ├── MethodNotAllowed
     ├── RateLimited               may succeed later
     ├── Unavailable               may succeed later; nothing was stored
-    └── SettingsError             the operator's, at start
+    └── SettingsError             an invalid setting, at startup
 
-A class docstring is the message shown when none is given.
+A class docstring is the default message.
 """
 
 from collections.abc import Sequence
@@ -47,15 +47,15 @@ class InvalidRequest(HeadraceError):
 
 
 class MissingName(InvalidRequest):
-    """The event name is required: send a string of 1 to 200 characters."""
+    """An event name is required: send a string of 1 to 200 characters."""
 
 
 class InvalidTimestamp(InvalidRequest):
-    """The timestamp is not RFC 3339 (like 2024-01-15T10:30:00Z), or its year is outside 1970..2261."""
+    """Not a valid timestamp: send RFC 3339, such as 2024-01-15T10:30:00Z, with a year from 1970 to 2261."""
 
 
 class InvalidTags(InvalidRequest):
-    """The tags must be a flat object of string values."""
+    """Tags must be a flat object of strings."""
 
 
 class InvalidMetricType(InvalidRequest):
@@ -67,7 +67,7 @@ class InvalidMetricValue(InvalidRequest):
 
 
 class BatchTooLarge(InvalidRequest):
-    """The batch carries too many events."""
+    """The batch contains too many events."""
 
 
 class Duplicate(InvalidRequest):
@@ -75,16 +75,16 @@ class Duplicate(InvalidRequest):
 
 
 class EventsRejected(InvalidRequest):
-    """Some events are wrong, and none was stored."""
+    """Some events are invalid; none was stored."""
 
     def __init__(self, message: str = "", events: Sequence[tuple[int, str]] = ()) -> None:
-        """events: the place of each bad one, and what is wrong with it."""
+        """events: the index of each invalid event, and what is wrong with it."""
         super().__init__(message)
         self.events = tuple(events)
 
 
 class Problem(NamedTuple):
-    """`path` leads to what is wrong in a document, like `challenges[2].goal`; `line` counts from 1, None where it has none."""
+    """`path` locates the problem in a document, like `challenges[2].goal`; `line` counts from 1, or is None if unknown."""
 
     path: str
     detail: str
@@ -92,11 +92,11 @@ class Problem(NamedTuple):
 
 
 class InvalidRules(InvalidRequest):
-    """The rules have problems."""
+    """The rules are invalid."""
 
     def __init__(self, problems: Sequence[Problem] = ()) -> None:
         self.problems = list(problems)
-        super().__init__(f"The rules have problems: {'; '.join(map(_in_one_line, problems[:20]))}." if problems else "")
+        super().__init__(f"The rules are invalid: {'; '.join(map(_in_one_line, problems[:20]))}." if problems else "")
 
 
 def _in_one_line(problem: Problem) -> str:
@@ -105,15 +105,15 @@ def _in_one_line(problem: Problem) -> str:
 
 
 class PayloadTooLarge(HeadraceError):
-    """The request body is over the size limit."""
+    """The request body exceeds the size limit."""
 
 
 class EventTooLarge(PayloadTooLarge):
-    """The event is over the size limit."""
+    """The event exceeds the size limit."""
 
 
 class Unauthorized(HeadraceError):
-    """The request carries no API key that works."""
+    """The request has no valid API key."""
 
 
 class MissingKey(Unauthorized):
@@ -125,18 +125,18 @@ class InvalidKey(Unauthorized):
 
 
 class Forbidden(HeadraceError):
-    """The API key lacks the scope that this route needs."""
+    """The API key lacks the scope that this route requires."""
 
 
 class NotFound(HeadraceError):
-    """There is nothing at this address."""
+    """Not found."""
 
 
 class MethodNotAllowed(HeadraceError):
-    """The route exists, but not with this method."""
+    """This route does not support the method."""
 
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
-        super().__init__(f"{method} is not allowed here; use {' or '.join(allowed)}.")
+        super().__init__(f"{method} is not allowed on this route; use {' or '.join(allowed)}.")
         self.allowed = tuple(allowed)
 
 
@@ -147,13 +147,13 @@ class RateLimited(HeadraceError):
 
     def __init__(self, limit: int, window_s: int, retry_after_s: int) -> None:
         super().__init__(
-            f"This key may send {limit} such requests in {window_s} seconds; try again in {retry_after_s} seconds."
+            f"This key is limited to {limit} such requests in {window_s} seconds; retry in {retry_after_s} seconds."
         )
         self.retry_after_s = retry_after_s
 
 
 class Unavailable(HeadraceError):
-    """The server cannot take this now; nothing was stored."""
+    """The server cannot accept this request right now; nothing was stored."""
 
     retry_can_help = True
 
@@ -163,9 +163,9 @@ class Unavailable(HeadraceError):
 
 
 class SettingsError(HeadraceError):
-    """A setting has a value that it cannot have."""
+    """A setting is invalid."""
 
 
 def look_up(error: HeadraceError, table: Sequence[tuple[type[HeadraceError], Found]], otherwise: Found, /) -> Found:
-    """What a table has for an error: the first row whose class it is of, so what is more specific comes first."""
+    """The value of the first row whose class the error is an instance of; list specific classes first."""
     return next((found for kind, found in table if isinstance(error, kind)), otherwise)
