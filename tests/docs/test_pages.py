@@ -60,3 +60,15 @@ def test_the_architecture_names_files_that_exist() -> None:
     assert len(found) > 20
     for name in found:
         assert any((base / name).exists() for base in (ROOT / "src/headrace", ROOT)), name
+
+
+def test_every_decision_is_in_the_index_under_its_number_and_has_a_date_and_a_status() -> None:
+    folder = ROOT / "docs/decisions"
+    rows = re.findall(
+        r"^\| (\d+) \| \[.+\]\((.+)\) \| \d{4}-\d\d-\d\d \| \S.* \|$", prose(folder / "README.md"), re.MULTILINE
+    )
+    files = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [name for _, name in rows] == files
+    for number, name in rows:
+        assert int(name[:4]) == int(number)
+        assert (folder / name).read_text().startswith(f"# {number}. "), name
