@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
+.PHONY: help setup demo test lint docs fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
 
 READY := .venv/.ready
 
@@ -20,11 +20,16 @@ demo: $(READY) ## send the four APIs' own examples to a fresh server (ARGS=--exi
 test: $(READY) ## run the tests, on up to four cores (ARGS=-n0: one after the other)
 	.venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(READY) ## check style, types and the direction of imports
+lint: $(READY) ## check style, spelling, types, the direction of imports and the docs site
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/codespell
+	.venv/bin/zensical build --strict --clean >/dev/null
+
+docs: $(READY) ## build the docs site from docs/ into site/
+	.venv/bin/zensical build --strict --clean
 
 fix: $(READY) ## mend what ruff can mend
 	.venv/bin/ruff check --fix
@@ -62,7 +67,7 @@ PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gener
 	--no-emit-index-url --no-header $(ARGS)
 
 clean: ## remove .venv and what tools left behind
-	rm -rf tests/sdks/node/node_modules .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf tests/sdks/node/node_modules .venv .cache site .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt requirements/sdks.txt
