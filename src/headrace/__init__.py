@@ -1,3 +1,3 @@
-"""Headrace: four Events APIs, one event store."""
+"""Headrace: one server that speaks four event-tracking APIs over a single event store."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
