@@ -13,6 +13,7 @@ import falcon.asgi
 import falcon.inspect
 import falcon.testing
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
@@ -88,6 +89,25 @@ def walk(node: Any) -> Iterator[Any]:
 
 def test_it_is_valid_openapi() -> None:
     validate(docs.document())
+
+
+def test_every_file_of_it_is_joined_and_holds_the_paths_of_its_tag() -> None:
+    folder = Path(docs.__file__).with_name("openapi")
+    tags = {tag["name"].lower(): tag["name"] for tag in docs.document()["tags"]}
+    assert {path.stem for path in folder.iterdir()} == {"base", "shared", *tags}
+    for file, tag in tags.items():
+        text = (folder / "shared.yaml").read_text() + (folder / f"{file}.yaml").read_text()
+        for path, item in yaml.safe_load(text)["paths"].items():
+            described = [item[method]["tags"] for method in ("get", "post", "put") if method in item]
+            assert described, path
+            assert all(tag in each for each in described), path
+
+
+def test_a_path_that_two_files_define_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = {"tags": [{"name": "A"}, {"name": "B"}], "components": {}}
+    monkeypatch.setattr(docs, "_part", lambda name: base if name == "base" else {"paths": {"/x": {}}})
+    with pytest.raises(ValueError, match="/x"):
+        docs.document.__wrapped__()
 
 
 def test_its_version_is_the_packages() -> None:
