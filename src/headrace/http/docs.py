@@ -67,15 +67,14 @@ def document() -> dict[str, Any]:
 
     Raises ValueError if two files define the same path or component.
     """
-    joined = _part("base")
-    joined["paths"] = {}
+    joined, paths = _part("base"), dict[str, Any]()
+    components: dict[str, dict[str, Any]] = joined["components"]
     for tag in joined["tags"]:
         part = _part(tag["name"].lower())
-        _add(joined["paths"], part.get("paths", {}))
+        _add(paths, part.get("paths", {}))
         for kind, entries in part.get("components", {}).items():
-            joined["components"].setdefault(kind, {})
-            _add(joined["components"][kind], entries)
-    return joined
+            _add(components.setdefault(kind, {}), entries)
+    return joined | {"paths": paths}
 
 
 def _part(name: str) -> dict[str, Any]:
