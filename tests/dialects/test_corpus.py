@@ -28,9 +28,9 @@ from headrace.dialects import (
     posthog,
     segment,
     solute,
+    table,
 )
-from headrace.dialects.wire import Dialect
-from headrace.http.problems import dialect_of, status_of
+from headrace.http.problems import Problems, status_of
 from headrace.model.batch import Batch, Context
 from headrace.model.effects import Effect
 from headrace.model.entries import Receipt
@@ -45,17 +45,7 @@ from tests.dialects.given import NOW_MS, context, receipt
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 FILES = sorted(CORPUS.glob("*/*.json"))
-DIALECTS: dict[str, Dialect] = {
-    "flux": flux.DIALECT,
-    "bricqs": bricqs.DIALECT,
-    "solute": solute.DIALECT,
-    "hogsend": hogsend.DIALECT,
-    "segment": segment.DIALECT,
-    "posthog": posthog.DIALECT,
-    "amplitude": amplitude.DIALECT,
-    "mixpanel": mixpanel.DIALECT,
-    "cloudevents": cloudevents.DIALECT,
-}
+DIALECTS = {each.name: each for each in table.DIALECTS if each.name != "native"}
 
 Case = dict[str, Any]
 Outcome = tuple[Case, bytes | None]
@@ -174,11 +164,6 @@ def _processed(_case: Case, batch: Batch, receipts: list[Receipt]) -> bytes:
     return bricqs.render_processed(receipts[0], fact.id, fact.type, NOW_MS)
 
 
-def _solute(case: Case, batch: Batch, receipts: list[Receipt]) -> bytes:
-    reject = case.get("settings", {}).get("solute_duplicates") == "reject"
-    return solute.render_batch(batch, receipts, reject_duplicates=reject)
-
-
 def _plain(render: Callable[[Batch, list[Receipt]], bytes]) -> Callable[[Case, Batch, list[Receipt]], bytes]:
     return lambda _case, batch, receipts: render(batch, receipts)
 
@@ -209,7 +194,7 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("POST", "(?:/api/v1)?/ingest/events", _ingest(bricqs.parse_event, _plain(bricqs.render_accepted))),
     ("POST", "(?:/api/v1)?/ingest/events/batch", _ingest(bricqs.parse_batch, _plain(bricqs.render_batch))),
     ("POST", "(?:/api/v1)?/ingest/events/sync", _ingest(bricqs.parse_event, _processed)),
-    ("POST", "/api/events", _ingest(solute.parse_batch, _solute)),
+    ("POST", "/api/events", _ingest(solute.parse_batch, _plain(solute.render_batch))),
     ("GET", "/v1/admin/events", _query(hogsend.parse_list, Events, hogsend.render_list)),
     ("GET", "/v1/admin/events/names", _observed("names", "name")),
     ("GET", "/v1/admin/events/sources", _observed("sources", "source")),
@@ -278,7 +263,7 @@ def test_a_recorded_request_becomes_the_expected_events_and_reply(file: Path) ->
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_a_recorded_request_is_sent_to_a_path_of_its_dialect(file: Path) -> None:
-    assert dialect_of(json.loads(file.read_bytes())["path"]) is DIALECTS[file.parent.name]
+    assert Problems(table.DIALECTS).dialect_of(json.loads(file.read_bytes())["path"]) is DIALECTS[file.parent.name]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

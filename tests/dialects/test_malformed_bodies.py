@@ -65,8 +65,8 @@ RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
     "bricqs single": (bricqs.render_accepted,),
     "bricqs batch": (bricqs.render_batch,),
     "solute batch": (
-        lambda batch, receipts: solute.render_batch(batch, receipts, reject_duplicates=False),
-        lambda batch, receipts: solute.render_batch(batch, receipts, reject_duplicates=True),
+        solute.render_batch,
+        lambda batch, receipts: solute.render_batch(structs.replace(batch, reject_duplicates=True), receipts),
     ),
     "hogsend replay": (),
     "hogsend event": (hogsend_data.render_stored,),

@@ -319,9 +319,9 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a rate limit makes no SDK drop events",
-        "http/problems.py",
-        "if dialect is posthog.DIALECT and isinstance(error, errors.RateLimited)",
-        "if dialect is None",
+        "dialects/posthog_routes.py",
+        "statuses=((errors.RateLimited, 503),),",
+        "",
         "tests/http/test_families.py::test_a_rate_limit_holds_for_a_key_in_the_body_too",
     ),
     (

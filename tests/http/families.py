@@ -94,6 +94,13 @@ def _mixpanel_error(status: int, message: str) -> dict[str, Any]:
     return {"code": status, "status": 0, "error": message}
 
 
+ERRORS: dict[str, Callable[[int, str], dict[str, Any]]] = {
+    "segment": _segment_error,
+    "posthog": _posthog_error,
+    "amplitude": _amplitude_error,
+    "mixpanel": _mixpanel_error,
+}
+
 FAMILIES = (
     Family("segment", "/v1/batch", _segment, "segment", _segment_error),
     Family("segment", "/v1/import", _segment, "segment", _segment_error),

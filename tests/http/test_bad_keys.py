@@ -11,7 +11,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.model.keys import SCOPES
 from tests.http.raw import ask, request
-from tests.http.routes import EVERY, INGEST, READ, REPLAY, Ingest, Route, assert_refused, send, stored
+from tests.http.routes import INGEST, MOUNTED, READ, REPLAY, Ingest, Route, assert_refused, send, stored
 from tests.server import Client, Server
 
 
@@ -25,7 +25,7 @@ def basic(user: str, password: str = "") -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-@pytest.mark.parametrize("route", EVERY, ids=str)
+@pytest.mark.parametrize("route", MOUNTED, ids=str)
 def test_a_request_without_a_key_is_refused_and_stores_nothing(client: Client, nobody: Client, route: Route) -> None:
     response = send(nobody, route)
     assert_refused(response, route.dialect, 401)
@@ -50,7 +50,7 @@ UNKNOWN: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("headers", UNKNOWN, ids=lambda headers: str(headers)[:40])
 def test_an_unknown_key_is_refused(nobody: Client, headers: dict[str, str]) -> None:
-    for route in EVERY:
+    for route in MOUNTED:
         response = send(nobody, route, headers=headers)
         assert_refused(response, route.dialect, 401)
         if route.dialect == "flux":
@@ -65,7 +65,7 @@ NO_KEY = [
 
 @pytest.mark.parametrize("value", NO_KEY)
 def test_an_authorization_header_that_holds_no_key_is_refused(server: Server, value: bytes) -> None:
-    for route in EVERY:
+    for route in MOUNTED:
         header = b"Authorization: %b\r\n" % value
         answer = ask(server.url, request(route.method, route.path, None, b"{}", header))
         assert_refused(answer, route.dialect, 401)
@@ -73,7 +73,7 @@ def test_an_authorization_header_that_holds_no_key_is_refused(server: Server, va
 
 @pytest.mark.parametrize("line", [b"Authorization: Bearer \xff\xe9", b"X-API-Key: \xff\xe9"])
 def test_a_key_that_is_no_ascii_is_refused(server: Server, line: bytes) -> None:
-    for route in EVERY:
+    for route in MOUNTED:
         answer = ask(server.url, request(route.method, route.path, None, b"{}", line + b"\r\n"))
         assert_refused(answer, route.dialect, 401)
 
@@ -90,7 +90,7 @@ def test_a_key_in_the_query_opens_no_route_that_reads(client: Client, nobody: Cl
         assert_refused(send(nobody, route, params={"api_key": key}), route.dialect, 401)
 
 
-@pytest.mark.parametrize("route", EVERY, ids=str)
+@pytest.mark.parametrize("route", MOUNTED, ids=str)
 def test_a_key_without_the_scope_is_forbidden_and_stores_nothing(
     server: Server, client: Client, keys: Keys, project: str, route: Route
 ) -> None:
@@ -105,7 +105,7 @@ def test_an_expired_key_is_refused(server: Server, keys: Keys, project: str) -> 
     now_ms = clock_ms()
     _, secret = keys.create(project, "live", "admin", None, now_ms - 2000, now_ms - 1000)
     with server.client(secret) as client:
-        for route in EVERY:
+        for route in MOUNTED:
             assert_refused(send(client, route), route.dialect, 401)
 
 
@@ -125,7 +125,7 @@ def test_a_key_stops_within_a_second_of_being_revoked(server: Server, keys: Keys
         keys.revoke(secret, clock_ms())
         accepted = requests_until_refused(client)
         assert all(sent_at_s < revoked_at_s + 1 for sent_at_s in accepted)
-        for route in EVERY:
+        for route in MOUNTED:
             assert_refused(send(client, route), route.dialect, 401)
 
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from headrace.http.ingest import ROUTES
+from headrace.dialects.route import Ingest as Takes
+from headrace.dialects.table import DIALECTS
 from headrace.model.errors import InvalidRequest
 from headrace.model.keys import parse_origins
 from tests.http.routes import INGEST, Ingest, assert_refused, stored
 from tests.server import Client, Server
 
 PAGE = "https://app.example"
+ROUTES = [route for dialect in DIALECTS for route in dialect.routes if isinstance(route.does, Takes)]
 PATHS = sorted({route.path for route in ROUTES})
 
 

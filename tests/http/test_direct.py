@@ -67,7 +67,7 @@ ANSWERS = {
 def _app(stub: _Stub) -> App:
     app = create_app(cast("Runtime", SimpleNamespace(settings=Settings())), Unread(timeout_s=1, max_bytes=1))
     app.add_route("/api/v1/stub", stub)
-    app.posters["/api/v1/stub"] = stub
+    app.posters["/api/v1/stub"] = stub.on_post
     return app
 
 

@@ -18,22 +18,11 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from headrace.assembly.runtime import Runtime
-from headrace.dialects import (
-    amplitude,
-    bricqs,
-    cloudevents,
-    flux,
-    flux_queries,
-    hogsend,
-    mixpanel,
-    native,
-    posthog,
-    segment,
-    solute,
-)
-from headrace.dialects.wire import Dialect
-from headrace.http import docs, problems
+from headrace.dialects import bricqs, flux, flux_queries, hogsend, solute, table
+from headrace.dialects.route import Dialect, Ingest
+from headrace.http import docs
 from headrace.http.app import create_app
+from headrace.http.problems import Problems, status_of
 from headrace.http.unread import Unread
 from headrace.model import errors
 from headrace.model.errors import HeadraceError
@@ -45,6 +34,7 @@ from tests.openapi.validator import check, find, resolved, schema_validator
 RESOLVED = resolved(docs.document())
 SCHEMAS = RESOLVED["components"]["schemas"]
 METHODS = ("get", "post", "put", "options")
+PROBLEMS = Problems(table.DIALECTS)
 
 
 def operations() -> Iterator[tuple[str, str, Any]]:
@@ -230,26 +220,15 @@ LIMITED = {
 }
 
 DIALECTS = {
-    "flux": (
-        flux.DIALECT,
-        (
-            *("/api/v1/events", "/api/v1/events/batch", "/api/v1/events/count", "/api/v1/events/x"),
-            *("/api/v1/metrics", "/api/v1/metrics/batch", "/api/v1/metrics/x", "/api/v1/metrics/x/query"),
-            "/api/v1/flux/batch",
+    dialect.name: (
+        dialect,
+        tuple(
+            re.sub(r"{[^}]*}", "x", route.path)
+            for route in dialect.routes
+            if not (isinstance(route.does, Ingest) and route.does.claims)  # only the body tells whose words it gets
         ),
-    ),
-    "bricqs": (bricqs.DIALECT, ("/api/v1/ingest/events", "/ingest/events/batch", "/ingest/events/sync")),
-    "solute": (solute.DIALECT, ("/api/events", "/api/feature-flags")),
-    "native": (native.DIALECT, ("/api/v1/catalog", "/api/v1/catalog/x", "/api/v1/rules", "/api/v1/badges")),
-    "posthog": (posthog.DIALECT, ("/capture", "/batch", "/e", "/flags", "/i/v0/e")),
-    "amplitude": (amplitude.DIALECT, ("/2/httpapi",)),
-    "mixpanel": (mixpanel.DIALECT, ("/track", "/import", "/engage", "/groups")),
-    "cloudevents": (cloudevents.DIALECT, ("/v1/cloudevents",)),
-    "segment": (segment.DIALECT, ("/v1/batch", "/v1/track", "/v1/t")),
-    "hogsend": (
-        hogsend.DIALECT,
-        ("/v1/admin/events", "/v1/admin/events/x", "/v1/admin/events/replay", "/v1/events"),
-    ),
+    )
+    for dialect in table.DIALECTS
 }
 
 NOWHERE = {
@@ -291,13 +270,13 @@ def test_every_route_documents_what_any_route_may_answer(name: str, kind: type[H
 
 def passes(method: str, path: str, dialect: Dialect, error: HeadraceError) -> bool:
     resp = falcon.asgi.Response()
-    problems.answer(resp, path, error)
+    PROBLEMS.answer(resp, path, error)
     headers = dict(resp.headers) | (LIMITED if isinstance(error, errors.RateLimited) else {})
-    assert resp.data == dialect.render_error(error, int(problems.status_of(error, dialect)))
+    assert resp.data == dialect.render_error(error, int(status_of(error, dialect)))
     if "allow" in headers:
         headers["allow"] = allowed_at(path)
     try:
-        check(method, path, int(problems.status_of(error, dialect)), headers, resp.data or b"")
+        check(method, path, int(status_of(error, dialect)), headers, resp.data or b"")
     except AssertionError:
         return False
     return True
@@ -477,8 +456,7 @@ def test_allow_names_what_the_document_has() -> None:
 def viewer() -> falcon.testing.TestClient:
     app = falcon.asgi.App()
     app.req_options.strip_url_path_trailing_slash = True
-    app.add_error_handler(falcon.HTTPError, problems.handle_falcons)
-    app.add_error_handler(HeadraceError, problems.handle_ours)
+    PROBLEMS.install(app)
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return falcon.testing.TestClient(app)

@@ -12,29 +12,11 @@ from typing import Any, NoReturn
 from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.protocols import Validator
 
-from headrace.dialects import native
+from headrace.dialects.route import Dialect
+from headrace.dialects.table import DIALECTS, Owners
 from headrace.http.docs import document
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_CALLS = ("track", "identify", "page", "screen", "group", "alias")
-# Longest first. The names are those of the document's components/responses, before NotFound and MethodNotAllowed.
-_PREFIXES = (
-    ("/api/v1/ingest", "Bricqs"),
-    ("/ingest", "Bricqs"),
-    *((path, "Native") for path in native.PATHS),
-    ("/api/v1", "Flux"),
-    ("/api", "Solute"),
-    *(
-        (f"/v1/{name}", "Segment")
-        for name in ("batch", "b", "import", "projects", *_CALLS, *(call[0] for call in _CALLS))
-    ),
-    ("/v1/cloudevents", "CloudEvents"),
-    ("/v1", "Hogsend"),
-    *((f"/{name}", "PostHog") for name in ("batch", "e", "i", "capture", "flags", "decide", "array")),
-    ("/2", "Amplitude"),
-    *((f"/{name}", "Mixpanel") for name in ("track", "import", "engage", "groups")),
-    ("", "Problem"),
-)
 _RATE_HEADERS = frozenset(
     {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "ratelimit-policy"}
 )
@@ -139,6 +121,8 @@ _PATHS = sorted(
     (_Path(template, item) for template, item in resolved(document()["paths"]).items()), key=lambda path: path.rank
 )
 _COMMON = {name: _Reply(response) for name, response in resolved(document()["components"]["responses"]).items()}
+_APIS = {name.removesuffix("NotFound").lower(): name.removesuffix("NotFound") for name in _COMMON}
+_OWNERS = Owners(DIALECTS, otherwise=Dialect("problem", lambda _error, _status: b""))
 
 
 def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -182,9 +166,8 @@ def find(path: str) -> _Path | None:
 
 
 def _api_of(path: str) -> str:
-    if native.OF_AN_EVENT.fullmatch(path.removesuffix("/")):
-        return "Native"
-    return next(name for prefix, name in _PREFIXES if path == prefix or path.startswith(f"{prefix}/"))
+    """What the names of an API's errors in the document's components/responses begin with."""
+    return _APIS[_OWNERS.owner_of(path).name]
 
 
 def _check_allow(path: _Path, headers: Mapping[str, str]) -> None:

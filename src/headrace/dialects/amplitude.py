@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
+from headrace.dialects.route import Dialect, Ingest, Route
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
@@ -29,7 +30,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     decode_body,
     decode_item,
     decode_part,
@@ -74,9 +74,6 @@ def _field_in(message: str) -> str:
     match = _QUOTED.match(message)
     return match[1] if match else "event"
 
-
-DIALECT = Dialect(NAME, render_error)
-PATHS = ("/2",)
 
 _TYPES: dict[str, tuple[EventType, str]] = {
     "$identify": ("identify", NAMES["identify"]),
@@ -241,3 +238,16 @@ def render_accepted(batch: Batch, receipts: list[Receipt], /) -> bytes:
             "server_upload_time": upload.now_ms,
         }
     )
+
+
+DIALECT = Dialect(
+    NAME,
+    render_error,
+    (
+        Route("POST", "/2/httpapi", "ingest", "amplitude", Ingest(parse, render_accepted, find_key=find_key)),
+        Route(
+            "POST", "/batch", "ingest", "amplitude", Ingest(parse, render_accepted, find_key=find_key, claims=claims)
+        ),
+    ),
+    prefixes=("/2",),
+)

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from headrace.dialects.route import Dialect, Ingest, Reacted, Route
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     array_of,
     decode_body,
     decode_item,
@@ -36,9 +36,6 @@ MAX_ID_CHARS = 255
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"detail": error.message})
-
-
-DIALECT = Dialect(NAME, render_error)
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -122,3 +119,16 @@ def render_processed(receipt: Receipt, fact_id: str, fact_type: str, processed_a
             "processed_at": render_time_short(processed_at_ms),
         }
     )
+
+
+def _routes(prefix: str) -> tuple[Route, ...]:
+    path = f"{prefix}/ingest/events"
+    processed = Reacted(render_processed, late_status=202)
+    return (
+        Route("POST", path, "ingest", "bricqs", Ingest(parse_event, render_accepted), 202),
+        Route("POST", f"{path}/batch", "ingest", "bricqs", Ingest(parse_batch, render_batch), 202),
+        Route("POST", f"{path}/sync", "ingest", "bricqs", Ingest(parse_event, render_accepted, reacted=processed)),
+    )
+
+
+DIALECT = Dialect(NAME, render_error, (*_routes("/api/v1"), *_routes("")), prefixes=("/api/v1/ingest", "/ingest"))

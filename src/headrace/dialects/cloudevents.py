@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from headrace.dialects.route import Dialect, Ingest, Route
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
@@ -23,7 +24,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     decode_item,
     decode_part,
     encode_json,
@@ -41,14 +41,11 @@ from headrace.model.event import Event, EventType
 NAME = "cloudevents"
 MAX_BATCH = 1000
 MAX_SOURCE_CHARS = 1000
-PATHS = ("/v1/cloudevents",)
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"error": error.message})
 
-
-DIALECT = Dialect(NAME, render_error)
 
 # A type that is one of the store's own names is that type of event.
 _KINDS: dict[str, EventType] = {SCREEN: "page"}
@@ -158,3 +155,10 @@ def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
     if batch.rejections:
         reply["errors"] = [{"index": each.index, "error": each.error.message} for each in batch.rejections]
     return encode_json(reply)
+
+
+DIALECT = Dialect(
+    NAME,
+    render_error,
+    (Route("POST", "/v1/cloudevents", "ingest", "cloudevents", Ingest(parse, render_accepted, whole=True), 202),),
+)

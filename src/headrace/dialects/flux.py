@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.dialects.errors import kind_of
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     array_of,
     decode_item,
     decode_part,
@@ -37,7 +37,7 @@ from headrace.model.times import parse_time, render_time_short
 NAME = "flux"
 MAX_BATCH = 500
 
-# Most specific first.
+# What has a code of its own: no other API tells these apart. Most specific first.
 _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
     (errors.MissingName, "missing_name"),
     (errors.InvalidTimestamp, "invalid_timestamp"),
@@ -45,26 +45,18 @@ _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
     (errors.InvalidTags, "invalid_tags"),
     (errors.InvalidMetricType, "invalid_type"),
     (errors.InvalidMetricValue, "invalid_value"),
-    (errors.InvalidRequest, "invalid_request"),
     (errors.MissingKey, "missing_api_key"),
     (errors.Unauthorized, "invalid_api_key"),
-    (errors.Forbidden, "forbidden"),
-    (errors.NotFound, "not_found"),
     (errors.MethodNotAllowed, "invalid_request"),
-    (errors.PayloadTooLarge, "payload_too_large"),
-    (errors.RateLimited, "rate_limited"),
 )
 
 
 def code_of(error: HeadraceError, /) -> str:
-    return errors.look_up(error, _CODES, "unavailable")
+    return errors.look_up(error, _CODES, "") or kind_of(error)
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"error": {"code": code_of(error), "message": error.message}})
-
-
-DIALECT = Dialect(NAME, render_error)
 
 
 class FluxItem(msgspec.Struct, gc=False):

@@ -7,7 +7,7 @@ Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 
 import msgspec
 
-from headrace.dialects.wire import Dialect, Pairs, decode_body, encode_json, integer_of, raw_object
+from headrace.dialects.wire import Pairs, decode_body, encode_json, integer_of, raw_object
 from headrace.model.effects import Effect
 from headrace.model.errors import HeadraceError, InvalidRequest, Unauthorized
 from headrace.model.event import StoredEvent, render_uuid
@@ -27,9 +27,6 @@ EVENT_NOT_FOUND = "Event not found"
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"error": "Unauthorized" if isinstance(error, Unauthorized) else error.message})
-
-
-DIALECT = Dialect(NAME, render_error)
 
 
 class ListQuery(msgspec.Struct, frozen=True):

@@ -29,7 +29,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     decode_item,
     decode_part,
     encode_json,
@@ -44,15 +43,12 @@ from headrace.model.event import Event, EventType
 
 NAME = "mixpanel"
 MAX_BATCH = 2000  # https://developer.mixpanel.com/reference/import-events
-PATHS = ("/track", "/import", "/engage", "/groups")
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
     """What the SDKs look at is `status`, which they want to be 1, and `error`."""
     return encode_json({"code": status, "status": 0, "error": error.message})
 
-
-DIALECT = Dialect(NAME, render_error)
 
 _TYPES: dict[str, tuple[EventType, str]] = {
     "$identify": ("identify", NAMES["identify"]),

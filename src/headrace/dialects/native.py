@@ -5,27 +5,21 @@ Source: shared/CONTRACT.md
 """
 
 import base64
-import re
 from http import HTTPStatus
 
 from headrace.dialects.flux_queries import render_row
-from headrace.dialects.wire import Dialect, Pairs, encode_json, integer_of
+from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Route
+from headrace.dialects.wire import Pairs, encode_json, integer_of
 from headrace.model.effects import Effect, Trace
-from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules
+from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, NotFound
 from headrace.model.event import StoredEvent, render_evt
 from headrace.model.filters import Catalog, CatalogEntry, CatalogPage
 from headrace.model.times import render_time_short
+from headrace.ports.store import Reader
 
 NAME = "native"
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
-
-# The paths below /api/v1 that answer in this dialect; the rest of it is Flux's.
-PATHS = tuple(
-    f"/api/v1/{name}"
-    for name in ("badges", "catalog", "challenges", "effects", "facts", "participants", "points", "rules")
-)
-OF_AN_EVENT = re.compile(r"/api/v1/events/[^/]+/(?:effects|trace)(?:/.*)?")
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
@@ -35,9 +29,6 @@ def render_error(error: HeadraceError, status: int, /) -> bytes:
     if isinstance(error, InvalidRules):
         problem["errors"] = [each._asdict() for each in error.problems]
     return encode_json(problem)
-
-
-DIALECT = Dialect(NAME, render_error)
 
 
 def render_data(data: object, meta: object = None, /) -> bytes:
@@ -143,3 +134,46 @@ def effect_value(effect: Effect, /) -> dict[str, object]:
         "generation": effect.generation,
         "detail": {_NATIVE_NAMES.get(name, name): value for name, value in effect.detail.items()},
     }
+
+
+def _catalog(asked: Asked) -> Answer:
+    page = parse_catalog(asked.query)
+    return lambda reader: render_catalog(page, reader.catalog(asked.tenant, page))
+
+
+def _catalog_entry(asked: Asked) -> Answer:
+    name = asked.path["name"]
+
+    def answer(reader: Reader) -> bytes:
+        found = reader.catalog(asked.tenant, CatalogPage(limit=1, name=name)).entries
+        if not found:
+            raise NotFound(f"No event has the name {name[:200]!r}.")
+        return render_catalog_entry(found[0])
+
+    return answer
+
+
+def _reading(path: str, does: Ask | Handled) -> Route:
+    return Route("GET", f"/api/v1/{path}", "query", "native", does)
+
+
+DIALECT = Dialect(
+    NAME,
+    render_error,
+    (
+        _reading("catalog", Ask(_catalog)),
+        _reading("catalog/{name:path}", Ask(_catalog_entry)),
+        _reading("events/{event_id}/trace", Handled("trace")),
+        _reading("events/{event_id}/effects", Handled("effects")),
+        _reading("participants/{name:path}", Handled("participant")),
+        _reading("challenges", Handled("challenges")),
+        _reading("challenges/{challenge_id}/leaderboard", Handled("leaderboard")),
+        _reading("badges", Handled("badges")),
+        _reading("badges/{badge_id}/holders", Handled("holders")),
+        Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
+        Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
+    ),
+    # The rest of /api/v1 is Flux's.
+    prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "participants", "points")),
+    error_type="application/problem+json",
+)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.dialects.errors import Kind, kind_of
 from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
@@ -33,7 +34,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     decode_item,
     decode_part,
     encode_json,
@@ -42,7 +42,6 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
 )
-from headrace.model import errors
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError, InvalidRequest
@@ -50,25 +49,24 @@ from headrace.model.event import Event, EventType
 
 NAME = "posthog"
 
-_KINDS: tuple[tuple[type[HeadraceError], tuple[str, str]], ...] = (
-    (errors.InvalidRequest, ("validation_error", "invalid_payload")),
-    (errors.Unauthorized, ("authentication_error", "invalid_api_key")),
-    (errors.Forbidden, ("authentication_error", "permission_denied")),
-    (errors.NotFound, ("invalid_request", "not_found")),
-    (errors.MethodNotAllowed, ("invalid_request", "method_not_allowed")),
-    (errors.PayloadTooLarge, ("validation_error", "payload_too_large")),
-    (errors.RateLimited, ("throttled_error", "rate_limited")),
-)
+_KINDS: dict[Kind, tuple[str, str]] = {
+    "invalid_request": ("validation_error", "invalid_payload"),
+    "unauthorized": ("authentication_error", "invalid_api_key"),
+    "forbidden": ("authentication_error", "permission_denied"),
+    "not_found": ("invalid_request", "not_found"),
+    "method_not_allowed": ("invalid_request", "method_not_allowed"),
+    "payload_too_large": ("validation_error", "payload_too_large"),
+    "rate_limited": ("throttled_error", "rate_limited"),
+    "unavailable": ("server_error", "unavailable"),
+}
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
-    kind, code = errors.look_up(error, _KINDS, ("server_error", "unavailable"))
+    kind, code = _KINDS[kind_of(error)]
     return encode_json({"type": kind, "code": code, "detail": error.message, "attr": None})
 
 
-DIALECT = Dialect(NAME, render_error)
 _SECRETS = frozenset({"token", "api_key"})  # where in the properties a key is looked for
-PATHS = ("/batch", "/e", "/i", "/capture", "/flags", "/decide", "/array")
 
 # What PostHog's own events are here; all others are track events of their own name.
 _TYPES: dict[str, tuple[EventType, str]] = {

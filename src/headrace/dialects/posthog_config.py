@@ -3,6 +3,7 @@
 Source: https://posthog.com/docs/api/flags
 """
 
+from headrace.dialects.route import Told
 from headrace.dialects.wire import encode_json
 
 _CONFIG: dict[str, object] = {
@@ -26,7 +27,7 @@ _CONFIG: dict[str, object] = {
 }
 
 
-def render_flags() -> bytes:
+def render_flags(_told: Told, /) -> bytes:
     """No flags, and everything that needs another server of PostHog's switched off: for /flags and its older form /decide."""
     none: dict[str, object] = {
         "flags": {},
@@ -39,15 +40,15 @@ def render_flags() -> bytes:
     return encode_json(none | _CONFIG)
 
 
-def render_config(token: str, /) -> bytes:
-    return encode_json({"token": token} | _CONFIG)
+def render_config(told: Told, /) -> bytes:
+    return encode_json({"token": told.path["token"]} | _CONFIG)
 
 
-def render_config_script(token: str, /) -> bytes:
+def render_config_script(told: Told, /) -> bytes:
     """The configuration as a script that leaves it where posthog-js looks."""
     # A key of ours holds no such characters; should one ever, it must not end the script element around it.
-    document = render_config(token).replace(b"<", b"\\u003c")
-    key = encode_json(token).replace(b"<", b"\\u003c")
+    document = render_config(told).replace(b"<", b"\\u003c")
+    key = encode_json(told.path["token"]).replace(b"<", b"\\u003c")
     return (
         b"(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
         b"window._POSTHOG_REMOTE_CONFIG[%b]={config:%b,siteApps:[]};})();" % (key, document)

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from headrace.dialects.errors import Kind, kind_of
+from headrace.dialects.route import Dialect, Ingest, Route, Tell, Told
 from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
@@ -30,7 +32,6 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     decode_body,
     decode_item,
     decode_part,
@@ -40,7 +41,6 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
 )
-from headrace.model import errors
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import EventTooLarge, HeadraceError, InvalidRequest, PayloadTooLarge
@@ -48,24 +48,14 @@ from headrace.model.event import Event, EventType
 
 NAME = "segment"
 
-_CODES: tuple[tuple[type[HeadraceError], str], ...] = (
-    (errors.InvalidRequest, "invalid_request"),
-    (errors.Unauthorized, "invalid_write_key"),
-    (errors.Forbidden, "forbidden"),
-    (errors.NotFound, "not_found"),
-    (errors.MethodNotAllowed, "method_not_allowed"),
-    (errors.PayloadTooLarge, "payload_too_large"),
-    (errors.RateLimited, "rate_limited"),
-)
+# Where the code is not the kind's own name.
+_CODES: dict[Kind, str] = {"unauthorized": "invalid_write_key"}
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:
-    return encode_json(
-        {"success": False, "code": errors.look_up(error, _CODES, "unavailable"), "message": error.message}
-    )
+    kind = kind_of(error)
+    return encode_json({"success": False, "code": _CODES.get(kind, kind), "message": error.message})
 
-
-DIALECT = Dialect(NAME, render_error)
 
 # A call's path, and what an event may say as its `type`.
 KINDS: dict[str, EventType] = {
@@ -76,11 +66,6 @@ KINDS: dict[str, EventType] = {
     "group": "group",
     "alias": "alias",
 }
-# Every path that is in this dialect's words begins with one of these.
-PATHS = (
-    *(f"/v1/{name}" for call in KINDS for name in (call, call[0])),
-    *("/v1/batch", "/v1/b", "/v1/import", "/v1/projects"),
-)
 
 
 class _Item(SpecItem, gc=False):
@@ -213,15 +198,15 @@ def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
     return accepted({"success": True}, batch)
 
 
-def render_settings(write_key: str, scheme: str, host: str, /) -> bytes:
+def render_settings(told: Told, /) -> bytes:
     """What analytics.js asks its "CDN" for before it starts: one destination, this server.
 
     Source: https://github.com/segmentio/analytics-next/blob/master/packages/browser/src/browser/settings.ts
     """
     destination: dict[str, object] = {
-        "apiKey": write_key,
-        "apiHost": f"{host}/v1",
-        "protocol": scheme,
+        "apiKey": told.path["write_key"],
+        "apiHost": f"{told.host}/v1",
+        "protocol": told.scheme,
         "unbundledIntegrations": [],
         "addBundledMetadata": False,
     }
@@ -237,3 +222,30 @@ def render_settings(write_key: str, scheme: str, host: str, /) -> bytes:
         "remotePlugins": [],
     }
     return encode_json(document)
+
+
+def _routes() -> tuple[Route, ...]:
+    """`/v1/track` and the like have a short form each, `/v1/t`."""
+    parsers = dict.fromkeys(("batch", "b", "import"), parse_batch)
+    parsers |= {name: call_parser(call) for call in KINDS for name in (call, call[0])}
+    return tuple(
+        Route("POST", f"/v1/{name}", "ingest", "segment", Ingest(parse, render_accepted, find_key=find_key))
+        for name, parse in parsers.items()
+    )
+
+
+DIALECT = Dialect(
+    NAME,
+    render_error,
+    (
+        *_routes(),
+        Route(
+            "GET",
+            "/v1/projects/{write_key}/settings",
+            "ingest",
+            "segment",
+            Tell(render_settings, key_in_path="write_key"),
+        ),
+    ),
+    prefixes=("/v1/projects",),
+)

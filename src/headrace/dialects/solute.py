@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from headrace.dialects.errors import Kind, kind_of
+from headrace.dialects.route import Dialect, Ingest, Route, Tell, Told
 from headrace.dialects.sdk import NAMES, SpecItem, page_properties, with_members
 from headrace.dialects.wire import (
     ABSENT,
-    Dialect,
     array_of,
     decode_body,
     decode_item,
@@ -32,23 +33,24 @@ from headrace.model.times import parse_time, render_time_short
 NAME = "solute"
 MAX_BATCH = 100
 
-_CODES: tuple[tuple[type[HeadraceError], str], ...] = (
-    (errors.InvalidRequest, "VALIDATION_ERROR"),
-    (errors.Unauthorized, "INVALID_API_KEY"),
-    (errors.Forbidden, "FORBIDDEN"),
-    (errors.NotFound, "NOT_FOUND"),
-    (errors.MethodNotAllowed, "METHOD_NOT_ALLOWED"),
-    (errors.PayloadTooLarge, "PAYLOAD_TOO_LARGE"),
-    (errors.RateLimited, "RATE_LIMIT_EXCEEDED"),
-)
+# Where the code is not the kind's own name.
+_CODES: dict[Kind, str] = {
+    "invalid_request": "VALIDATION_ERROR",
+    "unauthorized": "INVALID_API_KEY",
+    "rate_limited": "RATE_LIMIT_EXCEEDED",
+}
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
-    code = errors.look_up(error, _CODES, "UNAVAILABLE")
+    kind = kind_of(error)
+    code = _CODES.get(kind, kind.upper())
     return encode_json({"error": {"code": code, "message": error.message, "details": {}}, "statusCode": status})
 
 
-DIALECT = Dialect(NAME, render_error)
+class Sent(Batch, frozen=True):
+    """A batch that knows how the server is to answer repeats: as processed or as failed."""
+
+    reject_duplicates: bool = False
 
 
 class _Envelope(msgspec.Struct):
@@ -63,13 +65,14 @@ _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _NAMES: dict[EventType, str] = {"track": "", **NAMES}
 
 
-def parse_batch(body: bytes, context: Context, /) -> Batch:
+def parse_batch(body: bytes, context: Context, /) -> Sent:
     envelope = decode_body(_envelope_decoder, body)
     elements = array_of(envelope.batch, "batch", MAX_BATCH)
     if envelope.sentAt is None:
         raise InvalidRequest("'sentAt' is required: send the time of sending, like 2025-01-15T10:30:05Z.")
     sent_at_ms = parse_time(envelope.sentAt, "sentAt")
-    return parse_items(elements, _item_parser(sent_at_ms), context)
+    batch = parse_items(elements, _item_parser(sent_at_ms), context)
+    return Sent(batch.items, batch.rejections, reject_duplicates=context.settings.solute_duplicates == "reject")
 
 
 def _item_parser(sent_at_ms: int) -> Callable[[msgspec.Raw, Context], Event]:
@@ -129,9 +132,9 @@ def _needed(kind: EventType, for_kind: EventType, value: object, field: str, lim
     return required_text(value, field, limit) if kind == for_kind else optional_text(value, field, limit)
 
 
-def render_batch(batch: Batch, receipts: list[Receipt], /, *, reject_duplicates: bool) -> bytes:
+def render_batch(batch: Batch, receipts: list[Receipt], /) -> bytes:
     failed = [(rejection.index, rejection.error.message) for rejection in batch.rejections]
-    if reject_duplicates:
+    if isinstance(batch, Sent) and batch.reject_duplicates:
         failed += [
             (item.index, errors.Duplicate().message)
             for item, receipt in zip(batch.items, receipts, strict=True)
@@ -148,9 +151,20 @@ def render_batch(batch: Batch, receipts: list[Receipt], /, *, reject_duplicates:
     return encode_json(reply)
 
 
-def render_flags(now_ms: int, /) -> bytes:
+def render_flags(told: Told, /) -> bytes:
     """No flags and no experiments: the SDK then uses its callers' defaults.
 
     Source: https://docs.solute.so/backend-api/feature-flags
     """
-    return encode_json({"flags": {}, "experiments": {}, "timestamp": render_time_short(now_ms)})
+    return encode_json({"flags": {}, "experiments": {}, "timestamp": render_time_short(told.now_ms)})
+
+
+DIALECT = Dialect(
+    NAME,
+    render_error,
+    (
+        Route("POST", "/api/events", "ingest", "solute", Ingest(parse_batch, render_batch)),
+        Route("GET", "/api/feature-flags", "ingest", "solute", Tell(render_flags)),
+    ),
+    prefixes=("/api",),
+)

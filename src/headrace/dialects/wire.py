@@ -32,13 +32,6 @@ Pairs: TypeAlias = Sequence[tuple[str, str]]
 T = TypeVar("T")
 
 
-class Dialect(msgspec.Struct, frozen=True):
-    """A wire dialect: its name, which is also the `source` of its events, and how it words an error."""
-
-    name: str
-    render_error: Callable[[HeadraceError, int], bytes]
-
-
 _object_decoder: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()

@@ -5,7 +5,7 @@ Errors, counts and the budget of bodies are the same on both ways. See docs/deci
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 import falcon
 import falcon.asgi
@@ -14,16 +14,12 @@ from headrace.http.body import Budget, Request, request_within
 from headrace.http.metrics import Metrics
 
 
-class Poster(Protocol):
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, /) -> None: ...
-
-
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
     """`posters`: what takes the POSTs of a path, which is also a route. A path that is written otherwise takes the long way."""
 
     def __init__(self, metrics: Metrics, bodies: Budget) -> None:
         super().__init__(middleware=[metrics, bodies], request_type=request_within(bodies))
-        self.posters: dict[str, Poster] = {}
+        self.posters: dict[str, Callable[[falcon.asgi.Request, falcon.asgi.Response], Awaitable[None]]] = {}
         self.metrics = metrics
 
     async def __call__(
@@ -46,7 +42,7 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         resp = falcon.asgi.Response(self.resp_options)
         req.uri_template = path
         try:
-            await poster.on_post(req, resp)
+            await poster(req, resp)
         except Exception as error:
             if not await self._handle_exception(req, resp, error, {}):
                 raise

@@ -13,8 +13,8 @@ from headrace.http.auth import authenticate, is_local
 from headrace.http.limits import RateLimits
 from headrace.http.protocol import HUNG_UP
 from headrace.http.unread import Unread
-from headrace.model.errors import InvalidRequest, NotFound, Unavailable
-from headrace.model.event import StoredEvent, Tenant, parse_id
+from headrace.model.errors import InvalidRequest, Unavailable
+from headrace.model.event import Tenant
 from headrace.model.keys import Scope
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import Reader
@@ -61,16 +61,6 @@ class Gate:
             raise Unavailable("The client hung up.") from None  # which nobody reads
         finally:
             req.scope.pop(HUNG_UP, None)
-
-    async def find(
-        self, req: falcon.asgi.Request, tenant: Tenant, event_id: str, otherwise: str = "", /
-    ) -> StoredEvent:
-        """The tenant's event of an id, in any of its forms. Raises NotFound, which says `otherwise`, and what `ask` raises."""
-        digits = parse_id(event_id)
-        found = await self.ask(req, lambda reader: reader.get(tenant, [digits])) if digits else []
-        if not found:
-            raise NotFound(otherwise or f"There is no event {event_id[:80]!r}.")
-        return found[0]
 
     def _local_tenant(self, req: falcon.asgi.Request) -> Tenant | None:
         """Whom a command on this machine asks for, where it shows the token that this server left in its data folder."""

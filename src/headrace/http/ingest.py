@@ -1,34 +1,19 @@
-"""The routes that take events: one table, one handler. Adding a dialect adds rows.
+"""The routes that take events: each as its dialect's table says, and all alike.
 
 SDKs that know only a host and a key may carry the key in the body. Such a body is read, within its size limit, before anybody is
 known; then the key in it counts as one in a header does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from http import HTTPStatus
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import falcon
 import falcon.asgi
 import msgspec
 
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.runtime import Runtime
-from headrace.dialects import (
-    amplitude,
-    bricqs,
-    cloudevents,
-    flux,
-    flux_metrics,
-    hogsend_data,
-    mixpanel,
-    mixpanel_profiles,
-    posthog,
-    segment,
-    solute,
-)
-from headrace.dialects.wire import Dialect
+from headrace.dialects.route import Dialect, Ingest, Reacted, Route
 from headrace.http import cors
 from headrace.http.auth import has_key
 from headrace.http.body import read_body
@@ -40,240 +25,87 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
 from headrace.reactions.facts import fact_of
 
-Reply = tuple[HTTPStatus, bytes]
 Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
 
 
-class IngestRoute(msgspec.Struct, frozen=True):
-    """`limit` is the setting `limit_<limit>`; `reply` answers once the events are durable; `allow`: all of the path's methods.
+class Served(msgspec.Struct, frozen=True):
+    """A route as it is served: with the dialect whose table it is in."""
 
-    find_key: takes the key out of a body; for routes where only headers and the query may carry it, None.
-    claims: where two dialects share a path, whether a body is this one's; the path's other route takes what nobody claims.
-    dialect: words the errors of what is claimed.
-    whole: the parser looks at the query and the headers, too.
-    """
+    route: Route
+    dialect: Dialect
 
-    path: str
-    source: str
-    parse: Callable[[bytes, Context], Batch]
-    reply: Callable[[Runtime, Batch, list[Receipt]], Awaitable[Reply]]
-    limit: str
-    allow: str = "POST, OPTIONS"
-    find_key: Callable[[bytes], str] | None = None
-    claims: Callable[[bytes], bool] | None = None
-    dialect: Dialect | None = None
-    whole: bool = False
+    @property
+    def does(self) -> Ingest:
+        """What the route does, where it is one that takes events."""
+        return cast("Ingest", self.route.does)
 
 
-def _at_once(status: HTTPStatus, render: Callable[[Batch, list[Receipt]], bytes]):
-    async def reply(_runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
-        return status, render(batch, receipts)
+class EventTaker:
+    """Takes the events of one path and method. `claimants`: the routes that take the bodies that they claim."""
 
-    return reply
-
-
-async def _bricqs_processed(runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
-    """After the reactions have run; past the deadline as if it had been the asynchronous route, for the event is safe."""
-    receipt = receipts[0]
-    if not await runtime.freshness.reacted(_tenant_of(batch), receipt.position):
-        return HTTPStatus.ACCEPTED, bricqs.render_accepted(batch, receipts)
-    event = batch.items[0].event
-    if runtime.reactions.has_rules(event.project):  # they may have said otherwise, and that is in the control database
-        fact = await asyncio.to_thread(runtime.reactions.fact, receipt.id, event)
-    else:
-        fact = fact_of(receipt.id, event)
-    return HTTPStatus.OK, bricqs.render_processed(receipt, fact.id, fact.type, clock_ms())
-
-
-def _tenant_of(batch: Batch) -> Tenant:
-    event = batch.items[0].event
-    return Tenant(event.project, event.mode)
-
-
-async def _solute_processed(runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
-    reject = runtime.settings.solute_duplicates == "reject"
-    return HTTPStatus.OK, solute.render_batch(batch, receipts, reject_duplicates=reject)
-
-
-def _bricqs_routes(prefix: str) -> tuple[IngestRoute, ...]:
-    base = f"{prefix}/ingest/events"
-    accepted = _at_once(HTTPStatus.ACCEPTED, bricqs.render_accepted)
-    batch = _at_once(HTTPStatus.ACCEPTED, bricqs.render_batch)
-    return (
-        IngestRoute(base, bricqs.NAME, bricqs.parse_event, accepted, "bricqs"),
-        IngestRoute(f"{base}/batch", bricqs.NAME, bricqs.parse_batch, batch, "bricqs"),
-        IngestRoute(f"{base}/sync", bricqs.NAME, bricqs.parse_event, _bricqs_processed, "bricqs"),
-    )
-
-
-def _segment_routes() -> tuple[IngestRoute, ...]:
-    batch = dict.fromkeys(("batch", "b", "import"), segment.parse_batch)
-    calls = {name: segment.call_parser(call) for call in segment.KINDS for name in (call, call[0])}
-    return tuple(
-        IngestRoute(
-            f"/v1/{name}",
-            segment.NAME,
-            parse,
-            _at_once(HTTPStatus.OK, segment.render_accepted),
-            "segment",
-            find_key=segment.find_key,
-        )
-        for name, parse in (batch | calls).items()
-    )
-
-
-def _posthog_routes() -> tuple[IngestRoute, ...]:
-    accepted = _at_once(HTTPStatus.OK, posthog.render_accepted)
-    return tuple(
-        IngestRoute(path, posthog.NAME, posthog.parse, accepted, "posthog", find_key=posthog.find_key)
-        for path in ("/batch", "/e", "/i/v0/e", "/i/v0/ai/batch", "/capture")
-    )
-
-
-def _amplitude_route(path: str, claims: Callable[[bytes], bool] | None = None) -> IngestRoute:
-    return IngestRoute(
-        path,
-        amplitude.NAME,
-        amplitude.parse,
-        _at_once(HTTPStatus.OK, amplitude.render_accepted),
-        "amplitude",
-        find_key=amplitude.find_key,
-        claims=claims,
-        dialect=amplitude.DIALECT,
-    )
-
-
-async def _mixpanel_accepted(_runtime: Runtime, batch: Batch, receipts: list[Receipt]) -> Reply:
-    status = HTTPStatus.BAD_REQUEST if mixpanel.failed(batch) else HTTPStatus.OK
-    return status, mixpanel.render_accepted(batch, receipts)
-
-
-def _mixpanel_routes() -> tuple[IngestRoute, ...]:
-    parsers = {
-        "/track": mixpanel.parse_track,
-        "/import": mixpanel.parse_import,
-        "/engage": mixpanel_profiles.parse_engage,
-        "/groups": mixpanel_profiles.parse_groups,
-    }
-    return tuple(
-        IngestRoute(path, mixpanel.NAME, parse, _mixpanel_accepted, "mixpanel", find_key=mixpanel.find_key, whole=True)
-        for path, parse in parsers.items()
-    )
-
-
-ROUTES: tuple[IngestRoute, ...] = (
-    IngestRoute(
-        "/api/v1/events",
-        flux.NAME,
-        flux.parse_track,
-        _at_once(HTTPStatus.CREATED, flux.render_track),
-        "flux_single",
-        allow="GET, POST, OPTIONS",
-    ),
-    IngestRoute(
-        "/api/v1/events/batch",
-        flux.NAME,
-        flux.parse_batch,
-        _at_once(HTTPStatus.CREATED, flux.render_batch),
-        "flux_batch",
-    ),
-    *_bricqs_routes("/api/v1"),
-    *_bricqs_routes(""),
-    IngestRoute(
-        "/api/v1/metrics",
-        flux_metrics.NAME,
-        flux_metrics.parse_metric,
-        _at_once(HTTPStatus.CREATED, flux_metrics.render_metric),
-        "flux_single",
-        allow="GET, POST, OPTIONS",
-    ),
-    IngestRoute(
-        "/api/v1/metrics/batch",
-        flux_metrics.NAME,
-        flux_metrics.parse_metrics,
-        _at_once(HTTPStatus.CREATED, flux.render_batch),
-        "flux_metrics_batch",
-    ),
-    IngestRoute(
-        "/api/v1/flux/batch",
-        flux.NAME,
-        flux_metrics.parse_gem,
-        _at_once(HTTPStatus.CREATED, flux_metrics.render_gem),
-        "flux_gem",
-    ),
-    IngestRoute("/api/events", solute.NAME, solute.parse_batch, _solute_processed, "solute"),
-    *_segment_routes(),
-    IngestRoute(
-        "/v1/events",
-        hogsend_data.NAME,
-        hogsend_data.parse_event,
-        _at_once(HTTPStatus.ACCEPTED, hogsend_data.render_stored),
-        "hogsend",
-    ),
-    *_posthog_routes(),
-    _amplitude_route("/2/httpapi"),
-    _amplitude_route("/batch", amplitude.claims),
-    *_mixpanel_routes(),
-    IngestRoute(
-        "/v1/cloudevents",
-        cloudevents.NAME,
-        cloudevents.parse,
-        _at_once(HTTPStatus.ACCEPTED, cloudevents.render_accepted),
-        "cloudevents",
-        whole=True,
-    ),
-)
-
-
-class IngestResource:
-    """POST takes events; OPTIONS lets browsers ask first."""
-
-    def __init__(self, gate: Gate, metrics: Metrics, route: IngestRoute, claimants: Sequence[IngestRoute] = ()) -> None:
+    def __init__(self, gate: Gate, metrics: Metrics, served: Served, claimants: Sequence[Served] = ()) -> None:
         self._gate = gate
         self._runtime = gate.runtime
         self._metrics = metrics
-        self._route = route
+        self._taken = served
         self._claimants = claimants
+        self._reads_body = served.route.method != "GET"
         self._max_bytes = gate.runtime.settings.max_request_bytes
 
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+    async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.allow_any_origin(req, resp)
-        settings, route, max_bytes = self._runtime.settings, self._route, self._max_bytes
-        if route.find_key is None or (not self._claimants and has_key(req, "ingest")):
-            tenant = await self._gate.admit(req, resp, "ingest", route.limit)
-            body = await read_body(req, max_bytes)
+        served, does = self._taken, self._taken.does
+        if does.find_key is None or (not self._claimants and has_key(req, "ingest")):
+            tenant = await self._gate.admit(req, resp, "ingest", served.route.limit)
+            body = await self._body(req)
         else:
-            route, tenant, body = await self._admit_by_body(req, resp)
-        context = Context(tenant, clock_ms(), settings, _idempotency_key(req))
-        if route.whole:
+            served, tenant, body = await self._admit_by_body(req, resp)
+            does = served.does
+        context = Context(tenant, clock_ms(), self._runtime.settings, _idempotency_key(req))
+        if does.whole:
             headers = [(name.lower(), value) for name, value in req.headers.items()]
             context = msgspec.structs.replace(context, query=req.query_string, headers=headers)
         if len(body) > _LARGE_BODY_BYTES:  # would hold up every other request
-            batch = await asyncio.to_thread(route.parse, body, context)
+            batch = await asyncio.to_thread(does.parse, body, context)
         else:
-            batch = route.parse(body, context)
+            batch = does.parse(body, context)
         receipts = await self._runtime.intake.accept(batch.items)
-        self._metrics.count_batch(route.source, batch, receipts)
-        status, resp.data = await route.reply(self._runtime, batch, receipts)
-        resp.status = int(status)
+        self._metrics.count_batch(does.source or served.dialect.name, batch, receipts)
+        if does.reacted:
+            resp.status, resp.data = await self._reply_after_reactions(served, does.reacted, batch, receipts)
+        else:
+            resp.status = does.status_of(batch) if does.status_of else served.route.status
+            resp.data = does.render(batch, receipts)
 
     async def _admit_by_body(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response
-    ) -> tuple[IngestRoute, Tenant, bytes]:
+    ) -> tuple[Served, Tenant, bytes]:
         """The route that the body is for, whose key the request shows, and the body."""
-        body = await read_body(req, self._max_bytes)
-        route, secret = self._route, ""
+        body = await self._body(req)
+        served, secret = self._taken, ""
         for claimant in self._claimants:
-            if claimant.claims and await _in_good_time(claimant.claims, body):
-                route = claimant
-                req.context.dialect = route.dialect
-        if route.find_key and not has_key(req, "ingest"):
-            secret = await _in_good_time(route.find_key, body)
-        return route, await self._gate.admit(req, resp, "ingest", route.limit, secret), body
+            if claimant.does.claims and await _in_good_time(claimant.does.claims, body):
+                served = claimant
+                req.context.dialect = served.dialect
+        if served.does.find_key and not has_key(req, "ingest"):
+            secret = await _in_good_time(served.does.find_key, body)
+        return served, await self._gate.admit(req, resp, "ingest", served.route.limit, secret), body
 
-    async def on_options(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        cors.answer_preflight(req, resp, self._route.allow)
+    async def _body(self, req: falcon.asgi.Request) -> bytes:
+        return await read_body(req, self._max_bytes) if self._reads_body else req.query_string.encode()
+
+    async def _reply_after_reactions(
+        self, served: Served, reacted: Reacted, batch: Batch, receipts: list[Receipt]
+    ) -> tuple[int, bytes]:
+        receipt, event = receipts[0], batch.items[0].event
+        if not await self._runtime.freshness.reacted(Tenant(event.project, event.mode), receipt.position):
+            return reacted.late_status, served.does.render(batch, receipts)
+        if self._runtime.reactions.has_rules(event.project):  # they may have said otherwise, and that is in control
+            fact = await asyncio.to_thread(self._runtime.reactions.fact, receipt.id, event)
+        else:
+            fact = fact_of(receipt.id, event)
+        return served.route.status, reacted.render(receipt, fact.id, fact.type, clock_ms())
 
 
 async def _in_good_time(question: Callable[[bytes], Answer], body: bytes) -> Answer:

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from headrace.http.problems import reply_to
+from headrace.http.problems import Problems
 from headrace.http.unread import Unread
 from headrace.model.errors import HeadraceError, InvalidRequest, Unavailable
 
@@ -46,6 +46,7 @@ class Protocol(HttpToolsProtocol):
         *,
         timeout_s: float,
         unread: Unread,
+        problems: Problems,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._max_connections = self.limit_concurrency
@@ -53,6 +54,7 @@ class Protocol(HttpToolsProtocol):
         self._one_too_many = False
         self._timeout_s = timeout_s
         self._unread = unread
+        self._problems = problems
         self._timer: asyncio.TimerHandle | None = None
         self._unparsed = b""  # until the requests before it are answered
         self._data = b""  # what is being parsed
@@ -132,7 +134,7 @@ class Protocol(HttpToolsProtocol):
         if self._is_upgrade():
             self._in_head = False
             return
-        self.app = _refuse_politely if self._one_too_many else self.config.loaded_app
+        self.app = self._refuse_politely if self._one_too_many else self.config.loaded_app
         super().on_headers_complete()  # raises for a target without a path: still the head is what is wrong
         self._in_head, self._in_body = False, True
         self.headers = []  # trailers go there, and the application has the others (RFC 9110 §6.5.1)
@@ -223,12 +225,25 @@ class Protocol(HttpToolsProtocol):
 
     def _words_of(self, error: HeadraceError) -> bytes:
         found = _PATH.match(self._start)
-        status, headers, body = reply_to(found[1].decode("latin-1") if found else "", error)
+        status, headers, body = self._problems.reply_to(found[1].decode("latin-1") if found else "", error)
         if self._in_body:
             headers |= self.cycle.scope.get(RATE_HEADERS, {})
         lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
         head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
         return head.encode() + body
+
+    async def _refuse_politely(self, scope: Any, _receive: Any, send: Any) -> None:
+        """The application while there are too many connections."""
+        status, headers, body = self._problems.reply_to(scope["path"], Unavailable("Too many connections."))
+        fields = headers | {"content-length": str(len(body)), "connection": "close"}
+        await send(
+            {
+                "type": "http.response.start",
+                "status": int(status),
+                "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
 
 
 class _Flow(FlowControl):
@@ -241,17 +256,3 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if self._protocol.takes_more():
             super().resume_reading()
-
-
-async def _refuse_politely(scope: Any, _receive: Any, send: Any) -> None:
-    """The application while there are too many connections."""
-    status, headers, body = reply_to(scope["path"], Unavailable("Too many connections."))
-    fields = headers | {"content-length": str(len(body)), "connection": "close"}
-    await send(
-        {
-            "type": "http.response.start",
-            "status": int(status),
-            "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from functools import partial
 from types import FrameType
 
@@ -16,7 +17,10 @@ import uvicorn
 
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
+from headrace.dialects.route import Dialect
+from headrace.dialects.table import DIALECTS
 from headrace.http.app import create_app
+from headrace.http.problems import Problems
 from headrace.http.protocol import Protocol
 from headrace.http.unread import Unread
 from headrace.model.errors import SettingsError
@@ -46,8 +50,8 @@ def serve(settings: Settings, /) -> int:
     return run(runtime)
 
 
-def run(runtime: Runtime, /) -> int:
-    """Serve an opened runtime."""
+def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
+    """Serve an opened runtime to those who speak these dialects."""
     settings = runtime.settings
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
@@ -55,9 +59,11 @@ def run(runtime: Runtime, /) -> int:
     unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(runtime, unread),
+            create_app(runtime, unread, dialects),
             loop="uvloop",
-            http=partial(Protocol, timeout_s=settings.body_timeout_s, unread=unread),  # pyright: ignore[reportArgumentType]
+            http=partial(  # pyright: ignore[reportArgumentType]
+                Protocol, timeout_s=settings.body_timeout_s, unread=unread, problems=Problems(dialects)
+            ),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,7 +1,6 @@
-"""The native routes about reactions: rules, participants, challenges, badges, effects. Each parses, asks, and renders."""
+"""The native routes about what reactions have come to: participants, challenges, badges. Each parses, asks, and renders."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import falcon
@@ -9,21 +8,16 @@ import falcon.asgi
 
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.runtime import Runtime
-from headrace.control.rulebook import RuleRow, Version
-from headrace.control.scoreboard import MAX_LISTED, Award, Score, Scoreboard
+from headrace.control.scoreboard import Award, Score, Scoreboard
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs, integer_of
-from headrace.http.body import read_body
 from headrace.http.gate import Gate, ask_control, parameters
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Tenant, render_evt
 from headrace.model.filters import Filters, Page
 from headrace.model.reaction_state import State
 from headrace.model.times import render_time_short
-from headrace.pipeline.rulesets import apply_rules, in_force
 from headrace.reactions.challenges import Challenge
-from headrace.reactions.rules import Document
-from headrace.reactions.source import MAX_BYTES
 from headrace.reactions.stage import RuleSet
 
 Answer = TypeVar("Answer")
@@ -34,70 +28,39 @@ def _reply(resp: falcon.asgi.Response, data: object, meta: object = None) -> Non
     resp.data = native.render_data(data, meta)
 
 
-class Rules:
+class Scoreboards:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._scoreboard = SettledScoreboard(gate.runtime)
 
-    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        tenant = await self._gate.admit(req, resp, "admin", "native")
-        runtime = self._gate.runtime
-        found = await ask_control(lambda: in_force(runtime.rulebook, tenant.project))
-        history = await ask_control(lambda: runtime.rulebook.history(tenant.project, MAX_LISTED))
-        rules = await ask_control(lambda: runtime.rule_cache.rules(tenant.project))
-        rows = {row.no: row for row in found.rows} if found else {}
-        data = {
-            "version": found.version.version if found else None,
-            "applied_at": render_time_short(found.version.applied_at_ms) if found else None,
-            "document": found.document if found else Document(),
-            "rules": [_rule(kind, rule.title, rows[no]) for no, (kind, rule, _) in rules.rules.items()],
-        }
-        _reply(resp, data, {"history": [_version(version) for version in history]})
-
-    async def on_put(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        tenant = await self._gate.admit(req, resp, "admin", "native")
-        dry_run = _flag(parameters(req), "dry_run")
-        runtime = self._gate.runtime
-        body = await read_body(req, min(MAX_BYTES, runtime.settings.max_request_bytes))
-        applied = await ask_control(
-            lambda: apply_rules(
-                runtime.rulebook, tenant.project, body, clock_ms(), last=runtime.log.last, dry_run=dry_run
-            )
-        )
-        _reply(resp, applied)
-
-
-class Participants:
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._boards = Boards(gate.runtime)
-
-    async def on_get_one(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
-        tenant = await self._gate.admit(req, resp, "query", "native")
+    async def participant(
+        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        name = path["name"]
         page = Page(limit=1)
         events = await self._gate.runtime.queries.ask(
             lambda reader: reader.events(tenant, Filters(person=name), page).total
         )
         now_ms = clock_ms()
-        score, rules = await self._boards.ask(tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms))
+        score, rules = await self._scoreboard.ask(
+            tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms)
+        )
         if score is None and not events:
             raise NotFound(f"There is no participant {name[:200]!r}.")
         _reply(resp, _participant(name, events, score or Score(State(), [], 0, [], []), rules, now_ms))
 
-
-class Challenges:
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._boards = Boards(gate.runtime)
-
-    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        tenant = await self._gate.admit(req, resp, "query", "native")
-        counts, rules = await self._boards.ask(
+    async def challenges(
+        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        counts, rules = await self._scoreboard.ask(
             tenant, lambda board, rules: board.challenge_counts(tenant, [each.no for each in rules.challenges])
         )
         _reply(resp, [_challenge(each, rules, *counts.get(each.no, (0, 0))) for each in rules.challenges])
 
-    async def on_get_leaderboard(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, challenge_id: str) -> None:
-        tenant = await self._gate.admit(req, resp, "query", "native")
+    async def leaderboard(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        challenge_id = path["challenge_id"]
         limit, offset = _page(parameters(req))
 
         def ask(board: Scoreboard, rules: RuleSet) -> list[dict[str, object]]:
@@ -115,18 +78,13 @@ class Challenges:
                 for rank, each in enumerate(ranked, offset + 1)
             ]
 
-        rows, _ = await self._boards.ask(tenant, ask)
+        rows, _ = await self._scoreboard.ask(tenant, ask)
         _reply(resp, rows, {"limit": limit, "offset": offset})
 
-
-class Badges:
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._boards = Boards(gate.runtime)
-
-    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        tenant = await self._gate.admit(req, resp, "query", "native")
-        counts, rules = await self._boards.ask(tenant, lambda board, _: board.holder_counts(tenant))
+    async def badges(
+        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        counts, rules = await self._scoreboard.ask(tenant, lambda board, _: board.holder_counts(tenant))
         badges = [
             {
                 "id": each.rule.id,
@@ -139,10 +97,14 @@ class Badges:
         ]
         _reply(resp, badges)
 
-    async def on_get_holders(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, badge_id: str) -> None:
-        tenant = await self._gate.admit(req, resp, "query", "native")
+    async def holders(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        badge_id = path["badge_id"]
         limit, offset = _page(parameters(req))
-        held, rules = await self._boards.ask(tenant, lambda board, _: board.holders(tenant, badge_id, limit, offset))
+        held, rules = await self._scoreboard.ask(
+            tenant, lambda board, _: board.holders(tenant, badge_id, limit, offset)
+        )
         if not held and not offset and all(each.rule.id != badge_id for each in rules.badges):
             raise NotFound(f"There is no badge {badge_id[:80]!r}.")
         _reply(
@@ -152,19 +114,7 @@ class Badges:
         )
 
 
-class EventEffects:
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, event_id: str) -> None:
-        tenant = await self._gate.admit(req, resp, "query", "native")
-        event = await self._gate.find(req, tenant, event_id)
-        await self._gate.runtime.freshness.settled(tenant)
-        effects = await asyncio.to_thread(self._gate.runtime.reactions.effects, event)
-        _reply(resp, [native.effect_value(effect) for effect in effects])
-
-
-class Boards:
+class SettledScoreboard:
     """Asks the scoreboard once all that was acknowledged has been reacted to."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -254,22 +204,6 @@ def _challenge(challenge: Challenge, rules: RuleSet, participants: int, complete
     }
 
 
-def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:
-    failed = {"event_id": render_evt(row.failed_event), "why": row.failed_why} if row.failed_event else None
-    return {
-        "kind": kind,
-        "id": row.rule_id,
-        "title": title,
-        "version": row.version,
-        "failures": row.failures,
-        "last_failure": failed,
-    }
-
-
-def _version(version: Version) -> dict[str, object]:
-    return {"version": version.version, "applied_at": render_time_short(version.applied_at_ms)}
-
-
 def _award(award: Award) -> dict[str, Any]:
     return {"event_id": render_evt(award.event_id), "awarded_at": render_time_short(award.at_ms)}
 
@@ -284,10 +218,3 @@ def _page(pairs: Pairs) -> tuple[int, int]:
     if not 0 <= offset <= _MAX_OFFSET:
         raise InvalidRequest(f"'offset' must be 0 to {_MAX_OFFSET}; it is {offset}.")
     return native.parse_limit(given), offset
-
-
-def _flag(pairs: Pairs, name: str) -> bool:
-    value = dict(pairs).get(name) or "false"
-    if value not in ("true", "false", "1", "0"):
-        raise InvalidRequest(f"{name!r} must be true or false; it is {value[:80]!r}.")
-    return value in ("true", "1")

@@ -1,0 +1,50 @@
+"""Hogsend's routes: the data plane, which sends one event, and the admin plane."""
+
+from headrace.dialects import hogsend, hogsend_data
+from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest, Route, find_event
+
+
+def _list(asked: Asked) -> Answer:
+    query = hogsend.parse_list(asked.query)
+    return lambda reader: hogsend.render_list(query, reader.events(asked.tenant, query.filters, query.page))
+
+
+def _event(asked: Asked) -> Answer:
+    find = find_event(asked.tenant, asked.path["event_id"], hogsend.EVENT_NOT_FOUND)
+    return lambda reader: hogsend.render_get(find(reader))
+
+
+def _names(asked: Asked) -> Answer:
+    return lambda reader: hogsend.render_observed("names", "name", reader.observed(asked.tenant, "name"))
+
+
+def _sources(asked: Asked) -> Answer:
+    return lambda reader: hogsend.render_observed("sources", "source", reader.observed(asked.tenant, "source"))
+
+
+def _reading(path: str, does: Ask | Handled) -> Route:
+    return Route("GET", f"/v1/admin/{path}", "admin", "hogsend", does)
+
+
+def _doing(path: str, handler: str) -> Route:
+    return Route("POST", f"/v1/admin/{path}", "admin", "hogsend", Handled(handler))
+
+
+DIALECT = Dialect(
+    hogsend.NAME,
+    hogsend.render_error,
+    (
+        Route(
+            "POST", "/v1/events", "ingest", "hogsend", Ingest(hogsend_data.parse_event, hogsend_data.render_stored), 202
+        ),
+        _reading("events", Ask(_list)),
+        _reading("events/names", Ask(_names)),
+        _reading("events/sources", Ask(_sources)),
+        _reading("events/{event_id}", Ask(_event)),
+        _doing("events/replay", "replay"),
+        _reading("replays", Handled("replays")),
+        _reading("replays/{replay_id}", Handled("replay_job")),
+        *(_doing(f"replays/{{replay_id}}/{action}", f"{action}_replay") for action in ("pause", "resume", "cancel")),
+    ),
+    prefixes=("/v1",),
+)

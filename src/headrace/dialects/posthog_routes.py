@@ -1,0 +1,27 @@
+"""PostHog's routes: what its SDKs capture, and what they ask before they do."""
+
+from headrace.dialects import posthog, posthog_config
+from headrace.dialects.route import Dialect, Ingest, Route, Tell
+from headrace.model import errors
+
+_CAPTURE = Ingest(posthog.parse, posthog.render_accepted, find_key=posthog.find_key)
+_FLAGS = Tell(posthog_config.render_flags, find_key=posthog.find_key)
+_CONFIG = Tell(posthog_config.render_config, key_in_path="token")
+_SCRIPT = Tell(posthog_config.render_config_script, key_in_path="token", media_type="text/javascript")
+
+DIALECT = Dialect(
+    posthog.NAME,
+    posthog.render_error,
+    (
+        *(
+            Route("POST", path, "ingest", "posthog", _CAPTURE)
+            for path in ("/batch", "/e", "/i/v0/e", "/i/v0/ai/batch", "/capture")
+        ),
+        *(Route("POST", path, "ingest", "posthog", _FLAGS) for path in ("/flags", "/decide")),
+        Route("GET", "/array/{token}/config", "ingest", "posthog", _CONFIG),
+        Route("GET", "/array/{token}/config.js", "ingest", "posthog", _SCRIPT),
+    ),
+    prefixes=("/i", "/array"),
+    # posthog-js drops what is answered 4xx, 429 like the others, and tries 5xx again (docs/decisions/0061).
+    statuses=((errors.RateLimited, 503),),
+)

@@ -1,0 +1,59 @@
+"""Every dialect that this server speaks, and whose words an error at a path is put in."""
+
+from collections.abc import Sequence
+
+from headrace.dialects import amplitude, bricqs, cloudevents, native, segment, solute
+from headrace.dialects.flux_routes import DIALECT as FLUX
+from headrace.dialects.hogsend_routes import DIALECT as HOGSEND
+from headrace.dialects.mixpanel_routes import DIALECT as MIXPANEL
+from headrace.dialects.posthog_routes import DIALECT as POSTHOG
+from headrace.dialects.route import Dialect, Ingest
+
+DIALECTS: tuple[Dialect, ...] = (
+    FLUX,
+    bricqs.DIALECT,
+    solute.DIALECT,
+    HOGSEND,
+    native.DIALECT,
+    segment.DIALECT,
+    POSTHOG,
+    amplitude.DIALECT,
+    MIXPANEL,
+    cloudevents.DIALECT,
+)
+
+
+class Owners:
+    """Says which dialect a path is in: its route's; else that of the longest route or prefix that it begins with.
+
+    `otherwise` has the paths that are in none.
+    """
+
+    def __init__(self, dialects: Sequence[Dialect], otherwise: Dialect) -> None:
+        self._otherwise = otherwise
+        places: dict[tuple[str, ...], Dialect] = {}
+        for dialect in dialects:
+            for route in dialect.routes:
+                if not (isinstance(route.does, Ingest) and route.does.claims):
+                    places.setdefault(_segments(route.path), dialect)
+            places |= {_segments(prefix): dialect for prefix in dialect.prefixes}
+        # The longest first; of those as long, one that names its segments before one that takes any.
+        self._places = sorted(places.items(), key=lambda place: (-len(place[0]), sum(map(_is_any, place[0]))))
+
+    def owner_of(self, path: str, /) -> Dialect:
+        segments = _segments(path)
+        return next((dialect for place, dialect in self._places if _begins_with(segments, place)), self._otherwise)
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(path.removesuffix("/").split("/")[1:])
+
+
+def _is_any(segment: str) -> bool:
+    return segment.startswith("{")
+
+
+def _begins_with(segments: tuple[str, ...], place: tuple[str, ...]) -> bool:
+    return len(segments) >= len(place) and all(
+        segment == own or (_is_any(own) and segment != "") for own, segment in zip(place, segments, strict=False)
+    )

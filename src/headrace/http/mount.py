@@ -1,0 +1,90 @@
+"""Mounts the dialects' tables: each path gets what its routes say, and nothing that they do not say."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import falcon.asgi
+
+from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
+from headrace.http import cors
+from headrace.http.direct import App
+from headrace.http.gate import Gate
+from headrace.http.ingest import EventTaker, Served
+from headrace.http.metrics import Metrics
+from headrace.http.questions import ask, tell
+from headrace.model.event import Tenant
+
+Params = Mapping[str, str]
+Handler = Callable[[falcon.asgi.Request, falcon.asgi.Response, Tenant, Params], Awaitable[None]]
+"""Answers a request that has been let in; given the parameters in the path."""
+Responder = Callable[..., Awaitable[None]]
+_METHODS = ("GET", "POST", "PUT")
+
+
+class _Mounted:
+    """A path: what it does is in the attributes that Falcon looks for, `on_get` and the like."""
+
+    def __init__(self, responders: Mapping[str, Responder]) -> None:
+        vars(self).update(responders)
+
+
+def mount(app: App, dialects: Sequence[Dialect], gate: Gate, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
+    """Raises KeyError for a route that names no handler, ValueError for two routes that cannot be told apart."""
+    paths: dict[str, dict[str, list[Served]]] = {}
+    for dialect in dialects:
+        for route in dialect.routes:
+            paths.setdefault(route.path, {}).setdefault(route.method, []).append(Served(route, dialect))
+    for path, methods in paths.items():
+        responders: dict[str, Responder] = {}
+        for method, served in methods.items():
+            first, claimants = _told_apart(served)
+            responder = _responder(first, claimants, gate, metrics, handlers)
+            responders[f"on_{method.lower()}"] = responder
+            if method == "POST" and isinstance(first.route.does, Ingest):
+                app.posters[path] = responder
+        if any(each.route.has_preflight for served in methods.values() for each in served):
+            responders["on_options"] = _preflight([method for method in _METHODS if method in methods])
+        app.add_route(path, _Mounted(responders))
+
+
+def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:
+    """The route that takes what nobody claims, and those that claim."""
+    claimants = [each for each in served if isinstance(each.route.does, Ingest) and each.route.does.claims]
+    others = [each for each in served if each not in claimants]
+    if len(others) != 1:
+        raise ValueError(
+            f"{served[0].route.method} {served[0].route.path} has {len(others)} routes that claim nothing."
+        )
+    return others[0], claimants
+
+
+def _responder(
+    served: Served, claimants: Sequence[Served], gate: Gate, metrics: Metrics, handlers: Mapping[str, Handler]
+) -> Responder:
+    route = served.route
+    match route.does:
+        case Ingest():
+            return EventTaker(gate, metrics, served, claimants).respond
+        case Ask() as does:
+            return ask(gate, route, does)
+        case Tell() as does:
+            return tell(gate, route, does)
+        case Handled(by=name):
+            return _handled(gate, route, handlers[name])
+
+
+def _handled(gate: Gate, route: Route, handler: Handler) -> Responder:
+    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
+        tenant = await gate.admit(req, resp, route.scope, route.limit)
+        await handler(req, resp, tenant, params)
+
+    return respond
+
+
+def _preflight(methods: Sequence[str]) -> Responder:
+    allow = ", ".join((*methods, "OPTIONS"))
+
+    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: Any) -> None:
+        cors.answer_preflight(req, resp, allow)
+
+    return respond

@@ -1,0 +1,40 @@
+"""Routes that ask the store one question, and those that tell an SDK what it wants to know before it sends events.
+
+The answer to a question is rendered in the reader's thread, not in the event loop's, for it may be large.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import falcon.asgi
+
+from headrace.assembly.clock import clock_ms
+from headrace.dialects.route import Ask, Asked, Route, Tell, Told
+from headrace.http import cors
+from headrace.http.auth import has_key
+from headrace.http.body import read_body
+from headrace.http.gate import Gate, parameters
+
+_MAX_QUESTION_BYTES = 256 * 1024
+
+
+def ask(gate: Gate, route: Route, does: Ask, /) -> Callable[..., Awaitable[None]]:
+    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
+        tenant = await gate.admit(req, resp, route.scope, route.limit)
+        resp.data = await gate.ask(req, does.question(Asked(tenant, params, parameters(req), clock_ms())))
+
+    return respond
+
+
+def tell(gate: Gate, route: Route, does: Tell, /) -> Callable[..., Awaitable[None]]:
+    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
+        cors.allow_any_origin(req, resp)
+        secret = params[does.key_in_path] if does.key_in_path else ""
+        if does.find_key:
+            body = await read_body(req, _MAX_QUESTION_BYTES)
+            secret = "" if has_key(req, route.scope) else does.find_key(body)
+        await gate.admit(req, resp, route.scope, route.limit, secret)
+        resp.data = does.render(Told(params, req.forwarded_scheme, req.forwarded_host, clock_ms()))
+        if does.media_type:
+            resp.content_type = does.media_type
+
+    return respond

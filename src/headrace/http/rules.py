@@ -1,0 +1,77 @@
+"""The native routes about rules: which are in force, and putting others in their place. Each parses, asks, and renders."""
+
+from collections.abc import Mapping
+
+import falcon
+import falcon.asgi
+
+from headrace.assembly.clock import clock_ms
+from headrace.control.rulebook import RuleRow, Version
+from headrace.control.scoreboard import MAX_LISTED
+from headrace.dialects import native
+from headrace.dialects.wire import Pairs
+from headrace.http.body import read_body
+from headrace.http.gate import Gate, ask_control, parameters
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Tenant, render_evt
+from headrace.model.times import render_time_short
+from headrace.pipeline.rulesets import apply_rules, in_force
+from headrace.reactions.rules import Document
+from headrace.reactions.source import MAX_BYTES
+
+
+class Rules:
+    def __init__(self, gate: Gate) -> None:
+        self._runtime = gate.runtime
+
+    async def show(
+        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        runtime = self._runtime
+        found = await ask_control(lambda: in_force(runtime.rulebook, tenant.project))
+        history = await ask_control(lambda: runtime.rulebook.history(tenant.project, MAX_LISTED))
+        rules = await ask_control(lambda: runtime.rule_cache.rules(tenant.project))
+        rows = {row.no: row for row in found.rows} if found else {}
+        data = {
+            "version": found.version.version if found else None,
+            "applied_at": render_time_short(found.version.applied_at_ms) if found else None,
+            "document": found.document if found else Document(),
+            "rules": [_rule(kind, rule.title, rows[no]) for no, (kind, rule, _) in rules.rules.items()],
+        }
+        resp.data = native.render_data(data, {"history": [_version(version) for version in history]})
+
+    async def apply(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        dry_run = _flag(parameters(req), "dry_run")
+        runtime = self._runtime
+        body = await read_body(req, min(MAX_BYTES, runtime.settings.max_request_bytes))
+        applied = await ask_control(
+            lambda: apply_rules(
+                runtime.rulebook, tenant.project, body, clock_ms(), last=runtime.log.last, dry_run=dry_run
+            )
+        )
+        resp.data = native.render_data(applied)
+
+
+def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:
+    failed = {"event_id": render_evt(row.failed_event), "why": row.failed_why} if row.failed_event else None
+    return {
+        "kind": kind,
+        "id": row.rule_id,
+        "title": title,
+        "version": row.version,
+        "failures": row.failures,
+        "last_failure": failed,
+    }
+
+
+def _version(version: Version) -> dict[str, object]:
+    return {"version": version.version, "applied_at": render_time_short(version.applied_at_ms)}
+
+
+def _flag(pairs: Pairs, name: str) -> bool:
+    value = dict(pairs).get(name) or "false"
+    if value not in ("true", "false", "1", "0"):
+        raise InvalidRequest(f"{name!r} must be true or false; it is {value[:80]!r}.")
+    return value in ("true", "1")
