@@ -249,10 +249,35 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "requests at once do not get past a rate limit",
-        "http/limits.py",
+        "assembly/rate_limits.py",
         "if not allowed:",
         "if False:",
         "tests/http/test_overload.py::test_requests_at_once_do_not_get_past_a_limit_and_each_is_told_what_is_left",
+    ),
+    (
+        "a wall clock that is set refuses no key for longer",
+        "assembly/rate_limits.py",
+        "now_s = self._monotonic_s()",
+        "now_s = self._clock_s()",
+        "tests/admission/test_rate_limits.py::test_a_wall_clock_that_is_set_holds_nobody_up_and_lets_nobody_through",
+    ),
+    (
+        "a publishable key works on its own pages alone",
+        "model/keys.py",
+        "sent[2].endswith(domain)",
+        "sent[2].endswith(domain[1:])",
+        "tests/admission/test_admission.py::test_a_publishable_key_is_refused_on_any_other_page",
+    ),
+    (
+        "no cookie ever counts",
+        "assembly/admission.py",
+        """        if not secret:
+            raise MissingKey
+""",
+        """        if not secret:
+            return Admitted(Tenant("default", "live"))
+""",
+        "tests/http/test_cookies.py::test_a_request_with_nothing_but_cookies_is_refused",
     ),
     (
         "an event counts once for a version of a rule, also when it is delivered again or replayed",

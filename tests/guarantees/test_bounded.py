@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from falcon.testing import create_asgi_req
 
+from headrace.assembly.admission import Admission, Shown
+from headrace.assembly.rate_limits import RateLimits
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from headrace.control.keyring import Keyring
-from headrace.http.auth import authenticate
 from headrace.pipeline.freshness import Waiters
 from tests.http.raw import Connection, request
 from tests.http.routes import assert_refused
@@ -102,12 +102,12 @@ def test_keys_are_looked_up_whatever_else_waits_for_threads(tmp_path: Path) -> N
     async def scenario() -> None:
         others = [asyncio.create_task(asyncio.to_thread(free.wait)) for _ in range(100)]
         await asyncio.sleep(0)
-        request = create_asgi_req(headers={"Authorization": f"Bearer {secret}"})
+        admission = Admission(Keyring(keys, "", lambda: 1), RateLimits({}), "local")
         try:
-            found = await asyncio.wait_for(authenticate(request, Keyring(keys, "", lambda: 1), "ingest"), 30)
+            admitted = await asyncio.wait_for(admission.admit(Shown(api_key=secret), "ingest", "any"), 30)
         finally:
             free.set()
-        assert found == key
+        assert admitted.tenant == key.tenant
         await asyncio.gather(*others)
 
     asyncio.run(scenario())

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 from headrace.assembly.adapters import Adapters
+from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.control.api_keys import Keys
 from headrace.control.keyring import Keyring
 from headrace.control.reaction_states import ControlReactionStates
@@ -46,13 +48,14 @@ class Runtime:
         self.settings = settings
         self._adapters = adapters = Adapters(settings)
         self.log, self.store, control = adapters.log, adapters.store, adapters.control
-        self.keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
         self.rulebook = Rulebook(control)
         self.rule_cache = RuleCache(self.rulebook)
         self.scoreboard = Scoreboard(control)
         states, timelines = ControlReactionStates(control), RuleTimelines(self.rulebook)
         self.reactions = Reactions(states, timelines)
         self.local_token = secrets.token_urlsafe(32)
+        keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
+        self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
         self.worker = Worker(
             self.log,
             self.store,

@@ -7,13 +7,13 @@ from urllib.parse import parse_qsl
 
 import falcon.asgi
 
+from headrace.assembly.admission import Shown
 from headrace.assembly.runtime import Runtime
 from headrace.dialects.wire import Pairs
-from headrace.http.auth import authenticate, is_local
-from headrace.http.limits import RateLimits
+from headrace.http.auth import tell_allowance
 from headrace.http.protocol import HUNG_UP
 from headrace.http.unread import Unread
-from headrace.model.errors import InvalidRequest, Unavailable
+from headrace.model.errors import InvalidRequest, RateLimited, Unavailable
 from headrace.model.event import Tenant
 from headrace.model.keys import Scope
 from headrace.ports.control import ControlFailed
@@ -24,25 +24,28 @@ Answer = TypeVar("Answer")
 
 
 class Gate:
-    """Lets a request in, or raises why not."""
+    """Lets a request in, or raises why not; and asks the store for it."""
 
     def __init__(self, runtime: Runtime, unread: Unread) -> None:
         self.runtime = runtime
         self._unread = unread
-        self._limits = RateLimits(runtime.settings)
 
     async def admit(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, scope: Scope, limit: str, in_body: str = "", /
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown, scope: Scope, limit: str, /
     ) -> Tenant:
-        """The tenant that the request is bound to, by its own key or the one found in its body.
+        """The tenant that the request is bound to; the response says what the rate limit leaves, also if it is refused.
 
-        Raises Unauthorized, Forbidden, RateLimited, Unavailable.
+        Raises what `Admission.admit` raises.
         """
-        if scope == "admin" and (tenant := self._local_tenant(req)):
-            return tenant
-        key = await authenticate(req, self.runtime.keyring, scope, in_body)
-        self._limits.spend(limit, key, req, resp)
-        return key.tenant
+        try:
+            admitted = await self.runtime.admission.admit(shown, scope, limit)
+        except RateLimited as error:
+            if error.allowance:
+                tell_allowance(req, resp, error.allowance)
+            raise
+        if admitted.allowance:
+            tell_allowance(req, resp, admitted.allowance)
+        return admitted.tenant
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
         """Put a question to the store, which ends when the client hangs up. Raises what `Runtime.ask` raises."""
@@ -61,15 +64,6 @@ class Gate:
             raise Unavailable("The client hung up.") from None  # which nobody reads
         finally:
             req.scope.pop(HUNG_UP, None)
-
-    def _local_tenant(self, req: falcon.asgi.Request) -> Tenant | None:
-        """Whom a command on this machine asks for, where it shows the token that this server left in its data folder."""
-        if not is_local(req, self.runtime.local_token):
-            return None
-        mode = req.get_header("Headrace-Mode") or "live"
-        if mode not in ("live", "test"):
-            raise InvalidRequest("The header Headrace-Mode must be live or test.")
-        return Tenant(req.get_header("Headrace-Project") or "default", mode)
 
 
 async def ask_control(question: Callable[[], Answer], /) -> Answer:

@@ -12,10 +12,11 @@ import falcon
 import falcon.asgi
 import msgspec
 
+from headrace.assembly.admission import Shown
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Dialect, Ingest, Reacted, Route
 from headrace.http import cors
-from headrace.http.auth import has_key
+from headrace.http.auth import shown_by
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
@@ -27,6 +28,8 @@ from headrace.reactions.facts import fact_of
 
 Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
+# Who sends is admission's to know; and a cookie is nobody's, since pages of any origin may send here.
+_NOT_FOR_PARSERS = frozenset({"authorization", "cookie", "x-api-key"})
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -48,23 +51,26 @@ class EventTaker:
         self._gate = gate
         self._runtime = gate.runtime
         self._metrics = metrics
-        self._taken = served
+        self._served = served
         self._claimants = claimants
         self._reads_body = served.route.method != "GET"
         self._max_bytes = gate.runtime.settings.max_request_bytes
 
     async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.allow_any_origin(req, resp)
-        served, does = self._taken, self._taken.does
-        if does.find_key is None or (not self._claimants and has_key(req, "ingest")):
-            tenant = await self._gate.admit(req, resp, "ingest", served.route.limit)
+        served, does = self._served, self._served.does
+        shown = shown_by(req, "ingest")
+        if does.find_key is None or (not self._claimants and shown.secret("ingest")):
+            tenant = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)
             body = await self._body(req)
         else:
-            served, tenant, body = await self._admit_by_body(req, resp)
+            served, tenant, body = await self._admit_by_body(req, resp, shown)
             does = served.does
         context = Context(tenant, clock_ms(), self._runtime.settings, _idempotency_key(req))
         if does.whole:
-            headers = [(name.lower(), value) for name, value in req.headers.items()]
+            headers = [
+                (lower, value) for name, value in req.headers.items() if (lower := name.lower()) not in _NOT_FOR_PARSERS
+            ]
             context = msgspec.structs.replace(context, query=req.query_string, headers=headers)
         if len(body) > _LARGE_BODY_BYTES:  # would hold up every other request
             batch = await asyncio.to_thread(does.parse, body, context)
@@ -79,18 +85,18 @@ class EventTaker:
             resp.data = does.render(batch, receipts)
 
     async def _admit_by_body(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown
     ) -> tuple[Served, Tenant, bytes]:
         """The route that the body is for, whose key the request shows, and the body."""
         body = await self._body(req)
-        served, secret = self._taken, ""
+        served = self._served
         for claimant in self._claimants:
             if claimant.does.claims and await _in_good_time(claimant.does.claims, body):
                 served = claimant
                 req.context.dialect = served.dialect
-        if served.does.find_key and not has_key(req, "ingest"):
-            secret = await _in_good_time(served.does.find_key, body)
-        return served, await self._gate.admit(req, resp, "ingest", served.route.limit, secret), body
+        if served.does.find_key and not shown.secret("ingest"):
+            shown = msgspec.structs.replace(shown, in_body=await _in_good_time(served.does.find_key, body))
+        return served, await self._gate.admit(req, resp, shown, "ingest", served.route.limit), body
 
     async def _body(self, req: falcon.asgi.Request) -> bytes:
         return await read_body(req, self._max_bytes) if self._reads_body else req.query_string.encode()

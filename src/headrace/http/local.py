@@ -7,7 +7,7 @@ import falcon.asgi
 
 from headrace.assembly.runtime import Runtime
 from headrace.dialects.wire import encode_json
-from headrace.http.auth import is_local
+from headrace.http.auth import shown_by
 from headrace.model.errors import InvalidKey, Unavailable
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import StoreFailed
@@ -20,7 +20,7 @@ class Check:
         self._runtime = runtime
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        if not is_local(req, self._runtime.local_token):
+        if not self._runtime.admission.is_local(shown_by(req, "admin")):
             raise InvalidKey("This route is for commands on the server's own machine.")
         try:
             report = await asyncio.to_thread(self._runtime.check)

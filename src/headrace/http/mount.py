@@ -7,6 +7,7 @@ import falcon.asgi
 
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.http import cors
+from headrace.http.auth import shown_by
 from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.ingest import EventTaker, Served
@@ -75,7 +76,7 @@ def _responder(
 
 def _handled(gate: Gate, route: Route, handler: Handler) -> Responder:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
-        tenant = await gate.admit(req, resp, route.scope, route.limit)
+        tenant = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
         await handler(req, resp, tenant, params)
 
     return respond

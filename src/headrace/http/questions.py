@@ -6,11 +6,12 @@ The answer to a question is rendered in the reader's thread, not in the event lo
 from collections.abc import Awaitable, Callable
 
 import falcon.asgi
+import msgspec
 
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Ask, Asked, Route, Tell, Told
 from headrace.http import cors
-from headrace.http.auth import has_key
+from headrace.http.auth import shown_by
 from headrace.http.body import read_body
 from headrace.http.gate import Gate, parameters
 
@@ -19,7 +20,7 @@ _MAX_QUESTION_BYTES = 256 * 1024
 
 def ask(gate: Gate, route: Route, does: Ask, /) -> Callable[..., Awaitable[None]]:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
-        tenant = await gate.admit(req, resp, route.scope, route.limit)
+        tenant = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
         resp.data = await gate.ask(req, does.question(Asked(tenant, params, parameters(req), clock_ms())))
 
     return respond
@@ -28,11 +29,12 @@ def ask(gate: Gate, route: Route, does: Ask, /) -> Callable[..., Awaitable[None]
 def tell(gate: Gate, route: Route, does: Tell, /) -> Callable[..., Awaitable[None]]:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
         cors.allow_any_origin(req, resp)
-        secret = params[does.key_in_path] if does.key_in_path else ""
+        shown = shown_by(req, route.scope, params[does.key_in_path] if does.key_in_path else "")
         if does.find_key:
             body = await read_body(req, _MAX_QUESTION_BYTES)
-            secret = "" if has_key(req, route.scope) else does.find_key(body)
-        await gate.admit(req, resp, route.scope, route.limit, secret)
+            if not shown.secret(route.scope):
+                shown = msgspec.structs.replace(shown, in_body=does.find_key(body))
+        await gate.admit(req, resp, shown, route.scope, route.limit)
         resp.data = does.render(Told(params, req.forwarded_scheme, req.forwarded_host, clock_ms()))
         if does.media_type:
             resp.content_type = does.media_type

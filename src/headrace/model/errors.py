@@ -29,6 +29,8 @@ A class docstring is the default message.
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
+from headrace.model.allowance import Allowance
+
 Found = TypeVar("Found")
 
 
@@ -145,11 +147,12 @@ class RateLimited(HeadraceError):
 
     retry_can_help = True
 
-    def __init__(self, limit: int, window_s: int, retry_after_s: int) -> None:
+    def __init__(self, limit: int, window_s: int, retry_after_s: int, allowance: Allowance | None = None) -> None:
         super().__init__(
             f"This key is limited to {limit} such requests in {window_s} seconds; retry in {retry_after_s} seconds."
         )
         self.retry_after_s = retry_after_s
+        self.allowance = allowance
 
 
 class Unavailable(HeadraceError):

@@ -57,7 +57,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
         So a key with origins is refused without one: what leaves it out is no browser, and has no reason to use it.
         """
-        return not self.origins or any(_is_of(origin.lower(), allowed) for allowed in self.origins)
+        if not self.origins:
+            return True
+        sent = _ORIGIN.fullmatch(origin.lower())
+        if sent is None or "*" in sent[2]:
+            return False
+        return _written(sent) in self.origins or any(_is_below(sent, allowed) for allowed in self.origins)
 
     def works_at(self, now_ms: int, /) -> bool:
         """Neither revoked nor expired."""
@@ -90,18 +95,23 @@ def parse_origins(text: str, /) -> tuple[str, ...]:
                 f"{part[:80]!r} is no origin: write a scheme, a host and, if need be, a port, "
                 "such as https://app.example or https://*.app.example."
             )
-        scheme, host, port = found.groups()
-        origins.append(f"{scheme}://{host}{'' if port in (None, _USUAL_PORTS[scheme]) else port}")
+        origins.append(_written(found))
     return tuple(dict.fromkeys(origins))
 
 
-def _is_of(origin: str, allowed: str) -> bool:
-    scheme, star, host = allowed.partition("*")
-    return (
-        origin.startswith(scheme) and origin.endswith(host) and len(origin) >= len(allowed)
-        if star
-        else origin == allowed
-    )
+def _written(origin: re.Match[str]) -> str:
+    """As browsers write it: without the port that its scheme usually has."""
+    scheme, host, port = origin.groups()
+    return f"{scheme}://{host}{'' if port in (None, _USUAL_PORTS[scheme]) else port}"
+
+
+def _is_below(sent: re.Match[str], allowed: str) -> bool:
+    """Whether an origin is one of those that `https://*.app.example` names: same scheme, same port, a host below it."""
+    found = _ORIGIN.fullmatch(allowed)
+    if found is None or not found[2].startswith("*."):
+        return False
+    domain = found[2][1:]
+    return sent[2].endswith(domain) and _written(sent) == allowed.replace(found[2], sent[2], 1)
 
 
 def render_scopes(scopes: AbstractSet[Scope], /) -> str:

@@ -1,0 +1,127 @@
+"""Admission: from what a request shows to the tenant it may act for. Knows no web framework.
+
+For whatever lets somebody in: the HTTP routes, a console, an MCP server, a command. Never logs a key.
+"""
+
+import asyncio
+import base64
+import hmac
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import msgspec
+
+from headrace.assembly.rate_limits import RateLimits
+from headrace.model.allowance import Allowance
+from headrace.model.errors import Forbidden, InvalidRequest, MissingKey
+from headrace.model.event import Tenant
+from headrace.model.keys import Key, Scope
+
+# Of their own, so that no request waits for what others have to do in threads; one is enough, for they take turns.
+_LOOK_UPS = ThreadPoolExecutor(1, thread_name_prefix="keys")
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a request shows of who sends it.
+
+    Nothing here is a cookie, and nothing may ever be: routes that take events answer pages of any origin, and a browser
+    would send their visitors' cookies along. See docs/decisions/0095-admission.md.
+
+    authorization, api_key: the headers Authorization and X-API-Key. in_query: `?api_key=`, which counts where events are
+    sent. in_body: the key that a body or path carries; it counts last. origin: the header Origin, "" without one.
+    project, mode: whom a command on this machine asks for, "" for the default.
+    """
+
+    method: str = "POST"
+    authorization: str = ""
+    api_key: str = ""
+    in_query: str = ""
+    in_body: str = ""
+    origin: str = ""
+    project: str = ""
+    mode: str = ""
+
+    def secret(self, scope: Scope, /) -> str:
+        """Bearer, then X-API-Key, then the user name of HTTP Basic, then, where events are sent, the query; then the body."""
+        scheme, _, credentials = self.authorization.partition(" ")
+        if scheme.lower() == "bearer" and (token := credentials.strip()):
+            return token
+        if api_key := self.api_key.strip():
+            return api_key
+        if scheme.lower() == "basic" and (user := _basic_user(credentials)):
+            return user
+        return (self.in_query if scope == "ingest" else "") or self.in_body
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """Who was let in. `allowance`: what the rate limit leaves; None where there is none."""
+
+    tenant: Tenant
+    allowance: Allowance | None = None
+
+
+class Secrets(Protocol):
+    """Says which key a secret is."""
+
+    def cached(self, secret: str, /) -> Key | None:
+        """The key, if it is known to work without asking anybody; None says nothing."""
+        ...
+
+    def check(self, secret: str, /) -> Key:
+        """Raises InvalidKey, Unavailable. May take its time: not for the event loop's thread."""
+        ...
+
+
+class Admission:
+    """`admit` is for the event loop's thread. local_token: what commands on this machine show in place of a key."""
+
+    def __init__(self, secrets: Secrets, limits: RateLimits, local_token: str) -> None:
+        self._secrets = secrets
+        self._limits = limits
+        self._local_token = local_token.encode()
+
+    async def admit(self, shown: Shown, scope: Scope, limit: str, /) -> Admitted:
+        """Find the tenant that the request is bound to, and count it against `limit`.
+
+        Raises MissingKey, InvalidKey, Forbidden, RateLimited (with the allowance), Unavailable, InvalidRequest.
+        """
+        if scope == "admin" and self.is_local(shown):
+            return Admitted(_tenant_named(shown))
+        secret = shown.secret(scope)
+        if not secret:
+            raise MissingKey
+        key = self._secrets.cached(secret) or await asyncio.get_running_loop().run_in_executor(
+            _LOOK_UPS, self._secrets.check, secret
+        )
+        if scope not in key.scopes:
+            raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")
+        if key.origins:
+            _check_origin(key, shown)
+        return Admitted(key.tenant, self._limits.spend(limit, key.id))
+
+    def is_local(self, shown: Shown, /) -> bool:
+        """Whether it comes from a command on this machine: it shows the token that the server left in its data folder."""
+        _, _, token = shown.authorization.partition(" ")
+        return hmac.compare_digest(token.encode(), self._local_token)
+
+
+def _check_origin(key: Key, shown: Shown) -> None:
+    origin = shown.origin
+    # A page's script and image elements ask by GET and send no Origin; what they could ask for with such a key is no secret.
+    if not key.allows(origin) and (origin or shown.method != "GET"):
+        what = f"from {origin[:255]!r}" if origin else "without the header Origin, which every browser sends"
+        raise Forbidden(f"This key is for pages of {', '.join(key.origins)}; the request came {what}.")
+
+
+def _tenant_named(shown: Shown) -> Tenant:
+    if shown.mode not in ("", "live", "test"):
+        raise InvalidRequest("The header Headrace-Mode must be live or test.")
+    return Tenant(shown.project or "default", shown.mode or "live")
+
+
+def _basic_user(credentials: str) -> str:
+    """Source: https://www.rfc-editor.org/rfc/rfc7617#section-2"""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[0]
+    except ValueError:  # no base64, no ASCII, or no UTF-8 in it
+        return ""
