@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -11,8 +11,10 @@ from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.dialects.table import DIALECTS, Owners
 from headrace.http.app import handlers
 from headrace.http.docs import document
+from headrace.http.mount import Responders, mount
 from headrace.model.keys import SCOPES
 from headrace.model.settings import Settings
+from tests.http.capabilities import bare_capabilities
 from tests.openapi.validator import resolved
 
 ROUTES = [(dialect, route) for dialect in DIALECTS for route in dialect.routes]
@@ -22,6 +24,14 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 each_route = pytest.mark.parametrize(
     ("dialect", "route"), ROUTES, ids=[f"{each.name} {route.method} {route.path}" for each, route in ROUTES]
 )
+
+
+class _Anything:
+    def __getattr__(self, _name: str) -> Any:
+        return self
+
+
+ANYTHING: Any = _Anything()
 
 
 @each_route
@@ -38,12 +48,7 @@ def test_a_route_that_reads_its_key_or_a_parameter_from_the_path_has_it_there(di
 
 def test_what_is_handled_and_the_handlers_are_the_same() -> None:
     named = [route.does.by for _, route in ROUTES if isinstance(route.does, Handled)]
-    assert sorted(named) == sorted(handlers(cast("Any", _Anything())))
-
-
-class _Anything:
-    def __getattr__(self, _name: str) -> Any:
-        return self
+    assert sorted(named) == sorted(handlers(ANYTHING, bare_capabilities()))
 
 
 @each_route
@@ -182,9 +187,5 @@ TAKE: Callable[..., Any] = lambda *_: None  # noqa: E731
     ids=["two routes at one place", "a route that claims from nobody", "a handler that there is not"],
 )
 def test_a_table_that_cannot_be_served_keeps_the_server_from_starting(dialect: Dialect) -> None:
-    from headrace.http.direct import App
-    from headrace.http.mount import mount
-
-    anything = cast("Any", _Anything())
     with pytest.raises((ValueError, KeyError)):
-        mount(cast("App", anything), [dialect], anything, anything, {})
+        mount(ANYTHING, [dialect], Responders(ANYTHING, ANYTHING, ANYTHING, ANYTHING, {}))

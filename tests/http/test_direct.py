@@ -3,21 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import falcon
 import falcon.asgi
 import pytest
 from falcon.testing import create_scope
 
-from headrace.assembly.runtime import Runtime
 from headrace.http.app import create_app
 from headrace.http.body import Budget, Request, read_body
 from headrace.http.direct import App
 from headrace.http.unread import Unread
 from headrace.model import errors
-from headrace.model.settings import Settings
+from tests.http.capabilities import bare_capabilities
 
 Reply = tuple[int, dict[bytes, bytes], bytes]
 
@@ -65,7 +63,7 @@ ANSWERS = {
 
 
 def _app(stub: _Stub) -> App:
-    app = create_app(cast("Runtime", SimpleNamespace(settings=Settings())), Unread(timeout_s=1, max_bytes=1))
+    app = create_app(bare_capabilities(), Unread(timeout_s=1, max_bytes=1))
     app.add_route("/api/v1/stub", stub)
     app.posters["/api/v1/stub"] = stub.on_post
     return app

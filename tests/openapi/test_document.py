@@ -6,8 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import falcon.asgi
 import falcon.inspect
@@ -17,7 +16,6 @@ import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from headrace.assembly.runtime import Runtime
 from headrace.dialects import bricqs, flux, flux_queries, hogsend, solute, table
 from headrace.dialects.route import Dialect, Ingest
 from headrace.http import docs
@@ -29,6 +27,7 @@ from headrace.model.errors import HeadraceError
 from headrace.model.filters import MAX_GROUPS, MAX_REPLAY
 from headrace.model.settings import Settings
 from headrace.model.zones import INTERVALS
+from tests.http.capabilities import bare_capabilities
 from tests.openapi.validator import check, find, resolved, schema_validator
 
 RESOLVED = resolved(docs.document())
@@ -160,7 +159,7 @@ def test_formats_are_checked_and_not_only_noted() -> None:
 
 
 def test_it_has_exactly_the_routes_that_the_application_has() -> None:
-    app = create_app(cast("Runtime", SimpleNamespace(settings=Settings())), Unread(timeout_s=1, max_bytes=1))
+    app = create_app(bare_capabilities(), Unread(timeout_s=1, max_bytes=1))
     served = {
         re.sub(r"{\w*id}", "{id}", route.path.replace(":path", "")): {
             method.method for method in route.methods if not method.internal

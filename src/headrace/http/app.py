@@ -6,7 +6,7 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
-from headrace.assembly.runtime import Runtime
+from headrace.assembly.capabilities import Capabilities, ServerStatus
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import DIALECTS
 from headrace.dialects.wire import encode_json
@@ -16,7 +16,7 @@ from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
-from headrace.http.mount import Handler, mount
+from headrace.http.mount import Handler, Responders, mount
 from headrace.http.problems import Problems
 from headrace.http.replays import Replays
 from headrace.http.rules import Rules
@@ -28,41 +28,46 @@ from headrace.http.unread import Unread
 class _Health:
     """/health says that the process answers; /ready, that what it is sent gets stored."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, status: ServerStatus) -> None:
+        self._status = status
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.data = encode_json({"status": "ok"})
 
     async def on_get_ready(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        failing = self._runtime.worker.failing
+        failing = self._status.is_failing()
         resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK)
         resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"})
 
 
-def create_app(runtime: Runtime, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:
-    """The ASGI application over an opened runtime."""
-    settings = runtime.settings
-    gate, bodies = Gate(runtime, unread), Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
-    metrics = Metrics(runtime, bodies, unread)
+def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:
+    """The ASGI application of a server that speaks these dialects."""
+    settings = can.settings
+    gate, bodies = (
+        Gate(can.admission, can.ask, unread),
+        Budget(max(settings.max_bodies_bytes, settings.max_request_bytes)),
+    )
+    metrics = Metrics(can.status, bodies, unread)
     # What a route does not say otherwise of its reply is JSON: falcon.DEFAULT_MEDIA_TYPE.
     app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
     Problems(dialects).install(app)
-    mount(app, dialects, gate, metrics, handlers(gate))
-    health = _Health(runtime)
+    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers(gate, can)))
+    health = _Health(can.status)
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)
-    app.add_route("/internal/check", Check(runtime))
+    app.add_route("/internal/check", Check(can.admission, can.status))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app
 
 
-def handlers(gate: Gate, /) -> Mapping[str, Handler]:
+def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     """What the tables' `Handled` routes name."""
-    rules, scoreboards, traces, replays = Rules(gate), Scoreboards(gate), Traces(gate), Replays(gate)
+    max_bytes = can.settings.max_request_bytes
+    rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
+    scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
     return {
         "rules": rules.show,
         "apply_rules": rules.apply,

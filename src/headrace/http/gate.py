@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 
 import falcon.asgi
 
-from headrace.assembly.admission import Shown
-from headrace.assembly.runtime import Runtime
+from headrace.assembly.admission import Admission, Shown
+from headrace.assembly.capabilities import Ask
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import tell_allowance
 from headrace.http.protocol import HUNG_UP
@@ -16,7 +16,6 @@ from headrace.http.unread import Unread
 from headrace.model.errors import InvalidRequest, RateLimited, Unavailable
 from headrace.model.event import Tenant
 from headrace.model.keys import Scope
-from headrace.ports.control import ControlFailed
 from headrace.ports.store import Reader
 
 _MAX_PARAMETERS = 200
@@ -26,8 +25,9 @@ Answer = TypeVar("Answer")
 class Gate:
     """Lets a request in, or raises why not; and asks the store for it."""
 
-    def __init__(self, runtime: Runtime, unread: Unread) -> None:
-        self.runtime = runtime
+    def __init__(self, admission: Admission, ask: Ask, unread: Unread) -> None:
+        self._admission = admission
+        self._ask = ask
         self._unread = unread
 
     async def admit(
@@ -38,7 +38,7 @@ class Gate:
         Raises what `Admission.admit` raises.
         """
         try:
-            admitted = await self.runtime.admission.admit(shown, scope, limit)
+            admitted = await self._admission.admit(shown, scope, limit)
         except RateLimited as error:
             if error.allowance:
                 tell_allowance(req, resp, error.allowance)
@@ -48,13 +48,13 @@ class Gate:
         return admitted.tenant
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
-        """Put a question to the store, which ends when the client hangs up. Raises what `Runtime.ask` raises."""
+        """Put a question to the store, which ends when the client hangs up. Raises what `Ask` raises."""
 
         def ask_with_room(reader: Reader) -> Answer:
             self._unread.require_room()  # not before it is this question's turn: many may wait
             return question(reader)
 
-        asked = asyncio.ensure_future(self.runtime.queries.ask(ask_with_room))
+        asked = asyncio.ensure_future(self._ask(ask_with_room))
         req.scope[HUNG_UP] = asked.cancel
         try:
             return await asked
@@ -64,14 +64,6 @@ class Gate:
             raise Unavailable("The client hung up.") from None  # which nobody reads
         finally:
             req.scope.pop(HUNG_UP, None)
-
-
-async def ask_control(question: Callable[[], Answer], /) -> Answer:
-    """Ask the control database, off the event loop. Raises Unavailable, and what the question raises."""
-    try:
-        return await asyncio.to_thread(question)
-    except ControlFailed as error:
-        raise Unavailable("The control database does not answer now.") from error
 
 
 def parameters(req: falcon.asgi.Request, /) -> Pairs:

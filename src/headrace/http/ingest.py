@@ -13,6 +13,7 @@ import falcon.asgi
 import msgspec
 
 from headrace.assembly.admission import Shown
+from headrace.assembly.capabilities import EventIntake
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Dialect, Ingest, Reacted, Route
 from headrace.http import cors
@@ -24,7 +25,7 @@ from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
-from headrace.reactions.facts import fact_of
+from headrace.model.settings import Settings
 
 Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
@@ -47,14 +48,23 @@ class Served(msgspec.Struct, frozen=True):
 class EventTaker:
     """Takes the events of one path and method. `claimants`: the routes that take the bodies that they claim."""
 
-    def __init__(self, gate: Gate, metrics: Metrics, served: Served, claimants: Sequence[Served] = ()) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        intake: EventIntake,
+        settings: Settings,
+        metrics: Metrics,
+        served: Served,
+        claimants: Sequence[Served] = (),
+    ) -> None:
         self._gate = gate
-        self._runtime = gate.runtime
+        self._intake = intake
+        self._settings = settings
         self._metrics = metrics
         self._served = served
         self._claimants = claimants
         self._reads_body = served.route.method != "GET"
-        self._max_bytes = gate.runtime.settings.max_request_bytes
+        self._max_bytes = settings.max_request_bytes
 
     async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         cors.allow_any_origin(req, resp)
@@ -66,7 +76,7 @@ class EventTaker:
         else:
             served, tenant, body = await self._admit_by_body(req, resp, shown)
             does = served.does
-        context = Context(tenant, clock_ms(), self._runtime.settings, _idempotency_key(req))
+        context = Context(tenant, clock_ms(), self._settings, _idempotency_key(req))
         if does.whole:
             headers = [
                 (lower, value) for name, value in req.headers.items() if (lower := name.lower()) not in _NOT_FOR_PARSERS
@@ -76,7 +86,7 @@ class EventTaker:
             batch = await asyncio.to_thread(does.parse, body, context)
         else:
             batch = does.parse(body, context)
-        receipts = await self._runtime.intake.accept(batch.items)
+        receipts = await self._intake.accept(batch.items)
         self._metrics.count_batch(does.source or served.dialect.name, batch, receipts)
         if does.reacted:
             resp.status, resp.data = await self._reply_after_reactions(served, does.reacted, batch, receipts)
@@ -104,14 +114,10 @@ class EventTaker:
     async def _reply_after_reactions(
         self, served: Served, reacted: Reacted, batch: Batch, receipts: list[Receipt]
     ) -> tuple[int, bytes]:
-        receipt, event = receipts[0], batch.items[0].event
-        if not await self._runtime.freshness.reacted(Tenant(event.project, event.mode), receipt.position):
+        fact = await self._intake.fact_once_reacted(receipts[0], batch.items[0].event)
+        if fact is None:  # the event is durable, so this is no failure
             return reacted.late_status, served.does.render(batch, receipts)
-        if self._runtime.reactions.has_rules(event.project):  # they may have said otherwise, and that is in control
-            fact = await asyncio.to_thread(self._runtime.reactions.fact, receipt.id, event)
-        else:
-            fact = fact_of(receipt.id, event)
-        return served.route.status, reacted.render(receipt, fact.id, fact.type, clock_ms())
+        return served.route.status, reacted.render(receipts[0], fact.id, fact.type, clock_ms())
 
 
 async def _in_good_time(question: Callable[[bytes], Answer], body: bytes) -> Answer:

@@ -1,25 +1,21 @@
-"""What Prometheus is told. Reads the runtime when asked; the request path only adds to counters."""
+"""What Prometheus is told. Reads the figures when asked; the request path only adds to counters."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
 
 import falcon.asgi
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from headrace.assembly.clock import clock_ms
-from headrace.assembly.runtime import Runtime
+from headrace.assembly.capabilities import ServerStatus
+from headrace.assembly.figures import Figure
 from headrace.http.body import Budget
 from headrace.http.unread import Unread
 from headrace.model.batch import Batch
 from headrace.model.entries import Receipt
-from headrace.model.event import received_at_ms
-from headrace.ports.control import ControlFailed
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -27,9 +23,9 @@ _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.
 class Metrics:
     """One registry per server; its own middleware, and the resource at /metrics."""
 
-    def __init__(self, runtime: Runtime, bodies: Budget, unread: Unread) -> None:
+    def __init__(self, status: ServerStatus, bodies: Budget, unread: Unread) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_RuntimeCollector(runtime, bodies, unread))
+        self._registry.register(_Collector(status, bodies, unread))
         self._events = Counter(
             "headrace_events_total", "Events by outcome.", ["source", "outcome"], registry=self._registry
         )
@@ -74,57 +70,25 @@ class Metrics:
         resp.content_type = CONTENT_TYPE_LATEST
 
 
-class _RuntimeCollector(Collector):
-    def __init__(self, runtime: Runtime, bodies: Budget, unread: Unread) -> None:
-        self._runtime = runtime
+class _Collector(Collector):
+    def __init__(self, status: ServerStatus, bodies: Budget, unread: Unread) -> None:
+        self._status = status
         self._bodies = bodies
         self._unread = unread
 
-    def collect(self) -> Any:
-        runtime, progress = self._runtime, self._runtime.worker.progress
-        behind_ms = received_at_ms(runtime.log.last()) - received_at_ms(progress.visible)
-        yield _gauge("log_bytes", "Payload that the log holds.", runtime.log.size_bytes())
+    def collect(self) -> Iterator[Metric]:
         yield _gauge("bodies_bytes", "Bodies that are being worked on.", self._bodies.held_bytes)
         yield _gauge("unread_bytes", "Replies that clients have not read yet.", self._unread.bytes())
-        yield _gauge("intake_queue_bytes", "Events waiting for the log.", runtime.intake.queued_bytes())
-        yield _gauge("store_lag_seconds", "How far the store is behind the log.", max(0, behind_ms) / 1000)
-        yield _gauge("stored_events", "Events stored since the start.", progress.stored_events)
-        yield _gauge("flushes", "Inserts since the start.", progress.flushes)
-        yield _gauge("worker_failing", "1 while the worker cannot go on.", bool(runtime.worker.failing))
-        yield _gauge(
-            "unreacted_events", "Events since the start that could not be reacted to.", runtime.reactor.failed_events
-        )
-        yield _gauge("reactor_failing", "1 while the reactor cannot go on.", bool(runtime.reactor.failing))
-        yield from _reaction_lags(runtime)
-        yield _rule_failures(runtime)
-        yield _gauge("dedup_window_seconds", "How far back message ids are known.", runtime.log.dedup_window_s())
+        yield from map(_family, self._status.figures())
 
 
-def _reaction_lags(runtime: Runtime) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
-    """Of the projects that have events waiting, which are few: every other has none."""
-    waiting = GaugeMetricFamily(
-        "headrace_reactions_waiting", "Events in memory that wait for their project's turn.", labels=["project", "mode"]
-    )
-    lag = GaugeMetricFamily(
-        "headrace_reactions_lag_seconds",
-        "Age of the oldest event that waits for its reactions.",
-        labels=["project", "mode"],
-    )
-    for tenant, reacted, events in runtime.reactor.lags():
-        waiting.add_metric([tenant.project, tenant.mode], events)
-        lag.add_metric([tenant.project, tenant.mode], max(0, clock_ms() - received_at_ms(reacted)) / 1000)
-    return waiting, lag
+def _family(figure: Figure) -> Metric:
+    kind = CounterMetricFamily if figure.counts else GaugeMetricFamily
+    family = kind(f"headrace_{figure.name}", figure.text, labels=figure.labels)
+    for labels, value in figure.samples:
+        family.add_metric(labels, value)
+    return family
 
 
-def _rule_failures(runtime: Runtime) -> CounterMetricFamily:
-    found = CounterMetricFamily(
-        "headrace_rule_failures", "Events for which a rule's condition had no truth value.", labels=["project", "rule"]
-    )
-    with contextlib.suppress(ControlFailed):  # the rest is told all the same
-        for project, rule, failures in runtime.rulebook.failures():
-            found.add_metric([project, rule], failures)
-    return found
-
-
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"headrace_{name}", text, value=value)

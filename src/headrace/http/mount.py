@@ -5,6 +5,7 @@ from typing import Any
 
 import falcon.asgi
 
+from headrace.assembly.capabilities import EventIntake
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.http import cors
 from headrace.http.auth import shown_by
@@ -14,6 +15,7 @@ from headrace.http.ingest import EventTaker, Served
 from headrace.http.metrics import Metrics
 from headrace.http.questions import ask, tell
 from headrace.model.event import Tenant
+from headrace.model.settings import Settings
 
 Params = Mapping[str, str]
 Handler = Callable[[falcon.asgi.Request, falcon.asgi.Response, Tenant, Params], Awaitable[None]]
@@ -29,7 +31,39 @@ class _Mounted:
         vars(self).update(responders)
 
 
-def mount(app: App, dialects: Sequence[Dialect], gate: Gate, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
+class Responders:
+    """Makes what answers a route, of what the routes' kinds need."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        intake: EventIntake,
+        settings: Settings,
+        metrics: Metrics,
+        handlers: Mapping[str, Handler],
+    ) -> None:
+        self._gate = gate
+        self._intake = intake
+        self._settings = settings
+        self._metrics = metrics
+        self._handlers = handlers
+
+    def responder(self, served: Served, claimants: Sequence[Served]) -> Responder:
+        """Raises KeyError for a handler that there is not."""
+        route = served.route
+        match route.does:
+            case Ingest():
+                taker = EventTaker(self._gate, self._intake, self._settings, self._metrics, served, claimants)
+                return taker.respond
+            case Ask() as does:
+                return ask(self._gate, route, does)
+            case Tell() as does:
+                return tell(self._gate, route, does)
+            case Handled(by=name):
+                return _handled(self._gate, route, self._handlers[name])
+
+
+def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
     """Raises KeyError for a route that names no handler, ValueError for two routes that cannot be told apart."""
     paths: dict[str, dict[str, list[Served]]] = {}
     for dialect in dialects:
@@ -39,7 +73,7 @@ def mount(app: App, dialects: Sequence[Dialect], gate: Gate, metrics: Metrics, h
         responders: dict[str, Responder] = {}
         for method, served in methods.items():
             first, claimants = _told_apart(served)
-            responder = _responder(first, claimants, gate, metrics, handlers)
+            responder = make.responder(first, claimants)
             responders[f"on_{method.lower()}"] = responder
             if method == "POST" and isinstance(first.route.does, Ingest):
                 app.posters[path] = responder
@@ -57,21 +91,6 @@ def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:
             f"{served[0].route.method} {served[0].route.path} has {len(others)} routes that claim nothing."
         )
     return others[0], claimants
-
-
-def _responder(
-    served: Served, claimants: Sequence[Served], gate: Gate, metrics: Metrics, handlers: Mapping[str, Handler]
-) -> Responder:
-    route = served.route
-    match route.does:
-        case Ingest():
-            return EventTaker(gate, metrics, served, claimants).respond
-        case Ask() as does:
-            return ask(gate, route, does)
-        case Tell() as does:
-            return tell(gate, route, does)
-        case Handled(by=name):
-            return _handled(gate, route, handlers[name])
 
 
 def _handled(gate: Gate, route: Route, handler: Handler) -> Responder:

@@ -5,38 +5,33 @@ from collections.abc import Mapping
 import falcon
 import falcon.asgi
 
-from headrace.assembly.clock import clock_ms
-from headrace.control.rulebook import RuleRow, Version
-from headrace.control.scoreboard import MAX_LISTED
+from headrace.assembly.capabilities import RuleAdmin, RuleRow, Version
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs
 from headrace.http.body import read_body
-from headrace.http.gate import Gate, ask_control, parameters
+from headrace.http.gate import parameters
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, render_evt
 from headrace.model.times import render_time_short
-from headrace.pipeline.rulesets import apply_rules, in_force
 from headrace.reactions.rules import Document
 from headrace.reactions.source import MAX_BYTES
 
 
 class Rules:
-    def __init__(self, gate: Gate) -> None:
-        self._runtime = gate.runtime
+    def __init__(self, rules: RuleAdmin, max_request_bytes: int) -> None:
+        self._rules = rules
+        self._max_bytes = min(MAX_BYTES, max_request_bytes)
 
     async def show(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
-        runtime = self._runtime
-        found = await ask_control(lambda: in_force(runtime.rulebook, tenant.project))
-        history = await ask_control(lambda: runtime.rulebook.history(tenant.project, MAX_LISTED))
-        rules = await ask_control(lambda: runtime.rule_cache.rules(tenant.project))
+        found, history, running = await self._rules.show(tenant.project)
         rows = {row.no: row for row in found.rows} if found else {}
         data = {
             "version": found.version.version if found else None,
             "applied_at": render_time_short(found.version.applied_at_ms) if found else None,
             "document": found.document if found else Document(),
-            "rules": [_rule(kind, rule.title, rows[no]) for no, (kind, rule, _) in rules.rules.items()],
+            "rules": [_rule(kind, rule.title, rows[no]) for no, (kind, rule, _) in running.rules.items()],
         }
         resp.data = native.render_data(data, {"history": [_version(version) for version in history]})
 
@@ -44,14 +39,8 @@ class Rules:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
         dry_run = _flag(parameters(req), "dry_run")
-        runtime = self._runtime
-        body = await read_body(req, min(MAX_BYTES, runtime.settings.max_request_bytes))
-        applied = await ask_control(
-            lambda: apply_rules(
-                runtime.rulebook, tenant.project, body, clock_ms(), last=runtime.log.last, dry_run=dry_run
-            )
-        )
-        resp.data = native.render_data(applied)
+        body = await read_body(req, self._max_bytes)
+        resp.data = native.render_data(await self._rules.apply(tenant.project, body, dry_run=dry_run))
 
 
 def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:

@@ -1,26 +1,23 @@
 """The native routes about what reactions have come to: participants, challenges, badges. Each parses, asks, and renders."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import falcon
 import falcon.asgi
 
+from headrace.assembly.capabilities import Award, Score, Scoreboard, SettledScoreboard
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.runtime import Runtime
-from headrace.control.scoreboard import Award, Score, Scoreboard
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs, integer_of
-from headrace.http.gate import Gate, ask_control, parameters
+from headrace.http.gate import parameters
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Tenant, render_evt
-from headrace.model.filters import Filters, Page
 from headrace.model.reaction_state import State
 from headrace.model.times import render_time_short
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.stage import RuleSet
 
-Answer = TypeVar("Answer")
 _MAX_OFFSET = 10_000
 
 
@@ -29,18 +26,14 @@ def _reply(resp: falcon.asgi.Response, data: object, meta: object = None) -> Non
 
 
 class Scoreboards:
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._scoreboard = SettledScoreboard(gate.runtime)
+    def __init__(self, scoreboard: SettledScoreboard) -> None:
+        self._scoreboard = scoreboard
 
     async def participant(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         name = path["name"]
-        page = Page(limit=1)
-        events = await self._gate.runtime.queries.ask(
-            lambda reader: reader.events(tenant, Filters(person=name), page).total
-        )
+        events = await self._scoreboard.count_events(tenant, name)
         now_ms = clock_ms()
         score, rules = await self._scoreboard.ask(
             tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms)
@@ -112,23 +105,6 @@ class Scoreboards:
             [{"participant": each.participant} | _award(each) for each in held],
             {"limit": limit, "offset": offset},
         )
-
-
-class SettledScoreboard:
-    """Asks the scoreboard once all that was acknowledged has been reacted to."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    async def ask(self, tenant: Tenant, question: Callable[[Scoreboard, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
-        """The answer, and the tenant's rules as they were for it. Raises Unavailable, and what the question raises."""
-        await self._runtime.freshness.settled(tenant)
-
-        def answer() -> tuple[Answer, RuleSet]:
-            rules = self._runtime.rule_cache.rules(tenant.project)
-            return question(self._runtime.scoreboard, rules), rules
-
-        return await ask_control(answer)
 
 
 def _read(board: Scoreboard, tenant: Tenant, name: str, rules: RuleSet, now_ms: int) -> Score | None:

@@ -15,6 +15,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from headrace.assembly.capabilities import capabilities_of
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
 from headrace.dialects.route import Dialect
@@ -59,7 +60,7 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(runtime, unread, dialects),
+            create_app(capabilities_of(runtime), unread, dialects),
             loop="uvloop",
             http=partial(  # pyright: ignore[reportArgumentType]
                 Protocol, timeout_s=settings.body_timeout_s, unread=unread, problems=Problems(dialects)

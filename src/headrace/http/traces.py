@@ -1,11 +1,11 @@
 """The native routes about one event: what has become of it, and what it has set off."""
 
-import asyncio
 from collections.abc import Mapping
 
 import falcon
 import falcon.asgi
 
+from headrace.assembly.capabilities import EventHistory
 from headrace.dialects import native
 from headrace.dialects.route import find_event
 from headrace.http.gate import Gate
@@ -13,20 +13,19 @@ from headrace.model.event import Tenant
 
 
 class Traces:
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, history: EventHistory) -> None:
         self._gate = gate
+        self._history = history
 
     async def trace(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
-        runtime, event = self._gate.runtime, await self._gate.ask(req, find_event(tenant, path["event_id"]))
-        await runtime.freshness.reacted(tenant, event.position)
-        resp.data = native.render_trace(await asyncio.to_thread(runtime.trace, event))
+        event = await self._gate.ask(req, find_event(tenant, path["event_id"]))
+        resp.data = native.render_trace(await self._history.trace(tenant, event))
 
     async def effects(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         event = await self._gate.ask(req, find_event(tenant, path["event_id"]))
-        await self._gate.runtime.freshness.settled(tenant)
-        effects = await asyncio.to_thread(self._gate.runtime.reactions.effects, event)
+        effects = await self._history.effects(tenant, event)
         resp.data = native.render_data([native.effect_value(effect) for effect in effects])

@@ -1,0 +1,234 @@
+"""What those who talk to a server may do with it, in parts: each handler is given the two or three that it uses.
+
+The only place where what HTTP needs is tied to the runtime's parts. Errors come out as those of `model.errors`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from headrace.assembly.admission import Admission
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.figures import Figure, figures
+from headrace.assembly.runtime import Runtime
+from headrace.control.replay_jobs import Action
+from headrace.control.rulebook import RuleRow, Version
+from headrace.control.scoreboard import MAX_LISTED, Award, Score, Scoreboard
+from headrace.model.batch import Item
+from headrace.model.effects import Effect, Trace
+from headrace.model.entries import Receipt
+from headrace.model.errors import Unavailable
+from headrace.model.event import Event, StoredEvent, Tenant
+from headrace.model.filters import Filters, Page, Selection
+from headrace.model.replay_job import ReplayJob
+from headrace.model.settings import Settings
+from headrace.pipeline.freshness import Freshness
+from headrace.pipeline.intake import Intake
+from headrace.pipeline.queries import QuerySlots
+from headrace.pipeline.reactions import Reactions
+from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
+from headrace.ports.control import ControlFailed
+from headrace.ports.store import Reader, StoreFailed
+from headrace.reactions.facts import Fact, fact_of
+from headrace.reactions.stage import RuleSet
+from headrace.replay.once import Replayed, replay
+
+# And what control's answers are made of, for those who render them.
+__all__ = [
+    "Action",
+    "Ask",
+    "Award",
+    "Capabilities",
+    "EventHistory",
+    "EventIntake",
+    "ReplayAdmin",
+    "RuleAdmin",
+    "RuleRow",
+    "Score",
+    "Scoreboard",
+    "ServerStatus",
+    "SettledScoreboard",
+    "Version",
+    "capabilities_of",
+]
+Answer = TypeVar("Answer")
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Put a question to the store once it holds everything acknowledged before now. See `QuerySlots.ask`."""
+
+    slots: QuerySlots
+
+    def __call__(self, question: Callable[[Reader], Answer], /) -> Awaitable[Answer]:
+        return self.slots.ask(question)
+
+
+class EventIntake:
+    """Takes events. `accept` makes them durable: see `Intake.accept`."""
+
+    def __init__(self, intake: Intake, freshness: Freshness, reactions: Reactions) -> None:
+        self.accept: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept
+        self._freshness = freshness
+        self._reactions = reactions
+
+    async def fact_once_reacted(self, receipt: Receipt, event: Event, /) -> Fact | None:
+        """The first fact of an event, once it has been reacted to; None if the deadline passes first."""
+        if not await self._freshness.reacted(Tenant(event.project, event.mode), receipt.position):
+            return None
+        if self._reactions.has_rules(event.project):  # they may have said otherwise, and that is in control
+            return await asyncio.to_thread(self._reactions.fact, receipt.id, event)
+        return fact_of(receipt.id, event)
+
+
+class EventHistory:
+    """What has become of an event."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._freshness = runtime.freshness
+        self._reactions = runtime.reactions
+        self._trace = runtime.trace
+
+    async def trace(self, tenant: Tenant, event: StoredEvent, /) -> Trace:
+        """Waits for the event's reactions, but not past the deadline. Raises Unavailable."""
+        await self._freshness.reacted(tenant, event.position)
+        return await asyncio.to_thread(self._trace, event)
+
+    async def effects(self, tenant: Tenant, event: StoredEvent, /) -> list[Effect]:
+        """What the event has set off, once all that was acknowledged before now has been reacted to. Raises Unavailable."""
+        await self._freshness.settled(tenant)
+        return await asyncio.to_thread(self._reactions.effects, event)
+
+
+class SettledScoreboard:
+    """The scoreboard, once all that was acknowledged before the question has been reacted to."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._freshness = runtime.freshness
+        self._rules = runtime.rule_cache
+        self._scoreboard = runtime.scoreboard
+        self._queries = runtime.queries
+
+    async def ask(self, tenant: Tenant, question: Callable[[Scoreboard, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
+        """The answer, and the tenant's rules as they were for it. Raises Unavailable, and what the question raises."""
+        await self._freshness.settled(tenant)
+
+        def answer() -> tuple[Answer, RuleSet]:
+            rules = self._rules.rules(tenant.project)
+            return question(self._scoreboard, rules), rules
+
+        return await _ask_control(answer)
+
+    async def count_events(self, tenant: Tenant, participant: str, /) -> int:
+        """How many events a participant has sent. Raises Unavailable."""
+        page = Page(limit=1)
+        return await self._queries.ask(lambda reader: reader.events(tenant, Filters(person=participant), page).total)
+
+
+class RuleAdmin:
+    """Which rules are in force, and putting others in their place. Raises Unavailable, InvalidRules."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._rulebook = runtime.rulebook
+        self._cache = runtime.rule_cache
+        self._last = runtime.log.last
+
+    async def show(self, project: str, /) -> tuple[InForce | None, list[Version], RuleSet]:
+        """The rules in force, the latest documents that were, and the rules as they run."""
+        found = await _ask_control(lambda: in_force(self._rulebook, project))
+        history = await _ask_control(lambda: self._rulebook.history(project, MAX_LISTED))
+        return found, history, await _ask_control(lambda: self._cache.rules(project))
+
+    async def apply(self, project: str, document: bytes, /, *, dry_run: bool) -> Applied:
+        """See `apply_rules`."""
+        return await _ask_control(
+            lambda: apply_rules(self._rulebook, project, document, clock_ms(), last=self._last, dry_run=dry_run)
+        )
+
+
+class ReplayAdmin:
+    """Replays at once and as jobs, and the jobs. Raises NotFound, InvalidRequest, Unavailable."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._queries = runtime.queries
+        self._reactions = runtime.reactions
+        self._jobs = runtime.replays
+        self._wake = runtime.replay_runner.wake
+        self.plan: Callable[[Tenant, Selection, bool], Awaitable[ReplayJob]] = runtime.plan_replay
+
+    async def at_once(self, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool) -> Replayed:
+        return await self._queries.ask(
+            lambda reader: replay(reader, self._reactions, tenant, selection, force=force, dry_run=dry_run)
+        )
+
+    async def listed(self, tenant: Tenant, page: Page, /) -> tuple[int, list[ReplayJob]]:
+        """How many jobs there are, and those of a page."""
+        return await _ask_control(lambda: self._jobs.listed(tenant, page.limit, page.offset))
+
+    async def get(self, tenant: Tenant, job_id: str, /) -> ReplayJob:
+        return await _ask_control(lambda: self._jobs.get(tenant, job_id))
+
+    async def steer(self, tenant: Tenant, job_id: str, action: Action, /) -> ReplayJob:
+        """Pause, resume or cancel."""
+        job = await _ask_control(lambda: self._jobs.steer(tenant, job_id, action, clock_ms()))
+        self._wake()
+        return job
+
+
+class ServerStatus:
+    """How the server is doing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def is_failing(self) -> bool:
+        """Whether what it is sent does not get stored now."""
+        return bool(self._runtime.worker.failing)
+
+    def figures(self) -> Iterator[Figure]:
+        """Not for the event loop's thread."""
+        return figures(self._runtime)
+
+    async def check(self) -> object:
+        """Compare the log, the store and control: see `upkeep.check`. Raises Unavailable."""
+        try:
+            return await asyncio.to_thread(self._runtime.check)
+        except (StoreFailed, ControlFailed) as error:
+            raise Unavailable(f"The check could not be finished: {error}") from error
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """All of them, of one server."""
+
+    settings: Settings
+    admission: Admission
+    intake: EventIntake
+    ask: Ask
+    history: EventHistory
+    scoreboard: SettledScoreboard
+    rules: RuleAdmin
+    replays: ReplayAdmin
+    status: ServerStatus
+
+
+def capabilities_of(runtime: Runtime, /) -> Capabilities:
+    return Capabilities(
+        runtime.settings,
+        runtime.admission,
+        EventIntake(runtime.intake, runtime.freshness, runtime.reactions),
+        Ask(runtime.queries),
+        EventHistory(runtime),
+        SettledScoreboard(runtime),
+        RuleAdmin(runtime),
+        ReplayAdmin(runtime),
+        ServerStatus(runtime),
+    )
+
+
+async def _ask_control(question: Callable[[], Answer], /) -> Answer:
+    """Ask the control database, off the event loop. Raises Unavailable, and what the question raises."""
+    try:
+        return await asyncio.to_thread(question)
+    except ControlFailed as error:
+        raise Unavailable("The control database does not answer now.") from error

@@ -1,0 +1,12 @@
+"""The capabilities of a server that is not there: its settings are the defaults, and nothing else may be asked for."""
+
+from types import SimpleNamespace
+from typing import cast
+
+from headrace.assembly.capabilities import Capabilities
+from headrace.model.settings import Settings
+
+
+def bare_capabilities() -> Capabilities:
+    names = dict.fromkeys(Capabilities.__struct_fields__, None)
+    return cast("Capabilities", SimpleNamespace(**names | {"settings": Settings()}))
