@@ -32,7 +32,7 @@ class Reacted(msgspec.Struct, frozen=True):
 
 
 class Ingest(msgspec.Struct, frozen=True):
-    """Takes events: of a POST's body, or of a GET's query string in place of one.
+    """Takes events: of the body of a POST, or of the query string of a GET.
 
     parse: raises HeadraceError and nothing else. render: the reply once the events are durable; raises nothing.
     source: the source of the events, where it is not the dialect's name.
