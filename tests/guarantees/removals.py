@@ -377,6 +377,62 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "        # trailers go there",
         "tests/http/test_pipelines.py::test_a_trailer_is_no_header",
     ),
+    (
+        "a former owner's late commit is refused",
+        "control/leases.py",
+        "    if connection.scalar(held) is None:",
+        "    if connection.scalar(held) == -1:",
+        "tests/contracts/test_control_leases.py::test_a_former_owners_commit_is_refused_with_all_that_is_in_it",
+    ),
+    (
+        "nobody takes a lease between its check and the commit",
+        "control/leases.py",
+        ".where(_is(lease)).with_for_update(read=True)",
+        ".where(_is(lease))",
+        "tests/contracts/test_control_leases.py::test_nobody_takes_a_lease_between_its_check_and_the_commit",
+    ),
+    (
+        "a process that starts again does not adopt its old lease",
+        "control/leases.py",
+        "self._process = secrets.token_hex(8)",
+        'self._process = "process"',
+        "tests/contracts/test_control_leases.py::test_a_process_that_starts_again_does_not_adopt_its_predecessors_lease",
+    ),
+    (
+        "two runners do not work on one job",
+        "control/leases.py",
+        "        held = sa.and_(leases.c.owner",
+        "        held = sa.and_(sa.false(), leases.c.owner",
+        "tests/contracts/test_control_jobs.py::test_a_job_is_one_runners_until_its_lease_expires",
+    ),
+    (
+        "a runner that was taken over commits no slice",
+        "control/replay_jobs.py",
+        "        require(connection, taken.lease)\n\n    def finish",
+        "\n    def finish",
+        "tests/contracts/test_control_jobs.py::test_a_runner_that_was_taken_over_commits_nothing_more",
+    ),
+    (
+        "two that ask for the last place of a limit do not both get it",
+        "control/replay_jobs.py",
+        "            lock_tenant(connection, job.tenant)",
+        "            assert lock_tenant",
+        "tests/contracts/test_control_jobs.py::test_two_that_ask_for_the_last_place_at_once_do_not_both_get_it",
+    ),
+    (
+        "a transaction that PostgreSQL undid for another's sake is run again",
+        "control/database.py",
+        "            if attempt == _MOST_ATTEMPTS:",
+        "            if attempt:",
+        "tests/contracts/test_control.py::test_a_transaction_undone_by_a_deadlock_is_run_again",
+    ),
+    (
+        "a user id that PostgreSQL cannot keep breaks no reaction",
+        "control/text.py",
+        "_REFUSED.sub(_escape, value)",
+        "value",
+        "tests/contracts/test_control.py::test_whatever_users_are_called_reactions_count_and_show_them",
+    ),
 )
 
 

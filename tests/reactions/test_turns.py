@@ -8,10 +8,12 @@ import pytest
 
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.model.event import StoredEvent, Tenant
+from headrace.model.lease import Lease
 from headrace.model.reaction_state import State
 from headrace.pipeline import reactor as reactor_module
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines
+from headrace.ports.control import LeaseLost
 from tests.reactions.given import Machine, event, record_of
 
 RULES = {
@@ -183,3 +185,15 @@ def test_an_event_at_which_one_process_ended_is_reacted_to(machine: Machine) -> 
     given(machine, *once)
     machine.drain()
     assert balance(machine) == 2
+
+
+def test_an_event_is_not_given_up_because_the_reactions_have_passed_to_another_process(machine: Machine) -> None:
+    machine.apply(RULES)
+    machine.states._lease = Lease("partition/0", "somebody else", 1)
+    given(machine, *visits(3))
+    with pytest.raises(LeaseLost):
+        machine.drain()
+    assert (machine.reactor.failed_events, balance(machine)) == (0, 0)
+    machine.states._lease = None
+    machine.drain()
+    assert balance(machine) == 3

@@ -1,11 +1,14 @@
 """Opens the data folder, and the log, the store and control in it. With `runtime.py`, the only file that names adapters."""
 
+from contextlib import suppress
+
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.control import open_control, take_partition
 from headrace.assembly.folder import DataFolder
-from headrace.control.database import open_database
 from headrace.control.offsets import ControlOffsets
 from headrace.log.sqlite import SqliteLog
 from headrace.model.settings import Settings
+from headrace.ports.control import ControlFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.upkeep.relearn import relearn
 
@@ -19,8 +22,9 @@ class Adapters:
         Raises SettingsError when another server holds the folder or it cannot be used, StoreFailed, Unavailable.
         """
         self.folder = DataFolder(settings.data)
-        self.control = open_database(settings.data / "control.sqlite")
-        self.offsets = ControlOffsets(self.control)
+        self.control = open_control(settings)
+        self.leases, self.lease = take_partition(self.control)
+        self.offsets = ControlOffsets(self.control, lease=self.lease)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
             query_timeout_s=settings.query_timeout_s,
@@ -39,9 +43,17 @@ class Adapters:
         )
         relearn(self.log, self.store)
 
+    def renew_leases(self) -> bool:
+        """For the loop that renews them; False, so that it rests."""
+        self.leases.renew()
+        return False
+
     def close(self) -> None:
         """Close everything, and leave the folder to the next server."""
         self.store.close()
         self.log.close()
+        if self.lease is not None:
+            with suppress(ControlFailed):  # else it expires
+                self.leases.release(self.lease)
         self.control.dispose()
         self.folder.release()

@@ -25,6 +25,7 @@ from headrace.model.settings import Settings
 from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
+from headrace.pipeline.loop import Loop
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
@@ -51,7 +52,7 @@ class Runtime:
         self.rulebook = Rulebook(control)
         self.rule_cache = RuleCache(self.rulebook)
         self.scoreboard = Scoreboard(control)
-        states, timelines = ControlReactionStates(control), RuleTimelines(self.rulebook)
+        states, timelines = ControlReactionStates(control, adapters.lease), RuleTimelines(self.rulebook)
         self.reactions = Reactions(states, timelines)
         self.local_token = secrets.token_urlsafe(32)
         keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
@@ -94,7 +95,7 @@ class Runtime:
             clock_ms=clock_ms,
         )
         self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
-        self.replays = ReplayJobs(control)
+        self.replays = ReplayJobs(control, adapters.leases)
         self.replay_runner = ReplayRunner(
             self.replays,
             self.store,
@@ -104,12 +105,16 @@ class Runtime:
             is_busy=self._is_worker_busy,
             clock_ms=clock_ms,
             on_step=on_step,
+            look_every_s=adapters.leases.length_s,
         )
+        self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.freshness.start()
+        if self._adapters.leases.length_s is not None:
+            self._renewal.start()
         self.worker.start()
         self.reactor.start()
         self.intake.start()
@@ -121,6 +126,7 @@ class Runtime:
         await asyncio.to_thread(self.intake.stop)
         await asyncio.to_thread(self.worker.stop)
         await asyncio.to_thread(self.reactor.stop)
+        await asyncio.to_thread(self._renewal.stop)
         self.close()
 
     def close(self) -> None:

@@ -16,9 +16,9 @@ from cyclopts import App, CycloptsError, Parameter
 from sqlalchemy import Engine
 
 from headrace import __version__
+from headrace.assembly.control import open_control
 from headrace.cli.replays import app as replay_app
 from headrace.control.api_keys import Keys
-from headrace.control.database import open_database
 from headrace.control.rulebook import Rulebook
 from headrace.model import settings
 from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, SettingsError
@@ -285,12 +285,13 @@ def _keys(data: Path | None, *, must_exist: bool = False) -> Generator[Keys]:
 
 @contextmanager
 def _control(data: Path | None, *, must_exist: bool = False) -> Generator[Engine]:
-    path = Settings.from_environ(os.environ, data=data).data / "control.sqlite"
-    if must_exist and not path.exists():
+    settings = Settings.from_environ(os.environ, data=data)
+    path = settings.data / "control.sqlite"
+    if must_exist and not settings.control_url and not path.exists():
         raise SettingsError(
             f"There is no control database at {path}: set the data folder with --data or HEADRACE_DATA."
         )
-    engine = open_database(path)
+    engine = open_control(settings)
     try:
         yield engine
     finally:

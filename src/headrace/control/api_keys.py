@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from headrace.control.database import reading, writing
+from headrace.control.database import insert, reading, transact
 from headrace.control.tables import keys, projects
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Mode, Tenant
@@ -75,16 +75,13 @@ class Keys:
             expires_at_ms=expires_at_ms,
             origins=tuple(origins),
         )
-        with writing(self._engine) as connection:
-            connection.execute(
-                sa.insert(projects).from_select(
-                    ["name", "created_at_ms"],
-                    sa.select(sa.literal(project), sa.literal(now_ms)).where(
-                        ~sa.exists().where(projects.c.name == project)
-                    ),
-                )
-            )
+
+        def keep(connection: sa.Connection) -> None:
+            new = insert(connection, projects).values(name=project, created_at_ms=now_ms)
+            connection.execute(new.on_conflict_do_nothing())
             connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **_columns(key)))
+
+        transact(self._engine, keep)
         return key, secret
 
     def list(self) -> tuple[Key, ...]:
@@ -112,8 +109,10 @@ class Keys:
         starts = [start for live, test, _ in STYLES.values() for start in (live, test)]
         if any(start.startswith(named) for start in starts):
             raise InvalidRequest("Many keys begin like this: give an id, or more of the key.")
-        with writing(self._engine) as connection:
-            rows = connection.execute(sa.select(keys).where(_is_named(named))).all()
+
+        def end(connection: sa.Connection) -> Key:
+            asked = sa.select(keys).where(_is_named(named)).order_by(keys.c.id).with_for_update()
+            rows = connection.execute(asked).all()
             if not rows:
                 raise NotFound("No key has this id, prefix or secret; `headrace keys list` shows every id.")
             found = [key for key in map(_key, rows) if key.revoked_at_ms is None]
@@ -123,7 +122,9 @@ class Keys:
                 ids = ", ".join(key.id for key in found[:5])
                 raise InvalidRequest(f"{len(found)} keys begin like this: give the id of one ({ids}).")
             connection.execute(sa.update(keys).where(keys.c.id == found[0].id).values(revoked_at_ms=now_ms))
-        return msgspec.structs.replace(found[0], revoked_at_ms=now_ms)
+            return msgspec.structs.replace(found[0], revoked_at_ms=now_ms)
+
+        return transact(self._engine, end)
 
 
 def digest(secret: str, /) -> bytes:

@@ -1,25 +1,29 @@
-"""Opens the control database and brings its schema up to date. Never looks into a table of ours."""
+"""Opens the control database, SQLite or PostgreSQL, and brings its schema up to date. Never looks into a table of ours."""
 
-import os
-import sqlite3
+import random
 import time
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from headrace.control.postgres import open_server, require_usable, was_undone_for_another
+from headrace.control.sqlite import WRITES, open_file
 from headrace.model.errors import SettingsError
-from headrace.ports.control import ControlFailed
+from headrace.ports.control import ControlConflict, ControlFailed
 
-HEAD = "0007"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
-BUSY_TIMEOUT_MS = 5000
+HEAD = "0008"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
 _MIGRATION_LOCK = 0x6865616472616365  # PostgreSQL locks a number; this one is "headrace"
-_WRITES = "headrace_writes"
 _SELECT_VERSION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
+_MOST_ATTEMPTS = 5  # at a transaction that others are in the way of
+_LONGEST_PAUSE_S = 0.05
+_POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
+T = TypeVar("T")
 
 
 def open_database(where: str | Path, /) -> sa.Engine:
@@ -27,21 +31,22 @@ def open_database(where: str | Path, /) -> sa.Engine:
 
     A new SQLite file is readable by its owner alone, as is its folder when that is new too. Any number of processes may
     open the same new database at once: one migrates it, the others wait. The caller disposes of the engine.
-    Raises SettingsError for a place that cannot be written, what is no database, and one newer than this program.
+    Raises SettingsError for a place that cannot be written, what is no database or no server that will do, and a schema
+    newer than this program.
     """
     engine = _make_engine(where)
-    shown = engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
-    if engine.dialect.name == "sqlite":
-        _prepare_file(Path(engine.url.database or ""))
-        _set_up_sqlite(engine)
+    shown = _shown(engine)
     try:
         with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                require_usable(connection, shown)
             version = _version(connection)
         if version != HEAD:
             _migrate(engine, shown)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise SettingsError(f"The control database {shown} cannot be opened: {_reason(error)}.") from error
+        remedy = " Check HEADRACE_CONTROL_URL." if engine.dialect.name == "postgresql" else ""
+        raise SettingsError(f"The control database {shown} cannot be opened: {_reason(error)}.{remedy}") from error
     except BaseException:
         engine.dispose()
         raise
@@ -51,6 +56,8 @@ def open_database(where: str | Path, /) -> sa.Engine:
 @contextmanager
 def reading(engine: sa.Engine, /) -> Generator[sa.Connection]:
     """A connection to read from, in one snapshot. Raises ControlFailed."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     try:
         with engine.connect() as connection:
             yield connection
@@ -62,89 +69,71 @@ def reading(engine: sa.Engine, /) -> Generator[sa.Connection]:
 def writing(engine: sa.Engine, /) -> Generator[sa.Connection]:
     """A transaction, committed on leaving and rolled back on an exception; it may read before it writes.
 
-    On SQLite it takes its turn to write at the start. Raises ControlFailed when it is not known to be committed.
+    On SQLite it waits for its turn to write at the start, so it is alone. On PostgreSQL others run beside it: it locks the rows
+    that it bases a decision on, in the order that locks.py states. Raises ControlFailed when it is not known to be committed,
+    ControlConflict when it was undone for another's sake.
     """
     try:
-        with _begin_write(engine) as connection:
+        with engine.execution_options(**{WRITES: True}).begin() as connection:
             yield connection
     except SQLAlchemyError as error:
         raise failed(error) from error
 
 
+def transact(engine: sa.Engine, work: Callable[[sa.Connection], T], /) -> T:
+    """What `work` returns, given a transaction as `writing` gives; called again, a few times, after a ControlConflict."""
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        try:
+            with writing(engine) as connection:
+                return work(connection)
+        except ControlConflict:
+            if attempt == _MOST_ATTEMPTS:
+                raise
+        time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311  so that two do not meet again at once
+    raise AssertionError
+
+
 def failed(error: SQLAlchemyError, /) -> ControlFailed:
-    return ControlFailed(f"The control database failed: {_reason(error)}.")
+    """What to raise for an error of the database."""
+    undone = isinstance(error, DBAPIError) and was_undone_for_another(error)
+    return (ControlConflict if undone else ControlFailed)(f"The control database failed: {_reason(error)}.")
 
 
-def _begin_write(engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
-    return engine.execution_options(**{_WRITES: True}).begin()
+def insert(connection: sa.Connection, table: sa.Table, /) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say ON CONFLICT, which SQLAlchemy has for each database by itself."""
+    return (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
+
+
+def database_time_ms(connection: sa.Connection, /) -> sa.ColumnElement[int]:
+    """The database's clock, in milliseconds since 1970: one clock for every process, and not that of the transaction's start."""
+    if connection.dialect.name == "sqlite":
+        return sa.cast((sa.func.julianday("now") - 2440587.5) * 86_400_000, sa.BigInteger)
+    return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1000, sa.BigInteger)
 
 
 def _make_engine(where: str | Path) -> sa.Engine:
     if isinstance(where, Path) or "://" not in where:
-        return sa.create_engine(URL.create("sqlite", database=str(where)))
+        return open_file(Path(where))
     try:
-        return sa.create_engine(where)
-    except (SQLAlchemyError, ImportError, ValueError):
-        # Without the error's own text: it quotes a malformed URL, password and all.
+        url = make_url(where)
+        if url.drivername in _POSTGRES and url.database and (url.host or "host" in url.query):
+            return open_server(url)
+        if url.drivername in ("sqlite", "sqlite+pysqlite") and url.database:
+            return open_file(Path(url.database))
+    except ImportError:
         raise SettingsError(
-            "The control database's URL is malformed, or no driver for it is installed: "
-            "write it as database+driver://user:password@host/name."
+            "HEADRACE_CONTROL_URL: The driver for PostgreSQL is missing: pip install 'headrace[postgres]'."
         ) from None
+    except (SQLAlchemyError, ValueError):
+        pass
+    # Without the error's own text: it quotes a malformed URL, password and all.
+    raise SettingsError(
+        "The control database's URL is malformed: write it as postgresql://user:password@host:5432/database."
+    ) from None
 
 
-def _prepare_file(path: Path) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            # Only ever a new file: closing one that SQLite has open would drop SQLite's locks on it
-            # (https://www.sqlite.org/howtocorrupt.html §2.2). SQLite gives the -wal and -shm files the same mode.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            if path.is_dir():
-                raise IsADirectoryError(0, "it is a folder", str(path)) from None
-        if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
-            raise PermissionError(0, "this user cannot write it", str(path))
-    except OSError as error:
-        raise SettingsError(
-            f"The control database {path} cannot be opened: {error.strerror}: {error.filename}. "
-            "Set HEADRACE_DATA or --data to a folder that this user can write."
-        ) from error
-
-
-def _set_up_sqlite(engine: sa.Engine) -> None:
-    """The one place that knows of SQLite: its settings for each connection, and how its transactions begin.
-
-    Source: https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
-    """
-
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # begin no transaction unasked: `begin` below does
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    def begin(connection: sa.Connection) -> None:
-        # A transaction that first reads and then writes fails at once, unasked to wait, if another wrote between
-        # (SQLITE_BUSY_SNAPSHOT); so one that will write says so at its start.
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    event.listen(engine, "connect", connect)
-    event.listen(engine, "begin", begin)
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # Of two processes that turn a new file to WAL at once, each holds a read lock and SQLite fails one without waiting.
-    give_up_at = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.005)
+def _shown(engine: sa.Engine) -> str:
+    return engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///").replace("+psycopg://", "://")
 
 
 def _version(connection: sa.Connection) -> str | None:
@@ -154,8 +143,9 @@ def _version(connection: sa.Connection) -> str | None:
 
 
 def _migrate(engine: sa.Engine, shown: str) -> None:
-    with _begin_write(engine) as connection:
+    with engine.execution_options(**{WRITES: True}).begin() as connection:
         if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SET LOCAL lock_timeout = 0"))  # another process may migrate for a while
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         version = _version(connection)
         if version == HEAD:
@@ -175,4 +165,4 @@ def _migrate(engine: sa.Engine, shown: str) -> None:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    return str(error.orig if isinstance(error, DBAPIError) else error)
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())

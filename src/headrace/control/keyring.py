@@ -4,11 +4,11 @@ import hmac
 from collections.abc import Callable
 from threading import Lock
 
-from headrace.control.api_keys import Keys, digest
+from headrace.control.api_keys import digest
 from headrace.model.errors import InvalidKey, SettingsError, Unavailable
 from headrace.model.event import Tenant
 from headrace.model.keys import SCOPES, Key
-from headrace.ports.control import ControlFailed
+from headrace.ports.control import ControlFailed, KeyStore
 
 MAX_SECRET_CHARS = 512
 
@@ -25,7 +25,7 @@ class Keyring:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: KeyStore,
         admin_key: str,
         clock_ms: Callable[[], int],
         fresh_for_ms: int = 500,

@@ -2,16 +2,20 @@
 
 import sqlalchemy as sa
 
-from headrace.control.database import reading, writing
+from headrace.control.database import insert, reading, transact
+from headrace.control.leases import require
 from headrace.control.tables import offsets
+from headrace.model.lease import Lease
 
 
 class ControlOffsets:
     """The Offsets of one consumer, in the control database. Any thread may call it."""
 
-    def __init__(self, engine: sa.Engine, consumer: str = "worker") -> None:
+    def __init__(self, engine: sa.Engine, consumer: str = "worker", lease: Lease | None = None) -> None:
+        """lease: without it the consumer does not move on."""
         self._engine = engine
         self._consumer = consumer
+        self._lease = lease
 
     def position(self) -> int:
         """The last position committed; 0 at the beginning. Raises ControlFailed."""
@@ -22,20 +26,20 @@ class ControlOffsets:
     def commit(self, position: int, /) -> None:
         """Durably move on to a position; an earlier one than the last changes nothing.
 
-        Raises ControlFailed if that is not known to have happened.
+        Raises LeaseLost, and ControlFailed if that is not known to have happened.
         """
-        with writing(self._engine) as connection:
-            move(connection, self._consumer, position)
+        transact(self._engine, lambda connection: move(connection, self._consumer, position, self._lease))
 
 
-def move(connection: sa.Connection, consumer: str, position: int, /) -> None:
-    """As `ControlOffsets.commit`, within a transaction."""
-    own = offsets.c.consumer == consumer
-    moved = connection.execute(sa.update(offsets).where(own, offsets.c.position < position).values(position=position))
-    if moved.rowcount == 0:
-        connection.execute(
-            sa.insert(offsets).from_select(
-                ["consumer", "position"],
-                sa.select(sa.literal(consumer), sa.literal(position)).where(~sa.exists().where(own)),
-            )
+def move(connection: sa.Connection, consumer: str, position: int, lease: Lease | None = None, /) -> None:
+    """As `ControlOffsets.commit`, within a transaction, which LeaseLost must undo."""
+    new = insert(connection, offsets).values(consumer=consumer, position=position)
+    connection.execute(
+        new.on_conflict_do_update(
+            index_elements=[offsets.c.consumer],
+            set_={"position": new.excluded.position},
+            where=offsets.c.position < new.excluded.position,
         )
+    )
+    if lease is not None:
+        require(connection, lease)

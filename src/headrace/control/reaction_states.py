@@ -5,13 +5,14 @@ version that grows with each save; so no transaction is open while somebody deci
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from headrace.control.database import reading, writing
+from headrace.control.database import insert, reading, transact
+from headrace.control.leases import require
 from headrace.control.offsets import move
 from headrace.control.tables import (
     attempts,
@@ -28,6 +29,7 @@ from headrace.control.tables import (
     standings,
 )
 from headrace.model.event import Tenant
+from headrace.model.lease import Lease
 from headrace.model.reaction_state import Caused, Needs, Standing, State
 from headrace.ports.control import StateChanged
 
@@ -40,8 +42,10 @@ _Value = TypeVar("_Value", str, int)
 class ControlReactionStates:
     """Fits the ReactionStates port. Any thread may call it."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, lease: Lease | None = None) -> None:
+        """lease: without it nothing is saved and reactions do not move on; LeaseLost says so."""
         self._engine = engine
+        self._lease = lease
 
     def load(self, tenant: Tenant, needs: Needs, /) -> State:
         """See the ReactionStates port."""
@@ -52,10 +56,15 @@ class ControlReactionStates:
         self, tenant: Tenant, state: State, /, position: int = 0, before_commit: Callable[[object], None] | None = None
     ) -> None:
         """See the ReactionStates port."""
-        with writing(self._engine) as connection:
+
+        def keep(connection: sa.Connection) -> None:
             _Saving(connection, tenant).save(state, position)
             if before_commit is not None:
                 before_commit(connection)
+            if self._lease is not None:
+                require(connection, self._lease)
+
+        transact(self._engine, keep)
 
     def effects(self, event_id: str, /) -> list[tuple[Caused, str, str]]:
         """See the ReactionStates port."""
@@ -78,19 +87,25 @@ class ControlReactionStates:
 
     def advance(self, position: int, /, behind: Mapping[Tenant, int], caught_up: Iterable[Tenant]) -> None:
         """See the ReactionStates port."""
-        with writing(self._engine) as connection:
+
+        def move_all(connection: sa.Connection) -> None:
             for tenant, reached in sorted(behind.items(), key=lambda each: (each[0].project, each[0].mode)):
                 _move_tenant(connection, tenant, reached, behind=True)
             for tenant in sorted(caught_up, key=lambda each: (each.project, each.mode)):
                 _move_tenant(connection, tenant, position, behind=False)
-            move(connection, CONSUMER, position)
+            move(connection, CONSUMER, position, self._lease)
+
+        transact(self._engine, move_all)
 
     def count_attempt(self, event_id: str, /) -> None:
         """See the ReactionStates port."""
-        with writing(self._engine) as connection:
-            insert = _insert_for(connection)(attempts).values(event_id=event_id, attempts=1)
+
+        def count(connection: sa.Connection) -> None:
+            new = insert(connection, attempts).values(event_id=event_id, attempts=1)
             more = {"attempts": attempts.c.attempts + 1}
-            connection.execute(insert.on_conflict_do_update(index_elements=["event_id"], set_=more))
+            connection.execute(new.on_conflict_do_update(index_elements=["event_id"], set_=more))
+
+        transact(self._engine, count)
 
     def poisonous(self, most_attempts: int, /) -> set[str]:
         """See the ReactionStates port."""
@@ -99,17 +114,12 @@ class ControlReactionStates:
             return set(connection.scalars(asked))
 
 
-def _insert_for(connection: sa.Connection) -> Callable[[sa.Table], Any]:
-    """An INSERT that may say ON CONFLICT."""
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-
-
 def _move_tenant(connection: sa.Connection, tenant: Tenant, position: int, *, behind: bool) -> None:
     own = {"project": tenant.project, "mode": tenant.mode}
-    insert = _insert_for(connection)(reaction_progress).values(**own, position=position, behind=behind, version=0)
+    new = insert(connection, reaction_progress).values(**own, position=position, behind=behind, version=0)
     held = reaction_progress.c.position
     moved = {"position": sa.case((held < position, position), else_=held), "behind": behind}
-    connection.execute(insert.on_conflict_do_update(index_elements=list(own), set_=moved))
+    connection.execute(new.on_conflict_do_update(index_elements=list(own), set_=moved))
 
 
 class _Loading:
@@ -187,7 +197,7 @@ class _Saving:
     def __init__(self, connection: sa.Connection, tenant: Tenant) -> None:
         self._connection = connection
         self._tenant = tenant
-        self._insert = _insert_for(connection)
+        self._insert = partial(insert, connection)
 
     def save(self, state: State, position: int) -> None:
         """Raises StateChanged."""
@@ -261,10 +271,9 @@ class _Saving:
             "version": held.version + 1,
             "position": sa.case((held.position < position, position), else_=held.position),
         }
-        claimed = self._connection.execute(
-            insert.on_conflict_do_update(index_elements=list(own), set_=moved, where=held.version == version)
-        )
-        if claimed.rowcount != 1:
+        # RETURNING, for how many rows an INSERT has changed is not known with every driver.
+        claim = insert.on_conflict_do_update(index_elements=list(own), set_=moved, where=held.version == version)
+        if self._connection.scalar(claim.returning(held.version)) is None:
             raise StateChanged
 
     def _pass_over(self, state: State) -> None:

@@ -1,4 +1,4 @@
-"""Replay jobs in the control database: made, listed, steered, and moved on. Runs none.
+"""Replay jobs in the control database: made, listed, steered, and moved on by the one runner that has taken each. Runs none.
 
 queued ─▶ running ─▶ done, or failed
   ▲ │       │ ▲
@@ -7,25 +7,29 @@ queued ─▶ running ─▶ done, or failed
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 import msgspec
 import sqlalchemy as sa
 
-from headrace.control.database import reading, writing
-from headrace.control.tables import replays
+from headrace.control.database import reading, transact
+from headrace.control.leases import ControlLeases, free, require
+from headrace.control.locks import lock_tenant
+from headrace.control.tables import leases, replays
 from headrace.model.effects import Outcome
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import Tenant, render_uuid
 from headrace.model.filters import Cursor, Filters
-from headrace.model.replay_job import ReplayJob, ReplayStatus
-
-Action = Literal["pause", "resume", "cancel"]
+from headrace.model.replay_job import Action, ReplayJob, ReplayStatus, Stopped, TakenJob
+from headrace.ports.control import ControlFailed, LeaseLost
 
 MAX_WAITING = 100  # jobs of one tenant that are not finished
 MAX_KEPT = 1000  # finished jobs of one tenant
 MAX_ERRORS = 100
 _MAX_ERROR_CHARS = 300
+_LEASE = "replay/"  # and a job's id: the name of its lease
+_MOST_TRIES = 10  # at a job that another runner takes first
 _LIVE: tuple[ReplayStatus, ...] = ("queued", "running", "paused")
 _STEERED: dict[Action, tuple[tuple[ReplayStatus, ...], ReplayStatus]] = {
     "pause": (("queued", "running"), "paused"),
@@ -38,36 +42,27 @@ _filters_decoder = msgspec.json.Decoder(Filters)
 _errors_decoder = msgspec.json.Decoder(list[tuple[str, str]])
 
 
-class Stopped(Exception):
-    """The job was paused or cancelled meanwhile."""
-
-
 class ReplayJobs:
     """Any thread may call it; every method raises ControlFailed."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, leases: ControlLeases | None = None) -> None:
         self._engine = engine
+        self._leases = leases or ControlLeases(engine)
 
     def create(self, job: ReplayJob, event_ids: Sequence[str] | None, /) -> ReplayJob:
         """Keep a new job, giving it its id. Raises Unavailable where too many of the tenant are unfinished."""
         own = _of(job.tenant)
         job = msgspec.structs.replace(job, id=f"replay_{job.created_at_ms:012x}{secrets.token_hex(5)}")
-        with writing(self._engine) as connection:
+
+        def keep(connection: sa.Connection) -> None:
+            lock_tenant(connection, job.tenant)  # else two at once would both find room for the last one
             waiting = connection.scalar(sa.select(sa.func.count()).where(own, replays.c.status.in_(_LIVE)))
             if (waiting or 0) >= MAX_WAITING:
                 raise Unavailable(f"{waiting} replays are not finished: wait, or cancel one.", retry_after_s=60)
-            oldest_kept = connection.scalar(
-                sa.select(replays.c.id)
-                .where(own, replays.c.status.not_in(_LIVE))
-                .order_by(replays.c.id.desc())
-                .offset(MAX_KEPT - 1)
-                .limit(1)
-            )
-            if oldest_kept is not None:
-                connection.execute(
-                    sa.delete(replays).where(own, replays.c.status.not_in(_LIVE), replays.c.id < oldest_kept)
-                )
+            _forget_old(connection, own)
             connection.execute(sa.insert(replays), _row(job, event_ids))
+
+        transact(self._engine, keep)
         return job
 
     def get(self, tenant: Tenant, job_id: str, /) -> ReplayJob:
@@ -88,8 +83,9 @@ class ReplayJobs:
     def steer(self, tenant: Tenant, job_id: str, action: Action, now_ms: int, /) -> ReplayJob:
         """Pause, resume or cancel; again changes nothing. Raises NotFound, InvalidRequest for a job that is past it."""
         before, after = _STEERED[action]
-        with writing(self._engine) as connection:
-            job = self._get(connection, tenant, job_id)
+
+        def turn(connection: sa.Connection) -> ReplayJob:
+            job = self._get(connection, tenant, job_id, lock=True)
             settled = (after, "running") if action == "resume" else (after,)
             if job.status in settled:
                 return job
@@ -101,16 +97,20 @@ class ReplayJobs:
             connection.execute(sa.update(replays).where(replays.c.id == job_id).values(values))
             return self._get(connection, tenant, job_id)
 
-    def take(self, now_ms: int, /) -> tuple[ReplayJob, list[str] | None] | None:
-        """The job to work on, with its event ids: the one that is running, else the oldest that waits."""
-        with writing(self._engine) as connection:
-            row = connection.execute(
-                sa.select(replays)
-                .where(replays.c.status.in_(("running", "queued")))
-                .order_by(sa.case((replays.c.status == "running", 0), else_=1), replays.c.id)
-                .limit(1)
-            ).first()
-            if row is None:
+        return transact(self._engine, turn)
+
+    def take(self, owner: str, now_ms: int, /) -> TakenJob | None:
+        """The job to work on, under a lease: one that is running and that no other owner holds, else the oldest that waits."""
+
+        def choose(connection: sa.Connection) -> TakenJob | None:
+            for _ in range(_MOST_TRIES):
+                row = connection.execute(_free_job(self._leases.held_by_another(connection, owner))).first()
+                if row is None:
+                    return None
+                lease = self._leases.take_within(connection, _LEASE + row.id, owner)
+                if lease is not None:
+                    break
+            else:
                 return None
             job = _job(row._mapping)  # pyright: ignore[reportPrivateUsage]
             connection.execute(
@@ -119,10 +119,16 @@ class ReplayJobs:
                 .values(status="running", started_at_ms=sa.func.coalesce(replays.c.started_at_ms, now_ms))
             )
             event_ids = None if row.event_ids is None else [each for each in row.event_ids.split(",") if each]
-            return msgspec.structs.replace(job, status="running"), event_ids
+            return TakenJob(msgspec.structs.replace(job, status="running"), event_ids, lease)
 
-    def note(self, transaction: object, job_id: str, cursor: Cursor, events: int, outcome: Outcome, /) -> None:
-        """In the transaction of the effects: so many more events are done, up to a cursor. Raises Stopped."""
+        taken = transact(self._engine, choose)
+        if taken is not None:
+            self._leases.keep(taken.lease)
+        return taken
+
+    def note(self, transaction: object, taken: TakenJob, cursor: Cursor, events: int, outcome: Outcome, /) -> None:
+        """In the transaction of the effects: so many more events are done, up to a cursor. Raises Stopped, LeaseLost."""
+        job_id = taken.job.id
         connection = cast("sa.Connection", transaction)
         moved = connection.execute(
             sa.update(replays)
@@ -145,30 +151,74 @@ class ReplayJobs:
             errors = [*_errors_decoder.decode(kept), *failed][:MAX_ERRORS]
             connection.execute(sa.update(replays).where(replays.c.id == job_id).values(errors=_render_errors(errors)))
 
-    def finish(self, job_id: str, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:
-        """The job's end, unless it was paused or cancelled meanwhile."""
-        with writing(self._engine) as connection:
+        require(connection, taken.lease)
+
+    def finish(self, taken: TakenJob, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:
+        """The job's end, unless it was paused or cancelled meanwhile. Raises LeaseLost."""
+
+        def end(connection: sa.Connection) -> None:
             connection.execute(
                 sa.update(replays)
-                .where(replays.c.id == job_id, replays.c.status == "running")
+                .where(replays.c.id == taken.job.id, replays.c.status == "running")
                 .values(status=status, problem=problem, finished_at_ms=now_ms)
             )
+            require(connection, taken.lease)
+            free(connection, taken.lease)
 
-    def say(self, job_id: str, problem: str, /) -> None:
-        """What keeps the job from going on."""
-        with writing(self._engine) as connection:
+        transact(self._engine, end)
+        self._leases.forget(taken.lease)
+
+    def report(self, taken: TakenJob, problem: str, /) -> None:
+        """What keeps the job from going on; no longer this owner's to say once the job has passed to another."""
+
+        def say(connection: sa.Connection) -> None:
             connection.execute(
                 sa.update(replays)
-                .where(replays.c.id == job_id, replays.c.status == "running")
+                .where(replays.c.id == taken.job.id, replays.c.status == "running")
                 .values(problem=problem[:_MAX_ERROR_CHARS])
             )
+            require(connection, taken.lease)
 
-    def _get(self, connection: sa.Connection, tenant: Tenant, job_id: str) -> ReplayJob:
+        with suppress(LeaseLost):
+            transact(self._engine, say)
+
+    def release(self, taken: TakenJob, /) -> None:
+        """Let another runner have the job at once. Where the database fails, it can have it when the lease expires."""
+        with suppress(ControlFailed):
+            self._leases.release(taken.lease)
+
+    def _get(self, connection: sa.Connection, tenant: Tenant, job_id: str, *, lock: bool = False) -> ReplayJob:
         columns = [column for column in replays.c if column.name != "event_ids"]
-        row = connection.execute(sa.select(*columns).where(_of(tenant), replays.c.id == job_id)).first()
+        asked = sa.select(*columns).where(_of(tenant), replays.c.id == job_id)
+        row = connection.execute(asked.with_for_update() if lock else asked).first()
         if row is None:
             raise NotFound(f"There is no replay {job_id[:80]!r}.")
         return _job(row._mapping)  # pyright: ignore[reportPrivateUsage]
+
+
+def _free_job(held_by_another: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The job that is next for an owner, locked. Another transaction may have just taken it: its lease tells."""
+    held = sa.exists().where(leases.c.name == sa.literal(_LEASE) + replays.c.id, held_by_another)
+    return (
+        sa.select(replays)
+        .where(replays.c.status.in_(("running", "queued")), ~held)
+        .order_by(sa.case((replays.c.status == "running", 0), else_=1), replays.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _forget_old(connection: sa.Connection, own: sa.ColumnElement[bool]) -> None:
+    """Delete what ended long ago, and the leases of that, whose names never come again."""
+    ended = replays.c.status.not_in(_LIVE)
+    oldest_kept = connection.scalar(
+        sa.select(replays.c.id).where(own, ended).order_by(replays.c.id.desc()).offset(MAX_KEPT - 1).limit(1)
+    )
+    if oldest_kept is None:
+        return
+    old = sa.delete(replays).where(own, ended, replays.c.id < oldest_kept).returning(replays.c.id)
+    if names := [_LEASE + job_id for job_id in connection.scalars(old)]:
+        connection.execute(sa.delete(leases).where(leases.c.name.in_(names)))
 
 
 def _of(tenant: Tenant) -> sa.ColumnElement[bool]:

@@ -6,33 +6,12 @@ Keeps documents as they are given; what is in them is for the reactions to know.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from headrace.control.database import reading, writing
-from headrace.control.tables import projects, rule_sets, rules
-
-
-class Version(msgspec.Struct, frozen=True):
-    """One application of a project's rules; `id` grows with each. `document` is JSON."""
-
-    id: int
-    version: str
-    applied_at_ms: int
-    document: str
-
-
-class RuleRow(msgspec.Struct, frozen=True):
-    """One version of one rule, and how its condition has failed."""
-
-    no: int
-    kind: str
-    rule_id: str
-    version: str
-    failures: int = 0
-    failed_event: str = ""
-    failed_why: str = ""
-    passed_over: int = 0
+from headrace.control.database import insert, reading, transact
+from headrace.control.locks import lock_project
+from headrace.control.tables import rule_sets, rules
+from headrace.model.rulebook import RuleRow, Version
 
 
 class Rulebook:
@@ -110,24 +89,22 @@ class Rulebook:
         meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
         last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
         """
-        with writing(self._engine) as connection:
+
+        def put(connection: sa.Connection) -> bool:
+            # The greatest id is in force, so ids must be given in the order of the commits.
+            lock_project(connection, project, now_ms)
             row = connection.execute(_current(project)).one_or_none()
             if row is not None and row.version == version:
                 return False
-            if connection.scalar(sa.select(projects.c.name).where(projects.c.name == project)) is None:
-                connection.execute(sa.insert(projects).values(name=project, created_at_ms=now_ms))
-            known = {(each.kind, each.rule_id, each.version) for each in connection.execute(_known(project))}
-            if added := [each for each in meanings if each not in known]:
-                connection.execute(sa.insert(rules), [_new_rule(project, *each) for each in added])
-            values: dict[str, object] = {
-                "project": project,
-                "version": version,
-                "document": document,
-                "applied_at_ms": now_ms,
-            }
-            values["from_position"] = last()
+            if meanings:
+                added = insert(connection, rules).on_conflict_do_nothing()
+                connection.execute(added, [_new_rule(project, *each) for each in meanings])
+            values: dict[str, object] = {"project": project, "version": version, "document": document}
+            values |= {"applied_at_ms": now_ms, "from_position": last()}
             connection.execute(sa.insert(rule_sets).values(values))
-        return True
+            return True
+
+        return transact(self._engine, put)
 
 
 def _current(project: str) -> sa.Select[Any, Any, Any, Any]:

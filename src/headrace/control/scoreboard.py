@@ -1,7 +1,6 @@
 """What can be read of the reactions: participants, leaderboards, holders. Changes nothing; always of one tenant."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -10,47 +9,9 @@ from headrace.control.database import reading
 from headrace.control.tables import awards, buckets, effects, participants, points, rules, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Standing, State
+from headrace.model.scores import Award, Grant, KeptFact, Ranked, Score
 
 MAX_LISTED = 50
-
-
-class Award(msgspec.Struct, frozen=True):
-    participant: str
-    badge: str
-    event_id: str
-    at_ms: int
-
-
-class Grant(msgspec.Struct, frozen=True):
-    """Points that an event brought by a rule."""
-
-    points: int
-    kind: str
-    rule_id: str
-    event_id: str
-    at_ms: int
-
-
-class KeptFact(msgspec.Struct, frozen=True):
-    event_id: str
-    at_ms: int
-    detail: dict[str, Any]
-
-
-class Score(msgspec.Struct, frozen=True):
-    """What is kept of a participant. `state` has the standings, and the buckets that were asked for."""
-
-    state: State
-    awards: list[Award]
-    balance: int
-    grants: list[Grant]  # the latest
-    facts: list[KeptFact]  # the latest that rules made
-
-
-class Ranked(msgspec.Struct, frozen=True):
-    participant: str
-    completions: int
-    best: str
 
 
 class Scoreboard:

@@ -9,11 +9,11 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
 )
+
+from headrace.control.text import text
 
 metadata = MetaData(
     naming_convention={  # a migration can only name what has a name
@@ -27,30 +27,30 @@ metadata = MetaData(
 projects = Table(
     "projects",
     metadata,
-    Column("name", String(100), primary_key=True),
+    Column("name", text(100), primary_key=True),
     Column("created_at_ms", BigInteger, nullable=False),
 )
 
 keys = Table(
     "keys",
     metadata,
-    Column("id", String(40), primary_key=True),
-    Column("project", String(100), ForeignKey(projects.c.name), nullable=False),
-    Column("mode", String(4), nullable=False),
-    Column("style", String(20), nullable=False),
-    Column("scopes", String(100), nullable=False),  # comma-separated
-    Column("prefix", String(40), nullable=False),
-    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the secret, in hex
+    Column("id", text(40), primary_key=True),
+    Column("project", text(100), ForeignKey(projects.c.name), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("style", text(20), nullable=False),
+    Column("scopes", text(100), nullable=False),  # comma-separated
+    Column("prefix", text(40), nullable=False),
+    Column("hash", text(64), nullable=False, unique=True),  # SHA-256 of the secret, in hex
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger),
     Column("revoked_at_ms", BigInteger),
-    Column("origins", Text),  # blanks between; null: any
+    Column("origins", text()),  # blanks between; null: any
 )
 
 offsets = Table(
     "offsets",
     metadata,
-    Column("consumer", String(100), primary_key=True),
+    Column("consumer", text(100), primary_key=True),
     Column("position", BigInteger, nullable=False),
 )
 
@@ -61,9 +61,9 @@ rule_sets = Table(
     "rule_sets",
     metadata,
     Column("id", _Number, primary_key=True),  # a project's rules are those with its greatest
-    Column("project", String(100), ForeignKey(projects.c.name), nullable=False, index=True),
-    Column("version", String(16), nullable=False),
-    Column("document", Text, nullable=False),  # JSON
+    Column("project", text(100), ForeignKey(projects.c.name), nullable=False, index=True),
+    Column("version", text(16), nullable=False),
+    Column("document", text(), nullable=False),  # JSON
     Column("applied_at_ms", BigInteger, nullable=False),
     Column("from_position", BigInteger, nullable=False, server_default="0"),  # they judge the events after it
 )
@@ -72,13 +72,13 @@ rules = Table(  # one version of one rule's meaning; all that follows names rule
     "rules",
     metadata,
     Column("no", _Number, primary_key=True),
-    Column("project", String(100), ForeignKey(projects.c.name), nullable=False),
-    Column("kind", String(10), nullable=False),
-    Column("rule_id", String(64), nullable=False),
-    Column("version", String(16), nullable=False),
+    Column("project", text(100), ForeignKey(projects.c.name), nullable=False),
+    Column("kind", text(10), nullable=False),
+    Column("rule_id", text(64), nullable=False),
+    Column("version", text(16), nullable=False),
     Column("failures", BigInteger, nullable=False),  # how often its condition had no truth value
-    Column("failed_event", String(32), nullable=False),
-    Column("failed_why", Text, nullable=False),
+    Column("failed_event", text(32), nullable=False),
+    Column("failed_why", text(), nullable=False),
     Column("passed_over", BigInteger, nullable=False, server_default="0"),  # events too costly for its condition
     UniqueConstraint("project", "kind", "rule_id", "version"),
 )
@@ -86,8 +86,8 @@ rules = Table(  # one version of one rule's meaning; all that follows names rule
 reaction_progress = Table(  # of a project and mode whose events have been reacted to
     "reaction_progress",
     metadata,
-    Column("project", String(100), primary_key=True),
-    Column("mode", String(4), primary_key=True),
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("behind", Boolean, nullable=False),  # whether later events, up to the offset of "reactions", still wait
     Column(
@@ -99,15 +99,15 @@ passed_over = Table(  # events that a rule's condition did not look at
     "passed_over",
     metadata,
     Column("rule_no", BigInteger, primary_key=True, autoincrement=False),  # 0: no rule looked at it
-    Column("event_id", String(32), primary_key=True),
-    Column("why", Text, nullable=False),
+    Column("event_id", text(32), primary_key=True),
+    Column("why", text(), nullable=False),
     sqlite_with_rowid=False,
 )
 
 attempts = Table(  # events at which a process ended while it reacted to them
     "attempts",
     metadata,
-    Column("event_id", String(32), primary_key=True),
+    Column("event_id", text(32), primary_key=True),
     Column("attempts", Integer, nullable=False),
 )
 
@@ -115,31 +115,31 @@ participants = Table(
     "participants",
     metadata,
     Column("no", _Number, primary_key=True),
-    Column("project", String(100), nullable=False),
-    Column("mode", String(4), nullable=False),
-    Column("name", String(255), nullable=False),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("name", text(255), nullable=False),
     UniqueConstraint("project", "mode", "name"),
 )
 
 markers = Table(
     "markers",
     metadata,
-    Column("event_id", String(32), primary_key=True),
-    Column("counted", Text, nullable=False),  # numbers of the rules that counted it, with blanks between
+    Column("event_id", text(32), primary_key=True),
+    Column("counted", text(), nullable=False),  # numbers of the rules that counted it, with blanks between
     sqlite_with_rowid=False,
 )
 
 effects = Table(
     "effects",
     metadata,
-    Column("event_id", String(32), primary_key=True),
+    Column("event_id", text(32), primary_key=True),
     Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
     Column("ordinal", Integer, primary_key=True, autoincrement=False),
     Column("generation", Integer, primary_key=True, autoincrement=False),
-    Column("kind", String(10), nullable=False),
+    Column("kind", text(10), nullable=False),
     Column("participant_no", BigInteger, nullable=False),  # 0 for none
     Column("at_ms", BigInteger, nullable=False),
-    Column("detail", Text, nullable=False),  # JSON
+    Column("detail", text(), nullable=False),  # JSON
     Index("ix_effects_participant_no", "participant_no", "event_id"),
     sqlite_with_rowid=False,
 )
@@ -150,7 +150,7 @@ standings = Table(
     Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
     Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
     Column("completions", BigInteger, nullable=False),
-    Column("best", Text, nullable=False),  # exact
+    Column("best", text(), nullable=False),  # exact
     Column("rank", Float, nullable=False),  # `best`, to sort by
     Index("ix_standings_rule_no", "rule_no", "completions", "rank"),
     sqlite_with_rowid=False,
@@ -162,7 +162,7 @@ buckets = Table(
     Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
     Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),
-    Column("value", Text, nullable=False),
+    Column("value", text(), nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -170,9 +170,9 @@ awards = Table(
     "awards",
     metadata,
     Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
-    Column("badge", String(64), primary_key=True),
+    Column("badge", text(64), primary_key=True),
     Column("rule_no", BigInteger, nullable=False),
-    Column("event_id", String(32), nullable=False),
+    Column("event_id", text(32), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Index("ix_awards_badge", "badge", "participant_no"),
     sqlite_with_rowid=False,
@@ -181,7 +181,7 @@ awards = Table(
 points = Table(  # only ever added to
     "points",
     metadata,
-    Column("event_id", String(32), primary_key=True),
+    Column("event_id", text(32), primary_key=True),
     Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
     Column("ordinal", Integer, primary_key=True, autoincrement=False),
     Column("participant_no", BigInteger, nullable=False, index=True),
@@ -193,13 +193,13 @@ points = Table(  # only ever added to
 replays = Table(
     "replays",
     metadata,
-    Column("id", String(40), primary_key=True),  # sorts by time of creation
-    Column("project", String(100), nullable=False),
-    Column("mode", String(4), nullable=False),
-    Column("status", String(10), nullable=False, index=True),
-    Column("filters", Text, nullable=False),  # JSON
+    Column("id", text(40), primary_key=True),  # sorts by time of creation
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("status", text(10), nullable=False, index=True),
+    Column("filters", text(), nullable=False),  # JSON
     Column("ids", BigInteger),
-    Column("event_ids", Text),  # comma-separated
+    Column("event_ids", text()),  # comma-separated
     Column("max_events", BigInteger),
     Column("force", Boolean, nullable=False),
     Column("upto", BigInteger, nullable=False),
@@ -209,11 +209,29 @@ replays = Table(
     Column("unknown", BigInteger, nullable=False),
     Column("effects", BigInteger, nullable=False),
     Column("suppressed", BigInteger, nullable=False),
-    Column("errors", Text, nullable=False),  # JSON
-    Column("problem", Text, nullable=False),
+    Column("errors", text(), nullable=False),  # JSON
+    Column("problem", text(), nullable=False),
     Column("cursor_ms", BigInteger),
     Column("cursor_position", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("started_at_ms", BigInteger),
     Column("finished_at_ms", BigInteger),
+)
+
+tenants = Table(  # a row to lock: see locks.py
+    "tenants",
+    metadata,
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+leases = Table(  # never deleted while its name may be used again, for its fence must not start anew
+    "leases",
+    metadata,
+    Column("name", text(100), primary_key=True),  # "partition/0", "replay/<id>", …
+    Column("owner", text(40), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),  # by the database's clock; 0: released
+    sqlite_with_rowid=False,
 )

@@ -6,7 +6,9 @@ import msgspec
 
 from headrace.model.event import Tenant
 from headrace.model.filters import Cursor, Filters
+from headrace.model.lease import Lease
 
+Action = Literal["pause", "resume", "cancel"]
 ReplayStatus = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
 
 
@@ -38,3 +40,15 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     started_at_ms: int | None = None
     finished_at_ms: int | None = None
+
+
+class TakenJob(msgspec.Struct, frozen=True):
+    """A job that one runner works on alone, under a lease. `event_ids`: the events chosen by id; None where filters choose."""
+
+    job: ReplayJob
+    event_ids: list[str] | None
+    lease: Lease
+
+
+class Stopped(Exception):
+    """The job was paused or cancelled meanwhile."""

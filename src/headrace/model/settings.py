@@ -29,6 +29,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data: Annotated[Path, _doc("Folder for all data: the log, the store and the control database.")] = Path(
         "headrace-data"
     )
+    control_url: Annotated[
+        Annotated[str, Meta(pattern="^(postgres(ql)?://.+)?$")],
+        _doc(
+            "PostgreSQL database for projects, keys, rules and reaction state, as postgresql://user:password@host:5432/name; "
+            "if empty, a SQLite file in the data folder."
+        ),
+    ] = ""
     admin_key: Annotated[
         str, _doc("A key with every scope for project `default`, mode `live`; no such key if empty.")
     ] = ""

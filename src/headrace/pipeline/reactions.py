@@ -10,7 +10,7 @@ from headrace.model.errors import Unavailable
 from headrace.model.event import Event, StoredEvent, Tenant
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
-from headrace.ports.control import BeforeCommit, ControlFailed, ReactionStates, StateChanged
+from headrace.ports.control import BeforeCommit, ControlFailed, LeaseLost, ReactionStates, StateChanged
 from headrace.reactions import stage
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
 from headrace.reactions.stage import RuleSet
@@ -97,7 +97,7 @@ class Reactions:
             return self._replay_all(tenant, rules, events, force, dry_run, before_commit)
         except _HookFailed as failed:
             raise failed.error from None
-        except (ControlFailed, MemoryError):  # not the events' fault
+        except (ControlFailed, LeaseLost, MemoryError):  # not the events' fault
             raise
         except Exception as error:  # noqa: BLE001  ours; it must hold up no other event
             said = f"{type(error).__name__}: {error}"[:300]

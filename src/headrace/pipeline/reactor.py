@@ -20,7 +20,7 @@ from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.pipeline.rulesets import RuleTimelines
-from headrace.ports.control import ControlFailed, ReactionStates, StateChanged
+from headrace.ports.control import ControlFailed, LeaseLost, ReactionStates, StateChanged
 from headrace.ports.log import Log
 from headrace.ports.store import EventsInOrder
 from headrace.reactions import stage
@@ -311,7 +311,7 @@ class Reactor:
         """
         try:
             return self._keep(queue, rules, waiting, turn_s), 0
-        except (ControlFailed, StateChanged, MemoryError):  # not the events' fault: all of them again
+        except (ControlFailed, LeaseLost, StateChanged, MemoryError):  # not the events' fault: all of them again
             raise
         except Exception as error:  # noqa: BLE001  ours; it must hold up no other event, and a replay tries this one again
             if len(waiting) == 1:

