@@ -152,12 +152,15 @@ class ReplayAdmin:
 
     def __init__(self, runtime: Runtime) -> None:
         self._queries = runtime.queries
+        self._freshness = runtime.freshness
         self._reactions = runtime.reactions
         self._jobs = runtime.replays
         self._wake = runtime.replay_runner.wake
         self.plan: Callable[[Tenant, Selection, bool], Awaitable[ReplayJob]] = runtime.plan_replay
 
     async def at_once(self, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool) -> Replayed:
+        """What the reactor has still to react to, it reacts to first: in the order of the log, and once. See `replay`."""
+        await self._freshness.settled(tenant)
         return await self._queries.ask(
             lambda reader: replay(reader, self._reactions, tenant, selection, force=force, dry_run=dry_run)
         )
