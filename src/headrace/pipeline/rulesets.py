@@ -75,7 +75,7 @@ def in_force(rulebook: RuleStore, project: str, /) -> InForce | None:
     if found is None:
         return None
     version, rows = found
-    return InForce(version, parse_rules(msgspec.json.decode(version.document)), rows)
+    return InForce(version, parse_rules(msgspec.json.decode(version.document), kept=True), rows)
 
 
 class RuleCache:
@@ -151,7 +151,7 @@ class RuleTimelines:
 
     def _ready(self, project: str, version: Version, rows: list[RuleRow]) -> RuleSet:
         try:
-            return _rule_set(version, parse_rules(msgspec.json.decode(version.document)), rows)
+            return _rule_set(version, parse_rules(msgspec.json.decode(version.document), kept=True), rows)
         except (InvalidRules, KeyError):  # made by another version of this program; events must go on
             _log.exception("rules_unusable", project=project)
             return NO_RULES

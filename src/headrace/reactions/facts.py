@@ -1,18 +1,23 @@
-"""From an event to its facts. Pure: the same event and rules always give the same facts."""
+"""From an event to its facts. Pure: the same event and rules always give the same facts, and never more work than a bound."""
 
 import contextlib
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from headrace.model.event import Event, fact_id
-from headrace.reactions.conditions import Condition, Malformed, context_of, parse_objects
+from headrace.reactions import cost
+from headrace.reactions.conditions import Condition, Malformed, TooCostly, load_cel
+from headrace.reactions.cost import Path, Size
+from headrace.reactions.reach import REACH_NS
+from headrace.reactions.reading import MAX_FIELD_CHARS, Reading, Scalar
 from headrace.reactions.rules import DEFAULT_TYPE, FactRule
 
-DEFAULT_FACT = "default-fact"
-MAX_FIELD_CHARS = 200
+__all__ = ["DEFAULT_FACT", "MAX_FIELD_CHARS", "Fact", "FactMaker", "Failure", "Scalar", "fact_of", "facts_of"]
 
-Scalar = str | int | float | bool
+DEFAULT_FACT = "default-fact"
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -26,19 +31,31 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class FactMaker:
-    """One fact rule, ready to run; `no` is the number of its version."""
+    """One fact rule, ready to run; `no` is the number of its version.
+
+    `refused` says why its condition cannot be used: one that an earlier version of this program took. It is true of no event.
+    """
 
     def __init__(self, rule: FactRule, no: int) -> None:
         self.rule = rule
         self.no = no
-        self.condition = None if rule.when is None else Condition(rule.when)
+        self.condition: Condition | None = None
+        self.refused = ""
+        try:
+            self.condition = None if rule.when is None else Condition(rule.when)
+        except Malformed as malformed:
+            self.refused = f"it is no longer accepted: {malformed}"
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A condition that had no truth value over an event; it counted as false."""
+    """A condition that had no truth value over an event; it counted as false.
+
+    `too_costly`: it was not evaluated, since that would have taken more work than one event may cause.
+    """
 
     rule_no: int
     why: str
+    too_costly: bool = False
 
 
 def fact_of(event_id: str, event: Event, /) -> Fact:
@@ -47,7 +64,7 @@ def fact_of(event_id: str, event: Event, /) -> Fact:
 
 
 def facts_of(
-    event_id: str, event: Event, makers: list[FactMaker], /, default_fields: frozenset[str] = frozenset()
+    event_id: str, event: Event, makers: Sequence[FactMaker], /, default_fields: frozenset[str] = frozenset()
 ) -> tuple[list[Fact], list[Failure]]:
     """The facts that rules make of the event, in the rules' order, or else its default one; and what failed.
 
@@ -55,57 +72,117 @@ def facts_of(
     """
     facts: list[Fact] = []
     failures: list[Failure] = []
-    objects: dict[str, dict[str, Any]] | None = None
-    conditions = [maker.condition for maker in makers if maker.condition]
-    context = None
+    reading = Reading(event)
+    context, refused = _prepared(reading, makers)
     for maker in makers:
+        rule = maker.rule
         try:
-            if objects is None and (maker.condition or maker.rule.fields):
-                objects = parse_objects(event)
             if maker.condition:
-                context = context or context_of(event, objects or {}, conditions)
+                if why := refused.get(maker.condition):
+                    raise why
                 if not maker.condition.holds(context):
                     continue
+            elif maker.refused:
+                raise Malformed(maker.refused)
+            fields = _pick(rule.fields, event, reading) if rule.fields else {}
         except Malformed as malformed:
-            failures.append(Failure(maker.no, str(malformed)))
+            failures.append(Failure(maker.no, str(malformed), isinstance(malformed, TooCostly)))
             continue
-        rule = maker.rule
         facts.append(
-            Fact(
-                fact_id(event_id, rule.id),
-                rule.fact_type or DEFAULT_TYPE + event.name,
-                maker.no,
-                _pick(rule.fields, event, objects or {}),
-                rule.points,
-            )
+            Fact(fact_id(event_id, rule.id), rule.fact_type or DEFAULT_TYPE + event.name, maker.no, fields, rule.points)
         )
     if facts:
         return facts, failures
     fact = fact_of(event_id, event)
     if default_fields:
-        fields = {name: name if name == "value" else f"properties.{name}" for name in default_fields}
+        paths = {name: name if name == "value" else f"properties.{name}" for name in default_fields}
         with contextlib.suppress(Malformed):  # or it has no fields
-            fact = msgspec.structs.replace(fact, fields=_pick(fields, event, objects or parse_objects(event)))
+            fact = msgspec.structs.replace(fact, fields=_pick(paths, event, reading))
     return [fact], failures
 
 
-def _pick(fields: dict[str, str], event: Event, objects: dict[str, dict[str, Any]]) -> dict[str, Scalar]:
-    """The fields that the event has, as far as they are scalars of a bearable length."""
+class _Plan(msgspec.Struct, frozen=True, gc=False):
+    """What some rules read, all together.
+
+    reserved: what their facts cost. is_bounded: over a plain event they stay within all bounds, as applied rules do; those kept
+    from an earlier version of this program may not.
+    """
+
+    conditions: tuple[Condition, ...]
+    paths: tuple[Path, ...]
+    reserved: float
+    is_bounded: bool
+
+
+@lru_cache(1024)
+def _plan(makers: tuple[FactMaker, ...]) -> _Plan:
+    conditions = tuple(maker.condition for maker in makers if maker.condition)
+    paths = sorted({path for each in conditions for path in each.paths}, key=repr)
+    reserved = sum(cost.FACT_NS + len(maker.rule.fields) * cost.PICK_NS for maker in makers)
+    plain = sum(each.work.at_plain() for each in conditions)
+    return _Plan(conditions, tuple(paths), reserved, plain + reserved <= REACH_NS)
+
+
+def _prepared(reading: Reading, makers: Sequence[FactMaker]) -> tuple[Any, dict[Condition, Malformed]]:
+    """What the conditions are evaluated over, and those that are not evaluated, with the reason."""
+    plan = _plan(tuple(makers))
+    if not plan.conditions:
+        return None, {}
+    refused: dict[Condition, Malformed] = {}
+    paths: Sequence[Path] = plan.paths
+    try:
+        if not plan.is_bounded or not reading.is_plain(paths):
+            refused = _too_costly(reading, plan)
+            taken = {path for each in plan.conditions if each not in refused for path in each.paths}
+            paths = [path for path in plan.paths if path in taken]
+    except Malformed as malformed:
+        return None, dict.fromkeys(plan.conditions, malformed)
+    values, failed = reading.values(paths)
+    if failed:
+        for condition in plan.conditions:
+            if condition not in refused and (
+                why := next((failed[path] for path in condition.paths if path in failed), None)
+            ):
+                refused[condition] = Malformed(why)
+    return load_cel().Context(variables={"event": values}), refused
+
+
+def _too_costly(reading: Reading, plan: _Plan) -> dict[Condition, Malformed]:
+    sizes = {path: size for path in plan.paths if (size := reading.size(path))}
+    conditions = plan.conditions
+    wanted = [cost.Wanted(each.work.at(sizes), each.paths) for each in conditions]
+    taken = cost.admitted(wanted, {path: size.handing() for path, size in sizes.items()}, plan.reserved)
+    return {
+        condition: TooCostly(_not_evaluated(condition, each.work, sizes))
+        for condition, each, is_taken in zip(conditions, wanted, taken, strict=True)
+        if not is_taken
+    }
+
+
+def _not_evaluated(condition: Condition, work: float, sizes: dict[Path, Size]) -> str:
+    read = [sizes[path] for path in condition.paths if path in sizes]
+    items, length = (sum(each) for each in zip(*read, strict=True)) if read else (0, 0)
+    handing = sum(size.handing() for size in read)
+    return (
+        f"it was not evaluated, the event is too large: it reads {length} bytes with {items} items, "
+        f"which could take {cost.milliseconds(work + handing)} ({condition.text[:60]})"
+    )
+
+
+def _pick(fields: dict[str, str], event: Event, reading: Reading) -> dict[str, Scalar]:
+    """The fields that the event has, as far as they are scalars of a bearable length. Raises Malformed."""
     found: dict[str, Scalar] = {}
     for name, path in fields.items():
         root, _, key = path.partition(".")
-        value: object
-        if root == "timestamp":
-            value = event.timestamp_ms
-        elif root == "tags":
-            value = event.tags.get(key)
+        value: Scalar | None
+        if root == "tags":
+            value = reading.tag(key)
         elif key:
-            value = objects[root].get(key)
+            value = reading.scalar(root, key)
+        elif root == "timestamp":
+            value = event.timestamp_ms
         else:
-            value = getattr(event, root)
-        if isinstance(value, str):
-            if 0 < len(value) <= MAX_FIELD_CHARS:
-                found[name] = value
-        elif isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+            value = reading.field(root)
+        if value is not None:
             found[name] = value
     return found

@@ -11,7 +11,10 @@ from msgspec import Meta
 from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, Problem
 from headrace.model.times import parse_time
 from headrace.model.zones import UTC_ZONE, Zone, zone_of
+from headrace.reactions import cost
 from headrace.reactions.conditions import FIELDS, OBJECTS, Condition, Malformed
+from headrace.reactions.reach import Share, excess_of
+from headrace.reactions.translation import translate
 
 MAX_RULES = 500
 MAX_DISTINCT = 500
@@ -99,8 +102,12 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return [(kind, rule) for kind, rules in parts for rule in rules]
 
 
-def parse_rules(document: object, /) -> Document:
-    """Check a whole document. Raises InvalidRules with a problem for each rule that has one, and the place of each."""
+def parse_rules(document: object, /, *, kept: bool = False) -> Document:
+    """Check a whole document. Raises InvalidRules with a problem for each rule that has one, and the place of each.
+
+    `kept`: it was applied before, perhaps to an earlier version of this program that took more. Conditions are not checked, and
+    neither is what they cost: each that is refused now fails alone (see FactMaker), and events have bounds of their own.
+    """
     problems: list[Problem] = []
     if not isinstance(document, dict):
         raise InvalidRules([Problem("", "it must be an object with 'facts', 'challenges' and 'badges'")])
@@ -112,13 +119,15 @@ def parse_rules(document: object, /) -> Document:
         raise InvalidRules([Problem(part, "it must be a list of rules") for part in wrong])
     if sum(map(len, lists.values())) > MAX_RULES:
         raise InvalidRules([Problem("", f"it has more than {MAX_RULES} rules")])
-    facts = _each("facts", lists, FactRule, _check_fact, problems)
+    facts = _each("facts", lists, FactRule, _check_kept_fact if kept else _check_fact, problems)
     challenges = _each("challenges", lists, ChallengeRule, _check_challenge, problems)
     badges = _each("badges", lists, BadgeRule, _check_badge, problems)
     for part, rules in (("facts", facts), ("challenges", challenges), ("badges", badges)):
         _check_ids(part, rules, problems)
     if not problems:  # what refers to a broken rule would only repeat its problem
         _check_references(facts, challenges, badges, problems)
+        if not kept:
+            _check_work(facts, problems)
     if problems:
         raise InvalidRules(problems)
     return Document(list(facts.values()), list(challenges.values()), list(badges.values()))
@@ -153,13 +162,17 @@ _PATH = re.compile(r"(?:properties|context|traits|tags)\.[^.]{1,200}|[a-z_]{1,20
 
 
 def _check_fact(rule: FactRule) -> tuple[str, str] | None:
-    if problem := _pattern_problem(rule.event):
-        return "event", problem
     if rule.when is not None:
         try:
             Condition(rule.when)
         except Malformed as malformed:
             return "when", str(malformed)
+    return _check_kept_fact(rule)
+
+
+def _check_kept_fact(rule: FactRule) -> tuple[str, str] | None:
+    if problem := _pattern_problem(rule.event):
+        return "event", problem
     if rule.fact_type is not None and "*" in rule.fact_type:
         return "fact_type", "a type holds no '*'"
     for name, path in rule.fields.items():
@@ -271,6 +284,18 @@ def _check_references(
             if name not in earlier  # so no badge can rest on itself
         ]
         earlier.add(badge.id)
+
+
+def _check_work(facts: Mapping[int, FactRule], problems: list[Problem]) -> None:
+    """What any one event can reach is within the bound together."""
+    if too_much := excess_of([Share(rule.id, rule.event, work_of(rule)) for rule in facts.values()]):
+        problems.append(Problem("facts", too_much))
+
+
+def work_of(rule: FactRule, /) -> float:
+    """What a fact rule costs over a plain event: its condition, the fact, and the fields picked for it. Raises Malformed."""
+    condition = translate(rule.when).work.at_plain() if rule.when is not None else 0.0
+    return condition + cost.FACT_NS + len(rule.fields) * cost.PICK_NS
 
 
 def measure_kind(rule: ChallengeRule, /) -> Literal["count", "sum", "distinct", "streak"]:

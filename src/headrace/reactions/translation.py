@@ -1,0 +1,327 @@
+"""From a condition's tree to what is evaluated: the text that the library compiles, the values it reads, and what it costs. Pure.
+
+What is written and what is evaluated differ where the event and CEL do:
+
+- `event.properties.amount` becomes one variable of its own, so that evaluating costs the size of that value alone: the library
+  copies each map that a path leads through. `tags.plan` is the tag, or the text property of that name, as in filters.
+- Numbers of JSON are doubles, so whole numbers beside them in `+ - * /` become doubles.
+- A property that is null is absent, as in filters: `has(x)` is false, and `x == null` becomes `!has(x)`.
+- `event.timestamp.getHours("Europe/Berlin")` asks the time in that zone, which the library cannot do.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from headrace.model.errors import InvalidRequest
+from headrace.model.zones import zone_of
+from headrace.reactions import cost, kinds
+from headrace.reactions.cost import NOTHING, Form, Path
+from headrace.reactions.syntax import CONVERSIONS, METHODS, Malformed, Node, bare, content_of, parse
+
+TEXTS = (
+    *("name", "type", "source", "user_id", "anonymous_id", "session_id", "group_id"),
+    *("environment", "service", "host", "request_id", "message_id"),
+)
+OBJECTS = ("properties", "context", "traits")
+FIELDS = frozenset((*TEXTS, *OBJECTS, "tags", "value", "timestamp"))
+_FIELD_KINDS = (
+    dict.fromkeys(TEXTS, "string")
+    | dict.fromkeys((*OBJECTS, "tags"), "map")
+    | {"value": "double", "timestamp": "timestamp"}
+)
+_BOOL = frozenset(["bool"])
+_TEXT = frozenset(["string"])
+_SCALAR = Form(cost.Size(1, 400).work())  # the longest text of a number has some 330 characters
+# How often the steps go through the values they are given, messages of failures included, which show those values.
+# Measured with bench/conditions.py.
+_THROUGH_SUM = 1.6  # + - * / %
+_THROUGH_COMPARISON = 3.5  # of what both sides have
+_THROUGH_SEARCH = 1.75  # in
+_THROUGH_INDEX = 2.5
+_THROUGH_LITERAL = 0.5
+_THROUGH_RESULT = 2.5  # what is given back becomes a value of Python
+_AS_TEXT = 6.0  # a text that is shown in a message, or looked through
+_AS_DURATION = 200.0
+
+
+class Translated(NamedTuple):
+    """`program` is what to compile, `paths` what it reads, `work` what it costs; `dearest` is the part that costs most."""
+
+    program: str
+    paths: frozenset[Path]
+    work: Form
+    dearest: str
+
+
+class _Part(NamedTuple):
+    """A part of the condition: its kind, the text for it, how large its value is, and its path where it is simply read."""
+
+    kind: str
+    text: str
+    size: Form = _SCALAR
+    path: Path | None = None
+
+
+@lru_cache(2048)
+def translate(text: str, /) -> Translated:
+    """Raises Malformed."""
+    return _Translator(text).run()
+
+
+@lru_cache(4096)
+def variable(path: Path, /) -> str:
+    """The name under which a value is handed over: a field of `event`, since one that is missing can be asked for with has()."""
+    root, key = path
+    if key is None:
+        return root
+    return f"{root}_s_{key}" if key.isascii() and key.isidentifier() else f"{root}_x_{key.encode().hex()}"
+
+
+class _Translator:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._paths: set[Path] = set()
+        self._work = Form(cost.RULE_NS)
+        self._dearest = (0.0, "")
+
+    def run(self) -> Translated:
+        part = self._part(parse(self._text))
+        kinds.require(part.kind, _BOOL, "is not true or false")
+        if part.kind != "bool":
+            self._pay(part.size.scaled(_THROUGH_RESULT, _AS_TEXT))
+        return Translated(part.text, frozenset(self._paths), self._work, self._dearest[1])
+
+    def _pay(self, work: Form, node: Node | None = None) -> None:
+        self._work += Form(cost.STEP_NS + work.fixed, work.times, work.text)
+        if node and (at := work.at_most(cost.MODEST)) > self._dearest[0]:
+            self._dearest = (at, self._text[node.start : node.end])
+
+    def _part(self, node: Node) -> _Part:
+        if path := _path_of(node):
+            return self._read(path, node)
+        match node.op:
+            case "()":
+                inner = self._part(node.parts[0])
+                return inner._replace(text=f"({inner.text})")
+            case "string" | "bytes" | "int" | "uint" | "double" | "bool" | "null":
+                self._pay(NOTHING)
+                return _Part(node.op, node.text, Form(cost.Size(1, len(node.text) * 4).work()))
+            case "name":
+                raise Malformed(f"{node.text!r} is not known: a condition is about 'event'")
+            case "list" | "map":
+                return self._literal(node)
+            case "." | "[]":
+                return self._inside(node)
+            case "has":
+                return self._has(node)
+            case "call" | "method":
+                return self._call(node)
+            case "!" | "-" if len(node.parts) == 1:
+                return self._sign(node)
+            case "?:":
+                return self._choice(node)
+            case "||" | "&&":
+                return self._logic(node)
+            case "+" | "-" | "*" | "/" | "%":
+                return self._arithmetic(node)
+            case _:
+                return self._comparison(node)
+
+    def _read(self, path: Path, node: Node) -> _Part:
+        root, key = path
+        size = Form(0.0, {path: 1.0})
+        self._find(path)
+        self._pay(size, node)
+        kind = _FIELD_KINDS[root] if key is None else "string" if root == "tags" else "json"
+        return _Part(kind, f"event.{variable(path)}", size, path)
+
+    def _find(self, path: Path) -> None:
+        if path not in self._paths:
+            self._paths.add(path)
+            self._work += Form(cost.READ_NS)
+
+    def _literal(self, node: Node) -> _Part:
+        parts: list[_Part] = []
+        texts: list[str] = []
+        for each in node.parts:
+            found = [self._part(part) for part in (each.parts if node.op == "map" else (each,))]
+            if node.op == "map":
+                kinds.require(found[0].kind, _KEYS, "cannot be the key of a map")
+            parts += found
+            texts.append(": ".join(part.text for part in found))
+        size = Form(cost.ITEM_NS) + cost.total(part.size for part in parts)
+        self._pay(size.scaled(_THROUGH_LITERAL), node)
+        opening, closing = "[]" if node.op == "list" else "{}"
+        return _Part(node.op, f"{opening}{', '.join(texts)}{closing}", size)
+
+    def _inside(self, node: Node) -> _Part:
+        target = self._part(node.parts[0])
+        if node.op == ".":
+            kinds.require(target.kind, _MAPS, f"has no member {node.text!r}")
+            self._pay(target.size, node)
+            return _Part("json" if target.kind != "any" else "any", f"{target.text}.{node.text}", target.size)
+        index = self._part(node.parts[1])
+        kinds.require(target.kind, _INDEXED, "cannot be indexed")
+        kinds.require(index.kind, _KEYS | {"double"}, "cannot be an index")
+        self._pay(target.size + index.size.scaled(_THROUGH_INDEX, _AS_TEXT), node)
+        kind = "json" if target.kind == "json" or target.path else "any"
+        return _Part(kind, f"{target.text}[{index.text}]", target.size)
+
+    def _has(self, node: Node) -> _Part:
+        if len(node.parts) != 1 or node.parts[0].op != ".":
+            raise Malformed("has() takes a path, like has(event.properties.coupon)")
+        if path := _path_of(node.parts[0]):
+            return self._exists(path)
+        return _Part("bool", f"has({self._part(node.parts[0]).text})")
+
+    def _exists(self, path: Path) -> _Part:
+        """Asking whether a value is there does not go through it. An absent text of the event itself is the empty one."""
+        self._find(path)
+        self._pay(NOTHING)
+        name = f"event.{variable(path)}"
+        return _Part("bool", f'({name} != "")' if path[0] in TEXTS else f"has({name})")
+
+    def _call(self, node: Node) -> _Part:
+        if zoned := self._in_zone(node):
+            return zoned
+        name, is_method = node.text, node.op == "method"
+        parts = [self._part(part) for part in node.parts]
+        wanted = 2 if name in ("contains", "startsWith", "endsWith") else 1
+        if name not in (METHODS if is_method else CONVERSIONS | {"size"}) or len(parts) != wanted:
+            raise Malformed(f"{name}() is written as {_written(name)}")
+        kind = "int"
+        if name == "size":
+            kinds.require(parts[0].kind, kinds.SIZED, "has no size")
+        elif name in CONVERSIONS:
+            kinds.require(parts[0].kind, kinds.CONVERTED[name], f"cannot be made into {name}")
+            kind = name
+        elif wanted == 2:
+            for part in parts:
+                kinds.require(part.kind, _TEXT, f"cannot be passed to {name}(), which takes strings")
+            kind = "bool"
+        else:
+            kinds.require(parts[0].kind, _TIMES, f"is not a timestamp, which {name}() needs")
+        read = cost.total(part.size for part in parts)
+        self._pay(read.scaled(0.0, _AS_DURATION if name == "duration" else _AS_TEXT), node)
+        arguments = ", ".join(part.text for part in parts[is_method:])
+        text = f"{parts[0].text}.{name}({arguments})" if is_method else f"{name}({arguments})"
+        return _Part(kind, text, _SCALAR + read if name == "string" else _SCALAR)
+
+    def _in_zone(self, node: Node) -> _Part | None:
+        """`event.timestamp.getHours("Europe/Berlin")`. Raises Malformed for a zone that there is not, or of another time."""
+        if node.op != "method" or not node.text.startswith("get") or len(node.parts) != 2:
+            return None
+        target, zone = map(bare, node.parts)
+        if zone.op != "string" or _path_of(target) != ("timestamp", None):
+            raise Malformed(
+                f"only event.timestamp takes a time zone, as in event.timestamp.{node.text}('Europe/Berlin')"
+            )
+        name = content_of(zone)
+        try:
+            zone_of(name)
+        except InvalidRequest:
+            raise Malformed(f"{name[:80]!r} is not a time zone: write a name such as Europe/Berlin") from None
+        local = self._read(("timestamp", name), target)
+        return _Part("int", f"{local.text}.{node.text}()")
+
+    def _sign(self, node: Node) -> _Part:
+        part = self._part(node.parts[0])
+        if node.op == "!":
+            kinds.require(part.kind, _BOOL, "cannot be negated by !")
+        else:
+            kinds.require(part.kind, frozenset(["int", "double"]), "cannot be negated by -")
+        self._pay(NOTHING)
+        kind = "bool" if node.op == "!" else "double" if part.kind == "json" else part.kind
+        return _Part(kind, f"{node.text}{part.text}")
+
+    def _choice(self, node: Node) -> _Part:
+        condition, then, other = map(self._part, node.parts)
+        kinds.require(condition.kind, _BOOL, "cannot decide by ?")
+        if {then.kind, other.kind} & {"json", "double"}:
+            then, other = _as_double(then), _as_double(other)
+        size = cost.larger(then.size, other.size)
+        self._pay(NOTHING)
+        return _Part(kinds.of_choice(then.kind, other.kind), f"{condition.text} ? {then.text} : {other.text}", size)
+
+    def _logic(self, node: Node) -> _Part:
+        parts = [self._part(part) for part in node.parts]
+        for part in parts:
+            kinds.require(part.kind, _BOOL, f"cannot be joined by {node.op}")
+        self._pay(NOTHING)
+        return _Part("bool", f" {node.op} ".join(part.text for part in parts))
+
+    def _arithmetic(self, node: Node) -> _Part:
+        left, right = map(self._part, node.parts)
+        if node.op != "%" and {left.kind, right.kind} & {"json", "double"}:
+            left, right = _as_double(left), _as_double(right)
+        kind = kinds.of_arithmetic(node.op, left.kind, right.kind)
+        both = left.size + right.size
+        self._pay(both.scaled(_THROUGH_SUM), node)
+        grows = node.op == "+" and kind in ("json", "any", "string", "bytes", "list")
+        return _Part(kind, f"{left.text} {node.op} {right.text}", both if grows else _SCALAR)
+
+    def _comparison(self, node: Node) -> _Part:
+        if node.op in ("==", "!=") and (found := self._null(node)):
+            return found
+        left, right = map(self._part, node.parts)
+        if node.op == "in":
+            hint = ": for strings, write text.contains(part)" if right.kind == "string" else ""
+            kinds.require(right.kind, _MAPS | {"list"}, f"cannot be searched with 'in'{hint}")
+        else:
+            kinds.check_comparison(node.op, left.kind, right.kind)
+        common = cost.smaller(left.size, right.size).scaled(_THROUGH_COMPARISON)
+        self._pay((left.size + right.size).scaled(_THROUGH_SEARCH) if node.op == "in" else common, node)
+        return _Part("bool", f"{left.text} {node.op} {right.text}")
+
+    def _null(self, node: Node) -> _Part | None:
+        """`event.properties.x == null` or `!= null`: null and absent are one."""
+        one, other = map(bare, node.parts)
+        path = _path_of(one if other.op == "null" else other)
+        if "null" not in (one.op, other.op) or path is None or (path[1] is None and path[0] != "value"):
+            return None
+        return _Part("bool", f"{'!' if node.op == '==' else ''}{self._exists(path).text}")
+
+
+_KEYS = frozenset(["int", "uint", "bool", "string"])
+_MAPS = frozenset(["map"])
+_INDEXED = frozenset(["map", "list"])
+_TIMES = frozenset(["timestamp", "duration"])
+
+
+def _as_double(part: _Part) -> _Part:
+    """A whole number as a double, for beside numbers of events; anything else as it is."""
+    if part.kind not in ("int", "uint"):
+        return part
+    if part.text.isdigit():
+        return part._replace(kind="double", text=f"{part.text}.0")
+    return part._replace(kind="double", text=f"double({part.text})")
+
+
+def _path_of(node: Node) -> Path | None:
+    """The path that is simply read: `event.name`, `event.properties.amount`, `event.tags["a b"]`. Raises Malformed."""
+    if node.op not in (".", "[]"):
+        if node.op == "name" and node.text == "event":
+            raise Malformed(f"'event' must be followed by a field; its fields are: {', '.join(sorted(FIELDS))}")
+        return None
+    target = node.parts[0]
+    if node.op == "." and target.op == "name" and target.text == "event":
+        if node.text not in FIELDS:
+            raise Malformed(f"'event' has no field {node.text!r}; its fields are: {', '.join(sorted(FIELDS))}")
+        return node.text, None
+    if target.op != "." or (root := _path_of(target)) is None or root[1] is not None:
+        return None
+    if root[0] not in (*OBJECTS, "tags"):
+        return None
+    if node.op == ".":
+        return root[0], node.text
+    return (root[0], content_of(node.parts[1])) if node.parts[1].op == "string" else None
+
+
+def _written(name: str) -> str:
+    if name in CONVERSIONS:
+        return f"{name}(value)"
+    if name == "size":
+        return "size(value)"
+    if name in ("contains", "startsWith", "endsWith"):
+        return f"text.{name}(part)"
+    return f"time.{name}()" if name.startswith("get") else "has(event.properties.coupon)"
