@@ -33,7 +33,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a crash or failure between any two steps stores once",
         "pipeline/worker.py",
-        "self._missing(records) if records[0].position <= unsure_upto else records",
+        "self._recovery.missing(records) if records[0].position <= unsure_upto else records",
         "records",
         "tests/worker/test_worker.py::test_whatever_crashes_and_fails_each_event_is_stored_once",
     ),
@@ -46,15 +46,15 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "an insert is one part",
-        "pipeline/worker.py",
+        "pipeline/months.py",
         "    if not records or _month(records[0]) == _month(records[-1]):\n        return records",
         "    return records",
         "tests/worker/test_worker.py::test_a_batch_is_cut_at_a_months_edge_of_the_time_of_receipt",
     ),
     (
         "what the store loses comes back from the log",
-        "pipeline/worker.py",
-        "            self._repair()",
+        "pipeline/recovery.py",
+        "            self._repair(position)",
         "            pass",
         "tests/worker/test_worker.py::test_a_store_that_lost_young_events_gets_them_back",
     ),

@@ -6,14 +6,14 @@ begin, and the store itself says which of the records after it are already there
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
-from headrace.model.entries import Record
-from headrace.model.event import first_position, received_at_ms
+from headrace.model.event import first_position
 from headrace.model.settings import Settings
 from headrace.pipeline.loop import Loop
+from headrace.pipeline.months import of_one_month
+from headrace.pipeline.recovery import Recovery
 from headrace.ports.control import Offsets
 from headrace.ports.log import Log
 from headrace.ports.store import Store
@@ -54,6 +54,9 @@ class Worker:
         self._log = log
         self._store = store
         self._offsets = offsets
+        self._recovery = Recovery(
+            log, store, offsets, most_events=settings.flush_max_events, most_bytes=settings.flush_max_bytes
+        )
         self._settings = settings
         self._needed_from = needed_from
         self._on_progress = on_progress
@@ -61,7 +64,6 @@ class Worker:
         self._clock_ms = clock_ms
         self._position = 0
         self._unsure_upto: int | None = None  # up to where the store may have what comes next; None: not asked yet
-        self._repaired = False
         self._wanted = 0
         self._idle = False
         self._gathering = False
@@ -104,7 +106,7 @@ class Worker:
         # 1. Read. A crash here costs nothing: the log still has every record.
         last = self._log.last()
         self._gathered = 0  # before reading: what comes meanwhile may count twice, and the next read be early
-        records = _of_one_month(self._log.read(self._position, *self._flush_size()))
+        records = of_one_month(self._log.read(self._position, *self._flush_size()))
         if not records:
             if last > self.progress.visible:  # positions that a lost log has given, and nothing will come of
                 self.progress.visible = last
@@ -116,7 +118,7 @@ class Worker:
         # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
         #    the committed position before it: the next start asks the store which.
         self._unsure_upto = None
-        missing = self._missing(records) if records[0].position <= unsure_upto else records
+        missing = self._recovery.missing(records) if records[0].position <= unsure_upto else records
         if missing:
             self._store.insert(missing)
         position = records[-1].position
@@ -136,49 +138,11 @@ class Worker:
         return True
 
     def _recover(self) -> int:
-        """Ask where to begin, and up to where events after that may be stored already: one insert more, unless control is old."""
-        self._position = self._offsets.position()
-        if not self._repaired:
-            self._repair()
-            if self._position and self._store.last(self._position - 1) < self._position:
-                # Neither the store nor the log has what was committed: a folder that is not mounted, or an older copy of it.
-                _log.error("store_is_behind", committed=self._position, stored_upto=self._store.last(0))
-            self._repaired = True
-        stored_upto = self._store.last(self._position)
+        """Ask where to begin, and up to where events after that may be stored already."""
+        self._position, stored_upto = self._recovery.begin()
         self.progress.visible = max(self.progress.visible, self._position)
         self._on_progress()
-        if max(self._log.last(), stored_upto) > self._position:
-            _log.info("recovering", position=self._position, stored_upto=stored_upto, log_ends_at=self._log.last())
         return stored_upto
-
-    def _missing(self, records: list[Record]) -> list[Record]:
-        """Those that the store does not have."""
-        stored = self._store.present(records[0].position - 1, records[-1].position)
-        return [record for record in records if record.id not in stored] if stored else records
-
-    def _repair(self) -> None:
-        """Give back to the store what it has lost of what the log still holds: a disk may lose a young part.
-
-        Their reactions have run, so this stores and reacts to nothing.
-        """
-        held, after = self._log.held(self._position)
-        lost = held - self._store.held(after, self._position) if held else 0
-        if not lost:
-            return
-        # Below zero it is the log that lacks some; what the store lacks beside them is given back all the same.
-        event, count = ("store_lost_events", lost) if lost > 0 else ("log_lost_events", -lost)
-        _log.warning(event, lost=count, after=after, upto=self._position)
-        while after < self._position:
-            records = [
-                record
-                for record in _of_one_month(self._log.read(after, *self._flush_size()))
-                if record.position <= self._position
-            ]
-            if not records:
-                return
-            if missing := self._missing(records):
-                self._store.insert(missing)
-            after = records[-1].position
 
     def _flush_size(self) -> tuple[int, int]:
         return self._settings.flush_max_events, self._settings.flush_max_bytes
@@ -232,16 +196,3 @@ class Worker:
 
     def _has_enough(self) -> bool:
         return self._loop.closing or self._gathered >= self._settings.flush_enough_events
-
-
-def _of_one_month(records: list[Record]) -> list[Record]:
-    """The leading records that were received in the first one's month: the store cuts its parts there."""
-    if not records or _month(records[0]) == _month(records[-1]):
-        return records
-    month = _month(records[0])
-    return [record for record in records if _month(record) == month]
-
-
-def _month(record: Record) -> tuple[int, int]:
-    moment = datetime.fromtimestamp(received_at_ms(record.position) / 1000, UTC)
-    return moment.year, moment.month
