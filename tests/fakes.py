@@ -13,13 +13,14 @@ from threading import RLock
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from headrace.model.entries import Entry, Receipt, Record
+from headrace.model.entries import Entry, Held, Receipt, Record
 from headrace.model.errors import Unavailable
 from headrace.model.event import (
     StoredEvent,
     Tenant,
     decode,
     first_position,
+    next_position,
     received_at_ms,
 )
 from headrace.model.filters import (
@@ -59,6 +60,7 @@ class MemoryLog:
         *,
         clock_ms: Callable[[], int],
         floor: int = 0,
+        partition: int = 0,
         dedup_window_s: float = 7 * 86_400.0,
         dedup_max_bytes: int = 16 * 1024**3,
         max_bytes: int = 8 * 1024**3,
@@ -66,6 +68,7 @@ class MemoryLog:
     ) -> None:
         self.broken = ""
         self._clock_ms = clock_ms
+        self._partition = partition
         self._window_ms = int(dedup_window_s * 1000)
         self._max_keys = max(1, dedup_max_bytes // BYTES_PER_KEY)
         self._max_bytes = max_bytes
@@ -73,6 +76,7 @@ class MemoryLog:
         self._records: list[Record] = list(reopens._records) if reopens else []
         self._keys: dict[bytes, Receipt] = dict(reopens._keys) if reopens else {}  # oldest first
         self._last = max(floor, reopens._last if reopens else 0)
+        self._trimmed_event = reopens._trimmed_event if reopens else 0
         self._given = self._last
 
     def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
@@ -87,10 +91,10 @@ class MemoryLog:
                 if first and first.position >= self._oldest_key():
                     receipts.append(Receipt(first.position, first.tail, duplicate=True))
                     continue
-                self._given = max(self._given + 1, first_position(self._clock_ms()))
+                self._given = next_position(self._given, self._clock_ms(), self._partition)
                 receipt = Receipt(self._given, int.from_bytes(os.urandom(6)))
                 receipts.append(receipt)
-                records.append(Record(receipt.position, receipt.tail, entry.payload))
+                records.append(Record(receipt.position, receipt.tail, entry.payload, entry.kind))
                 if entry.key:
                     keys.pop(entry.key, None)  # so that the order stays the order of positions
                     keys[entry.key] = receipt
@@ -115,19 +119,22 @@ class MemoryLog:
     def last(self) -> int:
         return self._last
 
-    def held(self, upto: int, /) -> tuple[int, int]:
+    def held(self, upto: int, /) -> Held:
         with self._lock:
-            held = [record.position for record in self._records if record.position <= upto]
-            return len(held), held[0] - 1 if held else upto
+            held = [record for record in self._records if record.position <= upto]
+            events = [record.position for record in held if not record.kind]
+            last_event = events[-1] if events else self._trimmed_event or (0 if held else upto)
+            return Held(len(events), held[0].position - 1 if held else upto, last_event)
 
     def trim(self, upto: int, /) -> int:
         with self._lock:
             kept = [record for record in self._records if record.position > upto]
-            gone = len(self._records) - len(kept)
+            gone = self._records[: len(self._records) - len(kept)]
+            self._trimmed_event = max([self._trimmed_event, *(each.position for each in gone if not each.kind)])
             self._records = kept
             known = [item for item in self._keys.items() if item[1].position >= self._oldest_key()]
             self._keys = dict(known[-self._max_keys :])
-            return gone
+            return len(gone)
 
     def size_bytes(self) -> int:
         return sum(len(record.payload) for record in self._records)

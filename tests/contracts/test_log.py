@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.log.sqlite import SqliteLog
-from headrace.model.entries import Entry, Record
+from headrace.model.entries import Entry, Held, Kind, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import first_position, position_of, received_at_ms
+from headrace.model.event import STEP, first_position, position_of, received_at_ms
 from headrace.ports.log import Log
 from tests.fakes import MemoryLog
 
@@ -185,8 +185,9 @@ def test_no_position_at_or_below_the_floor_is_given(logs: Logs) -> None:
     floor = first_position(NOW_MS + DAY_MS) + 5
     log = logs.open(floor=floor)
     assert log.last() == floor
-    assert [receipt.position for receipt in log.append(entries("a", "b"))] == [floor + 1, floor + 2]
-    assert logs.open(floor=3).append(entries("c"))[0].position == floor + 3, "a lower floor changes nothing"
+    given = [receipt.position for receipt in log.append(entries("a", "b"))]
+    assert floor < given[0] < given[1] < floor + 3 * STEP
+    assert given[1] < logs.open(floor=3).append(entries("c"))[0].position, "a lower floor changes nothing"
 
 
 def test_the_last_position_is_that_of_the_last_entry(logs: Logs) -> None:
@@ -377,17 +378,95 @@ def test_a_follower_sees_each_entry_once_while_many_threads_append(logs: Logs) -
 
 def test_what_is_held_up_to_a_position_can_be_counted_without_reading_it(logs: Logs) -> None:
     log = logs.open()
-    assert log.held(_END) == (0, _END)
+    assert log.held(_END) == Held(0, _END, _END)
     receipts = [*log.append(entries("a", "b", "c")), *log.append(entries("d")), *log.append(entries("e", "f"))]
     positions = [receipt.position for receipt in receipts]
     for count, position in enumerate(positions, start=1):
-        assert log.held(position) == (count, positions[0] - 1)
-    assert log.held(_END) == (6, positions[0] - 1)
-    assert log.held(positions[0] - 1) == (0, positions[0] - 1)
+        for upto in (position, position + 1, position + STEP - 1):
+            assert log.held(upto) == Held(count, positions[0] - 1, position)
+    assert log.held(_END) == Held(6, positions[0] - 1, positions[5])
+    assert log.held(positions[0] - 1).events == 0
     trim_all(log, positions[3])
-    assert log.held(positions[3]) == (0, positions[3])
-    count, after = log.held(_END)
-    assert (count, [record.position for record in log.read(after, 9, 99)]) == (2, positions[4:])
+    log = logs.open()
+    assert log.held(positions[3]) == Held(0, positions[3], positions[3])
+    held = log.held(_END)
+    assert (held.events, [record.position for record in log.read(held.after, 9, 99)]) == (2, positions[4:])
+
+
+# Commands
+
+
+def mixed(log: Log) -> list[tuple[int, int]]:
+    """Four appends of events and commands, as (position, kind)."""
+    given: list[tuple[int, int]] = []
+    for kinds in ((0, Kind.ERASURE, 0), (Kind.TIMER, 200), (0, 0), (Kind.MERGE,)):
+        receipts = log.append([Entry(b"%d" % kind, kind=kind) for kind in kinds])
+        given += [(receipt.position, kind) for receipt, kind in zip(receipts, kinds, strict=True)]
+    return given
+
+
+def test_a_record_says_what_it_is_also_after_reopening_and_when_it_is_read_alone(logs: Logs) -> None:
+    given = mixed(logs.open())
+    log = logs.open()
+    assert [(record.position, record.kind) for record in everything(log)] == given
+    assert all(record.payload == b"%d" % record.kind for record in everything(log))
+    for position, kind in given:
+        assert [(record.position, record.kind) for record in log.read(position - 1, 1, 99)] == [(position, kind)]
+
+
+def test_a_repeated_command_is_known_as_a_repeated_event_is(logs: Logs) -> None:
+    log = logs.open()
+    command = Entry(b"erase", b"k" * 16, Kind.ERASURE)
+    first = log.append([Entry(b"event"), command])[1]
+    repeat, event = logs.open().append([command, Entry(b"event")])
+    assert (repeat.position, repeat.duplicate, event.duplicate) == (first.position, True, False)
+    assert [record.kind for record in everything(logs.open())] == [0, Kind.ERASURE, 0]
+
+
+def test_what_is_held_counts_events_alone_and_knows_the_last_of_them(logs: Logs) -> None:
+    log = logs.open()
+    given = mixed(log)
+    events = [position for position, kind in given if not kind]
+    for position, _ in given:
+        before = [each for each in events if each <= position]
+        assert log.held(position) == Held(len(before), given[0][0] - 1, before[-1])
+    assert trim_all(log, given[4][0]) == 5
+    log = logs.open()
+    assert log.held(given[4][0]) == Held(0, given[4][0], events[1]), "the last event that was trimmed"
+    assert log.held(_END) == Held(2, given[5][0] - 1, events[-1])
+    assert trim_all(log) == 3
+    assert logs.open().held(_END) == Held(0, _END, events[-1])
+
+
+# Partitions
+
+
+def test_two_partitions_that_append_at_once_never_give_one_position(logs: Logs, tmp_path: Path) -> None:
+    other_logs = type(logs)(tmp_path / "..")
+    opened = [logs.open(), other_logs.open(partition=1)]
+
+    def append(log: Log) -> list[tuple[int, str]]:
+        return [(each.position, each.id) for size in range(60) for each in log.append(entries(*"x" * (size % 7 + 1)))]
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(append, opened)
+    other_logs.close()
+    both = first + second
+    assert len({position for position, _ in both}) == len({event_id for _, event_id in both}) == len(both)
+    assert {position % STEP for position, _ in first} == {0}
+    assert {position % STEP for position, _ in second} == {1}
+    assert [first, second] == [sorted(first), sorted(second)]
+
+
+def test_more_entries_than_one_millisecond_has_positions_go_on_into_the_next(logs: Logs) -> None:
+    log = logs.open()
+    given = [receipt.position for receipt in log.append([Entry(b"")] * 20_000)]
+    assert given == sorted(set(given))
+    received = [received_at_ms(position) for position in given]
+    assert (received.count(NOW_MS), received.count(NOW_MS + 1)) == (16_384, 20_000 - 16_384)
+    logs.clock.now_ms += 1
+    following = log.append(entries("a"))[0].position
+    assert (following > given[-1], received_at_ms(following)) == (True, NOW_MS + 1)
 
 
 # Trimming

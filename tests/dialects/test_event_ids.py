@@ -7,15 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.model.event import (
+    PARTITION_BITS,
+    SEQUENCE_BITS,
+    STEP,
     Event,
     event_id,
     fact_id,
     first_position,
+    next_position,
     parse_id,
     position_of,
     received_at_ms,
     render_evt,
     render_uuid,
+    within_ms,
 )
 from headrace.model.repeats import dedup_key
 from tests.dialects.strategies import examples
@@ -85,9 +90,32 @@ def test_what_is_no_id_is_none(text: str) -> None:
     assert parse_id(text) is None
 
 
-def test_a_position_is_its_millisecond_and_a_sequence() -> None:
+def test_a_position_is_its_millisecond_a_sequence_and_a_partition() -> None:
     assert first_position(1_707_900_600_000) == 1_707_900_600_000 << 20
     assert received_at_ms(first_position(1_707_900_600_000) + 2**20 - 1) == 1_707_900_600_000
+    assert SEQUENCE_BITS + PARTITION_BITS == 20, "as many bits as the sequence had before there were partitions"
+    assert next_position(0, 1_707_900_600_000, 5) == 1_707_900_600_000 << 20 | 5
+
+
+@examples(200)
+@given(st.integers(0, 2**63), st.integers(0, 2**40), st.integers(0, STEP - 1))
+def test_the_next_position_is_the_partitions_least_past_the_last_one_of_whatever_partition_or_age(
+    last: int, now_ms: int, partition: int
+) -> None:
+    position = next_position(last, now_ms, partition)
+    assert position > last
+    assert position % STEP == partition
+    assert received_at_ms(position) >= now_ms
+    assert position - STEP < max(last | STEP - 1, first_position(now_ms)) + STEP, "none is left out"
+    assert next_position(position, now_ms, partition) == position + STEP
+
+
+@examples(100)
+@given(positions, positions)
+def test_what_is_within_a_millisecond_orders_positions_as_they_are_ordered(one: int, other: int) -> None:
+    parts = [(received_at_ms(position), within_ms(position)) for position in (one, other)]
+    assert (parts[0] < parts[1]) == (one < other)
+    assert first_position(parts[0][0]) + parts[0][1] == one
 
 
 def test_a_fact_id_is_the_same_for_ever_for_one_event_and_one_rule() -> None:

@@ -21,7 +21,7 @@ from headrace.log.known_keys import BYTES_PER_KEY
 from headrace.log.sqlite import SqliteLog
 from headrace.model.entries import Entry, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import first_position
+from headrace.model.event import STEP, first_position
 
 NOW_MS = 1_736_899_200_000
 
@@ -200,7 +200,7 @@ def test_one_trim_takes_many_steps_and_lets_appends_through_between_them(
         for _ in range(60):
             log.append([Entry(b"x" * 50_000)])
         trimmed: list[int] = []
-        thread = threading.Thread(target=lambda: trimmed.append(log.trim(first_position(NOW_MS) + 59)))
+        thread = threading.Thread(target=lambda: trimmed.append(log.trim(first_position(NOW_MS) + 59 * STEP)))
         thread.start()
         waits: list[float] = []
         while thread.is_alive():

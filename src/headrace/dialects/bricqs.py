@@ -25,7 +25,7 @@ from headrace.dialects.wire import (
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError
-from headrace.model.event import SEQUENCE_BITS, Event, render_evt
+from headrace.model.event import Event, received_at_ms, render_evt, within_ms
 from headrace.model.times import parse_time, render_time_short
 
 NAME = "bricqs"
@@ -90,7 +90,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
 
 def message_id(position: int, /) -> str:
     """A position in the form of a Redis Stream's entry id. Source: https://redis.io/docs/latest/develop/data-types/streams/"""
-    return f"{position >> SEQUENCE_BITS}-{position & ((1 << SEQUENCE_BITS) - 1)}"
+    return f"{received_at_ms(position)}-{within_ms(position)}"
 
 
 def render_accepted(_batch: Batch, receipts: list[Receipt], /) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from headrace.log.chunks import positions_of
 from headrace.log.known_keys import KnownKeys
 from headrace.model.errors import Unavailable
 from headrace.model.event import first_position, received_at_ms
@@ -72,15 +73,15 @@ class KeyIndex:
             raise Unavailable("Message ids cannot be looked up.", retry_after_s=5) from error
         return {key: given for key, given in found.items() if given[0] >= oldest}
 
-    def add(self, last: int, count: int, tail: int, keys: bytes, /) -> None:
+    def add(self, positions: range, tail: int, keys: bytes, /) -> None:
         """A chunk has become durable, so from here on nothing may fail: what the index lacks, the next look-up gives it."""
-        complete = self._indexed >= self._durable
+        complete, last = self._indexed >= self._durable, positions[-1]
         self._durable = last
         if not keys:
             self._indexed = last if complete else self._indexed
             return
         try:
-            self._keys.add(_given(last, count, tail, keys), last)
+            self._keys.add(_given(positions, tail, keys), last)
             self._indexed = last
         except Exception:  # noqa: BLE001  the index's library raises nothing narrower
             _log.exception("keys_not_indexed", position=last)
@@ -167,7 +168,7 @@ class KeyIndex:
         if not upto:
             after, upto = self._keys.last(), self._mark("keyed")
             if self._files_of_first_layout():  # its log has no mark, so whatever was trimmed may have been keyed
-                upto = self._number("SELECT coalesce(min(last - count), ?) FROM chunks", last)
+                upto = self._number("SELECT coalesce(min(first) - 1, ?) FROM spans", last)
             if floor > last:
                 upto = floor  # the store has what the log lacks, a new file or one that was cut back: whatever was keyed there
         after = max(after, self._oldest())
@@ -196,10 +197,10 @@ class KeyIndex:
     def _feed(self) -> None:
         after = max(self._indexed, self._keys.last())
         rows = self._chunks.execute(
-            "SELECT last, count, tail, keys FROM chunks WHERE last > ? AND keys != x'' ORDER BY last", (after,)
+            "SELECT last, count, spaced, tail, keys FROM chunks WHERE last > ? AND keys != x'' ORDER BY last", (after,)
         )
-        for last, count, tail, keys in rows:
-            self._keys.add(_given(last, count, tail, keys), last)
+        for last, count, spaced, tail, keys in rows:
+            self._keys.add(_given(positions_of(last, count, spaced), tail, keys), last)
         self._indexed = self._durable
 
     def _oldest(self) -> int:
@@ -216,11 +217,10 @@ class KeyIndex:
         return self._chunks.execute(sql, values).fetchone()[0]
 
 
-def _given(last: int, count: int, tail: int, keys: bytes) -> dict[bytes, tuple[int, int]]:
+def _given(positions: range, tail: int, keys: bytes) -> dict[bytes, tuple[int, int]]:
     """The position and tail that each key of a chunk was given."""
-    first = last - count + 1
     return {
-        key: (first + index, tail + index)
-        for index in range(count)
+        key: (position, tail + index)
+        for index, position in enumerate(positions)
         if (key := keys[index * KEY_BYTES : (index + 1) * KEY_BYTES]) != NO_KEY
     }

@@ -9,28 +9,20 @@ import os
 import sqlite3
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from headrace.log.chunks import bring_up_to_date, last_event_of, positions_of
 from headrace.log.key_index import NO_KEY, KeyIndex
-from headrace.model.entries import Entry, Receipt, Record
+from headrace.model.entries import Entry, Held, Receipt, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import first_position
+from headrace.model.event import STEP, next_position
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS chunks (
-    last  INTEGER PRIMARY KEY,  -- the position of the chunk's last entry; the entries before it have the ones just below
-    count INTEGER NOT NULL,
-    tail  INTEGER NOT NULL,     -- the tail of the first entry's id; the next ones count up from it
-    bytes INTEGER NOT NULL,
-    keys BLOB NOT NULL,         -- 16 bytes an entry, zeros for one without a key; empty when none has one
-    payloads BLOB NOT NULL      -- a MessagePack array of binaries
-);
-CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
 # One step of a trim holds up appends for some 30 ms; one call may take some steps.
 _TRIM_CHUNKS = 256
 _TRIM_BYTES = 4 * 1024 * 1024
@@ -49,15 +41,21 @@ class SqliteLog:
         *,
         clock_ms: Callable[[], int],
         floor: int = 0,
+        partition: int = 0,
         dedup_window_s: float = 7 * 86_400.0,
         dedup_max_bytes: int = 16 * 1024**3,
         max_bytes: int = 8 * 1024**3,
     ) -> None:
         """Open or create the file. No position at or below `floor` is ever given.
 
+        partition: 0 up to 63. Logs of one project need different ones, and a floor past whatever was given before there
+        were partitions, since those positions may be any.
         Raises Unavailable when the file cannot be opened or is no log.
         """
+        if not 0 <= partition < STEP:
+            raise ValueError(partition)
         self._clock_ms = clock_ms
+        self._partition = partition
         self._max_bytes = max_bytes
         self._path = path
         self._writing = threading.Lock()
@@ -65,7 +63,7 @@ class SqliteLog:
         with ExitStack() as opened:
             try:
                 self._writer = opened.enter_context(closing(self._connect()))
-                self._writer.executescript(_SCHEMA)
+                bring_up_to_date(self._writer)
                 self._reader = opened.enter_context(closing(self._connect()))
                 last = max(self._mark("last"), self._number("SELECT coalesce(max(last), 0) FROM chunks"))
                 self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM chunks")
@@ -100,12 +98,15 @@ class SqliteLog:
         with self._writing:
             if self._bytes >= self._max_bytes:
                 raise Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
-            keys = [entry.key for entry in entries if entry.key]
+            # One look at each entry, and for a plain event without a key no second one.
+            marked = [entry for entry in entries if entry.key or entry.kind]
+            keys = [entry.key for entry in marked if entry.key]
+            has_commands = bool([entry for entry in marked if entry.kind])
             known = self._index.find(keys)
             first, tail = self._next()
             if not known and len(set(keys)) == len(keys):  # no repeat, as nearly always
-                self._write_chunk(first, tail, entries, keys=bool(keys))
-                return list(map(Receipt, range(first, first + len(entries)), range(tail, tail + len(entries))))
+                positions = self._write_chunk(first, tail, entries, keys, has_commands=has_commands)
+                return list(map(Receipt, positions, range(tail, tail + len(entries))))
             receipts: list[Receipt] = []
             fresh: list[Entry] = []
             for entry in entries:
@@ -113,32 +114,41 @@ class SqliteLog:
                 if seen:
                     receipts.append(Receipt(*seen, duplicate=True))
                     continue
-                given = (first + len(fresh), tail + len(fresh))
+                given = (first + len(fresh) * STEP, tail + len(fresh))
                 if entry.key:
                     known[entry.key] = given
                 fresh.append(entry)
                 receipts.append(Receipt(*given))
             if fresh:
-                self._write_chunk(first, tail, fresh, keys=bool(keys))
+                fresh_keys = [entry.key for entry in fresh if entry.key]
+                self._write_chunk(first, tail, fresh, fresh_keys, has_commands=has_commands)
             return receipts
 
     def _next(self) -> tuple[int, int]:
         """Where the next entry goes: never below the last one, even if the clock went back; and a tail that nobody has."""
-        return max(self._last + 1, first_position(self._clock_ms())), int.from_bytes(os.urandom(6), "big")
+        first = next_position(self._last, self._clock_ms(), self._partition)
+        return first, int.from_bytes(os.urandom(6), "big")
 
-    def _write_chunk(self, first: int, tail: int, entries: Sequence[Entry], *, keys: bool) -> None:
-        self._last = first + len(entries) - 1  # given, and never again, even if this transaction fails
+    def _write_chunk(
+        self, first: int, tail: int, entries: Sequence[Entry], keys: list[bytes], *, has_commands: bool
+    ) -> range:
+        """Append entries that repeat nothing, and that have these keys; returns their positions."""
+        count = len(entries)
+        self._last = first + (count - 1) * STEP  # given, and never again, even if this transaction fails
         payloads = _pack([entry.payload for entry in entries])
-        key_bytes = b"".join([entry.key or NO_KEY for entry in entries]) if keys else b""
-        row = (self._last, len(entries), tail, len(payloads), key_bytes, payloads)
+        key_bytes = b"".join(keys if len(keys) in (0, count) else [entry.key or NO_KEY for entry in entries])
+        kinds = bytes([entry.kind for entry in entries]) if has_commands else b""
+        row = (self._last, count, tail, len(payloads), key_bytes, payloads, 1, kinds)
         try:
             # One statement is a transaction of its own. Each further one would cost this thread a wait for the interpreter.
-            self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
         self._durable = self._last
         self._bytes += len(payloads)
-        self._index.add(self._last, len(entries), tail, key_bytes)
+        positions = range(first, self._last + 1, STEP)
+        self._index.add(positions, tail, key_bytes)
+        return positions
 
     def knows(self, key: bytes, /) -> int | None:
         """The position that a key was first given, where a repeat of it would be known for one now. Raises Unavailable."""
@@ -158,38 +168,52 @@ class SqliteLog:
         size = 0
         with self._reading:
             rows = self._reader.execute(
-                "SELECT last, count, tail, payloads FROM chunks WHERE last > ? ORDER BY last", (after,)
+                "SELECT last, count, tail, payloads, spaced, kinds FROM chunks WHERE last > ? ORDER BY last", (after,)
             )
-            for last, count, tail, blob in rows:
-                first: int = last - count + 1
+            for last, count, tail, blob, spaced, kinds in rows:
+                step = STEP if spaced else 1
+                first: int = last - (count - 1) * step
                 chunk = _unpack(blob)
                 whole = size + sum(map(len, chunk))
                 if first > after and len(records) + count <= max_entries and whole <= max_bytes:
-                    records += map(Record, range(first, last + 1), range(tail, tail + count), chunk)
+                    fields = (range(first, last + 1, step), range(tail, tail + count), chunk)
+                    records += map(Record, *fields, kinds) if kinds else map(Record, *fields)
                     size = whole
                     continue
                 for index, payload in enumerate(chunk):
-                    position = first + index
+                    position = first + index * step
                     if position <= after:
                         continue
                     size += len(payload)
                     if records and (len(records) >= max_entries or size > max_bytes):
                         rows.close()
                         return records
-                    records.append(Record(position, tail + index, payload))
+                    records.append(Record(position, tail + index, payload, kinds[index] if kinds else 0))
         return records
 
     def last(self) -> int:
         """See the Log port."""
         return self._durable
 
-    def held(self, upto: int, /) -> tuple[int, int]:
+    def held(self, upto: int, /) -> Held:
         """See the Log port."""
-        # A chunk that only begins before the position is counted by its entries up to it.
-        count = self._number(
-            "SELECT coalesce(sum(count - max(0, last - ?1)), 0) FROM chunks WHERE last - count < ?1", upto
+        [(entries, first, last_event)] = self._rows(
+            "SELECT coalesce(sum(min(count, (?1 - first) / step + 1)), 0), min(first), "
+            "max(iif(length(kinds), 0, min(last, ?1 - (?1 - first) % step))) FROM spans WHERE first <= ?1",
+            upto,
         )
-        return count, self._number("SELECT coalesce(min(last - count), ?1) FROM chunks WHERE last - count < ?1", upto)
+        if first is None:
+            # A file whose chunks all went before there were commands has no mark: whatever was committed was an event.
+            return Held(0, upto, self._mark("event") or upto)
+        mixed = self._rows(
+            "SELECT last, count, spaced, kinds FROM spans WHERE length(kinds) > 0 AND first <= ? ORDER BY last", upto
+        )
+        for last, count, spaced, kinds in mixed:
+            positions = positions_of(last, count, spaced)
+            positions = positions[: bisect_right(positions, upto)]
+            entries -= len(positions) - kinds.count(0, 0, len(positions))
+            last_event = max(last_event, last_event_of(positions, kinds))
+        return Held(entries, first - 1, last_event or self._mark("event"))
 
     def trim(self, upto: int, /) -> int:
         """See the Log port. Appends go on between its steps."""
@@ -212,7 +236,7 @@ class SqliteLog:
             with self._transaction():
                 execute = self._writer.execute
                 chunks = execute(
-                    "SELECT last, count, bytes, keys != x'' FROM chunks WHERE last <= ? ORDER BY last LIMIT ?",
+                    "SELECT last, count, bytes, keys != x'', spaced, kinds FROM chunks WHERE last <= ? ORDER BY last LIMIT ?",
                     (upto, _TRIM_CHUNKS),
                 ).fetchall()
                 sizes = itertools.accumulate(chunk[2] for chunk in chunks)
@@ -222,6 +246,12 @@ class SqliteLog:
                     execute("INSERT OR REPLACE INTO marks VALUES ('last', ?)", (self._last,))
                     if keyed := [chunk[0] for chunk in gone if chunk[3]]:  # from now on the index alone has their keys
                         execute("INSERT OR REPLACE INTO marks VALUES ('keyed', ?)", (keyed[-1],))
+                    events = [
+                        last_event_of(positions_of(last, count, spaced), kinds)
+                        for last, count, _, _, spaced, kinds in gone
+                    ]
+                    if event := max(events):
+                        execute("INSERT OR REPLACE INTO marks VALUES ('event', ?)", (event,))
                     execute("DELETE FROM chunks WHERE last <= ?", (gone[-1][0],))
             self._bytes -= sum(chunk[2] for chunk in gone)
         return sum(chunk[1] for chunk in gone), len(gone) < len(chunks) or len(chunks) == _TRIM_CHUNKS
@@ -267,9 +297,12 @@ class SqliteLog:
         return self._number("SELECT coalesce(max(value), 0) FROM marks WHERE name = ?", name)
 
     def _number(self, sql: str, *values: object) -> int:
+        return self._rows(sql, *values)[0][0]
+
+    def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             with self._reading:
-                return self._reader.execute(sql, values).fetchone()[0]
+                return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"The log {self._path} cannot be read: {error}.") from error
 

@@ -1,15 +1,34 @@
 """What the log is given and gives back: entries, receipts, records. No I/O."""
 
+from enum import IntEnum
+
 import msgspec
 
 from headrace.model.event import Event, event_id
 
 
+class Kind(IntEnum):
+    """What an entry is. The numbers are on disk: never change one, and never give one to another kind.
+
+    All but events are commands: they are run in their order in the log, and never stored as events.
+    """
+
+    EVENT = 0
+    ERASURE = 1
+    MERGE = 2
+    TIMER = 3
+    REPLAY = 4
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """What goes into the log. `key`: 16 bytes that make a repeat of the entry a repeat, or b"" for none."""
+    """What goes into the log. `key`: 16 bytes that make a repeat of the entry a repeat, or b"" for none.
+
+    `kind`: a Kind, or another number up to 255.
+    """
 
     payload: bytes
     key: bytes = b""
+    kind: int = 0
 
 
 class _Placed(msgspec.Struct, frozen=True, gc=False):
@@ -30,9 +49,22 @@ class Receipt(_Placed, frozen=True, gc=False):
 
 
 class Record(_Placed, frozen=True, gc=False):
-    """An entry as it is read back."""
+    """An entry as it is read back. Its kind may be one that this version does not know."""
 
     payload: bytes
+    kind: int = 0
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a log still holds up to and with a position.
+
+    `events`: how many events, commands not counted. `after`: the position just before the first entry, or the position
+    asked for if there is none. `last_event`: the last event's position, which may have been trimmed; 0 if it is not known.
+    """
+
+    events: int
+    after: int
+    last_event: int
 
 
 class Keyed(_Placed, frozen=True, gc=False):

@@ -1,8 +1,10 @@
 """The one event that every dialect becomes, its id, and its codec. No I/O.
 
-A **position** is a 64-bit integer that the log gives at append: `milliseconds << 20 | sequence`. It strictly increases
-and is never used again. The **event id** is a UUIDv7 whose leading bits are the position (RFC 9562 §6.2, method 1), so
-ids sort as positions do, and either gives the time of receipt. See docs/decisions/0002-the-id-holds-the-position.md.
+A **position** is a 64-bit integer that the log gives at append: `milliseconds << 20 | sequence << 6 | partition`. Within a
+partition it strictly increases, and no position is given twice, in whatever partition. Positions from before there were
+partitions have a sequence of 20 bits instead, and stay as they are. The **event id** is a UUIDv7 whose leading bits are the
+position (RFC 9562 §6.2, method 1), so ids sort as positions do, and either gives the time of receipt.
+See docs/decisions/0002-the-id-holds-the-position.md and 0090-partition-bits.md.
 """
 
 import re
@@ -15,11 +17,14 @@ import msgspec
 Mode = Literal["live", "test"]
 EventType = Literal["track", "identify", "page", "group", "alias"]
 
-SEQUENCE_BITS = 20
+SEQUENCE_BITS = 14
+PARTITION_BITS = 6
+STEP = 1 << PARTITION_BITS  # from one position of a partition to the next
+_BITS_BELOW_MS = SEQUENCE_BITS + PARTITION_BITS
 TAIL_BITS = 54
 MAX_TAIL = (1 << TAIL_BITS) - 1
 _MAX_POSITION = (1 << 64) - 1
-_SEQUENCE_LOW_BITS = 8  # of the sequence's 20 bits, 12 fit before the variant of a UUIDv7 and 8 after it
+_BITS_AFTER_VARIANT = 8  # of the 20 bits below the millisecond; the other 12 fit before the variant of a UUIDv7
 
 
 class Tenant(msgspec.Struct, frozen=True):
@@ -99,12 +104,26 @@ def decode(payload: bytes, /) -> Event:
 
 
 def received_at_ms(position: int, /) -> int:
-    return position >> SEQUENCE_BITS
+    return position >> _BITS_BELOW_MS
 
 
 def first_position(milliseconds: int, /) -> int:
     """The least position that an event received in that millisecond can have."""
-    return milliseconds << SEQUENCE_BITS
+    return milliseconds << _BITS_BELOW_MS
+
+
+def within_ms(position: int, /) -> int:
+    """What a position adds to its millisecond: 0 up to 2**20 - 1, strictly increasing as positions do."""
+    return position & ((1 << _BITS_BELOW_MS) - 1)
+
+
+def next_position(last: int, now_ms: int, partition: int, /) -> int:
+    """The partition's least position that is past `last` and not received before `now_ms`.
+
+    `last` may be of another partition, or from before there were any. When a millisecond's 16,384 are used up, or the clock
+    went back, the next ones come from the milliseconds after it.
+    """
+    return max((last | STEP - 1) + 1, first_position(now_ms)) + partition
 
 
 def event_id(position: int, tail: int, /) -> str:
@@ -112,16 +131,16 @@ def event_id(position: int, tail: int, /) -> str:
 
     Source: https://www.rfc-editor.org/rfc/rfc9562#section-5.7
     """
-    milliseconds, sequence = position >> SEQUENCE_BITS, position & ((1 << SEQUENCE_BITS) - 1)
-    high = milliseconds << 16 | 7 << 12 | sequence >> _SEQUENCE_LOW_BITS
-    low = 0b10 << 62 | (sequence & 0xFF) << TAIL_BITS | tail & MAX_TAIL
+    rest = within_ms(position)
+    high = received_at_ms(position) << 16 | 7 << 12 | rest >> _BITS_AFTER_VARIANT
+    low = 0b10 << 62 | (rest & 0xFF) << TAIL_BITS | tail & MAX_TAIL
     return f"{high:016x}{low:016x}"
 
 
 def position_of(event_id: str, /) -> int:
     """The position that an id holds; for an id that is not ours, some 64-bit integer."""
     high, low = int(event_id[:16], 16), int(event_id[16:], 16)
-    position = (high >> 16) << SEQUENCE_BITS | (high & 0xFFF) << _SEQUENCE_LOW_BITS | low >> TAIL_BITS & 0xFF
+    position = first_position(high >> 16) | (high & 0xFFF) << _BITS_AFTER_VARIANT | low >> TAIL_BITS & 0xFF
     return position & _MAX_POSITION
 
 

@@ -51,8 +51,9 @@ class Recovery:
 
         These events were reacted to before, so this only stores them.
         """
-        held, after = self._log.held(position)
-        lost = held - self._store.held(after, position) if held else 0
+        held = self._log.held(position)
+        after = held.after
+        lost = held.events - self._store.held(after, position) if held.events else 0
         if not lost:
             return
         # Below zero it is the log that lacks some; what the store lacks beside them is given back all the same.

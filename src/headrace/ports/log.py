@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from headrace.model.entries import Entry, Receipt, Record
+from headrace.model.entries import Entry, Held, Receipt, Record
 
 
 class Log(Protocol):
@@ -13,7 +13,8 @@ class Log(Protocol):
         """Write entries durably, in order, all or none; a repeated key writes nothing.
 
         Returns one receipt per entry, in order. A key seen within the dedup window, also earlier in the same call, gives
-        a receipt with `duplicate` and the first one's position and id. Positions strictly increase and are never reused.
+        a receipt with `duplicate` and the first one's position and id. Positions strictly increase and are never reused,
+        and two logs of different partitions never give the same one.
         Raises Unavailable if nothing was acknowledged; after a return, everything survives power loss.
         """
         ...
@@ -26,11 +27,8 @@ class Log(Protocol):
         """The position of the last durable entry, or the floor below which none will ever be given."""
         ...
 
-    def held(self, upto: int, /) -> tuple[int, int]:
-        """How many entries up to and with a position are still held, and the position just before the first of them.
-
-        (0, upto) for none.
-        """
+    def held(self, upto: int, /) -> Held:
+        """What is still held up to and with a position."""
         ...
 
     def trim(self, upto: int, /) -> int:
