@@ -6,14 +6,14 @@ import os
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from threading import RLock
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from headrace.model.entries import Entry, Held, Receipt, Record
+from headrace.model.entries import Entry, ErasedEvent, Held, Keyed, Receipt, Record
 from headrace.model.errors import Unavailable
 from headrace.model.event import (
     StoredEvent,
@@ -22,6 +22,7 @@ from headrace.model.event import (
     first_position,
     next_position,
     received_at_ms,
+    tail_of,
 )
 from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
@@ -149,8 +150,29 @@ class MemoryLog:
         return first_position(max(0, self._clock_ms() - self._window_ms))
 
 
+class MemoryErasedEvents:
+    """Fits the ErasedEvents port."""
+
+    def __init__(self) -> None:
+        self._events: dict[tuple[int, int], ErasedEvent] = {}
+
+    def add(self, events: Sequence[ErasedEvent], /) -> None:
+        for event in events:
+            self._events.setdefault((event.position, event.tail), event)
+
+    def count(self, after: int, upto: int, /) -> int:
+        return sum(map(len, self.pages(after, upto)))
+
+    def pages(self, after: int, upto: int, /) -> Iterator[list[ErasedEvent]]:
+        listed = [self._events[place] for place in sorted(self._events) if after < place[0] <= upto]
+        return (listed[start : start + 2] for start in range(0, len(listed), 2))
+
+    def last(self, after: int, /) -> int:
+        return max([after, *(position for position, _ in self._events)])
+
+
 class MemoryStore:
-    """Fits the Store and the Reader port: brute force over a list, and so the specification of every query.
+    """Fits the ErasableStore and the Reader port: brute force over a list, and so the specification of every query.
 
     `broken` says why it fails, or "".
     """
@@ -182,6 +204,27 @@ class MemoryStore:
 
     def damaged(self) -> list[str]:
         return [self.broken] if self.broken else []
+
+    def stored(self, ids: Sequence[str], /) -> set[str]:
+        if self.broken:
+            raise StoreFailed(self.broken)
+        return {event.id for event in self._events}.intersection(ids)
+
+    def erase(self, ids: Sequence[str], /) -> None:
+        if self.broken:
+            raise StoreFailed(self.broken)
+        with self._lock:
+            self._events = [event for event in self._events if event.id not in set(ids)]
+
+    def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
+        with_key = [event for event in self._events if after < event.position <= upto and event.message_id]
+        youngest = sorted(with_key, key=lambda event: event.position, reverse=True)[:limit]
+        return [Keyed(event.position, tail_of(event.id), event) for event in youngest]
+
+    def keyed_at(self, positions: Sequence[int], /) -> list[Keyed]:
+        return [
+            Keyed(event.position, tail_of(event.id), event) for event in self._events if event.position in positions
+        ]
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         found = self._matching(tenant, filters)

@@ -11,7 +11,7 @@ import pytest
 from headrace.dialects.wire import labels_and_numbers
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest
-from headrace.model.event import Event, StoredEvent, Tenant, first_position
+from headrace.model.event import Event, StoredEvent, Tenant, event_id, first_position
 from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
@@ -27,6 +27,7 @@ from headrace.model.filters import (
     Page,
     Stats,
 )
+from headrace.model.repeats import dedup_key
 from headrace.model.times import DAY_MS, EARLIEST_MS, LATEST_MS
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
@@ -148,6 +149,66 @@ def test_the_last_position_is_the_greatest_of_every_tenant_past_another(store: S
     positions = [record.position for record in [*put(store, tenant, {}), *put(store, fresh_tenant(), {}, {})]]
     assert store.last(0) == store.last(positions[-1] - 1) == store.last(positions[-1]) == positions[-1]
     assert store.last(2**63 - 1) == 2**63 - 1
+
+
+# Erasing
+
+
+def test_erased_events_are_gone_from_every_answer_and_others_are_not(store: Stores, tenant: Tenant) -> None:
+    other = fresh_tenant()
+    fields = [
+        {"name": f"n{number % 3}", "user_id": f"u{number % 2}", "value": float(number), "tags": {"plan": "pro"}}
+        for number in range(12)
+    ]
+    records = put(store, tenant, *fields)
+    beside = put(store, other, {}, {})
+    ids = [record.id for record in records]
+    assert store.stored([*ids, "0" * 32]) == set(ids)
+    gone = [ids[0], ids[3], ids[7]]
+    store.erase(gone)
+    kept = [number for number in range(12) if ids[number] not in gone]
+    assert store.stored(ids) == {ids[number] for number in kept}
+    assert store.present(records[0].position - 1, beside[1].position) == {ids[each] for each in kept} | {
+        each.id for each in beside
+    }
+    assert store.held(records[0].position - 1, records[-1].position) == 9
+    assert store.get(tenant, gone) == []
+    assert [event.id for event in store.events(tenant, ALL, Page(limit=20, oldest_first=True)).events] == [
+        ids[each] for each in kept
+    ]
+    assert store.count(tenant, ALL, "1h").series == [(NOW_MS, 9)]
+    assert store.count(tenant, ALL, None, Dimension("name")).groups == [("n2", 4), ("n1", 3), ("n0", 2)]
+    assert store.count(tenant, ALL, None, Dimension("tag", "plan")).groups == [("pro", 9)]
+    assert store.count(tenant, Filters(user_id="u1")).total == 4
+    assert store.stats(tenant, ALL, VALUE).sum == sum(kept)
+    assert [(each.value, each.occurrences) for each in store.observed(tenant, "name")] == [
+        ("n0", 2),
+        ("n1", 3),
+        ("n2", 4),
+    ]
+    assert store.count(other, ALL).total == 2
+
+
+def test_erasing_again_what_is_gone_or_never_was_changes_nothing(store: Stores, tenant: Tenant) -> None:
+    records = put(store, tenant, {}, {})
+    stranger = event_id(records[1].position, records[1].tail + 1)
+    for _ in range(2):
+        store.erase([])
+        store.erase([records[0].id, stranger])
+        assert store.stored([record.id for record in records]) == {records[1].id}
+    put(store, tenant, {})
+    assert store.count(tenant, ALL).total == 2
+
+
+def test_the_event_at_a_position_is_given_with_what_its_key_is_made_of_and_without_a_key_too(
+    store: Stores, tenant: Tenant
+) -> None:
+    records = put(store, tenant, {"message_id": "m", "source": "solute"}, {}, {"message_id": "o"})
+    found = store.keyed_at([record.position for record in records[:2]])
+    assert {each.id: dedup_key(each.event) for each in found} == {
+        records[0].id: dedup_key(event_of(tenant, message_id="m", source="solute")),
+        records[1].id: b"",
+    }
 
 
 def test_records_of_two_months_are_refused_whole(store: Stores, tenant: Tenant) -> None:

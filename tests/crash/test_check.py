@@ -4,15 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from headrace.model.entries import Entry, Record
+from headrace.model.entries import Entry, ErasedEvent, Kind, Record
 from headrace.model.event import Event, encode, event_id
 from headrace.upkeep.check import Report, check
 from tests.crash.test_disk import parts, send, stored
-from tests.fakes import MemoryLog, MemoryStore
+from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryStore
 from tests.server import Server
 
 
@@ -27,6 +28,9 @@ class At:
         raise AssertionError("a check commits nothing")
 
 
+NONE = MemoryErasedEvents()
+
+
 def sound() -> tuple[MemoryLog, MemoryStore, list[Record]]:
     log, store = MemoryLog(clock_ms=lambda: 1_736_899_200_000), MemoryStore()
     event = Event(project="p", mode="live", source="flux", name="n", timestamp_ms=1)
@@ -38,28 +42,28 @@ def sound() -> tuple[MemoryLog, MemoryStore, list[Record]]:
 
 def test_what_agrees_has_no_problems() -> None:
     log, store, _ = sound()
-    assert check(log, store, At(log.last())) == Report(log.last(), held=5, stored=5, pending=0, problems=[])
+    assert check(log, store, At(log.last()), NONE) == Report(log.last(), held=5, stored=5, pending=0, problems=[])
 
 
 def test_entries_past_the_committed_position_may_wait() -> None:
     log, store, records = sound()
     del store._events[3:]
-    report = check(log, store, At(records[2].position))
+    report = check(log, store, At(records[2].position), NONE)
     assert (report.problems, report.pending) == ([], 2)
 
 
 def test_a_committed_entry_that_the_store_lacks_is_a_problem() -> None:
     log, store, records = sound()
     del store._events[1]
-    assert check(log, store, At(log.last())).problems == [
-        f"1 committed entries are not in the store, the first at {records[1].position}."
+    assert check(log, store, At(log.last()), NONE).problems == [
+        f"1 committed events are not in the store, the first at {records[1].position}."
     ]
 
 
 def test_an_event_stored_twice_is_a_problem() -> None:
     log, store, records = sound()
     store.insert(records[:2])
-    assert [problem[:35] for problem in check(log, store, At(log.last())).problems] == [
+    assert [problem[:35] for problem in check(log, store, At(log.last()), NONE).problems] == [
         "2 events are stored more than once "
     ]
 
@@ -77,7 +81,7 @@ def test_what_is_stored_while_it_checks_is_no_problem() -> None:
 
     growing = Growing()
     growing.insert(records[:2])
-    report = check(log, growing, offsets)
+    report = check(log, growing, offsets, NONE)
     assert (report.problems, report.pending) == ([], 3)
 
 
@@ -85,12 +89,54 @@ def test_a_stranger_at_one_of_the_logs_positions_is_a_problem() -> None:
     log, store, records = sound()
     other = event_id(records[0].position, records[0].tail + 1)
     store._events[0] = msgspec.structs.replace(store._events[0], id=other)
-    assert len(check(log, store, At(log.last())).problems) == 2
+    assert len(check(log, store, At(log.last()), NONE).problems) == 2
 
 
 def test_a_position_past_the_logs_end_is_a_problem() -> None:
     log, store, _ = sound()
-    assert check(log, store, At(log.last() + 1)).problems
+    assert check(log, store, At(log.last() + 1), NONE).problems
+
+
+def test_what_was_erased_on_purpose_is_no_problem_unless_it_is_still_stored() -> None:
+    log, store, records = sound()
+    erased = MemoryErasedEvents()
+    erased.add([ErasedEvent(record.position, record.tail) for record in records[1::3]])
+    assert check(log, store, At(log.last()), erased).problems == ["2 erased events are still in the store."]
+    store.erase([records[1].id, records[4].id])
+    report = check(log, store, At(log.last()), erased)
+    assert report == Report(log.last(), held=5, stored=3, pending=0, problems=[], erased=2)
+    store.erase([records[0].id])
+    assert check(log, store, At(log.last()), erased).problems == [
+        f"1 committed events are not in the store, the first at {records[0].position}."
+    ]
+
+
+def test_what_is_erased_while_it_checks_is_no_problem() -> None:
+    log, _, records = sound()
+    erased = MemoryErasedEvents()
+    erased.add([ErasedEvent(records[1].position, records[1].tail)])
+
+    class Erasing(MemoryStore):
+        def stored(self, ids: Sequence[str], /) -> set[str]:
+            found = super().stored(ids)
+            self.erase(ids)
+            return found
+
+    erasing = Erasing()
+    erasing.insert(records)
+    assert check(log, erasing, At(log.last()), erased).problems == []
+
+
+def test_commands_are_no_events_that_the_store_lacks() -> None:
+    log, store, _ = sound()
+    for kind in (Kind.ERASURE, 200):
+        log.append([Entry(b"no event", kind=kind)])
+        report = check(log, store, At(log.last()), NONE)
+        assert report == Report(log.last(), held=5, stored=5, pending=0, problems=[])
+    log.trim(log.last())
+    assert check(log, store, At(log.last()), NONE).problems == []
+    store._events = store._events[:4]
+    assert check(log, store, At(log.last()), NONE).problems
 
 
 def run(data: Path) -> tuple[int, Report]:
@@ -119,7 +165,7 @@ def test_the_command_asks_a_running_server_and_opens_a_folder_that_none_holds(tm
         shutil.rmtree(part)
     code, report = run(tmp_path)
     assert code == 1
-    assert report.problems[0].startswith("30 committed entries are not in the store")
+    assert report.problems[0].startswith("30 committed events are not in the store")
 
 
 def test_a_part_whose_bytes_are_not_what_was_written_is_a_problem(tmp_path: Path) -> None:

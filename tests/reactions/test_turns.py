@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.control.reaction_states import ControlReactionStates
+from headrace.model.entries import Record
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import State
@@ -45,6 +46,16 @@ def given(machine: Machine, *events: StoredEvent) -> None:
 def balance(machine: Machine, mode: str = "live") -> int:
     asked = f"select coalesce(sum(points), 0) from points t join participants p on p.no = t.participant_no where mode = '{mode}'"
     return machine.rows(asked)[0][0]
+
+
+def test_commands_among_the_events_are_passed_over(machine: Machine) -> None:
+    machine.apply(RULES)
+    first, between, second, after = visits(4)
+    commands = [Record(each.position, 7, b"no event", kind) for each, kind in ((between, 1), (after, 200))]
+    machine.log.append([record_of(first), commands[0], record_of(second), commands[1]])
+    machine.drain()
+    assert balance(machine) == 2
+    assert machine.reactor.reacted_by_all() == after.position
 
 
 def test_a_project_with_much_to_react_to_delays_no_other(machine: Machine, short_turns: None) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest, Unavailable
-from headrace.model.event import Tenant, first_position
+from headrace.model.event import Tenant, event_id, first_position
 from headrace.model.filters import Counts, Cursor, Dimension, Filters, Page
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
@@ -291,3 +292,84 @@ def test_the_first_merge_makes_the_projections_that_inserts_leave_out(store: Cli
         client.command(f"OPTIMIZE TABLE events PARTITION {month} FINAL")
     assert projections() == ["by_slot", "by_time", "by_user"]
     assert store.count(tenant, ALL).total == 3
+
+
+def test_what_is_erased_goes_from_projections_too_whether_or_not_a_part_has_them(store: ClickHouseStore) -> None:
+    tenant, month, may_2031_ms = fresh_tenant(), "203105", 1_937_000_000_000
+    records = [
+        record_at(
+            first_position(may_2031_ms) + number,
+            event_of(tenant, name=f"n{number % 3}", user_id=f"u{number % 5}", timestamp_ms=NOW_MS + number * 60_000),
+        )
+        for number in range(600)
+    ]
+
+    def ask(sql: str, settings: str = "") -> str:
+        with store._writers.lend() as client:
+            where = f"project = '{tenant.project}' AND mode = 'live'"
+            return client.raw_query(f"{sql.format(where)} {settings}", fmt="TabSeparated").decode()
+
+    def merge() -> None:
+        with store._writers.lend() as client:
+            client.command(f"OPTIMIZE TABLE events PARTITION {month} FINAL")
+
+    def assert_only(kept: list[Record]) -> None:
+        total = len(kept)
+        assert store.count(tenant, ALL).total == store.count(tenant, Filters(from_ms=NOW_MS + 1)).total + 1 == total
+        assert sum(hits for _, hits in store.count(tenant, ALL, "5m").series or ()) == total
+        assert sum(hits for _, hits in store.count(tenant, ALL, None, Dimension("name")).groups or ()) == total
+        expected = Counter(f"u{(record.position - first_position(may_2031_ms)) % 5}" for record in kept)
+        for user, hits in expected.items():
+            found = store.events(tenant, Filters(user_id=user), Page(limit=1000))
+            assert (found.total, len(found.events)) == (hits, hits)
+        for sql in (
+            "SELECT count() FROM events WHERE {}",
+            "SELECT sum(hits) FROM (SELECT slot, count() AS hits FROM events WHERE {} GROUP BY slot)",
+            "SELECT sum(hits) FROM (SELECT name, slot, count() AS hits FROM events WHERE {} GROUP BY name, slot)",
+            "SELECT count() FROM events WHERE {} AND user_id != ''",
+            "SELECT count() FROM (SELECT timestamp FROM events WHERE {} AND user_id != '' ORDER BY user_id, timestamp)",
+        ):
+            for use in ("optimize_use_projections = 0", "optimize_use_projections = 1, force_optimize_projection = 1"):
+                assert ask(sql, f"SETTINGS {use}").split() == [str(total)], (sql, use)
+        assert set(store.stored([record.id for record in records])) == {record.id for record in kept}
+
+    store.insert(records[:400])
+    merge()
+    store.insert(records[400:])
+    first = [*range(1, 400, 7), *range(401, 600, 11)]
+    store.erase([records[number].id for number in first])
+    kept = [record for number, record in enumerate(records) if number not in first]
+    assert_only(kept)
+    merge()
+    assert_only(kept)
+    store.erase([record.id for record in kept[1:50]])
+    kept = [kept[0], *kept[50:]]
+    assert_only(kept)
+    parts = f"SELECT sum(rows) FROM system.projection_parts WHERE active AND partition = '{month}' AND name = 'by_user'"
+    merged = {record.id for record in records[:400]}  # the later ones are in a part that has no projections yet
+    assert ask(parts).split() == [str(sum(record.id in merged for record in kept))], (
+        "no erased row is left in their files"
+    )
+    assert store.damaged() == []
+
+
+def test_more_ids_than_a_statement_could_hold_are_erased_at_once(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    records = records_of(event_of(tenant) for _ in range(5))
+    store.insert(records)
+    strangers = [event_id(each, 0) for each in range(200_000)]
+    store.erase([*strangers, *(record.id for record in records[:3])])
+    assert store.count(tenant, ALL).total == 2
+
+
+def test_an_erasure_that_stopped_before_its_ids_were_forgotten_is_ended_by_the_next(store: ClickHouseStore) -> None:
+    tenant = fresh_tenant()
+    records = records_of(event_of(tenant) for _ in range(3))
+    store.insert(records)
+    with store._writers.lend() as client:
+        row = f"{records[0].position}\t{records[0].tail}".encode()
+        client.raw_insert("erasing", ("position", "tail"), insert_block=row, fmt="TabSeparated")
+    store.erase([records[1].id])
+    assert store.stored([record.id for record in records]) == {records[2].id}
+    with store._writers.lend() as client:
+        assert client.raw_query("SELECT count() FROM erasing", fmt="TabSeparated").split() == [b"0"]

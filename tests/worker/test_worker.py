@@ -2,20 +2,22 @@
 
 import itertools
 import queue
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from headrace.model.entries import Entry, Record
-from headrace.model.event import Event, encode
+from headrace.model.entries import Entry, ErasedEvent, Kind, Record
+from headrace.model.event import STEP, Event, encode, position_of, tail_of
 from headrace.model.settings import Settings
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import StoreFailed
-from tests.fakes import MemoryLog, MemoryStore
+from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryStore
 
 NOW_MS = 1_736_899_200_000
 END = 2**63 - 1
@@ -55,13 +57,16 @@ class Crash(BaseException):
 
 
 class Machine:
-    """What survives a crash: log, store, offsets. `worker` starts a process on them."""
+    """What survives a crash: log, store, control. `worker` starts a process on them."""
 
     def __init__(self) -> None:
         self.now_ms = NOW_MS
         self.log = MemoryLog(clock_ms=lambda: self.now_ms)
         self.store = UnsureStore()
         self.offsets = Offsets()
+        self.erased = MemoryErasedEvents()
+        self.commands: list[tuple[int, int, bytes]] = []
+        self.crash_at_command = 0
         self.progressed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.needed_from = END
         self._numbers = itertools.count()
@@ -77,10 +82,29 @@ class Machine:
             self.offsets,
             Settings.from_environ({}, **settings),
             needed_from=lambda: self.needed_from,
+            erased=self.erased,
+            commands=self.run,
             on_progress=lambda: self.progressed.put(None),
             clock_ms=lambda: self.now_ms,
             on_step=step,
         )
+
+    def run(self, position: int, kind: int, payload: bytes) -> None:
+        self.commands.append((position, kind, payload))
+        before = {each.position for each in self.log.read(0, 999, 10**9) if not each.kind and each.position < position}
+        erased = {each.position for page in self.erased.pages(0, END) for each in page}
+        assert before <= {event.position for event in self.store._events} | erased, "what came before it is stored"
+        if len(self.commands) == self.crash_at_command:
+            raise Crash
+
+    def command(self, payload: bytes, kind: int = Kind.ERASURE) -> tuple[int, int, bytes]:
+        """Append a command; as it should be handed over."""
+        return self.log.append([Entry(payload, kind=kind)])[0].position, kind, payload
+
+    def erase(self, *ids: str, remove: bool = True) -> None:
+        self.erased.add([ErasedEvent(position_of(each), tail_of(each)) for each in ids])
+        if remove:
+            self.store.erase(ids)
 
     def append(self, count: int) -> list[str]:
         entries = [
@@ -93,6 +117,22 @@ class Machine:
 
     def stored(self) -> list[str]:
         return sorted(event.id for event in self.store._events)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The warnings and errors that are logged."""
+    found: list[str] = []
+
+    def keep(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method in ("warning", "error"):
+            found.append(event["event"])
+        raise structlog.DropEvent
+
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[keep])
+    yield found
+    structlog.configure(processors=before)
 
 
 def drain(worker: Worker) -> None:
@@ -198,11 +238,11 @@ def test_what_was_committed_stays_in_the_log_as_a_second_copy_for_a_while() -> N
 def test_what_the_reactions_still_need_stays_in_the_log() -> None:
     machine = Machine()
     machine.append(5)
-    machine.needed_from = machine.log.last() - 2
+    machine.needed_from = machine.log.last() - 2 * STEP
     worker = machine.worker(log_keep_s=0.001, log_max_bytes=1)
     machine.now_ms += 600_001
     drain(worker)
-    assert machine.log.held(END)[0] == 2
+    assert machine.log.held(END).events == 2
 
 
 def test_second_copies_make_room_before_the_log_is_full() -> None:
@@ -244,9 +284,143 @@ def test_a_store_that_lost_young_events_gets_them_back(lost: tuple[int, ...]) ->
     assert machine.stored() == ids
 
 
+def test_what_was_erased_on_purpose_stays_erased_and_is_no_loss(logged: list[str]) -> None:
+    machine = Machine()
+    ids = machine.append(5)
+    drain(machine.worker())
+    machine.erase(ids[2])
+    drain(machine.worker())
+    assert machine.stored() == [*ids[:2], *ids[3:]]
+    assert logged == []
+    machine.store.erase(ids[:2])  # one part that a disk lost
+    drain(machine.worker(flush_max_events=2))
+    assert machine.stored() == [*ids[:2], *ids[3:]], "what is not on the list comes back, and nothing else"
+    assert logged == ["store_lost_events"]
+
+
+def test_what_was_erased_before_it_was_committed_stays_erased() -> None:
+    machine = Machine()
+    ids = machine.append(5)
+    worker = machine.worker()
+    machine.offsets.broken = True
+    with pytest.raises(ControlFailed):
+        worker.step()
+    machine.offsets.broken = False
+    machine.erase(*ids)
+    for each in (worker, machine.worker()):
+        drain(each)
+        assert machine.stored() == []
+
+
+def test_an_erasure_that_a_crash_interrupted_is_ended_by_the_next_start(logged: list[str]) -> None:
+    machine = Machine()
+    ids = machine.append(5)
+    drain(machine.worker())
+    machine.erase(ids[0], ids[4], remove=False)
+    machine.store.erase([ids[1], ids[2]])  # as many are lost as are listed and still there
+    drain(machine.worker())
+    assert machine.stored() == ids[1:4]
+    assert logged == ["erased_events_removed_again", "store_lost_events"]
+
+
+def test_erased_events_that_an_older_copy_of_the_store_brings_back_are_removed_again() -> None:
+    machine = Machine()
+    ids = machine.append(5)
+    drain(machine.worker())
+    copy = list(machine.store._events)
+    machine.log.trim(END)
+    machine.erase(ids[1], ids[3])
+    later = machine.append(3)
+    drain(machine.worker())
+    machine.store._events = copy
+    drain(machine.worker())
+    assert machine.stored() == sorted([ids[0], ids[2], ids[4], *later])
+
+
+@pytest.mark.parametrize("last", ["event", "command", "erased"])
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_store_that_is_behind_is_an_error_and_one_that_ends_with_a_command_or_an_erasure_is_not(
+    logged: list[str], last: str, trimmed: bool
+) -> None:
+    machine = Machine()
+    ids = machine.append(3)
+    if last == "command":
+        machine.command(b"")
+    drain(machine.worker())
+    if last == "erased":
+        machine.erase(ids[2])
+    if trimmed:
+        machine.log.trim(END)
+    drain(machine.worker())
+    assert logged == []
+    machine.store._events = []
+    drain(machine.worker())
+    if trimmed:
+        assert logged == ([] if last == "erased" else ["store_is_behind"])
+    else:
+        assert logged == ["store_lost_events"]
+        assert machine.stored() == (ids[:2] if last == "erased" else ids)
+
+
+def test_commands_are_handed_over_in_order_and_never_stored(logged: list[str]) -> None:
+    machine = Machine()
+    ids = machine.append(2)
+    commands = [machine.command(b"a"), machine.command(b"b", Kind.TIMER)]
+    ids += machine.append(2)
+    commands.append(machine.command(b"c", 200))
+    drain(machine.worker())
+    assert machine.commands == commands
+    assert machine.stored() == ids
+    assert machine.offsets.committed == commands[2][0] == machine.log.last()
+    drain(machine.worker())
+    assert machine.commands == commands, "what was committed is not handed over again"
+    assert logged == [], "and none of them is an event that was lost"
+
+
+def test_commands_alone_are_committed() -> None:
+    machine = Machine()
+    command = machine.command(b"a")
+    worker = machine.worker()
+    assert worker.step()
+    assert (machine.offsets.committed, worker.progress.visible, worker.progress.stored_events) == (command[0],) * 2 + (
+        0,
+    )
+
+
+def test_a_crash_before_the_commit_hands_a_command_over_once_more_with_its_position() -> None:
+    machine = Machine()
+    machine.append(1)
+    commands = [machine.command(b"a"), machine.command(b"b")]
+    ids = machine.append(1)
+    machine.crash_at_command = 2
+    with pytest.raises(Crash):
+        machine.worker().step()
+    assert machine.offsets.committed == 0
+    drain(machine.worker())
+    assert machine.commands == [*commands, *commands]
+    assert machine.stored()[1:] == ids
+
+
+def test_a_command_that_nobody_runs_is_logged_and_passed_over(logged: list[str]) -> None:
+    machine = Machine()
+    position, *_ = machine.command(b"x", 200)
+    worker = Worker(
+        *(machine.log, machine.store, machine.offsets, Settings()),
+        erased=machine.erased,
+        needed_from=lambda: END,
+        on_progress=lambda: None,
+        clock_ms=lambda: NOW_MS,
+    )
+    drain(worker)
+    assert machine.offsets.committed == position
+    assert logged == ["command_skipped"]
+
+
 actions = st.lists(
     st.one_of(
         st.integers(1, 7).map(lambda count: ("append", count)),
+        st.sampled_from([1, 2, 200]).map(lambda kind: ("command", kind)),
+        st.integers(0, 60).map(lambda nth: ("erase", nth)),
         st.sampled_from(["read", "insert", "commit", "trim"]).map(lambda step: ("crash", step)),
         st.sampled_from([("step", ""), ("unsure insert", ""), ("unsure commit", ""), ("restart", ""), ("a month", "")]),
     ),
@@ -260,10 +434,17 @@ def test_whatever_crashes_and_fails_each_event_is_stored_once(actions: list[tupl
     machine = Machine()
     worker = machine.worker(flush_max_events=flush)
     ids: list[str] = []
+    gone: set[str] = set()
+    commands: list[tuple[int, int, bytes]] = []
     for action, what in actions:
         if action == "append":
-            assert isinstance(what, int)
-            ids += machine.append(what)
+            ids += machine.append(int(what))
+        elif action == "command":
+            commands.append(machine.command(b"", int(what)))
+        elif action == "erase":
+            found = machine.stored()[int(what) :][:2]
+            machine.erase(*found, remove=len(gone) % 2 == 0)
+            gone.update(found)
         elif action == "crash":
             try:
                 machine.worker(crash_after=str(what), flush_max_events=flush).step()
@@ -283,5 +464,6 @@ def test_whatever_crashes_and_fails_each_event_is_stored_once(actions: list[tupl
                 pass
             machine.store.fails = machine.offsets.unsure = False
     drain(machine.worker(flush_max_events=flush))
-    assert machine.stored() == sorted(ids)
+    assert machine.stored() == sorted(set(ids) - gone)
+    assert list(dict.fromkeys(machine.commands)) == commands
     assert machine.offsets.committed in (0, machine.log.last())

@@ -5,6 +5,7 @@ from contextlib import suppress
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control, take_partition
 from headrace.assembly.folder import DataFolder
+from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
 from headrace.log.sqlite import SqliteLog
 from headrace.model.settings import Settings
@@ -25,6 +26,7 @@ class Adapters:
         self.control = open_control(settings)
         self.leases, self.lease = take_partition(self.control)
         self.offsets = ControlOffsets(self.control, lease=self.lease)
+        self.erased = ControlErasedEvents(self.control)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
             query_timeout_s=settings.query_timeout_s,
@@ -41,7 +43,7 @@ class Adapters:
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,
         )
-        relearn(self.log, self.store)
+        relearn(self.log, self.store, self.erased)
 
     def renew_leases(self) -> bool:
         """For the loop that renews them; False, so that it rests."""

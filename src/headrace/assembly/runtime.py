@@ -62,6 +62,7 @@ class Runtime:
             self.store,
             adapters.offsets,
             settings,
+            erased=adapters.erased,
             needed_from=self._reactions_committed,
             on_progress=self._on_stored,
             clock_ms=clock_ms,
@@ -141,7 +142,7 @@ class Runtime:
 
     def check(self) -> Report:
         """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
-        return check(self.log, self.store, self._adapters.offsets)
+        return check(self.log, self.store, self._adapters.offsets, self._adapters.erased)
 
     async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
         """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     UniqueConstraint,
@@ -233,5 +234,14 @@ leases = Table(  # never deleted while its name may be used again, for its fence
     Column("owner", text(40), nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),  # by the database's clock; 0: released
+    sqlite_with_rowid=False,
+)
+
+erased = Table(  # events that were erased on purpose; together the two numbers make an event's id
+    "erased",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("tail", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary(16), nullable=False),  # what a repeat of the event is recognised by; empty for none
     sqlite_with_rowid=False,
 )

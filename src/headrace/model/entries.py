@@ -71,3 +71,12 @@ class Keyed(_Placed, frozen=True, gc=False):
     """A stored event that has a dedup key, and where it is. Of the event, only what the key is made of."""
 
     event: Event
+
+
+class ErasedEvent(_Placed, frozen=True, gc=False):
+    """All that is kept of an event that was erased on purpose: its place and its dedup key, b"" for none.
+
+    The key is a hash, and outlives the event so that a late retry does not bring it back.
+    """
+
+    key: bytes = b""

@@ -185,6 +185,8 @@ class Reactor:
     def read(self, records: Sequence[Record], upto: int, /) -> None:
         """Queue those of the records that rules may be about; they are all that lie between the last position read and `upto`."""
         for record in records:
+            if record.kind:  # a command, which nobody reacts to
+                continue
             head = _head_decoder.decode(record.payload)
             rules = self._rules.at(head.project, record.position)
             if rules is None or rules.named(head.name) is None:

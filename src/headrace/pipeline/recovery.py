@@ -1,30 +1,42 @@
-"""Recovery: where the worker goes on after a start or a failure, and which records the store already has.
+"""Recovery: where the worker goes on after a start or a failure, and which records the store still lacks.
 
-Runs in the worker's thread. Stores what is missing; never reacts and never commits.
+Runs in the worker's thread. Stores what is missing, and removes what was erased on purpose and came back; never reacts and
+never commits.
 """
 
 import structlog
 
 from headrace.model.entries import Record
+from headrace.pipeline.commands import split
 from headrace.pipeline.months import of_one_month
-from headrace.ports.control import Offsets
+from headrace.ports.control import ErasedEvents, Offsets
 from headrace.ports.log import Log
-from headrace.ports.store import Store
+from headrace.ports.store import ErasableStore, Store
 
 _log = structlog.get_logger("headrace.pipeline.recovery")
 
 
 class Recovery:
-    def __init__(self, log: Log, store: Store, offsets: Offsets, *, most_events: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        store: ErasableStore,
+        offsets: Offsets,
+        erased: ErasedEvents,
+        *,
+        most_events: int,
+        most_bytes: int,
+    ) -> None:
         """`most_events` and `most_bytes` limit what is read and inserted at once."""
         self._log = log
         self._store = store
         self._offsets = offsets
+        self._erased = erased
         self._most = (most_events, most_bytes)
         self._repaired = False
 
     def begin(self) -> tuple[int, int]:
-        """The committed position, and the position up to which later events may already be stored.
+        """The committed position, and the position up to which later events may already be stored, or erased.
 
         The latter is one insert ahead, unless control was restored from an older copy. The first call also repairs the
         store. Raises StoreFailed, ControlFailed, Unavailable.
@@ -32,19 +44,24 @@ class Recovery:
         position = self._offsets.position()
         if not self._repaired:
             self._repair(position)
-            if position and self._store.last(position - 1) < position:
+            if is_behind(self._log, self._store, self._erased, position):
                 # Neither the store nor the log has what was committed: a folder that is not mounted, or an older copy of it.
                 _log.error("store_is_behind", committed=position, stored_upto=self._store.last(0))
+                self._erase_again(0, position)
             self._repaired = True
-        stored_upto = self._store.last(position)
-        if max(self._log.last(), stored_upto) > position:
-            _log.info("recovering", position=position, stored_upto=stored_upto, log_ends_at=self._log.last())
-        return position, stored_upto
+        unsure_upto = max(self._store.last(position), self._erased.last(position))
+        if max(self._log.last(), unsure_upto) > position:
+            _log.info("recovering", position=position, stored_upto=unsure_upto, log_ends_at=self._log.last())
+        return position, unsure_upto
 
-    def missing(self, records: list[Record], /) -> list[Record]:
-        """Those that the store does not have. Raises StoreFailed."""
-        stored = self._store.present(records[0].position - 1, records[-1].position)
-        return [record for record in records if record.id not in stored] if stored else records
+    def missing(self, events: list[Record], /) -> list[Record]:
+        """Those that the store does not have and should. Raises StoreFailed, ControlFailed."""
+        if not events:
+            return events
+        before, upto = events[0].position - 1, events[-1].position
+        there = self._store.present(before, upto)
+        there.update(each.id for page in self._erased.pages(before, upto) for each in page)
+        return [event for event in events if event.id not in there] if there else events
 
     def _repair(self, position: int) -> None:
         """Give back to the store what it has lost of what the log still holds: a disk may lose a young part.
@@ -53,18 +70,43 @@ class Recovery:
         """
         held = self._log.held(position)
         after = held.after
-        lost = held.events - self._store.held(after, position) if held.events else 0
+        if not held.events:
+            return
+        self._erase_again(after, position)
+        lost = held.events - self._erased.count(after, position) - self._store.held(after, position)
         if not lost:
             return
         # Below zero it is the log that lacks some; what the store lacks beside them is given back all the same.
         event, count = ("store_lost_events", lost) if lost > 0 else ("log_lost_events", -lost)
         _log.warning(event, lost=count, after=after, upto=position)
+        self._erase_again(0, after)  # a store that lacks young events may be an older copy, with erased ones in it
         while after < position:
             records = [
                 record for record in of_one_month(self._log.read(after, *self._most)) if record.position <= position
             ]
             if not records:
                 return
-            if missing := self.missing(records):
+            if missing := self.missing(split(records)[0]):
                 self._store.insert(missing)
             after = records[-1].position
+
+    def _erase_again(self, after: int, upto: int) -> None:
+        """Remove erased events that are in the store: an erasure was interrupted, or an older copy of the store was put back."""
+        if back := still_stored(self._store, self._erased, after, upto):
+            _log.warning("erased_events_removed_again", events=len(back), after=after, upto=upto)
+            self._store.erase(sorted(back))
+
+
+def still_stored(store: ErasableStore, erased: ErasedEvents, after: int, upto: int, /) -> set[str]:
+    """The ids of erased events with `after` < position <= `upto` that the store has. Raises StoreFailed, ControlFailed."""
+    return {event_id for page in erased.pages(after, upto) for event_id in store.stored([each.id for each in page])}
+
+
+def is_behind(log: Log, store: Store, erased: ErasedEvents, committed: int, /) -> bool:
+    """Whether the store lacks the last event that was committed, and did not erase it.
+
+    False if it is not known which event that was: the last one was erased, or the log has only commands and no memory of
+    an event before them. Raises StoreFailed, ControlFailed, Unavailable.
+    """
+    event = log.held(committed).last_event
+    return event > 0 and not erased.count(event - 1, event) and store.last(event - 1) < event

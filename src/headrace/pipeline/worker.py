@@ -11,12 +11,13 @@ import structlog
 
 from headrace.model.event import first_position
 from headrace.model.settings import Settings
+from headrace.pipeline.commands import skip, split
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
 from headrace.pipeline.recovery import Recovery
-from headrace.ports.control import Offsets
+from headrace.ports.control import ErasedEvents, Offsets
 from headrace.ports.log import Log
-from headrace.ports.store import Store
+from headrace.ports.store import ErasableStore
 
 _log = structlog.get_logger("headrace.pipeline.worker")
 _LONGEST_BREATH_S = 0.1
@@ -37,10 +38,12 @@ class Worker:
     def __init__(
         self,
         log: Log,
-        store: Store,
+        store: ErasableStore,
         offsets: Offsets,
         settings: Settings,
         *,
+        erased: ErasedEvents,
+        commands: Callable[[int, int, bytes], None] = skip,
         needed_from: Callable[[], int],
         on_progress: Callable[[], None],
         clock_ms: Callable[[], int],
@@ -48,6 +51,10 @@ class Worker:
     ) -> None:
         """needed_from: up to this position nobody but the store needs the log.
 
+        `commands` is called with the position, kind and payload of each command, in order, once every event before it is
+        stored; some after it may be stored too, and those before it may still wait for the reactor. What is committed is not
+        handed over again; a crash before that hands it over once more, so it has to know a command by its position. What it
+        raises holds up the worker.
         `on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step.
         """
         self.progress = Progress()
@@ -55,8 +62,11 @@ class Worker:
         self._store = store
         self._offsets = offsets
         self._recovery = Recovery(
-            log, store, offsets, most_events=settings.flush_max_events, most_bytes=settings.flush_max_bytes
+            *(log, store, offsets, erased),
+            most_events=settings.flush_max_events,
+            most_bytes=settings.flush_max_bytes,
         )
+        self._commands = commands
         self._settings = settings
         self._needed_from = needed_from
         self._on_progress = on_progress
@@ -118,14 +128,18 @@ class Worker:
         # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
         #    the committed position before it: the next start asks the store which.
         self._unsure_upto = None
-        missing = self._recovery.missing(records) if records[0].position <= unsure_upto else records
+        events, commands = split(records)
+        missing = self._recovery.missing(events) if records[0].position <= unsure_upto else events
         if missing:
             self._store.insert(missing)
         position = records[-1].position
         self.progress.visible = position
         self._on_progress()
         self._on_step("insert")
-        # 3. Commit. A crash before it inserts nothing twice, for the next start asks the store; a crash after it finds all done.
+        # 3. Run commands, and commit. A crash before it inserts nothing twice, for the next start asks the store, and runs the
+        #    commands again; a crash after it finds all done.
+        for command in commands:
+            self._commands(command.position, command.kind, command.payload)
         self._offsets.commit(position)
         self._position = position
         self._unsure_upto = unsure_upto

@@ -3,11 +3,12 @@
 Two adapters hold to all of it: one over SQLite, one over PostgreSQL, where several processes call at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, Protocol
 
 from headrace.model.effects import Effect, Outcome
+from headrace.model.entries import ErasedEvent
 from headrace.model.event import Mode, StoredEvent, Tenant
 from headrace.model.filters import Cursor
 from headrace.model.keys import Key, Scope, Style
@@ -218,6 +219,30 @@ class Scores(Protocol):
 
     def holders(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Award]:
         """Those who hold a badge, the latest first by the time of the event that brought it."""
+        ...
+
+
+class ErasedEvents(Protocol):
+    """The list of events that were erased on purpose: what no start may bring back, and no check may miss.
+
+    List an event before it is removed from the store, so that a crash in between cannot bring it back. Any thread may call
+    it. Raises ControlFailed.
+    """
+
+    def add(self, events: Sequence[ErasedEvent], /) -> None:
+        """Durably list events; one that is listed already stays as it is."""
+        ...
+
+    def count(self, after: int, upto: int, /) -> int:
+        """How many listed events have `after` < position <= `upto`."""
+        ...
+
+    def pages(self, after: int, upto: int, /) -> Iterator[list[ErasedEvent]]:
+        """The listed events with `after` < position <= `upto`, in order, some thousands at a time."""
+        ...
+
+    def last(self, after: int, /) -> int:
+        """The greatest position of a listed event, if it is past `after`; else `after`."""
         ...
 
 

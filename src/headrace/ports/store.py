@@ -51,6 +51,22 @@ class Store(Protocol):
         ...
 
 
+class ErasableStore(Store, Protocol):
+    """A store that can also give events up for good."""
+
+    def stored(self, ids: Sequence[str], /) -> set[str]:
+        """Those of some thousand ids that the store has, of every tenant. Raises StoreFailed."""
+        ...
+
+    def erase(self, ids: Sequence[str], /) -> None:
+        """Remove events from disk and from every answer; done on return. Ids of no event are passed over.
+
+        For the writing thread. Rewrites what it is part of, so give it many ids at once. Raises StoreFailed when it is not
+        known whether they are gone: call it again.
+        """
+        ...
+
+
 class StoreFailed(Exception):
     """The store did not answer, or refused; whether it stored the records is not known."""
 

@@ -7,7 +7,7 @@ import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.entries import Keyed, Record
-from headrace.model.event import MAX_TAIL, Event, Mode, event_id
+from headrace.model.event import MAX_TAIL, Event, Mode, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed
 from headrace.store.catalog import CatalogReader
 from headrace.store.engine import let_merges_give_way
@@ -29,6 +29,8 @@ _INSERT_SETTINGS: dict[str, object] = {
     "max_partitions_per_insert_block": 1,
     "precise_float_parsing": 1,
 }
+
+_POSITIONS_AT_ONCE = 1000
 
 
 class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
@@ -53,7 +55,7 @@ _keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
 
 
 class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
-    """Fits the Store and the Reader port."""
+    """Fits the ErasableStore and the Reader port."""
 
     def __init__(
         self,
@@ -122,8 +124,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
 
     def present(self, after: int, upto: int, /) -> set[str]:
         """See the Store port."""
-        rows = self._tell(upkeep.present(after, upto)).splitlines()
-        return {event_id(*map(int, row.split("\t"))) for row in rows}
+        return set(map(_id, self._tell(upkeep.present(after, upto)).splitlines()))
 
     def last(self, after: int, /) -> int:
         """See the Store port."""
@@ -140,7 +141,40 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
 
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
         """The youngest `limit` of the events between two positions that have a dedup key. Raises StoreFailed."""
-        query = upkeep.keyed(after, upto, limit)
+        return self._keyed(upkeep.keyed(after, upto, limit))
+
+    def keyed_at(self, positions: Sequence[int], /) -> list[Keyed]:
+        """The events at some thousand positions, whether or not they have a dedup key. Raises StoreFailed."""
+        return [
+            row
+            for start in range(0, len(positions), _POSITIONS_AT_ONCE)
+            for row in self._keyed(upkeep.keyed_at(positions[start : start + _POSITIONS_AT_ONCE]))
+        ]
+
+    def stored(self, ids: Sequence[str], /) -> set[str]:
+        """See the ErasableStore port."""
+        positions = list(map(position_of, ids))
+        answers = [
+            self._tell(upkeep.stored_at(positions[start : start + _POSITIONS_AT_ONCE]))
+            for start in range(0, len(positions), _POSITIONS_AT_ONCE)
+        ]
+        return {_id(row) for answer in answers for row in answer.splitlines()}.intersection(ids)
+
+    def erase(self, ids: Sequence[str], /) -> None:
+        """See the ErasableStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
+        if not ids:
+            return
+        rows = "\n".join([f"{position_of(each)}\t{tail_of(each)}" for each in ids])
+        try:
+            with self._writers.lend() as client:
+                client.raw_insert("erasing", ("position", "tail"), insert_block=rows.encode(), fmt="TabSeparated")
+                # A crash from here on leaves the ids where they are; whoever erases the same events again finishes it.
+                client.command(upkeep.ERASE)
+                client.command(upkeep.FORGET_ERASED)
+        except (ClickHouseError, OSError) as error:
+            raise StoreFailed(str(error)) from error
+
+    def _keyed(self, query: Query) -> list[Keyed]:
         try:
             with self._writers.lend() as client:
                 lines = client.raw_query(query.sql, query.params, fmt="JSONCompactEachRow").splitlines()
@@ -155,6 +189,11 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
                 return client.raw_query(query.sql, query.params, fmt="TabSeparated").decode()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
+
+
+def _id(row: str) -> str:
+    position, tail = row.split("\t")
+    return event_id(int(position), int(tail))
 
 
 def _keyed(row: _KeyedRow) -> Keyed:

@@ -1,1 +1,1 @@
-"""Compares and mends: check, relearn."""
+"""Compares, mends and removes: check, relearn, erase."""

@@ -6,26 +6,33 @@ import msgspec
 
 from headrace.model.entries import Record
 from headrace.model.event import decode, position_of
-from headrace.ports.control import Offsets
+from headrace.pipeline.commands import split
+from headrace.pipeline.recovery import is_behind, still_stored
+from headrace.ports.control import ErasedEvents, Offsets
 from headrace.ports.log import Log
-from headrace.ports.store import Store
+from headrace.ports.store import ErasableStore
 
 _ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1024 * 1024
 _MOST_PROBLEMS = 100
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Counts of entries; `problems` is empty where all agree. `pending` entries wait in the log for the store, as they may."""
+    """Counts of the events that the log holds; `problems` is empty where all agree.
+
+    `stored`: those that the store has. `pending`: those that wait for the store, as they may. `erased`: those that were
+    erased on purpose.
+    """
 
     committed: int
     held: int
     stored: int
     pending: int
     problems: list[str]
+    erased: int = 0
 
 
-def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
-    """Read all of the store's files; compare every entry that the log still holds with it, and the committed position with both.
+def check(log: Log, store: ErasableStore, offsets: Offsets, erased: ErasedEvents, /) -> Report:
+    """Read all of the store's files; compare every event that the log still holds with it, and the committed position with both.
 
     May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.
     Raises StoreFailed, ControlFailed, Unavailable.
@@ -36,7 +43,7 @@ def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
     problems: list[str] = []
     if committed > last:
         problems.append(f"Control has committed position {committed}, but the log ends at {last}.")
-    held = stored = pending = 0
+    held = stored = pending = gone = 0
     after = 0
     while records := log.read(after, _ENTRIES_AT_ONCE, _BYTES_AT_ONCE):
         problems += _order_problems(records, after)
@@ -45,22 +52,28 @@ def check(log: Log, store: Store, offsets: Offsets, /) -> Report:
         ids = store.present(before, upto)
         once = sum(position_of(each) <= settled for each in ids)
         count = store.held(before, settled) if settled > before else 0
-        absent = [record for record in records if record.id not in ids]
-        lost = [record for record in absent if record.position <= committed]
-        held += len(records)
+        events, _ = split(records)
+        forgotten = {each.id for page in erased.pages(before, upto) for each in page}
+        absent = [event for event in events if event.id not in ids and event.id not in forgotten]
+        lost = [event for event in absent if event.position <= committed]
+        held += len(events)
+        gone += sum(event.id in forgotten for event in events) if forgotten else 0
         stored += len(ids)
         pending += len(absent) - len(lost)
         if lost:
-            problems.append(f"{len(lost)} committed entries are not in the store, the first at {lost[0].position}.")
+            problems.append(f"{len(lost)} committed events are not in the store, the first at {lost[0].position}.")
         if count > once:
             problems.append(f"{count - once} events are stored more than once up to {settled}.")
         if strangers := ids - {record.id for record in records}:
             problems.append(f"{len(strangers)} stored events have positions of this log but not its ids.")
         problems += [problem for record in records if (problem := _payload_problem(record))]
         after = records[-1].position
-    if committed and store.last(committed - 1) < committed:
+    if is_behind(log, store, erased, committed):
         problems.append(f"Control has committed position {committed}, but the store ends at {store.last(0)}.")
-    return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS])
+    # An erasure lists events before it removes them, so those that it is about to remove are looked at twice.
+    if (back := still_stored(store, erased, 0, committed)) and (back := store.stored(sorted(back))):
+        problems.append(f"{len(back)} erased events are still in the store.")
+    return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS], gone)
 
 
 def _order_problems(records: list[Record], after: int) -> list[str]:
@@ -71,6 +84,8 @@ def _order_problems(records: list[Record], after: int) -> list[str]:
 def _payload_problem(record: Record) -> str:
     if position_of(record.id) != record.position:
         return f"The id at position {record.position} holds another position."
+    if record.kind:
+        return ""
     try:
         decode(record.payload)
     except msgspec.DecodeError as error:

@@ -1,6 +1,7 @@
-"""Known keys again, from the store, when the log has lost its index of them. Runs at a start, before anything is taken.
+"""Known keys again, when the log has lost its index of them. Runs at a start, before anything is taken.
 
-An event's key is made of what is stored of it (repeats.py). See docs/decisions/0020-lost-keys.md.
+An event's key is made of what is stored of it (repeats.py); that of an erased event is on the list of those.
+See docs/decisions/0020-lost-keys.md.
 """
 
 import time
@@ -12,6 +13,7 @@ import structlog
 from headrace.model.entries import Keyed
 from headrace.model.event import first_position
 from headrace.model.repeats import dedup_key
+from headrace.ports.control import ErasedEvents
 
 _log = structlog.get_logger("headrace")
 _FIRST_SPAN = first_position(60_000)
@@ -31,13 +33,18 @@ class Source(Protocol):
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]: ...
 
 
-def relearn(log: Learner, store: Source, /) -> int:
-    """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, Unavailable."""
+def relearn(log: Learner, store: Source, erased: ErasedEvents, /) -> int:
+    """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, ControlFailed, Unavailable."""
     lost = log.lost_keys()
     if lost is None:
         return 0
     started = time.monotonic()
     (after, end), span, count = lost, _FIRST_SPAN, 0
+    # Before the others: should a key have been given twice, the event that is still there counts.
+    for page in erased.pages(after, end):
+        given = {each.key: (each.position, each.tail) for each in page if each.key}
+        log.learn(given, done=False)
+        count += len(given)
     while end > after:
         start = max(after, end - span)
         rows = store.keyed(start, end, limit=_MOST)

@@ -1,5 +1,7 @@
 """What the worker asks, of every tenant at once: never for a reply. Pure."""
 
+from collections.abc import Sequence
+
 from headrace.store.queries.conditions import Query
 
 
@@ -24,17 +26,39 @@ def held(after: int, upto: int, /) -> Query:
     )
 
 
+_KEYED = (
+    "SELECT position, tail, project, mode, source, name, user_id, anonymous_id, request_id, message_id, "
+    "if(source = 'cloudevents', context, ''), "
+    "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), labels), "
+    "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), numbers) FROM events WHERE "
+)
+
+
 def keyed(after: int, upto: int, limit: int, /) -> Query:
     """What the keys of events between two positions are made of, the youngest first, of every tenant: never for a reply."""
     return Query(
-        "SELECT position, tail, project, mode, source, name, user_id, anonymous_id, request_id, message_id, "
-        "if(source = 'cloudevents', context, ''), "
-        "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), labels), "
-        "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), numbers) "
-        "FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64} AND message_id != '' "
+        f"{_KEYED} position > {{after:UInt64}} AND position <= {{upto:UInt64}} AND message_id != '' "
         "ORDER BY position DESC LIMIT {limit:UInt64}",
         {"after": after, "upto": upto, "limit": limit},
     )
+
+
+def keyed_at(positions: Sequence[int], /) -> Query:
+    """What the keys of the events at these positions are made of, of every tenant: for an erasure, never for a reply."""
+    return Query(f"{_KEYED} position IN {{positions:Array(UInt64)}}", {"positions": list(positions)})
+
+
+def stored_at(positions: Sequence[int], /) -> Query:
+    """Rows (position, tail) of the events at these positions, of every tenant: never for a reply."""
+    return Query(
+        "SELECT position, tail FROM events WHERE position IN {positions:Array(UInt64)}", {"positions": list(positions)}
+    )
+
+
+# A mutation that rewrites parts, and their projections with them. The lightweight DELETE leaves rows in projections that have an
+# order of their own (https://github.com/ClickHouse/ClickHouse/issues/111791), and keeps the bytes until a merge.
+ERASE = "ALTER TABLE events DELETE WHERE (position, tail) IN (SELECT position, tail FROM erasing) SETTINGS mutations_sync = 2"
+FORGET_ERASED = "TRUNCATE TABLE erasing"
 
 
 def sound_parts() -> Query:
