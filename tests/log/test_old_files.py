@@ -23,11 +23,11 @@ CREATE TABLE chunks (
 );
 CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
-CHUNKS = ((3, b"abc"), (1, b"d"), (70, b"x" * 70))
+CHUNKS = (b"abc", b"d", b"x" * 70)
 
 
-def write_old_file(path: Path, payloads: list[list[bytes]], *, first: int = FIRST, keys: bool = True) -> list[int]:
-    """A file with an append for each list, at consecutive positions, each entry with the key of its number; the positions."""
+def write_old_file(path: Path, payloads: list[list[bytes]], keys: list[bytes], *, first: int = FIRST) -> list[int]:
+    """A file with an append for each list, at consecutive positions, and with a key for each entry; the positions."""
     number, positions = 0, list[int]()
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("PRAGMA journal_mode = WAL")
@@ -37,7 +37,7 @@ def write_old_file(path: Path, payloads: list[list[bytes]], *, first: int = FIRS
             number += len(chunk)
             positions += [first + each for each in numbers]
             packed = msgspec.msgpack.encode(chunk)
-            given = b"".join(map(key, numbers)) if keys else b""
+            given = b"".join(keys[each] for each in numbers)
             row = (positions[-1], len(chunk), 7 + numbers[0], len(packed), given, packed)
             file.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", row)
     return positions
@@ -59,7 +59,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def old(path: Path) -> list[int]:
     """The positions in the old file at `path`."""
-    return write_old_file(path, [[b"%c" % each for each in text] for _, text in CHUNKS])
+    return write_old_file(path, [[b"%c" % each for each in text] for text in CHUNKS], list(map(key, range(74))))
 
 
 def test_its_entries_are_events_at_the_positions_and_with_the_ids_that_they_were_given(
@@ -105,7 +105,7 @@ def test_its_keys_are_known(path: Path, old: list[int]) -> None:
 
 def test_a_file_that_was_trimmed_to_nothing_goes_on_after_its_last_position(path: Path) -> None:
     last = FIRST + first_position(5) + 63
-    write_old_file(path, [])
+    write_old_file(path, [], [])
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("INSERT INTO marks VALUES ('last', ?)", (last,))
     with closing(open_log(path)) as log:
