@@ -334,6 +334,7 @@ class Reactor:
                 except StateChanged:
                     continue
             self._on_step("reacted")
+            _tell(queue.tenant, rules, state)
             return done
         raise ControlFailed("Somebody else keeps changing the state of this project's reactions.")
 
@@ -394,3 +395,21 @@ def _note_failures(facts: EventFacts, state: State) -> None:
     for failure in facts.failures:
         count, _, _ = state.failures.get(failure.rule_no, (0, "", ""))
         state.failures[failure.rule_no] = (count + 1, facts.event_id, failure.why)
+        if failure.too_costly:
+            state.passed_over.append((failure.rule_no, facts.event_id, failure.why))
+
+
+def _tell(tenant: Tenant, rules: RuleSet, state: State) -> None:
+    """Name the rules whose conditions did not look at events: one line for each rule and turn."""
+    last = {rule_no: (event_id, why) for rule_no, event_id, why in state.passed_over}
+    for rule_no, (event_id, why) in last.items():
+        _, rule, _ = rules.rules.get(rule_no, ("", None, ""))
+        events = sum(no == rule_no for no, _, _ in state.passed_over)
+        _log.warning(
+            "events_passed_over",
+            project=tenant.project,
+            rule=rule.id if rule else None,
+            events=events,
+            event_id=event_id,
+            why=why,
+        )
