@@ -41,8 +41,8 @@ def copying_rules(what: str, terms: int, rules: int, test: str) -> dict[str, Any
     }
 
 
-def plain_events(client: Client) -> None:
-    events = [{"name": "order", "user_id": f"u{n % 50}", "properties": {"amount": 1000}} for n in range(500)]
+def plain_events(client: Client, count: int = 500) -> None:
+    events = [{"name": "order", "user_id": f"u{n % 50}", "properties": {"amount": 1000}} for n in range(count)]
     assert client.post("/api/v1/events/batch", json=events).status_code == 201
 
 
@@ -128,11 +128,11 @@ def test_another_project_is_answered_while_one_has_much_to_react_to(
 def test_the_project_with_much_to_do_sees_its_lag_and_gets_everything_once(server: Server) -> None:
     with server.client(server.key("heavy")) as client:
         assert client.put("/api/v1/rules", json=plain_rules()).status_code == 200
-        plain_events(client)
+        plain_events(client, 100)
         while client.get("/api/v1/badges").status_code != 200:
             pass
         participant = client.get("/api/v1/participants/u7").json()["data"]
-        assert {each["progress"] for each in participant["challenges"]} == {10}
+        assert {each["progress"] for each in participant["challenges"]} == {2}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM])
@@ -140,7 +140,7 @@ def test_a_server_with_a_backlog_ends_within_its_grace_and_goes_on_after_it(serv
     key = server.key("heavy")
     with server.client(key) as client:
         assert client.put("/api/v1/rules", json=plain_rules()).status_code == 200
-        plain_events(client)
+        plain_events(client, 200)
     began = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - began < 10
@@ -148,4 +148,4 @@ def test_a_server_with_a_backlog_ends_within_its_grace_and_goes_on_after_it(serv
         while client.get("/api/v1/badges").status_code != 200:
             pass
         participant = client.get("/api/v1/participants/u7").json()["data"]
-        assert {each["progress"] for each in participant["challenges"]} == {10}
+        assert {each["progress"] for each in participant["challenges"]} == {4}
