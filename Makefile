@@ -1,4 +1,4 @@
-# Needs Python 3.11 or newer, git and make; `make setup` puts everything else in .venv.
+# Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint docs fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
@@ -71,14 +71,14 @@ clean: ## remove .venv and what tools left behind
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt requirements/sdks.txt
-	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
-	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	@set -e; for python in $(PYTHON) python3.13 python3.14 python3.12 python3.11 python3; do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then \
 	        echo "Setting up .venv with $$($$python --version); the first time takes a minute or two."; \
 	        $$python -m venv .venv; \
 	        exit 0; \
 	    fi; \
 	done; \
-	echo "Needs Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." >&2; \
+	echo "Needs Python 3.11 to 3.14 with its venv module (on Debian: apt install python3-venv)." >&2; \
 	echo "None is on the PATH; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
 	exit 1
 	@$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/dev.txt

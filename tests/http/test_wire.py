@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from backports import zstd
 
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
+from tests.http import zstandard
 from tests.http.raw import Connection, ask, request
 from tests.http.routes import EVERY, INGEST, MINIMAL, Ingest, Route, send, stored
 from tests.server import Client, Server
@@ -132,7 +132,7 @@ def raw_deflate(body: bytes) -> bytes:
 
 
 def zstd_frames(body: bytes) -> bytes:
-    return zstd.compress(body[:7]) + zstd.compress(b"") + zstd.compress(body[7:])
+    return zstandard.compress(body[:7]) + zstandard.compress(b"") + zstandard.compress(body[7:])
 
 
 ENCODINGS = {
@@ -147,7 +147,7 @@ ENCODINGS = {
     "an empty encoding": (bytes, ""),
     "deflate": (zlib.compress, "deflate"),
     "deflate without a header": (raw_deflate, "deflate"),
-    "zstd": (zstd.compress, "zstd"),
+    "zstd": (zstandard.compress, "zstd"),
     "zstd in many frames": (zstd_frames, "zstd"),
 }
 

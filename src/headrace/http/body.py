@@ -1,14 +1,19 @@
 """A request's body: read within limits, and inflated within the same limits; all together within one more. Never parses it."""
 
+import sys
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import falcon
 import falcon.asgi
-from backports import zstd
 
 from headrace.model.errors import InvalidRequest, PayloadTooLarge, Unavailable
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _Event = Mapping[str, Any]
