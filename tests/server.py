@@ -83,10 +83,19 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def wait(self) -> int:
-        """The exit code, once the process has ended."""
+    def is_running(self) -> bool:
         assert self._process is not None
-        code = self._process.wait(timeout=60)
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """The exit code, once the process has ended; one that does not within a minute is killed, and the test fails."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=60)
+            raise
         if self._drainer.is_alive():
             self._drainer.join()
         elif self._process.stderr and not self._process.stderr.closed:

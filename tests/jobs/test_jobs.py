@@ -85,6 +85,12 @@ class Bench:
         self.tenant = fresh_tenant()
         self._times = itertools.count(NOW_MS)  # jobs are taken in the order of these
 
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.dispose()
+
     def put(self, *events: dict[str, object]) -> list[str]:
         records = records_of(event_of(self.tenant, **fields) for fields in events)
         self.store.insert(records)
@@ -136,9 +142,8 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "control.sqlite")
-    yield bench
-    bench.engine.dispose()
+    with Bench(tmp_path / "control.sqlite") as bench:
+        yield bench
 
 
 def test_a_job_replays_every_event_that_matches_oldest_first_and_once(bench: Bench) -> None:
@@ -228,25 +233,24 @@ def test_of_many_errors_the_first_are_kept(bench: Bench) -> None:
 def test_whatever_fails_wherever_each_event_goes_through_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    bench = Bench(tmp_path_factory.mktemp("control") / "control.sqlite")
-    ids = bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(data.draw(st.integers(0, 120)))))
-    plagues = data.draw(st.lists(st.sampled_from(["", "before", "after"]), max_size=8))
+    with Bench(tmp_path_factory.mktemp("control") / "control.sqlite") as bench:  # a draw may end the example
+        ids = bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(data.draw(st.integers(0, 120)))))
+        plagues = data.draw(st.lists(st.sampled_from(["", "before", "after"]), max_size=8))
 
-    def fail(where: str, _events: Sequence[StoredEvent]) -> None:
-        if plagues and plagues[0] == where:
-            plagues.pop(0)
-            raise Unavailable("for now")
-        if plagues and where == "after":
-            plagues.pop(0)
+        def fail(where: str, _events: Sequence[StoredEvent]) -> None:
+            if plagues and plagues[0] == where:
+                plagues.pop(0)
+                raise Unavailable("for now")
+            if plagues and where == "after":
+                plagues.pop(0)
 
-    bench.reactions.fail = fail
-    job = bench.ask()
-    runner_rests(bench)
-    bench.run(job)
-    assert [event.id for event in bench.reactions.done] == ids
-    ended = bench.now(job)
-    assert (ended.replayed, ended.effects, ended.failed) == (len(ids), len(ids), 0)
-    bench.engine.dispose()
+        bench.reactions.fail = fail
+        job = bench.ask()
+        runner_rests(bench)
+        bench.run(job)
+        assert [event.id for event in bench.reactions.done] == ids
+        ended = bench.now(job)
+        assert (ended.replayed, ended.effects, ended.failed) == (len(ids), len(ids), 0)
 
 
 def runner_rests(bench: Bench) -> None:

@@ -1,6 +1,8 @@
 """Structured logs on stderr: one line an event, as JSON or for people. Never a key, never a body, and never an exception."""
 
+import io
 import logging
+import os
 import sys
 from contextlib import suppress
 from typing import TextIO, cast
@@ -9,9 +11,12 @@ import structlog
 
 from headrace.model.settings import Settings
 
+_STDERR = 2
+
 
 def configure(settings: Settings, /) -> None:
-    """Set up structlog once, before the first line is logged."""
+    """Set up structlog once, before the first line is logged. Replaces sys.stderr with an unbuffered stream."""
+    sys.stderr = _open_stderr()
     # structlog's defaults show the local variables of every frame, and a request's are its key and its body.
     if settings.log_format == "json":
         tracebacks = structlog.processors.ExceptionRenderer(
@@ -31,6 +36,22 @@ def configure(settings: Settings, /) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+def _open_stderr() -> TextIO:
+    """Stderr without a buffer, or the null device if it is closed.
+
+    Python flushes its standard streams as it exits, and turns any exit code into 120 if it cannot: lines that were lost
+    because nobody reads stderr would make a clean shutdown look like a crash.
+    """
+    try:
+        os.fstat(_STDERR)
+    except OSError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), _STDERR
+        )  # or the next file opened would receive what is meant for stderr
+    raw = io.FileIO(_STDERR, "w", closefd=False)
+    return io.TextIOWrapper(cast(io.BufferedWriter, raw), "utf-8", "backslashreplace", write_through=True)
 
 
 class _Forgiving:

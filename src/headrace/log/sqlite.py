@@ -83,12 +83,16 @@ class SqliteLog:
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions are begun and ended by hand.
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # WAL with NORMAL may lose the last commits to a power cut
-        connection.execute("PRAGMA busy_timeout = 5000")
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        try:
+            self._path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # WAL with NORMAL may lose the last commits to a power cut
+            connection.execute("PRAGMA busy_timeout = 5000")
+            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def append(self, entries: Sequence[Entry], /) -> list[Receipt]:

@@ -16,6 +16,7 @@ from headrace.store.metrics import MetricsReader
 from headrace.store.queries import conditions, upkeep
 from headrace.store.queries.conditions import Hot, Query
 from headrace.store.queries.events import INPUT_COLUMNS
+from headrace.store.stderr import stderr_logged
 
 _INSERT_SETTINGS: dict[str, object] = {
     # One block, so that one insert is one part: atomic.
@@ -73,8 +74,9 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         super().__init__(dsn, query_timeout_s=query_timeout_s, query_max_memory_bytes=query_max_memory_bytes)
         self._max_page_bytes = max_page_bytes
         try:
-            self._migrate()
-            self._hot = self._heat(hot_tags)
+            with stderr_logged():
+                self._migrate()
+                self._hot = self._heat(hot_tags)
             let_merges_give_way()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
