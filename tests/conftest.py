@@ -3,12 +3,14 @@
 import itertools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
+from tests.leftovers import kill_when_this_process_ends
 from tests.server import Client, Server
 
 # Each worker is a Python with an engine in it and a server with another: about a gigabyte.
@@ -33,12 +35,26 @@ _LONGEST = (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _projects = itertools.count()
+_reaper = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many workers `-n auto` makes."""
     return min(_MOST_WORKERS, os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") or not config.getoption(
+        "numprocesses", None
+    ):  # not where xdist only hands tests out
+        config.stash[_reaper] = kill_when_this_process_ends()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
+    """End the run: a test that hung ended its worker, and xdist would give the same test to worker after worker."""
+    sched.config.pluginmanager.getplugin("dsession").shouldstop = f"{crashitem} hung, or ended its process"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,6 +20,8 @@ from headrace.model.event import Mode
 from headrace.model.keys import Scope, Style
 from tests.openapi import validator
 
+_END_TIMEOUT_S = 60
+
 
 class Server:
     """`headrace serve` on a free port. `start` returns once it listens; `stop` sends SIGTERM, `kill` SIGKILL."""
@@ -65,7 +67,7 @@ class Server:
                 self.listened = True
                 break
         else:
-            raise RuntimeError(f"the server ended with {self._process.wait()}: {self.logs}")
+            raise RuntimeError(f"the server ended with {self._end()}: {self.logs}")
         self._drainer = threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True)
         self._drainer.start()
         return self
@@ -90,18 +92,22 @@ class Server:
     def wait(self) -> int:
         """The exit code, once the process has ended; one that does not within a minute is killed, and the test fails."""
         assert self._process is not None
-        try:
-            code = self._process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(timeout=60)
-            raise
+        code = self._end()
         if self._drainer.is_alive():
-            self._drainer.join()
+            self._drainer.join(_END_TIMEOUT_S)
         elif self._process.stderr and not self._process.stderr.closed:
             self._drain(self._process.stderr)  # nobody has waited for it to listen
             self.listened = any(line.get("event") == "listening" for line in self.logs[self._earlier_lines :])
         return code
+
+    def _end(self) -> int:
+        assert self._process is not None
+        try:
+            return self._process.wait(_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(_END_TIMEOUT_S)
+            raise
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
