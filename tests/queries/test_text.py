@@ -16,7 +16,7 @@ from headrace.model.measures import Question
 from headrace.model.zones import INTERVALS, Interval, zone_of
 from headrace.store.queries import catalog, conditions, events, metrics, upkeep
 from headrace.store.queries.conditions import Query
-from headrace.store.queries.events import Hint
+from headrace.store.queries.events import PageHint
 
 BERLIN = zone_of("Europe/Berlin")
 
@@ -55,8 +55,8 @@ def _catalog_page(filters: Filters) -> CatalogPage:
     return CatalogPage(limit=1, name=name, prefix=filters.name_prefix, search=name, after=name)
 
 
-def _hint(filters: Filters) -> Hint:
-    return Hint(floor_ms=5, moments=[(filters.name or "n", 6)])
+def _hint(filters: Filters) -> PageHint:
+    return PageHint(floor_ms=5, moments=[(filters.name or "n", 6)])
 
 
 def _field(dimension: Dimension) -> Dimension:
