@@ -16,7 +16,7 @@ Send = Callable[[str], Reply]
 def send(request: pytest.FixtureRequest, server: Server, client: Client) -> Send:
     """Sends a document's command to this server with the key of `client`."""
     if request.param == "curl" and shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+        pytest.skip("curl is not installed; the same command is sent by httpx")
     transport = send_by_curl if request.param == "curl" else send_by_httpx
     key = client.headers["Authorization"].removeprefix("Bearer ")
     return partial(transport, url=server.url, key=key)
