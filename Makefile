@@ -1,9 +1,11 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
+.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
 
-READY := .venv/.ready
+# Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
+VENV := .venv
+READY := $(VENV)/.ready
 
 # Where it is set (images of Python set it), each start of a process would compile every module anew: 5 s a server and not 1.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,47 +17,61 @@ help: ## show this
 setup: $(READY) ## make .venv with headrace and what its tests need
 
 demo: $(READY) ## send the four APIs' own examples to a fresh server (ARGS=--exit: end after that)
-	@.venv/bin/python demo/demo.py $(ARGS)
+	@$(VENV)/bin/python demo/demo.py $(ARGS)
 
 test: $(READY) ## run the tests, on up to four cores (ARGS=-n0: one after the other)
-	.venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(VENV)/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: $(READY) ## run the tests of the inner loop: a minute or so
+	$(VENV)/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(FAST) $(ARGS)
+
+# What each Python and each change touches first: the command line, every dialect and body encoding, the log, a server's life.
+FAST = tests/control tests/crash/test_log_lines.py tests/demo/test_readme.py tests/dialects tests/http/test_bad_keys.py \
+	tests/http/test_families.py tests/http/test_lifecycle.py tests/http/test_logs.py tests/http/test_wire.py tests/log \
+	tests/queries/test_text.py tests/reactions/test_rules.py tests/seeds
+
+test-strange: ## run all tests as a stranger would: plain user, path with a blank, empty environment
+	@.ci/strange $(ARGS)
+
+test-fresh: ## run demo and tests in a new Debian that has nothing else (SUITE=trixie; needs root and debootstrap)
+	@.ci/fresh $(or $(SUITE),trixie) $(ARGS)
 
 lint: $(READY) ## check style, spelling, types, the direction of imports and the docs site
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
-	.venv/bin/basedpyright
-	.venv/bin/lint-imports --no-logo
-	.venv/bin/codespell
-	.venv/bin/zensical build --strict --clean >/dev/null
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/basedpyright
+	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/codespell
+	$(VENV)/bin/zensical build --strict --clean >/dev/null
 
 docs: $(READY) ## build the docs site from docs/ into site/
-	.venv/bin/zensical build --strict --clean
+	$(VENV)/bin/zensical build --strict --clean
 
 fix: $(READY) ## mend what ruff can mend
-	.venv/bin/ruff check --fix
-	.venv/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
 
 bench: bench-ingest ## measure speed
 
 bench-ingest: $(READY) ## events a second, beside what else could take them (needs wrk; ARGS="--seconds 20")
-	.venv/bin/pip install --quiet --require-hashes -r requirements/bench.txt
-	.venv/bin/python -m bench.ingest $(ARGS)
+	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/bench.txt
+	$(VENV)/bin/python -m bench.ingest $(ARGS)
 
 bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
-	.venv/bin/python -m bench.replay $(ARGS)
+	$(VENV)/bin/python -m bench.replay $(ARGS)
 
 bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules (ARGS=--record)
-	.venv/bin/python -m bench.reactions $(ARGS)
+	$(VENV)/bin/python -m bench.reactions $(ARGS)
 
 bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M)
-	.venv/bin/pip install --quiet --require-hashes -r requirements/bench.txt
-	.venv/bin/python -m bench.queries all $(ARGS)
+	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/bench.txt
+	$(VENV)/bin/python -m bench.queries all $(ARGS)
 
 soak: $(READY) ## run for a long time under load and kills
-	.venv/bin/python -m tests.soak.soak $(ARGS)
+	$(VENV)/bin/python -m tests.soak.soak $(ARGS)
 
 guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
-	.venv/bin/python -m tests.guarantees.removals
+	$(VENV)/bin/python -m tests.guarantees.removals
 
 lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the newest of all)
 	$(PIN) pyproject.toml -o requirements/runtime.txt
@@ -63,7 +79,7 @@ lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 	$(PIN) requirements/sdks.in -o requirements/sdks.txt
 
-PIN = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+PIN = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
 
 clean: ## remove .venv and what tools left behind
@@ -73,8 +89,8 @@ clean: ## remove .venv and what tools left behind
 $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt requirements/sdks.txt
 	@set -e; for python in $(PYTHON) python3.13 python3.14 python3.12 python3.11 python3; do \
 	    if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then \
-	        echo "Setting up .venv with $$($$python --version); the first time takes a minute or two."; \
-	        $$python -m venv .venv; \
+	        echo "Setting up $(VENV) with $$($$python --version); the first time takes a minute or two."; \
+	        $$python -m venv $(VENV); \
 	        exit 0; \
 	    fi; \
 	done; \
@@ -83,8 +99,8 @@ $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt requireme
 	exit 1
 	@$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
-	@.venv/bin/python -m venv .venv/sdks
-	@$(PIP:.venv/%=.venv/sdks/%) --require-hashes -r requirements/sdks.txt
+	@$(VENV)/bin/python -m venv $(VENV)/sdks
+	@$(PIP:$(VENV)/%=$(VENV)/sdks/%) --require-hashes -r requirements/sdks.txt
 	@touch $@
 
-PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-compile
+PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-compile
