@@ -21,8 +21,8 @@ from tests.server import Server
 def test_a_server_that_cannot_log_a_failure_goes_on_after_it(tmp_path: Path, unbuffered: str) -> None:
     told = tmp_path / "told"
     told.write_text("ok")
-    only_first_line_is_read = ["bash", "-c", 'exec "$@" 2> >(head -n 1 >&2)', "bash"]
-    command = [*only_first_line_is_read, sys.executable, "-m", "tests.guarantees.serve_on_bad_store", str(told)]
+    read_until_it_listens = ["bash", "-c", 'exec "$@" 2> >(grep -m 1 listening >&2)', "bash"]
+    command = [*read_until_it_listens, sys.executable, "-m", "tests.guarantees.serve_on_bad_store", str(told)]
     server = Server(tmp_path / "data", {"PYTHONUNBUFFERED": unbuffered}, command).start()
     with server.client(server.key()) as client:
         sent = send(client, 3)
@@ -77,7 +77,7 @@ def test_what_the_engine_prints_as_it_starts_is_one_line_of_the_log(tmp_path: Pa
     line, after = done.stderr.splitlines()
     logged = json.loads(line)
     assert (logged["event"], logged["level"], after) == ("engine_message", "info", "after")
-    assert logged["text"] == "Cannot use cgroups reader\n\n0. ? @ 0x1"
+    assert logged["text"].startswith("Cannot use cgroups reader\n\n0. ? @ 0x1")
 
 
 def test_each_line_is_json_where_no_cgroup_file_system_is_mounted(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from importlib import resources
 import clickhouse_connect
 from clickhouse_connect.driver._backendclient import SyncBackendClient
 
+from headrace.assembly.logs import configure
 from headrace.model.event import Tenant, first_position
 from headrace.model.filters import Filters, Page
+from headrace.model.settings import Settings
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries.events import INPUT_COLUMNS
 from tests.engine import NOW_MS, event_of, record_at, records_of
@@ -59,6 +61,7 @@ def begin_with_the_first_schema(folder: str) -> None:
 
 
 def main(folder: str, what: str = "", which: str = "") -> None:
+    configure(Settings())  # stdout is for what this prints
     if what == "old":
         begin_with_the_first_schema(folder)
         return
