@@ -28,6 +28,7 @@ BUILDERS: dict[str, Builder] = {
     "newest_of_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_user(tenant, filters, page),
     "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _hint(filters)),
     "whole": lambda tenant, filters, _dimension, _interval, page: events.whole(tenant, filters, page, _hint(filters)),
+    "in_order": lambda tenant, *_: events.in_order(tenant, 0, 9, 5),
     "rows": lambda tenant, filters, *_: events.rows(tenant, [(*each, 7) for each in _hint(filters).moments]),
     "get": lambda tenant, *_: events.get(tenant, [ID]),
     "series": lambda tenant, filters, _dimension, interval, _page: events.series(tenant, filters, interval, BERLIN),
@@ -47,7 +48,15 @@ BUILDERS: dict[str, Builder] = {
         groups=[dimension.key],
     ),
 }
-OF_EVERY_TENANT = {"present", "last", "held", "keyed", "sound_parts"}  # for the worker, never for a reply
+OF_EVERY_TENANT = {
+    "present",
+    "last",
+    "held",
+    "keyed",
+    "keyed_at",
+    "stored_at",
+    "sound_parts",
+}  # for the worker, never for a reply
 
 
 def _catalog_page(filters: Filters) -> CatalogPage:
