@@ -325,18 +325,23 @@ def bodies_of(route: str) -> st.SearchStrategy[bytes]:
     )
 
 
+BATCHES = ("flux batch", "bricqs batch", "solute batch", "flux gem", "segment batch", "cloudevents")
+
+
 def _is_json(body: bytes) -> bool | None:
-    """What Python's own parser says of a body; None where it gives up for a reason of its own."""
+    """What Python's own parser says of a body; None where it gives up for a reason of its own.
+
+    It takes the escape of a lone surrogate, as the parsers here do.
+    """
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
 
     try:
-        value = json.loads(body.decode().removeprefix("\ufeff"), parse_constant=refuse, parse_int=str)
-        json.dumps(value, ensure_ascii=False).encode()
+        json.loads(body.decode().removeprefix("\ufeff"), parse_constant=refuse, parse_int=str)
     except RecursionError:
         return None
-    except ValueError:  # also UnicodeDecodeError, and UnicodeEncodeError for a lone surrogate
+    except ValueError:  # also UnicodeDecodeError
         return False
     return True
 
@@ -350,7 +355,8 @@ def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) ->
             parsed = PARSERS[route](body)
         except HeadraceError:
             return
-        assert route in FORMS or may_be_empty(route, body) or _is_json(body) is not False
+        confined = route in BATCHES and isinstance(parsed, Batch) and parsed.rejections
+        assert route in FORMS or may_be_empty(route, body) or confined or _is_json(body) is not False
         if isinstance(parsed, Batch):
             for item in parsed.items:
                 assert decode(encode(item.event)) == item.event
@@ -387,7 +393,10 @@ def test_a_key_is_found_or_an_error_of_ours_is_raised_on_any_bytes(route: str) -
     ids=lambda body: repr(body[:20]),
 )
 def test_what_is_not_json_is_an_invalid_request(route: str, broken: bytes) -> None:
-    if may_be_empty(route, broken):
+    if may_be_empty(route, broken) or (route == "cloudevents binary" and b"\\u" in broken):
+        return
+    if route == "flux batch" and broken.endswith(b"]]"):
+        assert [each.index for each in flux.parse_batch(broken, context()).rejections] == [0]
         return
     with pytest.raises(InvalidRequest):
         PARSERS[route](broken)

@@ -23,6 +23,7 @@ from headrace.dialects.sdk import (
     members_of,
     merged,
     named,
+    number_in,
     short_text,
     text_in,
     time_of,
@@ -30,7 +31,7 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
-    decode_body,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -102,6 +103,7 @@ class _Item(msgspec.Struct, gc=False):
 
 
 _READ = frozenset(_Item.__struct_fields__) - {"user_properties", "group_properties", "groups"} | {"api_key"}
+_AMOUNTS = frozenset({"price", "quantity", "revenue"})
 _SALE = ("price", "quantity", "revenue", "productId", "revenueType")
 
 
@@ -116,6 +118,7 @@ class _Set(msgspec.Struct, rename={"all": "$set", "once": "$setOnce"}):
     once: msgspec.Raw = ABSENT
 
 
+_ARRAYS = ("events", "batch")  # the second is PostHog's, see `claims`
 _item_decoder = msgspec.json.Decoder(_Item)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _set_decoder = msgspec.json.Decoder(_Set)
@@ -131,20 +134,28 @@ class Upload(Batch, frozen=True):
 def claims(body: bytes, /) -> bool:
     """Whether a body sent to `/batch`, which PostHog has too, is Amplitude's: it calls its events `events`."""
     try:
-        envelope = decode_body(_envelope_decoder, body)
+        envelope = confined(body, _envelope, *_ARRAYS)
     except InvalidRequest:
         return False
     return envelope.events is not ABSENT and envelope.batch is ABSENT
 
 
 def find_key(body: bytes, /) -> str:
-    return key_of([short_text(decode_body(_envelope_decoder, body).api_key)], "send it as 'api_key' in the body.")
+    key = confined(body, lambda text: short_text(_envelope(text).api_key), *_ARRAYS)
+    return key_of([key], "send it as 'api_key' in the body.")
+
+
+def _envelope(text: bytes) -> _Envelope:
+    return decode_part(_envelope_decoder, text, "The body")
 
 
 def parse(body: bytes, context: Context, /) -> Upload:
     """Raises EventsRejected when any event is bad, PayloadTooLarge when the only one is too large."""
-    envelope = decode_body(_envelope_decoder, body)
-    batch = parse_items(elements_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
+
+    def parse_text(text: bytes) -> Batch:
+        return parse_items(elements_of(_envelope(text).events, "events", MAX_BATCH), _parse_item, context)
+
+    batch = confined(body, parse_text, *_ARRAYS)
     if batch.rejections:
         raise _refusal(batch.rejections, len(batch.items))
     return Upload(batch.items, batch.rejections, len(body), context.now_ms)
@@ -174,7 +185,9 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     insert_id = id_of(item.insert_id, "insert_id", limit)
     properties, values = object_of(item.event_properties, "event_properties")
     sale: dict[str, Any] = {
-        field: value for field in _SALE if (value := getattr(item, field)) is not None and field not in values
+        field: number_in(value) if field in _AMOUNTS else value
+        for field in _SALE
+        if (value := getattr(item, field)) is not None and field not in values
     }
     properties, values = with_members(properties, sale), values | sale
     labels, numbers = labels_and_numbers(values, {})

@@ -11,8 +11,9 @@ from headrace.dialects.route import Dialect, Ingest, Reacted, Route
 from headrace.dialects.wire import (
     ABSENT,
     array_of,
-    decode_body,
+    confined,
     decode_item,
+    decode_part,
     encode_json,
     labels_and_numbers,
     name_of,
@@ -60,8 +61,11 @@ def parse_event(body: bytes, context: Context, /) -> Batch:
 
 
 def parse_batch(body: bytes, context: Context, /) -> Batch:
-    envelope = decode_body(_envelope_decoder, body)
-    return parse_items(array_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
+    def parse(text: bytes) -> Batch:
+        envelope = decode_part(_envelope_decoder, text, "The body")
+        return parse_items(array_of(envelope.events, "events", MAX_BATCH), _parse_item, context)
+
+    return confined(body, parse, "events")
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> Event:

@@ -20,10 +20,10 @@ from headrace.dialects.sdk import (
     members_of,
     parse_one_or_many,
     text_in,
-    time_of,
 )
 from headrace.dialects.wire import (
     ABSENT,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -31,12 +31,12 @@ from headrace.dialects.wire import (
     object_of,
     parse_single,
     required_text,
-    text_of_body,
 )
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError, InvalidRequest
 from headrace.model.event import Event, EventType
+from headrace.model.times import parse_time
 
 NAME = "cloudevents"
 MAX_BATCH = 1000
@@ -79,7 +79,7 @@ def parse(body: bytes, context: Context, /) -> Batch:
     content_type = next((value for name, value in context.headers if name == "content-type"), "")
     if attributes and not content_type.lower().startswith("application/cloudevents"):
         return parse_single(_structured(attributes, content_type, body), _parse_item, context)
-    return parse_one_or_many(text_of_body(body), MAX_BATCH, _parse_item, context)
+    return confined(body, lambda text: parse_one_or_many(text, MAX_BATCH, _parse_item, context), bare=True)
 
 
 def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> bytes:
@@ -91,7 +91,7 @@ def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> b
         members["datacontenttype"] = content_type
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in ("", "application/json", "text/json") or media_type.endswith("+json"):
-        members["data"] = decode_part(_any_decoder, text_of_body(body), "The data")
+        members["data"] = confined(body, lambda text: decode_part(_any_decoder, text, "The data"))
     else:
         try:
             members["data"] = body.decode()
@@ -123,7 +123,8 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
         tenant.mode,
         NAME,
         name,
-        time_of(item.time, context.now_ms, "time"),
+        # The spec asks for RFC 3339, so this is the one SDK dialect that takes no other form.
+        context.now_ms if item.time is None or item.time == "" else parse_time(item.time, "time"),
         kind,
         user_id=id_of(item.userid, "userid", limit) or text_in({"subject": item.subject}, "subject", limit),
         anonymous_id=id_of(item.anonymousid, "anonymousid", limit),

@@ -12,6 +12,7 @@ from headrace.dialects.errors import kind_of
 from headrace.dialects.wire import (
     ABSENT,
     array_of,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -25,7 +26,6 @@ from headrace.dialects.wire import (
     parse_single,
     tags_of,
     text_of,
-    text_of_body,
 )
 from headrace.model import errors
 from headrace.model.batch import Batch, Context, Rejection
@@ -112,10 +112,13 @@ def parse_track(body: bytes, context: Context, /) -> Batch:
 
 def parse_batch(body: bytes, context: Context, /) -> Batch:
     """`{"events":[…]}` or a bare array."""
-    body = text_of_body(body)
-    bare = body.lstrip().startswith(b"[")
-    events = body if bare else decode_part(_envelope_decoder, body, "The body").events
-    return parse_items(array_of(events, "events", MAX_BATCH), _parse_item, context)
+
+    def parse(text: bytes) -> Batch:
+        bare = text.lstrip().startswith(b"[")
+        events = text if bare else decode_part(_envelope_decoder, text, "The body").events
+        return parse_items(array_of(events, "events", MAX_BATCH), _parse_item, context)
+
+    return confined(body, parse, "events")
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> Event:

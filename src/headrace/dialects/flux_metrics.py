@@ -6,16 +6,17 @@ Source: https://docs.brainzlab.ai/flux/api/metrics, and for what the gem sends
 https://github.com/brainz-lab/brainzlab-ruby (lib/brainzlab/flux). What neither says: docs/decisions/0060-metric-points.md.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, cast, get_args
 
 import msgspec
 
 from headrace.dialects import flux
+from headrace.dialects.sdk import number_in
 from headrace.dialects.wire import (
     ABSENT,
     array_of,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -25,14 +26,14 @@ from headrace.dialects.wire import (
     parse_items,
     parse_single,
     tags_of,
-    text_of_body,
 )
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import InvalidMetricType, InvalidMetricValue, InvalidRequest
 from headrace.model.event import Event
 from headrace.model.measures import MetricType, point
-from headrace.model.times import parse_time, render_time_short
+from headrace.model.printed_times import printed_time
+from headrace.model.times import parse_time, render_time, render_time_short
 
 # The source of points. Another than the events', so that a point and an event with one key are two things.
 NAME = "flux.metrics"
@@ -66,15 +67,22 @@ def parse_metric(body: bytes, context: Context, /) -> Batch:
 
 def parse_metrics(body: bytes, context: Context, /) -> Batch:
     """`{"metrics":[…]}` or a bare array."""
-    body = text_of_body(body)
-    bare = body.lstrip().startswith(b"[")
-    metrics = body if bare else decode_part(_envelope_decoder, body, "The body").metrics
-    return parse_items(array_of(metrics, "metrics", MAX_BATCH, "metrics"), _parse_point, context)
+
+    def parse(text: bytes) -> Batch:
+        bare = text.lstrip().startswith(b"[")
+        metrics = text if bare else decode_part(_envelope_decoder, text, "The body").metrics
+        return parse_items(array_of(metrics, "metrics", MAX_BATCH, "metrics"), _parse_point, context)
+
+    return confined(body, parse, "metrics")
 
 
 def parse_gem(body: bytes, context: Context, /) -> Batch:
     """`{"events":[…],"metrics":[…]}`, either of which may be empty or absent. An error's message begins with its place."""
-    envelope = decode_part(_envelope_decoder, text_of_body(body), "The body")
+    return confined(body, lambda text: _parse_gems_text(text, context), "events", "metrics")
+
+
+def _parse_gems_text(text: bytes, context: Context) -> Batch:
+    envelope = decode_part(_envelope_decoder, text, "The body")
     if envelope.events is ABSENT and envelope.metrics is ABSENT:
         raise InvalidRequest("'events' and 'metrics' are both missing: send an array of either.")
     events = _parse_list("events", envelope.events, _parse_gems_event, context)
@@ -102,18 +110,20 @@ def _parse_point(raw: msgspec.Raw, context: Context) -> Event:
 
 def _parse_gems_point(raw: msgspec.Raw, context: Context) -> Event:
     item = decode_item(_point_decoder, raw, context.settings)
+    item.timestamp = _in_rfc_3339(item.timestamp)
     if item.type != "set":
-        item.value = _number_in(item.value)
+        item.value = number_in(item.value)
     return _point(item, context)
 
 
 def _parse_gems_event(raw: msgspec.Raw, context: Context) -> Event:
     """The gem passes on what its caller gave: a record's id is a number, a Symbol's tag value text, a BigDecimal text."""
     item = flux.decode_event(raw, context)
+    item.timestamp = _in_rfc_3339(item.timestamp)
     item.tags = _texts(item.tags)
     item.user_id = _text(item.user_id) or None
     item.session_id = _text(item.session_id)
-    item.value = _number_in(item.value)
+    item.value = number_in(item.value)
     return flux.event_of(item, context)
 
 
@@ -158,18 +168,14 @@ def _texts(tags: object) -> object:
     return {name: _text(value) for name, value in cast("dict[str, Any]", tags).items() if value is not None}
 
 
+def _in_rfc_3339(timestamp: object) -> object:
+    """A time as Ruby prints one, in the form that Flux takes; whatever else as it is."""
+    moment_ms = printed_time(timestamp) if type(timestamp) is str else None
+    return timestamp if moment_ms is None else render_time(moment_ms)
+
+
 def _text(value: object) -> object:
     return encode_json(value).decode() if type(value) in (bool, int, float) else value
-
-
-def _number_in(value: object) -> object:
-    if type(value) is not str:
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return number if math.isfinite(number) and "_" not in value else value
 
 
 def render_metric(batch: Batch, _receipts: list[Receipt], /) -> bytes:

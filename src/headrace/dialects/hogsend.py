@@ -7,7 +7,16 @@ Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 
 import msgspec
 
-from headrace.dialects.wire import Pairs, decode_body, encode_json, integer_of, raw_object
+from headrace.dialects.names import decode_known
+from headrace.dialects.wire import (
+    ABSENT,
+    Pairs,
+    confined,
+    encode_json,
+    integer_of,
+    is_empty_array,
+    raw_object,
+)
 from headrace.model.effects import Effect
 from headrace.model.errors import HeadraceError, InvalidRequest, Unauthorized
 from headrace.model.event import StoredEvent, render_uuid
@@ -68,7 +77,7 @@ def parse_list(pairs: Pairs, /) -> ListQuery:
     )
 
 
-class _Filter(msgspec.Struct, rename="camel"):
+class _Filter(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     event: str | None = None
     user_id: str | None = None
     source: str | None = None
@@ -76,9 +85,9 @@ class _Filter(msgspec.Struct, rename="camel"):
     to: str | None = None
 
 
-class _Replay(msgspec.Struct, rename="camel"):
+class _Replay(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     event_ids: list[str] | None = None
-    filter: _Filter | None = None
+    filter: msgspec.Raw = ABSENT
     limit: int | None = None
     force: bool | None = None
     dry_run: bool | None = None
@@ -86,15 +95,24 @@ class _Replay(msgspec.Struct, rename="camel"):
 
 
 _replay_decoder = msgspec.json.Decoder(_Replay)
+_filter_decoder = msgspec.json.Decoder(_Filter | None)
+
+
+def _parse_body(text: bytes) -> tuple[_Replay, _Filter]:
+    """A misspelt criterion would replay everything, so no unknown member is taken, whatever the settings say."""
+    request = decode_known(_replay_decoder, text, "The body", _Replay)
+    if request.filter is ABSENT or is_empty_array(request.filter):
+        return request, _Filter()
+    return request, decode_known(_filter_decoder, request.filter, "'filter'", _Filter) or _Filter()
 
 
 def parse_replay(body: bytes, /) -> ReplayRequest:
     """Raises InvalidRequest; a string that is no event's id is not an error here but an entry of the reply."""
-    request = decode_body(_replay_decoder, body)
+    request, criteria = confined(body, _parse_body)
     ids = list(dict.fromkeys(request.event_ids or ()))
     if len(ids) > MAX_REPLAY:
         raise InvalidRequest(f"'eventIds' has {len(ids)} ids; at most {MAX_REPLAY} fit in one request.")
-    filters = _parse_filter(request.filter or _Filter())
+    filters = _parse_filter(criteria)
     if not ids and filters == Filters():
         raise InvalidRequest("Send 'eventIds' with at least one id, or a 'filter' with at least one criterion.")
     limit, later = request.limit, bool(request.async_)

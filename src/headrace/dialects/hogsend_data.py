@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 
 from headrace.dialects.hogsend import NAME
-from headrace.dialects.sdk import with_members
+from headrace.dialects.sdk import joined, number_in, time_of, with_members
 from headrace.dialects.wire import (
     ABSENT,
     decode_item,
     encode_json,
     labels_and_numbers,
     name_of,
+    number_of,
     object_of,
     optional_text,
     parse_single,
@@ -23,7 +24,6 @@ from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Event
-from headrace.model.times import parse_time
 
 
 class _Item(msgspec.Struct, rename="camel", gc=False):
@@ -37,6 +37,9 @@ class _Item(msgspec.Struct, rename="camel", gc=False):
     lists: msgspec.Raw = ABSENT
     idempotency_key: Any = None
     timestamp: Any = None
+    value: Any = None
+    currency: Any = None
+    groups: msgspec.Raw = ABSENT
 
 
 _item_decoder = msgspec.json.Decoder(_Item)
@@ -63,6 +66,10 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     )
     traits, contact = object_of(item.contact_properties, "contactProperties")
     lists, memberships = object_of(item.lists, "lists")
+    groups, of_groups = object_of(item.groups, "groups")
+    currency = optional_text(item.currency, "currency", limit)
+    kept = {"lists": lists if memberships else "", "groups": groups if of_groups else ""}
+    kept["currency"] = encode_json(currency).decode() if currency else ""
     labels, numbers = labels_and_numbers(values, {})
     key = optional_text(item.idempotency_key, "idempotencyKey", limit)
     return Event(
@@ -70,11 +77,12 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
         tenant.mode,
         NAME,
         name,
-        context.now_ms if item.timestamp is None else parse_time(item.timestamp),
+        context.now_ms if item.timestamp is None else time_of(item.timestamp, context.now_ms),
         user_id=user_id,
         anonymous_id=anonymous_id,
         properties=properties,
-        context=f'{{"lists":{lists}}}' if memberships else "",
+        value=number_of(number_in(item.value), "value"),
+        context=joined({name: msgspec.Raw(text.encode()) for name, text in kept.items() if text}),
         traits=with_members(traits, {"email": email} if email and "email" not in contact else {}),
         labels=labels,
         numbers=numbers,
@@ -90,6 +98,6 @@ def render_stored(batch: Batch, receipts: list[Receipt], /) -> bytes:
         "exits": [],
         "contactKey": event.user_id or event.anonymous_id,
     }
-    if event.context:
+    if '"lists":' in event.context:
         reply["listsError"] = "The lists are stored with the event; this server keeps no memberships."
     return encode_json(reply)

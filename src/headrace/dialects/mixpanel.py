@@ -29,6 +29,7 @@ from headrace.dialects.sdk import (
 )
 from headrace.dialects.wire import (
     ABSENT,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -91,11 +92,15 @@ class Sent(Batch, frozen=True):
 def find_key(body: bytes, /) -> str:
     """The events' token, which their sender calls the project's. Raises MissingKey, InvalidRequest."""
     form, text = opened(body)
-    keys = [_key_in(keyed) for keyed in readable(_keyed_decoder, _elements(text))]
+    keys = confined(text, _keys_in, lines=True)
     return key_of(
         keys if any(keys) else [form.get("api_key")],
         "No project token: send it as 'token' in the properties, '$token' in an update, or by HTTP Basic.",
     )
+
+
+def _keys_in(text: bytes) -> list[str]:
+    return [_key_in(keyed) for keyed in readable(_keyed_decoder, _elements(text))]
 
 
 def _key_in(keyed: _Keyed) -> str:
@@ -121,7 +126,7 @@ def body_parser(
 
     def parse(body: bytes, context: Context) -> Sent:
         form, text = opened(body)
-        batch = at_least_one(parse_items(_elements(text), parse_item, context))
+        batch = confined(text, lambda text: at_least_one(parse_items(_elements(text), parse_item, context)), lines=True)
         query = dict(parse_qsl(context.query))
         return Sent(
             batch.items,

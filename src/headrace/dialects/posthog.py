@@ -29,11 +29,12 @@ from headrace.dialects.sdk import (
     sent_at_of,
     short_text,
     text_in,
-    time_of,
+    time_or_receipt,
     without_secrets,
 )
 from headrace.dialects.wire import (
     ABSENT,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -48,6 +49,7 @@ from headrace.model.errors import HeadraceError, InvalidRequest
 from headrace.model.event import Event, EventType
 
 NAME = "posthog"
+MAX_PERSON_CHARS = 200
 
 _KINDS: dict[Kind, tuple[str, str]] = {
     "invalid_request": ("validation_error", "invalid_payload"),
@@ -123,15 +125,19 @@ _set_decoder = msgspec.json.Decoder(_Set)
 def find_key(body: bytes, /) -> str:
     """The key: a form's field, beside the batch, or the events' own. Raises MissingKey, InvalidRequest."""
     form, text = opened(body)
-    if text.lstrip()[:1] == b"[":
-        keys = _keys_of(elements_of(text, "The body", MAX_BATCH))
-    else:
-        keyed = decode_part(_keyed_decoder, text, "The body")
-        keys = [_key_in(keyed)]
-        if keyed.batch is not ABSENT and not any(keys):
-            keys = _keys_of(elements_of(keyed.batch, "batch", MAX_BATCH))
+    keys = confined(text, _keys_in, "batch")
     in_form = first_text(form.get("api_key"), form.get("token"))
     return key_of([in_form] if in_form else keys, "No project API key: send it as 'api_key' or 'token' in the body.")
+
+
+def _keys_in(text: bytes) -> list[str]:
+    if text.lstrip()[:1] == b"[":
+        return _keys_of(elements_of(text, "The body", MAX_BATCH))
+    keyed = decode_part(_keyed_decoder, text, "The body")
+    keys = [_key_in(keyed)]
+    if keyed.batch is not ABSENT and not any(keys):
+        return _keys_of(elements_of(keyed.batch, "batch", MAX_BATCH))
+    return keys
 
 
 def _keys_of(events: Sequence[msgspec.Raw]) -> list[str]:
@@ -147,6 +153,10 @@ def _key_in(keyed: _Keyed) -> str:
 def parse(body: bytes, context: Context, /) -> Batch:
     """`{"batch":[…]}`, an array of events, or one event; each as it is or as a form's `data`."""
     _, text = opened(body)
+    return confined(text, lambda text: _parse_text(text, context), "batch")
+
+
+def _parse_text(text: bytes, context: Context) -> Batch:
     if text.lstrip()[:1] == b"[":
         return parse_one_or_many(text, MAX_BATCH, _parse_item, context)
     envelope = decode_part(_envelope_decoder, text, "The body")
@@ -168,7 +178,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
     own_name = event_name(item.event, "event", settings.max_name_chars)
     kind, name = _TYPES.get(own_name, ("track", own_name))
     properties, values = object_of(item.properties, "properties")
-    distinct_id = id_of(item.distinct_id, "distinct_id", limit) or id_of(
+    distinct_id = _person_id(item.distinct_id, "distinct_id", limit) or _person_id(
         values.get("distinct_id"), "properties.distinct_id", limit
     )
     if not distinct_id:
@@ -181,7 +191,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
         if distinct_id == f"${values.get('$group_type')}_{group_id}":
             user_id = anonymous_id = ""  # made up by the SDK, for a group that nobody in particular identified
     elif kind == "alias":
-        alias = needed(text_in(values, "alias", limit), "properties.alias")
+        alias = needed(_person_id_in(values, "alias", limit), "properties.alias")
         # An alias is the newer name; a merge goes the other way. https://posthog.com/docs/product-analytics/identify
         user_id, previous_id = (distinct_id, alias) if own_name == "$merge_dangerously" else (alias, distinct_id)
         anonymous_id = ""
@@ -197,7 +207,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
         tenant.mode,
         NAME,
         name,
-        _time_of(item, context.now_ms),
+        _time_of(item, context),
         kind,
         user_id=user_id,
         anonymous_id=anonymous_id,
@@ -213,25 +223,41 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
     )
 
 
+def _person_id(value: object, field: str, limit: int) -> str:
+    """A distinct id, cut as PostHog cuts it, so that a long one costs no event.
+
+    Source: https://github.com/PostHog/posthog/blob/master/rust/capture/src/v0_request.rs (extract_distinct_id)
+    """
+    if type(value) is str:
+        value = value[: min(MAX_PERSON_CHARS, limit)]
+    return id_of(value, field, limit)
+
+
 def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, str]:
     """(user id, anonymous id). A distinct id is anonymous until its person is identified, and the SDKs say which it is."""
-    device_id = text_in(values, "$device_id", limit)
+    device_id = _person_id_in(values, "$device_id", limit)
     if (
         values.get("$is_identified") is False
         or values.get("$process_person_profile") is False
         or distinct_id == device_id
     ):
         return "", distinct_id
-    before = text_in(values, "$anon_distinct_id", limit) or device_id
+    before = _person_id_in(values, "$anon_distinct_id", limit) or device_id
     return distinct_id, "" if before == distinct_id else before
 
 
-def _time_of(item: _Item, now_ms: int) -> int:
+def _person_id_in(values: dict[str, Any], field: str, limit: int) -> str:
+    """A member that could be a distinct id, cut as one is; "" for none."""
+    value = values.get(field)
+    return text_in({field: value[: min(MAX_PERSON_CHARS, limit)] if type(value) is str else value}, field, limit)
+
+
+def _time_of(item: _Item, context: Context) -> int:
     """An `offset` is how many milliseconds before its sending an event happened; posthog-js sends it when it retries."""
-    offset = item.offset
+    offset, now_ms = item.offset, context.now_ms
     if item.timestamp is None and (type(offset) is int or type(offset) is float) and 0 <= offset <= now_ms:
         return now_ms - int(offset)
-    return time_of(item.timestamp, now_ms)
+    return time_or_receipt(item.timestamp, context)
 
 
 def _traits_of(kind: EventType, item: _Item, properties: str, values: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ event never costs the good ones beside it.
 """
 
 import binascii
+import math
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -21,18 +22,20 @@ from headrace.dialects.wire import (
     optional_text,
     parse_items,
     parse_single,
-    text_of_body,
+    unmarked,
 )
 from headrace.model.batch import Batch, Context, Rejection
 from headrace.model.errors import (
     BatchTooLarge,
     HeadraceError,
     InvalidRequest,
+    InvalidTimestamp,
     MissingKey,
     MissingName,
     PayloadTooLarge,
 )
 from headrace.model.event import Event, EventType
+from headrace.model.printed_times import printed_time
 from headrace.model.times import EARLIEST_MS, LATEST_MS, parse_time
 
 # The name in the shared store of what is no plain track event.
@@ -70,6 +73,7 @@ _MAX_FORM_FIELDS = 50
 # To undo a form's escapes takes up to 80 times its size, and nobody is known yet. SDKs' forms are a page's last events.
 _MAX_FORM_BYTES = 1024 * 1024
 _MAX_SHORT_BYTES = 2048
+_MAX_DIGITS = 16
 _text_decoder = msgspec.json.Decoder(str)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SECRETS = frozenset({"token"})  # SDKs repeat the key in each event's properties
@@ -149,7 +153,7 @@ def event_name(value: object, field: str, limit: int, /) -> str:
 def time_of(value: object, now_ms: int, field: str = "timestamp", *, unit_ms: int = 0) -> int:
     """A time as text or, where `unit_ms` says what one is worth, as a number since 1970; absent, null and "" are now.
 
-    Raises InvalidTimestamp.
+    Text may be in any form that a language prints. Raises InvalidTimestamp.
     """
     if value is None or value == "":
         return now_ms
@@ -158,15 +162,40 @@ def time_of(value: object, now_ms: int, field: str = "timestamp", *, unit_ms: in
         if EARLIEST_MS <= milliseconds <= LATEST_MS:
             return milliseconds
         value = str(value)[:60]
-    return parse_time(value, field)
+    try:
+        return parse_time(value, field)
+    except InvalidTimestamp:
+        if type(value) is str and (milliseconds := printed_time(value)) is not None:
+            return milliseconds
+        raise
+
+
+def time_or_receipt(value: object, context: Context, field: str = "timestamp", /) -> int:
+    """As `time_of`; what cannot be read is the time of receipt, with a warning, as at the vendors whose SDKs these are."""
+    try:
+        return time_of(value, context.now_ms, field)
+    except InvalidTimestamp as error:
+        context.warnings.append(f"{error.message} The time of receipt was taken instead.")
+        return context.now_ms
 
 
 def sent_at_of(value: object, /) -> int | None:
     """The time of sending says nothing about the events, so a wrong one costs none of them."""
     try:
-        return parse_time(value) if value is not None else None
+        return time_of(value, 0) if value else None
     except InvalidRequest:
         return None
+
+
+def number_in(value: object, /) -> object:
+    """A finite number's text, as some languages' decimals are sent, as that number; whatever else as it is."""
+    if type(value) is not str or not value.isascii() or "_" in value:
+        return value
+    try:
+        number = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value
 
 
 def object_in(values: Mapping[str, Any], field: str, /) -> dict[str, Any]:
@@ -259,7 +288,6 @@ def _form_of(body: bytes, /) -> dict[str, str]:
 
     Raises InvalidRequest, PayloadTooLarge.
     """
-    body = text_of_body(body)
     if body.lstrip()[:1] in (b"{", b"["):
         return {}
     if len(body) > _MAX_FORM_BYTES:
@@ -290,6 +318,10 @@ def _data_of(form: Mapping[str, str], /) -> bytes:
 
 
 def opened(body: bytes, /) -> tuple[dict[str, str], bytes]:
-    """The form that a body is, {} for none, and the JSON in it, else the body's own. Raises InvalidRequest, PayloadTooLarge."""
+    """The form that a body is, {} for none, and the JSON in it, else the body itself, either as it was sent.
+
+    Raises InvalidRequest, PayloadTooLarge.
+    """
+    body = unmarked(body)
     form = _form_of(body)
-    return form, text_of_body(_data_of(form) if form else body)
+    return form, _data_of(form) if form else body

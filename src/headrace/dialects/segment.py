@@ -27,12 +27,12 @@ from headrace.dialects.sdk import (
     sent_at_of,
     short_text,
     text_in,
-    time_of,
+    time_or_receipt,
     with_members,
 )
 from headrace.dialects.wire import (
     ABSENT,
-    decode_body,
+    confined,
     decode_item,
     decode_part,
     encode_json,
@@ -92,18 +92,26 @@ _with_traits_decoder = msgspec.json.Decoder(_WithTraits)
 def find_key(body: bytes, /) -> str:
     """The body's own key. Raises MissingKey, InvalidRequest."""
     return key_of(
-        [short_text(decode_body(_envelope_decoder, body).write_key)],
+        [confined(body, lambda text: short_text(_envelope(text).write_key), "batch")],
         "No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body.",
     )
 
 
+def _envelope(text: bytes) -> _Envelope:
+    return decode_part(_envelope_decoder, text, "The body")
+
+
 def parse_batch(body: bytes, context: Context, /) -> Batch:
-    envelope = decode_body(_envelope_decoder, body)
+    return confined(body, lambda text: _parse_text(text, len(body), context), "batch")
+
+
+def _parse_text(text: bytes, size: int, context: Context) -> Batch:
+    envelope = _envelope(text)
     elements = elements_of(envelope.batch, "batch", MAX_BATCH)
     limit = context.settings.segment_max_request_bytes
-    if len(body) > limit and not _is_rudderstacks(elements[0]):
+    if size > limit and not _is_rudderstacks(elements[0]):
         raise PayloadTooLarge(
-            f"The body has {len(body)} bytes, and at most {limit} are taken; send fewer or smaller events at once."
+            f"The body has {size} bytes, and at most {limit} are taken; send fewer or smaller events at once."
         )
     sent_at_ms = sent_at_of(short_text(envelope.sent_at))
     return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), context))
@@ -163,7 +171,7 @@ def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Co
             tenant.mode,
             NAME,
             _name_of(said, kind, item.event, settings.max_name_chars),
-            time_of(at, context.now_ms),
+            time_or_receipt(at, context),
             kind,
             user_id=user_id,
             anonymous_id=anonymous_id,

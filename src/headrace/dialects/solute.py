@@ -13,8 +13,9 @@ from headrace.dialects.sdk import NAMES, SpecItem, page_properties, with_members
 from headrace.dialects.wire import (
     ABSENT,
     array_of,
-    decode_body,
+    confined,
     decode_item,
+    decode_part,
     encode_json,
     labels_and_numbers,
     name_of,
@@ -66,7 +67,11 @@ _NAMES: dict[EventType, str] = {"track": "", **NAMES}
 
 
 def parse_batch(body: bytes, context: Context, /) -> Sent:
-    envelope = decode_body(_envelope_decoder, body)
+    return confined(body, lambda text: _parse_text(text, context), "batch")
+
+
+def _parse_text(text: bytes, context: Context) -> Sent:
+    envelope = decode_part(_envelope_decoder, text, "The body")
     elements = array_of(envelope.batch, "batch", MAX_BATCH)
     if envelope.sentAt is None:
         raise InvalidRequest("'sentAt' is required: send the time of sending, like 2025-01-15T10:30:05Z.")

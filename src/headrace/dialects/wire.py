@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from headrace.dialects.spoilt import mended, problem_in
 from headrace.model.batch import Batch, Context, Item, Rejection
 from headrace.model.errors import (
     BatchTooLarge,
@@ -32,6 +33,7 @@ Pairs: TypeAlias = Sequence[tuple[str, str]]
 T = TypeVar("T")
 
 
+Parsed = TypeVar("Parsed")
 _object_decoder: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
@@ -54,9 +56,7 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, /) -> T:
 
 def text_of_body(body: bytes, /) -> bytes:
     """The body less a byte order mark. Raises InvalidRequest when there is nothing in it, or no UTF-8."""
-    body = body.removeprefix(_BOM)  # RFC 8259 §8.1 lets a receiver skip it
-    if not body or body.isspace():
-        raise InvalidRequest("The body is empty: send a JSON document.")
+    body = unmarked(body)
     if not body.isascii():
         try:
             body.decode()  # parts that stay undecoded would otherwise be taken on trust
@@ -65,17 +65,40 @@ def text_of_body(body: bytes, /) -> bytes:
     return body
 
 
+def unmarked(body: bytes, /) -> bytes:
+    """The body less a byte order mark, whatever else it is. Raises InvalidRequest when there is nothing in it."""
+    body = body.removeprefix(_BOM)  # RFC 8259 §8.1 lets a receiver skip it
+    if not body or body.isspace():
+        raise InvalidRequest("The body is empty: send a JSON document.")
+    return body
+
+
 def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what: str, /) -> T:
     """A part of a body, in an error called `what`. Raises InvalidRequest."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{what} does not fit: {error}.") from None
+        raise InvalidRequest(problem_in(raw) or f"{what} does not fit: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         problem = str(error).removeprefix("JSON is malformed: ")
         raise InvalidRequest(f"{what} is not valid JSON: {problem}.") from None
     except RecursionError:
         raise InvalidRequest(f"{what} is nested too deeply.") from None
+
+
+def confined(
+    body: bytes, parse: Callable[[bytes], Parsed], /, *arrays: str, bare: bool = False, lines: bool = False
+) -> Parsed:
+    """What `parse` makes of the body's text; what is no JSON inside one event of a batch is that event's error alone.
+
+    Where the batch is, `spoilt.mended` is told. Raises what `parse` raises, and InvalidRequest.
+    """
+    try:
+        return parse(text_of_body(body))
+    except InvalidRequest:
+        if (text := mended(body, *arrays, bare=bare, lines=lines)) is None:
+            raise
+    return parse(text)
 
 
 def array_of(raw: bytes | msgspec.Raw, field: str, limit: int, /, what: str = "events") -> Sequence[msgspec.Raw]:
@@ -127,7 +150,12 @@ def parse_items(
 
 def parse_single(body: bytes, parse_item: Callable[[msgspec.Raw, Context], Event], context: Context, /) -> Batch:
     """A body that is one event. Raises what `parse_item` raises."""
-    raw = decode_body(_raw_decoder, body)
+    try:
+        raw = decode_body(_raw_decoder, body)
+    except InvalidRequest:
+        if (text := mended(body)) is None:
+            raise
+        raw = msgspec.Raw(text)
     event = parse_item(raw, context)
     if context.idempotency_key:
         event = named_by_header(event, context.idempotency_key)
@@ -204,17 +232,33 @@ def number_of(value: object, field: str, /) -> float | None:
     raise InvalidRequest(f"'{field}' must be a finite number.")
 
 
+_EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*")
+
+
+def is_empty_array(raw: bytes | msgspec.Raw, /) -> bool:
+    """Whether it is what PHP makes of an empty map."""
+    return _EMPTY_ARRAY.fullmatch(raw) is not None
+
+
 def object_of(raw: msgspec.Raw, field: str, /) -> tuple[str, dict[str, Any]]:
-    """An optional object, as the text that was sent and as values; ("", {}) for null and absent."""
+    """An optional object, as the text that was sent and as values; ("", {}) for null and absent.
+
+    An empty array is an empty object: PHP has one thing for both.
+    """
     if raw is ABSENT:
         return "", {}
-    values = decode_part(_object_decoder, raw, f"'{field}'")
+    try:
+        values = decode_part(_object_decoder, raw, f"'{field}'")
+    except InvalidRequest:
+        if is_empty_array(raw):
+            return "{}", {}
+        raise
     return ("", {}) if values is None else (str(raw, "utf-8"), values)
 
 
 def tags_of(value: object, settings: Settings, /) -> dict[str, str]:
-    """Raises InvalidTags for what is no flat object of strings, or over the limits."""
-    if value is None:
+    """Raises InvalidTags for what is no flat object of strings, or over the limits. An empty array has no tags (PHP)."""
+    if value is None or value == []:
         return {}
     if type(value) is not dict:
         raise InvalidTags("'tags' must be an object of string values.")
@@ -245,7 +289,7 @@ def labels_and_numbers(values: dict[str, Any], tags: dict[str, str], /) -> tuple
     return labels, numbers
 
 
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
 _FARTHEST = 10**18
 
 

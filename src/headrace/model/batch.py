@@ -12,7 +12,8 @@ from headrace.model.settings import Settings
 class Context(msgspec.Struct, frozen=True):
     """What a parser may know beside the bytes. `idempotency_key` is the header's, "" without one.
 
-    `query` and `headers` (by lower-case name) are there for the dialects that look at them alone.
+    `query` and `headers` (by lower-case name) are there for the dialects that look at them alone. `warnings` gathers what
+    a parser took although it was not right, a sentence each.
     """
 
     tenant: Tenant
@@ -21,6 +22,7 @@ class Context(msgspec.Struct, frozen=True):
     idempotency_key: str = ""
     query: str = ""
     headers: Sequence[tuple[str, str]] = ()
+    warnings: list[str] = []
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):

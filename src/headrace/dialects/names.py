@@ -1,0 +1,44 @@
+"""Names that a question or a command uses and nobody knows: refused, with the nearest that is known. Pure."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+
+from headrace.dialects.wire import decode_part
+from headrace.model.errors import InvalidRequest
+
+T = TypeVar("T")
+_MAX_SHOWN = 80
+_MAX_COMPARED = 200
+_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+def nearest(name: str, known: Collection[str], /) -> str:
+    """The end of a sentence about an unknown name: the one it most likely is, or all there are."""
+    by_folded = {_folded(each): each for each in known}
+    close = get_close_matches(_folded(name[:_MAX_COMPARED]), by_folded, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{by_folded[close[0]]}'?"
+    return f"known are {', '.join(sorted(known))}." if known else "it takes none."
+
+
+def _folded(name: str) -> str:
+    """`userId`, `user_id` and `user-id` are nearest to each other."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def decode_known(
+    decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what: str, struct: type[msgspec.Struct], /
+) -> T:
+    """A part of a body in which every member is known, as `struct` names them. Raises InvalidRequest, with the nearest name."""
+    try:
+        return decode_part(decoder, raw, what)
+    except InvalidRequest as error:
+        if "contains unknown field" not in error.message:
+            raise
+    members: dict[str, Any] = decode_part(_members_decoder, raw, what) or {}
+    known = struct.__struct_encode_fields__
+    unknown = next(name for name in members if name not in known)
+    raise InvalidRequest(f"{what} has no member {unknown[:_MAX_SHOWN]!r}: {nearest(unknown, known)}")
