@@ -466,6 +466,9 @@ def _key(event: StoredEvent, dimension: Dimension) -> str | None:
             return event.name
         case "user_id":
             return event.user_id or None
+        case "own":
+            tag = _tag(event, dimension.key)
+            return tag if tag is not None else getattr(event, dimension.key) or None
         case _:
             raise ValueError(dimension.kind)
 

@@ -119,6 +119,8 @@ def test_several_spoilt_events_are_each_their_own_error(route: str) -> None:
         b'[{"name":"a"},{"name":"b"]',
         b'[{"name":"a"],{"name":"b"}]',
         b'{"events":[{"name":"a"}],"events\xff":[]}',
+        b'{"events":[{"name":NaN}]}',
+        b'[{"name":NaN},{"name":01}]',
     ],
     ids=lambda body: repr(body[-30:]),
 )

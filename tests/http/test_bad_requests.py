@@ -111,16 +111,22 @@ def test_a_query_that_cannot_be_read_is_refused(refuser: Client, query: str) -> 
 
 
 ODD_QUERIES = {
-    "percent signs": "user_id=%&user_id=%zz&userId=%1",
-    "NUL": "user_id=%00&userId=%00&tags[%00]=%00",
-    "no names": "=&&==&=x",
+    "percent signs": "from=&to=&%&%zz",
+    "no names": "=&&",
     "only separators": "&;&?#",
-    "60,000 characters": "user_id=" + "x" * 30_000 + "&userId=" + "x" * 30_000,
+    "an empty parameter that is unknown": "page=&sort=&debug=",
+}
+ODD_FILTERS = {
+    "percent signs": "{user}=%1",
+    "NUL": "{user}=%00",
+    "60,000 characters": "{user}=" + "x" * 60_000,
+    "quotes": "{user}=%27%20OR%201=1%20--&{name}=%5C",
+    "placeholders": "{user}={{project:String}}&{name}=%25(x)s",
+}
+ODD_TAGS = {
+    "NUL": "tags[%00]=%00",
     "150 tags": "&".join(f"tags[{'k' * 100}]={'v' * 100}" for _ in range(150)),
-    "brackets": "tags[a]b]=x&tags[=x&tags]=x&tags[]=x&properties[[]]=x&user_id=none&userId=none",
-    "quotes": "user_id=%27%20OR%201=1%20--&userId=%27)%20OR%201=1%20--&name=%5C%27&event=%5C",
-    "placeholders": "user_id={project:String}&userId={project:String}&name=%25s&event=%25(x)s",
-    "an unknown parameter": "page=2&sort=name&debug=true",
+    "brackets": "tags[a]b]=x&tags[]=x&properties[[]]=x&user_id=none",
 }
 
 
@@ -129,6 +135,24 @@ def test_a_query_that_is_only_odd_finds_nothing(refuser: Client, query: str) -> 
     for route in LISTS:
         response = refuser.get(f"{route.path}?{query}")
         assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("query", ODD_FILTERS.values(), ids=ODD_FILTERS.keys())
+def test_a_filter_that_is_only_odd_finds_nothing(refuser: Client, query: str) -> None:
+    for path, names in (
+        ("/api/v1/events", {"user": "user_id", "name": "name"}),
+        ("/v1/admin/events", {"user": "userId", "name": "event"}),
+    ):
+        response = refuser.get(f"{path}?{query.format(**names)}")
+        assert response.status_code == 200, response.text
+        assert response.json().get("data", response.json().get("events")) == []
+
+
+@pytest.mark.parametrize("query", ODD_TAGS.values(), ids=ODD_TAGS.keys())
+def test_a_tag_that_is_only_odd_finds_nothing(refuser: Client, query: str) -> None:
+    response = refuser.get(f"/api/v1/events?{query}")
+    assert response.status_code == 200, response.text
+    assert response.json()["data"] == []
 
 
 @pytest.mark.parametrize("query", [b"name=caf\xc3\xa9", b"event=\xff\xfe", b"na\xe9me=x"])

@@ -68,7 +68,7 @@ def test_the_contact_key_finds_the_event_again(client: Client, who: dict[str, st
         {"name": "n"},
         {"name": "n", "email": ""},
         {"name": "n", "userId": 5},
-        {"name": "n", "userId": "u", "eventProperties": []},
+        {"name": "n", "userId": "u", "eventProperties": [1]},
         {"name": "n", "userId": "u", "lists": [1]},
         {"name": "n", "userId": "u", "timestamp": "soon"},
         [],

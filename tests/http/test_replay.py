@@ -106,9 +106,10 @@ def test_only_a_dry_run_lists_effects(client: Client) -> None:
         assert replay(client, filter={"event": "n"}, **flag).keys() == {"replayed", "errors"}
 
 
-def test_unknown_fields_of_a_replay_are_ignored(client: Client) -> None:
+def test_unknown_fields_of_a_replay_are_refused(client: Client) -> None:
     track(client)
-    assert replay(client, filter={"event": "n", "x": 1}, y=[], journey="j")["replayed"] == 1
+    for body in ({"filter": {"event": "n", "x": 1}}, {"filter": {"event": "n"}, "journey": "j"}):
+        assert client.post("/v1/admin/events/replay", json=body).status_code == 400
 
 
 def test_ten_thousand_events_are_replayed_at_once(client: Client) -> None:

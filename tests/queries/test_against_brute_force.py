@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from headrace.dialects.wire import ABSENT, labels_and_numbers, object_of
 from headrace.model.entries import Record
 from headrace.model.event import Event, Tenant
-from headrace.model.filters import Cursor, Dimension, Filters, Page, Stats
+from headrace.model.filters import OWN_FIELDS, Cursor, Dimension, Filters, Page, Stats
 from headrace.model.times import EARLIEST_MS, LATEST_MS
 from headrace.model.zones import INTERVALS, zone_of
 from headrace.ports.store import Reader
@@ -38,7 +38,9 @@ _ODD = (
     *("{name:String}", "{group:String}", "%s", "--", "/*", "';--", "NULL", "null", "true", "5", "5.0", " ", " a "),
 )
 _texts = st.sampled_from(_ODD) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
-_keys = st.sampled_from(("k", "k", "k", "plan", "plan", "", "é", "a.b", "'", "k\0", "\\", "0", "1", "-1"))
+_keys = st.sampled_from(
+    ("k", "k", "k", "plan", "plan", "service", "type", "", "é", "a.b", "'", "k\0", "\\", "0", "1", "-1")
+)
 _optional = st.just("") | _texts
 
 # Clocks that change by an hour, by half of one, at midnight, at a minute past it, by a whole day; that are off by 44:30.
@@ -235,6 +237,8 @@ class Asker:
         )
 
     def dimension(self, kind: Any) -> Dimension:
+        if kind == "own":
+            return Dimension(kind, self._draw(st.sampled_from(OWN_FIELDS)))
         return Dimension(kind, self._key() if kind in ("tag", "property") else "")
 
     def field(self) -> Dimension:

@@ -9,10 +9,21 @@ from itertools import islice
 
 import msgspec
 
+from headrace.dialects.names import fingerprint
 from headrace.dialects.wire import Pairs, encode_json, integer_of, raw_object
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent, render_evt
-from headrace.model.filters import MAX_FILLED_BUCKETS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
+from headrace.model.filters import (
+    MAX_FILLED_BUCKETS,
+    OWN_FIELDS,
+    Counts,
+    Cursor,
+    Dimension,
+    Events,
+    Filters,
+    Page,
+    Stats,
+)
 from headrace.model.times import parse_ago, parse_time, render_time_short
 from headrace.model.zones import INTERVALS, UTC_ZONE, Interval, Zone, buckets, fewest_buckets, zone_of
 
@@ -24,6 +35,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     filters: Filters
     page: Page
     with_cursor: bool
+    filtered_by: str = ""  # stands for the filters in a cursor, which belongs to them
 
 
 class CountQuery(msgspec.Struct, frozen=True):
@@ -88,17 +100,20 @@ def _zone(plain: dict[str, str]) -> Zone:
 def parse_list(pairs: Pairs, now_ms: int, /) -> ListQuery:
     plain, _ = _split(pairs)
     cursor = dict(pairs).get("cursor")
+    filtered_by = "" if cursor is None else fingerprint(pairs, "cursor", "limit", "offset")
     limit = integer_of(plain["limit"], "limit") if "limit" in plain else DEFAULT_LIMIT
     offset = integer_of(plain["offset"], "offset") if "offset" in plain else 0
     if offset < 0:
         raise InvalidRequest(f"'offset' must be 0 or more; it is {offset}.")
+    if offset and cursor is not None:
+        raise InvalidRequest("'offset' means nothing beside 'cursor': leave it out, or page by 'offset' alone.")
     page = Page(
         limit=min(max(limit, 1), MAX_LIMIT),
-        offset=0 if cursor is not None else offset,
-        after=_parse_cursor(cursor) if cursor else None,
+        offset=offset,
+        after=_parse_cursor(cursor, filtered_by) if cursor else None,
         brief=True,
     )
-    return ListQuery(parse_filters(pairs, now_ms), page, with_cursor=cursor is not None)
+    return ListQuery(parse_filters(pairs, now_ms), page, with_cursor=cursor is not None, filtered_by=filtered_by)
 
 
 def parse_count(pairs: Pairs, now_ms: int, /) -> CountQuery:
@@ -109,6 +124,8 @@ def parse_count(pairs: Pairs, now_ms: int, /) -> CountQuery:
     fill = plain.get("fill", "false")
     if fill not in ("true", "false"):
         raise InvalidRequest(f"'fill' must be true or false; it is {fill[:80]!r}.")
+    if fill == "true" and interval is None:
+        raise InvalidRequest("'fill' adds the empty buckets of a series: send 'interval' too.")
     group_by = _parse_group(plain["group_by"]) if "group_by" in plain else None
     query = CountQuery(parse_filters(pairs, now_ms), interval, group_by, fill == "true", _zone(plain))
     first_ms, last_ms = query.filters.from_ms, query.filters.to_ms
@@ -138,24 +155,29 @@ def _parse_group(text: str) -> Dimension:
         if not key:
             raise InvalidRequest(f"'group_by' names no key: write {prefix}.<key>.")
         return Dimension("tag" if prefix == "tags" else "property", key)
+    if text in OWN_FIELDS:
+        return Dimension("own", text)
     return Dimension("tag", text)
 
 
-_CURSOR = re.compile(rb"(\d{1,13})\.(\d{1,19})")
+_CURSOR = re.compile(rb"(\d{1,13})\.(\d{1,19})\.([0-9a-f]{16})")
 
 
-def _parse_cursor(text: str) -> Cursor:
+def _parse_cursor(text: str, filtered_by: str) -> Cursor:
     try:
         match = _CURSOR.fullmatch(base64.urlsafe_b64decode(text))
     except ValueError:
         match = None
     if not match:
         raise InvalidRequest("'cursor' is not one that this server gave out; start with 'cursor='.")
+    if match[3].decode() != filtered_by:
+        raise InvalidRequest("'cursor' belongs to other filters; keep them for all pages, or start with 'cursor='.")
     return Cursor(int(match[1]), int(match[2]))
 
 
-def _render_cursor(event: StoredEvent) -> str:
-    return base64.urlsafe_b64encode(b"%d.%d" % (event.timestamp_ms, event.position)).decode()
+def _render_cursor(event: StoredEvent, filtered_by: str) -> str:
+    text = f"{event.timestamp_ms}.{event.position}.{filtered_by}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def render_row(event: StoredEvent, /) -> dict[str, object]:
@@ -175,7 +197,7 @@ def render_list(query: ListQuery, answer: Events, /) -> bytes:
     page = query.page
     meta: dict[str, object] = {"total": answer.total, "limit": page.limit, "offset": page.offset}
     if query.with_cursor and answer.more:
-        meta["next_cursor"] = _render_cursor(answer.events[-1])
+        meta["next_cursor"] = _render_cursor(answer.events[-1], query.filtered_by)
     return encode_json({"data": [render_row(event) for event in answer.events], "meta": meta})
 
 

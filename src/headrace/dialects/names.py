@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 from difflib import get_close_matches
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import msgspec
 
-from headrace.dialects.wire import decode_part
+from headrace.dialects.wire import Pairs, decode_part, encode_json
 from headrace.model.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -27,6 +28,12 @@ def nearest(name: str, known: Collection[str], /) -> str:
 def _folded(name: str) -> str:
     """`userId`, `user_id` and `user-id` are nearest to each other."""
     return name.replace("_", "").replace("-", "").lower()
+
+
+def fingerprint(pairs: Pairs, /, *left_out: str) -> str:
+    """16 hex digits that stand for a query's parameters in any order, less those left out and the empty ones."""
+    given = sorted((name, value) for name, value in pairs if name not in left_out and (value or "[" in name))
+    return blake2b(encode_json(given), digest_size=8).hexdigest()
 
 
 def decode_known(

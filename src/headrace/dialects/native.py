@@ -7,7 +7,10 @@ Source: shared/CONTRACT.md
 import base64
 from http import HTTPStatus
 
+import msgspec
+
 from headrace.dialects.flux_queries import render_row
+from headrace.dialects.names import fingerprint
 from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Route
 from headrace.dialects.wire import Pairs, encode_json, integer_of
 from headrace.model.effects import Effect, Trace
@@ -44,18 +47,29 @@ def parse_limit(given: dict[str, str], /) -> int:
     return limit
 
 
-def parse_cursor(given: dict[str, str], /) -> str | None:
-    """What `render_cursor` made, or None without one. Raises InvalidRequest."""
+def parse_cursor(given: dict[str, str], filtered_by: str = "", /) -> str | None:
+    """What `render_cursor` made, or None without one. Raises InvalidRequest, also for one that belongs to other filters."""
     if "cursor" not in given:
         return None
     try:
-        return base64.b64decode(given["cursor"], b"-_", validate=True).decode()
+        of_filters, dot, last = base64.b64decode(given["cursor"], b"-_", validate=True).decode().partition(".")
     except ValueError:  # no base64, no ASCII, or no UTF-8 in it
-        raise InvalidRequest("'cursor' is not one that this server gave out; leave it out to start.") from None
+        of_filters = dot = last = ""
+    if not dot:
+        raise InvalidRequest("'cursor' is not one that this server gave out; leave it out to start.")
+    if of_filters != filtered_by:
+        raise InvalidRequest("'cursor' belongs to other filters; keep them for all pages, or leave it out to start.")
+    return last
 
 
-def render_cursor(last: str, /) -> str:
-    return base64.urlsafe_b64encode(last.encode()).decode()
+def render_cursor(last: str, filtered_by: str = "", /) -> str:
+    """`filtered_by`: the fingerprint of the filters that the cursor belongs to; no dot is in it."""
+    return base64.urlsafe_b64encode(f"{filtered_by}.{last}".encode()).decode()
+
+
+def _filters_of(page: CatalogPage) -> str:
+    given = {"name": page.name, "prefix": page.prefix, "search": page.search}
+    return fingerprint([(field, text) for field, text in given.items() if text is not None])
 
 
 def parse_catalog(pairs: Pairs, /) -> CatalogPage:
@@ -63,19 +77,19 @@ def parse_catalog(pairs: Pairs, /) -> CatalogPage:
     given = {name: value for name, value in pairs if value}
     name = given.get("name")
     prefix = name[:-1] if name and name.endswith("*") else None
-    return CatalogPage(
+    page = CatalogPage(
         limit=parse_limit(given),
         name=name if prefix is None else None,
         prefix=prefix or None,
         search=given.get("search"),
-        after=parse_cursor(given),
     )
+    return msgspec.structs.replace(page, after=parse_cursor(given, _filters_of(page)))
 
 
 def render_catalog(page: CatalogPage, answer: Catalog, /) -> bytes:
     meta: dict[str, object] = {"total": answer.total, "limit": page.limit, "next_cursor": None}
     if answer.more:
-        meta["next_cursor"] = render_cursor(answer.entries[-1].name)
+        meta["next_cursor"] = render_cursor(answer.entries[-1].name, _filters_of(page))
     return render_data([_render_entry(entry) for entry in answer.entries], meta)
 
 

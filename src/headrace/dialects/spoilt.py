@@ -3,6 +3,7 @@
 Only a body that was refused comes here, so a well-formed one pays nothing for it.
 """
 
+import operator
 import re
 from collections.abc import Iterator
 
@@ -41,7 +42,7 @@ def mended(body: bytes, *arrays: str, bare: bool = False, lines: bool = False) -
     """A refused body as it can be parsed after all, or None where nothing helps.
 
     A lone surrogate's escape becomes U+FFFD. Of a batch, an event that is no JSON becomes a string that says why: see
-    `problem_in`.
+    `problem_in`. Where none of its events is JSON nothing is: that is a body that is none, and no event with a neighbour.
     arrays: the members of the body that hold a batch, in which case the body may also be one; so it may with `bare`.
     lines: the body may be an array, or JSON documents one after another, which become one.
     """
@@ -98,16 +99,26 @@ def _confined(text: bytes, arrays: tuple[str, ...], lines: bool) -> bytes:
             raise _Unreadable
         return _with_problems(text, spans)
     if lines:
-        return b"[%b]" % b",".join(_element(each) for each in _documents(text, tokens))
+        documents = _documents(text, tokens)
+        elements = [_element(each) for each in documents]
+        if not any(map(operator.is_, elements, documents)):
+            raise _Unreadable
+        return b"[%b]" % b",".join(elements)
     return _with_problems(text, _elements_of_members(text, start, arrays, tokens))
 
 
 def _with_problems(text: bytes, spans: list[Span]) -> bytes:
+    """Raises _Unreadable when all of them have one."""
     pieces: list[bytes] = []
-    at = 0
+    at = sound = 0
     for start, end in spans:
-        pieces += (text[at:start], _element(text[start:end]))
+        sent = text[start:end]
+        element = _element(sent)
+        sound += element is sent
+        pieces += (text[at:start], element)
         at = end
+    if not sound:
+        raise _Unreadable
     return b"".join((*pieces, text[at:]))
 
 

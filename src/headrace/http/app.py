@@ -22,6 +22,7 @@ from headrace.http.replays import Replays
 from headrace.http.rules import Rules
 from headrace.http.scoreboards import Scoreboards
 from headrace.http.traces import Traces
+from headrace.http.strict import Strict
 from headrace.http.unread import Unread
 
 
@@ -44,7 +45,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     """The ASGI application of a server that speaks these dialects."""
     settings = can.settings
     gate, bodies = (
-        Gate(can.admission, can.ask, unread),
+        Gate(can.admission, can.ask, unread, Strict() if settings.unknown_parameters == "reject" else None),
         Budget(max(settings.max_bodies_bytes, settings.max_request_bytes)),
     )
     metrics = Metrics(can.status, bodies, unread)

@@ -12,6 +12,7 @@ from headrace.assembly.capabilities import Ask
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import tell_allowance
 from headrace.http.protocol import HUNG_UP
+from headrace.http.strict import Strict
 from headrace.http.unread import Unread
 from headrace.model.errors import InvalidRequest, RateLimited, Unavailable
 from headrace.model.event import Tenant
@@ -25,17 +26,18 @@ Answer = TypeVar("Answer")
 class Gate:
     """Lets a request in, or raises why not; and asks the store for it."""
 
-    def __init__(self, admission: Admission, ask: Ask, unread: Unread) -> None:
+    def __init__(self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
         self._admission = admission
         self._ask = ask
         self._unread = unread
+        self._strict = strict
 
     async def admit(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown, scope: Scope, limit: str, /
     ) -> Tenant:
         """The tenant that the request is bound to; the response says what the rate limit leaves, also if it is refused.
 
-        Raises what `Admission.admit` raises.
+        Raises what `Admission.admit` raises, and InvalidRequest for parameters that the route does not take.
         """
         try:
             admitted = await self._admission.admit(shown, scope, limit)
@@ -45,6 +47,8 @@ class Gate:
             raise
         if admitted.allowance:
             tell_allowance(req, resp, admitted.allowance)
+        if self._strict and scope != "ingest" and req.query_string:
+            self._strict.check(req, parameters(req))
         return admitted.tenant
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:

@@ -83,10 +83,14 @@ class Dimension(msgspec.Struct, frozen=True):
     """What to group or aggregate by. `key` is the tag's or property's name, "" for the others.
 
     A group's key is the text that a filter would compare; an event without the key, or with an empty user id, is in none.
+    `own`: the tag or string property of that name and, for an event that has neither, its own field (one of `OWN_FIELDS`).
     """
 
-    kind: Literal["tag", "property", "name", "user_id", "value"]
+    kind: Literal["tag", "property", "name", "user_id", "own", "value"]
     key: str = ""
+
+
+OWN_FIELDS = ("session_id", "environment", "service", "host", "source", "type")
 
 
 class Counts(msgspec.Struct, frozen=True):

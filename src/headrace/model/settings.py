@@ -123,6 +123,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_s: Annotated[Seconds, _doc("Close a connection that has been idle for this long.")] = 75.0
     max_connections: Annotated[Count, _doc("Maximum number of open connections; beyond it new ones get 503.")] = 4096
 
+    unknown_parameters: Annotated[
+        Literal["reject", "ignore"],
+        _doc(
+            "Whether a query or admin request with an unknown parameter, or with two values for one, gets a 400 that names the "
+            "nearest parameter (`reject`), or is answered as if the parameter were absent (`ignore`). Replay bodies are always "
+            "checked."
+        ),
+    ] = "reject"
     dedup_window_s: Annotated[Seconds, _doc("How long message ids are remembered for deduplication.")] = 7 * 86_400.0
     dedup_max_bytes: Annotated[
         Bytes,

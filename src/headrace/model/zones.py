@@ -26,6 +26,8 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _SCAN_FROM_DAY, _SCAN_TO_DAY = -40, 106_650 + 40
 _SCAN_STEP = 6  # days; the two changes of a zone that are nearest to each other since 1970 are 167 hours apart
 _MAX_NAME = 64
+# Files beside the zones: this machine's own, the default for POSIX rules, and one that says that nobody has set any.
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ def zone_of(name: str, /) -> Zone:
 
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - _NO_ZONES
 
 
 def _offset_ms(info: ZoneInfo, moment_ms: int) -> int:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from headrace.model.event import Tenant, position_of, tail_of
-from headrace.model.filters import Dimension, Filters
+from headrace.model.filters import OWN_FIELDS, Dimension, Filters
 from headrace.model.times import render_time
 
 # Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
@@ -211,6 +211,11 @@ def key_of(dimension: Dimension, hot: Hot) -> str:
         return "toNullable(toString(name))"
     if dimension.kind == "user_id":
         return "nullIf(user_id, '')"
+    if dimension.kind == "own" and dimension.key in OWN_FIELDS:
+        field = f"nullIf(toString({dimension.key}), '')"
+        if dimension.key in hot:
+            return f"coalesce({hot[dimension.key]}, {field})"
+        return f"if({_has_tag('group')}, toNullable({_tag('group')}), {field})"
     raise ValueError(dimension.kind)
 
 
