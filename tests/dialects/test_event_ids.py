@@ -137,3 +137,11 @@ def test_a_message_id_is_one_only_within_its_project_mode_and_dialect(parts: lis
 
 def test_an_event_without_a_message_id_has_no_key() -> None:
     assert dedup_key(Event("default", "live", "flux", "n", 0)) == b""
+
+
+def test_an_event_stored_under_its_index_keeps_its_key() -> None:
+    """Until items were named by their bytes they were by their index; those events are known by what is stored of them."""
+    of_index = Event("default", "live", "flux", "n", 0, message_id="pf\x1f0")
+    beside_its_own = Event("default", "live", "segment", "n", 0, message_id="m", request_id="pf\x1f0")
+    assert dedup_key(of_index).hex() == "272b012be69749b9ca8abcd156da9dc4"
+    assert dedup_key(beside_its_own).hex() == "9acd0d99f3d5255e3dd6d59eb36d64da"

@@ -23,7 +23,7 @@ from headrace.model.errors import (
     MissingName,
 )
 from headrace.model.event import Event
-from headrace.model.repeats import named_by_header
+from headrace.model.repeats import Places, named_by_header
 from headrace.model.settings import Settings
 
 ABSENT = msgspec.Raw(b"")
@@ -131,10 +131,12 @@ def parse_items(
 ) -> Batch:
     """Each element on its own, so that a bad one costs only itself.
 
-    The Idempotency-Key header, counted together with the index, wins over an element's own key.
+    The Idempotency-Key header, together with the element's own bytes, wins over an element's own key.
     """
     batch = Batch([], [])
+    places = Places() if context.idempotency_key else None
     for index, raw in enumerate(raws):
+        place = places.of(raw) if places else ""
         try:
             event = parse_item(raw, context)
         except HeadraceError as error:
@@ -142,8 +144,8 @@ def parse_items(
             error.__traceback__ = error.__context__ = None
             batch.rejections.append(Rejection(index, error))
             continue
-        if context.idempotency_key:
-            event = named_by_header(event, context.idempotency_key, index)
+        if place:
+            event = named_by_header(event, context.idempotency_key, place)
         batch.items.append(Item(index, event))
     return batch
 

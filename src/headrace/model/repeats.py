@@ -3,6 +3,7 @@
 Asked when the event comes, when it is traced, and when lost keys are learnt again, so that the three cannot say different things.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
 
@@ -36,15 +37,32 @@ def dedup_text(event: Event, /) -> str:
     return event.request_id or made_of(event)
 
 
-def named_by_header(event: Event, header: str, index: int | None = None, /) -> Event:
-    """The event with the key of its request's `Idempotency-Key`, which wins over its own; `index`: its place in a batch.
+def named_by_header(event: Event, header: str, place: str = "", /) -> Event:
+    """The event with the key of its request's `Idempotency-Key`, which wins over its own; `place`: which of a batch's it is.
 
     A message id that is more than a key stays beside it: then the header's is the request id, which those sources do not have.
     """
-    key = header if index is None else f"{header}{_BATCH}{index}"
+    key = f"{header}{_BATCH}{place}" if place else header
     if event.source in _MADE_OF:
         return msgspec.structs.replace(event, request_id=key, message_id=event.message_id or key)
     return msgspec.structs.replace(event, message_id=key)
+
+
+class Places:
+    """Tells the items of one batch apart, the same way whenever they are sent again: by their bytes, and equal ones by number.
+
+    Not by their index: a sender that leaves out what was stored, and sends what was refused corrected, sends something new.
+    Events from before, which are named by their index, keep the keys that are made of their stored names.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def of(self, item: bytes | msgspec.Raw, /) -> str:
+        digest = blake2b(item, digest_size=16).hexdigest()
+        earlier = self._seen[digest]
+        self._seen[digest] += 1
+        return f"{digest}{_BATCH}{earlier}" if earlier else digest
 
 
 def _by_message_id(event: Event) -> str:
