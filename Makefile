@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak guarantees lock clean bench-queries
+.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees lock clean bench-queries
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -69,6 +69,9 @@ bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M
 
 soak: $(READY) ## run for a long time under load and kills
 	$(VENV)/bin/python -m tests.soak.soak $(ARGS)
+
+fuzz: $(READY) ## send batches with one spoilt event for a minute (ARGS="--seconds 600 --seed 14")
+	$(VENV)/bin/python -m tests.fuzz.neighbours $(ARGS)
 
 guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
 	$(VENV)/bin/python -m tests.guarantees.removals

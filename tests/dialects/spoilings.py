@@ -161,8 +161,8 @@ def _with_member(event: bytes, value: bytes, *, last: bool) -> bytes:
     return event[:-1] + b',"zz":' + value + b"}" if last else b'{"zz":' + value + b"," + event[1:]
 
 
-def _spoilt(batches: Batches, place: int, event: bytes, *, stored: bool) -> Spoilt:
-    events = [spelled(batches.event(number)) for number in range(COUNT)]
+def _spoilt(batches: Batches, place: int, event: bytes, *, stored: bool, first: int = 0) -> Spoilt:
+    events = [spelled(batches.event(first + number)) for number in range(COUNT)]
     events[place] = event
     return Spoilt(batches.body(events), place, stored)
 
@@ -186,13 +186,13 @@ def all_of(batches: Batches) -> Iterator[tuple[str, Spoilt]]:
                 yield f"{name} at {place}", _spoilt(batches, place, other, stored=False)
 
 
-def at_random(chance: Random) -> tuple[str, Spoilt]:
-    """One batch of any dialect with one spoiling anywhere among its members."""
+def at_random(chance: Random, first: int) -> tuple[str, Spoilt]:
+    """One batch of any dialect, of events numbered from `first`, with one spoiling anywhere."""
     name = chance.choice(list(BATCHES))
     batches, place = BATCHES[name], chance.randrange(COUNT)
     stored = chance.random() < 0.5
     value = chance.choice(list((MENDED_VALUES if stored else BROKEN_VALUES).values()))
     if batches.between == b"\n" and b"\n" in value:
         value = b"NaN"
-    event = _with_member(spelled(batches.event(place)), value, last=chance.random() < 0.5)
-    return name, _spoilt(batches, place, event, stored=stored)
+    event = _with_member(spelled(batches.event(first + place)), value, last=chance.random() < 0.5)
+    return name, _spoilt(batches, place, event, stored=stored, first=first)

@@ -21,8 +21,8 @@ from headrace.http.problems import Problems
 from headrace.http.replays import Replays
 from headrace.http.rules import Rules
 from headrace.http.scoreboards import Scoreboards
-from headrace.http.traces import Traces
 from headrace.http.strict import Strict
+from headrace.http.traces import Traces
 from headrace.http.unread import Unread
 
 
