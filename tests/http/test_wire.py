@@ -338,6 +338,23 @@ def test_metrics_count_events_by_source_and_outcome(client: Client) -> None:
         assert after[name] - before.get(name, 0) == 1
 
 
+def test_an_event_whose_time_cannot_be_read_is_stored_and_told_of_in_a_metric_and_the_log(
+    server: Server, client: Client
+) -> None:
+    before = metrics(client)
+    event = {"type": "track", "event": "late", "userId": "u"}
+    times = ["yesterday", "2024-01-15 10:30:00 +0100"]
+    client.post("/v1/batch", json={"batch": [event | {"timestamp": each} for each in times]})
+    rows = client.get("/api/v1/events?name=late").json()["data"]
+    assert len(rows) == 2
+    assert rows[1]["timestamp"] == "2024-01-15T09:30:00Z"
+    name = 'headrace_event_warnings_total{source="segment"}'
+    assert metrics(client)[name] - before.get(name, 0) == 1
+    (line,) = [line for line in server.logs if line["event"] == "events_taken_with_warnings" and "late" not in line]
+    assert (line["source"], line["events"]) == ("segment", 1)
+    assert "'yesterday'" in line["first"]
+
+
 def test_metrics_name_routes_and_never_what_a_client_made_up(client: Client) -> None:
     client.get("/api/v1/events/evt_mine")
     client.get("/made/up")

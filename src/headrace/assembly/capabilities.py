@@ -16,7 +16,7 @@ from headrace.assembly.runtime import Runtime
 from headrace.control.replay_jobs import Action
 from headrace.control.rulebook import RuleRow, Version
 from headrace.control.scoreboard import MAX_LISTED, Award, Score, Scoreboard
-from headrace.model.batch import Item
+from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
 from headrace.model.errors import Unavailable
@@ -24,6 +24,7 @@ from headrace.model.event import Event, StoredEvent, Tenant
 from headrace.model.filters import Filters, Page, Selection
 from headrace.model.replay_job import ReplayJob
 from headrace.model.settings import Settings
+from headrace.pipeline.first_events import FirstEvents
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
 from headrace.pipeline.queries import QuerySlots
@@ -66,10 +67,14 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class EventIntake:
-    """Takes events. `accept` makes them durable: see `Intake.accept`."""
+    """Takes events. `accept` makes them durable: see `Intake.accept`.
 
-    def __init__(self, intake: Intake, freshness: Freshness, reactions: Reactions) -> None:
+    in_place_of_repeats: the batch as it is stored: see `FirstEvents`.
+    """
+
+    def __init__(self, intake: Intake, freshness: Freshness, reactions: Reactions, first_events: FirstEvents) -> None:
         self.accept: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept
+        self.in_place_of_repeats: Callable[[Batch, list[Receipt]], Awaitable[Batch]] = first_events.in_place_of_repeats
         self._freshness = freshness
         self._reactions = reactions
 
@@ -219,7 +224,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
     return Capabilities(
         runtime.settings,
         runtime.admission,
-        EventIntake(runtime.intake, runtime.freshness, runtime.reactions),
+        EventIntake(runtime.intake, runtime.freshness, runtime.reactions, FirstEvents(runtime.log, runtime.queries)),
         Ask(runtime.queries),
         EventHistory(runtime),
         SettledScoreboard(runtime),

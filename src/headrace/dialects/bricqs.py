@@ -131,7 +131,13 @@ def _routes(prefix: str) -> tuple[Route, ...]:
     return (
         Route("POST", path, "ingest", "bricqs", Ingest(parse_event, render_accepted), 202),
         Route("POST", f"{path}/batch", "ingest", "bricqs", Ingest(parse_batch, render_batch), 202),
-        Route("POST", f"{path}/sync", "ingest", "bricqs", Ingest(parse_event, render_accepted, reacted=processed)),
+        Route(
+            "POST",
+            f"{path}/sync",
+            "ingest",
+            "bricqs",
+            Ingest(parse_event, render_accepted, reacted=processed, shows_event=True),
+        ),
     )
 
 

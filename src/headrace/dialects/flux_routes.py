@@ -66,10 +66,12 @@ DIALECT = Dialect(
     flux.NAME,
     flux.render_error,
     (
-        _sending("events", "flux_single", Ingest(flux.parse_track, flux.render_track)),
+        _sending("events", "flux_single", Ingest(flux.parse_track, flux.render_track, shows_event=True)),
         _sending("events/batch", "flux_batch", Ingest(flux.parse_batch, flux.render_batch)),
         _sending(
-            "metrics", "flux_single", Ingest(flux_metrics.parse_metric, flux_metrics.render_metric, source=_METRICS)
+            "metrics",
+            "flux_single",
+            Ingest(flux_metrics.parse_metric, flux_metrics.render_metric, source=_METRICS, shows_event=True),
         ),
         _sending(
             "metrics/batch",

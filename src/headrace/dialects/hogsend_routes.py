@@ -35,7 +35,12 @@ DIALECT = Dialect(
     hogsend.render_error,
     (
         Route(
-            "POST", "/v1/events", "ingest", "hogsend", Ingest(hogsend_data.parse_event, hogsend_data.render_stored), 202
+            "POST",
+            "/v1/events",
+            "ingest",
+            "hogsend",
+            Ingest(hogsend_data.parse_event, hogsend_data.render_stored, shows_event=True),
+            202,
         ),
         _reading("events", Ask(_list)),
         _reading("events/names", Ask(_names)),

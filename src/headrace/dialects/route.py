@@ -41,6 +41,7 @@ class Ingest(msgspec.Struct, frozen=True):
     claims: whether a body is this route's, where two dialects share a path; the other route takes what nobody claims.
     whole: the parser looks at the query and the headers, too.
     reacted: set where the route answers only after the reactions.
+    shows_event: the reply shows what the event holds, so a repeat's is rendered from the event that is stored.
     """
 
     parse: Callable[[bytes, Context], Batch]
@@ -51,6 +52,7 @@ class Ingest(msgspec.Struct, frozen=True):
     claims: Callable[[bytes], bool] | None = None
     whole: bool = False
     reacted: Reacted | None = None
+    shows_event: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True):

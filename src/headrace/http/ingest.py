@@ -21,6 +21,7 @@ from headrace.http.auth import shown_by
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
+from headrace.http.warned import Warned
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.errors import InvalidRequest
@@ -61,6 +62,7 @@ class EventTaker:
         self._intake = intake
         self._settings = settings
         self._metrics = metrics
+        self._warned = Warned(metrics)
         self._served = served
         self._claimants = claimants
         self._reads_body = served.route.method != "GET"
@@ -87,7 +89,12 @@ class EventTaker:
         else:
             batch = does.parse(body, context)
         receipts = await self._intake.accept(batch.items)
-        self._metrics.count_batch(does.source or served.dialect.name, batch, receipts)
+        source = does.source or served.dialect.name
+        self._metrics.count_batch(source, batch, receipts)
+        if context.warnings:
+            self._warned.tell(tenant, source, context.warnings)
+        if does.shows_event:
+            batch = await self._intake.in_place_of_repeats(batch, receipts)
         if does.reacted:
             resp.status, resp.data = await self._reply_after_reactions(served, does.reacted, batch, receipts)
         else:

@@ -29,6 +29,12 @@ class Metrics:
         self._events = Counter(
             "headrace_events_total", "Events by outcome.", ["source", "outcome"], registry=self._registry
         )
+        self._warnings = Counter(
+            "headrace_event_warnings_total",
+            "Events taken although something in them was not right, such as a time that cannot be read.",
+            ["source"],
+            registry=self._registry,
+        )
         self.requests = Histogram(
             "headrace_request_seconds",
             "Requests by route and status.",
@@ -50,6 +56,9 @@ class Metrics:
         ):
             if count:
                 self._events_of(source, outcome).inc(count)
+
+    def count_warnings(self, source: str, count: int, /) -> None:
+        self._warnings.labels(source).inc(count)
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         req.context.started = time.perf_counter()
