@@ -1,15 +1,26 @@
 """No route that answers pages of any origin may ever read a cookie: a browser would send its visitor's along."""
 
 import ast
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import falcon.asgi
 import pytest
+from falcon.testing import create_asgi_req
 
 import headrace
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
+from headrace.dialects.route import Dialect, Ingest
+from headrace.dialects.route import Route as TableRoute
+from headrace.http.ingest import EventTaker, Served
+from headrace.model.batch import Batch, Context
+from headrace.model.entries import Receipt
+from headrace.model.event import Tenant
+from headrace.model.settings import Settings
 from tests.http.routes import MOUNTED, Route, assert_refused, send, stored
 from tests.server import Client, Server
 
@@ -36,6 +47,37 @@ def test_a_request_with_nothing_but_cookies_is_refused(
     for value in (cookies(secret), f"Authorization=Bearer {secret}", secret):
         assert_refused(send(nobody, route, headers={"Cookie": value, "Origin": ORIGIN}), route.dialect, 401)
     assert stored(client) == 0
+
+
+def test_a_parser_that_looks_at_headers_is_given_neither_cookies_nor_keys() -> None:
+    seen: list[str] = []
+
+    def parse(_body: bytes, context: Context) -> Batch:
+        seen.extend(name for name, _ in context.headers)
+        return Batch([])
+
+    async def accept(_items: object) -> list[Receipt]:
+        return []
+
+    gate = SimpleNamespace(admit=AsyncReturn(Tenant("p", "live")))
+    intake, counts = SimpleNamespace(accept=accept), SimpleNamespace(count_batch=lambda *_: None)
+    dialect = Dialect("toy", lambda _error, _status: b"")
+    route = TableRoute("GET", "/toy", "ingest", "native", Ingest(parse, lambda *_: b"", whole=True))
+    anything: Any = (gate, intake, Settings(), counts, Served(route, dialect))
+    headers = {"Cookie": "a=b", "Authorization": "Bearer x", "X-API-Key": "x", "Ce-Id": "1"}
+    asyncio.run(EventTaker(*anything).respond(create_asgi_req(headers=headers), falcon.asgi.Response()))
+    assert "ce-id" in seen
+    assert not {"cookie", "authorization", "x-api-key"} & set(seen)
+
+
+class AsyncReturn:
+    """Called and awaited, it gives one value."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    async def __call__(self, *_: object) -> Any:
+        return self._value
 
 
 def test_no_source_but_this_says_which_headers_no_parser_sees_names_a_cookie() -> None:

@@ -7,7 +7,6 @@ import asyncio
 import base64
 import hmac
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import msgspec
 
@@ -16,6 +15,7 @@ from headrace.model.allowance import Allowance
 from headrace.model.errors import Forbidden, InvalidRequest, MissingKey
 from headrace.model.event import Tenant
 from headrace.model.keys import Key, Scope
+from headrace.ports.control import KeyCheck
 
 # Of their own, so that no request waits for what others have to do in threads; one is enough, for they take turns.
 _LOOK_UPS = ThreadPoolExecutor(1, thread_name_prefix="keys")
@@ -60,23 +60,11 @@ class Admitted(msgspec.Struct, frozen=True):
     allowance: Allowance | None = None
 
 
-class Secrets(Protocol):
-    """Says which key a secret is."""
-
-    def cached(self, secret: str, /) -> Key | None:
-        """The key, if it is known to work without asking anybody; None says nothing."""
-        ...
-
-    def check(self, secret: str, /) -> Key:
-        """Raises InvalidKey, Unavailable. May take its time: not for the event loop's thread."""
-        ...
-
-
 class Admission:
     """`admit` is for the event loop's thread. local_token: what commands on this machine show in place of a key."""
 
-    def __init__(self, secrets: Secrets, limits: RateLimits, local_token: str) -> None:
-        self._secrets = secrets
+    def __init__(self, keys: KeyCheck, limits: RateLimits, local_token: str) -> None:
+        self._keys = keys
         self._limits = limits
         self._local_token = local_token.encode()
 
@@ -90,8 +78,8 @@ class Admission:
         secret = shown.secret(scope)
         if not secret:
             raise MissingKey
-        key = self._secrets.cached(secret) or await asyncio.get_running_loop().run_in_executor(
-            _LOOK_UPS, self._secrets.check, secret
+        key = self._keys.cached(secret) or await asyncio.get_running_loop().run_in_executor(
+            _LOOK_UPS, self._keys.check, secret
         )
         if scope not in key.scopes:
             raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")

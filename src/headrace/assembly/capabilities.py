@@ -13,16 +13,14 @@ from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.figures import Figure, figures
 from headrace.assembly.runtime import Runtime
-from headrace.control.replay_jobs import Action
-from headrace.control.rulebook import RuleRow, Version
-from headrace.control.scoreboard import MAX_LISTED, Award, Score, Scoreboard
 from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
 from headrace.model.errors import Unavailable
 from headrace.model.event import Event, StoredEvent, Tenant
 from headrace.model.filters import Filters, Page, Selection
-from headrace.model.replay_job import ReplayJob
+from headrace.model.replay_job import Action, ReplayJob
+from headrace.model.rulebook import Version
 from headrace.model.settings import Settings
 from headrace.pipeline.first_events import FirstEvents
 from headrace.pipeline.freshness import Freshness
@@ -30,31 +28,14 @@ from headrace.pipeline.intake import Intake
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
-from headrace.ports.control import ControlFailed
+from headrace.ports.control import ControlFailed, Scores
 from headrace.ports.store import Reader, StoreFailed
 from headrace.reactions.facts import Fact, fact_of
 from headrace.reactions.stage import RuleSet
 from headrace.replay.once import Replayed, replay
 
-# And what control's answers are made of, for those who render them.
-__all__ = [
-    "Action",
-    "Ask",
-    "Award",
-    "Capabilities",
-    "EventHistory",
-    "EventIntake",
-    "ReplayAdmin",
-    "RuleAdmin",
-    "RuleRow",
-    "Score",
-    "Scoreboard",
-    "ServerStatus",
-    "SettledScoreboard",
-    "Version",
-    "capabilities_of",
-]
 Answer = TypeVar("Answer")
+_MOST_DOCUMENTS = 50  # of a project's history of rules
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -115,7 +96,7 @@ class SettledScoreboard:
         self._scoreboard = runtime.scoreboard
         self._queries = runtime.queries
 
-    async def ask(self, tenant: Tenant, question: Callable[[Scoreboard, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
+    async def ask(self, tenant: Tenant, question: Callable[[Scores, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
         """The answer, and the tenant's rules as they were for it. Raises Unavailable, and what the question raises."""
         await self._freshness.settled(tenant)
 
@@ -142,7 +123,7 @@ class RuleAdmin:
     async def show(self, project: str, /) -> tuple[InForce | None, list[Version], RuleSet]:
         """The rules in force, the latest documents that were, and the rules as they run."""
         found = await _ask_control(lambda: in_force(self._rulebook, project))
-        history = await _ask_control(lambda: self._rulebook.history(project, MAX_LISTED))
+        history = await _ask_control(lambda: self._rulebook.history(project, _MOST_DOCUMENTS))
         return found, history, await _ask_control(lambda: self._cache.rules(project))
 
     async def apply(self, project: str, document: bytes, /, *, dry_run: bool) -> Applied:

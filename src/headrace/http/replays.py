@@ -7,11 +7,12 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import Action, ReplayAdmin
+from headrace.assembly.capabilities import ReplayAdmin
 from headrace.dialects import hogsend
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
 from headrace.model.event import Tenant
+from headrace.model.replay_job import Action
 
 
 class Replays:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import RuleAdmin, RuleRow, Version
+from headrace.assembly.capabilities import RuleAdmin
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, render_evt
+from headrace.model.rulebook import RuleRow, Version
 from headrace.model.times import render_time_short
 from headrace.reactions.rules import Document
 from headrace.reactions.source import MAX_BYTES

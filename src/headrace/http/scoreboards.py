@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import Award, Score, Scoreboard, SettledScoreboard
+from headrace.assembly.capabilities import SettledScoreboard
 from headrace.assembly.clock import clock_ms
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs, integer_of
@@ -14,7 +14,9 @@ from headrace.http.gate import parameters
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Tenant, render_evt
 from headrace.model.reaction_state import State
+from headrace.model.scores import Award, Score
 from headrace.model.times import render_time_short
+from headrace.ports.control import Scores
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.stage import RuleSet
 
@@ -56,7 +58,7 @@ class Scoreboards:
         challenge_id = path["challenge_id"]
         limit, offset = _page(parameters(req))
 
-        def ask(board: Scoreboard, rules: RuleSet) -> list[dict[str, object]]:
+        def ask(board: Scores, rules: RuleSet) -> list[dict[str, object]]:
             challenge = next((each for each in rules.challenges if each.rule.id == challenge_id), None)
             if challenge is None:
                 raise NotFound(f"There is no challenge {challenge_id[:80]!r}.")
@@ -107,7 +109,7 @@ class Scoreboards:
         )
 
 
-def _read(board: Scoreboard, tenant: Tenant, name: str, rules: RuleSet, now_ms: int) -> Score | None:
+def _read(board: Scores, tenant: Tenant, name: str, rules: RuleSet, now_ms: int) -> Score | None:
     spans = [
         (challenge.no, *challenge.span(bucket))
         for challenge in rules.challenges
