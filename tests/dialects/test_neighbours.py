@@ -174,3 +174,12 @@ def test_a_string_that_ends_nowhere_is_looked_at_once() -> None:
         b"[[]," * 1_000_000,
     ):
         assert spoilt.mended(body, "events") is None
+
+
+def test_a_second_look_has_an_end() -> None:
+    """Whoever sends it may be nobody: past so many events or brackets the body is refused as a whole."""
+    assert spoilt.mended(b"[%bNaN]" % (b"1," * 4_999), "events") is not None
+    assert spoilt.mended(b"[%bNaN]" % (b"1," * 5_000), "events") is None
+    assert spoilt.mended(b'{"n":1}\n' * 5_001 + b"{", lines=True) is None
+    assert spoilt.mended(b"[%bNaN]" % (b"[[[[[[[[]]]]]]]]," * 1_000), "events") is not None
+    assert spoilt.mended(b"[%bNaN]" % (b"[%b]," % (b"[]," * 60 + b"0") * 4_000), "events") is None
