@@ -25,6 +25,8 @@ from headrace.control.tables import metadata, projects
 from headrace.model.errors import InvalidKey, InvalidRequest, NotFound
 from headrace.model.event import StoredEvent, Tenant, event_id
 from headrace.model.lease import Lease
+from headrace.model.reaction_state import Needs
+from headrace.model.rulebook import PassedOver, RuleRow
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines, apply_rules
 from headrace.ports.control import (
@@ -116,7 +118,46 @@ def test_rules_are_in_force_once_applied_and_keep_their_numbers(engine: Engine) 
     assert [(after, each.version) for after, each, _ in rules.timeline("p", 7)] == [(7, "v2")]
     looked: RuleHistory = Rulebook(engine)
     assert [each.version for each in looked.history("p", 9)] == ["v2", "v1"]
-    assert looked.failures() == []
+    assert looked.failures(9) == []
+
+
+def test_of_each_project_the_rules_that_failed_most_often_are_told(engine: Engine) -> None:
+    history: RuleHistory = Rulebook(engine)
+    for project, failures in (("p", (3, 1, 2)), ("another", (1,))):
+        meanings = [("fact", f"r{number}", "v1") for number in range(len(failures))]
+        Rulebook(engine).apply(project, "v1", "{}", meanings, 1, lambda: 0)
+        found = Rulebook(engine).current(project)
+        assert found is not None
+        tenant = Tenant(project, "live")
+        states: ReactionStates = ControlReactionStates(engine)
+        state = states.load(tenant, Needs([], [], {}))
+        state.failures = {row.no: (count, "e", "w") for row, count in zip(found[1], failures, strict=True)}
+        states.save(tenant, state)
+    assert sorted(history.failures(2)) == [("another", "r0", 1), ("p", "r0", 3), ("p", "r2", 2)]
+
+
+def test_events_that_a_rule_did_not_look_at_are_counted_and_listed_to_their_own_tenant(engine: Engine) -> None:
+    Rulebook(engine).apply("p", "v1", "{}", [MEANING], 1, lambda: 0)
+    history: RuleHistory = Rulebook(engine)
+    [rule] = rows_of(engine)
+    states: ReactionStates = ControlReactionStates(engine)
+    for tenant, event_ids in ((TENANT, ["c", "a", "b"]), (Tenant("p", "test"), ["d"])):
+        state = states.load(tenant, Needs([], [], {}))
+        state.passed_over = [(rule.no, each, f"why {each}") for each in event_ids] + [(0, "z", "all")]
+        states.save(tenant, state)
+    assert history.passed_over(TENANT, rule.no, "", 2) == [PassedOver("a", "why a"), PassedOver("b", "why b")]
+    assert history.passed_over(TENANT, rule.no, "b", 2) == [PassedOver("c", "why c")]
+    assert history.passed_over(Tenant("p", "test"), rule.no, "", 9) == [PassedOver("d", "why d")]
+    assert history.passed_over(TENANT, 0, "", 9) == [PassedOver("z", "all")]
+    assert history.passed_over(Tenant("q", "live"), 0, "", 9) == []
+    assert (history.passed_over_by_all("p"), history.passed_over_by_all("q")) == ({"live": 1, "test": 1}, {})
+    assert [row.passed_over for row in rows_of(engine)] == [4]
+
+
+def rows_of(engine: Engine) -> list[RuleRow]:
+    found = Rulebook(engine).current("p")
+    assert found is not None
+    return found[1]
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["new project", "known project"])

@@ -504,6 +504,13 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/reactions/test_turns.py::test_an_event_at_which_two_processes_ended_is_passed_over_and_listed",
     ),
     (
+        "only their own tenant is told which events were passed over",
+        "control/rulebook.py",
+        "            .where(passed_over.c.project == tenant.project, passed_over.c.mode == tenant.mode)\n",
+        "",
+        "tests/contracts/test_control.py::test_events_that_a_rule_did_not_look_at_are_counted_and_listed_to_their_own_tenant",
+    ),
+    (
         "what a project has still to react to when the log is trimmed comes from the store",
         "pipeline/reactor.py",
         "behind = {tenant: queue.reacted for tenant, queue in self._queues.items()}",

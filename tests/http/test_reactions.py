@@ -18,6 +18,9 @@ badges:
 """
 
 
+NO_LAG = {"waiting": 0, "lag_seconds": 0.0, "passed_over": 0}
+
+
 def apply(client: Client, rules: str, **params: str) -> dict[str, Any]:
     reply = client.put("/api/v1/rules", content=rules, headers={"content-type": "application/yaml"}, params=params)
     assert reply.status_code == 200, reply.text
@@ -146,7 +149,7 @@ def test_a_project_without_rules_has_none(client: Client) -> None:
     reply = client.get("/api/v1/rules").json()
     assert reply == {
         "data": {"version": None, "applied_at": None, "document": {}, "rules": []},
-        "meta": {"history": []},
+        "meta": {"history": [], "reactions": [NO_LAG | {"mode": mode} for mode in ("live", "test")]},
     }
 
 

@@ -181,11 +181,21 @@ def test_an_event_at_which_two_processes_ended_is_passed_over_and_listed(machine
     given(machine, bad, *good)
     machine.drain()
     assert balance(machine) == 3
-    [(rule_no, event_id, why)] = machine.rows("select rule_no, event_id, why from passed_over")
-    assert (rule_no, event_id) == (0, bad.id)
-    assert "2 processes" in why
+    [listed] = machine.rulebook.passed_over(LIVE, 0, "", 9)
+    assert listed.event_id == bad.id
+    assert "2 processes" in listed.why
+    assert machine.rulebook.passed_over(TEST, 0, "", 9) == []
     machine.replay(bad)
     assert balance(machine) == 4, "a replay makes up for it"
+
+
+def test_lag_is_that_of_the_event_that_waits_longest_and_not_of_the_pause_before_it(machine: Machine) -> None:
+    machine.apply(RULES)
+    before, first, second = visits(3)
+    machine.react(before)
+    given(machine, first, second)
+    machine.reactor.read(machine.log.read(before.position, 9, 9), second.position)
+    assert machine.reactor.lags() == [(LIVE, first.position, 2)]
 
 
 def test_an_event_at_which_one_process_ended_is_reacted_to(machine: Machine) -> None:

@@ -11,16 +11,16 @@ import msgspec
 
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.figures import Figure, figures
+from headrace.assembly.figures import Figure, ReactionLag, figures, reaction_lags
 from headrace.assembly.runtime import Runtime
 from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
-from headrace.model.errors import Unavailable
-from headrace.model.event import Event, StoredEvent, Tenant
+from headrace.model.errors import NotFound, Unavailable
+from headrace.model.event import MODES, Event, StoredEvent, Tenant
 from headrace.model.filters import Filters, Page, Selection
 from headrace.model.replay_job import Action, ReplayJob
-from headrace.model.rulebook import Version
+from headrace.model.rulebook import PassedOver, Version
 from headrace.model.settings import Settings
 from headrace.pipeline.first_events import FirstEvents
 from headrace.pipeline.freshness import Freshness
@@ -119,12 +119,48 @@ class RuleAdmin:
         self._rulebook = runtime.rulebook
         self._cache = runtime.rule_cache
         self._last = runtime.log.last
+        self._runtime = runtime
 
     async def show(self, project: str, /) -> tuple[InForce | None, list[Version], RuleSet]:
         """The rules in force, the latest documents that were, and the rules as they run."""
         found = await _ask_control(lambda: in_force(self._rulebook, project))
         history = await _ask_control(lambda: self._rulebook.history(project, _MOST_DOCUMENTS))
         return found, history, await _ask_control(lambda: self._cache.rules(project))
+
+    async def running(self, project: str, /) -> RuleSet:
+        """The rules as they run; none at all for a project that never had any."""
+        return await _ask_control(lambda: self._cache.rules(project))
+
+    async def progress(self, project: str, /) -> list[tuple[ReactionLag, int]]:
+        """For each mode, how far its reactions are behind, and how many of its events no rule has looked at."""
+        counts = await _ask_control(lambda: self._rulebook.passed_over_by_all(project))
+        behind = {lag.tenant: lag for lag in reaction_lags(self._runtime)}
+        tenants = [Tenant(project, mode) for mode in MODES]
+        return [(behind.get(each) or ReactionLag(each, 0, 0.0), counts.get(each.mode, 0)) for each in tenants]
+
+    async def passed_over(
+        self, tenant: Tenant, rule: tuple[str, str, str | None] | None, after: str, limit: int, /
+    ) -> list[PassedOver]:
+        """The tenant's events that a rule did not look at, by id, past an id; without a rule those that no rule looked at.
+
+        rule: kind, id and version; without a version the one in force. Raises NotFound for a rule that there is not.
+        """
+        number = 0 if rule is None else await _ask_control(lambda: self._number(tenant.project, *rule))
+        return await _ask_control(lambda: self._rulebook.passed_over(tenant, number, after, limit))
+
+    def _number(self, project: str, kind: str, rule_id: str, version: str | None) -> int:
+        if version is None:
+            for number, (its_kind, rule, _) in self._cache.rules(project).rules.items():
+                if (its_kind, rule.id) == (kind, rule_id):
+                    return number
+        else:
+            _, rows = self._rulebook.current(project) or (None, [])
+            for row in rows:
+                if (row.kind, row.rule_id, row.version) == (kind, rule_id, version):
+                    return row.no
+        raise NotFound(
+            f"There is no such rule: {kind[:20]} {rule_id[:80]!r}{f', version {version[:80]!r}' if version else ''}."
+        )
 
     async def apply(self, project: str, document: bytes, /, *, dry_run: bool) -> Applied:
         """See `apply_rules`."""

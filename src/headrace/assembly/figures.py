@@ -6,10 +6,11 @@ import msgspec
 
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.runtime import Runtime
-from headrace.model.event import received_at_ms
+from headrace.model.event import Tenant, received_at_ms
 from headrace.ports.control import ControlFailed
 
 Sample = tuple[Sequence[str], float]
+_MAX_RULES = 100  # of one project: whoever may change its rules can make any number of them
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -20,6 +21,23 @@ class Figure(msgspec.Struct, frozen=True):
     samples: Sequence[Sample]
     labels: Sequence[str] = ()
     counts: bool = False
+
+
+class ReactionLag(msgspec.Struct, frozen=True):
+    """How far reactions are behind. waiting: events in memory; more may wait in the store. seconds: age of the oldest one."""
+
+    tenant: Tenant
+    waiting: int
+    seconds: float
+
+
+def reaction_lags(runtime: Runtime, /) -> list[ReactionLag]:
+    """Of each project and mode that has events waiting."""
+    now_ms = clock_ms()
+    return [
+        ReactionLag(tenant, waiting, max(0, now_ms - received_at_ms(oldest)) / 1000)
+        for tenant, oldest, waiting in runtime.reactor.lags()
+    ]
 
 
 def figures(runtime: Runtime, /) -> Iterator[Figure]:
@@ -46,24 +64,24 @@ def _one(name: str, text: str, value: float) -> Figure:
 
 def _reaction_lags(runtime: Runtime) -> Iterator[Figure]:
     """Of the projects that have events waiting, which are few: every other has none."""
-    now_ms, lags, labels = clock_ms(), list(runtime.reactor.lags()), ("project", "mode")
+    found, labels = reaction_lags(runtime), ("project", "mode")
     yield Figure(
         "reactions_waiting",
         "Events in memory that wait for their project's turn.",
-        [((tenant.project, tenant.mode), events) for tenant, _, events in lags],
+        [((lag.tenant.project, lag.tenant.mode), lag.waiting) for lag in found],
         labels,
     )
     yield Figure(
         "reactions_lag_seconds",
         "Age of the oldest event that waits for its reactions.",
-        [((tenant.project, tenant.mode), max(0, now_ms - received_at_ms(at)) / 1000) for tenant, at, _ in lags],
+        [((lag.tenant.project, lag.tenant.mode), lag.seconds) for lag in found],
         labels,
     )
 
 
 def _rule_failures(runtime: Runtime) -> Figure:
     try:
-        found = runtime.rulebook.failures()
+        found = runtime.rulebook.failures(_MAX_RULES)
     except ControlFailed:  # the rest is told all the same
         found = []
     return Figure(

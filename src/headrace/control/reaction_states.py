@@ -291,8 +291,9 @@ class _Saving:
                 sa.select(rules.c.no).where(rules.c.no.in_(sorted(by_rule)), rules.c.passed_over > MAX_PASSED_OVER)
             )
         )
+        own = {"project": self._tenant.project, "mode": self._tenant.mode}
         rows = [
-            {"rule_no": no, "event_id": event_id, "why": why}
+            own | {"rule_no": no, "event_id": event_id, "why": why}
             for no, event_id, why in state.passed_over
             if no not in full
         ]

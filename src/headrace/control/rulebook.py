@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
 from headrace.control.locks import lock_project
-from headrace.control.tables import rule_sets, rules
-from headrace.model.rulebook import RuleRow, Version
+from headrace.control.tables import passed_over, rule_sets, rules
+from headrace.model.event import Tenant
+from headrace.model.rulebook import PassedOver, RuleRow, Version
 
 
 class Rulebook:
@@ -53,15 +54,41 @@ class Rulebook:
             known = connection.execute(_known(project)).all()
         return Version(row.id, row.version, row.applied_at_ms, row.document), [RuleRow(*each) for each in known]
 
-    def failures(self) -> list[tuple[str, str, int]]:
-        """(project, rule id, how often its condition had no truth value) of each rule that has ever failed."""
+    def failures(self, limit: int, /) -> list[tuple[str, str, int]]:
+        """(project, rule id, how often its condition had no truth value) of each project's rules that failed most often."""
+        failed = sa.func.sum(rules.c.failures)
+        place = sa.func.row_number().over(partition_by=rules.c.project, order_by=(failed.desc(), rules.c.rule_id))
         asked = (
-            sa.select(rules.c.project, rules.c.rule_id, sa.func.sum(rules.c.failures))
+            sa.select(rules.c.project, rules.c.rule_id, failed.label("failed"), place.label("place"))
             .where(rules.c.failures > 0)
             .group_by(rules.c.project, rules.c.rule_id)
+            .subquery()
         )
         with reading(self._engine) as connection:
-            return [(row[0], row[1], int(row[2])) for row in connection.execute(asked)]
+            rows = connection.execute(sa.select(asked).where(asked.c.place <= limit))
+            return [(row.project, row.rule_id, int(row.failed)) for row in rows]
+
+    def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
+        """The tenant's events that a rule did not look at, by id, past an id; rule number 0 has those that no rule looked at."""
+        asked = (
+            sa.select(passed_over.c.event_id, passed_over.c.why)
+            .where(passed_over.c.project == tenant.project, passed_over.c.mode == tenant.mode)
+            .where(passed_over.c.rule_no == rule_no, passed_over.c.event_id > after)
+            .order_by(passed_over.c.event_id)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [PassedOver(*row) for row in connection.execute(asked)]
+
+    def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
+        """By mode: how many of a project's events no rule has looked at."""
+        asked = (
+            sa.select(passed_over.c.mode, sa.func.count())
+            .where(passed_over.c.project == project, passed_over.c.rule_no == 0)
+            .group_by(passed_over.c.mode)
+        )
+        with reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(asked)}
 
     def history(self, project: str, limit: int, /) -> list[Version]:
         """The latest applications, newest first, without their documents."""

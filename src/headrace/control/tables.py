@@ -99,6 +99,8 @@ reaction_progress = Table(  # of a project and mode whose events have been react
 passed_over = Table(  # events that a rule's condition did not look at
     "passed_over",
     metadata,
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
     Column("rule_no", BigInteger, primary_key=True, autoincrement=False),  # 0: no rule looked at it
     Column("event_id", text(32), primary_key=True),
     Column("why", text(), nullable=False),

@@ -186,6 +186,8 @@ DIALECT = Dialect(
         _reading("badges/{badge_id}/holders", Handled("holders")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
+        Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
+        Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
     ),
     # The rest of /api/v1 is Flux's.
     prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "participants", "points")),

@@ -72,6 +72,8 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     return {
         "rules": rules.show,
         "apply_rules": rules.apply,
+        "passed_over": rules.passed_over,
+        "passed_over_by_all": rules.passed_over_by_all,
         "participant": scoreboards.participant,
         "challenges": scoreboards.challenges,
         "leaderboard": scoreboards.leaderboard,

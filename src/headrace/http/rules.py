@@ -6,6 +6,7 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.capabilities import RuleAdmin
+from headrace.assembly.figures import ReactionLag
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs
 from headrace.http.body import read_body
@@ -34,7 +35,10 @@ class Rules:
             "document": found.document if found else Document(),
             "rules": [_rule(kind, rule.title, rows[no]) for no, (kind, rule, _) in running.rules.items()],
         }
-        resp.data = native.render_data(data, {"history": [_version(version) for version in history]})
+        reactions = [_reactions(*each) for each in await self._rules.progress(tenant.project)]
+        resp.data = native.render_data(
+            data, {"history": [_version(version) for version in history], "reactions": reactions}
+        )
 
     async def apply(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
@@ -42,6 +46,34 @@ class Rules:
         dry_run = _flag(parameters(req), "dry_run")
         body = await read_body(req, self._max_bytes)
         resp.data = native.render_data(await self._rules.apply(tenant.project, body, dry_run=dry_run))
+
+    async def passed_over(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        given = {name: value for name, value in parameters(req) if value}
+        rule = path["kind"], path["rule_id"], given.get("version")
+        await self._list_passed_over(given, resp, tenant, rule)
+
+    async def passed_over_by_all(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        given = {name: value for name, value in parameters(req) if value}
+        await self._list_passed_over(given, resp, tenant, None)
+
+    async def _list_passed_over(
+        self,
+        given: dict[str, str],
+        resp: falcon.asgi.Response,
+        tenant: Tenant,
+        rule: tuple[str, str, str | None] | None,
+    ) -> None:
+        limit, after = native.parse_limit(given), native.parse_cursor(given)
+        found = await self._rules.passed_over(tenant, rule, after or "", limit + 1)
+        more = len(found) > limit
+        resp.data = native.render_data(
+            [{"event_id": render_evt(each.event_id), "why": each.why} for each in found[:limit]],
+            {"limit": limit, "next_cursor": native.render_cursor(found[limit - 1].event_id) if more else None},
+        )
 
 
 def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:
@@ -53,6 +85,16 @@ def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:
         "version": row.version,
         "failures": row.failures,
         "last_failure": failed,
+        "passed_over": row.passed_over,
+    }
+
+
+def _reactions(lag: ReactionLag, passed_over: int) -> dict[str, object]:
+    return {
+        "mode": lag.tenant.mode,
+        "waiting": lag.waiting,
+        "lag_seconds": lag.seconds,
+        "passed_over": passed_over,
     }
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 Mode = Literal["live", "test"]
+MODES: tuple[Mode, ...] = ("live", "test")
 EventType = Literal["track", "identify", "page", "group", "alias"]
 
 SEQUENCE_BITS = 14

@@ -13,7 +13,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class RuleRow(msgspec.Struct, frozen=True):
-    """One version of one rule, and how its condition has failed."""
+    """One version of one rule, how its condition has failed, and how many events it did not look at."""
 
     no: int
     kind: str
@@ -23,3 +23,10 @@ class RuleRow(msgspec.Struct, frozen=True):
     failed_event: str = ""
     failed_why: str = ""
     passed_over: int = 0
+
+
+class PassedOver(msgspec.Struct, frozen=True):
+    """An event that a rule's condition did not look at, and why not."""
+
+    event_id: str
+    why: str

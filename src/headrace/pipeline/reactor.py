@@ -82,6 +82,13 @@ class _Queue:
         self.bytes += _size(waiting)
         self.read_upto = waiting.position
 
+    def oldest(self) -> int:
+        """The position of the event that waits longest; while none is in memory, one before it. Any thread may call it."""
+        try:
+            return self.events[0].position
+        except IndexError:
+            return self.reacted
+
     def drop(self, count: int) -> None:
         for _ in range(count):
             self.bytes -= _size(self.events.popleft())
@@ -170,8 +177,8 @@ class Reactor:
         return self._advanced
 
     def lags(self) -> list[tuple[Tenant, int, int]]:
-        """(tenant, position reacted to, events that wait in memory) of each that has events waiting."""
-        return [(queue.tenant, queue.reacted, len(queue.events)) for queue in list(self._queues.values())]
+        """(tenant, position of the event that waits longest, events that wait in memory) of each that has events waiting."""
+        return [(queue.tenant, queue.oldest(), len(queue.events)) for queue in list(self._queues.values())]
 
     def step(self) -> bool:
         """Read what has been stored, and give one turn; False when there was nothing to do. Raises ControlFailed, StoreFailed."""

@@ -15,7 +15,7 @@ from headrace.model.keys import Key, Scope, Style
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.model.replay_job import Action, ReplayJob, TakenJob
-from headrace.model.rulebook import RuleRow, Version
+from headrace.model.rulebook import PassedOver, RuleRow, Version
 from headrace.model.scores import Award, Ranked, Score
 
 
@@ -101,8 +101,16 @@ class RuleHistory(Protocol):
         """The latest applications, newest first, without their documents."""
         ...
 
-    def failures(self) -> list[tuple[str, str, int]]:
-        """(project, rule id, how often its condition had no truth value) of each rule that has ever failed."""
+    def failures(self, limit: int, /) -> list[tuple[str, str, int]]:
+        """(project, rule id, how often its condition had no truth value) of each project's rules that failed most often."""
+        ...
+
+    def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
+        """The tenant's events that a rule did not look at, by id, past an id; rule number 0 has those that no rule looked at."""
+        ...
+
+    def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
+        """By mode: how many of a project's events no rule has looked at."""
         ...
 
 

@@ -19,10 +19,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "passed_over",
+        sa.Column("project", sa.String(100), nullable=False),
+        sa.Column("mode", sa.String(4), nullable=False),
         sa.Column("rule_no", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("event_id", sa.String(32), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("rule_no", "event_id", name="pk_passed_over"),
+        sa.PrimaryKeyConstraint("project", "mode", "rule_no", "event_id", name="pk_passed_over"),
         sqlite_with_rowid=False,
     )
     op.create_table(
