@@ -41,7 +41,6 @@ from headrace.model.filters import (
     Observed,
     Page,
     Stats,
-    within_observed,
 )
 from headrace.model.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
 from headrace.model.zones import UTC_ZONE, Interval, Zone
@@ -282,13 +281,13 @@ class MemoryStore:
             *(_percentile(numbers, rank) for rank in (0.5, 0.95, 0.99)),
         )
 
-    def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
+    def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
         times: dict[str, list[int]] = {}
         for event in self._matching(tenant, Filters()):
-            times.setdefault(getattr(event, column), []).append(event.timestamp_ms)
-        found = sorted(times.items(), key=lambda item: item[0].encode())
-        within_observed(len(found))
-        return [Observed(value, len(each), min(each), max(each)) for value, each in found]
+            if search.lower() in getattr(event, column).lower():
+                times.setdefault(getattr(event, column), []).append(event.timestamp_ms)
+        found = sorted(times.items(), key=lambda item: (-max(item[1]), item[0].encode()))
+        return [Observed(value, len(each), min(each), max(each)) for value, each in found[:limit]]
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
         by_name: dict[str, list[StoredEvent]] = {}

@@ -49,7 +49,7 @@ def test_points_are_no_events_and_events_no_points(store: Stores, tenant: Tenant
     put(store, tenant, ("m", "gauge", 1.0, 0, {}), ("n", "set", "u", 0, {}))
     assert store.count(tenant, Filters()).total == 1
     assert [event.value for event in store.events(tenant, Filters(), Page(limit=9)).events] == [7.0]
-    assert [seen.value for seen in store.observed(tenant, "name")] == ["m"]
+    assert [seen.value for seen in store.observed(tenant, "name", 9)] == ["m"]
     assert [metric.name for metric in store.metrics(tenant)] == ["m", "n"]
     assert ask(store, tenant, "gauge", "count", "sum").figures == [1.0, 1.0]
 

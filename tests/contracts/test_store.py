@@ -15,7 +15,6 @@ from headrace.model.event import Event, StoredEvent, Tenant, event_id, first_pos
 from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
     MAX_GROUPS,
-    MAX_OBSERVED,
     MAX_PROPERTY_CHARS,
     Catalog,
     CatalogPage,
@@ -181,7 +180,7 @@ def test_erased_events_are_gone_from_every_answer_and_others_are_not(store: Stor
     assert store.count(tenant, ALL, None, Dimension("tag", "plan")).groups == [("pro", 9)]
     assert store.count(tenant, Filters(user_id="u1")).total == 4
     assert store.stats(tenant, ALL, VALUE).sum == sum(kept)
-    assert [(each.value, each.occurrences) for each in store.observed(tenant, "name")] == [
+    assert sorted((each.value, each.occurrences) for each in store.observed(tenant, "name", 9)) == [
         ("n0", 2),
         ("n1", 3),
         ("n2", 4),
@@ -264,7 +263,7 @@ def test_no_question_sees_another_project_or_mode(store: Stores, tenant: Tenant)
     assert names(store.events(tenant, ALL, Page(limit=9)).events) == ["mine"]
     assert store.count(tenant, ALL, interval="1m", group_by=Dimension("name")).groups == [("mine", 1)]
     assert store.stats(tenant, ALL, VALUE).max == 1.0
-    assert [each.value for each in store.observed(tenant, "name")] == ["mine"]
+    assert [each.value for each in store.observed(tenant, "name", 9)] == ["mine"]
 
 
 # Listing
@@ -608,17 +607,18 @@ def test_observed_names_and_sources_have_their_count_and_times(store: Stores, te
         {"name": "a", "source": "solute", "timestamp_ms": 9, "value": 1.0},
         {"name": "b", "source": "solute", "timestamp_ms": 2},
     )
-    assert store.observed(tenant, "name") == [Observed("a", 1, 9, 9), Observed("b", 2, 2, 5)]
-    assert store.observed(tenant, "source") == [Observed("flux", 1, 5, 5), Observed("solute", 2, 2, 9)]
-    assert store.observed(fresh_tenant(), "name") == []
+    assert store.observed(tenant, "name", 9) == [Observed("a", 1, 9, 9), Observed("b", 2, 2, 5)]
+    assert store.observed(tenant, "source", 9) == [Observed("solute", 2, 2, 9), Observed("flux", 1, 5, 5)]
+    assert store.observed(fresh_tenant(), "name", 9) == []
 
 
-def test_more_names_than_one_reply_lists_are_refused_and_not_cut(store: Stores, tenant: Tenant) -> None:
-    put(store, tenant, *({"name": f"n{number}"} for number in range(MAX_OBSERVED)))
-    assert len(store.observed(tenant, "name")) == MAX_OBSERVED
-    put(store, tenant, {"name": "one more"})
-    with pytest.raises(InvalidRequest, match="catalog"):
-        store.observed(tenant, "name")
+def test_the_most_recently_seen_names_come_first_and_a_search_finds_the_others(store: Stores, tenant: Tenant) -> None:
+    times = (("b", 5), ("a", 5), ("Straße", 7), ("old", 1), ("c", 9), ("c", 2))
+    put(store, tenant, *({"name": name, "timestamp_ms": at} for name, at in times))
+    assert [each.value for each in store.observed(tenant, "name", 4)] == ["c", "Straße", "a", "b"]
+    assert [each.value for each in store.observed(tenant, "name", 4, "OL")] == ["old"]
+    assert [each.value for each in store.observed(tenant, "name", 4, "aß")] == ["Straße"]
+    assert store.observed(tenant, "name", 4, "%") == []
 
 
 # Bad numbers

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -135,11 +136,17 @@ def _one(render: Callable[[StoredEvent], bytes], otherwise: str) -> Callable[[Ca
     return replay
 
 
-def _observed(plural: str, singular: str) -> Callable[[Case], Outcome]:
-    return lambda case: (
-        {},
-        _rendered(case, list[Observed], lambda answer: hogsend.render_observed(plural, singular, answer)),
+def _names(case: Case) -> Outcome:
+    query = hogsend.parse_names(parse_qsl(case.get("query", ""), keep_blank_values=True))
+    used_by: dict[str, list[str]] = case.get("used_by", {})
+    render = partial(hogsend.render_names, query)
+    return {"parsed": _given(query)}, _rendered(
+        case, list[Observed], lambda answer: render(answer, lambda name: used_by.get(name, []))
     )
+
+
+def _sources(case: Case) -> Outcome:
+    return {}, _rendered(case, list[Observed], hogsend.render_sources)
 
 
 class _Replayed(msgspec.Struct):
@@ -196,8 +203,8 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("POST", "(?:/api/v1)?/ingest/events/sync", _ingest(bricqs.parse_event, _processed)),
     ("POST", "/api/events", _ingest(solute.parse_batch, _plain(solute.render_batch))),
     ("GET", "/v1/admin/events", _query(hogsend.parse_list, Events, hogsend.render_list)),
-    ("GET", "/v1/admin/events/names", _observed("names", "name")),
-    ("GET", "/v1/admin/events/sources", _observed("sources", "source")),
+    ("GET", "/v1/admin/events/names", _names),
+    ("GET", "/v1/admin/events/sources", _sources),
     ("GET", "/v1/admin/events/[^/]+", _one(hogsend.render_get, hogsend.EVENT_NOT_FOUND)),
     ("POST", "/v1/admin/events/replay", _replay),
     ("POST", "/v1/(?:batch|b|import)", _ingest(segment.parse_batch, _plain(segment.render_accepted))),

@@ -309,9 +309,10 @@ class Asker:
 
     def ask_observed(self) -> None:
         for column in ("name", "source"):
-            self._note("observed", Filters(), column)
-            expected = self._model.observed(self._tenant, column)
-            assert self._store.observed(self._tenant, column) == expected
+            limit, search = self._draw(st.integers(1, 5)), self._draw(st.sampled_from(["", "", "a", "U"]))
+            self._note("observed", Filters(), column, limit, search)
+            expected = self._model.observed(self._tenant, column, limit, search)
+            assert self._store.observed(self._tenant, column, limit, search) == expected
             self._covered[f"observed {column}"] += len(expected) > 1
 
 

@@ -35,7 +35,7 @@ BUILDERS: dict[str, Builder] = {
     "groups": lambda tenant, filters, dimension, *_: events.groups(tenant, filters, dimension),
     "stats": lambda tenant, filters, dimension, *_: events.stats(tenant, filters, _field(dimension)),
     "stats_exactly": lambda tenant, filters, dimension, *_: events.stats_exactly(tenant, filters, _field(dimension)),
-    "observed": lambda tenant, *_: catalog.observed(tenant, "name"),
+    "observed": lambda tenant, *_: catalog.observed(tenant, "name", 9, "s"),
     "names": lambda tenant, filters, *_: catalog.names(tenant, _catalog_page(filters)),
     "properties": lambda tenant, filters, *_: catalog.properties(tenant, [filters.name or ""]),
     "latest": lambda tenant, filters, *_: catalog.latest(tenant, [(filters.name or "", 0)]),
@@ -183,4 +183,4 @@ def test_an_event_is_found_by_its_position_and_told_by_its_id() -> None:
 def test_a_column_that_is_not_for_observing_is_refused() -> None:
     for column in ("user_id", "name; DROP TABLE events", "*"):
         with pytest.raises(ValueError, match=re.escape(column)):
-            catalog.observed(Tenant("p", "live"), column)
+            catalog.observed(Tenant("p", "live"), column, 9, "")

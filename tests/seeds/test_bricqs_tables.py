@@ -127,7 +127,7 @@ def test_event_name_is_a_required_string(client: Client) -> None:
 
 def test_unknown_event_names_are_discovered_and_accepted(client: Client) -> None:
     sync(client, event_name="never heard of")
-    [name] = client.get("/v1/admin/events/names").json()["names"]
+    [name] = client.get("/v1/admin/events/names").json()["events"]
     assert (name["name"], name["occurrences"]) == ("never heard of", 1)
 
 

@@ -143,21 +143,49 @@ def test_an_id_that_no_event_has_is_not_found(client: Client, event_id: str) -> 
 
 
 def test_names_and_sources_are_those_observed(client: Client) -> None:
-    assert client.get(f"{EVENTS}/names").json() == {"names": []}
+    assert client.get(f"{EVENTS}/names").json()["events"] == []
     assert client.get(f"{EVENTS}/sources").json() == {"sources": []}
     track(client, "b", timestamp="2025-01-01T00:00:00.5Z")
     track(client, "b", timestamp="2025-01-03")
     track(client, "a", timestamp="2025-01-02")
     first, last = "2025-01-01T00:00:00.500Z", "2025-01-03T00:00:00.000Z"
     day = "2025-01-02T00:00:00.000Z"
-    assert client.get(f"{EVENTS}/names").json() == {
-        "names": [
-            {"name": "a", "occurrences": 1, "firstSeenAt": day, "lastSeenAt": day},
-            {"name": "b", "occurrences": 2, "firstSeenAt": first, "lastSeenAt": last},
+    a = {"name": "a", "occurrences": 1, "firstSeenAt": day, "lastSeenAt": day, "usedBy": []}
+    b = {"name": "b", "occurrences": 2, "firstSeenAt": first, "lastSeenAt": last, "usedBy": []}
+    everything = client.get(f"{EVENTS}/names").json()
+    assert everything["events"] == [b, a]
+    assert client.get(f"{EVENTS}/names", params={"search": "A"}).json()["events"] == [a]
+    some = client.get(f"{EVENTS}/names", params={"limit": 1}).json()
+    assert some["events"] == [b]
+    assert "there are more" in some["note"]
+    assert "there are more" not in everything["note"]
+    for limit in ("0", "201", "x"):
+        assert client.get(f"{EVENTS}/names", params={"limit": limit}).status_code == 400
+    assert client.get(f"{EVENTS}/sources").json() == {
+        "sources": [
+            {"name": "flux", "kind": "builtin", "label": "Flux"}
+            | {"occurrences": 3, "firstSeenAt": first, "lastSeenAt": last}
         ]
     }
-    assert client.get(f"{EVENTS}/sources").json() == {
-        "sources": [{"source": "flux", "occurrences": 3, "firstSeenAt": first, "lastSeenAt": last}]
+
+
+def test_a_name_tells_which_rules_are_about_it(client: Client) -> None:
+    rules = {
+        "facts": [{"id": "exact", "event": "order.placed", "fact_type": "bought"}, {"id": "any", "event": "order.*"}],
+        "challenges": [
+            {"id": "direct", "fact": "custom.order.placed", "goal": 1},
+            {"id": "c", "fact": "bought", "goal": 1},
+        ],
+        "badges": [{"id": "none", "challenge": "c"}, {"id": "any", "fact": "custom.order.*", "count": 2}],
+    }
+    assert client.put("/api/v1/rules", json=rules).status_code == 200
+    for name in ("order.placed", "order.sent", "visit"):
+        track(client, name)
+    used_by = {row["name"]: row["usedBy"] for row in client.get(f"{EVENTS}/names").json()["events"]}
+    assert used_by == {
+        "order.placed": ["rule:exact", "rule:any", "rule:direct"],
+        "order.sent": ["rule:any"],
+        "visit": [],
     }
 
 

@@ -87,7 +87,7 @@ QUESTIONS = {
     "series": lambda store, tenant: store.count(tenant, Filters(), interval="1d"),
     "groups": lambda store, tenant: store.count(tenant, Filters(), group_by=Dimension("name")),
     "stats": lambda store, tenant: store.stats(tenant, Filters(), Dimension("value")),
-    "names": lambda store, tenant: store.observed(tenant, "name"),
+    "names": lambda store, tenant: store.observed(tenant, "name", 9),
 }
 
 

@@ -5,6 +5,8 @@ Its data plane, which sends one: hogsend_data.py.
 Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 """
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
 from headrace.dialects.names import decode_known
@@ -31,6 +33,8 @@ MAX_LIMIT = 100
 DEFAULT_REPLAY = 100
 MAX_JOB_LIMIT = 10**12
 MAX_CRITERION_CHARS = 1000
+DEFAULT_NAMES = 100
+MAX_NAMES = 200
 EVENT_NOT_FOUND = "Event not found"
 
 
@@ -172,21 +176,63 @@ def render_get(event: StoredEvent, /) -> bytes:
     return encode_json({"event": _render_event(event)})
 
 
-def render_observed(plural: str, singular: str, observed: list[Observed], /) -> bytes:
-    """`{"names":[{"name",…}]}` and the like."""
-    return encode_json(
-        {
-            plural: [
-                {
-                    singular: each.value,
-                    "occurrences": each.occurrences,
-                    "firstSeenAt": render_time(each.first_ms),
-                    "lastSeenAt": render_time(each.last_ms),
-                }
-                for each in observed
-            ]
-        }
-    )
+class NamesQuery(msgspec.Struct, frozen=True):
+    limit: int
+    search: str = ""
+
+
+def parse_names(pairs: Pairs, /) -> NamesQuery:
+    """Raises InvalidRequest."""
+    given = {name: value for name, value in pairs if value}
+    limit = integer_of(given["limit"], "limit") if "limit" in given else DEFAULT_NAMES
+    if not 1 <= limit <= MAX_NAMES:
+        raise InvalidRequest(f"'limit' must be 1 to {MAX_NAMES}; it is {limit}.")
+    return NamesQuery(limit, given.get("search", ""))
+
+
+def render_names(query: NamesQuery, found: list[Observed], used_by: Callable[[str], Sequence[str]], /) -> bytes:
+    """found: at least one more than the limit if there are more. used_by: the ids of the rules about a name."""
+    note = "Names of the events in this project and mode, most recently seen first."
+    if len(found) > query.limit:
+        note += (
+            f" These are the first {query.limit}, and there are more: use 'search', or page with GET /api/v1/catalog."
+        )
+    events = [
+        {"name": each.value} | _seen(each) | {"usedBy": [f"rule:{rule}" for rule in used_by(each.value)]}
+        for each in found[: query.limit]
+    ]
+    return encode_json({"note": note, "events": events})
+
+
+# Sources by name: what other products' SDKs send through is a connector.
+_SOURCES = {
+    "flux": ("builtin", "Flux"),
+    "bricqs": ("builtin", "Bricqs"),
+    "solute": ("builtin", "Solute"),
+    "hogsend": ("builtin", "Hogsend"),
+    "cloudevents": ("builtin", "CloudEvents"),
+    "segment": ("connector", "Segment"),
+    "posthog": ("connector", "PostHog"),
+    "amplitude": ("connector", "Amplitude"),
+    "mixpanel": ("connector", "Mixpanel"),
+}
+
+
+def render_sources(found: list[Observed], /) -> bytes:
+    """A source that this version of the program does not know is only observed."""
+    sources: list[dict[str, object]] = []
+    for each in found:
+        kind, label = _SOURCES.get(each.value, ("observed", each.value))
+        sources.append({"name": each.value, "kind": kind, "label": label} | _seen(each))
+    return encode_json({"sources": sources})
+
+
+def _seen(observed: Observed) -> dict[str, object]:
+    return {
+        "occurrences": observed.occurrences,
+        "firstSeenAt": render_time(observed.first_ms),
+        "lastSeenAt": render_time(observed.last_ms),
+    }
 
 
 def render_replay(

@@ -14,12 +14,8 @@ def _event(asked: Asked) -> Answer:
     return lambda reader: hogsend.render_get(find(reader))
 
 
-def _names(asked: Asked) -> Answer:
-    return lambda reader: hogsend.render_observed("names", "name", reader.observed(asked.tenant, "name"))
-
-
 def _sources(asked: Asked) -> Answer:
-    return lambda reader: hogsend.render_observed("sources", "source", reader.observed(asked.tenant, "source"))
+    return lambda reader: hogsend.render_sources(reader.observed(asked.tenant, "source", hogsend.MAX_NAMES))
 
 
 def _reading(path: str, does: Ask | Handled) -> Route:
@@ -43,7 +39,7 @@ DIALECT = Dialect(
             202,
         ),
         _reading("events", Ask(_list)),
-        _reading("events/names", Ask(_names)),
+        _reading("events/names", Handled("event_names")),
         _reading("events/sources", Ask(_sources)),
         _reading("events/{event_id}", Ask(_event)),
         _doing("events/replay", "replay"),

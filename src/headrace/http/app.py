@@ -17,6 +17,7 @@ from headrace.http.gate import Gate
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Handler, Responders, mount
+from headrace.http.names import EventNames
 from headrace.http.problems import Problems
 from headrace.http.replays import Replays
 from headrace.http.rules import Rules
@@ -70,6 +71,7 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
     scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
     return {
+        "event_names": EventNames(gate, can.rules).listed,
         "rules": rules.show,
         "apply_rules": rules.apply,
         "passed_over": rules.passed_over,

@@ -5,14 +5,12 @@ from typing import Literal, get_args
 
 import msgspec
 
-from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent
 
 MAX_GROUPS = 1000
 MAX_BUCKETS = 100_000
 MAX_FILLED_BUCKETS = 10_000
 MAX_REPLAY = 10_000
-MAX_OBSERVED = 10_000
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,14 +114,6 @@ class Stats(msgspec.Struct, frozen=True):
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
-
-
-def within_observed(many: int, /) -> None:
-    """Raises InvalidRequest for more values than one reply lists."""
-    if many > MAX_OBSERVED:
-        raise InvalidRequest(
-            f"There are more than {MAX_OBSERVED} of them: page through the names with GET /api/v1/catalog."
-        )
 
 
 class Observed(msgspec.Struct, frozen=True):

@@ -112,8 +112,8 @@ class Reader(MetricReader, Protocol):
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats: ...
 
-    def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
-        """The values of the column `name` or `source`, by name. Raises InvalidRequest for more than MAX_OBSERVED."""
+    def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
+        """So many values of the column `name` or `source`, the most recently seen first. `search`: a part of it, in any case."""
         ...
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:

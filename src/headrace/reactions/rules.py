@@ -101,6 +101,13 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         )
         return [(kind, rule) for kind, rules in parts for rule in rules]
 
+    def about(self, name: str, /) -> list[str]:
+        """The ids of the rules about events of a name: fact rules, and rules that count the fact it becomes without one."""
+        patterns = [(rule.id, rule.event, name) for rule in self.facts]
+        counting: tuple[ChallengeRule | BadgeRule, ...] = (*self.challenges, *self.badges)
+        patterns += [(rule.id, rule.fact, DEFAULT_TYPE + name) for rule in counting if rule.fact]
+        return list(dict.fromkeys(rule_id for rule_id, pattern, text in patterns if matches(pattern, text)))
+
 
 def parse_rules(document: object, /, *, kept: bool = False) -> Document:
     """Check a whole document. Raises InvalidRules with a problem for each rule that has one, and the place of each.

@@ -12,7 +12,6 @@ from headrace.model.filters import (
     CatalogPage,
     Observed,
     PropertyType,
-    within_observed,
 )
 from headrace.store.engine import Engine
 from headrace.store.queries import catalog as queries
@@ -21,11 +20,9 @@ from headrace.store.queries import catalog as queries
 class CatalogReader(Engine):
     """Part of the Reader port."""
 
-    def observed(self, tenant: Tenant, column: str, /) -> list[Observed]:
+    def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
         """See the Reader port."""
-        found = [Observed(*row) for row in self._rows(queries.observed(tenant, column))]
-        within_observed(len(found))
-        return found
+        return [Observed(*row) for row in self._rows(queries.observed(tenant, column, limit, search))]
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
         """See the Reader port."""

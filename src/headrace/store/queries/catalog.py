@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from headrace.model.event import Tenant
 from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
-    MAX_OBSERVED,
     MAX_PROPERTY_CHARS,
     CatalogPage,
     Filters,
@@ -15,15 +14,18 @@ from headrace.store.queries.conditions import PAIRS, Query, pairs, where_of
 from headrace.store.queries.events import OUTPUT
 
 
-def observed(tenant: Tenant, column: str, /) -> Query:
-    """Rows (value, count, first millisecond, last millisecond), by value; one more than a reply lists."""
+def observed(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
+    """Rows (value, count, first millisecond, last millisecond), the most recently seen first; `search` is a part of the value."""
     if column not in ("name", "source"):
         raise ValueError(column)
     where, params = where_of(tenant, Filters())
+    if search:
+        where += f" AND positionCaseInsensitiveUTF8({column}, {{search:String}}) > 0"
+        params["search"] = search
     return Query(
-        f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
-        f"FROM events WHERE {where} GROUP BY {column} ORDER BY {column} LIMIT {MAX_OBSERVED + 1}",
-        params,
+        f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) AS last "
+        f"FROM events WHERE {where} GROUP BY {column} ORDER BY last DESC, {column} LIMIT {{limit:UInt64}}",
+        params | {"limit": limit},
     )
 
 
