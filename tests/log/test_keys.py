@@ -103,6 +103,20 @@ def test_what_was_flushed_survives_a_crash_and_last_says_up_to_where(tmp_path: P
         assert len(again.find([key(1), key(2)])) == again.last()
 
 
+def test_a_crash_after_the_next_generation_was_flushed_loses_no_key_of_the_one_before(tmp_path: Path) -> None:
+    """`last` covers both, so a key that only waited in memory would be missed for good."""
+    clock = Clock()
+    keys = open_keys(tmp_path, clock)
+    keys.add({key(1): (1, 1)}, 1)
+    clock.now_ms += 60_001
+    keys.add({key(2): (2, 2)}, 2)
+    keys.flush()
+    shutil.copytree(tmp_path / "keys", tmp_path / "after" / "keys", ignore=shutil.ignore_patterns("LOCK"))
+    with closing(keys), closing(open_keys(tmp_path / "after", clock)) as again:
+        assert again.last() == 2
+        assert again.find([key(1), key(2)]) == {key(1): (1, 1), key(2): (2, 2)}
+
+
 def test_after_a_restart_an_unknown_key_is_still_told_from_the_filters_without_a_look_into_the_files(
     tmp_path: Path,
 ) -> None:
