@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees lock clean bench-queries
+.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -76,10 +76,15 @@ fuzz: $(READY) ## send batches with one spoilt event for a minute (ARGS="--secon
 guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
 	$(VENV)/bin/python -m tests.guarantees.removals
 
+mutants: $(READY) ## change the source a little, and see whether a test fails (ARGS="reactions log/known_keys.py --seed 2")
+	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/mutants.txt
+	$(VENV)/bin/python -m tests.mutants.run $(ARGS)
+
 lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the newest of all)
 	$(PIN) pyproject.toml -o requirements/runtime.txt
 	$(PIN) -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
+	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/mutants.in -o requirements/mutants.txt
 	$(PIN) requirements/sdks.in -o requirements/sdks.txt
 
 PIN = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
