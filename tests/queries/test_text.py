@@ -36,6 +36,8 @@ BUILDERS: dict[str, Builder] = {
     "stats": lambda tenant, filters, dimension, *_: events.stats(tenant, filters, _field(dimension)),
     "stats_exactly": lambda tenant, filters, dimension, *_: events.stats_exactly(tenant, filters, _field(dimension)),
     "observed": lambda tenant, *_: catalog.observed(tenant, "name", 9, "s"),
+    "observed_lately": lambda tenant, *_: catalog.observed_lately(tenant, "name", 9, "s"),
+    "names_total": lambda tenant, filters, *_: catalog.names_total(tenant, _catalog_page(filters)),
     "names": lambda tenant, filters, *_: catalog.names(tenant, _catalog_page(filters)),
     "properties": lambda tenant, filters, *_: catalog.properties(tenant, [filters.name or ""]),
     "latest": lambda tenant, filters, *_: catalog.latest(tenant, [(filters.name or "", 0)]),

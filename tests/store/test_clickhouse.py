@@ -11,7 +11,7 @@ import pytest
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Tenant, event_id, first_position
-from headrace.model.filters import Counts, Cursor, Dimension, Filters, Page
+from headrace.model.filters import CatalogPage, Counts, Cursor, Dimension, Filters, Page
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries.conditions import Query, ways_of
@@ -92,6 +92,27 @@ def test_a_page_of_more_bytes_than_a_reply_may_have_is_told_to_ask_for_fewer(sto
         small.events(tenant, ALL, Page(limit=300))
     assert len(small.events(tenant, ALL, Page(limit=100)).events) == 100
     assert len(store.events(tenant, ALL, Page(limit=300)).events) == 300
+    small.close()
+
+
+def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(store: ClickHouseStore) -> None:
+    tenant, many = fresh_tenant(), 600_000
+    columns = "project, mode, name, source, timestamp_ms, position"
+    row = f"'{tenant.project}', 'live', concat(lower(hex(sipHash64(number))), repeat('x', 184)), 'flux'"
+    moments = f"{NOW_MS} + number, bitShiftLeft(toUInt64({NOW_MS}), 20) + number"
+    with store._writers.lend() as client:
+        client.command(f"INSERT INTO events ({columns}) SELECT {row}, {moments} FROM numbers({many})")
+        last = client.command(f"SELECT concat(lower(hex(sipHash64(toUInt64({many - 1})))), repeat('x', 184))")
+    small = with_limits(query_max_memory_bytes=64_000_000)
+    with pytest.raises(InvalidRequest, match="more memory"):
+        small.count(tenant, ALL, group_by=Dimension("name"))
+    found = small.observed(tenant, "name", 100)
+    assert (found[0].value, len(found)) == (last, 100)
+    assert [each.last_ms for each in found] == sorted((each.last_ms for each in found), reverse=True)
+    page = small.catalog(tenant, CatalogPage(limit=10))
+    assert (len(page.entries), page.more, round(page.total / many, 2)) == (10, True, 1.0)
+    after = small.catalog(tenant, CatalogPage(limit=10, after=page.entries[-1].name))
+    assert page.entries[-1].name < after.entries[0].name
     small.close()
 
 

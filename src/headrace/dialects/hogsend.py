@@ -192,11 +192,11 @@ def parse_names(pairs: Pairs, /) -> NamesQuery:
 
 def render_names(query: NamesQuery, found: list[Observed], used_by: Callable[[str], Sequence[str]], /) -> bytes:
     """found: at least one more than the limit if there are more. used_by: the ids of the rules about a name."""
-    note = "Names of the events in this project and mode, most recently seen first."
+    note = (
+        "Names of the events in this project and mode, most recently seen first; GET /api/v1/catalog has all of them."
+    )
     if len(found) > query.limit:
-        note += (
-            f" These are the first {query.limit}, and there are more: use 'search', or page with GET /api/v1/catalog."
-        )
+        note += f" These are the first {query.limit}, and there are more: use 'search' to find them."
     events = [
         {"name": each.value} | _seen(each) | {"usedBy": [f"rule:{rule}" for rule in used_by(each.value)]}
         for each in found[: query.limit]

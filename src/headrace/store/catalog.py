@@ -1,7 +1,5 @@
 """Answers which names, sources and properties there are."""
 
-import msgspec
-
 from headrace.model.event import Tenant
 from headrace.model.filters import (
     MAX_CATALOG_PROPERTIES,
@@ -13,7 +11,7 @@ from headrace.model.filters import (
     Observed,
     PropertyType,
 )
-from headrace.store.engine import Engine
+from headrace.store.engine import Engine, NeedsMoreMemory
 from headrace.store.queries import catalog as queries
 
 
@@ -22,28 +20,42 @@ class CatalogReader(Engine):
 
     def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
         """See the Reader port."""
-        return [Observed(*row) for row in self._rows(queries.observed(tenant, column, limit, search))]
+        asked = tenant, column, limit, search
+        try:
+            rows = self._rows(queries.observed(*asked))
+        except NeedsMoreMemory:  # millions of values, which anybody with a publishable key may send
+            rows = self._rows(queries.observed_lately(*asked))
+        return [Observed(*row) for row in rows]
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
         """See the Reader port."""
         rows = self._rows(queries.names(tenant, page))
-        if not rows:  # past the last name, the page itself cannot tell how many there are
-            first = self._rows(queries.names(tenant, msgspec.structs.replace(page, after=None))) if page.after else []
-            return Catalog(first[0][4] if first else 0, [], more=False)
-        total, found = rows[0][4], rows[: page.limit]
+        found = rows[: page.limit]
+        if page.after is None and len(rows) <= page.limit:
+            total = len(rows)
+        else:
+            total = self._names_total(tenant, page)
+        if not found:
+            return Catalog(total, [], more=False)
         types = {
             name: _types(*kept) for name, *kept in self._rows(queries.properties(tenant, [row[0] for row in found]))
         }
-        examples = self._events(queries.latest(tenant, [(name, last) for name, _, _, last, _ in found]))
+        examples = self._events(queries.latest(tenant, [(name, last) for name, _, _, last in found]))
         example_of = {event.name: event for event in examples}
         return Catalog(
             total,
             [
                 CatalogEntry(name, count, first, last, *types[name], example_of.get(name))
-                for name, count, first, last, _ in found
+                for name, count, first, last in found
             ],
             more=len(rows) > page.limit,
         )
+
+    def _names_total(self, tenant: Tenant, page: CatalogPage) -> int:
+        try:
+            return self._rows(queries.names_total(tenant, page))[0][0]
+        except NeedsMoreMemory:
+            return self._rows(queries.names_total(tenant, page, exact=False))[0][0]
 
 
 def _types(

@@ -43,6 +43,10 @@ _rows_decoder = msgspec.json.Decoder(list[Any])
 _row_decoder = msgspec.json.Decoder(_Row)
 
 
+class NeedsMoreMemory(InvalidRequest):
+    """The query needs more memory than one query may take."""
+
+
 class Handles:
     """Clients of one database: lent to one user at a time, and dropped once they have raised."""
 
@@ -155,7 +159,7 @@ class Engine:
                 retry_after_s=5,
             )
         if code in _OUT_OF_MEMORY:
-            return InvalidRequest(
+            return NeedsMoreMemory(
                 "The query needs more memory than one query may take: narrow the time range, name an event, "
                 "or use a smaller limit or offset."
             )

@@ -13,38 +13,74 @@ from headrace.model.filters import (
 from headrace.store.queries.conditions import PAIRS, Query, pairs, where_of
 from headrace.store.queries.events import OUTPUT
 
+_LATEST_EVENTS = 50_000
+
 
 def observed(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
     """Rows (value, count, first millisecond, last millisecond), the most recently seen first; `search` is a part of the value."""
+    where, params = _of_observed(tenant, column, search)
+    return _observed(column, where, params | {"limit": limit})
+
+
+def observed_lately(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
+    """As `observed`, but only values of the latest events: that takes a bounded memory, however many values there are."""
+    where, params = _of_observed(tenant, column, search)
+    # Numbers first: whoever sorts the texts holds too many of them.
+    latest = f"SELECT position FROM events WHERE {where} ORDER BY events.timestamp DESC LIMIT {_LATEST_EVENTS}"
+    where += (
+        f" AND {column} IN (SELECT {column} FROM events WHERE {where} AND position IN ({latest}) GROUP BY {column} "
+        f"ORDER BY max(timestamp) DESC, {column} LIMIT {{limit:UInt64}})"
+    )
+    return _observed(column, where, params | {"limit": limit})
+
+
+def _observed(column: str, where: str, params: dict[str, object]) -> Query:
+    return Query(
+        f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) AS last "
+        f"FROM events WHERE {where} GROUP BY {column} ORDER BY last DESC, {column} LIMIT {{limit:UInt64}}",
+        params,
+    )
+
+
+def _of_observed(tenant: Tenant, column: str, search: str) -> tuple[str, dict[str, object]]:
     if column not in ("name", "source"):
         raise ValueError(column)
     where, params = where_of(tenant, Filters())
     if search:
         where += f" AND positionCaseInsensitiveUTF8({column}, {{search:String}}) > 0"
         params["search"] = search
-    return Query(
-        f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) AS last "
-        f"FROM events WHERE {where} GROUP BY {column} ORDER BY last DESC, {column} LIMIT {{limit:UInt64}}",
-        params | {"limit": limit},
-    )
+    return where, params
 
 
 def names(tenant: Tenant, page: CatalogPage, /) -> Query:
-    """Rows (name, count, first millisecond, last millisecond, names in all), by name; one more than the page holds."""
+    """Rows (name, count, first millisecond, last millisecond), by name; one more than the page holds.
+
+    In the order of the table's key, so that it takes no more memory however many names there are.
+    """
+    where, params = _of_page(tenant, page)
+    if page.after is not None:
+        where += " AND name > {after:String}"
+        params["after"] = page.after
+    return Query(
+        "SELECT name, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
+        f"FROM events WHERE {where} GROUP BY name ORDER BY name LIMIT {{limit:UInt64}}",
+        params | {"limit": page.limit + 1},
+    )
+
+
+def names_total(tenant: Tenant, page: CatalogPage, /, *, exact: bool = True) -> Query:
+    """One row (names in all, whatever the page). Not exact, it is right to a thousandth, and takes a bounded memory."""
+    where, params = _of_page(tenant, page)
+    count = "uniqExact(name)" if exact else "uniqCombined64(20)(name)"
+    return Query(f"SELECT {count} FROM events WHERE {where}", params)
+
+
+def _of_page(tenant: Tenant, page: CatalogPage) -> tuple[str, dict[str, object]]:
     where, params = where_of(tenant, Filters(name=page.name, name_prefix=page.prefix))
     if page.search is not None:
         where += " AND positionCaseInsensitiveUTF8(name, {search:String}) > 0"
         params["search"] = page.search
-    found = (
-        "SELECT name, count() AS hits, toUnixTimestamp64Milli(min(timestamp)) AS first, "
-        f"toUnixTimestamp64Milli(max(timestamp)) AS last FROM events WHERE {where} GROUP BY name"
-    )
-    after = "" if page.after is None else "WHERE name > {after:String} "
-    return Query(
-        f"SELECT name, hits, first, last, total FROM (SELECT *, count() OVER () AS total FROM ({found})) "
-        f"{after}ORDER BY name LIMIT {{limit:UInt64}}",
-        params | {"limit": page.limit + 1} | ({} if page.after is None else {"after": page.after}),
-    )
+    return where, params
 
 
 def properties(tenant: Tenant, names: Sequence[str], /) -> Query:
