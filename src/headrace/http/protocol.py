@@ -5,7 +5,9 @@
 - Of the requests that are sent without waiting for replies, few are looked at before their turn; replies come in order.
 - Fields after a body are no headers.
 - A reply has to be read, at a least pace.
-- A request whose client hangs up is told so, if it has asked to be.
+- A request whose client hangs up is told so, if it has asked to be. A client that ends only its own side gets its replies.
+- A client that is still sending when it is answered for the last time gets to read the answer.
+- Who waits for `100 Continue` gets the final status instead, where the headers decide it.
 - An `Upgrade` that nobody here speaks is ignored, and the request answered.
 """
 
@@ -19,6 +21,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from headrace.http.expect import HeadFirst
+from headrace.http.lingering import MAX_DROPPED_BYTES, Lingering, ReplyTransport
 from headrace.http.problems import Problems
 from headrace.http.unread import Unread
 from headrace.model.errors import HeadraceError, InvalidRequest, Unavailable
@@ -31,6 +35,8 @@ _PIECE_BYTES = 1024
 RATE_HEADERS = "headrace.rate_headers"
 # And what is to be called should the client hang up before it has its answer.
 HUNG_UP = "headrace.hung_up"
+# A client that has gone looks like one that has only ended its side; a query goes on for so long for the latter's sake.
+_QUERY_AFTER_EOF_S = 2.0
 _PATH = re.compile(rb"\S+ +([^\s?#]*)")
 
 
@@ -62,10 +68,14 @@ class Protocol(HttpToolsProtocol):
         self._in_head = self._in_body = False
         self._bare_bytes = 0  # parsed since the request began, or since the last of its body
         self._last_words: bytes | None = None  # to be sent once the requests before are answered
+        self._dropped_bytes = 0  # of a body that came after its answer
+        self._lingering: Lingering | None = None
+        self._half_closed = self._stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
         self.flow = _Flow(transport, self)
+        self._replies = ReplyTransport(transport, self._hang_up)
         # Those that were there before are served on.
         self._one_too_many = self._max_connections is not None and len(self.connections) > self._max_connections
         self._timer = self.loop.call_later(self._timeout_s, self._give_up)
@@ -73,28 +83,66 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._unread.forget(self.transport)
+        if self._lingering:
+            self._lingering.stop()
         super().connection_lost(exc)
-        if hang_up := getattr(self.cycle, "scope", {}).pop(HUNG_UP, None):
-            hang_up()
+        self._end_query()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            self._lingering.drop(data)
+            return
         self._unparsed += data
         self._parse()
+
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The client has ended its side, or is gone. Whether the connection stays open, for what it has asked to be answered."""
+        if self._lingering or not self.cycle or (not self.pipeline and (self._in_body or self.cycle.response_complete)):
+            return False
+        self._half_closed = True
+        self._stop_timer()
+        if not self._unparsed:
+            self._forget_the_incomplete()
+        self.loop.call_later(_QUERY_AFTER_EOF_S, self._end_query)
+        return True
+
+    def _forget_the_incomplete(self) -> None:
+        """The rest of the last request will not come, and nobody has begun to work on it."""
+        if self._in_body:
+            cycle, _ = self.pipeline.popleft()
+            cycle.response_complete = True
+        self._in_head = self._in_body = False
+
+    def shutdown(self) -> None:
+        self._stopping = True
+        if self._lingering:
+            self._lingering.end_soon()
+        elif self._in_body and self.cycle.response_complete:
+            self._linger()
+        else:
+            super().shutdown()
+
+    def _end_query(self) -> None:
+        if hang_up := getattr(self.cycle, "scope", {}).pop(HUNG_UP, None):
+            hang_up()
 
     def takes_more(self) -> bool:
         """Whether to read on: not while requests, or what has been read behind them, wait for their turn."""
         return not self.pipeline and not self._unparsed and self._last_words is None
 
+    def _is_ending(self) -> bool:
+        return self._lingering is not None or self.transport.is_closing()
+
     def _parse(self) -> None:
         """What has been read, to its end or to a request that has to wait."""
         data, at = self._unparsed, 0
         self._unparsed = b""
-        while at < len(data) and self.takes_more() and not self.transport.is_closing():
+        while at < len(data) and self.takes_more() and not self._is_ending():
             head_end = data.find(b"\r\n\r\n", at + _PIECE_BYTES)
             end = len(data) if head_end < 0 else head_end + 4
             self._parse_piece(data[at:end])
             at = end
-        self._unparsed = data[at:]
+        self._unparsed = b"" if self._is_ending() else data[at:]
         if not self.takes_more():
             self.flow.pause_reading()
 
@@ -121,7 +169,7 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._start = self._data
         self._in_head = True
-        self._bare_bytes = 0
+        self._bare_bytes = self._dropped_bytes = 0
         if self._timer is None:
             self._timer = self.loop.call_later(self._timeout_s, self._give_up)
         super().on_message_begin()
@@ -136,12 +184,19 @@ class Protocol(HttpToolsProtocol):
             return
         self.app = self._refuse_politely if self._one_too_many else self.config.loaded_app
         super().on_headers_complete()  # raises for a target without a path: still the head is what is wrong
+        self.cycle.transport = self._replies  # pyright: ignore[reportAttributeAccessIssue]
+        if self.expect_100_continue:
+            self.cycle.receive = HeadFirst(self.cycle, lambda: self._stopping).receive
         self._in_head, self._in_body = False, True
         self.headers = []  # trailers go there, and the application has the others (RFC 9110 §6.5.1)
 
     def on_body(self, body: bytes) -> None:
         self._bare_bytes = 0
         super().on_body(body)
+        if self.cycle.response_complete:
+            self._dropped_bytes += len(body)
+            if self._dropped_bytes > MAX_DROPPED_BYTES:
+                self.transport.close()
 
     def on_message_complete(self) -> None:
         if self._is_upgrade():
@@ -154,18 +209,26 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self._lingering:
+            self.server_state.total_requests += 1
+            return
         was_last = not self.pipeline
         super().on_response_complete()
         if self.transport.is_closing():
             return
         if was_last and self._last_words is not None:
-            self.transport.write(self._last_words)
-            self.transport.close()
+            self._end_with(self._last_words)
             return
         if self._in_head or self._in_body:
             self._unset_keepalive_if_required()  # the rest of this request, or of another, has its own time
         if self._unparsed:
             self._parse()
+        if self._half_closed and not self._unparsed:
+            if self._in_body and self.pipeline:
+                self._forget_the_incomplete()
+            elif self._in_body or (was_last and self.cycle.response_complete):
+                self.transport.close()
+                return
         self.flow.resume_reading()
 
     def _wait_for_another(self) -> None:
@@ -209,7 +272,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, error: HeadraceError) -> None:
         """Answer when it is this request's turn, unless the application has begun to, and hang up."""
         self._stop_timer()
-        if self.transport.is_closing() or self._last_words is not None:
+        if self._is_ending() or self._last_words is not None:
             return
         words = b""
         if not self._in_body or not self.cycle.response_started:
@@ -217,11 +280,36 @@ class Protocol(HttpToolsProtocol):
         if self._in_body and self.pipeline:
             self.pipeline.popleft()  # this request, which nobody has begun to work on
         elif self._in_body or not self.cycle or self.cycle.response_complete:
-            self.transport.write(words)
-            self.transport.close()
+            self._end_with(words)
             return
         self._last_words = words
         self.flow.pause_reading()
+
+    def _end_with(self, words: bytes) -> None:
+        """Answer for the last time; with nothing where the client has had its answer and time to read it."""
+        if not words:
+            self.transport.close()
+            return
+        self.transport.write(words)
+        self._linger()
+
+    def _hang_up(self) -> None:
+        """A reply was the last."""
+        if self._in_head or self._in_body or self._unparsed or self.pipeline:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        if self._is_ending() or self._half_closed:  # who sends no more is not reset
+            self.transport.close()
+            return
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self._lingering = Lingering(self.transport, self.loop, stopping=self._stopping)
+        self._unparsed, self._last_words = b"", None
+        self.pipeline.clear()
+        self.flow.resume_reading()
 
     def _words_of(self, error: HeadraceError) -> bytes:
         found = _PATH.match(self._start)
