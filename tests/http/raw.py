@@ -47,12 +47,16 @@ class Connection:
 
     def answer(self) -> Answer:
         """The next answer, also an interim one."""
+        head = self.answer_to_head()
+        return head._replace(text=self._exactly(int(head.headers.get("content-length", "0"))).decode())
+
+    def answer_to_head(self) -> Answer:
+        """The next answer, where nothing follows its headers whatever they say."""
         head = self._until(b"\r\n\r\n").decode("latin-1")
         status_line, *lines = head.split("\r\n")
         pairs = [line.partition(":") for line in lines]
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        body = self._exactly(int(headers.get("content-length", "0")))
-        return Answer(int(status_line.split(" ")[1]), headers, body.decode())
+        return Answer(int(status_line.split(" ")[1]), headers, "")
 
     def rest(self) -> bytes:
         """All that the server says until it hangs up."""

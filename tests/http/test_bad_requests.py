@@ -35,7 +35,8 @@ def nothing_is_stored(refuser: Client) -> Iterator[None]:
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 ALLOWED: dict[str, set[str]] = {}
 for each in MOUNTED:
-    ALLOWED.setdefault(each.path, {"OPTIONS"}).add(each.method)
+    ALLOWED.setdefault(each.path, {"OPTIONS"}).update({"GET", "HEAD"} if each.method == "GET" else {each.method})
+FOR_BROWSERS = {each.path for each in MOUNTED if each.scope == "ingest"}
 DIALECTS = {each.path: each.dialect for each in MOUNTED}
 
 
@@ -49,13 +50,14 @@ def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(refuse
         assert set(response.headers["Allow"].split(", ")) == ALLOWED[path]
         if method != "HEAD":
             assert_refused(response, DIALECTS[path], 405)
+        assert ("Access-Control-Allow-Origin" in response.headers) == (path in FOR_BROWSERS)
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/openapi.json", "/docs"])
 def test_a_method_that_a_route_of_our_own_does_not_have_is_refused_as_a_problem(refuser: Client, path: str) -> None:
     response = refuser.post(path)
     assert response.status_code == 405
-    assert set(response.headers["Allow"].split(", ")) == {"GET", "OPTIONS"}
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.json().keys() == {"type", "title", "status", "detail"}
 
@@ -78,11 +80,12 @@ def test_a_route_that_there_is_not_is_not_found(refuser: Client, path: str, dial
         assert_refused(refuser.request(method, path), dialect, 404)
 
 
-@pytest.mark.parametrize("path", ["/", "/x", "/v1x", "/apis", "/ingests/events", "/health/x", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/x", "/v1x", "/apis", "/ingests/events", "/health/x", "/favicon.ico"])
 def test_a_route_outside_every_dialect_is_not_found_as_a_problem(refuser: Client, path: str) -> None:
     response = refuser.get(path)
     assert response.status_code == 404
     assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Access-Control-Allow-Origin"] == "*", "a page sees that it asks for what there is not"
     assert response.json() == {
         "type": "about:blank",
         "title": "Not Found",
@@ -267,6 +270,33 @@ def test_a_header_that_is_wrong_is_refused(server: Server, key: str, lines: byte
     for ingest in INGEST:
         answer = ask(server.url, request("POST", ingest.path, key, b"", lines))
         assert_refused(answer, ingest.dialect, 400)
+
+
+NO_HOST = {"no Host": b"", "two Hosts": b"Host: a\r\nHost: a\r\n", "three Hosts": b"Host: a\r\nHOST: b\r\nhost:\r\n"}
+
+
+@pytest.mark.parametrize("lines", NO_HOST.values(), ids=NO_HOST.keys())
+def test_a_request_has_one_host(server: Server, key: str, lines: bytes) -> None:
+    for route in EVERY:
+        data = request(route.method, route.path, key, b"{}").replace(b"Host: headrace\r\n", lines)
+        answer = ask(server.url, data)
+        assert_refused(answer, route.dialect, 400)
+        assert "Host" in answer.text
+
+
+def test_http_1_0_knows_no_host(server: Server) -> None:
+    assert ask(server.url, b"GET /health HTTP/1.0\r\n\r\n").status_code == 200
+    assert ask(server.url, b"GET /health HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n").status_code == 400
+
+
+@pytest.mark.parametrize("codings", [b"gzip, chunked", b"deflate,chunked", b"gzip\r\nTransfer-Encoding: chunked"])
+def test_a_transfer_coding_that_is_not_spoken_here_is_not_implemented(server: Server, key: str, codings: bytes) -> None:
+    for ingest in INGEST:
+        data = request("POST", ingest.path, key, b"", b"Transfer-Encoding: %b\r\n" % codings)
+        answer = ask(server.url, data + b"0\r\n\r\n")
+        assert answer.status_code == 501
+        assert "Content-Encoding" in answer.text
+        assert answer.headers["content-type"] == "application/json"
 
 
 def test_a_content_length_over_the_limit_is_refused_before_all_of_the_body(server: Server, key: str) -> None:

@@ -14,7 +14,7 @@ from tests.server import Client, Server
 FLUX = "/api/v1/events"
 SYNC = "/api/v1/ingest/events/sync"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
-HEALTH = b"GET /health HTTP/1.1\r\n\r\n"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: headrace\r\n\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.http.routes import EVERY, INGEST, MINIMAL, Ingest, Route, send, store
 from tests.server import Client, Server
 
 FLUX = "/api/v1/events"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: headrace\r\n\r\n"
 
 
 def basic(user: str, password: str = "") -> str:
@@ -311,7 +312,54 @@ def test_http_1_0_and_an_absolute_address_are_understood(server: Server, client:
     assert stored(client) == 2
 
 
+@pytest.mark.parametrize("route", [each for each in EVERY if each.method == "GET"], ids=str)
+def test_head_is_answered_as_get_without_a_body(client: Client, route: Route) -> None:
+    got, head = client.get(route.path), client.head(route.path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == got.headers[name]
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/docs", "/docs/start.js", "/openapi.json", "/metrics"])
+def test_monitors_may_ask_with_head(server: Server, path: str) -> None:
+    with Connection(server.url) as connection:
+        for _ in range(2):
+            connection.send(request("HEAD", path, None) + HEALTH)
+            head = connection.answer_to_head()
+            assert head.status_code == 200
+            assert int(head.headers["content-length"]) > 0
+            assert connection.answer().json() == {"status": "ok"}
+
+
+def test_no_reply_is_taken_for_another_type_than_it_says(server: Server, client: Client, key: str) -> None:
+    for path in ("/", "/health", "/docs", "/metrics", "/nowhere", "/api/x", *(each.path for each in EVERY)):
+        for method in ("GET", "POST", "OPTIONS", "DELETE"):
+            assert client.request(method, path).headers["X-Content-Type-Options"] == "nosniff"
+    for refused in (b"garbage\r\n\r\n", request("GET", "/", None, b"", b"Host: second\r\n")):
+        assert ask(server.url, refused).headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_server_itself_says_what_it_can(server: Server) -> None:
+    with Connection(server.url) as connection:
+        for _ in range(2):
+            connection.send(request("OPTIONS", "*", None) + HEALTH)
+            answer = connection.answer()
+            assert answer.status_code in (200, 204)
+            assert {"GET", "HEAD"} <= set(answer.headers["allow"].split(", "))
+            assert connection.answer().json() == {"status": "ok"}
+    assert ask(server.url, request("GET", "*", None)).status_code == 404
+
+
 # Routes of our own
+
+
+def test_the_first_page_leads_to_the_documentation(anonymous: Client) -> None:
+    response = anonymous.get("/")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    links = re.findall(r' href="([^"]+)"', response.text)
+    assert "/docs" in links
+    for link in links:
+        assert anonymous.get(link).status_code == 200
 
 
 def test_health_and_ready_need_no_key(anonymous: Client) -> None:

@@ -140,6 +140,8 @@ def check(method: str, path: str, status: int, headers: Mapping[str, str], body:
 
 def _check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes | None) -> None:
     found = find(path)
+    if method == "head" and found and "get" in found.operations:  # RFC 9110 §9.3.2
+        method = "get"
     if found is None:
         _require(status == 404, "the document has no such path, so the status should be 404")
         _COMMON[f"{_api_of(path)}NotFound"].check(headers, body)
@@ -173,7 +175,8 @@ def _api_of(path: str) -> str:
 def _check_allow(path: _Path, headers: Mapping[str, str]) -> None:
     """Source: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.1"""
     allowed = {method.strip().lower() for method in headers.get("allow", "").split(",")}
-    wanted = path.operations.keys() | {"options"}
+    wanted = path.operations.keys() | {"options"} | ({"head"} if "get" in path.operations else set())
+    allowed |= {"head"} & wanted  # comes with GET, and is not written down
     _require(
         allowed | {"options"} == wanted,
         f"Allow is {headers.get('allow')!r} and should name {', '.join(sorted(wanted)).upper()}",

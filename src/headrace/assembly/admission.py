@@ -96,7 +96,7 @@ class Admission:
 def _check_origin(key: Key, shown: Shown) -> None:
     origin = shown.origin
     # A page's script and image elements ask by GET and send no Origin; what they could ask for with such a key is no secret.
-    if not key.allows(origin) and (origin or shown.method != "GET"):
+    if not key.allows(origin) and (origin or shown.method not in ("GET", "HEAD")):
         what = f"from {origin[:255]!r}" if origin else "without the header Origin, which every browser sends"
         raise Forbidden(f"This key is for pages of {', '.join(key.origins)}; the request came {what}.")
 

@@ -14,6 +14,7 @@ from headrace.http import docs
 from headrace.http.body import Budget
 from headrace.http.direct import App
 from headrace.http.gate import Gate
+from headrace.http.landing import Landing
 from headrace.http.local import Check
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Handler, Responders, mount
@@ -56,6 +57,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     Problems(dialects).install(app)
     mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers(gate, can)))
     health = _Health(can.status)
+    app.add_route("/", Landing())
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)

@@ -22,6 +22,13 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         self.posters: dict[str, Callable[[falcon.asgi.Request, falcon.asgi.Response], Awaitable[None]]] = {}
         self.metrics = metrics
 
+    def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
+        """Falcon's, and HEAD wherever GET is: monitors and load balancers use it (RFC 9110 §9.3.2)."""
+        suffix = f"_{options['suffix']}" if options.get("suffix") else ""
+        if get := getattr(resource, f"on_get{suffix}", None):
+            setattr(resource, f"on_head{suffix}", get)
+        super().add_route(uri_template, resource, **options)
+
     async def __call__(
         self,
         scope: dict[str, Any],

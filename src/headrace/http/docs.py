@@ -156,7 +156,6 @@ class Viewer:
                 "Content-Security-Policy": _POLICY,
                 "Cache-Control": "no-cache",
                 "Referrer-Policy": "no-referrer",
-                "X-Content-Type-Options": "nosniff",
             }
         )
 
@@ -170,7 +169,7 @@ class ViewerFile:
         asset = await asyncio.to_thread(_asset, file)
         resp.data = asset.content
         resp.content_type = asset.media_type
-        resp.set_headers({"Cache-Control": _KEEP, "X-Content-Type-Options": "nosniff"})
+        resp.set_headers({"Cache-Control": _KEEP})
 
 
 def routes() -> Sequence[tuple[str, object]]:

@@ -21,7 +21,7 @@ Params = Mapping[str, str]
 Handler = Callable[[falcon.asgi.Request, falcon.asgi.Response, Tenant, Params], Awaitable[None]]
 """Answers a request that has been let in; given the parameters in the path."""
 Responder = Callable[..., Awaitable[None]]
-_METHODS = ("GET", "POST", "PUT")
+_METHODS = ("GET", "HEAD", "POST", "PUT")
 
 
 class _Mounted:
@@ -78,7 +78,8 @@ def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
             if method == "POST" and isinstance(first.route.does, Ingest):
                 app.posters[path] = responder
         if any(each.route.has_preflight for served in methods.values() for each in served):
-            responders["on_options"] = _preflight([method for method in _METHODS if method in methods])
+            allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
+            responders["on_options"] = _preflight([method for method in _METHODS if method in allowed])
         app.add_route(path, _Mounted(responders))
 
 

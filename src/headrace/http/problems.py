@@ -12,6 +12,7 @@ from headrace.dialects import native
 from headrace.dialects.errors import Kind, kind_of
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import Owners
+from headrace.http import cors
 from headrace.model import errors
 from headrace.model.errors import HeadraceError
 
@@ -40,6 +41,7 @@ class Problems:
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._owners = Owners(dialects, otherwise=native.DIALECT)
+        self._for_browsers = {route.path for dialect in dialects for route in dialect.routes if route.for_browsers}
 
     def install(self, app: "falcon.asgi.App[Any, Any]") -> None:
         """Have the application word its errors, whichever they are, and Falcon's, so."""
@@ -52,11 +54,14 @@ class Problems:
         return self._owners.owner_of(path)
 
     def reply_to(
-        self, path: str, error: HeadraceError, dialect: Dialect | None = None, /
+        self, path: str, error: HeadraceError, dialect: Dialect | None = None, /, *, status: HTTPStatus | None = None
     ) -> tuple[HTTPStatus, dict[str, str], bytes]:
-        """An error as status, headers and body: in the words of the dialect given, or of the one that the path is for."""
+        """An error as status, headers and body: in the words of the dialect given, or of the one that the path is for.
+
+        status: where it is HTTP that says which, and no dialect.
+        """
         dialect = dialect or self.dialect_of(path)
-        status = status_of(error, dialect)
+        status = status or status_of(error, dialect)
         headers = {"content-type": dialect.error_type}
         if isinstance(error, errors.RateLimited | errors.Unavailable):
             headers["retry-after"] = str(error.retry_after_s)
@@ -86,8 +91,11 @@ class Problems:
         """Falcon's own: no such route, no such method, and a malformed request line or header."""
         if isinstance(error, falcon.HTTPMethodNotAllowed):
             allowed = cast("dict[str, str]", error.headers)["Allow"]
+            if req.uri_template in self._for_browsers:
+                cors.allow_any_origin(req, resp)
             self.answer(resp, req.path, errors.MethodNotAllowed(req.method, allowed.split(", ")))
         elif isinstance(error, falcon.HTTPNotFound):
+            cors.allow_any_origin(req, resp)  # a page whose SDK has the wrong address should see that it has
             self.answer(resp, req.path, errors.NotFound(f"There is no route {req.path[:200]}."))
         else:
             self.answer(resp, req.path, errors.InvalidRequest(error.description or error.title or ""))

@@ -1,6 +1,7 @@
 """HTTP/1.1 where uvicorn's own protocol leaves something open. Answers what never becomes a request; routes nothing.
 
-- What is no HTTP, and one connection too many, is refused in the words of the dialect that it was meant for.
+- What is no HTTP, lacks its one Host, or comes in a transfer coding not spoken here, and one connection too many, is refused
+  in the words of the dialect that it was meant for.
 - A request has to arrive within a time, and its line and headers, and what there is beside its body, within a size.
 - Of the requests that are sent without waiting for replies, few are looked at before their turn; replies come in order.
 - Fields after a body are no headers.
@@ -13,6 +14,7 @@
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import Any
 
 import httptools
@@ -179,9 +181,12 @@ class Protocol(HttpToolsProtocol):
         if version not in ("1.0", "1.1"):
             self._refuse(InvalidRequest(f"This is HTTP/{version}; HTTP/1.1 is spoken here."))
             raise ValueError(version)  # or the parser would go on
+        self._require_one_host_and_coding(version)
         if self._is_upgrade():
             self._in_head = False
             return
+        if self.url == b"*" and self.parser.get_method() == b"OPTIONS":  # the server, and no path (RFC 9110 §9.3.7)
+            self.url = b"/"
         self.app = self._refuse_politely if self._one_too_many else self.config.loaded_app
         super().on_headers_complete()  # raises for a target without a path: still the head is what is wrong
         self.cycle.transport = self._replies  # pyright: ignore[reportAttributeAccessIssue]
@@ -189,6 +194,24 @@ class Protocol(HttpToolsProtocol):
             self.cycle.receive = HeadFirst(self.cycle, lambda: self._stopping).receive
         self._in_head, self._in_body = False, True
         self.headers = []  # trailers go there, and the application has the others (RFC 9110 §6.5.1)
+
+    def _require_one_host_and_coding(self, version: str) -> None:
+        """Source: https://www.rfc-editor.org/rfc/rfc9112#section-3.2, #section-6.1"""
+        hosts, codings = 0, b""
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                codings += b"," + value.strip().lower()
+        if codings not in (b"", b",chunked") and codings.endswith(b"chunked"):  # others are the parser's to refuse
+            self._refuse(
+                InvalidRequest("Of transfer codings only chunked is supported; name others in Content-Encoding."),
+                HTTPStatus.NOT_IMPLEMENTED,
+            )
+            raise ValueError(codings)  # or the parser would go on
+        if hosts > 1 or (not hosts and version == "1.1"):
+            self._refuse(InvalidRequest(f"The request has {hosts or 'no'} Host headers; send one."))
+            raise ValueError(hosts)
 
     def on_body(self, body: bytes) -> None:
         self._bare_bytes = 0
@@ -269,14 +292,14 @@ class Protocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self, error: HeadraceError) -> None:
+    def _refuse(self, error: HeadraceError, status: HTTPStatus | None = None) -> None:
         """Answer when it is this request's turn, unless the application has begun to, and hang up."""
         self._stop_timer()
         if self._is_ending() or self._last_words is not None:
             return
         words = b""
         if not self._in_body or not self.cycle.response_started:
-            words = self._words_of(error)
+            words = self._words_of(error, status)
         if self._in_body and self.pipeline:
             self.pipeline.popleft()  # this request, which nobody has begun to work on
         elif self._in_body or not self.cycle or self.cycle.response_complete:
@@ -311,11 +334,13 @@ class Protocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_reading()
 
-    def _words_of(self, error: HeadraceError) -> bytes:
+    def _words_of(self, error: HeadraceError, status: HTTPStatus | None) -> bytes:
         found = _PATH.match(self._start)
-        status, headers, body = self._problems.reply_to(found[1].decode("latin-1") if found else "", error)
+        path = found[1].decode("latin-1") if found else ""
+        status, headers, body = self._problems.reply_to(path, error, status=status)
         if self._in_body:
             headers |= self.cycle.scope.get(RATE_HEADERS, {})
+        headers |= {name.decode(): value.decode() for name, value in self.server_state.default_headers}
         lines = [f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
         head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
         return head.encode() + body

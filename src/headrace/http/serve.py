@@ -70,6 +70,7 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            headers=[("X-Content-Type-Options", "nosniff")],
             proxy_headers=False,
             limit_concurrency=_connections(settings.max_connections),
             timeout_keep_alive=math.ceil(settings.keep_alive_s),

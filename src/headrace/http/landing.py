@@ -1,0 +1,36 @@
+"""The page at `/`: where to go from here. Needs no key, and says nothing about what the server holds."""
+
+import falcon
+import falcon.asgi
+
+_PAGE = b"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Headrace</title>
+</head>
+<body>
+<h1>Headrace</h1>
+<p>This is an event server. Its API is described at <a href="/docs">/docs</a>
+(as OpenAPI: <a href="/openapi.json">/openapi.json</a>).</p>
+<p>For monitors: <a href="/health">/health</a>, <a href="/ready">/ready</a>, <a href="/metrics">/metrics</a>.</p>
+</body>
+</html>
+"""
+
+
+class Landing:
+    """/"""
+
+    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.data = _PAGE
+        resp.content_type = "text/html; charset=utf-8"
+        resp.set_headers(
+            {
+                "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                "Cache-Control": "no-cache",
+                "Referrer-Policy": "no-referrer",
+            }
+        )
