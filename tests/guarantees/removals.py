@@ -402,6 +402,13 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/http/test_last_replies.py::test_a_body_past_the_limit_is_answered_413_to_who_reads_after_sending_all",
     ),
     (
+        "a request that is cut at shutdown is told to come again",
+        "http/protocol.py",
+        "        except asyncio.CancelledError:\n",
+        "        except ZeroDivisionError:\n",
+        "tests/http/test_shutdown.py::test_a_request_that_is_cut_is_told_to_come_again_in_its_dialects_words",
+    ),
+    (
         "who gave up waiting for the store takes no room",
         "pipeline/freshness.py",
         "                self._forget_some()\n",

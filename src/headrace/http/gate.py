@@ -65,7 +65,7 @@ class Gate:
         except asyncio.CancelledError:
             if HUNG_UP in req.scope:
                 raise
-            raise Unavailable("The client hung up.") from None  # which nobody reads
+            raise Unavailable("The query was stopped: the client hung up, or the server is shutting down.") from None
         finally:
             req.scope.pop(HUNG_UP, None)
 

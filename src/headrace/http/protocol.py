@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
+import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,6 +30,7 @@ from headrace.http.problems import Problems
 from headrace.http.unread import Unread
 from headrace.model.errors import HeadraceError, InvalidRequest, Unavailable
 
+_log = structlog.get_logger("headrace.http")
 # Counted in whole pieces of what is read from the socket, the first one free; so this much is always taken.
 _MAX_HEAD_BYTES = 64 * 1024
 # What is read is parsed in pieces that end with a head, and are no smaller than this: the requests in one wait in memory.
@@ -43,7 +45,10 @@ _PATH = re.compile(rb"\S+ +([^\s?#]*)")
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. `timeout_s`: how long a request may take to arrive, and a new connection to begin one."""
+    """One connection. `timeout_s`: how long a request may take to arrive, and a new connection to begin one.
+
+    query_grace_s: how long after the server was told to stop a query may go on.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         timeout_s: float,
+        query_grace_s: float | None = None,
         unread: Unread,
         problems: Problems,
     ) -> None:
@@ -61,6 +67,7 @@ class Protocol(HttpToolsProtocol):
         self.limit_concurrency = None  # uvicorn would answer in plain text, and without Retry-After
         self._one_too_many = False
         self._timeout_s = timeout_s
+        self._query_grace_s = query_grace_s
         self._unread = unread
         self._problems = problems
         self._timer: asyncio.TimerHandle | None = None
@@ -117,6 +124,8 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self._stopping = True
+        if self._query_grace_s is not None:
+            self.loop.call_later(self._query_grace_s, self._end_query)
         if self._lingering:
             self._lingering.end_soon()
         elif self._in_body and self.cycle.response_complete:
@@ -187,7 +196,7 @@ class Protocol(HttpToolsProtocol):
             return
         if self.url == b"*" and self.parser.get_method() == b"OPTIONS":  # the server, and no path (RFC 9110 §9.3.7)
             self.url = b"/"
-        self.app = self._refuse_politely if self._one_too_many else self.config.loaded_app
+        self.app = self._refuse_politely if self._one_too_many else self._answer
         super().on_headers_complete()  # raises for a target without a path: still the head is what is wrong
         self.cycle.transport = self._replies  # pyright: ignore[reportAttributeAccessIssue]
         if self.expect_100_continue:
@@ -345,9 +354,23 @@ class Protocol(HttpToolsProtocol):
         head = "\r\n".join((*lines, f"content-length: {len(body)}", "connection: close", "", ""))
         return head.encode() + body
 
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application; and what uvicorn cuts at the end of the grace is refused, and not a failure."""
+        try:
+            await self.config.loaded_app(scope, receive, send)
+        except asyncio.CancelledError:
+            _log.warning("request_cut", method=scope["method"], dialect=self._problems.dialect_of(scope["path"]).name)
+            error = Unavailable("The server is shutting down before it could answer; try again.", retry_after_s=5)
+            await self._send_refusal(scope, send, error)  # raises, and so hangs up, where the answer has begun
+
     async def _refuse_politely(self, scope: Any, _receive: Any, send: Any) -> None:
         """The application while there are too many connections."""
-        status, headers, body = self._problems.reply_to(scope["path"], Unavailable("Too many connections."))
+        await self._send_refusal(scope, send, Unavailable("Too many connections."))
+
+    async def _send_refusal(self, scope: Any, send: Any, error: HeadraceError) -> None:
+        """For the last request of the connection."""
+        status, headers, body = self._problems.reply_to(scope["path"], error)
+        headers |= scope.get(RATE_HEADERS, {})
         fields = headers | {"content-length": str(len(body)), "connection": "close"}
         await send(
             {

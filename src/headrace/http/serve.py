@@ -34,6 +34,10 @@ _SWITCH_INTERVAL_S = 0.0005
 # Requests make many objects and no cycles; Python's default of 700 would collect several times in one batch.
 _GC_THRESHOLD = 50_000
 _BACKLOG = 2048
+# A query that runs when the server is told to stop has this share of the grace, so that it can still be refused.
+_QUERIES_SHARE = 0.75
+# After the grace: nothing acknowledged is lost by a sudden end, but what is in memory is inserted again at the next start.
+_BACKSTOP_S = 15.0
 # Files that the log, the store and the index of known keys may have open beside the connections.
 _FILES_OF_ENGINES = 1024
 
@@ -58,12 +62,16 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     host, port = listener.getsockname()[:2]
     runtime.publish_address(host, port)
     unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             create_app(capabilities_of(runtime), unread, dialects),
             loop="uvloop",
             http=partial(  # pyright: ignore[reportArgumentType]
-                Protocol, timeout_s=settings.body_timeout_s, unread=unread, problems=Problems(dialects)
+                Protocol,
+                timeout_s=settings.body_timeout_s,
+                query_grace_s=settings.shutdown_timeout_s * _QUERIES_SHARE,
+                unread=unread,
+                problems=Problems(dialects),
             ),
             ws="none",
             lifespan="off",
@@ -74,7 +82,7 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
             proxy_headers=False,
             limit_concurrency=_connections(settings.max_connections),
             timeout_keep_alive=math.ceil(settings.keep_alive_s),
-            timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
             backlog=_BACKLOG,
         )
     )
@@ -82,21 +90,39 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         """For a signal that comes before uvicorn listens for it; uvicorn raises its own once more when it is done."""
         server.should_exit = True
+        server.arm_backstop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     logging.getLogger("uvicorn.error").disabled = True  # what it would say is said here
 
     async def main() -> None:
-        await runtime.start()
-        _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
-        await server.serve(sockets=[listener])
-        await runtime.stop()
+        try:
+            await runtime.start()
+            _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
+            await server.serve(sockets=[listener])
+        finally:
+            server.arm_backstop()  # also where it ends for a failure
+            await runtime.stop()
         _log.info("stopped")
 
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(main())
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which the kernel ends should it not end by itself."""
+
+    def arm_backstop(self) -> None:
+        """From now on the process has the grace, and some seconds to put into the store what waits for that."""
+        if not signal.getitimer(signal.ITIMER_REAL)[0]:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process without Python, which may hang
+            signal.setitimer(signal.ITIMER_REAL, (self.config.timeout_graceful_shutdown or 0) + _BACKSTOP_S)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.arm_backstop()
+        super().handle_exit(sig, frame)
 
 
 def _connections(wanted: int) -> int:

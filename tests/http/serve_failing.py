@@ -1,0 +1,37 @@
+"""`headrace serve` that fails between start and stop, or that does not end; the kernel waits for the latter for one second.
+
+python -m tests.http.serve_failing start|hang --port 0 --data DIR
+"""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from headrace.assembly.logs import configure
+from headrace.assembly.runtime import Runtime
+from headrace.http import serve
+from headrace.model.settings import Settings
+
+
+def main(how: str, _port: str, port: str, _data: str, data: str) -> int:
+    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    configure(settings)
+    runtime = Runtime(settings)
+    serve._BACKSTOP_S = 1.0
+
+    def fail() -> None:
+        raise RuntimeError("told to")
+
+    def hang() -> None:
+        threading.Event().wait()
+
+    if how == "start":
+        runtime.replay_runner.start = fail
+    else:
+        runtime.worker.stop = hang
+    return serve.run(runtime)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))
