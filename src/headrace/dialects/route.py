@@ -95,7 +95,10 @@ def find_event(tenant: Tenant, event_id: str, otherwise: str = "", /) -> Callabl
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What a route that only tells may know: the path's parameters, the address that the client used, and the time."""
+    """What a route that only tells may know: the path's parameters, the address to send to, and the time.
+
+    scheme, host: only for a route that `tells_address`; the host may have a port and a path.
+    """
 
     path: Mapping[str, str]
     scheme: str
@@ -108,12 +111,14 @@ class Tell(msgspec.Struct, frozen=True):
 
     key_in_path: the path's parameter that carries the key; "" where headers and the query carry it.
     find_key: takes the key out of a POST's body. Raises HeadraceError.
+    tells_address: whether the answer has this server's address, which may differ from client to client.
     """
 
     render: Callable[[Told], bytes]
     key_in_path: str = ""
     find_key: Callable[[bytes], str] | None = None
     media_type: str = ""
+    tells_address: bool = False
 
 
 class Handled(msgspec.Struct, frozen=True):

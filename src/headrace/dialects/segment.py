@@ -252,7 +252,7 @@ DIALECT = Dialect(
             "/v1/projects/{write_key}/settings",
             "ingest",
             "segment",
-            Tell(render_settings, key_in_path="write_key"),
+            Tell(render_settings, key_in_path="write_key", tells_address=True),
         ),
     ),
     prefixes=("/v1/projects",),

@@ -8,6 +8,7 @@ import falcon.asgi
 from headrace.assembly.capabilities import EventIntake
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.http import cors
+from headrace.http.addresses import Addresses
 from headrace.http.auth import shown_by
 from headrace.http.direct import App
 from headrace.http.gate import Gate
@@ -42,9 +43,11 @@ class Responders:
         metrics: Metrics,
         handlers: Mapping[str, Handler],
     ) -> None:
+        """Raises what Addresses raises."""
         self._gate = gate
         self._intake = intake
         self._settings = settings
+        self._addresses = Addresses(settings)
         self._metrics = metrics
         self._handlers = handlers
 
@@ -58,7 +61,7 @@ class Responders:
             case Ask() as does:
                 return ask(self._gate, route, does)
             case Tell() as does:
-                return tell(self._gate, route, does)
+                return tell(self._gate, self._addresses, route, does)
             case Handled(by=name):
                 return _handled(self._gate, route, self._handlers[name])
 

@@ -11,6 +11,7 @@ import msgspec
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Ask, Asked, Route, Tell, Told
 from headrace.http import cors
+from headrace.http.addresses import Addresses
 from headrace.http.auth import shown_by
 from headrace.http.body import read_body
 from headrace.http.gate import Gate, parameters
@@ -26,7 +27,7 @@ def ask(gate: Gate, route: Route, does: Ask, /) -> Callable[..., Awaitable[None]
     return respond
 
 
-def tell(gate: Gate, route: Route, does: Tell, /) -> Callable[..., Awaitable[None]]:
+def tell(gate: Gate, addresses: Addresses, route: Route, does: Tell, /) -> Callable[..., Awaitable[None]]:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
         cors.allow_any_origin(req, resp)
         shown = shown_by(req, route.scope, params[does.key_in_path] if does.key_in_path else "")
@@ -35,7 +36,10 @@ def tell(gate: Gate, route: Route, does: Tell, /) -> Callable[..., Awaitable[Non
             if not shown.secret(route.scope):
                 shown = msgspec.structs.replace(shown, in_body=does.find_key(body))
         await gate.admit(req, resp, shown, route.scope, route.limit)
-        resp.data = does.render(Told(params, req.forwarded_scheme, req.forwarded_host, clock_ms()))
+        scheme, host = addresses.of(req) if does.tells_address else ("", "")
+        resp.data = does.render(Told(params, scheme, host, clock_ms()))
+        if does.tells_address:
+            resp.set_header("Cache-Control", "no-store")
         if does.media_type:
             resp.content_type = does.media_type
 

@@ -26,6 +26,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, _doc("Address to listen on.")] = "127.0.0.1"
     port: Annotated[Annotated[int, Meta(ge=0, le=65535)], _doc("Port to listen on; 0 picks a free one.")] = 8080
+    public_url: Annotated[
+        str,
+        _doc(
+            "URL under which clients reach the server, such as https://events.example.com; "
+            "if empty, it is derived from each request's Host header."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        _doc(
+            "Comma-separated networks of the reverse proxies whose `Forwarded` and `X-Forwarded-*` headers count, "
+            "such as 10.0.0.0/8; those of others are ignored."
+        ),
+    ] = ""
     data: Annotated[Path, _doc("Folder for all data: the log, the store and the control database.")] = Path(
         "headrace-data"
     )

@@ -1,0 +1,82 @@
+"""The address under which clients reach this server: what it tells is checked, and never a header as it came."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
+
+import falcon.asgi
+
+from headrace.model.errors import InvalidRequest, SettingsError
+from headrace.model.settings import PREFIX, Settings
+
+_HOST = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE
+)
+
+
+class Addresses:
+    """Raises SettingsError for a `public_url` that is none, and for `trusted_proxies` that are no networks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._public = _parse_url(settings.public_url)
+        self._proxies = _parse_networks(settings.trusted_proxies)
+
+    def of(self, req: falcon.asgi.Request, /) -> tuple[str, str]:
+        """The scheme, and the host with its port; a public URL's path, too.
+
+        Without a setting that says it, the Host header does, or a trusted proxy: of several, what the first one was asked for.
+        Raises InvalidRequest for a Host that is none.
+        """
+        if self._public:
+            return self._public
+        scheme, host = req.scheme, req.get_header("Host") or req.netloc
+        if not _is_host(host):
+            raise InvalidRequest("The Host header is not a valid host name with an optional port.")
+        if self._is_proxy(req.remote_addr):
+            told_scheme, told_host = _told_by_proxy(req)
+            scheme = told_scheme if told_scheme in ("http", "https") else scheme
+            host = told_host if _is_host(told_host) else host
+        return scheme, host
+
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:  # a Unix socket's peer has none
+            return False
+        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+        return any(parsed in network for network in self._proxies)
+
+
+def _told_by_proxy(req: falcon.asgi.Request) -> tuple[str, str]:
+    """Source: https://www.rfc-editor.org/rfc/rfc7239#section-4, and what proxies sent before it."""
+    if forwarded := req.forwarded:
+        first = forwarded[0]
+        return (first.scheme or "").lower(), first.host or ""
+    scheme, host = (req.get_header(f"X-Forwarded-{name}") or "" for name in ("Proto", "Host"))
+    return scheme.partition(",")[0].strip().lower(), host.partition(",")[0].strip()
+
+
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and int(found[1] or 0) <= 65535
+
+
+def _parse_url(text: str) -> tuple[str, str] | None:
+    if not text:
+        return None
+    try:
+        scheme, netloc, path, query, fragment = urlsplit(text)
+    except ValueError:
+        scheme = netloc = path = query = fragment = ""
+    if scheme not in ("http", "https") or not _is_host(netloc) or query or fragment or re.search(r"\s", path):
+        raise SettingsError(
+            f"{PREFIX}PUBLIC_URL: expected a URL such as https://events.example.com, not {text[:200]!r}."
+        )
+    return scheme, netloc + path.rstrip("/")
+
+
+def _parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}TRUSTED_PROXIES: {error}.") from None
