@@ -35,19 +35,23 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.said = folder.with_suffix(".said")  # what pytest printed last
         shutil.copytree(ROOT / "src", folder / "src")
 
     def test(self, tests: Sequence[str], timeout_s: float) -> int | None:
         """How pytest ended; None when it did not come to an end in that time."""
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        command += ["--timeout=0", "--session-timeout=0"]  # a test that is slow today has noticed nothing
+        command += ["--timeout=0", "--session-timeout=9999"]  # a test that is slow today has noticed nothing
         environ = os.environ | {
             "PYTHONPATH": os.pathsep.join((str(self._folder / "src"), str(ROOT))),
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
         }
-        with subprocess.Popen(
-            [*command, *tests], cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        ) as run:  # fmt: skip
+        with (
+            self.said.open("wb") as said,
+            subprocess.Popen(
+                [*command, *tests], cwd=ROOT, env=environ, stdout=said, stderr=said, start_new_session=True
+            ) as run,
+        ):
             try:
                 return run.wait(timeout_s)
             except subprocess.TimeoutExpired:
@@ -117,7 +121,8 @@ def _limit_s(copies: SimpleQueue[Copy], tests: tuple[str, ...], jobs: int) -> fl
     code = copy.test(tests, 1800)
     copies.put(copy)
     if code:
-        raise SystemExit(f"without any change pytest ended with {code}: {' '.join(tests)}")
+        said = copy.said.read_text(errors="replace")[-2000:]
+        raise SystemExit(f"{said}\nwithout any change pytest ended with {code}: {' '.join(tests)}")
     took_s = time.monotonic() - began
     print(f"{took_s:.0f} s without a change: {' '.join(tests)}", flush=True)
     return 30 + 2 * jobs * took_s
