@@ -91,7 +91,7 @@ def test_a_key_is_looked_up_once_and_then_known() -> None:
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_key_without_the_scope_is_forbidden(scope: Scope) -> None:
     others = frozenset(SCOPES) - {scope}
-    with pytest.raises(Forbidden, match=f"needs '{scope}'"):
+    with pytest.raises(Forbidden, match=f"requires '{scope}'"):
         admit(Shown(api_key="right"), scope, Secrets(key(scopes=others)))
 
 

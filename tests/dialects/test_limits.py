@@ -75,7 +75,7 @@ def test_a_text_may_have_as_many_characters_as_its_limit_and_not_one_more(
 
 def test_64_tags_fit_and_65_do_not() -> None:
     assert len(_flux({"tags": {f"t{n}": "x" for n in range(64)}}).items[0].event.tags) == 64
-    with pytest.raises(InvalidTags, match="65 entries; at most 64"):
+    with pytest.raises(InvalidTags, match="65 entries; the limit is 64"):
         _flux({"tags": {f"t{n}": "x" for n in range(65)}})
 
 
@@ -157,7 +157,7 @@ def test_one_event_may_have_256_kib_and_not_a_byte_more() -> None:
     for parse, key in ((flux.parse_track, "name"), (bricqs.parse_event, "event_name")):
         assert len(_of_size(largest)) == largest
         assert parse(_of_size(largest, key), context()).items
-        with pytest.raises(EventTooLarge, match=f"{largest + 1} bytes; at most {largest}"):
+        with pytest.raises(EventTooLarge, match=f"{largest + 1} bytes; the limit is {largest}"):
             parse(_of_size(largest + 1, key), context())
 
 

@@ -37,7 +37,7 @@ def test_more_events_than_fit_are_too_large_and_not_malformed(sdk: str) -> None:
     """On 413 the SDKs of Amplitude, Mixpanel and PostHog send the same in smaller batches; on 400 they drop it."""
     parse, wrap, event, most = BATCHES[sdk]
     assert len(parse(json.dumps(wrap([event] * most)).encode(), context()).items) == most
-    with pytest.raises(PayloadTooLarge, match=rf"more than the {most} events"):
+    with pytest.raises(PayloadTooLarge, match=rf"more than {most} events"):
         parse(json.dumps(wrap([event] * (most + 1))).encode(), context())
 
 
@@ -59,7 +59,7 @@ def test_a_batch_of_two_keys_is_refused_and_no_project_gets_the_others_events(
 ) -> None:
     assert find_key(json.dumps(wrap("k", "k")).encode()) == "k"
     assert find_key(json.dumps(wrap("", "k")).encode()) == "k"
-    with pytest.raises(InvalidRequest, match="several keys"):
+    with pytest.raises(InvalidRequest, match="different keys"):
         find_key(json.dumps(wrap("k", "other")).encode())
 
 
@@ -114,5 +114,5 @@ def test_what_is_no_key_costs_no_more_than_its_bytes_before_anybody_is_known(
 
 @pytest.mark.parametrize("find_key", [posthog.find_key, mixpanel.find_key])
 def test_a_form_is_not_unescaped_beyond_what_a_page_sends(find_key: Callable[[bytes], str]) -> None:
-    with pytest.raises(PayloadTooLarge, match="send JSON"):
+    with pytest.raises(PayloadTooLarge, match="Send JSON"):
         find_key(b"data=" + b"%41" * 400_000)

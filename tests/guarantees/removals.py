@@ -388,7 +388,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/http/test_overload.py::test_while_large_replies_wait_to_be_read_queries_are_refused_and_events_taken",
     ),
     (
-        "a client that does not read is hung up on",
+        "a client that does not read is disconnected",
         "http/unread.py",
         "            transport.abort()",
         "            pass",

@@ -82,7 +82,7 @@ class Admission:
             _LOOK_UPS, self._keys.check, secret
         )
         if scope not in key.scopes:
-            raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route needs '{scope}'.")
+            raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route requires '{scope}'.")
         if key.origins:
             _check_origin(key, shown)
         return Admitted(key.tenant, self._limits.spend(limit, key.id))

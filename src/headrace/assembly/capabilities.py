@@ -220,7 +220,7 @@ class ServerStatus:
         try:
             return await asyncio.to_thread(self._runtime.check)
         except (StoreFailed, ControlFailed) as error:
-            raise Unavailable(f"The check could not be finished: {error}") from error
+            raise Unavailable(f"The check failed: {error}") from error
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -256,4 +256,4 @@ async def _ask_control(question: Callable[[], Answer], /) -> Answer:
     try:
         return await asyncio.to_thread(question)
     except ControlFailed as error:
-        raise Unavailable("The control database does not answer now.") from error
+        raise Unavailable("The control database is not responding.") from error

@@ -45,17 +45,17 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     log, worker, reactor = runtime.log, runtime.worker, runtime.reactor
     progress = worker.progress
     behind_ms = received_at_ms(log.last()) - received_at_ms(progress.visible)
-    yield _one("log_bytes", "Payload that the log holds.", log.size_bytes())
-    yield _one("intake_queue_bytes", "Events waiting for the log.", runtime.intake.queued_bytes())
-    yield _one("store_lag_seconds", "How far the store is behind the log.", max(0, behind_ms) / 1000)
-    yield _one("stored_events", "Events stored since the start.", progress.stored_events)
-    yield _one("flushes", "Inserts since the start.", progress.flushes)
-    yield _one("worker_failing", "1 while the worker cannot go on.", bool(worker.failing))
-    yield _one("unreacted_events", "Events since the start that could not be reacted to.", reactor.failed_events)
-    yield _one("reactor_failing", "1 while the reactor cannot go on.", bool(reactor.failing))
+    yield _one("log_bytes", "Bytes of payload in the log.", log.size_bytes())
+    yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.intake.queued_bytes())
+    yield _one("store_lag_seconds", "Seconds that the store lags behind the log.", max(0, behind_ms) / 1000)
+    yield _one("stored_events", "Events stored since startup.", progress.stored_events)
+    yield _one("flushes", "Inserts since startup.", progress.flushes)
+    yield _one("worker_failing", "1 while the worker is failing.", bool(worker.failing))
+    yield _one("unreacted_events", "Events since startup that could not be reacted to.", reactor.failed_events)
+    yield _one("reactor_failing", "1 while the reactor is failing.", bool(reactor.failing))
     yield from _reaction_lags(runtime)
     yield _rule_failures(runtime)
-    yield _one("dedup_window_seconds", "How far back message ids are known.", log.dedup_window_s())
+    yield _one("dedup_window_seconds", "How far back message ids are remembered.", log.dedup_window_s())
 
 
 def _one(name: str, text: str, value: float) -> Figure:
@@ -67,13 +67,13 @@ def _reaction_lags(runtime: Runtime) -> Iterator[Figure]:
     found, labels = reaction_lags(runtime), ("project", "mode")
     yield Figure(
         "reactions_waiting",
-        "Events in memory that wait for their project's turn.",
+        "Events in memory waiting for their project's turn.",
         [((lag.tenant.project, lag.tenant.mode), lag.waiting) for lag in found],
         labels,
     )
     yield Figure(
         "reactions_lag_seconds",
-        "Age of the oldest event that waits for its reactions.",
+        "Age of the oldest event waiting for its reactions.",
         [((lag.tenant.project, lag.tenant.mode), lag.seconds) for lag in found],
         labels,
     )

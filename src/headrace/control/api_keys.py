@@ -59,7 +59,7 @@ class Keys:
             raise InvalidRequest("A key's expiry must be in the future, and before the year 2262.")
         if style == "publishable" and scopes not in (None, style_scopes):
             raise InvalidRequest(
-                "A publishable key is seen by whoever opens the page, so it can only have the scope ingest."
+                "Anybody who opens the page can read a publishable key, so its only scope can be ingest."
             )
         if origins and style != "publishable":
             raise InvalidRequest("Only a publishable key has origins: add --publishable.")
@@ -108,7 +108,7 @@ class Keys:
         """
         starts = [start for live, test, _ in STYLES.values() for start in (live, test)]
         if any(start.startswith(named) for start in starts):
-            raise InvalidRequest("Many keys begin like this: give an id, or more of the key.")
+            raise InvalidRequest("Too many keys start with this: give an id, or more of the key.")
 
         def end(connection: sa.Connection) -> Key:
             asked = sa.select(keys).where(_is_named(named)).order_by(keys.c.id).with_for_update()
@@ -120,7 +120,7 @@ class Keys:
                 return _key(rows[0])
             if len(found) > 1:
                 ids = ", ".join(key.id for key in found[:5])
-                raise InvalidRequest(f"{len(found)} keys begin like this: give the id of one ({ids}).")
+                raise InvalidRequest(f"{len(found)} keys start with this: give the id of one ({ids}).")
             connection.execute(sa.update(keys).where(keys.c.id == found[0].id).values(revoked_at_ms=now_ms))
             return msgspec.structs.replace(found[0], revoked_at_ms=now_ms)
 

@@ -71,7 +71,7 @@ class Keyring:
             try:
                 key = self._keys.find(secret)
             except ControlFailed as error:
-                raise Unavailable("API keys cannot be checked now; nothing was stored.") from error
+                raise Unavailable("API keys cannot be checked right now; nothing was stored.") from error
             if key is None or not key.works_at(now_ms):
                 raise InvalidKey
             self._seen.pop(hashed, None)

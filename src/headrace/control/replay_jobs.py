@@ -58,7 +58,7 @@ class ReplayJobs:
             lock_tenant(connection, job.tenant)  # else two at once would both find room for the last one
             waiting = connection.scalar(sa.select(sa.func.count()).where(own, replays.c.status.in_(_LIVE)))
             if (waiting or 0) >= MAX_WAITING:
-                raise Unavailable(f"{waiting} replays are not finished: wait, or cancel one.", retry_after_s=60)
+                raise Unavailable(f"{waiting} replays are unfinished: wait, or cancel one.", retry_after_s=60)
             _forget_old(connection, own)
             connection.execute(sa.insert(replays), _row(job, event_ids))
 

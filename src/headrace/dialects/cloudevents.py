@@ -113,9 +113,9 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     properties, values = _data_of(item)
     group_id, previous_id = id_of(item.groupid, "groupid", limit), id_of(item.previousid, "previousid", limit)
     if kind == "group" and not group_id:
-        raise InvalidRequest(f"The extension 'groupid' is required of the type {name}.")
+        raise InvalidRequest(f"The extension 'groupid' is required for type {name}.")
     if kind == "alias" and not previous_id:
-        raise InvalidRequest(f"The extension 'previousid' is required of the type {name}.")
+        raise InvalidRequest(f"The extension 'previousid' is required for type {name}.")
     labels, numbers = labels_and_numbers(values, {})
     is_profile = kind in ("identify", "group")
     return Event(

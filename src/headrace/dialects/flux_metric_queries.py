@@ -57,7 +57,7 @@ def parse_query(name: str, pairs: Pairs, now_ms: int, /) -> MetricQuery:
     ]
     group_by = given.get("group_by", "").removeprefix("tags.")
     if "group_by" in given and not group_by:
-        raise InvalidRequest("'group_by' names no tag: write tags.<key>.")
+        raise InvalidRequest("'group_by' must name a tag: tags.<key>.")
     asked = flux_queries.parse_filters(pairs, now_ms)
     filters = Filters(name=name, from_ms=asked.from_ms, to_ms=asked.to_ms, tags=asked.tags)
     aggregations = tuple(dict.fromkeys(filter(None, wanted)))
@@ -69,7 +69,7 @@ def question_of(query: MetricQuery, metric: Metric, /) -> Question:
     for each in query.aggregations or ():
         if each not in AGGREGATIONS[metric.type]:
             known = ", ".join(dict.fromkeys(AGGREGATIONS[metric.type]))
-            raise InvalidRequest(f"A {metric.type} has no aggregation {each[:80]!r}; it has {known}.")
+            raise InvalidRequest(f"A {metric.type} does not support aggregation {each[:80]!r}; it supports {known}.")
     asked: dict[Aggregation, None] = dict.fromkeys(_stored_as(each, metric.type) for each in _wanted(query, metric))
     return Question(query.name, metric.type, query.filters, tuple(asked), query.interval, query.group_by)
 

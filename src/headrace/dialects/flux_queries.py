@@ -106,7 +106,7 @@ def parse_list(pairs: Pairs, now_ms: int, /) -> ListQuery:
     if offset < 0:
         raise InvalidRequest(f"'offset' must be 0 or more; it is {offset}.")
     if offset and cursor is not None:
-        raise InvalidRequest("'offset' means nothing beside 'cursor': leave it out, or page by 'offset' alone.")
+        raise InvalidRequest("'offset' cannot be combined with 'cursor': omit it, or page by 'offset' alone.")
     page = Page(
         limit=min(max(limit, 1), MAX_LIMIT),
         offset=offset,
@@ -125,7 +125,7 @@ def parse_count(pairs: Pairs, now_ms: int, /) -> CountQuery:
     if fill not in ("true", "false"):
         raise InvalidRequest(f"'fill' must be true or false; it is {fill[:80]!r}.")
     if fill == "true" and interval is None:
-        raise InvalidRequest("'fill' adds the empty buckets of a series: send 'interval' too.")
+        raise InvalidRequest("'fill' requires 'interval': send both.")
     group_by = _parse_group(plain["group_by"]) if "group_by" in plain else None
     query = CountQuery(parse_filters(pairs, now_ms), interval, group_by, fill == "true", _zone(plain))
     first_ms, last_ms = query.filters.from_ms, query.filters.to_ms
@@ -141,7 +141,7 @@ def parse_stats(pairs: Pairs, now_ms: int, /) -> StatsQuery:
         return StatsQuery(parse_filters(pairs, now_ms), Dimension("value"))
     key = field.removeprefix("properties.")
     if not key:
-        raise InvalidRequest("'field' names no property: write properties.<name>.")
+        raise InvalidRequest("'field' must name a property: properties.<name>.")
     return StatsQuery(parse_filters(pairs, now_ms), Dimension("property", key))
 
 
@@ -153,7 +153,7 @@ def _parse_group(text: str) -> Dimension:
     prefix, dot, key = text.partition(".")
     if dot and prefix in ("tags", "properties"):
         if not key:
-            raise InvalidRequest(f"'group_by' names no key: write {prefix}.<key>.")
+            raise InvalidRequest(f"'group_by' must name a key: {prefix}.<key>.")
         return Dimension("tag" if prefix == "tags" else "property", key)
     if text in OWN_FIELDS:
         return Dimension("own", text)
@@ -169,7 +169,7 @@ def _parse_cursor(text: str, filtered_by: str) -> Cursor:
     except ValueError:
         match = None
     if not match:
-        raise InvalidRequest("'cursor' is not one that this server gave out; start with 'cursor='.")
+        raise InvalidRequest("'cursor' is not valid; start with 'cursor='.")
     if match[3].decode() != filtered_by:
         raise InvalidRequest("'cursor' belongs to other filters; keep them for all pages, or start with 'cursor='.")
     return Cursor(int(match[1]), int(match[2]))

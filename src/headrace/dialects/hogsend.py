@@ -115,13 +115,15 @@ def parse_replay(body: bytes, /) -> ReplayRequest:
     request, criteria = confined(body, _parse_body)
     ids = list(dict.fromkeys(request.event_ids or ()))
     if len(ids) > MAX_REPLAY:
-        raise InvalidRequest(f"'eventIds' has {len(ids)} ids; at most {MAX_REPLAY} fit in one request.")
+        raise InvalidRequest(f"'eventIds' has {len(ids)} ids; at most {MAX_REPLAY} are allowed in one request.")
     filters = _parse_filter(criteria)
     if not ids and filters == Filters():
         raise InvalidRequest("Send 'eventIds' with at least one id, or a 'filter' with at least one criterion.")
     limit, later = request.limit, bool(request.async_)
     if later and request.dry_run:
-        raise InvalidRequest("A dry run answers at once: leave out 'async', and narrow the 'filter' or set a 'limit'.")
+        raise InvalidRequest(
+            "A dry run cannot be asynchronous: omit 'async', and narrow the 'filter' or set a 'limit'."
+        )
     if limit is None:
         limit = None if ids or later else DEFAULT_REPLAY
     elif not 1 <= limit <= (MAX_JOB_LIMIT if later else MAX_REPLAY):

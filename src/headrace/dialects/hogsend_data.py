@@ -99,5 +99,5 @@ def render_stored(batch: Batch, receipts: list[Receipt], /) -> bytes:
         "contactKey": event.user_id or event.anonymous_id,
     }
     if '"lists":' in event.context:
-        reply["listsError"] = "The lists are stored with the event; this server keeps no memberships."
+        reply["listsError"] = "The lists are stored with the event; this server does not manage memberships."
     return encode_json(reply)

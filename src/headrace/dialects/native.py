@@ -56,9 +56,11 @@ def parse_cursor(given: dict[str, str], filtered_by: str = "", /) -> str | None:
     except ValueError:  # no base64, no ASCII, or no UTF-8 in it
         of_filters = dot = last = ""
     if not dot:
-        raise InvalidRequest("'cursor' is not one that this server gave out; leave it out to start.")
+        raise InvalidRequest("'cursor' is not valid; omit it to start from the beginning.")
     if of_filters != filtered_by:
-        raise InvalidRequest("'cursor' belongs to other filters; keep them for all pages, or leave it out to start.")
+        raise InvalidRequest(
+            "'cursor' belongs to other filters; keep them for all pages, or omit it to start from the beginning."
+        )
     return last
 
 

@@ -182,7 +182,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
         values.get("distinct_id"), "properties.distinct_id", limit
     )
     if not distinct_id:
-        raise InvalidRequest("'distinct_id' is required: send a string that is not empty.")
+        raise InvalidRequest("'distinct_id' is required: send a non-empty string.")
     uuid = id_of(item.uuid, "uuid", limit) or text_in(values, "$insert_id", limit)
     user_id, anonymous_id = _whose(distinct_id, values, limit)
     group_id = previous_id = ""

@@ -113,7 +113,7 @@ def key_of(keys: Iterable[object], where: str, /) -> str:
     """The key that a body's parts carry. Raises MissingKey when none does, InvalidRequest when they carry several."""
     found = set(map(first_text, keys)) - {""}
     if len(found) > 1:
-        raise InvalidRequest("The batch has events of several keys: send those of each key on their own.")
+        raise InvalidRequest("The batch contains events with different keys: send the events of each key separately.")
     if not found:
         raise MissingKey(where)
     return found.pop()
@@ -138,7 +138,7 @@ def id_of(value: object, field: str, limit: int, /) -> str:
 
 def needed(text: str, field: str, /) -> str:
     if not text:
-        raise InvalidRequest(f"'{field}' is required: send a string that is not empty.")
+        raise InvalidRequest(f"'{field}' is required: send a non-empty string.")
     return text
 
 
@@ -175,7 +175,7 @@ def time_or_receipt(value: object, context: Context, field: str = "timestamp", /
     try:
         return time_of(value, context.now_ms, field)
     except InvalidTimestamp as error:
-        context.warnings.append(f"{error.message} The time of receipt was taken instead.")
+        context.warnings.append(f"{error.message} The time of receipt is used instead.")
         return context.now_ms
 
 
@@ -291,7 +291,7 @@ def _form_of(body: bytes, /) -> dict[str, str]:
     if body.lstrip()[:1] in (b"{", b"["):
         return {}
     if len(body) > _MAX_FORM_BYTES:
-        raise PayloadTooLarge(f"The form has {len(body)} bytes, and at most {_MAX_FORM_BYTES} are taken: send JSON.")
+        raise PayloadTooLarge(f"The form has {len(body)} bytes; the limit is {_MAX_FORM_BYTES}. Send JSON instead.")
     try:
         text = body.decode("ascii")
         fields = parse_qsl(

@@ -110,9 +110,7 @@ def _parse_text(text: bytes, size: int, context: Context) -> Batch:
     elements = elements_of(envelope.batch, "batch", MAX_BATCH)
     limit = context.settings.segment_max_request_bytes
     if size > limit and not _is_rudderstacks(elements[0]):
-        raise PayloadTooLarge(
-            f"The body has {size} bytes, and at most {limit} are taken; send fewer or smaller events at once."
-        )
+        raise PayloadTooLarge(f"The body has {size} bytes; the limit is {limit}. Send fewer or smaller events at once.")
     sent_at_ms = sent_at_of(short_text(envelope.sent_at))
     return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), context))
 
@@ -143,7 +141,7 @@ def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Co
         item = decode_item(_item_decoder, raw, settings)
         size, most = len(bytes(raw)), settings.segment_max_event_bytes
         if size > most and item.channel is None:
-            raise EventTooLarge(f"The event has {size} bytes; at most {most} are taken.")
+            raise EventTooLarge(f"The event has {size} bytes; the limit is {most}.")
         limit = settings.max_id_chars
         said = call or _type_of(item.type)
         kind = KINDS[said]

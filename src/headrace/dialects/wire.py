@@ -78,7 +78,7 @@ def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(problem_in(raw) or f"{what} does not fit: {error}.") from None
+        raise InvalidRequest(problem_in(raw) or f"{what} is not valid: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         problem = str(error).removeprefix("JSON is malformed: ")
         raise InvalidRequest(f"{what} is not valid JSON: {problem}.") from None
@@ -102,14 +102,14 @@ def confined(
 
 
 def array_of(raw: bytes | msgspec.Raw, field: str, limit: int, /, what: str = "events") -> Sequence[msgspec.Raw]:
-    """The elements of a batch. Raises InvalidRequest when it is no array or empty, BatchTooLarge over the limit."""
+    """The elements of a batch. Raises InvalidRequest if it is not an array or is empty, BatchTooLarge over the limit."""
     if raw is ABSENT:
         raise InvalidRequest(f"'{field}' is required: send an array of {what}.")
     elements = msgspec.structs.astuple(decode_part(_elements_decoder(limit), raw, f"'{field}'"))
     if elements[0] is ABSENT:
         raise InvalidRequest(f"'{field}' is empty: send 1 to {limit} {what}.")
     if elements[limit] is not ABSENT:
-        raise BatchTooLarge(f"'{field}' has more than the {limit} {what} that fit in one request.")
+        raise BatchTooLarge(f"'{field}' has more than {limit} {what}, the limit for one request.")
     return elements[: elements.index(ABSENT)]
 
 
@@ -165,7 +165,7 @@ def parse_single(body: bytes, parse_item: Callable[[msgspec.Raw, Context], Event
 
 
 def decode_item(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, settings: Settings, /) -> T:
-    """One event as `decoder` reads it. Raises EventTooLarge, and InvalidRequest for what is no object or too deep."""
+    """One event as `decoder` reads it. Raises EventTooLarge, and InvalidRequest if it is not an object or too deep."""
     return decode_part(decoder, item_text(raw, settings), "The event")
 
 
@@ -173,7 +173,7 @@ def item_text(raw: msgspec.Raw, settings: Settings, /) -> bytes:
     """One event's JSON. Raises EventTooLarge, and InvalidRequest for what is nested too deeply."""
     text = bytes(raw)
     if len(text) > settings.max_event_bytes:
-        raise EventTooLarge(f"The event has {len(text)} bytes; at most {settings.max_event_bytes} are taken.")
+        raise EventTooLarge(f"The event has {len(text)} bytes; the limit is {settings.max_event_bytes}.")
     if text.count(b"{") + text.count(b"[") > settings.max_depth and _depth_of(text) > settings.max_depth:
         raise InvalidRequest(f"The event is nested deeper than {settings.max_depth} levels.")
     return text
@@ -214,7 +214,7 @@ def required_text(value: object, field: str, limit: int, /) -> str:
 
 
 def name_of(value: object, field: str, limit: int, /) -> str:
-    """An event's name. Raises MissingName when absent or blank, InvalidRequest when it is no string or too long."""
+    """An event's name. Raises MissingName when absent or blank, InvalidRequest if it is not a string or is too long."""
     if value is None or (type(value) is str and not value.strip()):
         raise MissingName(f"'{field}' is required: send a string of 1 to {limit} characters.")
     return text_of(value, field, limit)
@@ -224,7 +224,7 @@ _LARGEST = int(sys.float_info.max)
 
 
 def number_of(value: object, field: str, /) -> float | None:
-    """An optional finite double; true and false are no numbers."""
+    """An optional finite double; true and false are not numbers."""
     if value is None:
         return None
     if type(value) is float:
@@ -259,14 +259,14 @@ def object_of(raw: msgspec.Raw, field: str, /) -> tuple[str, dict[str, Any]]:
 
 
 def tags_of(value: object, settings: Settings, /) -> dict[str, str]:
-    """Raises InvalidTags for what is no flat object of strings, or over the limits. An empty array has no tags (PHP)."""
+    """Raises InvalidTags for anything but a flat object of strings, or over the limits. An empty array has no tags (PHP)."""
     if value is None or value == []:
         return {}
     if type(value) is not dict:
-        raise InvalidTags("'tags' must be an object of string values.")
+        raise InvalidTags("'tags' must be a flat object of strings.")
     tags = cast("dict[str, Any]", value)
     if len(tags) > settings.max_tags:
-        raise InvalidTags(f"'tags' has {len(tags)} entries; at most {settings.max_tags} are taken.")
+        raise InvalidTags(f"'tags' has {len(tags)} entries; the limit is {settings.max_tags}.")
     limit = settings.max_tag_chars
     for name, text in tags.items():
         if type(text) is not str:

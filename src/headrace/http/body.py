@@ -37,9 +37,7 @@ class Budget:
     def take(self, size: int) -> None:
         """Raises Unavailable when there is no room."""
         if self.held_bytes + size > self._max_bytes:
-            raise Unavailable(
-                f"The bodies of all requests in progress have more than the {self._max_bytes} bytes that are held at once."
-            )
+            raise Unavailable(f"The bodies of all requests in progress exceed {self._max_bytes} bytes.")
         self.held_bytes += size
 
     def give_back(self, size: int) -> None:
@@ -112,7 +110,7 @@ async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:
     event = req.first_event or await req.receive()
     while True:
         if event["type"] == "http.disconnect":
-            raise InvalidRequest("The request ended before its body did.")
+            raise InvalidRequest("The request ended before its body was complete.")
         chunk: bytes = event.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
@@ -143,7 +141,7 @@ def inflate(body: bytes, encoding: str, max_bytes: int, /) -> bytes:
     if encoding == "zstd":
         return _inflate(body, zstd.ZstdDecompressor, "zstd", max_bytes)
     if encoding:
-        raise InvalidRequest(f"Content-Encoding {encoding[:80]!r} is not known: use gzip, deflate, zstd or none.")
+        raise InvalidRequest(f"Content-Encoding {encoding[:80]!r} is not supported: use gzip, deflate, zstd or none.")
     return body
 
 
@@ -172,7 +170,7 @@ def _inflate(body: bytes, start: Callable[[], _Decompressor], name: str, max_byt
             while not decompressor.eof:
                 piece = body[at : at + _PIECE_BYTES]
                 if not piece:
-                    raise InvalidRequest(f"The body is no complete {name}: it ends too early.")
+                    raise InvalidRequest(f"The body is not complete {name} data: it ends too early.")
                 part = decompressor.decompress(piece, room + 1)
                 if len(part) > room:
                     raise _too_large(max_bytes)
@@ -181,11 +179,11 @@ def _inflate(body: bytes, start: Callable[[], _Decompressor], name: str, max_byt
                 at += len(piece)
             at -= len(decompressor.unused_data)
     except (zlib.error, zstd.ZstdError) as error:
-        raise InvalidRequest(f"The body is no valid {name}: {error}.") from None
+        raise InvalidRequest(f"The body is not valid {name} data: {error}.") from None
     raise InvalidRequest(f"The body has more than {_MAX_MEMBERS} {name} members.")
 
 
 def _too_large(max_bytes: int, size: int = 0) -> PayloadTooLarge:
     """`size`: 0 where nobody has read to the end."""
-    has = f"has {size} bytes, and at most {max_bytes} are taken" if size else f"is larger than {max_bytes} bytes"
-    return PayloadTooLarge(f"The body {has}; send fewer or smaller events at once.")
+    has = f"has {size} bytes; the limit is {max_bytes}" if size else f"is larger than {max_bytes} bytes"
+    return PayloadTooLarge(f"The body {has}. Send fewer or smaller events at once.")

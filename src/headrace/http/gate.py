@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class Gate:
-    """Lets a request in, or raises why not; and asks the store for it."""
+    """Admits a request or raises the reason for refusing it; and queries the store for it."""
 
     def __init__(self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
         self._admission = admission

@@ -138,7 +138,5 @@ _MAX_KEY_CHARS = 255
 def _idempotency_key(req: falcon.asgi.Request) -> str:
     key = (req.get_header("Idempotency-Key") or "").strip()
     if len(key) > _MAX_KEY_CHARS:
-        raise InvalidRequest(
-            f"The Idempotency-Key header has {len(key)} characters; at most {_MAX_KEY_CHARS} are taken."
-        )
+        raise InvalidRequest(f"The Idempotency-Key header has {len(key)} characters; the limit is {_MAX_KEY_CHARS}.")
     return key

@@ -19,5 +19,5 @@ class Check:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         if not self._admission.is_local(shown_by(req, "admin")):
-            raise InvalidKey("This route is for commands on the server's own machine.")
+            raise InvalidKey("This route only accepts commands from the server's own machine.")
         resp.data = encode_json(await self._status.check())

@@ -31,7 +31,7 @@ class Metrics:
         )
         self._warnings = Counter(
             "headrace_event_warnings_total",
-            "Events taken although something in them was not right, such as a time that cannot be read.",
+            "Events accepted despite a problem in them, such as an invalid timestamp.",
             ["source"],
             registry=self._registry,
         )
@@ -86,8 +86,8 @@ class _Collector(Collector):
         self._unread = unread
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("bodies_bytes", "Bodies that are being worked on.", self._bodies.held_bytes)
-        yield _gauge("unread_bytes", "Replies that clients have not read yet.", self._unread.bytes())
+        yield _gauge("bodies_bytes", "Bytes of request bodies in progress.", self._bodies.held_bytes)
+        yield _gauge("unread_bytes", "Bytes of responses that clients have not read yet.", self._unread.bytes())
         yield from map(_family, self._status.figures())
 
 

@@ -106,6 +106,4 @@ class Problems:
         """What should not happen. The client may try again: nothing was acknowledged."""
         # Not the path, which may hold a key: /v1/projects/{key}/settings.
         _log.exception("unexpected_error", method=req.method, route=req.uri_template)
-        self.answer(
-            resp, req.path, errors.Unavailable("The server failed unexpectedly; its log says how.", retry_after_s=5)
-        )
+        self.answer(resp, req.path, errors.Unavailable("Internal server error; see the server log.", retry_after_s=5))

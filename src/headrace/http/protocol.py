@@ -167,13 +167,17 @@ class Protocol(HttpToolsProtocol):
                 if self._is_upgrade():
                     data = self._without_upgrade(self._data[upgrade.args[0] :])
             except httptools.HttpParserCallbackError:  # of on_headers_complete
-                self._refuse(InvalidRequest("The request's target has no path that can be read; send /path?query."))
+                self._refuse(InvalidRequest("The request target has no valid path; send /path?query."))
                 return
             except httptools.HttpParserError as error:
-                self._refuse(InvalidRequest(f"This is no HTTP/1.1 request: {error}."))
+                self._refuse(InvalidRequest(f"Not a valid HTTP/1.1 request: {error}."))
                 return
         if self._bare_bytes > _MAX_HEAD_BYTES:
-            what = "The request's line and headers are" if self._in_head else "What the request has beside its body is"
+            what = (
+                "The request line and headers are"
+                if self._in_head
+                else "Everything that the request sends besides its body is"
+            )
             self._refuse(InvalidRequest(f"{what} larger than {_MAX_HEAD_BYTES} bytes."))
 
     def on_message_begin(self) -> None:
@@ -188,7 +192,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            self._refuse(InvalidRequest(f"This is HTTP/{version}; HTTP/1.1 is spoken here."))
+            self._refuse(InvalidRequest(f"HTTP/{version} is not supported; use HTTP/1.1."))
             raise ValueError(version)  # or the parser would go on
         self._require_one_host_and_coding(version)
         if self._is_upgrade():

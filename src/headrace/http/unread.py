@@ -52,4 +52,4 @@ class Unread:
         """Any thread may ask. Raises Unavailable while too much waits for another large reply."""
         waiting = self.bytes()
         if waiting > self._max_bytes:
-            raise Unavailable(f"Replies of {waiting} bytes wait for clients that do not read them.", retry_after_s=5)
+            raise Unavailable(f"Clients have not yet read {waiting} bytes of responses.", retry_after_s=5)

@@ -50,7 +50,7 @@ class SqliteLog:
 
         partition: 0 up to 63. Logs of one project need different ones, and a floor past whatever was given before there
         were partitions, since those positions may be any.
-        Raises Unavailable when the file cannot be opened or is no log.
+        Raises Unavailable when the file cannot be opened or is not a log.
         """
         if not 0 <= partition < STEP:
             raise ValueError(partition)

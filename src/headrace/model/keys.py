@@ -76,7 +76,7 @@ def parse_scopes(text: str, /) -> frozenset[Scope]:
         return frozenset(known[part.strip()] for part in text.split(","))
     except KeyError as unknown:
         raise InvalidRequest(
-            f"{unknown} is no scope: give one or more of {','.join(SCOPES)}, with commas between."
+            f"{unknown} is not a scope: give one or more of {','.join(SCOPES)}, separated by commas."
         ) from None
 
 
@@ -84,15 +84,15 @@ def parse_origins(text: str, /) -> tuple[str, ...]:
     """`https://app.example,https://*.example.org` as browsers write origins. Raises InvalidRequest."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        raise InvalidRequest("No origin is named: give one or more such as https://app.example, with commas between.")
+        raise InvalidRequest("No origins given: list one or more such as https://app.example, separated by commas.")
     if len(parts) > _MAX_ORIGINS:
-        raise InvalidRequest(f"A key has at most {_MAX_ORIGINS} origins; these are {len(parts)}.")
+        raise InvalidRequest(f"A key can have at most {_MAX_ORIGINS} origins; {len(parts)} were given.")
     origins: list[str] = []
     for part in parts:
         found = _ORIGIN.fullmatch(part.lower().removesuffix("/"))
         if found is None or len(part) > 255:
             raise InvalidRequest(
-                f"{part[:80]!r} is no origin: write a scheme, a host and, if need be, a port, "
+                f"{part[:80]!r} is not an origin: write a scheme, a host and, if need be, a port, "
                 "such as https://app.example or https://*.app.example."
             )
         origins.append(_written(found))

@@ -31,7 +31,7 @@ _FRACTION_MS = {"Z": 0} | {f".{milliseconds:03d}Z": milliseconds for millisecond
 _EXACT_S = 1 << 32
 _MAX_CHARS = 64
 _MAX_SHOWN = 60
-_WANTED = "send RFC 3339 such as 2024-01-15T10:30:00Z, with a year in 1970..2261."
+_WANTED = "send RFC 3339 such as 2024-01-15T10:30:00Z, with a year from 1970 to 2261."
 _DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 

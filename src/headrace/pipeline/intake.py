@@ -95,7 +95,7 @@ class Intake:
             _deliver(requests, None, error)
         except Exception:  # noqa: BLE001  whoever waits for an answer must get one
             _log.exception("append_failed")
-            _deliver(requests, None, Unavailable("The log did not take the events."))
+            _deliver(requests, None, Unavailable("The log could not store the events."))
         else:
             self._on_append(len(entries))
             _deliver(requests, receipts, None)

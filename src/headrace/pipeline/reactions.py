@@ -56,7 +56,7 @@ class Reactions:
             rules = self._rules.latest(tenant.project) or NO_RULES
             return self._replay(tenant, rules, events, force, dry_run, before_commit)
         except ControlFailed as error:
-            raise Unavailable("The reactions cannot run now: the control database failed.") from error
+            raise Unavailable("The reactions cannot run right now: the control database failed.") from error
 
     def effects(self, event: StoredEvent, /) -> list[Effect]:
         """See the Reactions port."""
@@ -172,7 +172,7 @@ class Reactions:
                 except StateChanged:
                     continue
                 return outcome
-        raise ControlFailed("Somebody else keeps changing the state of this project's reactions.")
+        raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
 
 
 def _render_by(rules: RuleSet, effect: Caused) -> Effect:

@@ -343,7 +343,7 @@ class Reactor:
             self._on_step("reacted")
             _tell(queue.tenant, rules, state)
             return done
-        raise ControlFailed("Somebody else keeps changing the state of this project's reactions.")
+        raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
 
     def _judge(self, tenant: Tenant, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> tuple[int, State]:
         """How many events there was time for, and the state after them. Holds no transaction open."""

@@ -70,5 +70,5 @@ class Condition:
         except _ERRORS as error:
             raise Malformed(str(error).partition(". ")[0][:MAX_WHY_CHARS]) from None
         if not isinstance(found, bool):
-            raise Malformed(f"it gives a {type(found).__name__}, not true or false")
+            raise Malformed(f"it returns a {type(found).__name__} instead of true or false")
         return found

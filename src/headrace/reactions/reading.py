@@ -181,7 +181,7 @@ def _number(raw: bytes) -> float:
     """Raises Malformed."""
     found = float(raw) if len(raw) <= _MAX_NUMBER_BYTES else math.inf
     if math.isinf(found):
-        raise Malformed("the event holds a number that is too large or too long")
+        raise Malformed("the event contains a number that is too large or too long")
     return found
 
 
@@ -205,7 +205,7 @@ def _for_cel(value: Any) -> Any:
         try:
             return float(value)
         except OverflowError:
-            raise Malformed("the event holds a number that is too large") from None
+            raise Malformed("the event contains a number that is too large") from None
     if isinstance(value, list):
         return [_for_cel(each) for each in cast("list[Any]", value)]
     if isinstance(value, dict):

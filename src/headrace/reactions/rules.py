@@ -120,7 +120,9 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
         raise InvalidRules([Problem("", "it must be an object with 'facts', 'challenges' and 'badges'")])
     given: dict[str, Any] = document  # pyright: ignore[reportUnknownVariableType]
     if unknown := [str(key) for key in given if key not in Document.__struct_fields__]:
-        problems.append(Problem(unknown[0][:80], "there is no such part; there are 'facts', 'challenges' and 'badges'"))
+        problems.append(
+            Problem(unknown[0][:80], "unknown section; the sections are 'facts', 'challenges' and 'badges'")
+        )
     lists: dict[str, list[Any]] = {part: given.get(part) or [] for part in Document.__struct_fields__}
     if wrong := [part for part, rules in lists.items() if type(rules) is not list]:
         raise InvalidRules([Problem(part, "it must be a list of rules") for part in wrong])
@@ -184,10 +186,13 @@ def _check_kept_fact(rule: FactRule) -> tuple[str, str] | None:
         return "fact_type", "a type holds no '*'"
     for name, path in rule.fields.items():
         if not 1 <= len(name) <= 100:
-            return "fields", "a field's name has 1 to 100 characters"
+            return "fields", "a field's name must have 1 to 100 characters"
         root = path.partition(".")[0]
         if not _PATH.fullmatch(path) or root not in FIELDS or path in (*OBJECTS, "tags"):
-            return f"fields.{name}", f"{path[:80]!r} is no path: write properties.x, tags.x, or a field such as value"
+            return (
+                f"fields.{name}",
+                f"{path[:80]!r} is not a path: write properties.x, tags.x, or a field such as value",
+            )
     return None
 
 
@@ -201,14 +206,14 @@ def _check_challenge(rule: ChallengeRule) -> tuple[str, str] | None:
         return "goal", "it must be from 0.000001 to 1e15"
     kind = measure_kind(rule)
     if kind != "sum" and rule.goal != int(rule.goal):
-        return "goal", "it must be a whole number, for it counts"
+        return "goal", "it must be a whole number, because the measure counts"
     most = {"streak": MAX_STREAK_DAYS, "distinct": MAX_DISTINCT}.get(kind)
     if most and rule.goal > most:
-        return "goal", f"for this measure it must be {most} at most"
+        return "goal", f"for this measure it must be at most {most}"
     try:
         zone = UTC_ZONE if rule.time_zone == "UTC" else zone_of(rule.time_zone)
     except InvalidRequest:
-        return "time_zone", f"{rule.time_zone[:80]!r} is no time zone: write a name such as Europe/Berlin"
+        return "time_zone", f"{rule.time_zone[:80]!r} is not a time zone: write a name such as Europe/Berlin"
     return _window_problem(rule, window, kind, zone)
 
 
@@ -222,7 +227,7 @@ def _window_problem(rule: ChallengeRule, window: Window, kind: str, zone: Zone) 
     if sum(chosen) != (rule.window is not None):
         return "window", "give one of 'per', 'days', 'hours', or 'from' and 'to'"
     if kind == "streak" and rule.window is not None and not (window.from_ or window.to):
-        return "window", "a streak takes no window but fixed dates"
+        return "window", "a streak can only have a window of fixed dates"
     try:
         from_ms, to_ms = fixed_dates(window, zone)
     except HeadraceError as error:
@@ -232,7 +237,7 @@ def _window_problem(rule: ChallengeRule, window: Window, kind: str, zone: Zone) 
     if rule.repeat and (window.days or window.hours):
         return "repeat", "a window of the latest days or hours cannot repeat; use 'per'"
     if rule.repeat and kind == "distinct" and not window.per:
-        return "repeat", "different values can only repeat with a window 'per' day, week or month"
+        return "repeat", "'distinct' can only repeat with a window 'per' day, week or month"
     return None
 
 
@@ -249,14 +254,14 @@ def _check_badge(rule: BadgeRule) -> tuple[str, str] | None:
 
 
 def _pattern_problem(pattern: str) -> str:
-    return "a '*' can only stand at the end" if "*" in pattern[:-1] else ""
+    return "'*' is only allowed at the end" if "*" in pattern[:-1] else ""
 
 
 def _check_ids(part: str, rules: Mapping[int, Rule], problems: list[Problem]) -> None:
     seen: set[str] = set()
     for index, rule in rules.items():
         if rule.id in seen:
-            problems.append(Problem(f"{part}[{index}].id", f"another rule of this part has the id {rule.id!r}"))
+            problems.append(Problem(f"{part}[{index}].id", f"another rule in this section has the id {rule.id!r}"))
         seen.add(rule.id)
 
 
@@ -274,7 +279,7 @@ def _check_references(
         field = measure_field(challenge)
         for fact in feeding:
             if field is not None and field not in fact.fields:
-                detail = f"the fact rule {fact.id!r} picks no field {field!r}: add it to its 'fields'"
+                detail = f"the fact rule {fact.id!r} does not pick the field {field!r}: add it to its 'fields'"
                 problems.append(Problem(f"{place}.measure", detail))
     known = {rule.id for rule in challenges.values()}
     for index, badge in badges.items():
@@ -286,7 +291,7 @@ def _check_references(
     earlier: set[str] = set()
     for index, badge in badges.items():
         problems += [
-            Problem(f"badges[{index}].badges", f"no badge above this one is {name[:80]!r}")
+            Problem(f"badges[{index}].badges", f"no earlier badge has the id {name[:80]!r}")
             for name in badge.badges or ()
             if name not in earlier  # so no badge can rest on itself
         ]

@@ -23,7 +23,7 @@ _TEXT = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org
 def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
     """The values, and by path (`facts[0].when`) the line that each begins in; JSON has no lines. Raises InvalidRules."""
     if len(text) > MAX_BYTES:
-        raise InvalidRules([Problem("", f"it has {len(text)} bytes; at most {MAX_BYTES} are taken")])
+        raise InvalidRules([Problem("", f"it has {len(text)} bytes; the limit is {MAX_BYTES}")])
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -34,7 +34,7 @@ def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
             json.loads(decoded, object_pairs_hook=_refuse_repeats)  # of two keys alike the other takes the last
             return value, {}
         except (msgspec.DecodeError, RecursionError) as error:
-            raise InvalidRules([Problem("", f"it begins as JSON and is not: {error}")]) from None
+            raise InvalidRules([Problem("", f"it starts like JSON but is not valid: {error}")]) from None
     lines: dict[str, int] = {}
     try:
         _refuse_bombs(decoded)
@@ -44,9 +44,9 @@ def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
         return _value(node, "", 0, lines), lines
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise InvalidRules([Problem("", f"it is no YAML: {error.problem}", line)]) from None
+        raise InvalidRules([Problem("", f"it is not valid YAML: {error.problem}", line)]) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InvalidRules([Problem("", f"it is no YAML: {str(error)[:200]}")]) from None
+        raise InvalidRules([Problem("", f"it is not valid YAML: {str(error)[:200]}")]) from None
 
 
 def _refuse_repeats(pairs: list[tuple[str, object]]) -> None:
@@ -61,9 +61,9 @@ def _refuse_bombs(text: str) -> None:
     for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            raise InvalidRules([Problem("", f"it holds the alias *{event.anchor}; write it out", line)])
+            raise InvalidRules([Problem("", f"it contains the alias *{event.anchor}; write it out", line)])
         if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
-            raise InvalidRules([Problem("", "it holds half of a character, \\ud800 to \\udfff", line)])
+            raise InvalidRules([Problem("", "it contains half of a surrogate pair, \\ud800 to \\udfff", line)])
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise InvalidRules([Problem("", f"it is nested deeper than {MAX_DEPTH} levels", line)])
@@ -79,7 +79,7 @@ def _value(node: yaml.Node, path: str, depth: int, lines: dict[str, int]) -> obj
         for key, value in node.value:
             name = key.value
             if not isinstance(key, yaml.ScalarNode) or name in found:
-                raise InvalidRules([Problem(path, f"the key {str(name)[:80]!r} occurs twice, or is no text", line)])
+                raise InvalidRules([Problem(path, f"the key {str(name)[:80]!r} occurs twice or is not a string", line)])
             found[name] = _value(value, f"{path}.{name}" if path else name, depth + 1, lines)
         return found
     return _scalar(node, path, line)
@@ -92,11 +92,13 @@ def _scalar(node: Any, path: str, line: int) -> object:
     if not node.tag.endswith(":str") and len(node.value) > _MAX_NUMBER_CHARS:
         raise InvalidRules([Problem(path, f"{node.value[:80]!r}… is too long for a number", line)])
     if node.tag not in _SCALARS:
-        raise InvalidRules([Problem(path, f"the tag {node.tag[:80]!r} is not taken", line)])
+        raise InvalidRules([Problem(path, f"the tag {node.tag[:80]!r} is not supported", line)])
     try:
         return cast("object", yaml.SafeLoader("").construct_object(node))
     except (ValueError, yaml.YAMLError):
-        raise InvalidRules([Problem(path, f"{node.value[:80]!r} is no {node.tag.rpartition(':')[2]}", line)]) from None
+        raise InvalidRules(
+            [Problem(path, f"{node.value[:80]!r} is not a valid {node.tag.rpartition(':')[2]}", line)]
+        ) from None
 
 
 def place(problems: list[Problem], lines: dict[str, int], /) -> list[Problem]:

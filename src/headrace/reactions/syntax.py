@@ -74,17 +74,17 @@ def parse(text: str, /) -> Node:
 def tokens_of(text: str, /) -> list[_Token]:
     """The tokens of a text that is short and shallow enough. Raises Malformed."""
     if len(text) > MAX_CHARS:
-        raise Malformed(f"it has {len(text)} characters; at most {MAX_CHARS} are taken")
+        raise Malformed(f"it has {len(text)} characters; the limit is {MAX_CHARS}")
     if not text.isprintable():
-        raise Malformed("it holds a character that cannot be printed, or a line break")
+        raise Malformed("it contains an unprintable character or a line break")
     if refused := [each for each in _REFUSED if each in text]:
-        raise Malformed(f"it holds {refused[0]}, which is not taken here")
+        raise Malformed(f"it contains {refused[0]}, which is not supported")
     nesting = 0
     tokens: list[_Token] = []
     for match in _TOKEN.finditer(text):
         tokens.append(_Token(match.lastgroup or "", match[0], *match.span()))
         if match[0] in ("'", '"'):
-            raise Malformed("it holds a string without an end")
+            raise Malformed("it contains an unterminated string")
         if match.lastgroup == "sign":
             nesting += (match[0] in "([{") - (match[0] in ")]}")
         if nesting > MAX_NESTING:

@@ -107,7 +107,7 @@ class _Translator:
                 self._pay(NOTHING)
                 return _Part(node.op, node.text, Form(cost.Size(1, len(node.text) * 4).work()))
             case "name":
-                raise Malformed(f"{node.text!r} is not known: a condition is about 'event'")
+                raise Malformed(f"{node.text!r} is unknown: a condition can only use 'event'")
             case "list" | "map":
                 return self._literal(node)
             case "." | "[]":

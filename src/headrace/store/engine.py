@@ -44,7 +44,7 @@ _row_decoder = msgspec.json.Decoder(_Row)
 
 
 class NeedsMoreMemory(InvalidRequest):
-    """The query needs more memory than one query may take."""
+    """The query needs more memory than allowed."""
 
 
 class Handles:
@@ -160,7 +160,7 @@ class Engine:
             )
         if code in _OUT_OF_MEMORY:
             return NeedsMoreMemory(
-                "The query needs more memory than one query may take: narrow the time range, name an event, "
+                "The query needs more memory than allowed: narrow the time range, name an event, "
                 "or use a smaller limit or offset."
             )
         if code in _CANCELLED:

@@ -65,7 +65,7 @@ def check(log: Log, store: ErasableStore, offsets: Offsets, erased: ErasedEvents
         if count > once:
             problems.append(f"{count - once} events are stored more than once up to {settled}.")
         if strangers := ids - {record.id for record in records}:
-            problems.append(f"{len(strangers)} stored events have positions of this log but not its ids.")
+            problems.append(f"{len(strangers)} stored events have positions from this log but different ids.")
         problems += [problem for record in records if (problem := _payload_problem(record))]
         after = records[-1].position
     if is_behind(log, store, erased, committed):
