@@ -36,7 +36,7 @@ def test_an_unknown_name_is_discovered_whichever_api_it_comes_by(client: Client)
     assert client.get(f"{CATALOG}/seen").json() == {"data": entry | {"example": example}}
 
 
-@pytest.mark.parametrize("name", ["a/b", "a b", "é😀", "a?b=c", "..", "%", "*", "catalog/x"])
+@pytest.mark.parametrize("name", ["a/b", "a/", "/", "a//", "a b", "é😀", "a?b=c", "..", "%", "*", "catalog/x"])
 def test_an_entry_is_found_by_any_name_there_may_be(client: Client, name: str) -> None:
     client.post("/api/v1/events", json={"name": name})
     client.post("/api/v1/events", json={"name": "another"})

@@ -1,6 +1,7 @@
 """Rules over HTTP, and what can be read of what they bring about."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -42,6 +43,14 @@ def data(client: Client, path: str, **params: Any) -> Any:
 def shop(client: Client) -> Client:
     apply(client, RULES)
     return client
+
+
+@pytest.mark.parametrize("user", ["u/", "/", "u//", "u/v/", "u"])
+def test_a_participant_is_found_whatever_slashes_the_user_id_ends_in(shop: Client, user: str) -> None:
+    for each in (user, user, f"{user}/", f"{user}//"):
+        buy(shop, each, 1)
+    participant = data(shop, f"/api/v1/participants/{quote(user, safe='')}")
+    assert (participant["id"], participant["events"]) == (user, 2)
 
 
 def test_what_rules_bring_about_is_in_the_very_next_query(shop: Client) -> None:

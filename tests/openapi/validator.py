@@ -163,7 +163,8 @@ def _check(method: str, path: str, status: int, headers: Mapping[str, str], body
 
 
 def find(path: str) -> _Path | None:
-    segments = (path.removesuffix("/") or "/").split("/")
+    # Two slashes at the end are those of a name.
+    segments = (path if path.endswith("//") else path.removesuffix("/") or "/").split("/")
     return next((each for each in _PATHS if each.matches(segments)), None)
 
 

@@ -15,6 +15,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+_SLASHES = (b"%2F", b"%2f")  # of a name in the path: a user id, an event's name
 _GZIP_MAGIC = b"\x1f\x8b"
 _Event = Mapping[str, Any]
 
@@ -53,7 +54,8 @@ class Budget:
 class Request(falcon.asgi.Request):
     """Gives its body's pieces as they come, and knows what it holds.
 
-    Falcon's stream costs more, and takes a client's leaving for the body's end.
+    Falcon's stream costs more, and takes a client's leaving for the body's end. A slash that belongs to the path's last name
+    stays in it.
     """
 
     __slots__ = ("first_event", "held_bytes", "receive")
@@ -68,6 +70,8 @@ class Request(falcon.asgi.Request):
     ) -> None:
         self.held_bytes = 0
         super().__init__(scope, receive, first_event, options)
+        if scope.get("raw_path", b"").endswith(_SLASHES):
+            self.path = scope["path"]  # Falcon takes it for a slash between segments, and strips it
         self.receive = receive
         self.first_event = first_event
 
