@@ -9,7 +9,9 @@ import pytest
 from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings, table
 
+# Or checked where they are read: http/addresses.py.
 FREE_TEXT = {"HEADRACE_HOST", "HEADRACE_DATA", "HEADRACE_ADMIN_KEY", "HEADRACE_HOT_TAGS"}
+FREE_TEXT |= {"HEADRACE_PUBLIC_URL", "HEADRACE_TRUSTED_PROXIES"}
 CHECKED = [variable for variable, _, _ in table() if variable not in FREE_TEXT]
 
 
