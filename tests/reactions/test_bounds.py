@@ -8,8 +8,10 @@ import pytest
 
 from headrace.model.errors import InvalidRules
 from headrace.pipeline.rulesets import parse_document
+from headrace.reactions.cost import FACT_NS, PICK_NS, STEP_NS
 from headrace.reactions.reading import MAX_FIELD_CHARS, Reading
-from headrace.reactions.rules import matches, overlap
+from headrace.reactions.rules import FactRule, matches, overlap, work_of
+from headrace.reactions.translation import translate
 from tests.reactions.given import event
 
 FACT = {"id": "f", "event": "e"}
@@ -147,3 +149,25 @@ def test_a_tag_and_the_events_own_fields_have_the_same_limit(length: int, is_rea
     text = "x" * length
     reading = Reading(msgspec.structs.replace(event("e", text), tags={"t": text}))
     assert (reading.tag("t"), reading.field("user_id")) == ((text, text) if is_read else (None, None))
+
+
+def test_a_size_is_counted_for_exactly_the_values_that_an_event_has() -> None:
+    """Without one, a condition that reads it would be judged cheaper than it is."""
+    bare = event("e")
+    full = msgspec.structs.replace(event("e", x=1), value=0.0, tags={"t": "1"})
+    for path in (("value", None), ("properties", "x"), ("tags", "t")):
+        has_size = [Reading(each).size(path) is not None for each in (bare, full)]
+        has_value = [bool(Reading(each).values([path])[0]) for each in (bare, full)]
+        assert has_size == has_value == [False, True]
+
+
+@pytest.mark.parametrize("fields", [0, 1, 20])
+def test_each_field_that_a_rule_picks_counts_towards_what_one_event_may_cost(fields: int) -> None:
+    rule = FactRule(id="f", event="e", fields={f"n{each}": "value" for each in range(fields)})
+    assert work_of(rule) == FACT_NS + fields * PICK_NS
+
+
+@pytest.mark.parametrize("constant", ["2.0", "'two'", "true"])
+def test_each_constant_of_a_list_counts_as_a_step_for_itself_and_one_for_its_place(constant: str) -> None:
+    without, with_one = (translate(f"event.properties.a in [1.0{more}]").work for more in ("", f", {constant}"))
+    assert with_one.at_plain() - without.at_plain() >= 2 * STEP_NS
