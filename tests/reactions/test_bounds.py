@@ -77,12 +77,12 @@ def test_a_document_may_have_500_rules_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("change", "path", "says"),
     [
-        ({"measure": "streak", "window": {"per": "day"}}, "window", "a streak takes no window"),
-        ({"measure": "streak", "window": {"days": 3}}, "window", "a streak takes no window"),
+        ({"measure": "streak", "window": {"per": "day"}}, "window", "a streak can only have a window of fixed dates"),
+        ({"measure": "streak", "window": {"days": 3}}, "window", "a streak can only have a window of fixed dates"),
         ({"window": {}}, "window", "give one of"),
         ({"window": {"from": "2025-01-07", "to": "2025-01-06"}}, "window", "'from' is after 'to'"),
         ({"window": {"hours": 3}, "repeat": True}, "repeat", "cannot repeat"),
-        ({"measure": {"distinct": "x"}, "repeat": True}, "repeat", "different values can only repeat"),
+        ({"measure": {"distinct": "x"}, "repeat": True}, "repeat", "'distinct' can only repeat"),
     ],
 )
 def test_a_window_that_does_not_fit_the_measure_is_refused_with_the_reason(
