@@ -60,6 +60,8 @@ class Request(falcon.asgi.Request):
 
     __slots__ = ("first_event", "held_bytes", "receive")
     budget = Budget(1 << 62)
+    names_below: tuple[str, ...] = ()
+    """The beginnings of paths whose rest is a name, slashes included."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Request(falcon.asgi.Request):
     ) -> None:
         self.held_bytes = 0
         super().__init__(scope, receive, first_event, options)
-        if scope.get("raw_path", b"").endswith(_SLASHES):
+        if scope.get("raw_path", b"").endswith(_SLASHES) and scope["path"].startswith(self.names_below):
             self.path = scope["path"]  # Falcon takes it for a slash between segments, and strips it
         self.receive = receive
         self.first_event = first_event

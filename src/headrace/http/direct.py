@@ -28,6 +28,8 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         if get := getattr(resource, f"on_get{suffix}", None):
             setattr(resource, f"on_head{suffix}", get)
         super().add_route(uri_template, resource, **options)
+        if uri_template.endswith(":path}"):
+            self._request_type.names_below += (uri_template.partition("{")[0],)
 
     async def __call__(
         self,
