@@ -142,7 +142,7 @@ def questions() -> dict[str, Callable[[Any], Any]]:
         "list 50, one user": lambda store: page_of(store, user_id=f"user_{700 + next(turn)}"),
         "list 50, one tag": lambda store: page_of(store, tags=((TAG, PLANS[next(turn) % 4]),)),
         "get by id": lambda store: len(store.get(tenant, [an_id(store, next(turn))])),
-        "names seen": lambda store: len(store.observed(tenant, "name")),
+        "names seen": lambda store: len(store.observed(tenant, "name", 100)),
     }
 
 

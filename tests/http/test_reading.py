@@ -90,8 +90,8 @@ def test_an_event_of_any_dialect_is_in_every_view(client: Client, send: Any, sou
     assert client.get(f"{FLUX}/stats", params={"field": "p"}).json()["data"]["sum"] == 1
     assert client.get(HOGSEND, params={"source": source}).json()["events"] == [event]
     assert client.get(f"{HOGSEND}/{event_id}").json() == {"event": event}
-    assert [each["name"] for each in client.get(f"{HOGSEND}/names").json()["names"]] == ["n"]
-    assert [each["source"] for each in client.get(f"{HOGSEND}/sources").json()["sources"]] == [source]
+    assert [each["name"] for each in client.get(f"{HOGSEND}/names").json()["events"]] == ["n"]
+    assert [each["name"] for each in client.get(f"{HOGSEND}/sources").json()["sources"]] == [source]
 
 
 def test_an_id_is_found_in_every_form_by_every_read(client: Client) -> None:
