@@ -133,7 +133,7 @@ def test_two_that_ask_for_the_last_place_at_once_do_not_both_get_it(
 
     before(engine, "INSERT INTO replays", meet)
     ReplayJobs(engine).create(new_job(), None)
-    with pytest.raises(Unavailable, match="not finished"):
+    with pytest.raises(Unavailable, match="unfinished"):
         rivals[0].result()
     assert ReplayJobs(engine).listed(TENANT, 9, 0)[0] == 1
 

@@ -15,7 +15,7 @@ from headrace.model.errors import HeadraceError
 def _classes(base: type[HeadraceError] = HeadraceError) -> Iterator[type[HeadraceError]]:
     yield base
     for each in base.__subclasses__():
-        if each.__module__.startswith("headrace."):
+        if each.__module__ == errors.__name__:
             yield from _classes(each)
 
 

@@ -410,7 +410,7 @@ def test_what_has_ended_cannot_be_steered_but_cancelled_once_more(bench: Bench) 
 
 def test_there_are_only_so_many_unfinished_jobs_of_a_tenant(bench: Bench) -> None:
     jobs = [bench.ask() for _ in range(MAX_WAITING)]
-    with pytest.raises(Unavailable, match="not finished"):
+    with pytest.raises(Unavailable, match="unfinished"):
         bench.ask()
     bench.jobs.steer(bench.tenant, jobs[7].id, "cancel", NOW_MS)
     bench.ask()

@@ -175,6 +175,8 @@ class Runtime:
         )
 
     def _reactions_committed(self) -> int:
+        if self.log.size_bytes() > self.settings.log_max_bytes // 2:
+            self.reactor.release_log()
         return self.reactor.committed()
 
     def _on_stored(self) -> None:

@@ -141,7 +141,7 @@ class Reactor:
         self._poisonous: set[str] = set()
         self._read_upto = self._advanced = 0
         self._advanced_at = 0.0
-        self._is_ready = False
+        self._is_ready = self._is_log_short = False
 
     @property
     def failing(self) -> str:
@@ -176,6 +176,11 @@ class Reactor:
         """The log is needed no more up to this position: what waits is read from the store."""
         return self._advanced
 
+    def release_log(self) -> None:
+        """Write down soon how far the log has been read: it is short of room."""
+        self._is_log_short = True
+        self._loop.wake()
+
     def lags(self) -> list[tuple[Tenant, int, int]]:
         """(tenant, position of the event that waits longest, events that wait in memory) of each that has events waiting."""
         return [(queue.tenant, queue.oldest(), len(queue.events)) for queue in list(self._queues.values())]
@@ -186,7 +191,7 @@ class Reactor:
             self._recover()
         has_read = self._read()
         has_reacted = self._turn()
-        self._advance(now=not has_read and not has_reacted)
+        self._advance(now=self._is_log_short or (not has_read and not has_reacted))
         return has_read or has_reacted
 
     def read(self, records: Sequence[Record], upto: int, /) -> None:
@@ -395,6 +400,7 @@ class Reactor:
         self._ahead.clear()
         self._advanced = self._read_upto
         self._advanced_at = time.monotonic()
+        self._is_log_short = False
         self._rules.forget(self.reacted_by_all())
 
 
