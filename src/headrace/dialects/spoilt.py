@@ -12,15 +12,16 @@ import msgspec
 _BOM = b"\xef\xbb\xbf"
 _HEX = rb"[0-9a-fA-F]"
 _PAIR = rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX)
-# All up to a lone surrogate's escape, and that escape. Possessive and never without a match, so that the whole is linear.
-_UP_TO_LONE = re.compile(
-    rb"((?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|%b)*+)(\\u[dD][89a-fA-F]%b{2})?" % (_PAIR, _HEX), re.DOTALL
-)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Those that no backslash stands before, which are all but the odd one: a plain replacement, at a tenth of the time.
 _LONE_HIGH = re.compile(rb"(?<!\\)\\u[dD][89abAB]%b{2}(?!\\u[dD][c-fC-F]%b{2})" % (_HEX, _HEX))
 _LONE_LOW = re.compile(rb"(?<!\\)(?<!\\u[dD][89abAB]%b%b)\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX, _HEX))
-_AFTER_BACKSLASH = re.compile(rb"\\\\u[dD][89a-fA-F]")
+# Escaped backslashes and what is behind them: a pair; a lone one; or text that only looks like the first half of one, and the
+# lone second half. No possessive quantifiers here: Python 3.11.2 gets such a pattern wrong.
+_BEHIND_BACKSLASHES = re.compile(
+    rb"(?<!\\)((?:\\\\)+)(?:%b|()\\u[dD][89a-fA-F]%b{2}|(u[dD][89abAB]%b{2})\\u[dD][c-fC-F]%b{2})"
+    % (_PAIR, _HEX, _HEX, _HEX)
+)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}"]', re.DOTALL)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _BLANK = re.compile(rb"[ \t\n\r]*+")
@@ -72,9 +73,12 @@ def whole_characters(text: bytes, /) -> bytes:
     if not _SURROGATE.search(text):
         return text
     text = _LONE_LOW.sub(rb"\\ufffd", _LONE_HIGH.sub(rb"\\ufffd", text))
-    if not _AFTER_BACKSLASH.search(text):
-        return text
-    return _UP_TO_LONE.sub(lambda match: match[1] + rb"\ufffd" if match[2] else match[1], text)
+    return _BEHIND_BACKSLASHES.sub(_without_lone, text)
+
+
+def _without_lone(match: re.Match[bytes]) -> bytes:
+    looks_like = match[2] if match[2] is not None else match[3]
+    return match[0] if looks_like is None else match[1] + looks_like + rb"\ufffd"
 
 
 def problem_of(text: bytes, /) -> str:
