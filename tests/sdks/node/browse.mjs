@@ -1,12 +1,12 @@
-// Sends from a page in a headless Chromium with one SDK: node browse.mjs SDK START URL QUERY_KEY COUNT CHROMIUM PORT
-// START is the line that starts the SDK, as docs/sdks-js.md has it with this server's address and a key. The page is served from 127.0.0.1:PORT, another origin than the events'. Ends once the server has COUNT events; prints what the page said.
+// Sends from a page in a headless Chromium with one SDK: node browse.mjs SDK START URL QUERY_KEY COUNT CHROMIUM PORT STAYS
+// START is the line that starts the SDK, as docs/sdks-js.md has it with this server's address and a key. The page is served from 127.0.0.1:PORT, another origin than the events'. The page stays until the server has STAYS of them, and is left then. Ends once the server has COUNT events; prints what the page said.
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import puppeteer from 'puppeteer-core'
 
-const [sdk, start, url, queryKey, count, chromium, port] = process.argv.slice(2)
+const [sdk, start, url, queryKey, count, chromium, port, stays] = process.argv.slice(2)
 const folder = dirname(fileURLToPath(import.meta.url))
 const packages = join(folder, 'node_modules')
 
@@ -84,6 +84,8 @@ try {
   page.on('requestfailed', (request) => console.log('failed:', request.url(), request.failure()?.errorText))
   await page.goto(`http://127.0.0.1:${port}/`, { timeout: 60000 })
   await page.waitForFunction('window.sent', { timeout: 60000 })
+  const leave = Date.now() + 60000
+  while (Date.now() < leave && (await stored().catch(() => 0)) < Number(stays)) await new Promise((again) => setTimeout(again, 100))
   await page.goto('about:blank') // what is still queued leaves as a beacon
   const until = Date.now() + 120000
   let comeBack = sdk === 'segment' ? Date.now() + 10000 : Infinity
