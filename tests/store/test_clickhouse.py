@@ -96,7 +96,7 @@ def test_a_page_of_more_bytes_than_a_reply_may_have_is_told_to_ask_for_fewer(sto
 
 
 def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(store: ClickHouseStore) -> None:
-    tenant, many = fresh_tenant(), 600_000
+    tenant, many = fresh_tenant(), 800_000
     columns = "project, mode, name, source, timestamp_ms, position"
     row = f"'{tenant.project}', 'live', concat(lower(hex(sipHash64(number))), repeat('x', 184)), 'flux'"
     later_ms = NOW_MS + 10**12  # no other event of this store has these positions
@@ -104,7 +104,7 @@ def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(stor
     with store._writers.lend() as client:
         client.command(f"INSERT INTO events ({columns}) SELECT {row}, {moments} FROM numbers({many})")
         last = client.command(f"SELECT concat(lower(hex(sipHash64(toUInt64({many - 1})))), repeat('x', 184))")
-    small = with_limits(query_max_memory_bytes=80_000_000)
+    small = with_limits(query_max_memory_bytes=112_000_000)
     with pytest.raises(InvalidRequest, match="more memory"):
         small.count(tenant, ALL, group_by=Dimension("name"))
     found = small.observed(tenant, "name", 100)
