@@ -202,9 +202,9 @@ class SqliteLog:
     def held(self, upto: int, /) -> Held:
         """See the Log port."""
         [(entries, first, last_event)] = self._rows(
-            "SELECT coalesce(sum(min(count, (?1 - first) / step + 1)), 0), min(first), "
-            "max(iif(length(kinds), 0, min(last, ?1 - (?1 - first) % step))) FROM spans WHERE first <= ?1",
-            upto,
+            "SELECT coalesce(sum(min(count, (? - first) / step + 1)), 0), min(first), "
+            "max(iif(length(kinds), 0, min(last, ? - (? - first) % step))) FROM spans WHERE first <= ?",
+            *(upto,) * 4,
         )
         if first is None:
             # A file whose chunks all went before there were commands has no mark: whatever was committed was an event.
