@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from headrace.dialects.wire import Pairs, decode_part, encode_json
+from headrace.dialects.wire import Pairs, decode_part
 from headrace.model.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def _folded(name: str) -> str:
 def fingerprint(pairs: Pairs, /, *left_out: str) -> str:
     """16 hex digits that stand for a query's parameters in any order, less those left out and the empty ones."""
     given = sorted((name, value) for name, value in pairs if name not in left_out and (value or "[" in name))
-    return blake2b(encode_json(given), digest_size=8).hexdigest()
+    return blake2b(ascii(given).encode(), digest_size=8).hexdigest()  # ascii: text may hold half of a surrogate pair
 
 
 def decode_known(

@@ -14,10 +14,11 @@ import structlog
 
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest
-from headrace.model.event import Event, Tenant, decode
+from headrace.model.event import Tenant
 from headrace.model.reaction_state import State
 from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.loop import Loop
+from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.control import ControlFailed, LeaseLost, ReactionStates, StateChanged
@@ -49,53 +50,7 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
-class _Waiting(msgspec.Struct, frozen=True, gc=False):
-    """An event that waits for its turn, under the rules that were in force where it stands in the log."""
-
-    position: int
-    id: str
-    payload: bytes | Event
-    rules: RuleSet
-
-    def event(self) -> Event:
-        return decode(self.payload) if isinstance(self.payload, bytes) else self.payload
-
-
 _head_decoder = msgspec.json.Decoder(_Head)
-
-
-class _Queue:
-    """What one project and mode has still to react to.
-
-    reacted: everything up to this position is done. read_upto: everything later waits in the store, where `is_short`.
-    """
-
-    def __init__(self, tenant: Tenant, reacted: int, *, is_short: bool = False) -> None:
-        self.tenant = tenant
-        self.events: deque[_Waiting] = deque()
-        self.bytes = 0
-        self.reacted = self.read_upto = reacted
-        self.is_short = is_short
-
-    def add(self, waiting: _Waiting) -> None:
-        self.events.append(waiting)
-        self.bytes += _size(waiting)
-        self.read_upto = waiting.position
-
-    def oldest(self) -> int:
-        """The position of the event that waits longest; while none is in memory, one before it. Any thread may call it."""
-        try:
-            return self.events[0].position
-        except IndexError:
-            return self.reacted
-
-    def drop(self, count: int) -> None:
-        for _ in range(count):
-            self.bytes -= _size(self.events.popleft())
-
-
-def _size(waiting: _Waiting) -> int:
-    return 200 + (len(waiting.payload) if isinstance(waiting.payload, bytes) else len(waiting.payload.properties))
 
 
 class Reactor:
@@ -132,7 +87,7 @@ class Reactor:
         self._on_progress = on_progress
         self._on_step = on_step
         self._loop = Loop("reactor", self.step)
-        self._queues: dict[Tenant, _Queue] = {}
+        self._queues: dict[Tenant, ReactionQueue] = {}
         self._newcomers: deque[Tenant] = deque()  # who waits for a first turn: mostly little, and soon done
         self._waiting: deque[Tenant] = deque()  # who has more to do than one turn
         self._after_newcomer = False
@@ -213,7 +168,7 @@ class Reactor:
             if full or sum(each.bytes for each in self._queues.values()) >= _ALL_QUEUES_BYTES:
                 queue.is_short = True
                 continue
-            queue.add(_Waiting(record.position, record.id, record.payload, rules))
+            queue.add(WaitingEvent(record.position, record.id, record.payload, rules))
         self._read_upto = max(self._read_upto, upto)
 
     def _recover(self) -> None:
@@ -233,8 +188,8 @@ class Reactor:
         self._rules.refresh()
         self._is_ready = True
 
-    def _begin(self, tenant: Tenant, reacted: int | None = None, *, is_short: bool = False) -> _Queue:
-        queue = _Queue(tenant, self._read_upto if reacted is None else reacted, is_short=is_short)
+    def _begin(self, tenant: Tenant, reacted: int | None = None, *, is_short: bool = False) -> ReactionQueue:
+        queue = ReactionQueue(tenant, self._read_upto if reacted is None else reacted, is_short=is_short)
         self._queues[tenant] = queue
         (self._waiting if is_short else self._newcomers).append(tenant)
         return queue
@@ -276,7 +231,7 @@ class Reactor:
         self._on_progress()
         return True
 
-    def _refill(self, queue: _Queue) -> None:
+    def _refill(self, queue: ReactionQueue) -> None:
         """From the store, which has everything up to where the log has been read."""
         upto, limit = self._read_upto, _REFILL_EVENTS
         while True:
@@ -290,7 +245,7 @@ class Reactor:
         for event in found:
             rules = self._rules.at(queue.tenant.project, event.position)
             if rules is not None and rules.named(event.name) is not None:
-                queue.add(_Waiting(event.position, event.id, event, rules))
+                queue.add(WaitingEvent(event.position, event.id, event, rules))
         if len(found) < limit:
             queue.is_short, queue.read_upto = False, upto
         else:
@@ -298,10 +253,10 @@ class Reactor:
         if not queue.events:
             queue.reacted = queue.read_upto
 
-    def _react(self, queue: _Queue) -> None:
+    def _react(self, queue: ReactionQueue) -> None:
         """One turn: judge some events, keep what they cause, and note how far that is."""
         rules = queue.events[0].rules
-        waiting: list[_Waiting] = []
+        waiting: list[WaitingEvent] = []
         for each in queue.events:
             if each.rules is not rules or len(waiting) == _TURN_EVENTS:
                 break
@@ -312,13 +267,15 @@ class Reactor:
         queue.reacted = self._reached(queue, waiting[done - 1], len(queue.events))
         self.failed_events += failed
 
-    def _reached(self, queue: _Queue, last: _Waiting, left: int) -> int:
+    def _reached(self, queue: ReactionQueue, last: WaitingEvent, left: int) -> int:
         """Up to where everything is done once the event `last` is, and `left` events of the queue are not."""
         if left:
             return last.position
         return queue.read_upto if queue.is_short else self._read_upto
 
-    def _try(self, queue: _Queue, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> tuple[int, int]:
+    def _try(
+        self, queue: ReactionQueue, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float
+    ) -> tuple[int, int]:
         """How many events were reacted to or given up, and how many of them were given up.
 
         What fails is tried again in halves, until the event is found that it fails for.
@@ -333,7 +290,7 @@ class Reactor:
                 return 1, 1
         return self._try(queue, rules, waiting[: len(waiting) // 2], turn_s)
 
-    def _keep(self, queue: _Queue, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> int:
+    def _keep(self, queue: ReactionQueue, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float) -> int:
         """Judge as many events as a turn allows, and save what they cause; how many."""
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(queue.tenant):
@@ -350,7 +307,9 @@ class Reactor:
             return done
         raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
 
-    def _judge(self, tenant: Tenant, rules: RuleSet, waiting: Sequence[_Waiting], turn_s: float) -> tuple[int, State]:
+    def _judge(
+        self, tenant: Tenant, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float
+    ) -> tuple[int, State]:
         """How many events there was time for, and the state after them. Holds no transaction open."""
         until = time.perf_counter() + turn_s
         facts: list[EventFacts] = []
