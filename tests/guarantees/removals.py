@@ -124,8 +124,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a command is reacted to by nobody",
         "pipeline/reactor.py",
-        "            if record.kind:  # a command",
-        "            if False:  # a command",
+        "            if record.kind:  # a command:",
+        "            if False:  # a command:",
         "tests/reactions/test_turns.py::test_commands_among_the_events_are_passed_over",
     ),
     (
@@ -463,7 +463,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "effects and the position that they rest on are kept together",
-        "control/reaction_states.py",
+        "control/reaction_saving.py",
         "self._claim(state.version, position)",
         "self._claim(state.version, 0)",
         "tests/reactions/test_once.py::test_a_crash_keeps_all_of_a_transaction_or_nothing",
@@ -498,14 +498,14 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "two who change one person's progress at once lose nothing of it",
-        "control/reaction_states.py",
+        "control/reaction_saving.py",
         "where=held.version == version",
         "where=sa.true()",
         "tests/reactions/test_turns.py::test_two_who_change_one_persons_progress_at_once_lose_nothing_of_it",
     ),
     (
         "a project with much to react to delays no other",
-        "pipeline/reactor.py",
+        "pipeline/reaction_queue.py",
         "        self._after_newcomer = bool(self._newcomers) and not (self._after_newcomer and self._waiting)\n",
         "        self._after_newcomer = not self._waiting\n",
         "tests/reactions/test_turns.py::test_a_project_with_much_to_react_to_delays_no_other",
@@ -519,7 +519,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "an event at which processes end is passed over",
-        "pipeline/reactor.py",
+        "pipeline/reaction_turns.py",
         "                if each.id in self._poisonous:\n",
         "                if False:\n",
         "tests/reactions/test_turns.py::test_an_event_at_which_two_processes_ended_is_passed_over_and_listed",
@@ -541,7 +541,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "what a project has still to react to when the log is trimmed comes from the store",
         "pipeline/reactor.py",
-        "behind = {tenant: queue.reacted for tenant, queue in self._queues.items()}",
+        "behind = {queue.tenant: queue.reacted for queue in self._queues.all()}",
         "behind: dict[Tenant, int] = {}",
         "tests/reactions/test_turns.py::test_what_waits_survives_a_restart_after_the_log_was_trimmed",
     ),

@@ -11,10 +11,12 @@ from headrace.model.entries import Record
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import State
+from headrace.pipeline import reaction_queue, reaction_turns
 from headrace.pipeline import reactor as reactor_module
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.control import LeaseLost
+from headrace.reactions import stage
 from tests.reactions.given import Machine, event, record_of
 
 RULES = {
@@ -27,8 +29,8 @@ LIVE, TEST = Tenant("p", "live"), Tenant("p", "test")
 @pytest.fixture
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn takes some ten events, and a queue holds thirty."""
-    monkeypatch.setattr(reactor_module, "_TURN_EVENTS", 10)
-    monkeypatch.setattr(reactor_module, "_QUEUE_EVENTS", 30)
+    monkeypatch.setattr(reaction_turns, "_TURN_EVENTS", 10)
+    monkeypatch.setattr(reaction_queue, "_QUEUE_EVENTS", 30)
     monkeypatch.setattr(reactor_module, "_REFILL_EVENTS", 20)
 
 
@@ -90,13 +92,13 @@ def test_a_backlog_larger_than_memory_is_reacted_to_once_and_in_order(
 ) -> None:
     machine.apply(RULES)
     order: list[str] = []
-    real = reactor_module.stage.react
+    real = stage.react
 
     def react(rules: Any, facts: Any, *rest: Any, **options: Any) -> Any:
         order.append(facts.event_id)
         return real(rules, facts, *rest, **options)
 
-    monkeypatch.setattr(reactor_module.stage, "react", react)
+    monkeypatch.setattr(stage, "react", react)
     many = visits(300)
     given(machine, *many)
     machine.drain()

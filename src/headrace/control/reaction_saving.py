@@ -1,0 +1,175 @@
+"""Writes what is new in the reactions' state of one project and mode, in a transaction that the caller commits."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from headrace.control.database import insert
+from headrace.control.participants import give_numbers
+from headrace.control.tables import (
+    awards,
+    buckets,
+    effects,
+    markers,
+    passed_over,
+    points,
+    reaction_progress,
+    rules,
+    standings,
+)
+from headrace.model.event import Tenant
+from headrace.model.reaction_state import State
+from headrace.ports.control import StateChanged
+
+MAX_PASSED_OVER = 10_000  # events listed for each rule; more are only counted
+
+
+class Saving:
+    """Writes what is new in one tenant's state."""
+
+    def __init__(self, connection: sa.Connection, tenant: Tenant) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self._insert = partial(insert, connection)
+
+    def save(self, state: State, position: int) -> None:
+        """Raises StateChanged."""
+        self._claim(state.version, position)
+        if not state.is_changed:
+            return
+        numbers = give_numbers(self._connection, self._tenant, _participants_in(state)) | {"": 0}
+        self._upsert(
+            markers,
+            [
+                {"event_id": event_id, "counted": " ".join(map(str, sorted(state.counted[event_id])))}
+                for event_id in sorted(state.changed_events)
+            ],
+        )
+        self._add(
+            effects,
+            [
+                {
+                    "event_id": each.event_id,
+                    "rule_no": each.rule_no,
+                    "ordinal": each.ordinal,
+                    "generation": each.generation,
+                    "kind": each.kind,
+                    "participant_no": numbers[each.participant],
+                    "at_ms": each.at_ms,
+                    "detail": msgspec.json.encode(each.detail).decode(),
+                }
+                for each in state.new_effects
+            ],
+        )
+        self._upsert(
+            standings,
+            [
+                {"participant_no": numbers[name], "rule_no": rule_no, "completions": held.completions}
+                | {"best": held.best, "rank": float(held.best)}
+                for rule_no, name in state.changed_standings
+                if (held := state.standings[rule_no, name])
+            ],
+        )
+        self._save_buckets(numbers, state)
+        self._add(
+            awards,
+            [
+                {"participant_no": numbers[name], "badge": badge, "rule_no": each.rule_no}
+                | {"event_id": each.event_id, "at_ms": each.at_ms}
+                for name, badge, each in state.new_badges
+            ],
+        )
+        self._add(
+            points,
+            [
+                {"event_id": each.event_id, "rule_no": each.rule_no, "ordinal": each.ordinal}
+                | {"participant_no": numbers[name], "points": granted, "at_ms": each.at_ms}
+                for name, granted, each in state.new_points
+            ],
+        )
+        self._pass_over(state)
+        for no, (count, event_id, why) in sorted(state.failures.items()):
+            self._connection.execute(
+                sa.update(rules)
+                .where(rules.c.no == no)
+                .values(failures=rules.c.failures + count, failed_event=event_id, failed_why=why)
+            )
+
+    def _claim(self, version: int, position: int) -> None:
+        """Take the tenant's row, which every transaction takes first, and see that nobody else has saved since."""
+        own = {"project": self._tenant.project, "mode": self._tenant.mode}
+        insert = self._insert(reaction_progress).values(**own, position=position, behind=False, version=1)
+        held = reaction_progress.c
+        moved = {
+            "version": held.version + 1,
+            "position": sa.case((held.position < position, position), else_=held.position),
+        }
+        # RETURNING, for how many rows an INSERT has changed is not known with every driver.
+        claim = insert.on_conflict_do_update(index_elements=list(own), set_=moved, where=held.version == version)
+        if self._connection.scalar(claim.returning(held.version)) is None:
+            raise StateChanged
+
+    def _pass_over(self, state: State) -> None:
+        if not state.passed_over:
+            return
+        by_rule: dict[int, int] = {}
+        for no, _, _ in state.passed_over:
+            by_rule[no] = by_rule.get(no, 0) + 1
+        for no, count in sorted(by_rule.items()):
+            self._connection.execute(
+                sa.update(rules).where(rules.c.no == no).values(passed_over=rules.c.passed_over + count)
+            )
+        full = set(
+            self._connection.scalars(
+                sa.select(rules.c.no).where(rules.c.no.in_(sorted(by_rule)), rules.c.passed_over > MAX_PASSED_OVER)
+            )
+        )
+        own = {"project": self._tenant.project, "mode": self._tenant.mode}
+        rows = [
+            own | {"rule_no": no, "event_id": event_id, "why": why}
+            for no, event_id, why in state.passed_over
+            if no not in full
+        ]
+        if rows:
+            insert = self._insert(passed_over)
+            self._connection.execute(insert.on_conflict_do_nothing(), rows)
+
+    def _save_buckets(self, numbers: dict[str, int], state: State) -> None:
+        kept: list[dict[str, object]] = []
+        gone: list[dict[str, object]] = []
+        for rule_no, name, bucket in state.changed_buckets:
+            value = state.bucket(rule_no, name, bucket)
+            key: dict[str, object] = {"rule_no": rule_no, "participant_no": numbers[name], "bucket": bucket}
+            if value:
+                kept.append(key | {"value": value})
+            else:
+                gone.append({f"b_{column}": each for column, each in key.items()})
+        self._upsert(buckets, kept)
+        if gone:
+            own = [column == sa.bindparam(f"b_{column.name}") for column in buckets.primary_key.columns]
+            self._connection.execute(sa.delete(buckets).where(*own), gone)
+
+    def _add(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Insert rows that are not there yet; one that is there fails the transaction, for it would happen twice."""
+        if rows:
+            self._connection.execute(sa.insert(table), rows)
+
+    def _upsert(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        statement = self._insert(table)
+        keys = [column.name for column in table.primary_key.columns]
+        new = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
+
+
+def _participants_in(state: State) -> set[str]:
+    return (
+        {each.participant for each in state.new_effects if each.participant}
+        | {name for _, name in state.changed_standings}
+        | {name for _, name, _ in state.changed_buckets}
+        | {name for name, _, _ in state.new_badges}
+        | {name for name, _, _ in state.new_points}
+    )

@@ -1,0 +1,166 @@
+"""One turn of one project and mode: judges some of its waiting events, and saves what they cause with how far that is.
+
+Judging holds no transaction open; saving checks that nobody else has saved since. Never decides what an event causes.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from headrace.model.event import Tenant
+from headrace.model.reaction_state import State
+from headrace.pipeline.current_event import CurrentEvent
+from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
+from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
+from headrace.ports.control import ControlFailed, LeaseLost, ReactionStates, StateChanged
+from headrace.reactions import stage
+from headrace.reactions.stage import EventFacts, RuleSet
+
+_log = structlog.get_logger("headrace.reactor")
+_TURN_EVENTS = 5_000
+_TURN_EFFECTS = 2_000  # facts, and so rows: a transaction holds up others who write to control
+_MOST_ATTEMPTS = 2
+_POISONOUS = f"{_MOST_ATTEMPTS} processes have ended while they reacted to this event, so it was passed over"
+
+
+class ReactionTurns:
+    """Runs turns, one at a time. For the reactor's thread."""
+
+    def __init__(
+        self,
+        states: ReactionStates,
+        reactions: Reactions,
+        current: CurrentEvent,
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """on_step: called with "react" once events were reacted to, before that is committed; with "reacted" after it."""
+        self._states = states
+        self._reactions = reactions
+        self._current = current
+        self._on_step = on_step
+        self._poisonous: set[str] = set()
+
+    def recover(self) -> None:
+        """Count the event at which the last process ended, if it did, and learn which events to pass over."""
+        if died_at := self._current.left_behind():
+            self._states.count_attempt(died_at)
+            _log.warning("ended_while_reacting", event_id=died_at)
+            self._current.clear()
+        self._poisonous = self._states.poisonous(_MOST_ATTEMPTS)
+
+    def run(self, queue: ReactionQueue, turn_s: float, read_upto: int) -> int:
+        """Judge the queue's first events for about `turn_s`, save what they cause, and take them off the queue.
+
+        read_upto: how far the log has been read. Returns how many events could not be reacted to and were given up.
+        """
+        rules = queue.events[0].rules
+        waiting: list[WaitingEvent] = []
+        for each in queue.events:
+            if each.rules is not rules or len(waiting) == _TURN_EVENTS:
+                break
+            waiting.append(each)
+        done, failed = self._try(queue, rules, waiting, turn_s, read_upto)
+        queue.drop(done)
+        queue.reacted = queue.reached(waiting[done - 1], len(queue.events), read_upto)
+        return failed
+
+    def _try(
+        self, queue: ReactionQueue, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float, read_upto: int
+    ) -> tuple[int, int]:
+        """How many events were reacted to or given up, and how many of them were given up.
+
+        A turn that fails is tried again with half its events, until the event is found that it fails for.
+        """
+        try:
+            return self._keep(queue, rules, waiting, turn_s, read_upto), 0
+        except (ControlFailed, LeaseLost, StateChanged, MemoryError):  # not the events' fault: all of them again
+            raise
+        except Exception as error:  # noqa: BLE001  ours; it must hold up no other event, and a replay tries this one again
+            if len(waiting) == 1:
+                _log.error("reaction_failed", event_id=waiting[0].id, exc_info=error)
+                return 1, 1
+        return self._try(queue, rules, waiting[: len(waiting) // 2], turn_s, read_upto)
+
+    def _keep(
+        self, queue: ReactionQueue, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float, read_upto: int
+    ) -> int:
+        """Judge as many events as a turn allows, and save what they cause; how many."""
+        for _ in range(MOST_CONFLICTS):
+            with self._reactions.lock_of(queue.tenant):
+                done, state = self._judge(queue.tenant, rules, waiting, turn_s)
+                if not state.is_changed:
+                    return done
+                position = queue.reached(waiting[done - 1], len(queue.events) - done, read_upto)
+                try:
+                    self._states.save(queue.tenant, state, position, lambda _: self._on_step("react"))
+                except StateChanged:
+                    continue
+            self._on_step("reacted")
+            _log_passed_over(queue.tenant, rules, state)
+            return done
+        raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
+
+    def _judge(
+        self, tenant: Tenant, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float
+    ) -> tuple[int, State]:
+        """How many events there was time for, and the state after them. Holds no transaction open."""
+        until = time.perf_counter() + turn_s
+        facts: list[EventFacts] = []
+        passed_over: list[str] = []
+        try:
+            made = 0
+            for each in waiting:
+                if each.id in self._poisonous:
+                    passed_over.append(each.id)
+                    facts.append(EventFacts(each.id, "", 0, [], [], relevant=False))
+                    continue
+                self._current.enter(each.id)
+                found = stage.facts_of_event(rules, each.id, each.event())
+                facts.append(found)
+                made += len(found.facts)
+                if made >= _TURN_EFFECTS or time.perf_counter() > until:
+                    break
+            relevant = [each for each in facts if each.relevant or each.failures]
+            if not relevant and not passed_over:
+                return len(facts), State()
+            state = self._states.load(tenant, stage.needs(rules, relevant))
+            until = max(until, time.perf_counter() + turn_s)
+            done = 0
+            for each in facts:
+                self._current.enter(each.event_id)
+                if each.relevant or each.failures:
+                    stage.react(rules, each, state)
+                    _note_failures(each, state)
+                done += 1
+                if len(state.new_effects) >= _TURN_EFFECTS or time.perf_counter() > until:
+                    break
+        finally:
+            self._current.clear()
+        through = {each.event_id for each in facts[:done]}
+        state.passed_over += [(0, event_id, _POISONOUS) for event_id in passed_over if event_id in through]
+        return done, state
+
+
+def _note_failures(facts: EventFacts, state: State) -> None:
+    for failure in facts.failures:
+        count, _, _ = state.failures.get(failure.rule_no, (0, "", ""))
+        state.failures[failure.rule_no] = (count + 1, facts.event_id, failure.why)
+        if failure.too_costly:
+            state.passed_over.append((failure.rule_no, facts.event_id, failure.why))
+
+
+def _log_passed_over(tenant: Tenant, rules: RuleSet, state: State) -> None:
+    """Log the rules whose conditions were not evaluated for some events: one line for each rule and turn."""
+    last = {rule_no: (event_id, why) for rule_no, event_id, why in state.passed_over}
+    for rule_no, (event_id, why) in last.items():
+        _, rule, _ = rules.rules.get(rule_no, ("", None, ""))
+        events = sum(no == rule_no for no, _, _ in state.passed_over)
+        _log.warning(
+            "events_passed_over",
+            project=tenant.project,
+            rule=rule.id if rule else None,
+            events=events,
+            event_id=event_id,
+            why=why,
+        )
