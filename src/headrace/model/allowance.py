@@ -1,12 +1,12 @@
-"""What a rate limit leaves a key. No I/O."""
+"""How much of a rate limit a key has left. No I/O."""
 
 import msgspec
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What is left of `limit` requests of one kind in any `window_s` seconds.
+    """How many of `limit` requests of one kind in any `window_s` seconds are left.
 
-    reset_s: seconds until the oldest of those that count no longer does. reset_at_s: the same as a time, in seconds since 1970.
+    reset_s: seconds until the oldest counted request leaves the window. reset_at_s: that moment, in seconds since 1970.
     """
 
     kind: str

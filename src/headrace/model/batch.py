@@ -1,4 +1,4 @@
-"""One request's events, checked: what a dialect's parser is given and gives back. No I/O."""
+"""The input and output of a dialect's parser: one request's events, checked. No I/O."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from headrace.model.settings import Settings
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What a parser may know beside the bytes. `idempotency_key` is the header's, "" without one.
+    """What a parser may use besides the body. `idempotency_key` is the header's value, "" if there is none.
 
-    `query` and `headers` (by lower-case name) are there for the dialects that look at them alone. `warnings` gathers what
-    a parser took although it was not right, a sentence each.
+    Only some dialects use `query` and `headers` (by lower-case name). `warnings` collects problems that the parser
+    tolerated, one sentence each.
     """
 
     tenant: Tenant
@@ -26,21 +26,21 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """An event that is fit to be stored. What makes it a repeat of another: repeats.py."""
+    """A valid event. `index`: its place in the request. repeats.py says what makes it a repeat of another."""
 
     index: int
     event: Event
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """An event of a batch that is not, and why."""
+    """An invalid event of a batch, and the reason."""
 
     index: int
     error: HeadraceError
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One request's events, each kind in the order in which they were sent."""
+    """One request's events: the valid and the invalid ones, each in the order in which they were sent."""
 
     items: list[Item]
     rejections: list[Rejection] = []

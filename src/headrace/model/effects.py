@@ -1,4 +1,4 @@
-"""What events set off, and what has become of an event. No I/O."""
+"""The effects of events, and the trace of one event. No I/O."""
 
 import msgspec
 
@@ -6,10 +6,10 @@ from headrace.model.event import StoredEvent
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """Something that an event sets off: a fact, a challenge completed, a badge, points.
+    """Something that an event caused: a fact, a completed challenge, a badge, points.
 
-    `rule` names what said so, in the `version` of its meaning; `detail` is what a reply shows of it. `generation` counts
-    how often it was forced to happen again.
+    `rule` and `version` name the rule that caused it; `detail` is the part that replies show. `generation` counts how
+    often a replay forced it to happen again.
     """
 
     kind: str
@@ -22,9 +22,9 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a replay set off, or would, and how many effects it did not set off again.
+    """The effects that a replay caused, or would cause, and the number of effects that it suppressed as repeats.
 
-    `failed`: (event id, what was wrong) of those that could not be reacted to, of which nothing was kept.
+    `failed`: (event id, reason) of each event whose reactions failed; they left no effects.
     """
 
     effects: list[Effect]
@@ -33,7 +33,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """What has become of an event. `repeat_known`: sent again now, it would be taken for a repeat."""
+    """Where an event is and what it caused. `repeat_known`: if it were sent again now, it would be recognised as a repeat."""
 
     event: StoredEvent
     repeat_known: bool

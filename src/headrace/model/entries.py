@@ -1,4 +1,4 @@
-"""What the log is given and gives back: entries, receipts, records. No I/O."""
+"""The input and output of the log: entries, receipts, records. No I/O."""
 
 from enum import IntEnum
 
@@ -8,9 +8,9 @@ from headrace.model.event import Event, event_id
 
 
 class Kind(IntEnum):
-    """What an entry is. The numbers are on disk: never change one, and never give one to another kind.
+    """The kind of an entry. The numbers are on disk: never change one, and never reuse one for another kind.
 
-    All but events are commands: they are run in their order in the log, and never stored as events.
+    Every kind but EVENT is a command: commands run in log order and are never stored as events.
     """
 
     EVENT = 0
@@ -21,7 +21,7 @@ class Kind(IntEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """What goes into the log. `key`: 16 bytes that make a repeat of the entry a repeat, or b"" for none.
+    """One item to append to the log. `key`: 16 bytes by which repeats of the entry are recognised, or b"" for none.
 
     `kind`: a Kind, or another number up to 255.
     """
@@ -32,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Placed(msgspec.Struct, frozen=True, gc=False):
-    """Position and tail make the event's id; as text it is made where somebody asks."""
+    """Position and tail together are the event's id; its text is made only when asked for."""
 
     position: int
     tail: int
@@ -43,22 +43,22 @@ class _Placed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(_Placed, frozen=True, gc=False):
-    """What the log gave an entry; for a duplicate, what it gave the first."""
+    """The position and tail that the log gave an entry; for a duplicate, those of the first one."""
 
     duplicate: bool = False
 
 
 class Record(_Placed, frozen=True, gc=False):
-    """An entry as it is read back. Its kind may be one that this version does not know."""
+    """An entry as read back from the log. This version may not know its kind."""
 
     payload: bytes
     kind: int = 0
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What a log still holds up to and with a position.
+    """A summary of the entries that a log still holds up to and including a position.
 
-    `events`: how many events, commands not counted. `after`: the position just before the first entry, or the position
+    `events`: the number of events, without commands. `after`: the position just before the first entry, or the position
     asked for if there is none. `last_event`: the last event's position, which may have been trimmed; 0 if it is not known.
     """
 
@@ -68,15 +68,15 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Keyed(_Placed, frozen=True, gc=False):
-    """A stored event that has a dedup key, and where it is. Of the event, only what the key is made of."""
+    """A stored event that has a dedup key, with its position. `event` has only the fields that the key is made of."""
 
     event: Event
 
 
 class ErasedEvent(_Placed, frozen=True, gc=False):
-    """All that is kept of an event that was erased on purpose: its place and its dedup key, b"" for none.
+    """What remains of an event that was erased on purpose: its position and its dedup key, b"" for none.
 
-    The key is a hash, and outlives the event so that a late retry does not bring it back.
+    The key is a hash. It outlives the event so that a late retry does not bring the event back.
     """
 
     key: bytes = b""

@@ -1,9 +1,9 @@
-"""The one event that every dialect becomes, its id, and its codec. No I/O.
+"""The canonical event that every dialect is translated into, its id, and its codec. No I/O.
 
-A **position** is a 64-bit integer that the log gives at append: `milliseconds << 20 | sequence << 6 | partition`. Within a
-partition it strictly increases, and no position is given twice, in whatever partition. Positions from before there were
-partitions have a sequence of 20 bits instead, and stay as they are. The **event id** is a UUIDv7 whose leading bits are the
-position (RFC 9562 §6.2, method 1), so ids sort as positions do, and either gives the time of receipt.
+A **position** is a 64-bit integer that the log assigns at append: `milliseconds << 20 | sequence << 6 | partition`. Positions
+strictly increase within a partition, and no two partitions ever assign the same one. Positions older than partitions have a
+sequence of 20 bits instead and stay valid. The **event id** is a UUIDv7 whose leading bits are the position (RFC 9562 §6.2,
+method 1), so ids sort like positions, and either gives the time of receipt.
 See docs/decisions/0002-the-id-holds-the-position.md and 0090-partition-bits.md.
 """
 
@@ -29,14 +29,14 @@ _BITS_AFTER_VARIANT = 8  # of the 20 bits below the millisecond; the other 12 fi
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """Whose data: nothing crosses from one project and mode to another."""
+    """A project and mode. No data crosses from one tenant to another."""
 
     project: str
     mode: Mode
 
     @property
     def metrics(self) -> "Tenant":
-        """The tenant's own namespace of metric points: no project's name has a slash, so no query of events reaches it.
+        """The tenant's namespace for metric points. Project names contain no slash, so queries for events never reach it.
 
         See docs/decisions/0060-metric-points.md.
         """
@@ -44,13 +44,13 @@ class Tenant(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What happened, checked, as one record; its fields are the store's columns of the same names.
+    """A valid event. Its fields are the store's columns of the same names.
 
-    Absent text is "", an absent number None. `properties`, `context` and `traits` are the JSON text of an object, byte
-    for byte as it was sent, or "". `labels` are the string properties that no tag of the same name shadows, and
-    `numbers` the numeric ones as doubles, so that no tag filter and no statistic has to read the properties.
+    Absent text is "", an absent number None. `properties`, `context` and `traits` hold the JSON text of an object, byte
+    for byte as it was sent, or "". `labels` holds the string properties that no tag of the same name shadows, and
+    `numbers` the numeric ones as doubles, so that tag filters and statistics need not read the properties.
 
-    The first six may be given by position: a call with more than 15 keywords costs CPython a dict, and twice the time.
+    The first six may be passed positionally: for a call with more than 15 keywords CPython builds a dict, in twice the time.
     """
 
     project: str
@@ -95,7 +95,7 @@ _decoder = msgspec.json.Decoder(Event)
 
 
 def encode(event: Event, /) -> bytes:
-    """The event as one JSON object: what the log holds and, with its id and position put in front, the store reads."""
+    """The event as one JSON object. The log holds these bytes; the store reads them with id and position put in front."""
     return _encoder.encode(event)
 
 
@@ -114,21 +114,21 @@ def first_position(milliseconds: int, /) -> int:
 
 
 def within_ms(position: int, /) -> int:
-    """What a position adds to its millisecond: 0 up to 2**20 - 1, strictly increasing as positions do."""
+    """The part of a position below its millisecond: 0 to 2**20 - 1, strictly increasing like positions."""
     return position & ((1 << _BITS_BELOW_MS) - 1)
 
 
 def next_position(last: int, now_ms: int, partition: int, /) -> int:
-    """The partition's least position that is past `last` and not received before `now_ms`.
+    """The partition's least position that is greater than `last` and not earlier than `now_ms`.
 
-    `last` may be of another partition, or from before there were any. When a millisecond's 16,384 are used up, or the clock
-    went back, the next ones come from the milliseconds after it.
+    `last` may belong to another partition, or be older than partitions. When the 16,384 positions of a millisecond are used
+    up, or the clock went back, the following milliseconds supply the next ones.
     """
     return max((last | STEP - 1) + 1, first_position(now_ms)) + partition
 
 
 def event_id(position: int, tail: int, /) -> str:
-    """The UUIDv7 of the event at a position, as 32 hex digits; `tail` fills the bits that the position leaves.
+    """The UUIDv7 of the event at a position, as 32 hex digits; `tail` fills the remaining bits.
 
     Source: https://www.rfc-editor.org/rfc/rfc9562#section-5.7
     """
@@ -139,14 +139,14 @@ def event_id(position: int, tail: int, /) -> str:
 
 
 def position_of(event_id: str, /) -> int:
-    """The position that an id holds; for an id that is not ours, some 64-bit integer."""
+    """The position in an id; for an id that Headrace did not make, an arbitrary 64-bit integer."""
     high, low = int(event_id[:16], 16), int(event_id[16:], 16)
     position = first_position(high >> 16) | (high & 0xFFF) << _BITS_AFTER_VARIANT | low >> TAIL_BITS & 0xFF
     return position & _MAX_POSITION
 
 
 def tail_of(event_id: str, /) -> int:
-    """The bits of an id that are not its position."""
+    """The bits of an id that do not belong to its position."""
     return int(event_id[16:], 16) & MAX_TAIL
 
 
@@ -154,7 +154,7 @@ _ID = re.compile(r"(?:evt_)?([0-9a-f]{32})|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-
 
 
 def parse_id(text: str, /) -> str | None:
-    """An id's 32 hex digits from any form that a dialect shows: `evt_…`, a UUID, or the digits; else None."""
+    """The 32 hex digits of an id in any form that a dialect shows: `evt_…`, a UUID, or the digits; else None."""
     if len(text) > 36 or not (match := _ID.fullmatch(text.lower())):
         return None
     return match[1] or match[2].replace("-", "")
@@ -169,6 +169,6 @@ def render_uuid(event_id: str, /) -> str:
 
 
 def fact_id(event_id: str, rule_id: str, /) -> str:
-    """`fact_` and 32 hex digits, always the same for one event and one rule."""
+    """`fact_` and 32 hex digits, always the same for the same event and rule."""
     seed = f"{event_id}\0{rule_id}".encode()
     return f"fact_{blake2b(seed, digest_size=16).hexdigest()}"

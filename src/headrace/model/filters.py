@@ -1,4 +1,4 @@
-"""What can be asked of the store, and what it answers. No I/O, no SQL, no dialect."""
+"""The questions that the store answers, and the answers. No I/O, no SQL, no dialect."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -14,10 +14,10 @@ MAX_REPLAY = 10_000
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """All that are given must match; None and () are not given. Times are inclusive on both sides.
+    """An event matches if it matches every filter that is set; None and () mean not set. Times are inclusive on both sides.
 
-    A property compares as text: a string as itself, a number as JavaScript prints it (5, 5.0 and 5e0 alike as "5", on
-    either side; an integer with all its digits), true and false, an array or object as compact JSON. null is as absent.
+    A property is compared as text: a string as itself, a number as JavaScript prints it (5, 5.0 and 5e0 all as "5", on
+    either side; an integer with all its digits), true and false, an array or object as compact JSON. null counts as absent.
     """
 
     name: str | None = None
@@ -38,13 +38,13 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """The last event of a page; the next page starts after it."""
+    """The last event of a page. The next page starts after it."""
 
     timestamp_ms: int
     position: int
 
 
-# What a brief page leaves empty: no list of any dialect shows it, and it costs more to read than all the rest.
+# A brief page leaves these fields empty: no dialect's lists show them, and reading them costs more than all the others.
 NOT_BRIEF = (
     *("session_id", "group_id", "previous_id", "context", "traits", "environment", "service", "host", "request_id"),
     *("message_id", "sent_at_ms"),
@@ -52,7 +52,7 @@ NOT_BRIEF = (
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of the matching events: `limit` of them from `offset` on, or after a cursor. `brief`: without `NOT_BRIEF`."""
+    """Selects `limit` of the matching events from `offset` on, or after a cursor. `brief`: without the fields in `NOT_BRIEF`."""
 
     limit: int
     offset: int = 0
@@ -62,7 +62,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """One page, how many match in all, and whether any match after the page."""
+    """One page of events, the total number of matches, and whether more follow the page."""
 
     total: int
     events: list[StoredEvent]
@@ -70,7 +70,7 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which events to replay, oldest first: those with the ids, as they were sent, or those that match the filters."""
+    """The events to replay, oldest first: those with the given ids (as the client sent them), or those that match the filters."""
 
     ids: Sequence[str] | None
     filters: Filters
@@ -78,10 +78,10 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Dimension(msgspec.Struct, frozen=True):
-    """What to group or aggregate by. `key` is the tag's or property's name, "" for the others.
+    """The field to group or aggregate by. `key` is the tag's or property's name, "" for other fields.
 
-    A group's key is the text that a filter would compare; an event without the key, or with an empty user id, is in none.
-    `own`: the tag or string property of that name and, for an event that has neither, its own field (one of `OWN_FIELDS`).
+    A group's key is the text that a filter would compare; events without the key, or with an empty user id, are in no group.
+    `own`: the tag or string property of that name or, if an event has neither, its own field (one of `OWN_FIELDS`).
     """
 
     kind: Literal["tag", "property", "name", "user_id", "own", "value"]
@@ -101,9 +101,9 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Exact figures over the events that have the number; `sum` is 0.0 and the rest None where none has.
+    """Exact figures over the events that have the number. If none has it, `sum` is 0.0 and the others are None.
 
-    A sum that no double can hold is None too, and so is a percentile whose neighbours differ by more than one can.
+    A sum that does not fit into a double is None too, as is a percentile between neighbours whose difference does not fit.
     """
 
     count: int
@@ -117,7 +117,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """A name or a source that events have had; times of the events themselves."""
+    """An event name or source that occurs in the store. The times are those of the events, not of their receipt."""
 
     value: str
     occurrences: int
@@ -132,7 +132,7 @@ MAX_PROPERTY_CHARS = 200
 
 
 class CatalogPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Which names: all that are given must match. `search` is a part of the name, in any case; `after` the last name seen."""
+    """Selects event names that match every filter set. `search`: a part of the name, in any case; `after`: the last name seen."""
 
     limit: int
     name: str | None = None
@@ -142,11 +142,11 @@ class CatalogPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogEntry(msgspec.Struct, frozen=True):
-    """What the events of one name were like; times of the events themselves. All of it is exact.
+    """A summary of the events with one name. All figures are exact; the times are those of the events, not of their receipt.
 
-    `properties`: each key at the top level of the properties, by key, and the types that its values had; of a key longer
-    than `MAX_PROPERTY_CHARS` only the beginning. `truncated`: there are more than `MAX_CATALOG_PROPERTIES` keys, and the
-    rest is left out. `example` is the latest event.
+    `properties`: each top-level key of the properties, sorted, with the types that its values had; keys longer than
+    `MAX_PROPERTY_CHARS` are cut. `truncated`: there are more than `MAX_CATALOG_PROPERTIES` keys, and the rest is left out.
+    `example` is the latest event.
     """
 
     name: str
@@ -159,7 +159,7 @@ class CatalogEntry(msgspec.Struct, frozen=True):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """One page by name, how many names match in all, and whether any match after the page."""
+    """One page of names, sorted, the total number of matching names, and whether more follow the page."""
 
     total: int
     entries: list[CatalogEntry]

@@ -1,4 +1,4 @@
-"""API keys as the rest of the program sees them: scopes, styles, origins. Never a secret, and no I/O."""
+"""API keys as the rest of the program sees them: scopes, styles, origins. Holds no secret. No I/O."""
 
 import re
 from collections.abc import Set as AbstractSet
@@ -18,8 +18,8 @@ Style = Literal["flux", "bricqs", "solute", "admin", "publishable"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
-# What a key of each style looks like, so that it fits the SDKs made for that API: (live prefix, test prefix, the
-# scopes it has unless told otherwise). Any key works with any dialect.
+# The look of each style's keys, as the SDKs for that API expect it: (live prefix, test prefix, default scopes).
+# Any key works with any dialect.
 STYLES: dict[Style, tuple[str, str, frozenset[Scope]]] = {
     "flux": ("sk_live_", "sk_test_", frozenset({"ingest", "query"})),
     "bricqs": ("bq_live_", "bq_test_", frozenset({"ingest"})),
@@ -40,7 +40,7 @@ _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """What a secret opens, and until when. `origins`: the web pages that may use it; () asks nobody where they come from."""
+    """An API key without its secret. `origins`: the web pages that may use it; () means any client may."""
 
     id: str
     tenant: Tenant
@@ -53,9 +53,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...] = ()
 
     def allows(self, origin: str, /) -> bool:
-        """Whether a page of this origin may use the key; "" is a request that names none, which no page sends.
+        """Whether a page of this origin may use the key. "" is a request without an origin, which no web page sends.
 
-        So a key with origins is refused without one: what leaves it out is no browser, and has no reason to use it.
+        A key restricted to origins is refused without one: only clients other than browsers omit it, and they need no such key.
         """
         if not self.origins:
             return True
@@ -65,7 +65,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return _written(sent) in self.origins or any(_is_below(sent, allowed) for allowed in self.origins)
 
     def works_at(self, now_ms: int, /) -> bool:
-        """Neither revoked nor expired."""
+        """Whether the key is neither revoked nor expired at this time."""
         return self.revoked_at_ms is None and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
 
 
@@ -100,13 +100,13 @@ def parse_origins(text: str, /) -> tuple[str, ...]:
 
 
 def _written(origin: re.Match[str]) -> str:
-    """As browsers write it: without the port that its scheme usually has."""
+    """An origin as browsers write it: without the scheme's default port."""
     scheme, host, port = origin.groups()
     return f"{scheme}://{host}{'' if port in (None, _USUAL_PORTS[scheme]) else port}"
 
 
 def _is_below(sent: re.Match[str], allowed: str) -> bool:
-    """Whether an origin is one of those that `https://*.app.example` names: same scheme, same port, a host below it."""
+    """Whether an origin matches a pattern like `https://*.app.example`: same scheme, same port, a host below it."""
     found = _ORIGIN.fullmatch(allowed)
     if found is None or not found[2].startswith("*."):
         return False

@@ -1,7 +1,7 @@
-"""Metrics: what a point is, what can be asked of points, and the answers. No I/O, no SQL, no dialect.
+"""Metrics: points, questions about them, and the answers. No I/O, no SQL, no dialect.
 
-A metric point is one row of the events' table, in a namespace of its own (`Tenant.metrics`), so that it takes the very way
-that an event takes: `value` is its number, `group_id` its type, and `user_id` what it puts into a set.
+A metric point is a row of the events table, in a separate namespace (`Tenant.metrics`), so that it travels the same way as
+an event: `value` is its number, `group_id` its type, and `user_id` the member that it adds to a set.
 See docs/decisions/0060-metric-points.md.
 """
 
@@ -27,7 +27,7 @@ Figures: TypeAlias = Sequence[float | None]  # in the order of the aggregations 
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """A metric as its points show it: the type is the latest point's, and only points of that type count."""
+    """A metric. Its type is that of its latest point, and only points of that type count."""
 
     name: str
     type: MetricType
@@ -38,7 +38,7 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """`group_by` is a tag's key, "" for none. `filters` narrow by time and tags."""
+    """A question about one metric. `group_by` is a tag's key, "" for none. `filters` narrow by time and tags."""
 
     metric: str
     type: MetricType
@@ -54,7 +54,7 @@ class Bucket(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """The points with one value of the tag; `series` where an interval was asked for."""
+    """The points with one value of the tag. `series` is set if an interval was asked for."""
 
     key: str
     figures: Figures
@@ -62,9 +62,9 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """`series` is ascending. `groups` come with most points first, then by key; points without the tag are in none.
+    """The answer. `series` is ascending. `groups` are sorted by most points, then by key; points without the tag are in none.
 
-    Of no points the count, the sum and the cardinality are 0.0, and the rest None.
+    Without points, the count, the sum and the cardinality are 0.0 and the other figures None.
     """
 
     figures: Figures
@@ -83,7 +83,7 @@ def point(
     tags: dict[str, str],
     message_id: str,
 ) -> Event:
-    """The row of a metric point; `value` is a set's member when it is text."""
+    """The row of a metric point. A `value` that is text is a set's member."""
     own = tenant.metrics
     member, number = (value, None) if isinstance(value, str) else ("", value)
     return Event(

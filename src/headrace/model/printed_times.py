@@ -1,6 +1,7 @@
-"""Times as languages print them for people: Ruby, Go, HTTP, mail, C and JavaScript. Pure.
+"""Parses times in the forms that languages print for people: Ruby, Go, HTTP, mail, C and JavaScript. Pure.
 
-Only the dialects of other vendors' SDKs take them, which pass on what a program gave them. Ours take RFC 3339: times.py.
+Only the dialects of other vendors' SDKs accept them, because those SDKs pass on what a program gave them. Our own APIs
+accept RFC 3339 (times.py).
 """
 
 import re
@@ -34,9 +35,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def printed_time(text: str, /) -> int | None:
-    """Milliseconds since 1970 in UTC; None for what is in none of the forms, no time, or outside 1970..2261.
+    """Milliseconds since 1970 in UTC; None if the text is in none of the forms, not a valid time, or outside 1970..2261.
 
-    The day's name is not checked. A year of two digits is in 1970..2069. A time without a zone is UTC.
+    The weekday is not checked. Two-digit years mean 1970..2069. A time without a zone is UTC.
     """
     if len(text) > _MAX_CHARS:
         return None

@@ -1,6 +1,6 @@
-"""What the reactions remember: the form in which control gives it to them and takes it back. No I/O, and no rule's meaning.
+"""The state of the reactions, in the form in which control loads and saves it. No I/O, and no knowledge of what rules mean.
 
-A rule is known here by the number that control gave to one version of its meaning.
+Rules appear here as numbers: control numbers each version of a rule's meaning.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Caused(msgspec.Struct, frozen=True):
-    """An effect with its key: (event, rule number, ordinal, generation) occurs once."""
+    """An effect with its unique key: (event, rule number, ordinal, generation)."""
 
     event_id: str
     rule_no: int
@@ -22,14 +22,14 @@ class Caused(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How a participant stands in a challenge: completed how often, and the most that was reached in one window."""
+    """A participant's standing in a challenge: how often it was completed, and the most that was reached in one window."""
 
     completions: int = 0
     best: str = "0"
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What has to be remembered to react to some events. `spans`: buckets (rule number, first, last) of participants."""
+    """The state needed to react to some events. `spans`: by (rule number, first bucket, last bucket), the participants."""
 
     event_ids: Sequence[str]
     participants: Sequence[str]
@@ -37,32 +37,32 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 class State:
-    """What is remembered of some events and participants, and what was added to it since. For one thread."""
+    """The loaded state of some events and participants, and the changes made to it since. For one thread."""
 
     def __init__(self, version: int = 0) -> None:
-        """version: which state of the tenant's reactions this was loaded from; saving it finds out whether that still holds."""
+        """version: the version of the tenant's state at loading; saving fails if it has changed since."""
         self.version = version
         self.counted: dict[str, set[int]] = {}  # by event: the rules that counted it
         self.caused: dict[str, list[Caused]] = {}  # by event: its effects, the latest generation of each
         self.standings: dict[tuple[int, str], Standing] = {}
         self.buckets: dict[tuple[int, str], dict[int, str]] = {}
         self.held: dict[str, set[str]] = {}  # by participant: ids of badges
-        # What is new, to be kept:
+        # What is new, to be saved:
         self.new_effects: list[Caused] = []
-        self.new_badges: list[tuple[str, str, Caused]] = []  # participant, badge, what gave it
-        self.new_points: list[tuple[str, int, Caused]] = []  # participant, points, what gave them
+        self.new_badges: list[tuple[str, str, Caused]] = []  # participant, badge, the effect that gave it
+        self.new_points: list[tuple[str, int, Caused]] = []  # participant, points, the effect that gave them
         self.changed_events: set[str] = set()
         self.changed_standings: set[tuple[int, str]] = set()
-        self.changed_buckets: set[tuple[int, str, int]] = set()  # a bucket that is no longer there was taken away
+        self.changed_buckets: set[tuple[int, str, int]] = set()  # including buckets that were removed
         # By rule: how often its condition failed, at which event last, and why.
         self.failures: dict[int, tuple[int, str, str]] = {}
         self.passed_over: list[
             tuple[int, str, str]
-        ] = []  # rule (0 for all of them), event, why no condition looked at it
+        ] = []  # rule (0 for all rules), event, why no condition was evaluated
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything to be kept."""
+        """Whether there is anything to save."""
         return bool(self.new_effects or self.changed_events or self.failures or self.passed_over)
 
     def was_counted(self, event_id: str, rule_no: int, /) -> bool:
@@ -83,7 +83,7 @@ class State:
         return self.buckets.get((rule_no, participant), {}).get(bucket, "")
 
     def put(self, rule_no: int, participant: str, bucket: int, value: str, /) -> None:
-        """Set a bucket; "" takes it away."""
+        """Set a bucket; "" removes it."""
         held = self.buckets.setdefault((rule_no, participant), {})
         if value:
             held[bucket] = value

@@ -1,6 +1,6 @@
-"""What makes an event a repeat of another: its key, from what is stored of it. Pure.
+"""What makes an event a repeat of another: its dedup key, computed from stored fields. Pure.
 
-Asked when the event comes, when it is traced, and when lost keys are learnt again, so that the three cannot say different things.
+Intake, traces and the relearning of lost keys all use this one definition, so they cannot disagree.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.model.event import Event
 
-_BATCH = "\x1f"  # no header holds it, so no single event's key is that of one in a batch
+_BATCH = "\x1f"  # no header can contain it, so no single event's key equals that of an event in a batch
 
 
 class _CloudEvent(msgspec.Struct):
@@ -22,7 +22,7 @@ _cloud_event_decoder = msgspec.json.Decoder(_CloudEvent)
 
 
 def dedup_key(event: Event, /) -> bytes:
-    """16 bytes that stand for the event's key within its project, mode and source; b"" for one without a message id."""
+    """16 bytes that identify the event within its project, mode and source; b"" if it has no message id."""
     if not event.message_id:
         return b""
     seed = f"{event.project}\0{event.mode}\0{event.source}\0{dedup_text(event)}"
@@ -30,7 +30,7 @@ def dedup_key(event: Event, /) -> bytes:
 
 
 def dedup_text(event: Event, /) -> str:
-    """What no two events of a project, a mode and a source have in common; "" for one without a message id."""
+    """The text that is unique to the event within its project, mode and source; "" if it has no message id."""
     made_of = _MADE_OF.get(event.source)
     if made_of is None or not event.message_id:
         return event.message_id
@@ -38,9 +38,10 @@ def dedup_text(event: Event, /) -> str:
 
 
 def named_by_header(event: Event, header: str, place: str = "", /) -> Event:
-    """The event with the key of its request's `Idempotency-Key`, which wins over its own; `place`: which of a batch's it is.
+    """The event with the key of its request's `Idempotency-Key`, which overrides its own; `place`: its place in the batch.
 
-    A message id that is more than a key stays beside it: then the header's is the request id, which those sources do not have.
+    Some sources' message ids are more than keys. Such an id stays, and the header goes into the request id, which those
+    sources do not use.
     """
     key = f"{header}{_BATCH}{place}" if place else header
     if event.source in _MADE_OF:
@@ -49,10 +50,10 @@ def named_by_header(event: Event, header: str, place: str = "", /) -> Event:
 
 
 class Places:
-    """Tells the items of one batch apart, the same way whenever they are sent again: by their bytes, and equal ones by number.
+    """Tells the items of a batch apart, the same way at every retry: by their bytes, and equal items by number.
 
-    Not by their index: a sender that leaves out what was stored, and sends what was refused corrected, sends something new.
-    Events from before, which are named by their index, keep the keys that are made of their stored names.
+    The index would not do: a client that omits the stored items and resends the rejected ones corrected shifts it. Older
+    events, named by their index, keep the keys made of their stored names.
     """
 
     def __init__(self) -> None:
@@ -85,7 +86,7 @@ def _by_origin(event: Event) -> str:
     return f"{_cloud_event_decoder.decode(event.context).source}\0{event.message_id}"
 
 
-# The sources whose message ids are more than keys, and what their keys are made of. All others' message ids are their keys.
+# Sources whose message ids are more than keys, and how their keys are made. For all other sources the message id is the key.
 _MADE_OF: dict[str, Callable[[Event], str]] = {
     "solute": _by_message_id,
     "segment": _by_message_id,

@@ -1,4 +1,4 @@
-"""A replay that goes on by itself. No I/O."""
+"""Replay jobs: replays that run in the background. No I/O."""
 
 from typing import Literal
 
@@ -13,18 +13,18 @@ ReplayStatus = Literal["queued", "running", "paused", "done", "cancelled", "fail
 
 
 class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay that goes on by itself: which events, and how far it has come.
+    """A replay that runs in the background: its events, and its progress.
 
-    `total` events are to be replayed, all at or below the position `upto`. `replayed` went through the reactions, which
-    set off `effects` and held back `suppressed`; `failed` could not go through; of `unknown` ids there is no event. `errors`
-    are the first of (id, what was wrong). `problem`: what keeps it from going on, or "".
+    `total` events are to be replayed, all at or below the position `upto`. `replayed` events went through the reactions, which
+    caused `effects` and suppressed `suppressed`; `failed` events did not; `unknown` ids belong to no event. `errors`: the
+    first failures as (id, reason). `problem`: why the job cannot continue right now, or "".
     """
 
     id: str
     tenant: Tenant
     status: ReplayStatus
     filters: Filters
-    ids: int | None  # how many were asked for, where the events were chosen by id
+    ids: int | None  # how many ids were asked for, if the events were chosen by id
     limit: int | None
     force: bool
     upto: int
@@ -43,7 +43,7 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakenJob(msgspec.Struct, frozen=True):
-    """A job that one runner works on alone, under a lease. `event_ids`: the events chosen by id; None where filters choose."""
+    """A job that one runner works on exclusively, under a lease. `event_ids`: the chosen events; None if filters choose them."""
 
     job: ReplayJob
     event_ids: list[str] | None
@@ -51,4 +51,4 @@ class TakenJob(msgspec.Struct, frozen=True):
 
 
 class Stopped(Exception):
-    """The job was paused or cancelled meanwhile."""
+    """The job was paused or cancelled in the meantime."""

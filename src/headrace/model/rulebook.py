@@ -1,10 +1,10 @@
-"""A project's rules as control keeps them: documents and numbers. Knows no rule's meaning, and no I/O."""
+"""A project's rules as control keeps them: documents and numbers. Does not interpret rules. No I/O."""
 
 import msgspec
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One application of a project's rules; `id` grows with each. `document` is JSON."""
+    """One application of a project's rules. `id` grows with each; `document` is JSON."""
 
     id: int
     version: str
@@ -13,7 +13,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class RuleRow(msgspec.Struct, frozen=True):
-    """One version of one rule, how its condition has failed, and how many events it did not look at."""
+    """One version of one rule, its condition's failures, and the number of events that it passed over."""
 
     no: int
     kind: str
@@ -26,7 +26,7 @@ class RuleRow(msgspec.Struct, frozen=True):
 
 
 class PassedOver(msgspec.Struct, frozen=True):
-    """An event that a rule's condition did not look at, and why not."""
+    """An event for which a rule's condition was not evaluated, and the reason."""
 
     event_id: str
     why: str

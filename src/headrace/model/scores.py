@@ -1,4 +1,4 @@
-"""What can be read of the reactions: scores, holders, ranks. No I/O."""
+"""The results of the reactions that can be queried: scores, badge holders, ranks. No I/O."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from headrace.model.reaction_state import State
 
 
 class Award(msgspec.Struct, frozen=True):
-    """A badge that a participant holds, and the event that brought it."""
+    """A badge that a participant holds, and the event that earned it."""
 
     participant: str
     badge: str
@@ -17,7 +17,7 @@ class Award(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Points that an event brought by a rule."""
+    """Points that a rule granted for an event."""
 
     points: int
     kind: str
@@ -35,7 +35,7 @@ class KeptFact(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """What is kept of a participant. `state` has the standings, and the buckets that were asked for."""
+    """All results of a participant. `state` has the standings and the requested buckets."""
 
     state: State
     awards: list[Award]

@@ -192,7 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], /, **given: object) -> "Settings":
-        """`HEADRACE_…` variables, overridden by command-line options (None means not given). Raises SettingsError."""
+        """Read the `HEADRACE_…` variables, overridden by command-line options (None means not given). Raises SettingsError."""
         values: dict[str, object] = {
             field: environ[PREFIX + field.upper()]
             for field in cls.__struct_fields__
@@ -206,7 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _place(message: str) -> str:
-    """`Expected int >= 1 - at `$.port`` names the variable instead."""
+    """Replace a place like `$.port` in an error message with the variable's name."""
     problem, _, path = message.partition(" - at ")
     field = path.strip("`").removeprefix("$.").removeprefix("$")
     return f"{PREFIX}{field.upper()}: {problem}." if field else f"{problem}."

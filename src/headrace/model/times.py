@@ -1,6 +1,6 @@
-"""Times as this project's wire formats write them, to and from milliseconds since 1970 in UTC. Pure.
+"""Parses and renders the times of this project's wire formats. Pure.
 
-Milliseconds are plain integers everywhere inside (`…_ms`); text exists only at the edges.
+Inside the program, times are integers (`…_ms`: milliseconds since 1970 in UTC); text exists only at the edges.
 """
 
 import re
@@ -13,10 +13,10 @@ from headrace.model.zones import DAY_MS, UTC_ZONE, Zone
 EARLIEST_MS = 0
 LATEST_MS = 9_214_646_399_999  # 2261-12-31T23:59:59.999Z: the last whole year a 64-bit nanosecond clock reaches
 
-# What nearly every client sends, in a form that `fromisoformat` reads as we do; the rest goes the longer way below.
+# The form that nearly every client sends, which `fromisoformat` parses as we do; everything else takes the slow path below.
 _USUAL = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:[0-5]\d)", re.ASCII)
-# RFC 3339 §5.6, and beside it what ISO 8601 senders use: the basic form, a blank for T, no seconds, no offset, a date
-# alone. A query's unescaped "+" arrives as a blank, hence the blank as a sign.
+# RFC 3339 §5.6 plus common ISO 8601 forms: the basic form, a blank for T, no seconds, no offset, a date alone.
+# An unescaped "+" in a query arrives as a blank, so a blank is accepted as a sign.
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d|\d{8})"
     r"(?:[Tt ](?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?"
@@ -27,7 +27,7 @@ _TIME = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_MS = {f"{second:02d}": second * 1000 for second in range(60)}
 _FRACTION_MS = {"Z": 0} | {f".{milliseconds:03d}Z": milliseconds for milliseconds in range(1000)}
-# Up to here a double of seconds is right to a quarter of a microsecond, and so half of one added makes the cut exact.
+# Up to here a double holds seconds to within a quarter of a microsecond, so adding half a microsecond makes the cut exact.
 _EXACT_S = 1 << 32
 _MAX_CHARS = 64
 _MAX_SHOWN = 60
@@ -37,16 +37,16 @@ _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS
 
 
 def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = False, zone: Zone = UTC_ZONE) -> int:
-    """Milliseconds since 1970 in UTC; a fraction is cut, a naive time is UTC, a date alone is its first millisecond.
+    """Milliseconds since 1970 in UTC. Fractions are cut, a naive time is UTC, a date alone is its first millisecond.
 
-    end_of_day: a date alone is its last millisecond instead, which is what an upper bound means by it.
-    zone: whose day a date alone is; it moves nothing else.
+    end_of_day: a date alone is its last millisecond instead, as an upper bound needs.
+    zone: the time zone of a date alone; it affects nothing else.
     Raises InvalidTimestamp for anything else, and outside 1970..2261.
     Source: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
     """
     if type(text) is not str:
         raise InvalidTimestamp(f"'{field}' must be a string: {_WANTED}")
-    # A look-up of the minute, which many events share, and of what follows it: a quarter of the time that reading it takes.
+    # Looking up the minute, which many events share, and the part after it takes a quarter of the time of parsing both.
     second_ms, fraction_ms = _SECOND_MS.get(text[17:19]), _FRACTION_MS.get(text[19:])
     if second_ms is not None and fraction_ms is not None and (minute_ms := _minute(text[:17])) >= 0:
         return minute_ms + second_ms + fraction_ms
@@ -65,7 +65,7 @@ def parse_time(text: object, /, field: str = "timestamp", *, end_of_day: bool = 
 
 @lru_cache(4096)
 def _minute(text: str) -> int:
-    """`2024-01-15T10:30:` in milliseconds since 1970 in UTC; -1 for whatever is written otherwise, or is out of range."""
+    """`2024-01-15T10:30:` in milliseconds since 1970 in UTC; -1 for any other form, or out of range."""
     if not _USUAL.fullmatch(f"{text}00Z"):
         return -1
     try:
@@ -81,7 +81,7 @@ def _since_epoch(moment: datetime) -> int:
 
 
 def _parse_unusual(text: str, end_of_day: bool, zone: Zone) -> int:
-    """Raises ValueError or OverflowError for what is no time."""
+    """Raises ValueError or OverflowError for an invalid time."""
     if len(text) > _MAX_CHARS or not (match := _TIME.fullmatch(text)):
         raise ValueError
     part = match.groupdict()
@@ -112,12 +112,12 @@ def _parse_unusual(text: str, end_of_day: bool, zone: Zone) -> int:
     if part["hour"] is None and EARLIEST_MS <= milliseconds <= LATEST_MS:
         day = milliseconds // DAY_MS
         milliseconds = zone.last_of_day(day) if end_of_day else zone.first_of_day(day)
-        return min(max(EARLIEST_MS, milliseconds), LATEST_MS)  # no event is outside
+        return min(max(EARLIEST_MS, milliseconds), LATEST_MS)  # no event lies outside this range
     return milliseconds
 
 
 def parse_ago(text: str, now_ms: int, /, field: str, *, end_of_day: bool = False, zone: Zone = UTC_ZONE) -> int:
-    """A time, or a span before now such as `15m`, `24h`, `7d`, `2w`. Raises InvalidTimestamp."""
+    """Parse a time, or a span before now such as `15m`, `24h`, `7d`, `2w`. Raises InvalidTimestamp."""
     if span := _DURATION.fullmatch(text):
         return max(EARLIEST_MS, now_ms - int(span[1]) * _UNIT_MS[span[2]])
     return parse_time(text, field, end_of_day=end_of_day, zone=zone)

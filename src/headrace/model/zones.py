@@ -1,7 +1,7 @@
-"""Where a day, a week or a month begins in a named time zone, and which bucket of a series a moment falls into. Pure.
+"""Days, weeks and months in named time zones, and the buckets of a time series. Pure.
 
-A zone is a list of moments from which an offset holds, so that the store can be given it as two arrays and both agree to the
-millisecond, whatever edition of the zone database the engine carries.
+A zone is a list of moments with the offset that holds from each on. The store gets it as two arrays, so that both sides agree
+to the millisecond, whichever edition of the zone database the engine carries.
 """
 
 from bisect import bisect_right
@@ -18,20 +18,20 @@ from headrace.model.errors import InvalidRequest
 DAY_MS = 86_400_000
 Interval = Literal["1m", "5m", "1h", "1d", "1w", "1M"]
 INTERVALS: tuple[Interval, ...] = ("1m", "5m", "1h", "1d", "1w", "1M")
-# Those that divide a day; the others are whole days of the zone, whose lengths differ.
+# Intervals that divide a day. The others are whole days of the zone, which differ in length.
 WIDTH_MS: dict[str, int] = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000}
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-# A month and more around every time that an event can have: the bucket of the first one begins earlier.
+# More than a month around every time that an event can have, because the first event's bucket begins before it.
 _SCAN_FROM_DAY, _SCAN_TO_DAY = -40, 106_650 + 40
-_SCAN_STEP = 6  # days; the two changes of a zone that are nearest to each other since 1970 are 167 hours apart
+_SCAN_STEP = 6  # days; since 1970 no two changes of a zone are closer together than 167 hours
 _MAX_NAME = 64
-# Files beside the zones: this machine's own, the default for POSIX rules, and one that says that nobody has set any.
+# Files beside the zones that are not zones: this machine's own, the default for POSIX rules, and a placeholder for "not set".
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
 class Zone(msgspec.Struct, frozen=True):
-    """`offsets_ms[i]` is what the zone adds to UTC from the moment `since_ms[i]` up to the next one."""
+    """`offsets_ms[i]` is the zone's offset from UTC from the moment `since_ms[i]` up to the next one."""
 
     name: str
     since_ms: tuple[int, ...]
@@ -86,7 +86,7 @@ def _offset_ms(info: ZoneInfo, moment_ms: int) -> int:
 
 
 def _change(info: ZoneInfo, before_ms: int, after_ms: int) -> int:
-    """The first second with the later one's offset."""
+    """The first second that has the later moment's offset."""
     low, high = before_ms // 1000, after_ms // 1000
     offset = _offset_ms(info, after_ms)
     while high - low > 1:
@@ -133,7 +133,7 @@ def buckets(first_ms: int, last_ms: int, interval: Interval, zone: Zone, /) -> I
         seen = None
         while day <= last_day:
             start = zone.first_of_day(day)
-            if start != seen:  # a date that the zone skipped begins where the next one does
+            if start != seen:  # a date that the zone skipped begins where the next date does
                 yield start
             seen = start
             day = _next_day(day, interval)
@@ -153,7 +153,7 @@ def _next_day(day: int, interval: Interval) -> int:
 
 
 def fewest_buckets(first_ms: int, last_ms: int, interval: Interval, /) -> int:
-    """No fewer buckets than this lie between two moments: arithmetic alone, for refusing before any work."""
+    """A lower bound for the number of buckets between two moments, by arithmetic alone, so that requests are refused early."""
     width_ms = WIDTH_MS.get(interval) or {"1d": 1, "1w": 7, "1M": 31}[interval] * DAY_MS
     # Changes of clocks widen days by two days in all, at most.
     return max(0, last_ms - first_ms - (0 if interval in WIDTH_MS else 2 * DAY_MS)) // width_ms
