@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from headrace.control.api_keys import Keys
 from headrace.control.database import database_time_ms, reading, writing
-from headrace.control.leases import ControlLeases, require
+from headrace.control.leases import ControlLeases, LastingLease, require
 from headrace.control.offsets import ControlOffsets, move
 from headrace.control.tables import leases, projects
 from headrace.model.lease import Lease
@@ -112,6 +112,33 @@ def test_the_only_process_takes_what_others_have_left_and_never_renews(engine: E
     expire(engine)
     alone.renew()
     assert left_ms(engine) < 0, "no commit"
+
+
+def test_a_lost_lease_is_taken_again_once_it_is_free_with_a_new_fence_and_not_before(
+    engine: Engine, other: Engine
+) -> None:
+    mine, others = ControlLeases(engine), ControlLeases(other)
+    lasting = LastingLease(mine, "worker", take(mine))
+    assert not lasting.take_again(), "it was never lost"
+    expire(engine)
+    assert not lasting.take_again(), "nobody has taken it"
+    first = lasting.current
+    theirs = take(others)
+    mine.renew()
+    with pytest.raises(LeaseLost):
+        lasting.take_again()
+    with pytest.raises(LeaseLost):
+        ControlOffsets(engine, lease=lasting).commit(5)
+    others.release(theirs)
+    assert lasting.take_again()
+    assert lasting.current.fence > theirs.fence > first.fence
+    assert not lasting.take_again()
+    ControlOffsets(engine, lease=lasting).commit(5)
+    with pytest.raises(LeaseLost):
+        ControlOffsets(other, lease=theirs).commit(6)
+    expire(engine)
+    mine.renew()
+    assert left_ms(engine) > 0, "it is renewed again"
 
 
 # What a former owner commits late

@@ -44,6 +44,13 @@ def wait_for(client: Client, job: str, reached: Callable[[dict[str, Any]], bool]
     return now
 
 
+def wait_until(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 @pytest.mark.timeout(180)
 def test_a_server_keeps_keys_rules_progress_and_jobs_there(tmp_path: Path, postgres_url: str, engine: Engine) -> None:
     users = ["u", "a\x00b", "\x00", "é"]
@@ -75,7 +82,7 @@ def test_a_second_server_on_the_same_database_is_refused_while_the_first_renews_
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_MARGIN_S", -control.LEASE_S)
-    leases, lease = take_partition(engine)
+    _, lease = take_partition(engine)
     assert lease is not None
     with pytest.raises(SettingsError, match="Another headrace server is running on the database"):
         take_partition(engine)
@@ -83,11 +90,63 @@ def test_a_second_server_on_the_same_database_is_refused_while_the_first_renews_
         connection.execute(text("UPDATE leases SET expires_at_ms = 1"))
     _, taken = take_partition(engine)
     assert taken is not None
-    assert taken.fence > lease.fence
+    assert taken.current.fence > lease.current.fence
     with pytest.raises(LeaseLost):
         ControlOffsets(engine, lease=lease).commit(5)
-    leases.release(lease)
+    lease.release()
     ControlOffsets(engine, lease=taken).commit(5)
+
+
+@pytest.mark.timeout(180)
+def test_a_server_that_lost_its_lease_stores_nothing_while_another_holds_it_and_then_goes_on(
+    tmp_path: Path, postgres_url: str, engine: Engine
+) -> None:
+    env = {"HEADRACE_CONTROL_URL": postgres_url, "HEADRACE_FRESHNESS_TIMEOUT_S": "0.2"}
+    server = Server(tmp_path, env).start()
+    _, key = Keys(engine).create("p", "live", "admin", None, clock_ms())
+
+    def lease() -> tuple[str, int]:
+        with engine.connect() as connection:
+            return tuple(connection.execute(text("SELECT owner, fence FROM leases WHERE name = 'partition/0'")).one())
+
+    try:
+        with server.client(key) as client:
+
+            def send(count: int) -> None:
+                body = [{"name": "n", "user_id": "u"} for _ in range(count)]
+                assert client.post("/api/v1/events/batch", json=body).status_code == 201
+
+            def counted() -> int | None:
+                answer = client.get("/api/v1/events/count")
+                return answer.json()["data"]["total"] if answer.status_code == 200 else None
+
+            assert client.put("/api/v1/rules", content=RULES).status_code == 200
+            send(3)
+            wait_until(lambda: counted() == 3)
+            owner, fence = lease()
+            with engine.begin() as connection:  # another server takes over, and commits far past this one's events
+                connection.execute(
+                    text("UPDATE leases SET owner = 'another', fence = fence + 1, expires_at_ms = :never"),
+                    {"never": 2**62},
+                )
+                connection.execute(text("UPDATE offsets SET position = position + 3600000 * (1 << 20)::bigint"))
+            send(3)
+            wait_until(lambda: client.get("/ready").status_code == 503)
+            send(3)
+            assert counted() is None, "acknowledged, and not stored while the lease is another's"
+            assert lease() == ("another", fence + 1)
+            with engine.begin() as connection:
+                connection.execute(text("UPDATE leases SET expires_at_ms = 0"))
+            wait_until(lambda: counted() == 9)
+            wait_until(lambda: client.get("/ready").status_code == 200)
+            assert lease() == (owner, fence + 2)
+            wait_until(lambda: client.get("/api/v1/challenges/buyer/leaderboard").status_code == 200)
+            board = client.get("/api/v1/challenges/buyer/leaderboard").json()["data"]
+            assert [(row["participant"], row["completions"]) for row in board] == [("u", 1)]
+            with engine.connect() as connection:
+                assert connection.scalar(text("SELECT sum(points) FROM points")) == 9, "each event once"
+    finally:
+        assert server.stop() == 0
 
 
 def test_ids_too_long_for_postgresql_to_index_are_refused_at_the_start(tmp_path: Path) -> None:

@@ -595,6 +595,20 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/contracts/test_control_leases.py::test_a_former_owners_commit_is_refused_with_all_that_is_in_it",
     ),
     (
+        "a worker that lost its lease takes it again before it stores more",
+        "pipeline/recovery.py",
+        "self._offsets.take_again() or self._is_retaken",
+        "False",
+        "tests/worker/test_worker.py::test_a_worker_that_lost_its_lease_stores_nothing_while_another_holds_it_and_misses_no_event_afterwards",
+    ),
+    (
+        "a worker that has its lease again goes on after its own last commit",
+        "pipeline/recovery.py",
+        "            position = min(position, done)\n",
+        "            pass\n",
+        "tests/worker/test_worker.py::test_a_worker_that_lost_its_lease_stores_nothing_while_another_holds_it_and_misses_no_event_afterwards",
+    ),
+    (
         "nobody takes a lease between its check and the commit",
         "control/leases.py",
         ".where(_is(lease)).with_for_update(read=True)",

@@ -15,7 +15,7 @@ from headrace.model.entries import Entry, ErasedEvent, Kind, Record
 from headrace.model.event import STEP, Event, encode, position_of, tail_of
 from headrace.model.settings import Settings
 from headrace.pipeline.worker import Worker
-from headrace.ports.control import ControlFailed
+from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.store import StoreFailed
 from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryStore
 
@@ -24,18 +24,34 @@ END = 2**63 - 1
 
 
 class Offsets:
-    """The committed position, in memory. `broken` says that a commit fails; `unsure`, that it succeeds and fails to say so."""
+    """The committed position, in memory. `broken` says that a commit fails; `unsure`, that it succeeds and fails to say so.
+
+    `rival`: another worker has taken over. `lost`: one has since this worker last took the right to commit.
+    """
 
     def __init__(self) -> None:
         self.committed = 0
-        self.broken = self.unsure = False
+        self.broken = self.unsure = self.rival = self.lost = False
+
+    def take_over(self, upto: int) -> None:
+        """Another worker takes over, and commits positions up to this one."""
+        self.rival = self.lost = True
+        self.committed = upto
+
+    def take_again(self) -> bool:
+        if self.rival:
+            raise LeaseLost("told to")
+        was_lost, self.lost = self.lost, False
+        return was_lost
 
     def position(self) -> int:
         return self.committed
 
     def commit(self, position: int, /) -> None:
+        if self.lost:
+            raise LeaseLost("told to")
         if not self.broken:
-            self.committed = position
+            self.committed = max(self.committed, position)
         if self.broken or self.unsure:
             raise ControlFailed("told to")
 
@@ -204,6 +220,45 @@ def test_a_commit_that_fails_is_made_up_for() -> None:
     with pytest.raises(ControlFailed):
         worker.step()
     machine.offsets.broken = False
+    drain(worker)
+    assert machine.stored() == ids
+    assert machine.offsets.committed == machine.log.last()
+
+
+def test_a_worker_that_lost_its_lease_stores_nothing_while_another_holds_it_and_misses_no_event_afterwards() -> None:
+    machine = Machine()
+    ids = machine.append(3)
+    worker = machine.worker(flush_max_events=2)
+    assert worker.step()
+    machine.offsets.take_over(machine.log.last() + 1000 * STEP)  # past events that only this log has
+    ids += machine.append(3)
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            worker.step()
+    before = machine.stored()
+    assert len(before) < 5
+    ids += machine.append(2)
+    with pytest.raises(LeaseLost):
+        worker.step()
+    assert machine.stored() == before
+    machine.offsets.rival = False
+    drain(worker)
+    assert machine.stored() == ids
+    assert worker.progress.visible == machine.log.last()
+
+
+def test_a_worker_that_has_its_lease_again_asks_the_store_before_it_stores_more() -> None:
+    machine = Machine()
+    ids = machine.append(2)
+    worker = machine.worker(flush_max_events=2)
+    assert worker.step()
+    machine.offsets.take_over(0)
+    ids += machine.append(3)
+    with pytest.raises(LeaseLost):
+        worker.step()
+    later = machine.log.read(0, 99, 10**6)[4:]
+    machine.store.insert(later)  # as another worker on the same store would have, or an insert that arrived late
+    machine.offsets.rival = False
     drain(worker)
     assert machine.stored() == ids
     assert machine.offsets.committed == machine.log.last()

@@ -56,6 +56,6 @@ class Adapters:
         self.log.close()
         if self.lease is not None:
             with suppress(ControlFailed):  # else it expires
-                self.leases.release(self.lease)
+                self.lease.release()
         self.control.dispose()
         self.folder.release()

@@ -6,9 +6,8 @@ import time
 from sqlalchemy import Engine
 
 from headrace.control.database import open_database
-from headrace.control.leases import LEASE_S, ControlLeases
+from headrace.control.leases import LEASE_S, ControlLeases, LastingLease
 from headrace.model.errors import SettingsError
-from headrace.model.lease import Lease
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 
@@ -27,12 +26,12 @@ def open_control(settings: Settings, /) -> Engine:
     return open_database(settings.control_url)
 
 
-def take_partition(control: Engine, /) -> tuple[ControlLeases, Lease | None]:
-    """The leases of this process, and that of the only partition, whose holder moves the worker's position.
+def take_partition(control: Engine, /) -> tuple[ControlLeases, LastingLease | None]:
+    """This process's leases, and the lease of the only partition, whose holder moves the worker's position.
 
-    On SQLite the lock on the data folder shows that no other server runs, so that lease is not needed. A shared database has only
-    the lease: a server that was killed has left it behind, and it has to expire first.
-    Raises SettingsError where another server goes on renewing it.
+    On SQLite the lock on the data folder rules out a second server, so no partition lease is needed. On a shared database the
+    lease alone does: the lease of a server that was killed has to expire before it can be taken.
+    Raises SettingsError if another server keeps renewing it.
     """
     if control.dialect.name == "sqlite":
         return ControlLeases(control, length_s=None), None
@@ -48,4 +47,4 @@ def take_partition(control: Engine, /) -> tuple[ControlLeases, Lease | None]:
             time.sleep(_LOOK_EVERY_S)
     except ControlFailed as error:
         raise SettingsError(str(error)) from error
-    return leases, lease
+    return leases, LastingLease(leases, owner, lease)

@@ -8,12 +8,14 @@ import secrets
 import threading
 
 import sqlalchemy as sa
+import structlog
 
-from headrace.control.database import database_time_ms, insert, transact
+from headrace.control.database import database_time_ms, insert, reading, transact
 from headrace.control.tables import leases
 from headrace.model.lease import Lease
 from headrace.ports.control import LeaseLost
 
+_log = structlog.get_logger("headrace.control.leases")
 LEASE_S = 10.0
 _NEVER_MS = 2**62
 
@@ -86,7 +88,13 @@ class ControlLeases:
             ]
 
         for lease in transact(self._engine, extend):
-            self._drop(lease)
+            if self._drop(lease):
+                _log.warning("lease_lost", name=lease.name, fence=lease.fence)
+
+    def holds(self, lease: Lease, /) -> bool:
+        """Whether nobody has taken the lease since. It may have expired."""
+        with reading(self._engine) as connection:
+            return connection.scalar(sa.select(leases.c.fence).where(_is(lease))) is not None
 
     def release(self, lease: Lease, /) -> None:
         """Let others take it at once. One that is no longer held stays as it is."""
@@ -108,11 +116,41 @@ class ControlLeases:
             return True
 
 
-def require(connection: sa.Connection, lease: Lease, /) -> None:
+class LastingLease:
+    """A lease that its holder takes again after another has taken it and let it go. Any thread may call it.
+
+    current: the lease as it was last taken. It may have passed to another since; `require` finds out.
+    """
+
+    def __init__(self, leases: ControlLeases, owner: str, lease: Lease) -> None:
+        """owner: as it was given to `ControlLeases.take` for this lease."""
+        self.current = lease
+        self._leases = leases
+        self._owner = owner
+
+    def take_again(self) -> bool:
+        """Take the lease again if it was lost; whether it was. Raises LeaseLost while another holds it, ControlFailed."""
+        lost = self.current
+        if self._leases.holds(lost):
+            return False
+        taken = self._leases.take(lost.name, self._owner)
+        if taken is None:
+            raise LeaseLost(f"The lease {lost.name} is held by another server.")
+        self.current = taken
+        _log.warning("lease_taken_again", name=taken.name, fence=taken.fence)
+        return True
+
+    def release(self) -> None:
+        """See `ControlLeases.release`."""
+        self._leases.release(self.current)
+
+
+def require(connection: sa.Connection, lease: Lease | LastingLease, /) -> None:
     """Raises LeaseLost unless the lease is still this owner's, and keeps others from taking it until the transaction ends.
 
     Whether it has expired does not matter as long as nobody has taken it.
     """
+    lease = lease.current if isinstance(lease, LastingLease) else lease
     held = sa.select(leases.c.fence).where(_is(lease)).with_for_update(read=True)
     if connection.scalar(held) is None:
         raise LeaseLost(f"The lease {lease.name} has passed to another.")

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
-from headrace.control.leases import require
+from headrace.control.leases import LastingLease, require
 from headrace.control.tables import offsets
 from headrace.model.lease import Lease
 
@@ -11,11 +11,15 @@ from headrace.model.lease import Lease
 class ControlOffsets:
     """The Offsets of one consumer, in the control database. Any thread may call it."""
 
-    def __init__(self, engine: sa.Engine, consumer: str = "worker", lease: Lease | None = None) -> None:
-        """lease: without it the consumer does not move on."""
+    def __init__(self, engine: sa.Engine, consumer: str = "worker", lease: Lease | LastingLease | None = None) -> None:
+        """lease: commits are refused with LeaseLost once another has taken it. None where there cannot be another."""
         self._engine = engine
         self._consumer = consumer
         self._lease = lease
+
+    def take_again(self) -> bool:
+        """See the Offsets port."""
+        return isinstance(self._lease, LastingLease) and self._lease.take_again()
 
     def position(self) -> int:
         """The last position committed; 0 at the beginning. Raises ControlFailed."""
@@ -31,7 +35,7 @@ class ControlOffsets:
         transact(self._engine, lambda connection: move(connection, self._consumer, position, self._lease))
 
 
-def move(connection: sa.Connection, consumer: str, position: int, lease: Lease | None = None, /) -> None:
+def move(connection: sa.Connection, consumer: str, position: int, lease: Lease | LastingLease | None = None, /) -> None:
     """As `ControlOffsets.commit`, within a transaction, which LeaseLost must undo."""
     new = insert(connection, offsets).values(consumer=consumer, position=position)
     connection.execute(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
-from headrace.control.leases import require
+from headrace.control.leases import LastingLease, require
 from headrace.control.offsets import move
 from headrace.control.reaction_loading import Loading, caused_by
 from headrace.control.reaction_saving import Saving
@@ -24,8 +24,8 @@ CONSUMER = "reactions"
 class ControlReactionStates:
     """Fits the ReactionStates port. Any thread may call it."""
 
-    def __init__(self, engine: sa.Engine, lease: Lease | None = None) -> None:
-        """lease: without it nothing is saved and reactions do not move on; LeaseLost says so."""
+    def __init__(self, engine: sa.Engine, lease: Lease | LastingLease | None = None) -> None:
+        """lease: saves are refused with LeaseLost once another has taken it. None where there cannot be another."""
         self._engine = engine
         self._lease = lease
 

@@ -1,13 +1,13 @@
-"""Who may do what only one may do. No I/O."""
+"""Leases: the exclusive right to do a piece of work. No I/O."""
 
 import msgspec
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to work on something alone, until it expires or somebody takes it over.
+    """The exclusive right to work on something, until it expires or somebody takes it over.
 
-    name: what it is about, such as "partition/0" or "replay/replay_01". owner: who holds it; a new random name at each start.
-    fence: grows each time the lease is taken, so a former holder is told apart even if it comes back under its old name.
+    name: the work, such as "partition/0" or "replay/replay_01". owner: the holder; each process start uses a new random name.
+    fence: grows each time the lease is taken, so that a former holder is recognised even if it returns under its old name.
     """
 
     name: str

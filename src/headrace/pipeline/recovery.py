@@ -34,14 +34,22 @@ class Recovery:
         self._erased = erased
         self._most = (most_events, most_bytes)
         self._repaired = False
+        self._is_retaken = False
 
-    def begin(self) -> tuple[int, int]:
-        """The committed position, and the position up to which later events may already be stored, or erased.
+    def begin(self, done: int, /) -> tuple[int, int]:
+        """The position to go on from, and the position up to which later events may already be stored, or erased.
 
-        The latter is one insert ahead, unless control was restored from an older copy. The first call also repairs the
-        store. Raises StoreFailed, ControlFailed, Unavailable.
+        done: the last position that this process has committed, 0 at the start. It counts if another worker had taken over
+        meanwhile: that one may have committed past events that only this worker's log has.
+        The second position is one insert ahead, unless control was restored from an older copy. The first call also repairs
+        the store. Raises StoreFailed, ControlFailed, Unavailable, and LeaseLost while another worker has taken over.
         """
+        self._is_retaken = self._offsets.take_again() or self._is_retaken
         position = self._offsets.position()
+        if self._is_retaken and done:
+            position = min(position, done)
+        elif self._is_retaken:
+            self._repaired = False
         if not self._repaired:
             self._repair(position)
             if is_behind(self._log, self._store, self._erased, position):
@@ -52,6 +60,7 @@ class Recovery:
         unsure_upto = max(self._store.last(position), self._erased.last(position))
         if max(self._log.last(), unsure_upto) > position:
             _log.info("recovering", position=position, stored_upto=unsure_upto, log_ends_at=self._log.last())
+        self._is_retaken = False
         return position, unsure_upto
 
     def missing(self, events: list[Record], /) -> list[Record]:

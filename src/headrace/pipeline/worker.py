@@ -15,7 +15,7 @@ from headrace.pipeline.commands import skip, split
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
 from headrace.pipeline.recovery import Recovery
-from headrace.ports.control import ErasedEvents, Offsets
+from headrace.ports.control import ErasedEvents, LeaseLost, Offsets
 from headrace.ports.log import Log
 from headrace.ports.store import ErasableStore
 
@@ -108,7 +108,8 @@ class Worker:
     def step(self) -> bool:
         """Move one batch from the log to the store; False when there was none.
 
-        Raises StoreFailed or ControlFailed; then what was stored is not known, and the next call asks.
+        Raises StoreFailed, ControlFailed or LeaseLost; then what was stored is not known, and the next call asks. While another
+        worker has taken over, every call raises LeaseLost and stores nothing.
         """
         if self._unsure_upto is None:
             self._unsure_upto = self._recover()
@@ -153,7 +154,7 @@ class Worker:
 
     def _recover(self) -> int:
         """Ask where to begin, and up to where events after that may be stored already."""
-        self._position, stored_upto = self._recovery.begin()
+        self._position, stored_upto = self._recovery.begin(self._position)
         self.progress.visible = max(self.progress.visible, self._position)
         self._on_progress()
         return stored_upto
@@ -192,7 +193,10 @@ class Worker:
         return True
 
     def _on_failure(self, error: Exception, pause_s: float) -> None:
-        _log.error("worker_failed", retry_in_s=pause_s, exc_info=error)
+        if isinstance(error, LeaseLost):
+            _log.warning("another_worker_has_taken_over", retry_in_s=pause_s, why=str(error))
+        else:
+            _log.error("worker_failed", retry_in_s=pause_s, exc_info=error)
         self._unsure_upto = None
 
     def _pace(self, flushed_at: float, took_s: float) -> None:

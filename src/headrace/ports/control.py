@@ -20,16 +20,23 @@ from headrace.model.scores import Award, Ranked, Score
 
 
 class Offsets(Protocol):
-    """How far the worker has come; kept in Control, in the same transaction as what its reactions caused."""
+    """How far the worker has come. Every method raises ControlFailed."""
+
+    def take_again(self) -> bool:
+        """Take the right to commit again if another worker has taken it and let it go; whether that was so.
+
+        Raises LeaseLost while another holds it. Without rivals, False.
+        """
+        ...
 
     def position(self) -> int:
-        """The last position whose event is stored and reacted to; 0 at the beginning."""
+        """The last committed position; 0 at the beginning."""
         ...
 
     def commit(self, position: int, /) -> None:
-        """Durably move on to a position.
+        """Durably move on to a position; an earlier one than the last changes nothing.
 
-        Raises ControlFailed if that is not known to have happened, LeaseLost if another worker has taken over; then it has not.
+        Raises LeaseLost if another worker has taken over; then nothing was committed. After ControlFailed, it may have been.
         """
         ...
 
