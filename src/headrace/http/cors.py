@@ -20,6 +20,19 @@ _ORIGIN = re.compile(r"[!-~]{1,300}", re.ASCII)
 _MAX_REQUESTED = 100
 
 
+# The same for a client that is no page, ready to be sent.
+WITHOUT_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED_HEADERS.encode()),
+    (b"vary", b"Origin"),
+)
+
+
+def is_from_page(req: falcon.asgi.Request, /) -> bool:
+    """Whether a browser says which page it asks for."""
+    return bool(req.get_header("Origin"))
+
+
 def allow_any_origin(req: falcon.asgi.Request, resp: falcon.asgi.Response, /) -> None:
     """On the reply itself, also where it is a refusal: the page may read it."""
     _allow(req, resp)

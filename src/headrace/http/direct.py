@@ -10,12 +10,16 @@ from typing import Any
 import falcon
 import falcon.asgi
 
+from headrace.http import cors
 from headrace.http.body import Budget, Request, request_within
 from headrace.http.metrics import Metrics
 
 
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
-    """`posters`: what takes the POSTs of a path, which is also a route. A path that is written otherwise takes the long way."""
+    """`posters`: what takes the POSTs of a path, which is also a route. A path that is written otherwise takes the long way.
+
+    Any page may read what a poster answers; the headers that say so to clients that are none are not made anew each time.
+    """
 
     def __init__(self, metrics: Metrics, bodies: Budget) -> None:
         super().__init__(middleware=[metrics, bodies], request_type=request_within(bodies))
@@ -50,6 +54,9 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         req = self._request_type(scope, receive, first_event, self.req_options)
         resp = falcon.asgi.Response(self.resp_options)
         req.uri_template = path
+        from_page = cors.is_from_page(req)
+        if from_page:
+            cors.allow_any_origin(req, resp)
         try:
             await poster(req, resp)
         except Exception as error:
@@ -60,6 +67,7 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         status, body = resp.status_code, resp.data or b""
         self.metrics.observe("POST", path, status, started)
         headers = {"content-type": falcon.MEDIA_JSON, **resp.headers, "content-length": str(len(body))}
-        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        fields = [] if from_page else [*cors.WITHOUT_ORIGIN]
+        fields += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})

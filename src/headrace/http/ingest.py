@@ -16,7 +16,6 @@ from headrace.assembly.admission import Shown
 from headrace.assembly.capabilities import EventIntake
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Dialect, Ingest, Reacted, Route
-from headrace.http import cors
 from headrace.http.auth import shown_by
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
@@ -64,13 +63,14 @@ class EventTaker:
         self._metrics = metrics
         self._warned = Warned(metrics)
         self._served = served
+        self._does = served.does
         self._claimants = claimants
         self._reads_body = served.route.method != "GET"
         self._max_bytes = settings.max_request_bytes
 
     async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        cors.allow_any_origin(req, resp)
-        served, does = self._served, self._served.does
+        """The whole of an answer but for what lets a page read it, which is the caller's."""
+        served, does = self._served, self._does
         shown = shown_by(req, "ingest")
         if does.find_key is None or (not self._claimants and shown.secret("ingest")):
             tenant = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)

@@ -78,8 +78,10 @@ def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
             first, claimants = _told_apart(served)
             responder = make.responder(first, claimants)
             responders[f"on_{method.lower()}"] = responder
-            if method == "POST" and isinstance(first.route.does, Ingest):
-                app.posters[path] = responder
+            if isinstance(first.route.does, Ingest):
+                responders[f"on_{method.lower()}"] = _readable_by_pages(responder)
+                if method == "POST":
+                    app.posters[path] = responder
         if any(each.route.has_preflight for served in methods.values() for each in served):
             allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
             responders["on_options"] = _preflight([method for method in _METHODS if method in allowed])
@@ -101,6 +103,14 @@ def _handled(gate: Gate, route: Route, handler: Handler) -> Responder:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
         tenant = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
         await handler(req, resp, tenant, params)
+
+    return respond
+
+
+def _readable_by_pages(responder: Responder) -> Responder:
+    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
+        cors.allow_any_origin(req, resp)
+        await responder(req, resp, **params)
 
     return respond
 
