@@ -240,6 +240,10 @@ class MemoryStore:
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
         return self.events(tenant, filters, Page(limit=limit, after=after, oldest_first=True)).events
 
+    def matching(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
+        found = [event for event in self._matching(tenant, filters) if after < event.position <= upto]
+        return [_shown(event) for event in sorted(found, key=lambda each: each.position)[:limit]]
+
     def in_order(self, tenant: Tenant, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
         own = [each for each in self._events if (each.project, each.mode) == (tenant.project, tenant.mode)]
         found = sorted((each for each in own if after < each.position <= upto), key=lambda each: each.position)

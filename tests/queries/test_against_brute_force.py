@@ -21,7 +21,6 @@ from headrace.model.event import Event, Tenant
 from headrace.model.filters import OWN_FIELDS, Cursor, Dimension, Filters, Page, Stats
 from headrace.model.times import EARLIEST_MS, LATEST_MS
 from headrace.model.zones import INTERVALS, zone_of
-from headrace.ports.store import Reader
 from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
@@ -150,7 +149,7 @@ class Asker:
         self._records = records
         self._covered = covered
 
-    def ask(self, store: Reader, model: Reader) -> None:
+    def ask(self, store: Any, model: Any) -> None:
         """Each filter in one of the three kinds of question; each kind and each dimension without; and the rest."""
         self._store, self._model = store, model
         turn = self._draw(st.integers(0, 2))
@@ -272,8 +271,18 @@ class Asker:
         covered["page past the end"] += bool(matching and page.offset >= matching)
         covered["page oldest first"] += bool(page.oldest_first and len(expected.events) > 1)
         covered["page after cursor"] += bool(page.after and expected.events and len(expected.events) < matching)
+        self.ask_matching(filters)
         times = [event.timestamp_ms for event in expected.events]
         covered["page of equal times"] += len(set(times)) < len(times)
+
+    def ask_matching(self, filters: Filters) -> None:
+        """What a webhook's filter lets through: the same filters, in the order of the log."""
+        positions = [0, *(record.position for record in self._records), 2**62]
+        after, upto = (self._draw(st.sampled_from(positions)) for _ in range(2))
+        limit = self._draw(st.sampled_from((1, 2, 1000)))
+        expected = self._model.matching(self._tenant, filters, after, upto, limit)
+        assert self._store.matching(self._tenant, filters, after, upto, limit) == expected
+        self._covered["matching found"] += bool(expected)
 
     def ask_count(self, filters: Filters, group_by: Dimension | None = None, zone: str = "") -> None:
         covered = self._covered
@@ -340,7 +349,7 @@ def expected_coverage() -> list[str]:
         *("page cut by limit", "page from offset", "page past the end", "page oldest first", "page after cursor"),
         *("page of equal times", "group of the empty string", "events in no group", "get found"),
         *("stats of value", "stats of property", "stats of nothing", "stats of both signs"),
-        *("observed name", "observed source"),
+        *("observed name", "observed source", "matching found"),
     ]
 
 

@@ -29,6 +29,7 @@ BUILDERS: dict[str, Builder] = {
     "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _hint(filters)),
     "whole": lambda tenant, filters, _dimension, _interval, page: events.whole(tenant, filters, page, _hint(filters)),
     "in_order": lambda tenant, *_: events.in_order(tenant, 0, 9, 5),
+    "matching": lambda tenant, filters, *_: events.matching(tenant, filters, 0, 9, 5),
     "rows": lambda tenant, filters, *_: events.rows(tenant, [(*each, 7) for each in _hint(filters).moments]),
     "get": lambda tenant, *_: events.get(tenant, [ID]),
     "series": lambda tenant, filters, _dimension, interval, _page: events.series(tenant, filters, interval, BERLIN),

@@ -13,6 +13,7 @@ from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.figures import Figure, ReactionLag, figures, reaction_lags
 from headrace.assembly.runtime import Runtime
+from headrace.assembly.webhooks import WebhookAdmin
 from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
@@ -234,6 +235,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     scoreboard: SettledScoreboard
     rules: RuleAdmin
     replays: ReplayAdmin
+    webhooks: WebhookAdmin
     status: ServerStatus
 
 
@@ -247,6 +249,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         SettledScoreboard(runtime),
         RuleAdmin(runtime),
         ReplayAdmin(runtime),
+        runtime.webhooks,
         ServerStatus(runtime),
     )
 

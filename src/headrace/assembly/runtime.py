@@ -3,18 +3,26 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.deliveries import queue_of, sender_of, webhooks_of
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.control.api_keys import Keys
 from headrace.control.keyring import Keyring
+from headrace.control.outbox import ControlOutbox
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
+from headrace.delivery.addresses import parse_networks
+from headrace.delivery.deliverer import Deliverer
+from headrace.delivery.feed import EventFeed
+from headrace.delivery.replies import Replies
+from headrace.dialects.native import render_event_data
 from headrace.model.effects import Trace
 from headrace.model.errors import Unavailable
 from headrace.model.event import StoredEvent, Tenant, received_at_ms
@@ -47,12 +55,21 @@ class Runtime:
     def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda _step: None) -> None:
         """Open everything. Raises what `Adapters` raises."""
         self.settings = settings
+        allowed = parse_networks(settings.webhook_allowed_networks)
         self._adapters = adapters = Adapters(settings)
         self.log, self.store, control = adapters.log, adapters.store, adapters.control
         self.rulebook = Rulebook(control)
         self.rule_cache = RuleCache(self.rulebook)
         self.scoreboard = Scoreboard(control)
-        states, timelines = ControlReactionStates(control, adapters.lease), RuleTimelines(self.rulebook)
+        self.replies = Replies()
+        self.outbox = ControlOutbox(
+            self.replies,
+            clock_ms=clock_ms,
+            give_up_after_ms=int(settings.webhook_give_up_s * 1000),
+            on_enqueued=self._on_enqueued,
+        )
+        states = ControlReactionStates(control, adapters.lease, self.outbox)
+        timelines = RuleTimelines(self.rulebook)
         self.reactions = Reactions(states, timelines)
         self.local_token = secrets.token_urlsafe(32)
         keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
@@ -108,6 +125,24 @@ class Runtime:
             on_step=on_step,
             look_every_s=adapters.leases.length_s,
         )
+        deliveries = queue_of(control, settings, self.replies)
+        self.deliverer = Deliverer(
+            deliveries,
+            adapters.leases,
+            partial(sender_of, settings, allowed),
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
+        self.event_feed = EventFeed(
+            deliveries,
+            self.store,
+            render_event_data,
+            visible=lambda: self.worker.progress.visible,
+            lease=lambda: self.deliverer.lease,
+            on_enqueued=self._on_enqueued,
+            clock_ms=clock_ms,
+        )
+        self.webhooks = webhooks_of(control, settings, allowed, last=self.log.last, enqueued=self._on_enqueued)
         self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -120,6 +155,8 @@ class Runtime:
         self.reactor.start()
         self.intake.start()
         self.replay_runner.start()
+        self.deliverer.start()
+        self.event_feed.start()
 
     async def stop(self) -> None:
         """Append what waits, drain the log into the store, and close everything."""
@@ -127,6 +164,8 @@ class Runtime:
         await asyncio.to_thread(self.intake.stop)
         await asyncio.to_thread(self.worker.stop)
         await asyncio.to_thread(self.reactor.stop)
+        await asyncio.to_thread(self.event_feed.stop)
+        await asyncio.to_thread(self.deliverer.stop)
         await asyncio.to_thread(self._renewal.stop)
         self.close()
 
@@ -182,6 +221,10 @@ class Runtime:
     def _on_stored(self) -> None:
         self.freshness.advance()
         self.reactor.wake()
+        self.event_feed.wake()
+
+    def _on_enqueued(self, webhooks: Collection[int]) -> None:
+        self.deliverer.enqueued(webhooks)
 
     def _on_reacted(self) -> None:
         self.freshness.advance()

@@ -1,8 +1,8 @@
 """Rows that are locked until the transaction ends, so that two who read, compute and write do so one after the other.
 
 Every transaction locks in this order, and rows of one kind in the order of their keys; else two could wait for each other:
-project, tenant, its reaction progress, participants, rules, offsets, replay job, lease. On SQLite a transaction that writes is
-alone, and locks no row.
+project, tenant, its reaction progress, participants, rules, offsets, replay job, webhook, deliveries, lease. On SQLite a
+transaction that writes is alone, and locks no row.
 """
 
 import sqlalchemy as sa

@@ -17,6 +17,7 @@ from headrace.control.tables import attempts, effects, offsets, participants, re
 from headrace.model.event import Tenant
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import Caused, Needs, State
+from headrace.ports.deliveries import Outbox
 
 CONSUMER = "reactions"
 
@@ -24,10 +25,16 @@ CONSUMER = "reactions"
 class ControlReactionStates:
     """Fits the ReactionStates port. Any thread may call it."""
 
-    def __init__(self, engine: sa.Engine, lease: Lease | LastingLease | None = None) -> None:
-        """lease: saves are refused with LeaseLost once another has taken it. None where there cannot be another."""
+    def __init__(
+        self, engine: sa.Engine, lease: Lease | LastingLease | None = None, outbox: Outbox | None = None
+    ) -> None:
+        """lease: saves are refused with LeaseLost once another has taken it. None where there cannot be another.
+
+        outbox: told of new effects in the transaction that keeps them.
+        """
         self._engine = engine
         self._lease = lease
+        self._outbox = outbox
 
     def load(self, tenant: Tenant, needs: Needs, /) -> State:
         """See the ReactionStates port."""
@@ -41,6 +48,8 @@ class ControlReactionStates:
 
         def keep(connection: sa.Connection) -> None:
             Saving(connection, tenant).save(state, position)
+            if self._outbox is not None and state.new_effects:
+                self._outbox.effects(connection, tenant, state.new_effects)
             if before_commit is not None:
                 before_commit(connection)
             if self._lease is not None:

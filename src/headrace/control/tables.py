@@ -247,3 +247,49 @@ erased = Table(  # events that were erased on purpose; together the two numbers 
     Column("key", LargeBinary(16), nullable=False),  # what a repeat of the event is recognised by; empty for none
     sqlite_with_rowid=False,
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("id", text(80), nullable=False),  # once deleted, one that nobody can give: see DELETED in webhooks.py
+    Column("url", text(), nullable=False),
+    Column("topics", text(200), nullable=False),  # commas before, between and after
+    Column("filters", text(), nullable=False),  # JSON
+    Column("status", text(10), nullable=False),  # enabled, disabled, deleted
+    Column("reason", text(), nullable=False),
+    Column("secret", text(100), nullable=False),  # as it is: signing needs it
+    Column("former_secret", text(100), nullable=False),
+    Column("overlap_until_ms", BigInteger, nullable=False),  # until when the former secret signs, too
+    Column("position", BigInteger, nullable=False),  # events up to it have become deliveries
+    Column("is_full", Boolean, nullable=False),  # as many deliveries wait as may
+    Column("failing_since_ms", BigInteger, nullable=False),  # 0: the last attempt succeeded
+    Column("problem", text(), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("project", "mode", "id"),
+    sqlite_autoincrement=True,  # a number is never given twice
+)
+
+deliveries = Table(  # written with what they tell of, in one transaction; the key is that effect's own
+    "deliveries",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("webhook_no", _Number, ForeignKey(webhooks.c.no), nullable=False),
+    Column("key", text(200), nullable=False),
+    Column("topic", text(20), nullable=False),
+    Column("body", text(), nullable=False),  # the bytes that are sent and signed
+    Column("reply_to", text(), nullable=False),  # who waits for the reply to a call
+    Column("status", text(10), nullable=False),  # waiting, delivered, dead
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("give_up_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("attempts", text(), nullable=False),  # JSON of the latest
+    Column("problem", text(), nullable=False),
+    UniqueConstraint("webhook_no", "key"),
+    Index("ix_deliveries_status", "status", "webhook_no", "due_at_ms"),
+    Index("ix_deliveries_webhook_no", "webhook_no", "no"),
+)

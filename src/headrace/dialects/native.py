@@ -111,6 +111,11 @@ def _render_entry(entry: CatalogEntry) -> dict[str, object]:
     }
 
 
+def render_event_data(event: StoredEvent, /) -> bytes:
+    """An event as the data of a webhook's message: as in the catalogue."""
+    return encode_json(_render_example(event))
+
+
 def _render_example(event: StoredEvent) -> dict[str, object]:
     """Flux's row, with the anonymous id of an event without a user."""
     return render_row(event) | {"user_id": event.user_id or event.anonymous_id or None}

@@ -135,7 +135,7 @@ class Route(msgspec.Struct, frozen=True):
     status: of the reply when all went well.
     """
 
-    method: Literal["GET", "POST", "PUT"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     scope: Scope
     limit: str

@@ -188,6 +188,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     freshness_timeout_s: Annotated[
         Seconds, _doc("How long a query waits for the events acknowledged before it to become visible.")
     ] = 10.0
+    max_webhooks: Annotated[Count, _doc("Maximum number of webhooks per project and mode.")] = 20
+    webhook_allowed_networks: Annotated[
+        str,
+        _doc(
+            "Comma-separated address ranges that webhooks may lead to although they are private, loopback or otherwise "
+            "refused, such as 10.1.0.0/16."
+        ),
+    ] = ""
+    webhook_timeout_s: Annotated[
+        Seconds,
+        _doc("How long one attempt of a webhook delivery may take, from the DNS lookup to the end of the reply."),
+    ] = 15.0
+    webhook_concurrency: Annotated[Count, _doc("Maximum number of deliveries to one webhook at once.")] = 10
+    webhook_give_up_s: Annotated[
+        Seconds, _doc("How long a webhook delivery is retried before it becomes a dead letter.")
+    ] = 86_400.0
+    webhook_max_waiting: Annotated[
+        Count, _doc("Maximum number of deliveries waiting per webhook; beyond it new ones become dead letters at once.")
+    ] = 20_000
+    webhook_keep_s: Annotated[
+        Seconds, _doc("How long deliveries that succeeded, and dead letters, are kept to be looked up and sent again.")
+    ] = 30 * 86_400.0
+    webhook_keep: Annotated[
+        Count, _doc("Maximum number of successful deliveries kept per webhook, and as many dead letters.")
+    ] = 10_000
+    webhook_overlap_s: Annotated[
+        Annotated[float, Meta(ge=0)],
+        _doc("How long the old secret keeps signing after a rotation, unless the request says otherwise."),
+    ] = 86_400.0
     shutdown_timeout_s: Annotated[Seconds, _doc("How long to wait for requests in flight after SIGTERM.")] = 20.0
 
     @classmethod

@@ -57,6 +57,10 @@ class EventReader(Engine):
         """See the EventsInOrder port."""
         return self._events(queries.in_order(tenant, after, upto, limit))
 
+    def matching(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
+        """See the MatchingEvents port."""
+        return self._events(queries.matching(tenant, filters, after, upto, limit, self._hot))
+
     def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageHint]:
         """How many match in all, and where the page's events are."""
         wanted = page.offset + page.limit + 1

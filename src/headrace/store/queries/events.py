@@ -147,6 +147,17 @@ def in_order(tenant: Tenant, after: int, upto: int, limit: int, /) -> Query:
     )
 
 
+def matching(tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /, hot: Hot = NONE_HOT) -> Query:
+    """As `in_order`, those that match the filters."""
+    where, params = where_of(tenant, filters, hot)
+    return Query(
+        f"SELECT {OUTPUT} FROM events WHERE {where} AND position > {{after:UInt64}} AND position <= {{until:UInt64}} "
+        "ORDER BY position LIMIT {limit:UInt64}",
+        params | {"after": after, "until": upto, "limit": limit},
+        NO_PROJECTIONS,
+    )
+
+
 def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
     """Whole events, in no order, of keys (name, millisecond, position): of a stranger's positions too, so check them."""
     where, params = where_of(tenant, Filters())

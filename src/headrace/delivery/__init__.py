@@ -1,0 +1,1 @@
+"""Deliveries to webhooks: signed, attempted until they are taken, and each receiver for itself."""

@@ -1,0 +1,244 @@
+"""Works through the queue of deliveries: hands what is due to the sender, and keeps what has come of it, a batch at a time.
+
+One process does so at a time, under the lease "deliveries". A crash between a try and its record repeats the try, with the same
+key and the same body: at least once on the wire, once in state.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+
+import msgspec
+import structlog
+
+from headrace.delivery.sender import Sender
+from headrace.model.lease import Lease
+from headrace.model.webhook import Due, Tried
+from headrace.pipeline.loop import Loop
+from headrace.ports.control import ControlFailed, LeaseLost, Leases
+from headrace.ports.deliveries import DeliveryQueue
+
+_log = structlog.get_logger("headrace.deliveries")
+LEASE = "deliveries"
+_LOOK_EVERY_MS = 500  # for what another process has enqueued, and for what is due again
+_TIDY_EVERY_MS = 2_000
+_BATCH_S = 0.01  # what is tried in this time is recorded in one commit
+_AHEAD = 200  # deliveries of one receiver in memory
+_AHEAD_BYTES = 4 * 1024 * 1024
+_ALL_BYTES = 64 * 1024 * 1024
+_ENOUGH_FAILURES = 5  # of one receiver, one after the other: then it is left alone for a while
+_FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 1_000, 60_000
+
+
+class _Health(msgspec.Struct):
+    """Of a receiver: how many tries have failed since the last that did not, and when it is tried again."""
+
+    failures: int = 0
+    again_at_ms: int = 0
+    url: str = ""
+
+
+class Counts(msgspec.Struct):
+    """Since the start. `failed`: tries that are made again. `dead`: deliveries that ended without."""
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+
+class Deliverer:
+    """Any thread may call `start`, `stop`, `enqueued` and what only reads."""
+
+    def __init__(
+        self,
+        queue: DeliveryQueue,
+        leases: Leases,
+        make_sender: Callable[[Callable[[], None]], Sender],
+        *,
+        clock_ms: Callable[[], int],
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """make_sender: given what to call after each try.
+
+        on_step: called with "delivered" when there are tries to record, with "recorded" once they are.
+        """
+        self.counts = Counts()
+        self.lease: Lease | None = None
+        self._queue = queue
+        self._leases = leases
+        self._owner = secrets.token_hex(8)
+        self._clock_ms = clock_ms
+        self._on_step = on_step
+        self._loop = Loop("deliveries", self.step, idle_s=_LOOK_EVERY_MS / 1000)
+        self._sender = make_sender(self._loop.wake)
+        self._held: dict[int, dict[int, int]] = {}  # by receiver: the bytes of each delivery in the sender's hands
+        self._tried: list[Tried] = []  # not recorded yet
+        self._health: dict[int, _Health] = {}
+        self._enqueued: set[int] = set()  # receivers with new deliveries; other threads add to it
+        self._touched: set[int] = set()  # receivers to tidy up after
+        self._looked_at_ms = self._tidied_at_ms = 0
+
+    @property
+    def failing(self) -> str:
+        """What keeps deliveries from going on, or ""."""
+        return self._loop.failing
+
+    def start(self) -> None:
+        self._sender.start()
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End after the current step, and record the tries that end soon."""
+        self._loop.stop()
+        self._sender.stop()
+        with suppress(ControlFailed, LeaseLost):  # else they are made again
+            self._record()
+        if self.lease is not None:
+            with suppress(ControlFailed):  # else it expires
+                self._leases.release(self.lease)
+            self.lease = None
+
+    def enqueued(self, webhooks: Collection[int], /) -> None:
+        """These have new deliveries, committed by now or in a moment."""
+        self._enqueued.update(webhooks)
+        self._loop.wake()
+
+    def in_memory(self) -> int:
+        """How many deliveries are tried now or next."""
+        return sum(map(len, list(self._held.values())))
+
+    def step(self) -> bool:
+        """Record, refill, tidy up; whether to go on at once. Raises ControlFailed."""
+        if self.lease is None:
+            self.lease = self._leases.take(LEASE, self._owner)
+            if self.lease is None:
+                self._loop.rest(_LOOK_EVERY_MS / 1000)
+                return False
+        try:
+            tried = self._record()
+            begun = self._refill({each.due.receiver.number for each in tried})
+            more = self._tidy()
+        except LeaseLost:
+            _log.warning("deliveries_taken_over")
+            self.lease = None
+            self._held.clear()
+            self._tried.clear()
+            return False
+        if tried or begun:
+            self._loop.rest(_BATCH_S)
+        return bool(tried or begun or more)
+
+    def _record(self) -> list[Tried]:
+        """1. Keep what tries have come to. A crash before this is committed repeats them; a failure is followed by another go."""
+        for number, delivery in self._sender.returned():
+            self._let_go(number, delivery)
+        self._tried += self._sender.tried()
+        if not self._tried:
+            return []
+        now_ms = self._clock_ms()
+        self._on_step("delivered")
+        self._queue.record(self._tried, self.lease, now_ms)
+        self._on_step("recorded")
+        tried, self._tried = self._tried, []
+        for each in tried:
+            self._let_go(each.due.receiver.number, each.due.number)
+            self._touched.add(each.due.receiver.number)
+            self._count(each)
+            self._note_health(each, now_ms)
+        return tried
+
+    def _let_go(self, number: int, delivery: int) -> None:
+        held = self._held.get(number, {})
+        held.pop(delivery, None)
+        if not held:
+            self._held.pop(number, None)
+
+    def _count(self, tried: Tried) -> None:
+        if tried.delivered:
+            self.counts.delivered += 1
+        elif tried.again_at_ms:
+            self.counts.failed += 1
+        else:
+            self.counts.dead += 1
+            due = tried.due
+            _log.warning("delivery_dead", webhook=due.receiver.id, delivery=due.key, why=tried.attempt.problem)
+        if tried.disables:
+            _log.warning(
+                "webhook_disabled",
+                project=tried.due.receiver.tenant.project,
+                webhook=tried.due.receiver.id,
+                why=tried.attempt.problem,
+            )
+
+    def _note_health(self, tried: Tried, now_ms: int) -> None:
+        """A receiver that fails again and again is tried once in a while, until it answers."""
+        number = tried.due.receiver.number
+        if tried.delivered:
+            self._health.pop(number, None)
+            return
+        health = self._health.setdefault(number, _Health(url=tried.due.receiver.url))
+        health.failures += 1
+        pause_ms = tried.asked_ms
+        if health.failures >= _ENOUGH_FAILURES:
+            grown = _FIRST_PAUSE_MS * 2 ** min(health.failures - _ENOUGH_FAILURES, 10)
+            pause_ms = max(pause_ms, min(grown, _LONGEST_PAUSE_MS))
+        if pause_ms:
+            self._sender.recall(number)
+        health.again_at_ms = max(health.again_at_ms, now_ms + pause_ms)
+
+    def _refill(self, freed: Iterable[int]) -> bool:
+        """2. Hand the sender what is due; whether there was anything. A crash after this changes nothing."""
+        now_ms = self._clock_ms()
+        everyone = now_ms - self._looked_at_ms >= _LOOK_EVERY_MS
+        among = set(freed)
+        while self._enqueued:
+            among.add(self._enqueued.pop())
+        if not everyone and not among:
+            return False
+        self._touched |= among
+        begun = False
+        for receiver in self._queue.ready(now_ms, None if everyone else among):
+            room = self._room(receiver.number, receiver.url, now_ms)
+            held = self._held.get(receiver.number, {})
+            if room <= 0:
+                continue
+            due = self._queue.due(receiver, now_ms, room, _AHEAD_BYTES, held.keys())
+            if due:
+                self._hold(due)
+                self._sender.submit(due)
+                begun = True
+        if everyone:
+            self._looked_at_ms = now_ms
+        return begun
+
+    def _room(self, number: int, url: str, now_ms: int) -> int:
+        """How many more deliveries of a receiver may be in memory."""
+        held = self._held.get(number, {})
+        health = self._health.get(number)
+        if health is not None and health.url != url:  # it has moved
+            del self._health[number]
+            health = None
+        if health is not None and health.again_at_ms > now_ms:
+            return 0
+        if health is not None and health.failures >= _ENOUGH_FAILURES:
+            return 1 - len(held)
+        all_bytes = sum(size for each in self._held.values() for size in each.values())
+        if sum(held.values()) >= _AHEAD_BYTES or all_bytes >= _ALL_BYTES:
+            return 1 - len(held)
+        return _AHEAD - len(held) if len(held) <= _AHEAD // 2 else 0
+
+    def _hold(self, due: Iterable[Due]) -> None:
+        for each in due:
+            self._held.setdefault(each.receiver.number, {})[each.number] = len(each.body)
+
+    def _tidy(self) -> bool:
+        """3. End what waits in vain and delete what ended long ago, a little at a time; whether there is more."""
+        now_ms = self._clock_ms()
+        if now_ms - self._tidied_at_ms < _TIDY_EVERY_MS:
+            return False
+        besides = {number for held in self._held.values() for number in held}
+        more = self._queue.tidy(self._touched, besides, self.lease, now_ms)
+        if not more:
+            self._touched.clear()
+            self._tidied_at_ms = now_ms
+        return more

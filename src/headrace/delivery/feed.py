@@ -1,0 +1,106 @@
+"""Turns stored events into deliveries for the webhooks that want them. Matches nothing itself: the store does.
+
+Each webhook has a position of its own, which moves on in the transaction that enqueues: so each matching event is enqueued once.
+What does not fit into a webhook's queue stays in the store until there is room.
+"""
+
+import time
+from collections.abc import Callable, Collection
+
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import StoredEvent, render_evt
+from headrace.model.lease import Lease
+from headrace.model.webhook import Message
+from headrace.pipeline.loop import Loop
+from headrace.ports.control import LeaseLost
+from headrace.ports.deliveries import EventFeedQueue, EventsWanted, MatchingEvents
+
+_AT_ONCE = 200  # events of one webhook
+_MOST_WAITING = 1_000  # of one webhook: the rest waits in the store
+_LOOK_EVERY_S = 1.0
+_REST = 4  # times as long as it has worked: at most a fifth of a core, however many webhooks there are
+_SHORTEST_REST_S = 0.02
+
+
+class EventFeed:
+    """Any thread may call `start`, `stop` and `wake`."""
+
+    def __init__(
+        self,
+        queue: EventFeedQueue,
+        store: MatchingEvents,
+        render: Callable[[StoredEvent], bytes],
+        *,
+        visible: Callable[[], int],
+        lease: Callable[[], Lease | None],
+        on_enqueued: Callable[[Collection[int]], None],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """render: an event as a message's data. visible: the position up to which events are stored. lease: of the sender."""
+        self._queue = queue
+        self._store = store
+        self._render = render
+        self._visible = visible
+        self._lease = lease
+        self._on_enqueued = on_enqueued
+        self._clock_ms = clock_ms
+        self._loop = Loop("webhook-events", self.step, idle_s=_LOOK_EVERY_S)
+        self._is_wanted = False
+
+    @property
+    def failing(self) -> str:
+        """What keeps it from going on, or ""."""
+        return self._loop.failing
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+    def wake(self) -> None:
+        """More events are stored. Costs nothing where no webhook wants them."""
+        if self._is_wanted:
+            self._loop.wake()
+
+    def step(self) -> bool:
+        """Enqueue some events for each webhook that wants them; whether there may be more. Raises ControlFailed, Unavailable."""
+        lease = self._lease()
+        if lease is None:
+            return False
+        began = time.perf_counter()
+        upto = self._visible()
+        wanted = self._queue.wanted(_MOST_WAITING)
+        self._is_wanted = bool(wanted)
+        more = False
+        try:
+            for each in wanted:
+                if each.after < upto and not self._loop.closing:
+                    more |= self._feed(each, upto, lease)
+        except LeaseLost:
+            return False
+        if wanted:
+            self._loop.rest(max(_SHORTEST_REST_S, _REST * (time.perf_counter() - began)))
+        return more
+
+    def _feed(self, wanted: EventsWanted, upto: int, lease: Lease) -> bool:
+        found, limit = self._matching(wanted, upto)
+        more = len(found) >= limit
+        reached = found[-1].position if more else upto
+        self._queue.feed(wanted, [self._message(event) for event in found], reached, lease, self._clock_ms())
+        if found:
+            self._on_enqueued({wanted.webhook})
+        return more
+
+    def _matching(self, wanted: EventsWanted, upto: int) -> tuple[list[StoredEvent], int]:
+        limit = _AT_ONCE
+        while True:
+            try:
+                return self._store.matching(wanted.tenant, wanted.filters, wanted.after, upto, limit), limit
+            except InvalidRequest:  # they are too large
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 8)
+
+    def _message(self, event: StoredEvent) -> Message:
+        return Message(key=render_evt(event.id), topic="event", at_ms=event.timestamp_ms, data=self._render(event))
