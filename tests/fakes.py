@@ -6,7 +6,7 @@ import os
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from threading import RLock
@@ -118,6 +118,14 @@ class MemoryLog:
 
     def last(self) -> int:
         return self._last
+
+    async def tails(self) -> Mapping[int, int]:
+        return {self._partition: self._last}
+
+    def knows(self, key: bytes, /) -> int | None:
+        with self._lock:
+            first = self._keys.get(key)
+            return first.position if first and first.position >= self._oldest_key() else None
 
     def held(self, upto: int, /) -> Held:
         with self._lock:

@@ -1,5 +1,6 @@
 """What the Log port promises, of every log."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.log.sqlite import SqliteLog
 from headrace.model.entries import Entry, Held, Kind, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import STEP, first_position, position_of, received_at_ms
+from headrace.model.event import STEP, first_position, partition_of, position_of, received_at_ms
 from headrace.ports.log import Log
 from tests.fakes import MemoryLog
 
@@ -537,3 +538,30 @@ def test_a_failed_append_stores_nothing_and_the_next_one_works(logs: Logs) -> No
     assert receipts[0].position > last
     assert log.last() == receipts[1].position
     assert payloads(log) == payloads(logs.open()) == ["a", "b", "c"]
+
+
+# Tails and known keys
+
+
+@pytest.mark.parametrize("partition", [0, 5])
+def test_the_tail_of_each_partition_is_that_of_its_last_acknowledged_entry(logs: Logs, partition: int) -> None:
+    log = logs.open(partition=partition, floor=first_position(NOW_MS))
+    assert asyncio.run(log.tails()) == {partition: first_position(NOW_MS)}, "also of one that was never written to"
+    last = log.append([keyed("a", "k"), keyed("b", "l")])[-1].position
+    assert asyncio.run(log.tails()) == {partition: last} == {partition_of(last): log.last()}
+    log.append([keyed("a", "k")])
+    assert asyncio.run(log.tails()) == {partition: last}, "a repeat adds nothing"
+
+
+def test_a_key_is_known_as_long_as_a_repeat_of_it_is(logs: Logs) -> None:
+    log = logs.open(dedup_window_s=60)
+    entry = keyed("a", "k")
+    assert log.knows(entry.key) is None
+    first = log.append([entry])[0].position
+    log.append([entry])
+    assert log.knows(entry.key) == first
+    trim_all(log)
+    assert log.knows(entry.key) == first
+    logs.clock.now_ms += 61_000
+    assert log.knows(entry.key) is None
+    assert not log.append([entry])[0].duplicate

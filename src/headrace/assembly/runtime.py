@@ -34,6 +34,7 @@ from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
 from headrace.pipeline.loop import Loop
+from headrace.pipeline.only_partition import OnlyPartition
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
@@ -98,10 +99,10 @@ class Runtime:
             on_step=on_step,
         )
         self.freshness = Freshness(
-            last=self.log.last,
-            visible=lambda: self.worker.progress.visible,
-            reacted=self.reactor.reacted,
-            want=self.worker.want,
+            tails=self.log.tails,
+            progress=OnlyPartition(
+                visible=lambda: self.worker.progress.visible, reacted=self.reactor.reacted, want=self.worker.want
+            ),
             freshness_timeout_s=settings.freshness_timeout_s,
             sync_deadline_s=settings.sync_deadline_s,
         )
@@ -185,7 +186,7 @@ class Runtime:
 
     async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
         """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
-        upto = self.log.last()
+        upto = max((await self.log.tails()).values())
 
         def make(reader: Reader) -> ReplayJob:
             job, event_ids = plan(reader, tenant, selection, force=force, upto=upto, now_ms=clock_ms())

@@ -199,6 +199,10 @@ class SqliteLog:
         """See the Log port."""
         return self._durable
 
+    async def tails(self) -> Mapping[int, int]:
+        """See the LogTails port. From memory: this process alone appends."""
+        return {self._partition: self._durable}
+
     def held(self, upto: int, /) -> Held:
         """See the Log port."""
         [(entries, first, last_event)] = self._rows(

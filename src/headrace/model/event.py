@@ -118,6 +118,11 @@ def within_ms(position: int, /) -> int:
     return position & ((1 << _BITS_BELOW_MS) - 1)
 
 
+def partition_of(position: int, /) -> int:
+    """The partition that assigned a position; for one older than partitions, any number up to 63."""
+    return position & STEP - 1
+
+
 def next_position(last: int, now_ms: int, partition: int, /) -> int:
     """The partition's least position that is greater than `last` and not earlier than `now_ms`.
 

@@ -8,13 +8,13 @@ from headrace.model.batch import Batch, Item
 from headrace.model.entries import Receipt
 from headrace.model.event import Event, Tenant, decode
 from headrace.pipeline.queries import QuerySlots
-from headrace.ports.log import Log
+from headrace.ports.log import LogReader
 
 
 class FirstEvents:
     """For the event loop's thread."""
 
-    def __init__(self, log: Log, queries: QuerySlots) -> None:
+    def __init__(self, log: LogReader, queries: QuerySlots) -> None:
         self._log = log
         self._queries = queries
 

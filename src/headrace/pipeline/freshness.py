@@ -1,40 +1,34 @@
-"""Read your writes: requests on the event loop wait until the worker has passed a position."""
+"""Read your writes: requests on the event loop wait until events acknowledged before them are visible, or reacted to."""
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from headrace.model.errors import Unavailable
-from headrace.model.event import Tenant
+from headrace.model.event import Tenant, partition_of
+from headrace.ports.log import Tails
+from headrace.ports.progress import Progress
 
 
 class Freshness:
-    """Who waits for which position to be visible to queries, or reacted to. All but `advance` is for the event loop's thread."""
+    """Lets requests wait for positions, in each partition up to its own tail. Only `advance` may be called from other threads."""
 
     def __init__(
         self,
         *,
-        last: Callable[[], int],
-        visible: Callable[[], int],
-        reacted: Callable[[Tenant], int],
-        want: Callable[[int], None],
+        tails: Callable[[], Awaitable[Tails]],
+        progress: Progress,
         freshness_timeout_s: float,
         sync_deadline_s: float,
     ) -> None:
-        """last: the position of the last acknowledged entry. visible: up to which entry the store has everything. reacted: up to
-        which entry everything of a tenant has been reacted to.
-
-        want: asks the worker not to let time pass before it has passed a position.
-        """
-        self._last = last
-        self._want = want
+        """tails: see the LogTails port."""
+        self._tails = tails
+        self._progress = progress
         self._freshness_timeout_s = freshness_timeout_s
         self._sync_deadline_s = sync_deadline_s
-        self._visible = Waiters(visible)
-        self._reacted_upto = reacted
-        self._reacted: dict[Tenant, Waiters] = {}  # of those for whom somebody waits
+        self._waiters: dict[tuple[int, Tenant | None], Waiters] = {}  # by partition; for reactions, by tenant too
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -42,18 +36,18 @@ class Freshness:
         self._loop = asyncio.get_running_loop()
 
     def advance(self) -> None:
-        """The worker has moved on. Any thread may call this."""
+        """The progress has grown. Any thread may call this."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
     async def visible(self) -> None:
         """Wait until everything acknowledged before now is in the store. Raises Unavailable."""
-        await self._caught_up(self._visible, "The store has not caught up")
+        if not await self._wait_for_tails(None):
+            raise Unavailable("The store has not caught up with the events acknowledged before this query.")
 
     async def settled(self, tenant: Tenant, /) -> None:
         """Wait until everything of the tenant that was acknowledged before now has been reacted to. Raises Unavailable."""
-        position = self._last()
-        if not await self._wait_for_reactions(tenant, position, self._freshness_timeout_s):
+        if not await self._wait_for_tails(tenant):
             raise Unavailable("The reactions have not caught up with the events acknowledged before this query.")
 
     async def reacted(self, tenant: Tenant, position: int, /) -> bool:
@@ -61,34 +55,47 @@ class Freshness:
         return await self._wait_for_reactions(tenant, position, self._sync_deadline_s)
 
     async def _wait_for_reactions(self, tenant: Tenant, position: int, timeout_s: float) -> bool:
-        if self._reacted_upto(tenant) >= position:
+        partition = partition_of(position)
+        if self._progress.reacted(tenant, partition) >= position:
             return True
-        self._want(position)
-        waiters = self._reacted.get(tenant)
+        self._progress.want(partition, position)
+        return await self._wait(partition, tenant, position, timeout_s)
+
+    async def _wait_for_tails(self, tenant: Tenant | None) -> bool:
+        """Whether every partition has reached its tail in time."""
+        tails = await self._tails()
+        behind = [(each, tail) for each, tail in tails.items() if self._reached(each, tenant) < tail]
+        if not behind:
+            return True
+        for partition, tail in behind:  # all of them before the first wait
+            self._progress.want(partition, tail)
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._freshness_timeout_s
+        for partition, tail in behind:
+            if not await self._wait(partition, tenant, tail, until - clock()):
+                return False
+        return True
+
+    async def _wait(self, partition: int, tenant: Tenant | None, position: int, timeout_s: float) -> bool:
+        waiters = self._waiters.get((partition, tenant))
         if waiters is None:
-            waiters = self._reacted[tenant] = Waiters(partial(self._reacted_upto, tenant))
+            waiters = self._waiters[partition, tenant] = Waiters(partial(self._reached, partition, tenant))
         try:
             return await waiters.wait(position, timeout_s)
         finally:
-            if waiters.is_empty():
-                self._reacted.pop(tenant, None)
+            if tenant is not None and waiters.is_empty():  # there are few partitions, and any number of tenants
+                self._waiters.pop((partition, tenant), None)
 
-    async def _caught_up(self, waiters: "Waiters", problem: str) -> None:
-        position = self._last()
-        if waiters.reached() >= position:
-            return
-        self._want(position)
-        if not await waiters.wait(position, self._freshness_timeout_s):
-            raise Unavailable(f"{problem} with the events acknowledged before this query.")
+    def _reached(self, partition: int, tenant: Tenant | None) -> int:
+        return self._progress.visible(partition) if tenant is None else self._progress.reacted(tenant, partition)
 
     def _wake(self) -> None:
-        self._visible.wake()
-        for waiters in list(self._reacted.values()):
+        for waiters in list(self._waiters.values()):
             waiters.wake()
 
 
 class Waiters:
-    """Coroutines that wait until a position is `reached`. For the event loop's thread alone."""
+    """Coroutines that wait until `reached` gives their position. For the event loop's thread alone."""
 
     def __init__(self, reached: Callable[[], int]) -> None:
         self.reached = reached
@@ -99,7 +106,7 @@ class Waiters:
     async def wait(self, position: int, timeout_s: float) -> bool:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (position, next(self._order), future))
-        self.wake()  # only now is it asked how far things are, so that no wake-up falls in between
+        self.wake()  # after the future is queued, so that no progress in between goes unnoticed
         try:
             await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
@@ -110,11 +117,11 @@ class Waiters:
         return True
 
     def is_empty(self) -> bool:
-        """Whether nobody waits."""
+        """Whether no coroutine is waiting."""
         return all(future.done() for _, _, future in self._heap)
 
     def _forget_some(self) -> None:
-        """Those that wait no more stay among the others until they are as many; else they would while the store fails."""
+        """Remove waits that timed out once they are half of all. Otherwise they would pile up while the store fails."""
         self._given_up += 1
         if self._given_up * 2 > len(self._heap):
             self._heap = [each for each in self._heap if not each[2].done()]
@@ -122,7 +129,7 @@ class Waiters:
             self._given_up = 0
 
     def wake(self) -> None:
-        """End the waits for what is reached by now."""
+        """End the waits for positions that are reached by now."""
         position = self.reached()
         while self._heap and self._heap[0][0] <= position:
             future = heapq.heappop(self._heap)[2]

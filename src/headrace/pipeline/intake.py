@@ -18,7 +18,7 @@ from headrace.model.errors import HeadraceError, Unavailable
 from headrace.model.event import encode
 from headrace.model.repeats import dedup_key
 from headrace.pipeline.loop import Loop
-from headrace.ports.log import Log
+from headrace.ports.log import LogWriter
 
 _log = structlog.get_logger("headrace.pipeline.intake")
 _MAX_ENTRIES_PER_APPEND = 10_000
@@ -34,7 +34,7 @@ class _Request(msgspec.Struct, frozen=True):
 class Intake:
     """`accept` is for the event loop's thread. The appending thread calls `on_append` after each append: so many entries."""
 
-    def __init__(self, log: Log, *, max_queue_bytes: int, on_append: Callable[[int], None]) -> None:
+    def __init__(self, log: LogWriter, *, max_queue_bytes: int, on_append: Callable[[int], None]) -> None:
         self._log = log
         self._max_queue_bytes = max_queue_bytes
         self._on_append = on_append

@@ -19,7 +19,7 @@ from headrace.pipeline.reaction_turns import ReactionTurns
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.control import ReactionStates
-from headrace.ports.log import Log
+from headrace.ports.log import LogReader
 from headrace.ports.store import EventsInOrder
 
 _READ_EVENTS, _READ_BYTES = 10_000, 16 * 1024 * 1024
@@ -53,7 +53,7 @@ class Reactor:
         rules: RuleTimelines,
         reactions: Reactions,
         *,
-        log: Log,
+        log: LogReader,
         store: EventsInOrder,
         visible: Callable[[], int],
         current: CurrentEvent,

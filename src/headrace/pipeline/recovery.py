@@ -10,7 +10,7 @@ from headrace.model.entries import Record
 from headrace.pipeline.commands import split
 from headrace.pipeline.months import of_one_month
 from headrace.ports.control import ErasedEvents, Offsets
-from headrace.ports.log import Log
+from headrace.ports.log import LogReader
 from headrace.ports.store import ErasableStore, Store
 
 _log = structlog.get_logger("headrace.pipeline.recovery")
@@ -19,7 +19,7 @@ _log = structlog.get_logger("headrace.pipeline.recovery")
 class Recovery:
     def __init__(
         self,
-        log: Log,
+        log: LogReader,
         store: ErasableStore,
         offsets: Offsets,
         erased: ErasedEvents,
@@ -111,7 +111,7 @@ def still_stored(store: ErasableStore, erased: ErasedEvents, after: int, upto: i
     return {event_id for page in erased.pages(after, upto) for event_id in store.stored([each.id for each in page])}
 
 
-def is_behind(log: Log, store: Store, erased: ErasedEvents, committed: int, /) -> bool:
+def is_behind(log: LogReader, store: Store, erased: ErasedEvents, committed: int, /) -> bool:
     """Whether the store lacks the last event that was committed, and did not erase it.
 
     False if it is not known which event that was: the last one was erased, or the log has only commands and no memory of

@@ -1,13 +1,19 @@
-"""The log: the one thing that an acknowledgement rests on."""
+"""The log: the one thing that an acknowledgement rests on. One protocol for each kind of caller; an adapter fits them all.
 
-from collections.abc import Sequence
+An embedded log has one partition. A shared one has several, each read and trimmed by the worker that owns it.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from headrace.model.entries import Entry, Held, Receipt, Record
 
+Tails = Mapping[int, int]
+"""By partition: the position of its last acknowledged entry."""
 
-class Log(Protocol):
-    """Durable and ordered; the one thing that an acknowledgement rests on. Any thread may call it."""
+
+class LogWriter(Protocol):
+    """Where intake makes events durable. Any thread may call it."""
 
     def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
         """Write entries durably, in order, all or none; a repeated key writes nothing.
@@ -19,6 +25,10 @@ class Log(Protocol):
         """
         ...
 
+
+class LogReader(Protocol):
+    """One partition's entries. May do I/O: not for the event loop's thread. Raises Unavailable."""
+
     def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
         """The records after a position, in order: at least one if there is one, then up to either bound."""
         ...
@@ -28,18 +38,58 @@ class Log(Protocol):
         ...
 
     def held(self, upto: int, /) -> Held:
-        """What is still held up to and with a position."""
+        """A summary of what is still held up to and including a position."""
         ...
 
+
+class Log(LogReader, Protocol):
+    """One partition's entries, for the worker that owns the partition."""
+
     def trim(self, upto: int, /) -> int:
-        """Forget entries up to and with a position, and keys past their window; return how many entries went.
+        """Forget entries up to and including a position, and keys past their window; return how many entries went.
 
         Works in bounded steps, so one call may leave some for the next.
         """
         ...
 
     def size_bytes(self) -> int:
-        """Bytes of payload that the log holds."""
+        """Bytes of payload that the partition holds."""
         ...
 
-    def close(self) -> None: ...
+
+class LogTails(Protocol):
+    """Where the log ends, for requests that wait until everything acknowledged before them is visible."""
+
+    async def tails(self) -> Tails:
+        """The tail of every partition, one that was never written to included. For the event loop's thread.
+
+        An entry acknowledged before the call, by any process, is at or below its partition's tail. Raises Unavailable.
+        """
+        ...
+
+
+class KnownKeys(Protocol):
+    """The keys by which the log recognises repeats. Any thread may call it."""
+
+    def knows(self, key: bytes, /) -> int | None:
+        """The position of the first entry with this key, if an append would recognise a repeat of it now. Raises Unavailable."""
+        ...
+
+    def dedup_window_s(self) -> float:
+        """How far back keys are known: less than the setting once they take more than the space they are allowed."""
+        ...
+
+
+class LostKeys(Protocol):
+    """A log that keeps its keys apart from its entries, and so may lose them alone. For startup, before the first append."""
+
+    def lost_keys(self) -> tuple[int, int] | None:
+        """(after, upto): the positions whose keys are unknown until they have been learnt; None if none are missing."""
+        ...
+
+    def learn(self, given: Mapping[bytes, tuple[int, int]], /, *, done: bool) -> None:
+        """Know lost keys again, with the position and tail that each was first given. `done`: these were the last.
+
+        Raises Unavailable.
+        """
+        ...

@@ -9,7 +9,7 @@ from headrace.model.event import decode, position_of
 from headrace.pipeline.commands import split
 from headrace.pipeline.recovery import is_behind, still_stored
 from headrace.ports.control import ErasedEvents, Offsets
-from headrace.ports.log import Log
+from headrace.ports.log import LogReader
 from headrace.ports.store import ErasableStore
 
 _ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1024 * 1024
@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True):
     erased: int = 0
 
 
-def check(log: Log, store: ErasableStore, offsets: Offsets, erased: ErasedEvents, /) -> Report:
+def check(log: LogReader, store: ErasableStore, offsets: Offsets, erased: ErasedEvents, /) -> Report:
     """Read all of the store's files; compare every event that the log still holds with it, and the committed position with both.
 
     May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.

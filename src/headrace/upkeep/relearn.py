@@ -5,7 +5,6 @@ See docs/decisions/0020-lost-keys.md.
 """
 
 import time
-from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
@@ -14,17 +13,11 @@ from headrace.model.entries import Keyed
 from headrace.model.event import first_position
 from headrace.model.repeats import dedup_key
 from headrace.ports.control import ErasedEvents
+from headrace.ports.log import LostKeys
 
 _log = structlog.get_logger("headrace")
 _FIRST_SPAN = first_position(60_000)
 _MOST = 200_000  # at once, in memory
-
-
-class Learner(Protocol):
-    """A log that may have lost keys."""
-
-    def lost_keys(self) -> tuple[int, int] | None: ...
-    def learn(self, given: Mapping[bytes, tuple[int, int]], /, *, done: bool) -> None: ...
 
 
 class Source(Protocol):
@@ -33,7 +26,7 @@ class Source(Protocol):
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]: ...
 
 
-def relearn(log: Learner, store: Source, erased: ErasedEvents, /) -> int:
+def relearn(log: LostKeys, store: Source, erased: ErasedEvents, /) -> int:
     """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, ControlFailed, Unavailable."""
     lost = log.lost_keys()
     if lost is None:
