@@ -31,6 +31,7 @@ from headrace.dialects import (
     solute,
     table,
 )
+from headrace.dialects.segment_pixels import pixel
 from headrace.http.problems import Problems, status_of
 from headrace.model.batch import Batch, Context
 from headrace.model.effects import Effect
@@ -96,7 +97,7 @@ def _ingest(
             query=case.get("query", ""),
             headers=tuple(headers.items()),
         )
-        batch = parse(_body(case), given)
+        batch = parse(case["query"].encode() if case["method"] == "GET" else _body(case), given)
         events = [json.loads(encode(item.event)) for item in batch.items]
         for event in events:
             assert (event.pop("project"), event.pop("mode")) == ("default", "live")
@@ -221,11 +222,27 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
         "(?:/batch|/capture|/e|/i/v0/e|/i/v0/ai/batch)/?",
         _ingest(posthog.parse, _plain(posthog.render_accepted)),
     ),
+    ("GET", "(?:/capture|/e|/i/v0/e)/?", _ingest(posthog.parse_query, _plain(posthog.render_accepted))),
+    *(
+        ("GET", path.format(call), _ingest(pixel(call).parse, _plain(pixel(call).render)))
+        for path, calls in (("/v1/pixel/{}", segment.KINDS), ("/pixel/v1/{}", ("track", "page")))
+        for call in calls
+    ),
+    ("POST", "/beacon/v1/batch", _ingest(segment.parse_batch, _plain(segment.render_accepted))),
     ("POST", "/2/httpapi", _ingest(amplitude.parse, _plain(amplitude.render_accepted))),
     ("POST", "/track/?", _ingest(mixpanel.parse_track, _plain(mixpanel.render_accepted))),
     ("POST", "/import", _ingest(mixpanel.parse_import, _plain(mixpanel.render_accepted))),
     ("POST", "/engage", _ingest(mixpanel_profiles.parse_engage, _plain(mixpanel.render_accepted))),
     ("POST", "/groups", _ingest(mixpanel_profiles.parse_groups, _plain(mixpanel.render_accepted))),
+    *(
+        ("GET", f"{path}/?", _ingest(parse, _plain(mixpanel.render_accepted)))
+        for path, parse in (
+            ("/track", mixpanel.parse_track_query),
+            ("/import", mixpanel.parse_track_query),
+            ("/engage", mixpanel_profiles.parse_engage_query),
+            ("/groups", mixpanel_profiles.parse_groups_query),
+        )
+    ),
     ("POST", "/v1/cloudevents", _ingest(cloudevents.parse, _plain(cloudevents.render_accepted))),
 )
 
@@ -257,13 +274,17 @@ def test_a_recorded_request_becomes_the_expected_events_and_reply(file: Path) ->
     expected = dict(case["expect"])
     expected_reply = expected.pop("reply", None)
     reply_text = expected.pop("reply_text", None)
+    image = expected.pop("reply_base64", None)
 
     outcome, reply = replay(case)
 
     assert json.dumps(outcome, sort_keys=True) == json.dumps(expected, sort_keys=True), case["title"]
-    assert (None if reply is None else _exact(json.loads(reply))) == (
-        None if expected_reply is None else _exact(expected_reply)
-    ), case["title"]
+    if image is not None:
+        assert reply == base64.b64decode(image)
+    elif reply_text is None or expected_reply is not None:
+        assert (None if reply is None else _exact(json.loads(reply))) == (
+            None if expected_reply is None else _exact(expected_reply)
+        ), case["title"]
     if reply_text is not None:
         assert reply == reply_text.encode()
 

@@ -15,7 +15,8 @@ from tests.server import Client, Server
 
 PAGE = "https://app.example"
 ROUTES = [route for dialect in DIALECTS for route in dialect.routes if isinstance(route.does, Takes)]
-PATHS = sorted({route.path for route in ROUTES})
+ALL_PATHS = sorted({route.path for route in ROUTES})
+PATHS = sorted({route.path for route in ROUTES if route.method == "POST"})  # those of images: test_pixels.py
 
 
 def assert_shown_to_the_page(response: httpx.Response) -> None:
@@ -27,7 +28,7 @@ def assert_shown_to_the_page(response: httpx.Response) -> None:
     assert response.headers["Vary"] == "Origin"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_a_preflight_allows_whatever_headers_an_sdk_sends(server: Server, path: str) -> None:
     asked = "anonymousid,content-encoding,ce-id, X-Client-Version ,b@d,"
     with server.client() as nobody:

@@ -10,6 +10,7 @@ import re
 from typing import Any, cast
 
 import msgspec
+from msgspec import structs
 
 from headrace.dialects.route import Dialect, Ingest, Route
 from headrace.dialects.sdk import (
@@ -24,6 +25,7 @@ from headrace.dialects.sdk import (
     merged,
     named,
     number_in,
+    sent_at_of,
     short_text,
     text_in,
     time_of,
@@ -111,6 +113,7 @@ class _Envelope(msgspec.Struct):
     api_key: msgspec.Raw = ABSENT
     events: msgspec.Raw = ABSENT
     batch: msgspec.Raw = ABSENT
+    client_upload_time: msgspec.Raw = ABSENT
 
 
 class _Set(msgspec.Struct, rename={"all": "$set", "once": "$setOnce"}):
@@ -153,7 +156,9 @@ def parse(body: bytes, context: Context, /) -> Upload:
     """Raises EventsRejected when any event is bad, PayloadTooLarge when the only one is too large."""
 
     def parse_text(text: bytes) -> Batch:
-        return parse_items(elements_of(_envelope(text).events, "events", MAX_BATCH), _parse_item, context)
+        envelope = _envelope(text)
+        sent = structs.replace(context, sent_at_ms=sent_at_of(short_text(envelope.client_upload_time)))
+        return parse_items(elements_of(envelope.events, "events", MAX_BATCH), _parse_item, sent)
 
     batch = confined(body, parse_text, *_ARRAYS)
     if batch.rejections:
@@ -214,6 +219,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
         labels=labels,
         numbers=numbers,
         message_id=insert_id,
+        sent_at_ms=context.sent_at_ms,
     )
 
 

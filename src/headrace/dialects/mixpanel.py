@@ -4,12 +4,15 @@ Sources: https://developer.mixpanel.com/reference/track-event and https://develo
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import structs
 
+from headrace.dialects.forms import Opener, fields_of, opened, opened_query, sent_at_in
+from headrace.dialects.pixels import GIF, GIF_TYPE
 from headrace.dialects.sdk import (
     NAMES,
     accepted,
@@ -20,7 +23,6 @@ from headrace.dialects.sdk import (
     id_of,
     key_of,
     needed,
-    opened,
     readable,
     short_text,
     text_in,
@@ -82,21 +84,33 @@ class Sent(Batch, frozen=True):
     """A batch that knows how its sender wants to be answered.
 
     verbose: with an object, not with a bare 1. strict: an import of which some failed is a 400 that says so.
+    image: with a pixel. callback: with a script that calls this.
     """
 
     verbose: bool = False
+    image: bool = False
+    callback: str = ""
     imported: bool = False
     strict: bool = False
 
 
 def find_key(body: bytes, /) -> str:
     """The events' token, which their sender calls the project's. Raises MissingKey, InvalidRequest."""
-    form, text = opened(body)
+    return _find_key(body, opened)
+
+
+def find_key_in_query(query: bytes, /) -> str:
+    """The token of what is sent by GET. Raises MissingKey, InvalidRequest."""
+    return _find_key(query, opened_query) if "data" in fields_of(query) else key_of([], _NO_KEY)
+
+
+_NO_KEY = "No project token: send it as 'token' in the properties, '$token' in an update, or by HTTP Basic."
+
+
+def _find_key(body: bytes, opener: Opener) -> str:
+    form, text = opener(body)
     keys = confined(text, _keys_in, lines=True)
-    return key_of(
-        keys if any(keys) else [form.get("api_key")],
-        "No project token: send it as 'token' in the properties, '$token' in an update, or by HTTP Basic.",
-    )
+    return key_of(keys if any(keys) else [form.get("api_key")], _NO_KEY)
 
 
 def _keys_in(text: bytes) -> list[str]:
@@ -120,23 +134,45 @@ def _elements(text: bytes) -> Sequence[msgspec.Raw]:
 
 
 def body_parser(
-    parse_item: Callable[[msgspec.Raw, Context], Event], *, imported: bool = False
+    parse_item: Callable[[msgspec.Raw, Context], Event], opener: Opener = opened, *, imported: bool = False
 ) -> Callable[[bytes, Context], Sent]:
-    """The parser of a body whose elements `parse_item` reads; `imported`: whether it was sent to be imported, and not tracked."""
+    """The parser of a body whose elements `parse_item` reads; `imported`: whether it was sent to be imported, and not tracked.
+
+    opener: `opened_query` makes it the parser of a query.
+    """
 
     def parse(body: bytes, context: Context) -> Sent:
-        form, text = opened(body)
+        form, text = opener(body)
+        wishes = dict(parse_qsl(context.query)) | form
+        callback = _callback_in(wishes)
+        context = structs.replace(context, sent_at_ms=sent_at_in(context.query))
         batch = confined(text, lambda text: at_least_one(parse_items(_elements(text), parse_item, context)), lines=True)
-        query = dict(parse_qsl(context.query))
         return Sent(
             batch.items,
             batch.rejections,
-            verbose="1" in (form.get("verbose"), query.get("verbose")),
+            verbose=wishes.get("verbose") == "1",
+            image=wishes.get("img") == "1",
+            callback=callback,
             imported=imported and not form,
-            strict=query.get("strict") != "0",
+            strict=wishes.get("strict") != "0",
         )
 
     return parse
+
+
+# mixpanel-browser's own, where its caller gave none: https://github.com/mixpanel/mixpanel-js (_send_request)
+_NO_CALLBACK = "(function(){})"
+_CALLBACK = re.compile(r"[A-Za-z_$][\w$]{0,99}(?:\.[A-Za-z_$][\w$]{0,99}){0,9}", re.ASCII)
+
+
+def _callback_in(wishes: Mapping[str, str]) -> str:
+    """The function that a script element wants to be called. Raises InvalidRequest, also for other wishes not met here."""
+    if wishes.get("redirect"):
+        raise InvalidRequest("'redirect' is not supported: it would lead people from here to anywhere. Leave it out.")
+    callback = wishes.get("callback", "")
+    if callback and callback != _NO_CALLBACK and not _CALLBACK.fullmatch(callback):
+        raise InvalidRequest("'callback' must be the name of a function, such as mixpanel.done.")
+    return callback
 
 
 def _parse_event(raw: msgspec.Raw, context: Context) -> Event:
@@ -177,6 +213,7 @@ def _parse_event(raw: msgspec.Raw, context: Context) -> Event:
         labels=labels,
         numbers=numbers,
         message_id=insert_id,
+        sent_at_ms=context.sent_at_ms,
     )
 
 
@@ -219,6 +256,7 @@ def moment_of(value: object, now_ms: int, field: str, /) -> int:
 
 
 parse_track = body_parser(_parse_event)
+parse_track_query = body_parser(_parse_event, opened_query)
 parse_import = body_parser(_parse_event, imported=True)
 
 
@@ -227,8 +265,22 @@ def failed(batch: Batch, /) -> bool:
     return isinstance(batch, Sent) and batch.imported and batch.strict and bool(batch.rejections)
 
 
+def media_type_of(batch: Batch, /) -> str:
+    """"" is JSON."""
+    if not isinstance(batch, Sent):
+        return ""
+    return GIF_TYPE if batch.image else "text/javascript" if batch.callback else ""
+
+
 def render_accepted(batch: Batch, receipts: list[Receipt], /) -> bytes:
     sent = batch if isinstance(batch, Sent) else Sent(batch.items, batch.rejections)
+    if sent.image:
+        return GIF
+    reply = _render_reply(sent, receipts)
+    return b"%b(%b);" % (sent.callback.encode(), reply) if sent.callback else reply
+
+
+def _render_reply(sent: Sent, receipts: list[Receipt]) -> bytes:
     if not sent.imported:
         return accepted({"status": 1, "error": None}, sent) if sent.verbose else b"1"
     reply: dict[str, object] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.dialects.forms import opened_query
 from headrace.dialects.mixpanel import MILLISECONDS_FROM, NAME, bare_id, body_parser, is_device, moment_of
 from headrace.dialects.sdk import NAMES, id_of, joined, members_of, needed
 from headrace.dialects.wire import ABSENT, decode_item, labels_and_numbers, object_of
@@ -67,6 +68,7 @@ def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], Event]:
             traits=traits,
             labels=labels,
             numbers=numbers,
+            sent_at_ms=context.sent_at_ms,
             message_id=blake2b(properties.encode(), digest_size=16).hexdigest() if exact else "",
         )
 
@@ -78,4 +80,6 @@ def _set_of(raw: msgspec.Raw) -> tuple[str, dict[str, Any]]:
 
 
 parse_engage = body_parser(_update_parser("identify"))
+parse_engage_query = body_parser(_update_parser("identify"), opened_query)
 parse_groups = body_parser(_update_parser("group"))
+parse_groups_query = body_parser(_update_parser("group"), opened_query)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from headrace.dialects.errors import Kind, kind_of
+from headrace.dialects.forms import Opener, fields_of, opened, opened_query, sent_at_in
 from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
@@ -23,7 +25,6 @@ from headrace.dialects.sdk import (
     merged,
     needed,
     object_in,
-    opened,
     parse_one_or_many,
     readable,
     sent_at_of,
@@ -124,10 +125,22 @@ _set_decoder = msgspec.json.Decoder(_Set)
 
 def find_key(body: bytes, /) -> str:
     """The key: a form's field, beside the batch, or the events' own. Raises MissingKey, InvalidRequest."""
-    form, text = opened(body)
+    return _find_key(body, opened)
+
+
+def find_key_in_query(query: bytes, /) -> str:
+    """The key of what is sent by GET. Raises MissingKey, InvalidRequest."""
+    return _find_key(query, opened_query) if "data" in fields_of(query) else key_of([], _NO_KEY)
+
+
+_NO_KEY = "No project API key: send it as 'api_key' or 'token' in the body."
+
+
+def _find_key(body: bytes, opener: Opener) -> str:
+    form, text = opener(body)
     keys = confined(text, _keys_in, "batch")
     in_form = first_text(form.get("api_key"), form.get("token"))
-    return key_of([in_form] if in_form else keys, "No project API key: send it as 'api_key' or 'token' in the body.")
+    return key_of([in_form] if in_form else keys, _NO_KEY)
 
 
 def _keys_in(text: bytes) -> list[str]:
@@ -152,7 +165,18 @@ def _key_in(keyed: _Keyed) -> str:
 
 def parse(body: bytes, context: Context, /) -> Batch:
     """`{"batch":[…]}`, an array of events, or one event; each as it is or as a form's `data`."""
-    _, text = opened(body)
+    return _parse(body, opened, context)
+
+
+def parse_query(query: bytes, context: Context, /) -> Batch:
+    """The same in the query's `data`."""
+    return _parse(query, opened_query, context)
+
+
+def _parse(body: bytes, opener: Opener, context: Context) -> Batch:
+    _, text = opener(body)
+    if (sent_at_ms := sent_at_in(context.query)) is not None:
+        context = structs.replace(context, sent_at_ms=sent_at_ms)
     return confined(text, lambda text: _parse_text(text, context), "batch")
 
 
@@ -163,15 +187,12 @@ def _parse_text(text: bytes, context: Context) -> Batch:
     if envelope.batch is ABSENT:
         return parse_single(text, _parse_item, context)
     elements = elements_of(envelope.batch, "batch", MAX_BATCH)
-    sent_at_ms = sent_at_of(short_text(envelope.sent_at))
-
-    def parse_item(raw: msgspec.Raw, context: Context) -> Event:
-        return _parse_item(raw, context, sent_at_ms)
-
-    return at_least_one(parse_items(elements, parse_item, context))
+    if (sent_at_ms := sent_at_of(short_text(envelope.sent_at))) is not None:
+        context = structs.replace(context, sent_at_ms=sent_at_ms)
+    return at_least_one(parse_items(elements, _parse_item, context))
 
 
-def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = None) -> Event:
+def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
@@ -219,7 +240,7 @@ def _parse_item(raw: msgspec.Raw, context: Context, sent_at_ms: int | None = Non
         labels=labels,
         numbers=numbers,
         message_id=uuid,
-        sent_at_ms=sent_at_of(item.sent_at) if sent_at_ms is None else sent_at_ms,
+        sent_at_ms=context.sent_at_ms if (sent_at_ms := sent_at_of(item.sent_at)) is None else sent_at_ms,
     )
 
 

@@ -39,7 +39,9 @@ class Ingest(msgspec.Struct, frozen=True):
     status_of: the status of the reply, where that depends on the batch.
     find_key: takes the key out of the body; None where only headers and the query may carry it. Raises HeadraceError.
     claims: whether a body is this route's, where two dialects share a path; the other route takes what nobody claims.
+    key_in_query: a parameter of the query that carries the key, beside `api_key`.
     whole: the parser looks at the query and the headers, too.
+    media_type_of: the reply's media type, "" for the usual one, where that depends on the batch.
     reacted: set where the route answers only after the reactions.
     shows_event: the reply shows what the event holds, so a repeat's is rendered from the event that is stored.
     """
@@ -50,7 +52,9 @@ class Ingest(msgspec.Struct, frozen=True):
     status_of: Callable[[Batch], int] | None = None
     find_key: Callable[[bytes], str] | None = None
     claims: Callable[[bytes], bool] | None = None
+    key_in_query: str = ""
     whole: bool = False
+    media_type_of: Callable[[Batch], str] | None = None
     reacted: Reacted | None = None
     shows_event: bool = False
 
@@ -110,12 +114,14 @@ class Tell(msgspec.Struct, frozen=True):
     """Answers an SDK from the request alone.
 
     key_in_path: the path's parameter that carries the key; "" where headers and the query carry it.
+    key_in_query: a parameter of the query that carries it, beside `api_key`.
     find_key: takes the key out of a POST's body. Raises HeadraceError.
     tells_address: whether the answer has this server's address, which may differ from client to client.
     """
 
     render: Callable[[Told], bytes]
     key_in_path: str = ""
+    key_in_query: str = ""
     find_key: Callable[[bytes], str] | None = None
     media_type: str = ""
     tells_address: bool = False

@@ -1,15 +1,14 @@
-"""What the dialects of other vendors' SDKs share: names, ids that may be numbers, keys in bodies, JSON inside forms. Pure.
+"""What the dialects of other vendors' SDKs share: names, ids that may be numbers, keys in bodies. Pure.
+
+JSON inside forms and query strings: forms.py.
 
 SDKs send what their users gave them, so these dialects take more than ours do; and they drop what is answered 4xx, so a bad
 event never costs the good ones beside it.
 """
 
-import binascii
 import math
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -22,7 +21,6 @@ from headrace.dialects.wire import (
     optional_text,
     parse_items,
     parse_single,
-    unmarked,
 )
 from headrace.model.batch import Batch, Context, Rejection
 from headrace.model.errors import (
@@ -69,9 +67,6 @@ class SpecItem(msgspec.Struct, rename="camel", gc=False):
     previous_id: Any = None
 
 
-_MAX_FORM_FIELDS = 50
-# To undo a form's escapes takes up to 80 times its size, and nobody is known yet. SDKs' forms are a page's last events.
-_MAX_FORM_BYTES = 1024 * 1024
 _MAX_SHORT_BYTES = 2048
 _MAX_DIGITS = 16
 _text_decoder = msgspec.json.Decoder(str)
@@ -281,47 +276,3 @@ def named(rejection: Rejection, /) -> HeadraceError:
     error.message = f"Event {rejection.index}: {error.message}"
     error.args = (error.message,)
     return error
-
-
-def _form_of(body: bytes, /) -> dict[str, str]:
-    """A body that is no JSON but an HTML form, by field, the last of each; {} when it is JSON.
-
-    Raises InvalidRequest, PayloadTooLarge.
-    """
-    if body.lstrip()[:1] in (b"{", b"["):
-        return {}
-    if len(body) > _MAX_FORM_BYTES:
-        raise PayloadTooLarge(f"The form has {len(body)} bytes; the limit is {_MAX_FORM_BYTES}. Send JSON instead.")
-    try:
-        text = body.decode("ascii")
-        fields = parse_qsl(
-            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FORM_FIELDS
-        )
-    except ValueError:
-        raise InvalidRequest("The body is neither JSON nor a form with JSON in its field 'data'.") from None
-    return dict(fields)
-
-
-def _data_of(form: Mapping[str, str], /) -> bytes:
-    """The JSON in a form's `data`, as it is or in base64. Raises InvalidRequest."""
-    data = form.get("data", "").strip()
-    if not data:
-        raise InvalidRequest("The form's field 'data' is required: send JSON, or JSON in base64.")
-    if data[0] in "{[":
-        return data.encode()
-    try:
-        # A form's "+" arrives as a blank when the sender did not escape it; some senders leave the padding out.
-        digits = data.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
-        return b64decode(digits + "=" * (-len(digits) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("The form's field 'data' is neither JSON nor base64.") from None
-
-
-def opened(body: bytes, /) -> tuple[dict[str, str], bytes]:
-    """The form that a body is, {} for none, and the JSON in it, else the body itself, either as it was sent.
-
-    Raises InvalidRequest, PayloadTooLarge.
-    """
-    body = unmarked(body)
-    form = _form_of(body)
-    return form, _data_of(form) if form else body

@@ -1,5 +1,7 @@
 """The Segment dialect, which RudderStack's SDKs speak too. Translates; never stores.
 
+Pixels: segment_pixels.py. What SDKs ask before they send: segment_config.py.
+
 Sources: https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/ and
 https://www.rudderstack.com/docs/api/http-api/
 """
@@ -10,7 +12,6 @@ from typing import Any
 import msgspec
 
 from headrace.dialects.errors import Kind, kind_of
-from headrace.dialects.route import Dialect, Ingest, Route, Tell, Told
 from headrace.dialects.sdk import (
     MAX_BATCH,
     NAMES,
@@ -89,12 +90,17 @@ _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _with_traits_decoder = msgspec.json.Decoder(_WithTraits)
 
 
+NO_KEY = "No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body."
+
+
 def find_key(body: bytes, /) -> str:
     """The body's own key. Raises MissingKey, InvalidRequest."""
-    return key_of(
-        [confined(body, lambda text: short_text(_envelope(text).write_key), "batch")],
-        "No write key: send it as the user name of HTTP Basic, or as 'writeKey' in the body.",
-    )
+    return key_of([confined(body, key_in, "batch")], NO_KEY)
+
+
+def key_in(text: bytes, /) -> str:
+    """The key that a batch or an event carries, or "". Raises InvalidRequest."""
+    return short_text(_envelope(text).write_key)
 
 
 def _envelope(text: bytes) -> _Envelope:
@@ -112,7 +118,7 @@ def _parse_text(text: bytes, size: int, context: Context) -> Batch:
     if size > limit and not _is_rudderstacks(elements[0]):
         raise PayloadTooLarge(f"The body has {size} bytes; the limit is {limit}. Send fewer or smaller events at once.")
     sent_at_ms = sent_at_of(short_text(envelope.sent_at))
-    return at_least_one(parse_items(elements, _item_parser("", sent_at_ms), context))
+    return at_least_one(parse_items(elements, item_parser("", sent_at_ms), context))
 
 
 def _is_rudderstacks(raw: msgspec.Raw) -> bool:
@@ -125,7 +131,7 @@ def _is_rudderstacks(raw: msgspec.Raw) -> bool:
 
 def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
     """The parser of `/v1/<call>`, whose body is one event."""
-    parse_item = _item_parser(call, None)
+    parse_item = item_parser(call, None)
 
     def parse(body: bytes, context: Context) -> Batch:
         return parse_single(body, parse_item, context)
@@ -133,8 +139,11 @@ def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
     return parse
 
 
-def _item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], Event]:
-    """`call`: what the path says the event is; "" where the event says it."""
+def item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], Event]:
+    """The parser of one event. `call`: what the path says it is; "" where the event says it.
+
+    sent_at_ms: when the batch says that it was sent; None has the event's own.
+    """
 
     def parse(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant
@@ -202,56 +211,3 @@ def _name_of(said: str, kind: EventType, value: object, limit: int) -> str:
 
 def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
     return accepted({"success": True}, batch)
-
-
-def render_settings(told: Told, /) -> bytes:
-    """What analytics.js asks its "CDN" for before it starts: one destination, this server.
-
-    Source: https://github.com/segmentio/analytics-next/blob/master/packages/browser/src/browser/settings.ts
-    """
-    destination: dict[str, object] = {
-        "apiKey": told.path["write_key"],
-        "apiHost": f"{told.host}/v1",
-        "protocol": told.scheme,
-        "unbundledIntegrations": [],
-        "addBundledMetadata": False,
-    }
-    document: dict[str, object] = {
-        "integrations": {"Segment.io": destination},
-        "plan": {name: {"__default": {"enabled": True}} for name in ("track", "identify", "group")},
-        "edgeFunction": {},
-        "analyticsNextEnabled": True,
-        "middlewareSettings": {},
-        "enabledMiddleware": {},
-        "metrics": {"sampleRate": 0},
-        "legacyVideoPluginsEnabled": False,
-        "remotePlugins": [],
-    }
-    return encode_json(document)
-
-
-def _routes() -> tuple[Route, ...]:
-    """`/v1/track` and the like have a short form each, `/v1/t`."""
-    parsers = dict.fromkeys(("batch", "b", "import"), parse_batch)
-    parsers |= {name: call_parser(call) for call in KINDS for name in (call, call[0])}
-    return tuple(
-        Route("POST", f"/v1/{name}", "ingest", "segment", Ingest(parse, render_accepted, find_key=find_key))
-        for name, parse in parsers.items()
-    )
-
-
-DIALECT = Dialect(
-    NAME,
-    render_error,
-    (
-        *_routes(),
-        Route(
-            "GET",
-            "/v1/projects/{write_key}/settings",
-            "ingest",
-            "segment",
-            Tell(render_settings, key_in_path="write_key", tells_address=True),
-        ),
-    ),
-    prefixes=("/v1/projects",),
-)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from headrace.dialects import amplitude, bricqs, cloudevents, native, segment, solute
+from headrace.dialects import amplitude, bricqs, cloudevents, native, solute
 from headrace.dialects.flux_routes import DIALECT as FLUX
 from headrace.dialects.hogsend_routes import DIALECT as HOGSEND
 from headrace.dialects.mixpanel_routes import DIALECT as MIXPANEL
 from headrace.dialects.posthog_routes import DIALECT as POSTHOG
 from headrace.dialects.route import Dialect, Ingest
+from headrace.dialects.segment_routes import DIALECT as SEGMENT
 
 DIALECTS: tuple[Dialect, ...] = (
     FLUX,
@@ -15,7 +16,7 @@ DIALECTS: tuple[Dialect, ...] = (
     solute.DIALECT,
     HOGSEND,
     native.DIALECT,
-    segment.DIALECT,
+    SEGMENT,
     POSTHOG,
     amplitude.DIALECT,
     MIXPANEL,

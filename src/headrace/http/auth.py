@@ -1,6 +1,9 @@
 """Who asks, and how much they may: between HTTP's headers and admission, which decides. Never logs a key."""
 
+from urllib.parse import urlsplit
+
 import falcon.asgi
+import msgspec
 
 from headrace.assembly.admission import Shown
 from headrace.http.protocol import RATE_HEADERS
@@ -20,6 +23,28 @@ def shown_by(req: falcon.asgi.Request, scope: Scope, in_body: str = "", /) -> Sh
         (req.get_header("Headrace-Project") or "") if scope == "admin" else "",
         (req.get_header("Headrace-Mode") or "") if scope == "admin" else "",
     )
+
+
+def shown_by_image(req: falcon.asgi.Request, /) -> Shown:
+    """As `shown_by`, of a GET that sends an event.
+
+    What a GET without an Origin may ask for is no secret, but what it stores counts: so this is no such GET. A browser gives the
+    request of an image or script element no Origin, but a Referer.
+    Source: https://www.w3.org/TR/referrer-policy/#default-referrer-policy
+    """
+    shown = shown_by(req, "ingest")
+    return msgspec.structs.replace(
+        shown, method="POST", origin=shown.origin or _origin_of(req.get_header("Referer") or "")
+    )
+
+
+def _origin_of(url: str) -> str:
+    """The origin of a URL, "" for none."""
+    try:
+        scheme, host, *_ = urlsplit(url)
+    except ValueError:
+        return "null"
+    return f"{scheme}://{host}" if url else ""
 
 
 def tell_allowance(req: falcon.asgi.Request, resp: falcon.asgi.Response, allowance: Allowance, /) -> None:

@@ -16,19 +16,21 @@ from headrace.assembly.admission import Shown
 from headrace.assembly.capabilities import EventIntake
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Dialect, Ingest, Reacted, Route
-from headrace.http.auth import shown_by
+from headrace.http.auth import shown_by, shown_by_image
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
 from headrace.http.warned import Warned
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
-from headrace.model.errors import InvalidRequest
+from headrace.model.errors import InvalidRequest, PayloadTooLarge
 from headrace.model.event import Tenant
 from headrace.model.settings import Settings
 
 Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
+# Proxies in front of a server take no more of an address than 8 to 32 KiB.
+_MAX_QUERY_BYTES = 32 * 1024
 # Who sends is admission's to know; and a cookie is nobody's, since pages of any origin may send here.
 _NOT_FOR_PARSERS = frozenset({"authorization", "cookie", "x-api-key"})
 
@@ -71,7 +73,7 @@ class EventTaker:
     async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """The whole of an answer but for what lets a page read it, which is the caller's."""
         served, does = self._served, self._does
-        shown = shown_by(req, "ingest")
+        shown = self._shown_by(req)
         if does.find_key is None or (not self._claimants and shown.secret("ingest")):
             tenant = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)
             body = await self._body(req)
@@ -88,6 +90,11 @@ class EventTaker:
             batch = await asyncio.to_thread(does.parse, body, context)
         else:
             batch = does.parse(body, context)
+        if not self._reads_body:
+            resp.set_header("Cache-Control", "no-store")  # or the next one would not come
+            if req.method == "HEAD":  # what a GET would be answered; whoever sends events sends none so
+                self._say(resp, served, batch)
+                return
         receipts = await self._intake.accept(batch.items)
         source = does.source or served.dialect.name
         self._metrics.count_batch(source, batch, receipts)
@@ -98,8 +105,20 @@ class EventTaker:
         if does.reacted:
             resp.status, resp.data = await self._reply_after_reactions(served, does.reacted, batch, receipts)
         else:
-            resp.status = does.status_of(batch) if does.status_of else served.route.status
+            self._say(resp, served, batch)
             resp.data = does.render(batch, receipts)
+
+    def _say(self, resp: falcon.asgi.Response, served: Served, batch: Batch) -> None:
+        does = served.does
+        resp.status = does.status_of(batch) if does.status_of else served.route.status
+        if does.media_type_of and (media_type := does.media_type_of(batch)):
+            resp.content_type = media_type
+
+    def _shown_by(self, req: falcon.asgi.Request) -> Shown:
+        shown = shown_by(req, "ingest") if self._reads_body else shown_by_image(req)
+        if (name := self._served.does.key_in_query) and not shown.secret("ingest"):
+            return msgspec.structs.replace(shown, in_body=req.get_param(name) or "")
+        return shown
 
     async def _admit_by_body(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown
@@ -116,7 +135,14 @@ class EventTaker:
         return served, await self._gate.admit(req, resp, shown, "ingest", served.route.limit), body
 
     async def _body(self, req: falcon.asgi.Request) -> bytes:
-        return await read_body(req, self._max_bytes) if self._reads_body else req.query_string.encode()
+        if self._reads_body:
+            return await read_body(req, self._max_bytes)
+        query = req.query_string.encode()
+        if len(query) > _MAX_QUERY_BYTES:
+            raise PayloadTooLarge(
+                f"The query string has {len(query)} bytes; the limit is {_MAX_QUERY_BYTES}. Send its data as a POST."
+            )
+        return query
 
     async def _reply_after_reactions(
         self, served: Served, reacted: Reacted, batch: Batch, receipts: list[Receipt]

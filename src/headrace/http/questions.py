@@ -31,6 +31,8 @@ def tell(gate: Gate, addresses: Addresses, route: Route, does: Tell, /) -> Calla
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
         cors.allow_any_origin(req, resp)
         shown = shown_by(req, route.scope, params[does.key_in_path] if does.key_in_path else "")
+        if does.key_in_query and not shown.secret(route.scope):
+            shown = msgspec.structs.replace(shown, in_body=req.get_param(does.key_in_query) or "")
         if does.find_key:
             body = await read_body(req, _MAX_QUESTION_BYTES)
             if not shown.secret(route.scope):

@@ -13,7 +13,8 @@ class Context(msgspec.Struct, frozen=True):
     """What a parser may use besides the body. `idempotency_key` is the header's value, "" if there is none.
 
     Only some dialects use `query` and `headers` (by lower-case name). `warnings` collects problems that the parser
-    tolerated, one sentence each.
+    tolerated, one sentence each. `sent_at_ms`: when the request was sent, if it says so outside its events; for parsers
+    of single events.
     """
 
     tenant: Tenant
@@ -23,6 +24,7 @@ class Context(msgspec.Struct, frozen=True):
     query: str = ""
     headers: Sequence[tuple[str, str]] = ()
     warnings: list[str] = []
+    sent_at_ms: int | None = None
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
