@@ -108,6 +108,7 @@ def _mixpanel(number: int) -> dict[str, Any]:
 
 
 _LIST = (b"[", b"]")
+_LINES = {"Content-Type": "application/x-ndjson"}
 BATCHES: dict[str, Batches] = {
     "flux": Batches("/api/v1/events/batch", _flux, (b'{"events":[', b"]}")),
     "flux bare": Batches("/api/v1/events/batch", _flux, (b"\xef\xbb\xbf [ ", b" ] ")),
@@ -122,6 +123,9 @@ BATCHES: dict[str, Batches] = {
         lambda number: {"name": f"e{number}", "type": "counter"},
         (b'{"metrics":[', b"]}"),
     ),
+    "flux lines": Batches("/api/v1/events/batch", _flux, (b"", b"\n"), b"\n", headers=_LINES),
+    "native lines": Batches("/api/v1/lines", _flux, (b"\n", b""), b"\r\n", headers=_LINES),
+    "native array": Batches("/api/v1/lines", _flux, _LIST),
     "bricqs": Batches(
         "/api/v1/ingest/events/batch",
         lambda number: {"event_name": f"e{number}", "participant_id": "u"},
@@ -129,6 +133,10 @@ BATCHES: dict[str, Batches] = {
     ),
     "solute": Batches("/api/events", _spec, (b'{"sentAt":"2025-01-15T10:30:05Z","batch":[', b"]}")),
     "segment": Batches("/v1/batch", _spec, (b'{"batch":[', b'],"sentAt":"2025-01-15T10:30:05Z"}')),
+    "segment beacon": Batches(
+        "/beacon/v1/batch", _spec, (b'{"batch":[', b"]}"), headers={"Content-Type": "text/plain"}
+    ),
+    "jitsu": Batches("/api/s/s2s/batch", _spec, (b'{"batch":[', b"]}")),
     "posthog": Batches("/batch", lambda number: {"event": f"e{number}", "distinct_id": "u"}, (b'{"batch":[', b"]}")),
     "posthog array": Batches("/e", lambda number: {"event": f"e{number}", "distinct_id": "u"}, _LIST),
     "amplitude": Batches(
@@ -171,7 +179,7 @@ def all_of(batches: Batches) -> Iterator[tuple[str, Spoilt]]:
     """Every spoiling, at the first, a middle and the last place."""
     for place in (0, 2, COUNT - 1):
         event = spelled(batches.event(place))
-        lines = batches.between == b"\n"
+        lines = batches.between.endswith(b"\n")
         for values, stored in ((BROKEN_VALUES, False), (MENDED_VALUES, True)):
             for name, value in values.items():
                 if lines and b"\n" in value:  # in lines of JSON that is the end of a line
@@ -192,7 +200,7 @@ def at_random(chance: Random, first: int) -> tuple[str, Spoilt]:
     batches, place = BATCHES[name], chance.randrange(COUNT)
     stored = chance.random() < 0.5
     value = chance.choice(list((MENDED_VALUES if stored else BROKEN_VALUES).values()))
-    if batches.between == b"\n" and b"\n" in value:
+    if batches.between.endswith(b"\n") and b"\n" in value:
         value = b"NaN"
     event = _with_member(spelled(batches.event(first + place)), value, last=chance.random() < 0.5)
     return name, _spoilt(batches, place, event, stored=stored, first=first)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,11 +24,16 @@ from headrace.dialects import (
     flux,
     flux_queries,
     hogsend,
+    jitsu,
+    lines,
     mixpanel,
     mixpanel_profiles,
+    native,
+    native_lines,
     posthog,
     segment,
     solute,
+    solute_calls,
     table,
 )
 from headrace.dialects.segment_pixels import pixel
@@ -47,7 +52,7 @@ from tests.dialects.given import NOW_MS, context, receipt
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 FILES = sorted(CORPUS.glob("*/*.json"))
-DIALECTS = {each.name: each for each in table.DIALECTS if each.name != "native"}
+DIALECTS = {each.name: each for each in table.DIALECTS}
 
 Case = dict[str, Any]
 Outcome = tuple[Case, bytes | None]
@@ -176,9 +181,21 @@ def _plain(render: Callable[[Batch, list[Receipt]], bytes]) -> Callable[[Case, B
     return lambda _case, batch, receipts: render(batch, receipts)
 
 
+def _flux_batch(body: bytes, context: Context) -> Batch:
+    """As its headers say: http/ingest.py asks the routes of a path in turn."""
+    head = [(name.encode(), value.encode()) for name, value in context.headers]
+    return (flux.parse_lines if lines.claims(head) else flux.parse_batch)(body, context)
+
+
+def _flux_batched(case: Case, batch: Batch, receipts: list[Receipt]) -> bytes:
+    is_lines = "ndjson" in str(case.get("headers"))
+    return (flux.render_lines if is_lines else flux.render_batch)(batch, receipts)
+
+
 ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("POST", "/api/v1/events", _ingest(flux.parse_track, _plain(flux.render_track))),
-    ("POST", "/api/v1/events/batch", _ingest(flux.parse_batch, _plain(flux.render_batch))),
+    ("POST", "/api/v1/events/batch", _ingest(_flux_batch, _flux_batched)),
+    ("POST", "/api/v1/lines", _ingest(native_lines.parse_lines, _plain(native.render_lines))),
     (
         "GET",
         "/api/v1/events",
@@ -202,6 +219,10 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("POST", "(?:/api/v1)?/ingest/events", _ingest(bricqs.parse_event, _plain(bricqs.render_accepted))),
     ("POST", "(?:/api/v1)?/ingest/events/batch", _ingest(bricqs.parse_batch, _plain(bricqs.render_batch))),
     ("POST", "(?:/api/v1)?/ingest/events/sync", _ingest(bricqs.parse_event, _processed)),
+    *(
+        ("POST", f"/api/{call}", _ingest(solute_calls.call_parser(call), _plain(solute_calls.render_call(call))))
+        for call in get_args(solute_calls.Call)
+    ),
     ("POST", "/api/events", _ingest(solute.parse_batch, _plain(solute.render_batch))),
     ("GET", "/v1/admin/events", _query(hogsend.parse_list, Events, hogsend.render_list)),
     ("GET", "/v1/admin/events/names", _names),
@@ -225,10 +246,19 @@ ROUTES: tuple[tuple[str, str, Callable[[Case], Outcome]], ...] = (
     ("GET", "(?:/capture|/e|/i/v0/e)/?", _ingest(posthog.parse_query, _plain(posthog.render_accepted))),
     *(
         ("GET", path.format(call), _ingest(pixel(call).parse, _plain(pixel(call).render)))
-        for path, calls in (("/v1/pixel/{}", segment.KINDS), ("/pixel/v1/{}", ("track", "page")))
+        for path, calls in (
+            ("/v1/pixel/{}", segment.KINDS),
+            ("/api/px/{}", segment.KINDS),
+            ("/pixel/v1/{}", ("track", "page")),
+        )
         for call in calls
     ),
     ("POST", "/beacon/v1/batch", _ingest(segment.parse_batch, _plain(segment.render_accepted))),
+    *(
+        ("POST", f"/api/s/(?:s2s/)?{call}", _ingest(parse, _plain(jitsu.render_one)))
+        for call, parse in jitsu.PARSERS.items()
+    ),
+    ("POST", "/api/s/s2s/batch", _ingest(segment.parse_batch, _plain(jitsu.render_batch))),
     ("POST", "/2/httpapi", _ingest(amplitude.parse, _plain(amplitude.render_accepted))),
     ("POST", "/track/?", _ingest(mixpanel.parse_track, _plain(mixpanel.render_accepted))),
     ("POST", "/import", _ingest(mixpanel.parse_import, _plain(mixpanel.render_accepted))),

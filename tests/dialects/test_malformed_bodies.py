@@ -356,7 +356,8 @@ def test_a_parser_returns_or_raises_an_error_of_ours_on_any_bytes(route: str) ->
         except HeadraceError:
             return
         confined = route in BATCHES and isinstance(parsed, Batch) and parsed.rejections
-        assert route in FORMS or may_be_empty(route, body) or confined or _is_json(body) is not False
+        word = route == "cloudevents binary" and is_word(body)
+        assert route in FORMS or may_be_empty(route, body) or confined or word or _is_json(body) is not False
         if isinstance(parsed, Batch):
             for item in parsed.items:
                 assert decode(encode(item.event)) == item.event
@@ -378,6 +379,11 @@ def test_a_key_is_found_or_an_error_of_ours_is_raised_on_any_bytes(route: str) -
     law()
 
 
+def is_word(data: bytes) -> bool:
+    """Whether it is a string that the JavaScript SDK of CloudEvents left without quotes."""
+    return data.decode(errors="replace").lstrip()[:1].isalpha() and data not in (b"NaN", b"Infinity")
+
+
 @pytest.mark.parametrize("route", PARSERS)
 @pytest.mark.parametrize(
     "broken",
@@ -393,7 +399,7 @@ def test_a_key_is_found_or_an_error_of_ours_is_raised_on_any_bytes(route: str) -
     ids=lambda body: repr(body[:20]),
 )
 def test_what_is_not_json_is_an_invalid_request(route: str, broken: bytes) -> None:
-    if may_be_empty(route, broken) or (route == "cloudevents binary" and b"\\u" in broken):
+    if may_be_empty(route, broken) or (route == "cloudevents binary" and (b"\\u" in broken or is_word(broken))):
         return
     with pytest.raises(InvalidRequest):
         PARSERS[route](broken)

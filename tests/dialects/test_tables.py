@@ -151,7 +151,10 @@ def test_the_readme_has_every_route_with_its_scope_or_names_the_sdks_that_it_is_
         ("bricqs", ("/api/v1/ingest", "/api/v1/ingest/x", "/ingest", "/ingest/x", "/ingest/events/batch/x")),
         ("solute", ("/api", "/api/", "/api/x", "/api/v2", "/api/events", "/api/feature-flags/x")),
         ("hogsend", ("/v1", "/v1/x", "/v1/admin", "/v1/admin/events/x/y", "/v1/events/x", "/v1/batches", "/v1/tx")),
-        ("segment", ("/beacon", "/beacon/v1/batch", "/pixel/v1/track", "/v1/pixel/x", "/sourceConfig/", "/analytics.js/x")),
+        (
+            "segment",
+            ("/beacon", "/beacon/v1/batch", "/pixel/v1/track", "/v1/pixel/x", "/sourceConfig/", "/analytics.js/x"),
+        ),
         ("segment", ("/v1/batch", "/v1/b/x", "/v1/import/", "/v1/projects", "/v1/projects/k", "/v1/t", "/v1/track/x")),
         ("posthog", ("/batch", "/batch/x", "/e/", "/i", "/i/x", "/i/v0/e/", "/capture/x", "/flags", "/decide/x")),
         ("posthog", ("/array", "/array/x", "/array/k/config.js", "/array/k/x")),

@@ -63,7 +63,7 @@ def _mounted() -> tuple[Route, ...]:
         )
         for dialect in DIALECTS
         for route in dialect.routes
-        if not (isinstance(route.does, Takes) and route.does.claims)
+        if not (isinstance(route.does, Takes) and route.does.is_claimant)
     )
 
 

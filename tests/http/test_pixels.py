@@ -56,6 +56,10 @@ SENT = (
         Sent(f"/v1/pixel/{call}", "segment", _segment(), ("writeKey",), GIF)
         for call in ("track", "identify", "page", "screen", "group", "alias")
     ),
+    *(
+        Sent(f"/api/px/{call}", "segment", _segment(), ("writeKey",), GIF)
+        for call in ("track", "identify", "page", "screen", "group", "alias")
+    ),
     *(Sent(f"/pixel/v1/{call}", "segment", _segment(), ("writeKey",), GIF) for call in ("track", "page")),
 )
 EACH = pytest.mark.parametrize("sent", SENT, ids=lambda sent: sent.path)

@@ -224,7 +224,9 @@ DIALECTS = {
         tuple(
             re.sub(r"{[^}]*}", "x", route.path)
             for route in dialect.routes
-            if not (isinstance(route.does, Ingest) and route.does.claims)  # only the body tells whose words it gets
+            if not (
+                isinstance(route.does, Ingest) and route.does.is_claimant
+            )  # only the body tells whose words it gets
         ),
     )
     for dialect in table.DIALECTS

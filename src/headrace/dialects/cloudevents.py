@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from headrace.dialects.route import Dialect, Ingest, Route
+from headrace.dialects.route import Dialect, Head, Ingest, Route
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
@@ -27,6 +27,7 @@ from headrace.dialects.wire import (
     decode_item,
     decode_part,
     encode_json,
+    is_empty_array,
     labels_and_numbers,
     object_of,
     parse_single,
@@ -79,6 +80,8 @@ def parse(body: bytes, context: Context, /) -> Batch:
     content_type = next((value for name, value in context.headers if name == "content-type"), "")
     if attributes and not content_type.lower().startswith("application/cloudevents"):
         return parse_single(_structured(attributes, content_type, body), _parse_item, context)
+    if is_empty_array(body):  # a batch may be empty: the JSON format, section 4
+        return Batch([])
     return confined(body, lambda text: parse_one_or_many(text, MAX_BATCH, _parse_item, context), bare=True)
 
 
@@ -91,13 +94,27 @@ def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> b
         members["datacontenttype"] = content_type
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in ("", "application/json", "text/json") or media_type.endswith("+json"):
-        members["data"] = confined(body, lambda text: decode_part(_any_decoder, text, "The data"))
+        members["data"] = _json_of(body)
     else:
         try:
             members["data"] = body.decode()
         except UnicodeDecodeError:
             members["data_base64"] = b64encode(body).decode()
     return encode_json(members)
+
+
+def _json_of(body: bytes) -> object:
+    """Data that is said to be JSON. Words without quotes are a string: the JavaScript SDK sends one so. Raises InvalidRequest.
+
+    Source: https://github.com/cloudevents/sdk-javascript/blob/main/src/message/http/index.ts (binary)
+    """
+    try:
+        return confined(body, lambda text: decode_part(_any_decoder, text, "The data"))
+    except InvalidRequest:
+        words = body.decode(errors="replace").lstrip()
+        if not words[:1].isalpha() or "\ufffd" in words or words in ("NaN", "Infinity"):
+            raise
+        return words
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
@@ -158,8 +175,50 @@ def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
     return encode_json(reply)
 
 
+def claims(head: Head, /) -> bool:
+    """Whether a request says that it carries CloudEvents: by its media type, or by attributes in its headers."""
+    return any(
+        name.startswith(b"ce-") or (name == b"content-type" and value.lower().startswith(b"application/cloudevents"))
+        for name, value in head
+    )
+
+
+def status_at_openmeters(batch: Batch, /) -> int:
+    """Its clients take 204 alone for a success; what they cannot read is at least not one."""
+    return 202 if batch.rejections else 204
+
+
+def render_at_openmeters(batch: Batch, receipts: list[Receipt], /) -> bytes:
+    return render_accepted(batch, receipts) if batch.rejections else b""
+
+
 DIALECT = Dialect(
     NAME,
     render_error,
-    (Route("POST", "/v1/cloudevents", "ingest", "cloudevents", Ingest(parse, render_accepted, whole=True), 202),),
+    (
+        Route(
+            "POST",
+            "/v1/cloudevents",
+            "ingest",
+            "cloudevents",
+            Ingest(parse, render_accepted, whole=True, grants_webhooks=True),
+            202,
+        ),
+        # Flux's path, and OpenMeter's: https://openmeter.io/docs/metering/events/overview
+        Route(
+            "POST",
+            "/api/v1/events",
+            "ingest",
+            "cloudevents",
+            Ingest(
+                parse,
+                render_at_openmeters,
+                status_of=status_at_openmeters,
+                claims_head=claims,
+                whole=True,
+                grants_webhooks=True,
+            ),
+            204,
+        ),
+    ),
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.dialects import lines
 from headrace.dialects.errors import kind_of
 from headrace.dialects.wire import (
     ABSENT,
@@ -30,7 +31,7 @@ from headrace.dialects.wire import (
 from headrace.model import errors
 from headrace.model.batch import Batch, Context, Rejection
 from headrace.model.entries import Receipt
-from headrace.model.errors import HeadraceError
+from headrace.model.errors import HeadraceError, InvalidRequest
 from headrace.model.event import Event, render_evt
 from headrace.model.times import parse_time, render_time_short
 
@@ -118,7 +119,23 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
         events = text if bare else decode_part(_envelope_decoder, text, "The body").events
         return parse_items(array_of(events, "events", MAX_BATCH), _parse_item, context)
 
-    return confined(body, parse, "events")
+    try:
+        return confined(body, parse, "events")
+    except InvalidRequest:
+        if not lines.are_in(body):
+            raise
+    return lines.parse_lines(body, _parse_item, context, MAX_BATCH)
+
+
+def parse_lines(body: bytes, context: Context, /) -> Batch:
+    """A batch that is labelled as newline-delimited JSON; an array, or `{"events":[…]}` on one line, is one all the same."""
+    batch = lines.parse_lines(body, _parse_item, context)
+    if batch.items or len(batch.rejections) != 1:
+        return batch
+    try:
+        return parse_batch(body, context)
+    except InvalidRequest:
+        return batch
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
@@ -226,6 +243,11 @@ def render_batch(batch: Batch, _receipts: list[Receipt], /) -> bytes:
     if batch.rejections:
         data["errors"] = [_render_rejection(rejection) for rejection in batch.rejections]
     return encode_json({"data": data})
+
+
+def render_lines(batch: Batch, _receipts: list[Receipt], /) -> bytes:
+    """As `render_batch`, with the first of many errors."""
+    return encode_json({"data": lines.shown(batch, _render_rejection)})
 
 
 def _render_rejection(rejection: Rejection) -> dict[str, object]:

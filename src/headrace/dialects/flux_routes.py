@@ -1,6 +1,6 @@
 """Flux's routes: events, metrics, and what its gem sends."""
 
-from headrace.dialects import flux, flux_metric_queries, flux_metrics, flux_queries
+from headrace.dialects import flux, flux_metric_queries, flux_metrics, flux_queries, lines
 from headrace.dialects.route import Answer, Ask, Asked, Dialect, Ingest, Route, find_event
 from headrace.model.event import Tenant
 from headrace.model.measures import Metric
@@ -68,6 +68,7 @@ DIALECT = Dialect(
     (
         _sending("events", "flux_single", Ingest(flux.parse_track, flux.render_track, shows_event=True)),
         _sending("events/batch", "flux_batch", Ingest(flux.parse_batch, flux.render_batch)),
+        _sending("events/batch", "lines", Ingest(flux.parse_lines, flux.render_lines, claims_head=lines.claims)),
         _sending(
             "metrics",
             "flux_single",

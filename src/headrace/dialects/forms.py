@@ -15,7 +15,7 @@ from headrace.model.times import EARLIEST_MS, LATEST_MS
 
 Fields: TypeAlias = dict[str, str]
 Opener: TypeAlias = Callable[[bytes], tuple[Fields, bytes]]
-"""Takes what was sent; returns the form's fields, {} where it is none, and the JSON in it. Raises InvalidRequest, PayloadTooLarge."""
+"""From what was sent to the form's fields, {} where it is none, and the JSON in it. Raises InvalidRequest, PayloadTooLarge."""
 
 _MAX_FORM_FIELDS = 50
 # To undo a form's escapes takes up to 80 times its size, and nobody is known yet. SDKs' forms are a page's last events.

@@ -213,6 +213,7 @@ _SOURCES = {
     "solute": ("builtin", "Solute"),
     "hogsend": ("builtin", "Hogsend"),
     "cloudevents": ("builtin", "CloudEvents"),
+    "native": ("builtin", "Lines"),
     "segment": ("connector", "Segment"),
     "posthog": ("connector", "PostHog"),
     "amplitude": ("connector", "Amplitude"),

@@ -266,7 +266,7 @@ def failed(batch: Batch, /) -> bool:
 
 
 def media_type_of(batch: Batch, /) -> str:
-    """"" is JSON."""
+    """ "" is JSON."""
     if not isinstance(batch, Sent):
         return ""
     return GIF_TYPE if batch.image else "text/javascript" if batch.callback else ""

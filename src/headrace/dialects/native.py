@@ -10,10 +10,14 @@ from http import HTTPStatus
 import msgspec
 
 from headrace.dialects.flux_queries import render_row
+from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint
-from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Route
+from headrace.dialects.native_lines import parse_lines
+from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest, Route
 from headrace.dialects.wire import Pairs, encode_json, integer_of
+from headrace.model.batch import Batch
 from headrace.model.effects import Effect, Trace
+from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, NotFound
 from headrace.model.event import StoredEvent, render_evt
 from headrace.model.filters import Catalog, CatalogEntry, CatalogPage
@@ -157,6 +161,10 @@ def effect_value(effect: Effect, /) -> dict[str, object]:
     }
 
 
+def render_lines(batch: Batch, _receipts: list[Receipt], /) -> bytes:
+    return render_data(shown(batch, lambda each: {"index": each.index, "message": each.error.message}))
+
+
 def _catalog(asked: Asked) -> Answer:
     page = parse_catalog(asked.query)
     return lambda reader: render_catalog(page, reader.catalog(asked.tenant, page))
@@ -191,6 +199,7 @@ DIALECT = Dialect(
         _reading("challenges/{challenge_id}/leaderboard", Handled("leaderboard")),
         _reading("badges", Handled("badges")),
         _reading("badges/{badge_id}/holders", Handled("holders")),
+        Route("POST", "/api/v1/lines", "ingest", "lines", Ingest(parse_lines, render_lines, whole=True), 201),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),

@@ -5,9 +5,7 @@ from headrace.dialects.route import Dialect, Ingest, Route, Tell
 from headrace.model import errors
 
 _CAPTURE = Ingest(posthog.parse, posthog.render_accepted, find_key=posthog.find_key, whole=True)
-_CAPTURE_QUERY = Ingest(
-    posthog.parse_query, posthog.render_accepted, find_key=posthog.find_key_in_query, whole=True
-)
+_CAPTURE_QUERY = Ingest(posthog.parse_query, posthog.render_accepted, find_key=posthog.find_key_in_query, whole=True)
 _FLAGS = Tell(posthog_config.render_flags, find_key=posthog.find_key)
 _CONFIG = Tell(posthog_config.render_config, key_in_path="token")
 _SCRIPT = Tell(posthog_config.render_config_script, key_in_path="token", media_type="text/javascript")

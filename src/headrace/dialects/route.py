@@ -4,7 +4,7 @@ A route's `does` says what kind of work it is: Ingest takes events, Ask asks the
 Handled names a handler of `http/` for what needs more than that.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -18,6 +18,7 @@ from headrace.model.keys import Scope
 from headrace.ports.store import Reader
 
 Render: TypeAlias = Callable[[Batch, list[Receipt]], bytes]
+Head: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
 class Reacted(msgspec.Struct, frozen=True):
@@ -39,9 +40,12 @@ class Ingest(msgspec.Struct, frozen=True):
     status_of: the status of the reply, where that depends on the batch.
     find_key: takes the key out of the body; None where only headers and the query may carry it. Raises HeadraceError.
     claims: whether a body is this route's, where two dialects share a path; the other route takes what nobody claims.
+    claims_head: the same of a request's headers alone, as ASGI has them: names in lower case.
     key_in_query: a parameter of the query that carries the key, beside `api_key`.
+    key_in_header: a header that carries it, up to a colon.
     whole: the parser looks at the query and the headers, too.
     media_type_of: the reply's media type, "" for the usual one, where that depends on the batch.
+    grants_webhooks: whoever asks its path, as CloudEvents' webhooks do, is allowed to send there.
     reacted: set where the route answers only after the reactions.
     shows_event: the reply shows what the event holds, so a repeat's is rendered from the event that is stored.
     """
@@ -52,11 +56,19 @@ class Ingest(msgspec.Struct, frozen=True):
     status_of: Callable[[Batch], int] | None = None
     find_key: Callable[[bytes], str] | None = None
     claims: Callable[[bytes], bool] | None = None
+    claims_head: Callable[[Head], bool] | None = None
     key_in_query: str = ""
+    key_in_header: str = ""
     whole: bool = False
     media_type_of: Callable[[Batch], str] | None = None
+    grants_webhooks: bool = False
     reacted: Reacted | None = None
     shows_event: bool = False
+
+    @property
+    def is_claimant(self) -> bool:
+        """Whether it takes only what it claims, of what is sent to its path."""
+        return self.claims is not None or self.claims_head is not None
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the SDKs of Segment and RudderStack ask before they send: settings in which this server is all there is. Renders; asks nothing."""
+"""What the SDKs of Segment and RudderStack ask before they send: settings that name no server but this. Renders; asks nothing."""
 
 from headrace.dialects.route import Told
 from headrace.dialects.wire import encode_json

@@ -26,8 +26,8 @@ def _event_in(query: bytes) -> bytes:
     return encode_json(nested(fields))
 
 
-def _find_key(query: bytes) -> str:
-    """Raises MissingKey, InvalidRequest."""
+def find_key(query: bytes, /) -> str:
+    """The key beside the event or in it. Raises MissingKey, InvalidRequest."""
     return key_of(
         [fields_of(query).get("writeKey"), confined(_event_in(query), key_in)],
         "No write key: send it as 'writeKey' in the query, or in the JSON in 'data'.",
@@ -53,4 +53,4 @@ def _media_type_of(_batch: Batch) -> str:
 
 def pixel(call: str, /) -> Ingest:
     """What takes the pixels of one call of Segment's spec."""
-    return Ingest(_parser(call), _render, find_key=_find_key, media_type_of=_media_type_of)
+    return Ingest(_parser(call), _render, find_key=find_key, media_type_of=_media_type_of)

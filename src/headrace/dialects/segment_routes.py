@@ -1,6 +1,6 @@
-"""Segment's and RudderStack's routes: batches, calls, beacons and pixels, and what their SDKs ask before they send."""
+"""Segment's, RudderStack's and Jitsu's routes: batches, calls, beacons and pixels, and what their SDKs ask before they send."""
 
-from headrace.dialects import segment, segment_config
+from headrace.dialects import jitsu, segment, segment_config
 from headrace.dialects.route import Dialect, Ingest, Route, Tell
 from headrace.dialects.segment_pixels import pixel
 
@@ -21,9 +21,7 @@ def _takes() -> tuple[Route, ...]:
     )
 
 
-_BEACON = Ingest(
-    segment.parse_batch, segment.render_accepted, find_key=segment.find_key, key_in_query="writeKey"
-)
+_BEACON = Ingest(segment.parse_batch, segment.render_accepted, find_key=segment.find_key, key_in_query="writeKey")
 _SETTINGS = Tell(segment_config.render_settings, key_in_path="write_key", tells_address=True)
 _SCRIPT = Tell(
     segment_config.render_settings_script,
@@ -40,6 +38,7 @@ DIALECT = Dialect(
         Route("POST", "/beacon/v1/batch", "ingest", "segment", _BEACON),
         *(Route("GET", f"/v1/pixel/{call}", "ingest", "segment", pixel(call)) for call in segment.KINDS),
         *(Route("GET", f"/pixel/v1/{call}", "ingest", "segment", pixel(call)) for call in ("track", "page")),
+        *jitsu.ROUTES,
         Route("GET", "/v1/projects/{write_key}/settings", "ingest", "segment", _SETTINGS),
         Route("GET", "/analytics.js/v1/{write_key}/analytics.min.js", "ingest", "segment", _SCRIPT),
         Route(
@@ -50,5 +49,5 @@ DIALECT = Dialect(
             Tell(segment_config.render_source_config, key_in_query="writeKey"),
         ),
     ),
-    prefixes=("/v1/projects", "/v1/pixel", "/pixel", "/beacon", "/analytics.js"),
+    prefixes=("/v1/projects", "/v1/pixel", "/pixel", "/beacon", "/analytics.js", *jitsu.PREFIXES),
 )

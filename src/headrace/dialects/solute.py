@@ -1,4 +1,4 @@
-"""The Solute dialect: what a Segment-style SDK sends in batches. Translates; never stores.
+"""The Solute dialect: what a Segment-style SDK sends in batches. Translates; never stores. Calls outside them: solute_calls.py.
 
 Source: shared/seeds/002, and shared/CONTRACT.md "solute".
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from headrace.dialects.errors import Kind, kind_of
-from headrace.dialects.route import Dialect, Ingest, Route, Tell, Told
+from headrace.dialects.route import Told
 from headrace.dialects.sdk import NAMES, SpecItem, page_properties, with_members
 from headrace.dialects.wire import (
     ABSENT,
@@ -162,14 +162,3 @@ def render_flags(told: Told, /) -> bytes:
     Source: https://docs.solute.so/backend-api/feature-flags
     """
     return encode_json({"flags": {}, "experiments": {}, "timestamp": render_time_short(told.now_ms)})
-
-
-DIALECT = Dialect(
-    NAME,
-    render_error,
-    (
-        Route("POST", "/api/events", "ingest", "solute", Ingest(parse_batch, render_batch)),
-        Route("GET", "/api/feature-flags", "ingest", "solute", Tell(render_flags)),
-    ),
-    prefixes=("/api",),
-)

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from headrace.dialects import amplitude, bricqs, cloudevents, native, solute
+from headrace.dialects import amplitude, bricqs, cloudevents, native
 from headrace.dialects.flux_routes import DIALECT as FLUX
 from headrace.dialects.hogsend_routes import DIALECT as HOGSEND
 from headrace.dialects.mixpanel_routes import DIALECT as MIXPANEL
 from headrace.dialects.posthog_routes import DIALECT as POSTHOG
 from headrace.dialects.route import Dialect, Ingest
 from headrace.dialects.segment_routes import DIALECT as SEGMENT
+from headrace.dialects.solute_routes import DIALECT as SOLUTE
 
 DIALECTS: tuple[Dialect, ...] = (
     FLUX,
     bricqs.DIALECT,
-    solute.DIALECT,
+    SOLUTE,
     HOGSEND,
     native.DIALECT,
     SEGMENT,
@@ -35,7 +36,7 @@ class Owners:
         places: dict[tuple[str, ...], Dialect] = {}
         for dialect in dialects:
             for route in dialect.routes:
-                if not (isinstance(route.does, Ingest) and route.does.claims):
+                if not (isinstance(route.does, Ingest) and route.does.is_claimant):
                     places.setdefault(_segments(route.path), dialect)
             places |= {_segments(prefix): dialect for prefix in dialect.prefixes}
         # The longest first; of those as long, one that names its segments before one that takes any.

@@ -5,6 +5,7 @@ Errors, counts and the budget of bodies are the same on both ways. See docs/deci
 
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import falcon
@@ -67,6 +68,8 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         status, body = resp.status_code, resp.data or b""
         self.metrics.observe("POST", path, status, started)
         headers = {"content-type": falcon.MEDIA_JSON, **resp.headers, "content-length": str(len(body))}
+        if status == HTTPStatus.NO_CONTENT:  # has neither: RFC 9110 §8.6
+            headers = resp.headers
         fields = [] if from_page else [*cors.WITHOUT_ORIGIN]
         fields += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fields})

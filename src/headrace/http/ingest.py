@@ -66,19 +66,23 @@ class EventTaker:
         self._warned = Warned(metrics)
         self._served = served
         self._does = served.does
-        self._claimants = claimants
+        self._claimants = [each for each in claimants if each.does.claims]
+        self._claims_head = [(each.does.claims_head, each) for each in claimants if each.does.claims_head]
         self._reads_body = served.route.method != "GET"
         self._max_bytes = settings.max_request_bytes
 
     async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """The whole of an answer but for what lets a page read it, which is the caller's."""
         served, does = self._served, self._does
-        shown = self._shown_by(req)
-        if does.find_key is None or (not self._claimants and shown.secret("ingest")):
+        if self._claims_head and (claimant := self._claimed_by_head(req)):
+            served, does = claimant, claimant.does
+        shown = self._shown_by(req, does)
+        may_be_claimed = self._claimants and served is self._served
+        if does.find_key is None or (not may_be_claimed and shown.secret("ingest")):
             tenant = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)
             body = await self._body(req)
         else:
-            served, tenant, body = await self._admit_by_body(req, resp, shown)
+            served, tenant, body = await self._admit_by_body(req, resp, shown, served)
             does = served.does
         context = Context(tenant, clock_ms(), self._settings, _idempotency_key(req))
         if does.whole:
@@ -114,19 +118,28 @@ class EventTaker:
         if does.media_type_of and (media_type := does.media_type_of(batch)):
             resp.content_type = media_type
 
-    def _shown_by(self, req: falcon.asgi.Request) -> Shown:
+    def _claimed_by_head(self, req: falcon.asgi.Request) -> Served | None:
+        head = req.scope["headers"]
+        for claims, claimant in self._claims_head:
+            if claims(head):
+                req.context.dialect = claimant.dialect
+                return claimant
+        return None
+
+    def _shown_by(self, req: falcon.asgi.Request, does: Ingest) -> Shown:
         shown = shown_by(req, "ingest") if self._reads_body else shown_by_image(req)
-        if (name := self._served.does.key_in_query) and not shown.secret("ingest"):
-            return msgspec.structs.replace(shown, in_body=req.get_param(name) or "")
+        if (does.key_in_query or does.key_in_header) and not shown.secret("ingest"):
+            in_query = (req.get_param(does.key_in_query) or "") if does.key_in_query else ""
+            in_header = (req.get_header(does.key_in_header) or "") if does.key_in_header else ""
+            return msgspec.structs.replace(shown, in_body=in_query or in_header.partition(":")[0].strip())
         return shown
 
     async def _admit_by_body(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown, served: Served
     ) -> tuple[Served, Tenant, bytes]:
         """The route that the body is for, whose key the request shows, and the body."""
         body = await self._body(req)
-        served = self._served
-        for claimant in self._claimants:
+        for claimant in self._claimants if served is self._served else ():
             if claimant.does.claims and await _in_good_time(claimant.does.claims, body):
                 served = claimant
                 req.context.dialect = served.dialect

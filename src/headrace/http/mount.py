@@ -7,7 +7,7 @@ import falcon.asgi
 
 from headrace.assembly.capabilities import EventIntake
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
-from headrace.http import cors
+from headrace.http import cors, webhooks
 from headrace.http.addresses import Addresses
 from headrace.http.auth import shown_by
 from headrace.http.direct import App
@@ -65,6 +65,18 @@ class Responders:
             case Handled(by=name):
                 return _handled(self._gate, route, self._handlers[name])
 
+    def preflight(self, methods: Sequence[str], grants_webhooks: bool) -> Responder:
+        """Answers OPTIONS: for browsers and, where the path is one for webhooks, for whoever wants to send there."""
+        allow = ", ".join((*methods, "OPTIONS"))
+        per_minute = self._settings.limit_cloudevents if self._settings.rate_limits == "on" else 0
+
+        async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: Any) -> None:
+            cors.answer_preflight(req, resp, allow)
+            if grants_webhooks and req.get_header("WebHook-Request-Origin"):
+                webhooks.grant(resp, per_minute)
+
+        return respond
+
 
 def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
     """Raises KeyError for a route that names no handler, ValueError for two routes that cannot be told apart."""
@@ -82,15 +94,17 @@ def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
                 responders[f"on_{method.lower()}"] = _readable_by_pages(responder)
                 if method == "POST":
                     app.posters[path] = responder
-        if any(each.route.has_preflight for served in methods.values() for each in served):
+        every = [each for served in methods.values() for each in served]
+        if any(each.route.has_preflight for each in every):
             allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
-            responders["on_options"] = _preflight([method for method in _METHODS if method in allowed])
+            grants = any(isinstance(each.route.does, Ingest) and each.route.does.grants_webhooks for each in every)
+            responders["on_options"] = make.preflight([method for method in _METHODS if method in allowed], grants)
         app.add_route(path, _Mounted(responders))
 
 
 def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:
     """The route that takes what nobody claims, and those that claim."""
-    claimants = [each for each in served if isinstance(each.route.does, Ingest) and each.route.does.claims]
+    claimants = [each for each in served if isinstance(each.route.does, Ingest) and each.route.does.is_claimant]
     others = [each for each in served if each not in claimants]
     if len(others) != 1:
         raise ValueError(
@@ -111,14 +125,5 @@ def _readable_by_pages(responder: Responder) -> Responder:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
         cors.allow_any_origin(req, resp)
         await responder(req, resp, **params)
-
-    return respond
-
-
-def _preflight(methods: Sequence[str]) -> Responder:
-    allow = ", ".join((*methods, "OPTIONS"))
-
-    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: Any) -> None:
-        cors.answer_preflight(req, resp, allow)
 
     return respond

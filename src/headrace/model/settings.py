@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_flux_batch: Annotated[
         PerMinute, _doc("Rate limit for Flux batches, in requests per minute and key; 0 means none.")
     ] = 10
+    limit_lines: Annotated[
+        PerMinute,
+        _doc(
+            "Rate limit for newline-delimited JSON, as log shippers send it, in requests per minute and key; 0 means none."
+        ),
+    ] = 0
     limit_flux_query: Annotated[
         PerMinute, _doc("Rate limit for Flux queries, in requests per minute and key; 0 means none.")
     ] = 60

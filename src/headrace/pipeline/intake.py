@@ -23,6 +23,7 @@ from headrace.ports.log import LogWriter
 _log = structlog.get_logger("headrace.pipeline.intake")
 _MAX_ENTRIES_PER_APPEND = 10_000
 _MAX_BYTES_PER_APPEND = 16 * 1024 * 1024
+_MANY = 2500
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -61,7 +62,8 @@ class Intake:
         """
         if not items:
             return []
-        entries = [Entry(encode(item.event), dedup_key(item.event) if item.event.message_id else b"") for item in items]
+        # A log shipper's batch has so many that encoding them at once would hold up every other request.
+        entries = _entries(items) if len(items) <= _MANY else await asyncio.to_thread(_entries, items)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Receipt]] = loop.create_future()
         request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)
@@ -114,6 +116,10 @@ class Intake:
                 taken.append(self._queue.popleft())
             self._queued_bytes -= sum(request.bytes for request in taken)
             return taken
+
+
+def _entries(items: Sequence[Item]) -> list[Entry]:
+    return [Entry(encode(item.event), dedup_key(item.event) if item.event.message_id else b"") for item in items]
 
 
 def _deliver(requests: list[_Request], receipts: list[Receipt] | None, error: HeadraceError | None) -> None:

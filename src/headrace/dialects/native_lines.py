@@ -1,0 +1,64 @@
+"""The native route for log shippers: newline-delimited JSON, or an array. Translates; never stores.
+
+A line has Flux's fields. Whatever else is in it, such as a log's `message` and `level`, is one of its properties, and a line
+without a name gets the one in the query: a shipper need not rewrite what it ships.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import structs
+
+from headrace.dialects import flux, lines
+from headrace.dialects.forms import fields_of
+from headrace.dialects.sdk import at_least_one, elements_of, joined, members_of, merged, time_of
+from headrace.dialects.wire import ABSENT, confined, parse_items, unmarked
+from headrace.model.batch import Batch, Context
+from headrace.model.errors import BatchTooLarge, PayloadTooLarge
+from headrace.model.event import Event
+
+NAME = "native"
+_FIELDS = frozenset(flux.FluxItem.__struct_encode_fields__) | {"@timestamp"}
+_MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
+_time_decoder = msgspec.json.Decoder()
+
+
+def parse_lines(body: bytes, context: Context, /) -> Batch:
+    """Raises the first line's error when none can be accepted, PayloadTooLarge for more than MAX_LINES."""
+    parse_line = _line_parser(fields_of(context.query.encode()).get("name", ""))
+    if unmarked(body).lstrip()[:1] == b"[":
+        return confined(body, lambda text: _parse_array(text, parse_line, context), bare=True)
+    try:
+        return at_least_one(lines.parse_lines(body, parse_line, context))
+    except BatchTooLarge as error:
+        raise PayloadTooLarge(error.message) from None
+
+
+def _parse_array(text: bytes, parse_line: Callable[[msgspec.Raw, Context], Event], context: Context) -> Batch:
+    return at_least_one(parse_items(elements_of(text, "The body", lines.MAX_LINES), parse_line, context))
+
+
+def _line_parser(name: str) -> Callable[[msgspec.Raw, Context], Event]:
+    """`name`: of the lines that have none."""
+
+    def parse(raw: msgspec.Raw, context: Context) -> Event:
+        item = flux.decode_event(raw, context)
+        members = members_of(raw)
+        rest = {field: value for field, value in members.items() if field not in _FIELDS}
+        if rest:
+            own = item.properties if item.properties is not ABSENT else msgspec.Raw(b"{}")
+            item.properties = msgspec.Raw(merged(msgspec.Raw(joined(rest).encode()), own, field="properties").encode())
+        item.name = name if item.name is None and name else item.name
+        moment = item.timestamp
+        if moment is None and "@timestamp" in members:
+            moment = _time_decoder.decode(members["@timestamp"])
+        item.timestamp = None
+        return structs.replace(flux.event_of(item, context), source=NAME, timestamp_ms=_time(moment, context.now_ms))
+
+    return parse
+
+
+def _time(value: object, now_ms: int) -> int:
+    """Text, or a number of seconds or milliseconds: Fluent Bit writes a double unless it is told otherwise."""
+    large = (type(value) is int or type(value) is float) and value >= _MILLISECONDS_FROM
+    return time_of(value, now_ms, unit_ms=1 if large else 1000)
