@@ -1,4 +1,4 @@
-"""Starts the command line if this Python can run it. Imports nothing before that: a failed import says nothing of versions."""
+"""Starts the command line if this Python can run it. Checks that before any import, whose failure would not mention versions."""
 
 import sys
 
@@ -6,7 +6,7 @@ OLDEST, NEWEST = (3, 11), (3, 14)  # as in pyproject.toml
 
 
 def main() -> None:
-    """Run the command in sys.argv, or exit with code 2 and one line on stderr when the Python is too old or too new."""
+    """Run the command in sys.argv, or exit with code 2 and one line on stderr if this Python is too old or too new."""
     found = sys.version_info[:3]
     if not OLDEST <= found[:2] <= NEWEST:
         oldest, newest, this = (".".join(map(str, version)) for version in (OLDEST, NEWEST, found))

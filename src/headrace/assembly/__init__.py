@@ -1,1 +1,1 @@
-"""Puts the parts together; the only place that names adapters."""
+"""Puts the parts together. The only package that names adapters."""

@@ -1,4 +1,4 @@
-"""Opens the data folder, and the log, the store and control in it. With `runtime.py`, the only file that names adapters."""
+"""Opens the data folder and the log, store and control in it. Only this file and `runtime.py` name adapters."""
 
 from contextlib import suppress
 
@@ -15,12 +15,12 @@ from headrace.upkeep.relearn import relearn
 
 
 class Adapters:
-    """What a server keeps its data in: open until `close`."""
+    """A server's log, store and control, open until `close`."""
 
     def __init__(self, settings: Settings) -> None:
-        """Take the data folder and open everything in it.
+        """Take the data folder and open everything.
 
-        Raises SettingsError when another server holds the folder or it cannot be used, StoreFailed, Unavailable.
+        Raises SettingsError if the folder cannot be used or another server holds it, StoreFailed, Unavailable.
         """
         self.folder = DataFolder(settings.data)
         self.control = open_control(settings)
@@ -38,7 +38,7 @@ class Adapters:
             clock_ms=clock_ms,
             floor=self.store.last(
                 self.offsets.position()
-            ),  # should the log's file be lost, its positions never come again
+            ),  # if the log's file is lost, its positions are still not reused
             dedup_window_s=settings.dedup_window_s,
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,
@@ -46,16 +46,16 @@ class Adapters:
         relearn(self.log, self.store, self.erased)
 
     def renew_leases(self) -> bool:
-        """For the loop that renews them; False, so that it rests."""
+        """Renew the leases. For their loop: returns False so that it rests."""
         self.leases.renew()
         return False
 
     def close(self) -> None:
-        """Close everything, and leave the folder to the next server."""
+        """Close everything, and release the folder for the next server."""
         self.store.close()
         self.log.close()
         if self.lease is not None:
-            with suppress(ControlFailed):  # else it expires
+            with suppress(ControlFailed):  # then it expires
                 self.lease.release()
         self.control.dispose()
         self.folder.release()

@@ -1,6 +1,6 @@
-"""Admission: from what a request shows to the tenant it may act for. Knows no web framework.
+"""Admission: checks a request's key, origin and rate limit, and finds the tenant it may act for. Knows no web framework.
 
-For whatever lets somebody in: the HTTP routes, a console, an MCP server, a command. Never logs a key.
+Used by everything that lets somebody in: the HTTP routes, a console, an MCP server, a command. Never logs a key.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from headrace.model.event import Tenant
 from headrace.model.keys import Key, Scope
 from headrace.ports.control import KeyCheck
 
-# Of their own, so that no request waits for what others have to do in threads; one is enough, for they take turns.
+# A separate thread, so that no request waits for other work in threads. One is enough, because look-ups take turns anyway.
 _LOOK_UPS = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What a request shows of who sends it.
+    """The credentials that a request shows.
 
-    Nothing here is a cookie, and nothing may ever be: routes that take events answer pages of any origin, and a browser
-    would send their visitors' cookies along. See docs/decisions/0095-admission.md.
+    Never add a cookie: routes that accept events answer pages of any origin, and browsers would send their visitors'
+    cookies along. See docs/decisions/0095-admission.md.
 
-    authorization, api_key: the headers Authorization and X-API-Key. in_query: `?api_key=`, which counts where events are
-    sent. in_body: the key that a body or path carries; it counts last. origin: the header Origin, "" without one.
-    project, mode: whom a command on this machine asks for, "" for the default.
+    authorization, api_key: the headers Authorization and X-API-Key. in_query: `?api_key=`, used only where events are
+    sent. in_body: the key in a body or path, used last. origin: the header Origin, "" if absent. project, mode: the tenant
+    that a command on this machine names, "" for the default.
     """
 
     method: str = "POST"
@@ -42,7 +42,7 @@ class Shown(msgspec.Struct, frozen=True):
     mode: str = ""
 
     def secret(self, scope: Scope, /) -> str:
-        """Bearer, then X-API-Key, then the user name of HTTP Basic, then, where events are sent, the query; then the body."""
+        """The secret: Bearer, else X-API-Key, else HTTP Basic's user name, else (to send events) the query, else the body."""
         scheme, _, credentials = self.authorization.partition(" ")
         if scheme.lower() == "bearer" and (token := credentials.strip()):
             return token
@@ -54,14 +54,14 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """Who was let in. `allowance`: what the rate limit leaves; None where there is none."""
+    """An admitted request's tenant. `allowance`: what is left of its rate limit; None if there is no limit."""
 
     tenant: Tenant
     allowance: Allowance | None = None
 
 
 class Admission:
-    """`admit` is for the event loop's thread. local_token: what commands on this machine show in place of a key."""
+    """Admits requests. `admit` is for the event loop's thread. local_token: commands on this machine show it instead of a key."""
 
     def __init__(self, keys: KeyCheck, limits: RateLimits, local_token: str) -> None:
         self._keys = keys
@@ -88,14 +88,14 @@ class Admission:
         return Admitted(key.tenant, self._limits.spend(limit, key.id))
 
     def is_local(self, shown: Shown, /) -> bool:
-        """Whether it comes from a command on this machine: it shows the token that the server left in its data folder."""
+        """Whether a command on this machine sent it: it shows the token that the server left in its data folder."""
         _, _, token = shown.authorization.partition(" ")
         return hmac.compare_digest(token.encode(), self._local_token)
 
 
 def _check_origin(key: Key, shown: Shown) -> None:
     origin = shown.origin
-    # A page's script and image elements ask by GET and send no Origin; what they could ask for with such a key is no secret.
+    # A page's script and image elements send GET without an Origin. What such a key lets them read is no secret.
     if not key.allows(origin) and (origin or shown.method not in ("GET", "HEAD")):
         what = f"from {origin[:255]!r}" if origin else "without the header Origin, which every browser sends"
         raise Forbidden(f"This key is for pages of {', '.join(key.origins)}; the request came {what}.")
@@ -111,5 +111,5 @@ def _basic_user(credentials: str) -> str:
     """Source: https://www.rfc-editor.org/rfc/rfc7617#section-2"""
     try:
         return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[0]
-    except ValueError:  # no base64, no ASCII, or no UTF-8 in it
+    except ValueError:  # not base64, not ASCII, or not UTF-8
         return ""

@@ -1,4 +1,4 @@
-"""The wall clock. Everything else is given the time."""
+"""The wall clock. All other modules get the time as an argument."""
 
 import time
 

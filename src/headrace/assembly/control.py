@@ -1,4 +1,4 @@
-"""Opens the control database, and takes what only one server may do. Imports no other adapter, so that commands start fast."""
+"""Opens the control database and takes the partition's lease. Imports no other adapter, so that commands start fast."""
 
 import secrets
 import time
@@ -13,12 +13,12 @@ from headrace.ports.control import ControlFailed
 
 _PARTITION = "partition/0"
 _MARGIN_S, _LOOK_EVERY_S = 2.0, 0.2
-# PostgreSQL indexes at most 2,704 bytes a row: a project, a mode, and so many characters of up to four bytes.
+# PostgreSQL indexes at most 2,704 bytes a row: a project, a mode, and this many characters of up to four bytes.
 _MAX_ID_CHARS = 600
 
 
 def open_control(settings: Settings, /) -> Engine:
-    """The control database: that of `control_url`, else the file in the data folder. Raises SettingsError."""
+    """Open the control database named by `control_url`, or else the file in the data folder. Raises SettingsError."""
     if not settings.control_url:
         return open_database(settings.data / "control.sqlite")
     if settings.max_id_chars > _MAX_ID_CHARS:

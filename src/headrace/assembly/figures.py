@@ -1,4 +1,4 @@
-"""What there is to measure in a running server: one line for each figure. Reads; changes nothing."""
+"""The metrics of a running server, one line each. Only reads."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,11 +10,11 @@ from headrace.model.event import Tenant, received_at_ms
 from headrace.ports.control import ControlFailed
 
 Sample = tuple[Sequence[str], float]
-_MAX_RULES = 100  # of one project: whoever may change its rules can make any number of them
+_MAX_RULES = 100  # of one project, because a key that may change rules can create any number of them
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A number, or one for each set of labels. counts: it only ever grows."""
+    """A metric: a number, or one for each set of labels. counts: it never decreases."""
 
     name: str
     text: str
@@ -24,7 +24,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class ReactionLag(msgspec.Struct, frozen=True):
-    """How far reactions are behind. waiting: events in memory; more may wait in the store. seconds: age of the oldest one."""
+    """A tenant's backlog. waiting: events in memory; more may wait in the store. seconds: the age of the oldest."""
 
     tenant: Tenant
     waiting: int
@@ -32,7 +32,7 @@ class ReactionLag(msgspec.Struct, frozen=True):
 
 
 def reaction_lags(runtime: Runtime, /) -> list[ReactionLag]:
-    """Of each project and mode that has events waiting."""
+    """The backlog of each project and mode that has one."""
     now_ms = clock_ms()
     return [
         ReactionLag(tenant, waiting, max(0, now_ms - received_at_ms(oldest)) / 1000)
@@ -41,7 +41,7 @@ def reaction_lags(runtime: Runtime, /) -> list[ReactionLag]:
 
 
 def figures(runtime: Runtime, /) -> Iterator[Figure]:
-    """Asks control: not for the event loop's thread."""
+    """Every figure. Reads from control: not for the event loop's thread."""
     log, worker, reactor = runtime.log, runtime.worker, runtime.reactor
     progress = worker.progress
     behind_ms = received_at_ms(log.last()) - received_at_ms(progress.visible)
@@ -63,7 +63,7 @@ def _one(name: str, text: str, value: float) -> Figure:
 
 
 def _reaction_lags(runtime: Runtime) -> Iterator[Figure]:
-    """Of the projects that have events waiting, which are few: every other has none."""
+    """Only for projects that have a backlog, which are few. All others have none."""
     found, labels = reaction_lags(runtime), ("project", "mode")
     yield Figure(
         "reactions_waiting",
@@ -82,7 +82,7 @@ def _reaction_lags(runtime: Runtime) -> Iterator[Figure]:
 def _rule_failures(runtime: Runtime) -> Figure:
     try:
         found = runtime.rulebook.failures(_MAX_RULES)
-    except ControlFailed:  # the rest is told all the same
+    except ControlFailed:  # the other figures are still shown
         found = []
     return Figure(
         "rule_failures",

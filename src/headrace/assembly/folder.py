@@ -1,6 +1,6 @@
-"""The data folder: one server holds it, and leaves its address there for commands on its machine. Looks into no database.
+"""The data folder: one server holds it, and publishes its address there for commands on its machine. Opens no database.
 
-One server, one folder: chDB and the log's positions both rest on it.
+chDB and the log's positions both rely on one server per folder.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ _ADDRESS_FILE = "server.json"
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a server listens; `token` opens the routes for commands on the same machine."""
+    """A server's address. `token` opens the routes for commands on the same machine."""
 
     pid: int
     host: str
@@ -26,10 +26,10 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class DataFolder:
-    """The folder, held until it is released."""
+    """The folder, held until `release`."""
 
     def __init__(self, path: Path) -> None:
-        """Make it where there is none, and hold it. Raises SettingsError when it cannot be used, or another server holds it."""
+        """Create it if it is missing, and hold it. Raises SettingsError if it cannot be used or another server holds it."""
         self._path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,30 +48,30 @@ class DataFolder:
         _keep_temporary_files_in(path / "tmp")
 
     def publish(self, host: str, port: int, token: str, /) -> None:
-        """Write down where this server listens: see `address_in`."""
+        """Publish this server's address: see `address_in`."""
         path = self._path / _ADDRESS_FILE
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             file.write(msgspec.json.encode(Address(os.getpid(), host, port, token)))
 
     def release(self) -> None:
-        """Leave the folder to the next server."""
+        """Let the next server take the folder."""
         (self._path / _ADDRESS_FILE).unlink(missing_ok=True)
         self._lock.close()
 
 
 def address_in(path: Path, /) -> Address:
-    """What the server on the folder has published; one that was killed has left it there.
+    """The address that the server on the folder has published. A killed server leaves it behind.
 
-    Raises FileNotFoundError where there is none, msgspec.DecodeError.
+    Raises FileNotFoundError if there is none, msgspec.DecodeError.
     """
     return msgspec.json.decode((path / _ADDRESS_FILE).read_bytes(), type=Address)
 
 
 def _keep_temporary_files_in(folder: Path) -> None:
-    """clickhouse-connect hands chDB each insert as a temporary file: events, which belong in no folder but the data's.
+    """Keep temporary files in the data folder. clickhouse-connect passes inserts to chDB as temporary files, which hold events.
 
-    A killed server leaves the one that it was writing, so the next begins with none.
+    A killed server leaves its last one behind, so the folder is emptied at startup.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)

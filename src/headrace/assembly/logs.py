@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one line an event, as JSON or for people. Never a key, never a body, and never an exception."""
+"""Structured logs on stderr, one line per event, as JSON or for people. Never logs keys or bodies, and never raises."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ _STDERR = 2
 def configure(settings: Settings, /) -> None:
     """Set up structlog once, before the first line is logged. Replaces sys.stderr with an unbuffered stream."""
     sys.stderr = _open_stderr()
-    # structlog's defaults show the local variables of every frame, and a request's are its key and its body.
+    # structlog's defaults show the local variables of every frame, which in a request include its key and its body.
     if settings.log_format == "json":
         tracebacks = structlog.processors.ExceptionRenderer(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -39,10 +39,10 @@ def configure(settings: Settings, /) -> None:
 
 
 def _open_stderr() -> TextIO:
-    """Stderr without a buffer, or the null device if it is closed.
+    """An unbuffered stderr, or the null device if stderr is closed.
 
-    Python flushes its standard streams as it exits, and turns any exit code into 120 if it cannot: lines that were lost
-    because nobody reads stderr would make a clean shutdown look like a crash.
+    Python flushes its standard streams at exit and turns any exit code into 120 if that fails. So lines lost because nobody
+    reads stderr would make a clean shutdown look like a crash.
     """
     try:
         os.fstat(_STDERR)
@@ -55,7 +55,7 @@ def _open_stderr() -> TextIO:
 
 
 class _Forgiving:
-    """A stream that loses what it cannot write: its disk is full, or who read it is gone. Whoever logs a failure must go on."""
+    """A stream that drops what it cannot write (disk full, reader gone), so that logging a failure never causes another."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

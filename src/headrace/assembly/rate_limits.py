@@ -1,4 +1,4 @@
-"""Rate limits: a moving minute per key and kind of request. Counts requests; never looks into them."""
+"""Rate limits: a sliding minute per key and kind of request. Counts requests; never looks into them."""
 
 import math
 import time
@@ -14,7 +14,7 @@ _FEW_WINDOWS = 1024
 
 
 def limits_of(settings: Settings, /) -> dict[str, int]:
-    """Requests a minute by kind, from the settings `limit_<kind>`; only kinds that have a limit."""
+    """Requests per minute by kind, from the settings `limit_<kind>`. Kinds without a limit are left out."""
     if settings.rate_limits == "off":
         return {}
     found = {
@@ -26,9 +26,9 @@ def limits_of(settings: Settings, /) -> dict[str, int]:
 
 
 class RateLimits:
-    """The limits of one server. For one thread, the event loop's, so that no two requests count at once.
+    """The limits of one server. For the event loop's thread alone, so that no two requests count at once.
 
-    monotonic_s: paces, so that a wall clock that is set back holds nobody up. clock_s: only says when, in `reset_at_s`.
+    monotonic_s: the clock for the windows, so that setting the wall clock back blocks nobody. clock_s: only for `reset_at_s`.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class RateLimits:
         self._look_at = _FEW_WINDOWS
 
     def spend(self, kind: str, key_id: str, /) -> Allowance | None:
-        """Count a request, and say what is left; None where the kind has no limit.
+        """Count a request. Returns what is left, or None if the kind has no limit.
 
-        Raises RateLimited when nothing is left; a refused request does not count.
+        Raises RateLimited if nothing is left. A refused request does not count.
         """
         limit = self._limits.get(kind)
         if limit is None:
@@ -81,6 +81,6 @@ class RateLimits:
         return spent
 
     def _forget(self, before_s: float) -> None:
-        """Drop the windows in which nothing counts any more."""
+        """Drop the windows that no longer contain a request."""
         self._spent = {name: spent for name, spent in self._spent.items() if spent and spent[-1] > before_s}
         self._look_at = max(_FEW_WINDOWS, 2 * len(self._spent))

@@ -1,4 +1,4 @@
-"""Commands that need the engine. They go through the running server, since only one process may open it, or open the folder."""
+"""Commands that need the store's engine. They ask the running server, or open the folder themselves if no server runs."""
 
 import urllib.error
 import urllib.request
@@ -86,6 +86,6 @@ def _ask_server(settings: Settings, path: str) -> bytes | None:
     except urllib.error.HTTPError as error:
         if error.code == 503:
             raise Unavailable(error.read().decode(errors="replace")) from None
-        return None  # another server now has the address of one that was killed
+        return None  # another server now has the address of a killed one
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         return None

@@ -44,7 +44,7 @@ rules_app = App(name="rules", help="Apply and show a project's rules. Works with
 app.command(rules_app)
 app.command(replay_app)
 
-_ENDED_BY_READER = 128 + signal.SIGPIPE  # as a shell says it
+_ENDED_BY_READER = 128 + signal.SIGPIPE  # the exit code that shells use
 
 Data = Annotated[Path | None, Parameter(help="Data folder; default: HEADRACE_DATA, else ./headrace-data.")]
 

@@ -1,7 +1,7 @@
-"""API keys: made, listed, found and revoked. Stores a hash of each secret and never the secret.
+"""API keys: creates, lists, finds and revokes them. Stores a hash of each secret and never the secret.
 
-A **secret** is what a client sends; a **prefix** is its beginning, enough to tell keys apart and too little to guess
-the rest; an **id** names the key where the secret must not be seen.
+Clients send the **secret**. A **prefix** is its beginning: enough to tell keys apart, too little to guess the rest. An **id**
+names the key where the secret must not be seen.
 """
 
 import hashlib
@@ -43,10 +43,10 @@ class Keys:
         expires_at_ms: int | None = None,
         origins: Sequence[str] = (),
     ) -> tuple[Key, str]:
-        """A new key and its secret, which nobody can be told again; a new project is made with it.
+        """Create a key, and its project if that is new. Returns the key and its secret, which cannot be shown again.
 
-        scopes: None gives those of the style. Raises InvalidRequest for a project name that cannot be, no scopes at
-        all, a publishable key with another scope than ingest, and an expiry that is not in the future.
+        scopes: None means those of the style. Raises InvalidRequest for an invalid project name, an empty set of scopes, a
+        publishable key with a scope other than ingest, and an expiry that is not in the future.
         """
         if not _PROJECT.fullmatch(project):
             raise InvalidRequest(
@@ -85,26 +85,26 @@ class Keys:
         return key, secret
 
     def list(self) -> tuple[Key, ...]:
-        """Every key, also revoked and expired ones, oldest first."""
+        """Every key, including revoked and expired ones, oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(sa.select(keys).order_by(keys.c.created_at_ms, keys.c.id)).all()
         return tuple(map(_key, rows))
 
     def find(self, secret: str, /) -> Key | None:
-        """The key of a secret, also when it is revoked or expired: ask `works_at`."""
+        """The key with this secret, even if it is revoked or expired: check `works_at`."""
         wanted = digest(secret).hex()
         with reading(self._engine) as connection:
             row = connection.execute(sa.select(keys).where(keys.c.hash == wanted)).one_or_none()
-        # How long the index takes tells at most bits of a hash, which lead to no secret; the comparison tells nothing.
+        # The time of the index look-up reveals at most bits of a hash, which lead to no secret; the comparison reveals nothing.
         if row is None or not hmac.compare_digest(row.hash, wanted):
             return None
         return _key(row)
 
     def revoke(self, named: str, /, now_ms: int) -> Key:
-        """Revoke the key of that id, secret, or prefix (as listed, or cut short); a revoked one stays as it is.
+        """Revoke the key with this id, secret, or prefix (as listed, or shortened). A revoked key stays as it is.
 
-        Raises NotFound, and InvalidRequest for a prefix that more than one working key has, or that shows only a style:
-        a key cannot be made to work again, so a slip must not revoke the one key that there happens to be.
+        Raises NotFound, and InvalidRequest for a prefix that several working keys share or that names only a style: a key
+        cannot be restored, so a slip must not revoke the only key there happens to be.
         """
         starts = [start for live, test, _ in STYLES.values() for start in (live, test)]
         if any(start.startswith(named) for start in starts):
@@ -128,16 +128,16 @@ class Keys:
 
 
 def digest(secret: str, /) -> bytes:
-    """What is stored and compared in place of a secret; any string has one, lone surrogates included."""
-    # A slow hash (argon2, bcrypt) is for passwords, which people choose and others guess. There is nothing to guess
-    # in 256 random bits, so one SHA-256 is as safe as many, and it costs a microsecond a request.
+    """The hash that is stored and compared instead of a secret. Any string has one, even with lone surrogates."""
+    # Slow hashes (argon2, bcrypt) are for passwords, which can be guessed. 256 random bits cannot, so one SHA-256 is as
+    # safe as many rounds, and costs a microsecond per request.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _is_named(text: str) -> sa.ColumnElement[bool]:
-    if not (text.isascii() and text.isprintable()):  # no key has it, and no database takes all of Unicode
+    if not (text.isascii() and text.isprintable()):  # no key contains it, and not every database accepts all of Unicode
         return sa.false()
-    # Not LIKE: there a "_" matches anything, and on SQLite an "a" matches "A".
+    # Not LIKE: "_" matches any character there, and on SQLite "a" matches "A".
     begins = sa.func.substr(keys.c.prefix, 1, len(text)) == text
     return sa.or_(keys.c.id == text, keys.c.hash == digest(text).hex(), begins)
 

@@ -21,7 +21,7 @@ class ControlErasedEvents:
         """See the ErasedEvents port."""
         ordered = sorted(
             events, key=lambda each: (each.position, each.tail)
-        )  # so that two at once wait for each other in no circle
+        )  # so that two transactions cannot deadlock
         for start in range(0, len(ordered), _AT_ONCE):
             rows = [
                 {"position": each.position, "tail": each.tail, "key": each.key}

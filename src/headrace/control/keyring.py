@@ -1,4 +1,4 @@
-"""Says which key a secret is, many thousand times a second. Knows no HTTP and no scope's meaning."""
+"""Finds the key of a secret, many thousand times a second. Knows no HTTP and no scope's meaning."""
 
 import hmac
 from collections.abc import Callable
@@ -14,12 +14,12 @@ MAX_SECRET_CHARS = 512
 
 
 class Keyring:
-    """The keys that work, the last `max_cached` of them remembered for `fresh_for_ms`. Any thread may call it.
+    """The working keys. Caches the last `max_cached` of them for `fresh_for_ms`. Any thread may call it.
 
-    Only hits are remembered: so a key works at once when it is created, and stops within `fresh_for_ms` when it is
-    revoked, whichever process did it.
+    Only hits are cached, so a new key works at once, and a revoked one stops within `fresh_for_ms`, whichever process
+    created or revoked it.
 
-    admin_key: a secret with every scope on project `default`, mode `live`; none when empty.
+    admin_key: a secret with every scope on project `default`, mode `live`; none if empty.
     Raises SettingsError for an admin key that no request could carry.
     """
 
@@ -46,25 +46,25 @@ class Keyring:
         self._clock_ms = clock_ms
         self._fresh_for_ms = fresh_for_ms
         self._max_cached = max_cached
-        # By digest: the key, and the time before its look-up, so that no revocation since then is in it; oldest first.
+        # By digest: the key, and the time before its look-up, which no later revocation can have affected; oldest first.
         self._seen: dict[bytes, tuple[Key, int]] = {}
         self._lock = Lock()
 
     def cached(self, secret: str, /) -> Key | None:
-        """The key, if it is known to work without asking the database; None says nothing: call `check`."""
+        """The key, if the cache shows that it works. None means unknown: call `check`."""
         if len(secret) > MAX_SECRET_CHARS:
             return None
         return self._remembered(digest(secret), self._clock_ms())
 
     def check(self, secret: str, /) -> Key:
-        """The key of a secret; it may ask the database, so call it off the event loop.
+        """The key of a secret. May ask the database, so call it off the event loop.
 
-        Raises InvalidKey for an unknown, revoked or expired one, Unavailable when the database does not answer.
+        Raises InvalidKey for an unknown, revoked or expired key, Unavailable if the database does not answer.
         """
         if len(secret) > MAX_SECRET_CHARS:
             raise InvalidKey
         hashed = digest(secret)
-        with self._lock:  # one look-up at a time, whose answer all that waited take: a key's requests come many at once
+        with self._lock:  # one look-up at a time, which serves all that waited for the same key
             now_ms = self._clock_ms()
             if key := self._remembered(hashed, now_ms):
                 return key
@@ -84,7 +84,7 @@ class Keyring:
         if self._admin_digest and hmac.compare_digest(hashed, self._admin_digest):
             return self._admin
         key, seen_at_ms = self._seen.get(hashed, (None, 0))
-        # An age below zero is a wall clock set back: nothing can be said about it, so ask again.
+        # A negative age means that the wall clock was set back. The age is then unknown, so ask again.
         if key and 0 <= now_ms - seen_at_ms < self._fresh_for_ms and key.works_at(now_ms):
             return key
         return None

@@ -1,7 +1,7 @@
-"""Leases: the right to work on something alone, with a fencing token that is checked in the transaction that commits.
+"""Leases: the exclusive right to a piece of work, with a fencing token that is checked in the transaction that commits.
 
-A lease only says who should work; a process may be stopped and go on long after its lease has passed to another. What keeps it
-from doing harm is `require`, which every transaction of such work ends with: the fence has grown, so the late one is refused.
+A lease alone does not stop a former holder: a process may be suspended and resume long after its lease has passed to another.
+So every transaction of such work ends with `require`, which refuses it because the fence has grown.
 """
 
 import secrets
@@ -21,23 +21,23 @@ _NEVER_MS = 2**62
 
 
 class ControlLeases:
-    """The leases that this process holds, in the control database. Any thread may call it; every method raises ControlFailed.
+    """This process's leases in the control database. Any thread may call it; every method raises ControlFailed.
 
-    length_s: how long a lease holds unless it is renewed. None for a process that is known to be the only one: then its leases
-    hold for ever, which costs no renewals, and those that another process has left behind hold nothing.
+    length_s: how long a lease lasts unless it is renewed. None if this process is known to be the only one: its leases then
+    last for ever, without renewals, and leases that earlier processes left behind do not count.
     """
 
     def __init__(self, engine: sa.Engine, *, length_s: float | None = LEASE_S) -> None:
         self.length_s = length_s
         self._engine = engine
-        self._process = secrets.token_hex(8)  # new at each start: under its old name it would adopt its old leases
+        self._process = secrets.token_hex(8)  # new at each start, so that no process adopts its predecessor's leases
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
 
     def take(self, name: str, owner: str, /) -> Lease | None:
-        """Take a lease that nobody holds, that has expired, or that is the owner's own; None while another holds it.
+        """Take a lease that is free, has expired, or is the owner's already. None while another owner holds it.
 
-        owner: who of this process; two of the same name would share the lease. The fence grows each time.
+        owner: the part of this process that takes it; two with the same name would share the lease. Each taking raises the fence.
         """
         lease = transact(self._engine, lambda connection: self.take_within(connection, name, owner))
         if lease is not None:
@@ -45,7 +45,7 @@ class ControlLeases:
         return lease
 
     def take_within(self, connection: sa.Connection, name: str, owner: str, /) -> Lease | None:
-        """As `take`, within a transaction; when that is committed, call `keep`."""
+        """Like `take`, within a transaction. Call `keep` after its commit."""
         whole = self._owner(owner)
         until = sa.literal(_NEVER_MS)
         if self.length_s is not None:
@@ -60,19 +60,19 @@ class ControlLeases:
         return None if fence is None else Lease(name, whole, fence)
 
     def held_by_another(self, connection: sa.Connection, owner: str, /) -> sa.ColumnElement[bool]:
-        """Of a row of leases: whether it keeps this owner from taking it."""
+        """The condition that a row's lease belongs to another owner and has not expired."""
         held = sa.and_(leases.c.owner != self._owner(owner), leases.c.expires_at_ms > database_time_ms(connection))
         if self.length_s is None:
             held = sa.and_(held, sa.func.substr(leases.c.owner, 1, len(self._process)) == self._process)
         return held
 
     def keep(self, lease: Lease, /) -> None:
-        """Renew this one from now on."""
+        """Renew this lease from now on."""
         with self._lock:
             self._held[lease.name] = lease
 
     def renew(self) -> None:
-        """Extend every lease that is held, in one commit. Call it every third of `length_s`. One that was lost is given up."""
+        """Extend all held leases, in one commit. Call it three times per `length_s`. A lost lease is no longer renewed."""
         with self._lock:
             held = [self._held[name] for name in sorted(self._held)]
         if not held or self.length_s is None:
@@ -97,12 +97,12 @@ class ControlLeases:
             return connection.scalar(sa.select(leases.c.fence).where(_is(lease))) is not None
 
     def release(self, lease: Lease, /) -> None:
-        """Let others take it at once. One that is no longer held stays as it is."""
+        """Free the lease at once. One that is no longer held stays as it is."""
         if self._drop(lease):
             transact(self._engine, lambda connection: free(connection, lease))
 
     def forget(self, lease: Lease, /) -> None:
-        """No longer renew a lease that was freed within a transaction."""
+        """Stop renewing a lease that was freed within a transaction."""
         self._drop(lease)
 
     def _owner(self, owner: str) -> str:
@@ -146,9 +146,9 @@ class LastingLease:
 
 
 def require(connection: sa.Connection, lease: Lease | LastingLease, /) -> None:
-    """Raises LeaseLost unless the lease is still this owner's, and keeps others from taking it until the transaction ends.
+    """Raise LeaseLost unless the lease is still this owner's, and keep others from taking it until the transaction ends.
 
-    Whether it has expired does not matter as long as nobody has taken it.
+    An expired lease that nobody has taken is still this owner's.
     """
     lease = lease.current if isinstance(lease, LastingLease) else lease
     held = sa.select(leases.c.fence).where(_is(lease)).with_for_update(read=True)
@@ -157,7 +157,7 @@ def require(connection: sa.Connection, lease: Lease | LastingLease, /) -> None:
 
 
 def free(connection: sa.Connection, lease: Lease, /) -> None:
-    """Let others take the lease once the transaction is committed. The row stays: its fence must never start anew."""
+    """Free the lease once the transaction commits. The row stays, because its fence must never start over."""
     connection.execute(sa.update(leases).where(_is(lease)).values(expires_at_ms=0))
 
 

@@ -1,8 +1,8 @@
-"""Rows that are locked until the transaction ends, so that two who read, compute and write do so one after the other.
+"""Row locks until the end of the transaction, so that two transactions that read, compute and write run one after the other.
 
-Every transaction locks in this order, and rows of one kind in the order of their keys; else two could wait for each other:
-project, tenant, its reaction progress, participants, rules, offsets, replay job, webhook, deliveries, lease. On SQLite a
-transaction that writes is alone, and locks no row.
+To avoid deadlocks, every transaction locks in this order, and rows of one kind in the order of their keys: project, tenant, its
+reaction progress, participants, rules, offsets, replay job, webhook, deliveries, lease. On SQLite a writing transaction is alone
+and locks no rows.
 """
 
 import sqlalchemy as sa
@@ -13,16 +13,16 @@ from headrace.model.event import Tenant
 
 
 def lock_project(connection: sa.Connection, project: str, now_ms: int, /) -> None:
-    """Be the only one to change what belongs to the project, until the transaction ends. A new project is made."""
+    """Lock the project, so that no other transaction changes what belongs to it. Creates a new project."""
     connection.execute(insert(connection, projects).values(name=project, created_at_ms=now_ms).on_conflict_do_nothing())
-    # key_share: a new row that refers to the project need not wait for this.
+    # key_share: inserting a row that refers to the project need not wait for this.
     connection.execute(sa.select(projects.c.name).where(projects.c.name == project).with_for_update(key_share=True))
 
 
 def lock_tenant(connection: sa.Connection, tenant: Tenant, /) -> None:
-    """Be the only one to count and then add to what a tenant has, until the transaction ends.
+    """Lock the tenant, so that no other transaction counts and then adds to what the tenant has.
 
-    Its reactions need no such lock: saving them checks a version (reaction_states.py).
+    Its reactions do not need this lock: saving them checks a version (reaction_states.py).
     """
     if connection.dialect.name == "sqlite":
         return

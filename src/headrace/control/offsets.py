@@ -1,4 +1,4 @@
-"""How far each consumer of the log has come. Never goes back."""
+"""The committed position of each consumer of the log. It never goes back."""
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ from headrace.model.lease import Lease
 
 
 class ControlOffsets:
-    """The Offsets of one consumer, in the control database. Any thread may call it."""
+    """Fits the Offsets port, for one consumer. Any thread may call it."""
 
     def __init__(self, engine: sa.Engine, consumer: str = "worker", lease: Lease | LastingLease | None = None) -> None:
         """lease: commits are refused with LeaseLost once another has taken it. None where there cannot be another."""
@@ -22,21 +22,18 @@ class ControlOffsets:
         return isinstance(self._lease, LastingLease) and self._lease.take_again()
 
     def position(self) -> int:
-        """The last position committed; 0 at the beginning. Raises ControlFailed."""
+        """See the Offsets port."""
         with reading(self._engine) as connection:
             found = connection.scalar(sa.select(offsets.c.position).where(offsets.c.consumer == self._consumer))
         return 0 if found is None else found
 
     def commit(self, position: int, /) -> None:
-        """Durably move on to a position; an earlier one than the last changes nothing.
-
-        Raises LeaseLost, and ControlFailed if that is not known to have happened.
-        """
+        """See the Offsets port."""
         transact(self._engine, lambda connection: move(connection, self._consumer, position, self._lease))
 
 
 def move(connection: sa.Connection, consumer: str, position: int, lease: Lease | LastingLease | None = None, /) -> None:
-    """As `ControlOffsets.commit`, within a transaction, which LeaseLost must undo."""
+    """Like `ControlOffsets.commit`, within a transaction. Let LeaseLost undo it."""
     new = insert(connection, offsets).values(consumer=consumer, position=position)
     connection.execute(
         new.on_conflict_do_update(

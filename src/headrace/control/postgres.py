@@ -1,4 +1,4 @@
-"""Everything that only PostgreSQL needs: its driver, its time limits, and which servers will do."""
+"""Everything specific to PostgreSQL: the driver, time limits, and the requirements for a server."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ _OLDEST = (14,)  # the oldest that PostgreSQL itself still maintains; 18 is what
 _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 5  # for a connection while all are in use
 _LOCK_TIMEOUT_MS = 5_000  # for a row that another transaction holds; SQLite's busy timeout is as long
-# A process that stops in mid-transaction keeps its rows locked. After this long PostgreSQL undoes its transaction: that is
-# also when its leases expire, so who takes them over need not wait for it.
+# A process that hangs in mid-transaction keeps its rows locked. PostgreSQL undoes the transaction after this time, which is
+# also when the process's leases expire, so a successor need not wait longer.
 _IDLE_IN_TRANSACTION_MS = 10_000
 # serialization_failure, deadlock_detected (https://www.postgresql.org/docs/18/errcodes-appendix.html)
 _UNDONE_FOR_ANOTHER = ("40001", "40P01")
 
 
 def open_server(url: URL, /) -> sa.Engine:
-    """The engine of a database on a server. Connects to nothing yet. Raises ImportError where psycopg is not installed.
+    """The engine for a database on a server. Does not connect yet. Raises ImportError if psycopg is not installed.
 
-    Transactions that write run READ COMMITTED, so that a row locked with SELECT … FOR UPDATE is read as its last holder left
-    it, and lock what they base a decision on (see locks.py). Those that only read run REPEATABLE READ: in one snapshot.
+    Writing transactions run READ COMMITTED, so that a row locked with SELECT … FOR UPDATE is read as its last holder left it.
+    They lock the rows that they base decisions on (see locks.py). Reading transactions run REPEATABLE READ: in one snapshot.
     """
     limits = f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
     return sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,  # after the server's restart every pooled connection is dead
+        pool_pre_ping=True,  # after a restart of the server every pooled connection is dead
         pool_timeout=_POOL_TIMEOUT_S,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -41,7 +41,7 @@ def open_server(url: URL, /) -> sa.Engine:
 
 
 def require_usable(connection: sa.Connection, shown: str, /) -> None:
-    """Raises SettingsError for a server that is too old, a standby, or not UTF-8."""
+    """Raise SettingsError for a server that is too old, a standby, or not UTF-8."""
     version: Any = connection.dialect.server_version_info
     standby, encoding = connection.execute(
         sa.select(sa.func.pg_is_in_recovery(), sa.func.current_setting("server_encoding"))
@@ -60,5 +60,5 @@ def require_usable(connection: sa.Connection, shown: str, /) -> None:
 
 
 def was_undone_for_another(error: DBAPIError, /) -> bool:
-    """Whether the transaction was undone because of another one, so that it may succeed when it is run again."""
+    """Whether the transaction was undone because of another one, so that it may succeed if run again."""
     return getattr(error.orig, "sqlstate", None) in _UNDONE_FOR_ANOTHER

@@ -1,4 +1,4 @@
-"""The address under which clients reach this server: what it tells is checked, and never a header as it came."""
+"""The address under which clients reach this server. Checks every header before using it."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -15,17 +15,17 @@ _HOST = re.compile(
 
 
 class Addresses:
-    """Raises SettingsError for a `public_url` that is none, and for `trusted_proxies` that are no networks."""
+    """Finds the address for each request. Raises SettingsError for an invalid `public_url` or `trusted_proxies`."""
 
     def __init__(self, settings: Settings) -> None:
         self._public = _parse_url(settings.public_url)
         self._proxies = _parse_networks(settings.trusted_proxies)
 
     def of(self, req: falcon.asgi.Request, /) -> tuple[str, str]:
-        """The scheme, and the host with its port; a public URL's path, too.
+        """The scheme, and the host with its port (and the public URL's path, if it has one).
 
-        Without a setting that says it, the Host header does, or a trusted proxy: of several, what the first one was asked for.
-        Raises InvalidRequest for a Host that is none.
+        Without a public URL, the address comes from the Host header or from a trusted proxy; behind several proxies, it is the
+        one that the first was asked for. Raises InvalidRequest for an invalid Host.
         """
         if self._public:
             return self._public
@@ -41,14 +41,14 @@ class Addresses:
     def _is_proxy(self, address: str) -> bool:
         try:
             parsed = ip_address(address)
-        except ValueError:  # a Unix socket's peer has none
+        except ValueError:  # the peer of a Unix socket has no address
             return False
         parsed = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(parsed in network for network in self._proxies)
 
 
 def _told_by_proxy(req: falcon.asgi.Request) -> tuple[str, str]:
-    """Source: https://www.rfc-editor.org/rfc/rfc7239#section-4, and what proxies sent before it."""
+    """Source: https://www.rfc-editor.org/rfc/rfc7239#section-4, and the X-Forwarded-… headers that proxies sent before it."""
     if forwarded := req.forwarded:
         first = forwarded[0]
         return (first.scheme or "").lower(), first.host or ""

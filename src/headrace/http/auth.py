@@ -1,4 +1,4 @@
-"""Who asks, and how much they may: between HTTP's headers and admission, which decides. Never logs a key."""
+"""Translates between HTTP headers and admission: credentials in, rate-limit headers out. Decides nothing, never logs a key."""
 
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from headrace.model.keys import Scope
 
 
 def shown_by(req: falcon.asgi.Request, scope: Scope, in_body: str = "", /) -> Shown:
-    """What the request shows of who sends it, to a route that needs this scope; `in_body`: the key in its body or path."""
+    """The credentials that the request shows to a route with this scope; `in_body`: the key in its body or path."""
     return Shown(
         req.method,
         req.get_header("Authorization") or "",
@@ -48,7 +48,7 @@ def _origin_of(url: str) -> str:
 
 
 def tell_allowance(req: falcon.asgi.Request, resp: falcon.asgi.Response, allowance: Allowance, /) -> None:
-    """Say in the response what is left, whoever gives it.
+    """Add the rate-limit headers to a response.
 
     Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
     """
@@ -61,4 +61,4 @@ def tell_allowance(req: falcon.asgi.Request, resp: falcon.asgi.Response, allowan
         "RateLimit": f'"{kind}";r={remaining};t={allowance.reset_s}',
     }
     resp.set_headers(headers)
-    req.scope[RATE_HEADERS] = headers  # for an answer that does not come from a route
+    req.scope[RATE_HEADERS] = headers  # for a response that does not come from a route

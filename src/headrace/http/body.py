@@ -1,4 +1,4 @@
-"""A request's body: read within limits, and inflated within the same limits; all together within one more. Never parses it."""
+"""Reads and inflates request bodies: within a limit for each, and a common one for all. Never parses them."""
 
 import sys
 import zlib
@@ -15,20 +15,20 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_SLASHES = (b"%2F", b"%2f")  # of a name in the path: a user id, an event's name
+_SLASHES = (b"%2F", b"%2f")  # for a name in the path: a user id, an event name
 _GZIP_MAGIC = b"\x1f\x8b"
 _Event = Mapping[str, Any]
 
-_MAX_MEMBERS = 1000  # a member without content costs the sender 20 bytes, and the server as much as any other
+_MAX_MEMBERS = 1000  # an empty gzip member costs the sender 20 bytes, and the server as much as any other member
 _PIECE_BYTES = 64 * 1024
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # wbits: https://docs.python.org/3/library/zlib.html#zlib.decompressobj
 
 
 class Budget:
-    """How many bytes of bodies may be in memory at once; for the event loop's thread alone. Also the middleware that gives back.
+    """Limits the bytes of all bodies in memory. Also the middleware that returns them. For the event loop's thread alone.
 
-    Bytes count from when they arrive until their request is answered; so a body that stops half-way holds what it sent, and
-    one that only says how long it will be holds nothing.
+    Bytes count from their arrival until their request is answered. So a body that stops half-way holds what it has sent, and
+    an announced Content-Length holds nothing.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -36,7 +36,7 @@ class Budget:
         self.held_bytes = 0
 
     def take(self, size: int) -> None:
-        """Raises Unavailable when there is no room."""
+        """Raises Unavailable if there is no room."""
         if self.held_bytes + size > self._max_bytes:
             raise Unavailable(f"The bodies of all requests in progress exceed {self._max_bytes} bytes.")
         self.held_bytes += size
@@ -52,10 +52,10 @@ class Budget:
 
 
 class Request(falcon.asgi.Request):
-    """Gives its body's pieces as they come, and knows what it holds.
+    """Yields the pieces of its body as they arrive, and keeps track of how many bytes it holds.
 
-    Falcon's stream costs more, and takes a client's leaving for the body's end. A slash that belongs to the path's last name
-    stays in it.
+    Falcon's own stream is slower, and takes a client's disconnect for the end of the body. A slash at the end of a path's last
+    name is part of the name.
     """
 
     __slots__ = ("first_event", "held_bytes", "receive")
@@ -73,23 +73,23 @@ class Request(falcon.asgi.Request):
         self.held_bytes = 0
         super().__init__(scope, receive, first_event, options)
         if scope.get("raw_path", b"").endswith(_SLASHES) and scope["path"].startswith(self.names_below):
-            self.path = scope["path"]  # Falcon takes it for a slash between segments, and strips it
+            self.path = scope["path"]  # Falcon takes it for a separator and strips it
         self.receive = receive
         self.first_event = first_event
 
     def hold(self, size: int) -> None:
-        """Take so much from the budget until the answer; all that is held before counts less. Raises Unavailable."""
+        """Hold this many bytes of the budget, instead of any held before, until the answer. Raises Unavailable."""
         self.budget.take(size - self.held_bytes)
         self.held_bytes = size
 
     def give_back(self) -> None:
-        """The request is answered."""
+        """Return everything to the budget, because the request is answered."""
         self.budget.give_back(self.held_bytes)
         self.held_bytes = 0
 
 
 def request_within(budget: Budget, /) -> type[Request]:
-    """The Request of an application whose bodies are together within a budget."""
+    """The Request class of an application whose bodies share a budget."""
 
     class BudgetedRequest(Request):
         __slots__ = ()
@@ -99,7 +99,7 @@ def request_within(budget: Budget, /) -> type[Request]:
 
 
 async def read_body(req: falcon.asgi.Request, /, max_bytes: int) -> bytes:
-    """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest; Unavailable when there is no room for it now."""
+    """The whole body, inflated. Raises PayloadTooLarge, InvalidRequest, and Unavailable if there is no room for it right now."""
     if (req.content_length or 0) > max_bytes:
         raise _too_large(max_bytes, req.content_length or 0)
     body = await _read(req, max_bytes)
@@ -130,18 +130,18 @@ async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int, /) -> bytes:
-    """The body without its Content-Encoding. Stops inflating at the limit.
+    """Decode the body's Content-Encoding. Stops inflating at the limit.
 
-    Raises PayloadTooLarge, and InvalidRequest for an unknown encoding and for what is not in the encoding named.
+    Raises PayloadTooLarge, and InvalidRequest for an unknown encoding or a body that is not in the encoding named.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
-        # SDKs omit Content-Encoding, so trust the magic bytes (RFC 1952 §2.3.1): no JSON begins with them.
+        # SDKs omit Content-Encoding, so trust the magic bytes (RFC 1952 §2.3.1), with which no JSON begins.
         encoding = "gzip" if body.startswith(_GZIP_MAGIC) else ""
     if encoding in ("gzip", "x-gzip"):
         return _inflate(body, lambda: zlib.decompressobj(_GZIP), "gzip", max_bytes)
     if encoding == "deflate":
-        # RFC 9110 §8.4.1.2 means zlib's format; some clients send the bare stream.
+        # RFC 9110 §8.4.1.2 means zlib's format; some clients send a raw deflate stream.
         wbits = _ZLIB if body[:1] and body[0] & 0x0F == zlib.DEFLATED and _is_zlib(body) else _RAW_DEFLATE
         return _inflate(body, lambda: zlib.decompressobj(wbits), "deflate", max_bytes)
     if encoding == "zstd":
@@ -165,7 +165,7 @@ class _Decompressor(Protocol):
 
 
 def _inflate(body: bytes, start: Callable[[], _Decompressor], name: str, max_bytes: int) -> bytes:
-    """All members or frames, one after another; in pieces, because each member copies what follows it in its piece."""
+    """Inflate all members or frames, in pieces, because each member copies the rest of its piece."""
     parts: list[bytes] = []
     room, at = max_bytes, 0
     try:
@@ -190,6 +190,6 @@ def _inflate(body: bytes, start: Callable[[], _Decompressor], name: str, max_byt
 
 
 def _too_large(max_bytes: int, size: int = 0) -> PayloadTooLarge:
-    """`size`: 0 where nobody has read to the end."""
+    """size: 0 if the body was not read to its end."""
     has = f"has {size} bytes; the limit is {max_bytes}" if size else f"is larger than {max_bytes} bytes"
     return PayloadTooLarge(f"The body {has}. Send fewer or smaller events at once.")

@@ -1,7 +1,7 @@
-"""What lets a browser's page send events here from any origin. Which origins a key allows is the gate's to say.
+"""CORS headers that let pages of any origin send events. Admission decides which origins a key allows.
 
-Some SDKs send with credentials (mixpanel-browser always does), and to those a browser shows no reply that says `*`; so a page's
-origin is answered by name. No cookie ever counts here, so that gives nobody anything that their key does not.
+Some SDKs send with credentials (mixpanel-browser always does), and then a browser hides any reply that allows `*`. So the reply
+names the page's origin. Cookies never count on these routes, so this gives a page nothing that its key does not.
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -11,7 +11,7 @@ from http import HTTPStatus
 import falcon.asgi
 
 ALLOWED_HEADERS = ("authorization", "content-type", "x-api-key", "idempotency-key")
-# A page's script sees no other header of a reply than these; SDKs wait as `Retry-After` says.
+# Scripts see only these headers of a reply. SDKs need `Retry-After`.
 _EXPOSED_HEADERS = (
     "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy"
 )
@@ -20,7 +20,7 @@ _ORIGIN = re.compile(r"[!-~]{1,300}", re.ASCII)
 _MAX_REQUESTED = 100
 
 
-# The same for a client that is no page, ready to be sent.
+# The same for clients that are not pages, ready to be sent.
 WITHOUT_ORIGIN = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED_HEADERS.encode()),
@@ -29,12 +29,12 @@ WITHOUT_ORIGIN = (
 
 
 def is_from_page(req: falcon.asgi.Request, /) -> bool:
-    """Whether a browser says which page it asks for."""
+    """Whether the request has an Origin, as a page's requests do."""
     return bool(req.get_header("Origin"))
 
 
 def allow_any_origin(req: falcon.asgi.Request, resp: falcon.asgi.Response, /) -> None:
-    """On the reply itself, also where it is a refusal: the page may read it."""
+    """Let any page read this reply, even if it is a refusal."""
     _allow(req, resp)
     resp.set_header("Access-Control-Expose-Headers", _EXPOSED_HEADERS)
 
@@ -49,7 +49,7 @@ def _allow(req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
 
 
 def answer_preflight(req: falcon.asgi.Request, resp: falcon.asgi.Response, allow: str, /) -> None:
-    """`allow`: the methods of the path. SDKs send headers of their own, so whatever is asked for is allowed."""
+    """Answer a preflight request. allow: the path's methods. SDKs send custom headers, so all requested headers are allowed."""
     asked = (req.get_header("Access-Control-Request-Headers") or "").lower().split(",", _MAX_REQUESTED)
     names = [name for name in map(str.strip, asked[:_MAX_REQUESTED]) if _HEADER_NAME.fullmatch(name)]
     resp.status = int(HTTPStatus.NO_CONTENT)

@@ -1,6 +1,6 @@
-"""Falcon's application with a shorter way for POSTs of events: past the router and the middleware, to the same handler.
+"""Falcon's application with a short cut for POSTs of events: past the router and the middleware, to the same handler.
 
-Errors, counts and the budget of bodies are the same on both ways. See docs/decisions/0081-past-the-router.md.
+Errors, metrics and the budget for bodies are the same on both paths. See docs/decisions/0081-past-the-router.md.
 """
 
 import time
@@ -17,9 +17,9 @@ from headrace.http.metrics import Metrics
 
 
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
-    """`posters`: what takes the POSTs of a path, which is also a route. A path that is written otherwise takes the long way.
+    """`posters`: by path, the handler of its POSTs; each path is also a route. A path spelled differently takes the normal way.
 
-    Any page may read what a poster answers; the headers that say so to clients that are none are not made anew each time.
+    Any page may read a poster's reply. The CORS headers for clients that are not pages are made only once.
     """
 
     def __init__(self, metrics: Metrics, bodies: Budget) -> None:
@@ -28,7 +28,7 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         self.metrics = metrics
 
     def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
-        """Falcon's, and HEAD wherever GET is: monitors and load balancers use it (RFC 9110 §9.3.2)."""
+        """Like Falcon's, plus HEAD for every GET: monitors and load balancers use it (RFC 9110 §9.3.2)."""
         suffix = f"_{options['suffix']}" if options.get("suffix") else ""
         if get := getattr(resource, f"on_get{suffix}", None):
             setattr(resource, f"on_head{suffix}", get)

@@ -1,6 +1,6 @@
-"""The OpenAPI document and its viewer: Swagger UI from an installed wheel, so nothing is fetched from elsewhere.
+"""The OpenAPI document and its viewer: Swagger UI from an installed wheel, so that nothing is fetched from other hosts.
 
-Serves the files named here and no other. Never reads the runtime: these routes need no key and no store.
+Serves only the files named here. Never uses the runtime: these routes need no key and no store.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _DISTRIBUTION = "swagger-ui-py"
 _FOLDER = "swagger_ui/static"
 _START = "start.js"
 
-# What may be served from the wheel's folder, which also holds an editor of 20 MB.
+# The files that may be served from the wheel's folder, which also holds an editor of 20 MB.
 _MEDIA_TYPES = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "index.css": "text/css; charset=utf-8",
@@ -34,7 +34,7 @@ _MEDIA_TYPES = {
     _START: "text/javascript; charset=utf-8",
 }
 
-# A file of its own, because the page's policy allows no inline script. `validatorUrl` would otherwise be swagger.io's.
+# A separate file, because the page's policy forbids inline scripts. Without `validatorUrl` it would be swagger.io's.
 _START_SCRIPT = b"""\
 window.ui = SwaggerUIBundle({
   url: "/openapi.json",
@@ -52,7 +52,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_KEEP = "public, max-age=31536000, immutable"  # the address names the content, see `_address`
+_KEEP = "public, max-age=31536000, immutable"  # the address contains a hash of the content, see `_address`
 
 
 class _Asset(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class _Asset(msgspec.Struct, frozen=True):
 
 @cache
 def document() -> dict[str, Any]:
-    """The OpenAPI document as written: openapi/base.yaml, and a file for each of its tags. Shared: not to be changed.
+    """The OpenAPI document: openapi/base.yaml and a file for each of its tags. Shared, so do not change it.
 
     Raises ValueError if two files define the same path or component.
     """
@@ -78,10 +78,10 @@ def document() -> dict[str, Any]:
 
 
 def _part(name: str) -> dict[str, Any]:
-    """One file, without the anchors that shared.yaml lends it."""
+    """One file, with the anchors of shared.yaml resolved."""
     folder = files("headrace.http").joinpath("openapi")
     text = b"".join(folder.joinpath(f"{each}.yaml").read_bytes() for each in ("shared", name))
-    # libyaml takes 40 ms for all of them where the loader in Python takes 300 ms.
+    # libyaml takes 40 ms for all files, the pure Python loader 300 ms.
     part: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     del part["x-shared"]
     return part
@@ -106,7 +106,7 @@ def _asset(name: str) -> _Asset:
 
 
 def _read(name: str) -> bytes:
-    # Not importlib.resources, which would import the package, and with it jinja2, only to find a folder.
+    # Not importlib.resources, which would import the package, and with it jinja2, just to find a folder.
     return Path(str(distribution(_DISTRIBUTION).locate_file(f"{_FOLDER}/{name}"))).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""`Expect: 100-continue`: the final status comes in place of the 100 where the head decides it. Reads no body."""
+"""`Expect: 100-continue`: sends the final status instead of the 100 if the head alone decides it. Reads no body."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +7,15 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class HeadFirst:
-    """Receives for a request whose client waits: first the head alone, for which the client need not be told to go on.
+    """The ASGI receive of a request whose client waits for a 100: gives the head first, without telling the client to continue.
 
-    Whoever answers without asking for more does so in place of the 100. The client may then send its body or leave it out, so
-    that reply is the connection's last.
+    An application that answers without asking for more does so instead of the 100. The client may then send its body or omit
+    it, so that reply is the connection's last.
     Source: https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1
     """
 
     def __init__(self, cycle: RequestResponseCycle, is_stopping: Callable[[], bool]) -> None:
-        """is_stopping: whether the server is shutting down, and so keeps no connection alive."""
+        """is_stopping: whether the server is shutting down and therefore keeps no connection alive."""
         self._cycle = cycle
         self._is_stopping = is_stopping
         self._keep_alive = cycle.keep_alive

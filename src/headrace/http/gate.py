@@ -1,4 +1,4 @@
-"""What every route does first: a key, a scope, a rate limit, and the parameters. Knows no dialect."""
+"""The first step of every route: checks key, scope, rate limit and parameters. Knows no dialect."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class Gate:
-    """Admits a request or raises the reason for refusing it; and queries the store for it."""
+    """Admits a request or raises the reason for refusing it, and queries the store for it."""
 
     def __init__(self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
         self._admission = admission
@@ -35,9 +35,9 @@ class Gate:
     async def admit(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown, scope: Scope, limit: str, /
     ) -> Tenant:
-        """The tenant that the request is bound to; the response says what the rate limit leaves, also if it is refused.
+        """The tenant that the request is bound to. Adds the rate-limit headers to the response, even if it is refused.
 
-        Raises what `Admission.admit` raises, and InvalidRequest for parameters that the route does not take.
+        Raises what `Admission.admit` raises, and InvalidRequest for parameters that the route does not accept.
         """
         try:
             admitted = await self._admission.admit(shown, scope, limit)
@@ -52,10 +52,10 @@ class Gate:
         return admitted.tenant
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
-        """Put a question to the store, which ends when the client hangs up. Raises what `Ask` raises."""
+        """Query the store; cancelled if the client hangs up. Raises what `Ask` raises."""
 
         def ask_with_room(reader: Reader) -> Answer:
-            self._unread.require_room()  # not before it is this question's turn: many may wait
+            self._unread.require_room()  # only once it is this query's turn: many may be waiting
             return question(reader)
 
         asked = asyncio.ensure_future(self._ask(ask_with_room))
@@ -71,7 +71,7 @@ class Gate:
 
 
 def parameters(req: falcon.asgi.Request, /) -> Pairs:
-    """The query's parameters in order, with the empty ones. Raises InvalidRequest for too many, or no UTF-8."""
+    """The query string's parameters in order, including empty ones. Raises InvalidRequest for too many, or for bad UTF-8."""
     try:
         return parse_qsl(req.query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The page at `/`: where to go from here. Needs no key, and says nothing about what the server holds."""
+"""The page at `/`, with links to start from. Needs no key, and reveals nothing about the server's data."""
 
 import falcon
 import falcon.asgi

@@ -1,14 +1,14 @@
-"""The end of a connection whose client is still sending: it gets to read the last reply. Never looks at what it throws away.
+"""Closes connections whose clients are still sending, so that they can read the last reply. Discards what arrives unseen.
 
-A socket that is closed while bytes are arriving resets the connection, and the reset deletes what the client has not read yet.
-So the server ends its own side only, and reads on for a while.
+Closing a socket while bytes are arriving resets the connection, and the reset deletes what the client has not read yet. So the
+server ends only its own side and keeps reading for a while.
 Source: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
 """
 
 import asyncio
 from collections.abc import Callable
 
-# More than any body of which a client might still want to read the refusal.
+# Larger than any body whose sender might still want to read the refusal.
 MAX_DROPPED_BYTES = 64 * 1024 * 1024
 _MOST_S = 30.0
 _SILENT_S = 5.0
@@ -16,10 +16,10 @@ _MOST_AT_SHUTDOWN_S = 1.0
 
 
 class Lingering:
-    """Ends the server's side at once, and the connection when its client does: within 30 s, 5 s of silence and 64 MiB."""
+    """Ends the server's side at once, and the connection when the client does: within 30 s, 5 s of silence and 64 MiB."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, stopping: bool) -> None:
-        """stopping: the server is shutting down, so a second has to do."""
+        """stopping: the server is shutting down, so allow only a second."""
         self._transport = transport
         self._loop = loop
         self._left_bytes = MAX_DROPPED_BYTES
@@ -31,19 +31,19 @@ class Lingering:
             self.end_soon()
 
     def drop(self, data: bytes) -> None:
-        """The client has sent more."""
+        """Discard more bytes from the client."""
         self._heard = True
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
             self._transport.abort()
 
     def end_soon(self) -> None:
-        """The server is shutting down."""
+        """Allow only a second from now on, because the server is shutting down."""
         self._timer.cancel()
         self._timer = self._loop.call_later(_MOST_AT_SHUTDOWN_S, self._transport.abort)
 
     def stop(self) -> None:
-        """The connection is gone."""
+        """Stop the timers, because the connection is gone."""
         self._timer.cancel()
 
     def _look_again(self) -> None:
@@ -55,9 +55,9 @@ class Lingering:
 
 
 class ReplyTransport:
-    """What a reply is written to: a connection whose `close` is another's."""
+    """The transport that replies are written to. Its `close` is replaced."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write  # not a method of its own: every reply goes through it
+        self.write = transport.write  # not a wrapper method, because every reply passes through it
         self.is_closing = transport.is_closing
         self.close = close

@@ -1,4 +1,4 @@
-"""What commands on this machine ask a running server, with the token that it left in its data folder. For no one else."""
+"""Routes for commands on this machine, which show the token from the server's data folder. Not for anybody else."""
 
 import falcon
 import falcon.asgi
@@ -11,7 +11,7 @@ from headrace.model.errors import InvalidKey
 
 
 class Check:
-    """GET /internal/check: `headrace check`, over the engine that only this process may open."""
+    """GET /internal/check: runs `headrace check` in the only process that may open the engine."""
 
     def __init__(self, admission: Admission, status: ServerStatus) -> None:
         self._admission = admission

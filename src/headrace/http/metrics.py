@@ -1,4 +1,4 @@
-"""What Prometheus is told. Reads the figures when asked; the request path only adds to counters."""
+"""Metrics for Prometheus. The figures are read when it asks; the request path only adds to counters."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.
 
 
 class Metrics:
-    """One registry per server; its own middleware, and the resource at /metrics."""
+    """A server's registry. Also the middleware that counts requests, and the resource at /metrics."""
 
     def __init__(self, status: ServerStatus, bodies: Budget, unread: Unread) -> None:
         self._registry = CollectorRegistry()
@@ -43,7 +43,7 @@ class Metrics:
             registry=self._registry,
         )
 
-        # The library looks a child up in twenty times as long as this; there are few of them.
+        # The library's look-up of a child takes twenty times as long. There are few children.
         self._events_of: Callable[[str, str], Counter] = cache(self._events.labels)
         self._requests_of: Callable[[str, str, int], Histogram] = cache(self.requests.labels)
 
@@ -75,7 +75,7 @@ class Metrics:
         self._requests_of(method, route, status).observe(time.perf_counter() - started)
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        resp.data = await asyncio.to_thread(generate_latest, self._registry)  # it asks control
+        resp.data = await asyncio.to_thread(generate_latest, self._registry)  # because it asks control
         resp.content_type = CONTENT_TYPE_LATEST
 
 

@@ -1,4 +1,4 @@
-"""Mounts the dialects' tables: each path gets what its routes say, and nothing that they do not say."""
+"""Mounts the dialects' tables: each path gets exactly what its routes declare."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -26,14 +26,14 @@ _METHODS = ("GET", "HEAD", "POST", "PUT")
 
 
 class _Mounted:
-    """A path: what it does is in the attributes that Falcon looks for, `on_get` and the like."""
+    """The resource of a path. Falcon looks for its responders as attributes: `on_get` and so on."""
 
     def __init__(self, responders: Mapping[str, Responder]) -> None:
         vars(self).update(responders)
 
 
 class Responders:
-    """Makes what answers a route, of what the routes' kinds need."""
+    """Makes the responder of each route, by the kind of work the route does."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Responders:
         self._handlers = handlers
 
     def responder(self, served: Served, claimants: Sequence[Served]) -> Responder:
-        """Raises KeyError for a handler that there is not."""
+        """Raises KeyError for an unknown handler."""
         route = served.route
         match route.does:
             case Ingest():
@@ -79,7 +79,7 @@ class Responders:
 
 
 def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
-    """Raises KeyError for a route that names no handler, ValueError for two routes that cannot be told apart."""
+    """Raises KeyError for a route that names an unknown handler, ValueError for two routes that cannot be told apart."""
     paths: dict[str, dict[str, list[Served]]] = {}
     for dialect in dialects:
         for route in dialect.routes:
@@ -103,7 +103,7 @@ def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
 
 
 def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:
-    """The route that takes what nobody claims, and those that claim."""
+    """The route for bodies that no route claims, and the routes that claim some."""
     claimants = [each for each in served if isinstance(each.route.does, Ingest) and each.route.does.is_claimant]
     others = [each for each in served if each not in claimants]
     if len(others) != 1:

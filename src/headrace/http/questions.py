@@ -1,6 +1,6 @@
-"""Routes that ask the store one question, and those that tell an SDK what it wants to know before it sends events.
+"""Routes that answer one query of the store, and routes that answer an SDK's requests before it sends events.
 
-The answer to a question is rendered in the reader's thread, not in the event loop's, for it may be large.
+Answers are rendered in the reader's thread and not on the event loop, because they may be large.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The routes that replay, in Hogsend's admin plane: at once or as a job, and the jobs. What replays is elsewhere."""
+"""The replay routes of Hogsend's admin plane: replays at once, replays as jobs, and the jobs. The replaying is elsewhere."""
 
 from collections.abc import Mapping
 from functools import partial

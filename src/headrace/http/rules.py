@@ -1,4 +1,4 @@
-"""The native routes about rules: which are in force, and putting others in their place. Each parses, asks, and renders."""
+"""The native routes for rules: show the rules in force and replace them. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 

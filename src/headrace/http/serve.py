@@ -1,4 +1,4 @@
-"""Runs the server: opens the runtime, listens, and on SIGTERM or SIGINT finishes what it has begun."""
+"""Runs the server: opens the runtime, listens, and shuts down cleanly on SIGTERM or SIGINT."""
 
 import asyncio
 import gc
@@ -29,24 +29,24 @@ from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 
 _log = structlog.get_logger("headrace")
-# Threads hand over to each other at every request; Python's default of 5 ms would be most of a request's time.
+# Threads hand over to each other in every request. Python's default of 5 ms would be most of a request's time.
 _SWITCH_INTERVAL_S = 0.0005
-# Requests make many objects and no cycles; Python's default of 700 would collect several times in one batch.
+# Requests create many objects and no cycles. Python's default of 700 would collect several times per batch.
 _GC_THRESHOLD = 50_000
 _BACKLOG = 2048
-# A query that runs when the server is told to stop has this share of the grace, so that it can still be refused.
+# A query running at shutdown has this share of the grace period, so that there is time left to refuse it.
 _QUERIES_SHARE = 0.75
-# After the grace: nothing acknowledged is lost by a sudden end, but what is in memory is inserted again at the next start.
+# After the grace period. A sudden end loses nothing acknowledged, but the next start has to recover the last insert.
 _BACKSTOP_S = 15.0
-# Files that the log, the store and the index of known keys may have open beside the connections.
+# Files that the log, the store and the index of known keys may have open besides the connections.
 _FILES_OF_ENGINES = 1024
 
 
 def serve(settings: Settings, /) -> int:
-    """Serve until told to stop; the process's exit code. Raises SettingsError for what keeps it from starting."""
+    """Serve until told to stop. Returns the process's exit code. Raises SettingsError if it cannot start."""
     configure(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    gc.freeze()  # what was imported stays; a collection need not walk it
+    gc.freeze()  # imported modules stay, so the collector need not walk them
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
     try:
         runtime = Runtime(settings)
@@ -56,7 +56,7 @@ def serve(settings: Settings, /) -> int:
 
 
 def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
-    """Serve an opened runtime to those who speak these dialects."""
+    """Serve an opened runtime in these dialects."""
     settings = runtime.settings
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
@@ -88,13 +88,13 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        """For a signal that comes before uvicorn listens for it; uvicorn raises its own once more when it is done."""
+        """Handle a signal that arrives before uvicorn handles signals. (uvicorn raises a signal again when it is done.)"""
         server.should_exit = True
         server.arm_backstop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    logging.getLogger("uvicorn.error").disabled = True  # what it would say is said here
+    logging.getLogger("uvicorn.error").disabled = True  # we log this ourselves
 
     async def main() -> None:
         try:
@@ -102,7 +102,7 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
             _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
             await server.serve(sockets=[listener])
         finally:
-            server.arm_backstop()  # also where it ends for a failure
+            server.arm_backstop()  # also after a failure
             await runtime.stop()
         _log.info("stopped")
 
@@ -112,12 +112,12 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which the kernel ends should it not end by itself."""
+    """uvicorn's server, which the kernel ends if it does not end by itself."""
 
     def arm_backstop(self) -> None:
-        """From now on the process has the grace, and some seconds to put into the store what waits for that."""
+        """End the process after the grace period and a few seconds to store what is waiting."""
         if not signal.getitimer(signal.ITIMER_REAL)[0]:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process without Python, which may hang
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process without Python, which may be hanging
             signal.setitimer(signal.ITIMER_REAL, (self.config.timeout_graceful_shutdown or 0) + _BACKSTOP_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -126,7 +126,7 @@ class _Server(uvicorn.Server):
 
 
 def _connections(wanted: int) -> int:
-    """How many connections this process may hold without taking the engines' files; as many open files are asked for."""
+    """How many connections this process may hold besides the files of its engines. Raises the limit on open files accordingly."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = wanted + _FILES_OF_ENGINES
     if hard != resource.RLIM_INFINITY:
@@ -145,7 +145,7 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-        listener.listen(_BACKLOG)  # whoever connects from now on waits for the server, and is not refused
+        listener.listen(_BACKLOG)  # from now on, connections wait for the server instead of being refused
     except OSError as error:
         raise SettingsError(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set HEADRACE_PORT or --port."

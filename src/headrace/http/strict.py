@@ -1,6 +1,6 @@
-"""Parameters that a route does not take are refused: a figure that ignores what was asked looks right. Knows no dialect.
+"""Refuses parameters that a route does not accept, because a figure that ignores a filter looks right. Knows no dialect.
 
-Which ones a route takes, the OpenAPI document says.
+The OpenAPI document says which parameters a route accepts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _METHODS = ("get", "put", "post", "patch", "delete")
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """One route's parameters. `maps` are written `tags[k]`."""
+    """One route's parameters. `maps` are the ones written `tags[k]`."""
 
     path: str
     plain: frozenset[str]
@@ -27,7 +27,7 @@ class _Known(msgspec.Struct, frozen=True):
 
 
 class Strict:
-    """Looks at the parameters of documented routes; of others it knows nothing, and lets everything pass."""
+    """Checks the parameters of documented routes. Undocumented routes accept everything."""
 
     def __init__(self) -> None:
         paths: dict[str, dict[str, Any]] = document()["paths"]
@@ -39,7 +39,7 @@ class Strict:
         }
 
     def check(self, req: falcon.asgi.Request, pairs: Pairs, /) -> None:
-        """Raises InvalidRequest for an unknown parameter that says something, and for one that says two things."""
+        """Raises InvalidRequest for an unknown parameter with a value, and for one with two different values."""
         method = "GET" if req.method == "HEAD" else req.method
         known = self._routes.get((method, _pathless(req.uri_template or "")))
         if known is None:
@@ -49,7 +49,7 @@ class Strict:
             base, bracket, _ = name.partition("[")
             if bracket and name.endswith("]") and base in known.maps:
                 continue
-            if not value:  # as if absent
+            if not value:  # treated as absent
                 continue
             if name not in known.plain:
                 raise InvalidRequest(self._unknown(name, known, method))
@@ -77,7 +77,7 @@ def _family(path: str) -> list[str]:
 
 
 def _pathless(template: str) -> str:
-    """A template without the names of its parameters, which router and document choose for themselves."""
+    """A path template without its parameters' names, which router and document choose independently."""
     return "/".join("{}" if part.startswith("{") else part for part in template.split("/"))
 
 

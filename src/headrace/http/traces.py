@@ -1,4 +1,4 @@
-"""The native routes about one event: what has become of it, and what it has set off."""
+"""The native routes about one event: its trace and its effects."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
-"""Replies that their clients have not taken yet: bounded in time for each, and in bytes for all. Knows no route.
+"""Limits unread replies: a time limit for each, and a limit in bytes for all. Knows no route.
 
-A reply waits in memory for as long as its client does not read it, which TCP alone would let it do for ever.
+A reply stays in memory until its client reads it. TCP alone would let a client postpone that for ever.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ _LEAST_TAKEN_BYTES = 256 * 1024
 
 
 class Unread:
-    """The connections whose replies wait, of one server. `watch` and `forget` are for the event loop's thread.
+    """A server's connections with unread replies. `watch` and `forget` are for the event loop's thread.
 
-    timeout_s: within this a client has to take 256 KiB of its reply, or the rest of it. max_bytes: of all that wait.
+    timeout_s: within this time a client has to read 256 KiB of its reply, or the rest of it. max_bytes: of all unread replies.
     """
 
     def __init__(self, *, timeout_s: float, max_bytes: int) -> None:
@@ -25,14 +25,14 @@ class Unread:
         self._waiting: dict[asyncio.Transport, asyncio.TimerHandle] = {}
 
     def watch(self, transport: asyncio.Transport, /) -> None:
-        """More waits for this client than it has taken at once."""
+        """Start watching: the client has not read all of its reply at once."""
         self.forget(transport)
         left = transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
         self._waiting[transport] = loop.call_later(self._timeout_s, self._look_again, transport, left)
 
     def forget(self, transport: asyncio.Transport, /) -> None:
-        """The client has taken what there was, or is gone."""
+        """Stop watching: the client has read everything, or is gone."""
         if timer := self._waiting.pop(transport, None):
             timer.cancel()
 
@@ -45,11 +45,11 @@ class Unread:
             transport.abort()
 
     def bytes(self) -> int:
-        """How much waits. Any thread may ask."""
+        """The size of all unread replies. Any thread may ask."""
         return sum(transport.get_write_buffer_size() for transport in tuple(self._waiting))
 
     def require_room(self) -> None:
-        """Any thread may ask. Raises Unavailable while too much waits for another large reply."""
+        """Raises Unavailable while too much is unread for another large reply. Any thread may ask."""
         waiting = self.bytes()
         if waiting > self._max_bytes:
             raise Unavailable(f"Clients have not yet read {waiting} bytes of responses.", retry_after_s=5)

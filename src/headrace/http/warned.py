@@ -1,4 +1,4 @@
-"""Tells the operator what was taken although it was not right: always in a metric, now and then in the log."""
+"""Reports tolerated problems in events to the operator: always as a metric, now and then in the log."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ _MAX_SENDERS = 1000
 
 
 class Warned:
-    """For the event loop's thread. A sender with a wrong format sends it all day, so the log has one line a minute for it."""
+    """For the event loop's thread. A client with a wrong format sends it all day, so the log gets one line a minute."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics

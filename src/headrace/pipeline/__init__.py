@@ -1,1 +1,1 @@
-"""The way of an event: intake, worker, reactions."""
+"""The path of an event: intake, worker, reactions."""

@@ -1,4 +1,4 @@
-"""Commands: the entries of the log that are no events. Tells them apart and passes over those that nobody runs."""
+"""Commands: the log's entries that are not events. Separates them from events, and skips those that nothing can run yet."""
 
 import structlog
 
@@ -16,6 +16,6 @@ def split(records: list[Record], /) -> tuple[list[Record], list[Record]]:
 
 
 def skip(position: int, kind: int, payload: bytes, /) -> None:
-    """Log that a command is passed over: no kind can be run yet, or another version of this program appended it."""
+    """Log a warning that a command is skipped. No kind can be run yet, or another version of this program appended it."""
     name = next((each.name.lower() for each in Kind if each == kind), str(kind))
     _log.warning("command_skipped", position=position, kind=name, bytes=len(payload))

@@ -1,7 +1,8 @@
-"""Which event this process reacts to, in a file that outlives it. Knows nothing of events but their ids.
+"""Remembers the event being reacted to in a file that outlives the process. Knows only the event's id.
 
-Written before each event is judged, and so by memory mapping: a process that is killed leaves the mapped page to the kernel,
-which is enough to tell the next process what the last one died of. (A power cut may lose it, and loses no event.)
+The file is written before each event is judged, so it has to be cheap: it is mapped into memory. If the process is killed,
+the kernel still has the mapped page, so the next process learns at which event the last one died. (A power cut may lose the
+page; it loses no event.)
 """
 
 import mmap
@@ -13,20 +14,20 @@ _ID_CHARS = 32
 
 
 class CurrentEvent(Protocol):
-    """The id of the event that is being reacted to."""
+    """The id of the event being reacted to."""
 
     def enter(self, event_id: str, /) -> None: ...
     def clear(self) -> None: ...
     def left_behind(self) -> str:
-        """The event at which the process before this one ended, or ""."""
+        """The event at which the previous process ended, or ""."""
         ...
 
 
 class CurrentEventFile:
-    """Fits CurrentEvent, in a file of its own."""
+    """Fits CurrentEvent, in a file."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises OSError."""
+        """Open or create the file. Raises OSError."""
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             os.ftruncate(descriptor, _ID_CHARS)
@@ -35,11 +36,11 @@ class CurrentEventFile:
             os.close(descriptor)
 
     def enter(self, event_id: str, /) -> None:
-        """Before an event is judged: 32 hex digits."""
+        """Call before an event is judged, with its id of 32 hex digits."""
         self._page[:] = event_id.encode()
 
     def clear(self) -> None:
-        """No event is being judged."""
+        """Call when no event is being judged any more."""
         self._page[:] = bytes(_ID_CHARS)
 
     def left_behind(self) -> str:

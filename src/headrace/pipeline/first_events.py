@@ -1,4 +1,4 @@
-"""The events that repeats are repeats of: a repeat is answered with what is stored, not with what was sent again. Reads only."""
+"""Finds the first event of each repeat, so that a repeat is answered with the stored event and not the resent one. Only reads."""
 
 import asyncio
 
@@ -12,16 +12,16 @@ from headrace.ports.log import LogReader
 
 
 class FirstEvents:
-    """For the event loop's thread."""
+    """Looks up the first events. For the event loop's thread."""
 
     def __init__(self, log: LogReader, queries: QuerySlots) -> None:
         self._log = log
         self._queries = queries
 
     async def in_place_of_repeats(self, batch: Batch, receipts: list[Receipt], /) -> Batch:
-        """The batch with the stored event in place of each repeat, for replies that show what an event holds.
+        """The batch with the stored event in place of each repeat, for replies that show an event's content.
 
-        One that is stored nowhere any more stays as it was sent. Raises what `QuerySlots.ask` raises.
+        A repeat whose first event is no longer stored stays as it was sent. Raises what `QuerySlots.ask` raises.
         """
         if not any(receipt.duplicate for receipt in receipts):
             return batch
@@ -32,7 +32,7 @@ class FirstEvents:
         return msgspec.structs.replace(batch, items=items)
 
     async def _first(self, sent: Event, receipt: Receipt) -> Event:
-        """From the log, which has it for a while and answers whatever the store does; else from the store."""
+        """Read the event from the log, which keeps it for a while and answers even if the store fails; else from the store."""
         records = await asyncio.to_thread(self._log.read, receipt.position - 1, 1, 1)
         if records and records[0].position == receipt.position:
             return decode(records[0].payload)

@@ -1,7 +1,7 @@
-"""Intake: from checked events to durable ones. Groups what waits into one append; never queries, never stores.
+"""Intake: makes checked events durable. Groups waiting requests into one append; never queries, never stores.
 
-Requests arrive on the event loop; one thread appends. It is told of them when the loop has read all that had arrived, and while
-it waits for the disk more gather, which the next append takes: so one sync serves many requests, and none waits for a timer.
+Requests arrive on the event loop; one thread appends. The loop wakes it after reading everything that had arrived. While it
+waits for the disk, more requests gather for the next append. So one sync serves many requests, and none waits for a timer.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """`accept` is for the event loop's thread. The appending thread calls `on_append` after each append: so many entries."""
+    """`accept` is for the event loop's thread. After each append, the appending thread calls `on_append` with its entry count."""
 
     def __init__(self, log: LogWriter, *, max_queue_bytes: int, on_append: Callable[[int], None]) -> None:
         self._log = log
@@ -50,8 +50,8 @@ class Intake:
         self._loop.start()
 
     def stop(self) -> None:
-        """Append what waits, then end. What comes later is refused."""
-        with self._lock:  # so that the loop's last look finds whatever was let in
+        """Append what is waiting, then stop. Later requests are refused."""
+        with self._lock:  # so that the loop's last step finds every accepted request
             self._closed = True
         self._loop.stop()
 
@@ -95,7 +95,7 @@ class Intake:
             receipts = self._log.append(entries)
         except HeadraceError as error:
             _deliver(requests, None, error)
-        except Exception:  # noqa: BLE001  whoever waits for an answer must get one
+        except Exception:  # noqa: BLE001  every waiting request must get an answer
             _log.exception("append_failed")
             _deliver(requests, None, Unavailable("The log could not store the events."))
         else:
@@ -104,7 +104,7 @@ class Intake:
         return True
 
     def _take(self) -> list[_Request]:
-        """As many of the waiting requests as one append may carry, at least one; none when none wait."""
+        """As many waiting requests as fit into one append, at least one; none if none are waiting."""
         with self._lock:
             taken: list[_Request] = []
             entries = size = 0
@@ -123,13 +123,13 @@ def _entries(items: Sequence[Item]) -> list[Entry]:
 
 
 def _deliver(requests: list[_Request], receipts: list[Receipt] | None, error: HeadraceError | None) -> None:
-    """Answer all requests of one append with one wake-up of their event loop."""
+    """Answer all requests of an append in one wake-up of their event loop."""
 
     def answer() -> None:
         start = 0
         for request in requests:
             end = start + len(request.entries)
-            if request.answer.cancelled():  # the client went away; its events are stored all the same
+            if request.answer.cancelled():  # the client went away, but its events are stored
                 pass
             elif receipts is None:
                 request.answer.set_exception(error or Unavailable())

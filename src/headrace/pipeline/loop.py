@@ -1,4 +1,4 @@
-"""One background thread that does the same step again and again: start, stop, wake, back-off. Knows nothing of the step."""
+"""A background thread that repeats one step: start, stop, wake, back-off. Knows nothing about the step."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 class Loop:
     """Calls `step` from its own thread until it is stopped. Any thread may call the public methods.
 
-    `failing`: what the last step failed at, or "" when it succeeded. `failures`: how many steps have failed since the start.
+    `failing`: the last step's error, or "" if it succeeded. `failures`: how many steps have failed since the start.
     """
 
     def __init__(
@@ -24,11 +24,11 @@ class Loop:
         drain: bool = False,
         on_failure: Callable[[Exception, float], None] | None = None,
     ) -> None:
-        """step: one piece of work; returns whether there was any. What it raises is logged, and it is called again later.
+        """step: does one piece of work and returns whether there was any. If it raises, the error is logged and it runs again.
 
         idle_s: how long to wait after a step without work, unless woken; None waits until woken.
         drain: after `stop`, go on until a step finds no work, or fails.
-        on_failure: called with the error and the seconds until the next try, instead of logging a traceback.
+        on_failure: called with the error and the seconds until the retry, instead of logging a traceback.
         """
         self.failing = ""
         self.failures = 0
@@ -46,26 +46,26 @@ class Loop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the current step (or once drained), and wait for that."""
+        """Stop after the current step (or once drained), and wait for that."""
         with self.changed:
             self.closing = True
             self.changed.notify_all()
-        if self._thread.ident is not None:  # started at all
+        if self._thread.ident is not None:  # it was started
             self._thread.join()
 
     def wake(self) -> None:
-        """There may be work: end an idle wait, now or the next one."""
+        """Announce work: end the current idle wait, or else the next one."""
         with self.changed:
             self._woken = True
             self.changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """For the step: wait until the condition holds (checked at each notification of `changed`) or the time is over."""
+        """For use in the step: wait until the condition holds (checked at each notification of `changed`) or the time is up."""
         with self.changed:
             return self.changed.wait_for(condition, timeout_s)
 
     def rest(self, seconds: float) -> None:
-        """For the step: sleep, but no longer than until `stop`."""
+        """For use in the step: sleep until the time is up or `stop` is called."""
         if seconds > 0:
             self.wait_for(lambda: self.closing, seconds)
 
@@ -74,7 +74,7 @@ class Loop:
         while self._drain or not self.closing:
             try:
                 worked = self._step()
-            except Exception as error:  # noqa: BLE001  whatever it is, this thread must go on: nobody else does its work
+            except Exception as error:  # noqa: BLE001  whatever it is, this thread must go on: no other does its work
                 self.failing = str(error)[:500] or type(error).__name__
                 self.failures += 1
                 self._report(error, pause_s)

@@ -1,4 +1,4 @@
-"""Cuts batches where the store cuts its parts: at the end of a month, by time of receipt. Pure."""
+"""Cuts batches at the end of a month by time of receipt, where the store cuts its parts. Pure."""
 
 from datetime import UTC, datetime
 

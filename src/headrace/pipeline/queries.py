@@ -1,4 +1,4 @@
-"""Questions to the store: how many run and wait at once, each only once the store is fresh. Knows no question."""
+"""Limits how many queries run and wait at once, and starts each once the store is fresh. Knows nothing about their content."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 
 
 class QuerySlots:
-    """For the event loop's thread. `asked_at_ms`: when the last question came."""
+    """Runs queries in threads. For the event loop's thread. `asked_at_ms`: when the last query arrived."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class QuerySlots:
         waiting: int,
         clock_ms: Callable[[], int],
     ) -> None:
-        """running: how many questions are asked at once. waiting: how many more may wait for that."""
+        """running: how many queries run at once. waiting: how many more may wait for a slot."""
         self.asked_at_ms = 0
         self._reader = reader
         self._fresh = fresh
@@ -33,10 +33,10 @@ class QuerySlots:
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="reader")
 
     async def ask(self, question: Callable[[Reader], Answer], /) -> Answer:
-        """Put a question to the store once it holds everything acknowledged before now.
+        """Run a query against the store once the store holds everything acknowledged before now.
 
-        Raises Unavailable when too many questions wait, or the store is too far behind; and what the question raises.
-        Cancelled, it ends the question's query, and returns when that has ended.
+        Raises Unavailable if too many queries are waiting or the store is too far behind, and what the question raises.
+        If it is cancelled, it stops the query and returns once that has ended.
         """
         if self._taken >= self._most:
             raise Unavailable("Too many queries are waiting.")
@@ -49,14 +49,14 @@ class QuerySlots:
             try:
                 return await asyncio.wrap_future(work)
             except asyncio.CancelledError:
-                if not work.cancel():  # it has begun
+                if not work.cancel():  # it is running
                     await asyncio.to_thread(self._reader.cancel, running)
                 raise
         finally:
             self._taken -= 1
 
     def close(self) -> None:
-        """Wait for the questions that are being asked."""
+        """Wait for the queries that are running."""
         self._threads.shutdown()
 
     def _answer(self, question: Callable[[Reader], Answer], running: RunningQuery) -> Answer:

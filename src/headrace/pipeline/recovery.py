@@ -1,7 +1,6 @@
-"""Recovery: where the worker goes on after a start or a failure, and which records the store still lacks.
+"""Recovery: finds where the worker resumes after a start or a failure, and which records the store still lacks.
 
-Runs in the worker's thread. Stores what is missing, and removes what was erased on purpose and came back; never reacts and
-never commits.
+Runs in the worker's thread. Stores missing events, and removes erased events that came back; never reacts, never commits.
 """
 
 import structlog
@@ -27,7 +26,7 @@ class Recovery:
         most_events: int,
         most_bytes: int,
     ) -> None:
-        """`most_events` and `most_bytes` limit what is read and inserted at once."""
+        """most_events, most_bytes: how much to read and insert at once."""
         self._log = log
         self._store = store
         self._offsets = offsets
@@ -39,10 +38,10 @@ class Recovery:
     def begin(self, done: int, /) -> tuple[int, int]:
         """The position to go on from, and the position up to which later events may already be stored, or erased.
 
-        done: the last position that this process has committed, 0 at the start. It counts if another worker had taken over
-        meanwhile: that one may have committed past events that only this worker's log has.
-        The second position is one insert ahead, unless control was restored from an older copy. The first call also repairs
-        the store. Raises StoreFailed, ControlFailed, Unavailable, and LeaseLost while another worker has taken over.
+        done: the last position that this process has committed, 0 at the start. If another worker had taken over since, this
+        worker resumes from there, because the other may have committed past events that only this worker's log has.
+        The second position is at most one insert ahead, unless control was restored from an older copy. The first call also
+        repairs the store. Raises StoreFailed, ControlFailed, Unavailable, and LeaseLost while another worker has taken over.
         """
         self._is_retaken = self._offsets.take_again() or self._is_retaken
         position = self._offsets.position()
@@ -53,7 +52,7 @@ class Recovery:
         if not self._repaired:
             self._repair(position)
             if is_behind(self._log, self._store, self._erased, position):
-                # Neither the store nor the log has what was committed: a folder that is not mounted, or an older copy of it.
+                # Committed events are in neither the store nor the log: the folder is not mounted, or is an older copy.
                 _log.error("store_is_behind", committed=position, stored_upto=self._store.last(0))
                 self._erase_again(0, position)
             self._repaired = True
@@ -64,7 +63,7 @@ class Recovery:
         return position, unsure_upto
 
     def missing(self, events: list[Record], /) -> list[Record]:
-        """Those that the store does not have and should. Raises StoreFailed, ControlFailed."""
+        """The events that the store lacks and should have. Raises StoreFailed, ControlFailed."""
         if not events:
             return events
         before, upto = events[0].position - 1, events[-1].position
@@ -73,7 +72,7 @@ class Recovery:
         return [event for event in events if event.id not in there] if there else events
 
     def _repair(self, position: int) -> None:
-        """Give back to the store what it has lost of what the log still holds: a disk may lose a young part.
+        """Store again what the store has lost and the log still holds: a disk may lose a young part.
 
         These events were reacted to before, so this only stores them.
         """
@@ -85,10 +84,10 @@ class Recovery:
         lost = held.events - self._erased.count(after, position) - self._store.held(after, position)
         if not lost:
             return
-        # Below zero it is the log that lacks some; what the store lacks beside them is given back all the same.
+        # If negative, the log lacks some. Events that the store lacks besides are stored again all the same.
         event, count = ("store_lost_events", lost) if lost > 0 else ("log_lost_events", -lost)
         _log.warning(event, lost=count, after=after, upto=position)
-        self._erase_again(0, after)  # a store that lacks young events may be an older copy, with erased ones in it
+        self._erase_again(0, after)  # an older copy of the store may still have erased events
         while after < position:
             records = [
                 record for record in of_one_month(self._log.read(after, *self._most)) if record.position <= position
@@ -100,7 +99,7 @@ class Recovery:
             after = records[-1].position
 
     def _erase_again(self, after: int, upto: int) -> None:
-        """Remove erased events that are in the store: an erasure was interrupted, or an older copy of the store was put back."""
+        """Remove erased events from the store: an erasure was interrupted, or an older copy of the store was restored."""
         if back := still_stored(self._store, self._erased, after, upto):
             _log.warning("erased_events_removed_again", events=len(back), after=after, upto=upto)
             self._store.erase(sorted(back))
@@ -112,10 +111,10 @@ def still_stored(store: ErasableStore, erased: ErasedEvents, after: int, upto: i
 
 
 def is_behind(log: LogReader, store: Store, erased: ErasedEvents, committed: int, /) -> bool:
-    """Whether the store lacks the last event that was committed, and did not erase it.
+    """Whether the store lacks the last committed event although it was not erased.
 
-    False if it is not known which event that was: the last one was erased, or the log has only commands and no memory of
-    an event before them. Raises StoreFailed, ControlFailed, Unavailable.
+    False if that event is unknown: the last one was erased, or the log has only commands and no record of an event before
+    them. Raises StoreFailed, ControlFailed, Unavailable.
     """
     event = log.held(committed).last_event
     return event > 0 and not erased.count(event - 1, event) and store.last(event - 1) < event

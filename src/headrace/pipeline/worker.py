@@ -1,7 +1,7 @@
-"""The worker: from the log to the store, exactly once. One thread; the only writer of the store. Reactions are the reactor's.
+"""The worker: moves events from the log to the store, exactly once. One thread, the store's only writer. Does not react.
 
-What makes it exactly once is not any single step but what the next start asks: the committed position says where to
-begin, and the store itself says which of the records after it are already there.
+No single step makes it exactly once; the questions at the next start do: the committed position says where to begin, and the
+store says which of the records after it are already there.
 """
 
 import time
@@ -25,11 +25,11 @@ _TRIM_EVERY_S = 1.0
 
 
 class Progress:
-    """How far the worker has come. Written by its thread alone; reading an integer needs no lock."""
+    """The worker's progress. Only its thread writes; reading an integer needs no lock."""
 
     def __init__(self) -> None:
         self.visible = 0  # every event up to here is in the store
-        self.flushing = False  # it moves a batch just now, if there is one
+        self.flushing = False  # it is moving a batch, if there is one
         self.stored_events = 0
         self.flushes = 0
 
@@ -49,13 +49,13 @@ class Worker:
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """needed_from: up to this position nobody but the store needs the log.
+        """needed_from: gives the position up to which only the store needs the log.
 
-        `commands` is called with the position, kind and payload of each command, in order, once every event before it is
-        stored; some after it may be stored too, and those before it may still wait for the reactor. What is committed is not
-        handed over again; a crash before that hands it over once more, so it has to know a command by its position. What it
-        raises holds up the worker.
-        `on_progress` and `on_step` are called from the worker's thread; `on_step` after each numbered step.
+        commands: called with the position, kind and payload of each command, in order, once every event before it is stored.
+        Some events after it may be stored too, and events before it may still wait for the reactor. A committed command is not
+        run again, but a command may run again after a crash before its commit, so it must recognise a repeat by its position.
+        If it raises, the worker cannot go on.
+        on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
         """
         self.progress = Progress()
         self._log = log
@@ -73,61 +73,61 @@ class Worker:
         self._on_step = on_step
         self._clock_ms = clock_ms
         self._position = 0
-        self._unsure_upto: int | None = None  # up to where the store may have what comes next; None: not asked yet
+        self._unsure_upto: int | None = None  # up to here later events may be stored already; None: not asked yet
         self._wanted = 0
         self._idle = False
         self._gathering = False
-        self._gathered = 0  # events that the log was given since it was last read
+        self._gathered = 0  # events appended to the log since it was last read
         self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
         self._trimmed_at = 0.0
 
     @property
     def failing(self) -> str:
-        """What keeps the worker from going on, or ""."""
+        """The error that the worker is stuck at, or ""."""
         return self._loop.failing
 
     def start(self) -> None:
         self._loop.start()
 
     def stop(self) -> None:
-        """Drain the log into the store, then end. Does not wait for a store that fails: the log keeps the rest."""
+        """Drain the log into the store, then stop. Does not wait for a failing store: the log keeps the rest."""
         self._loop.stop()
 
     def notify(self, events: int) -> None:
-        """The log has so many new entries."""
+        """events: how many entries the log has got."""
         self._gathered += events
-        # While the worker is busy or lets events gather, to wake it up would cost every append a change of threads.
+        # Waking a busy worker, or one that lets events gather, would cost every append a switch of threads.
         if self._idle or (self._gathering and self._gathered >= self._settings.flush_enough_events):
             self._loop.wake()
 
     def want(self, position: int, /) -> None:
-        """Somebody waits for this position: do not let time pass before the next flush."""
+        """Flush soon, because somebody waits for this position."""
         self._wanted = max(self._wanted, position)
         self._loop.wake()
 
     def step(self) -> bool:
-        """Move one batch from the log to the store; False when there was none.
+        """Move one batch from the log to the store; False if there was none.
 
-        Raises StoreFailed, ControlFailed or LeaseLost; then what was stored is not known, and the next call asks. While another
-        worker has taken over, every call raises LeaseLost and stores nothing.
+        Raises StoreFailed, ControlFailed or LeaseLost. It is then unknown what was stored, and the next call asks. While
+        another worker has taken over, every call raises LeaseLost and stores nothing.
         """
         if self._unsure_upto is None:
             self._unsure_upto = self._recover()
         unsure_upto = self._unsure_upto
         # 1. Read. A crash here costs nothing: the log still has every record.
         last = self._log.last()
-        self._gathered = 0  # before reading: what comes meanwhile may count twice, and the next read be early
+        self._gathered = 0  # before reading: what arrives in between may count twice
         records = of_one_month(self._log.read(self._position, *self._flush_size()))
         if not records:
-            if last > self.progress.visible:  # positions that a lost log has given, and nothing will come of
+            if last > self.progress.visible:  # positions that a lost log assigned to events that will never come
                 self.progress.visible = last
                 self._on_progress()
             return False
-        if records[-1].position < last:  # more than one insert takes is there
+        if records[-1].position < last:  # there is more than one insert takes
             self._gathered = self._settings.flush_enough_events
         self._on_step("read")
-        # 2. Insert what the store lacks, as one atomic part. A crash here leaves all of the part or nothing of it, and
-        #    the committed position before it: the next start asks the store which.
+        # 2. Insert what the store lacks, as one atomic part. After a crash here the store has all of the part or nothing, and
+        #    the committed position is still before it: the next start asks the store which.
         self._unsure_upto = None
         events, commands = split(records)
         missing = self._recovery.missing(events) if records[0].position <= unsure_upto else events
@@ -137,8 +137,8 @@ class Worker:
         self.progress.visible = position
         self._on_progress()
         self._on_step("insert")
-        # 3. Run commands, and commit. A crash before it inserts nothing twice, for the next start asks the store, and runs the
-        #    commands again; a crash after it finds all done.
+        # 3. Run commands, and commit. After a crash before the commit, the next start asks the store, so nothing is inserted
+        #    twice, and runs the commands again. After a crash behind it, everything is done.
         for command in commands:
             self._commands(command.position, command.kind, command.payload)
         self._offsets.commit(position)
@@ -147,13 +147,13 @@ class Worker:
         self.progress.stored_events += len(missing)
         self.progress.flushes += 1
         self._on_step("commit")
-        # 4. Trim what was committed a while ago. A crash here leaves more in the log than it needs; the next trim takes it.
+        # 4. Trim what was committed a while ago. A crash here leaves more in the log than it needs; the next trim removes it.
         self._trim()
         self._on_step("trim")
         return True
 
     def _recover(self) -> int:
-        """Ask where to begin, and up to where events after that may be stored already."""
+        """Find where to begin, and up to which position later events may be stored already."""
         self._position, stored_upto = self._recovery.begin(self._position)
         self.progress.visible = max(self.progress.visible, self._position)
         self._on_progress()
@@ -173,7 +173,7 @@ class Worker:
         self._log.trim(min(upto, self._needed_from()))
 
     def _turn(self) -> bool:
-        """One step and the pause after it; whether it moved anything."""
+        """One step and the pause after it. False only to stop."""
         flushed_at = time.monotonic()
         self.progress.flushing = True
         try:
@@ -186,7 +186,7 @@ class Worker:
         if not moved:
             if self._loop.closing:
                 return False
-            self._idle = True  # before the log is asked, so that what comes now is either seen or told
+            self._idle = True  # before asking the log, so that an append in between is either seen or wakes this thread
             self._loop.wait_for(lambda: self._loop.closing or self._log.last() > self.progress.visible, _TRIM_EVERY_S)
             self._idle = False
         self._pace(flushed_at, took_s)
@@ -200,10 +200,10 @@ class Worker:
         self._unsure_upto = None
 
     def _pace(self, flushed_at: float, took_s: float) -> None:
-        """Let events gather between two inserts: until there are enough, and no longer than a moment if somebody waits for them.
+        """Let events gather between two inserts: until there are enough, or only for a moment if somebody waits for them.
 
-        That moment is twice what the last insert took: else queries that come without end have the worker insert without end,
-        and what they and all others need of the processor goes into it.
+        That moment is twice the time of the last insert. Otherwise an endless stream of queries would make the worker insert
+        all the time, and take the processor away from them and everybody else.
         """
         self._gathering = True
         self._loop.wait_for(self._has_enough, min(2 * took_s, _LONGEST_BREATH_S))
