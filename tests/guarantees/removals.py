@@ -403,7 +403,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a request that is cut at shutdown is told to come again",
-        "http/protocol.py",
+        "http/refusals.py",
         "        except asyncio.CancelledError:\n",
         "        except ZeroDivisionError:\n",
         "tests/http/test_shutdown.py::test_a_request_that_is_cut_is_told_to_come_again_in_its_dialects_words",

@@ -6,7 +6,7 @@ import falcon.asgi
 import msgspec
 
 from headrace.assembly.admission import Shown
-from headrace.http.protocol import RATE_HEADERS
+from headrace.http.scope import RATE_HEADERS
 from headrace.model.allowance import Allowance
 from headrace.model.keys import Scope
 

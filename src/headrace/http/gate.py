@@ -11,7 +11,7 @@ from headrace.assembly.admission import Admission, Shown
 from headrace.assembly.capabilities import Ask
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import tell_allowance
-from headrace.http.protocol import HUNG_UP
+from headrace.http.scope import HUNG_UP
 from headrace.http.strict import Strict
 from headrace.http.unread import Unread
 from headrace.model.errors import InvalidRequest, RateLimited, Unavailable

@@ -1,0 +1,7 @@
+"""The keys under which parts of the server leave something in a request's ASGI scope for each other."""
+
+RATE_HEADERS = "headrace.rate_headers"
+"""A dict of the rate-limit headers, for a response that no route makes."""
+
+HUNG_UP = "headrace.hung_up"
+"""A function to call if the client hangs up before it has its answer."""
