@@ -73,3 +73,83 @@ def test_the_page_in_docs_is_what_the_command_prints():
     )
     page = Path(__file__).parents[2] / "docs" / "settings.md"
     assert page.read_text("utf-8") == printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("HEADRACE_PROT", "HEADRACE_PORT"),
+        ("HEADRACE_LOGLEVEL", "HEADRACE_LOG_LEVEL"),
+        ("HEADRACE_LIMIT_FLUX", "HEADRACE_LIMIT_FLUX_GEM"),
+        ("HEADRACE_Port", "HEADRACE_PORT"),
+        ("HEADRACE_", "headrace settings"),
+        ("HEADRACE_XYZZY", "headrace settings"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(variable: str, nearest: str):
+    with pytest.raises(SettingsError, match=f"^{variable} is not a setting: .*{nearest}"):
+        Settings.from_environ({variable: "1"})
+
+
+def test_what_kubernetes_sets_beside_a_service_of_that_name_is_no_mistake():
+    environ = {
+        "HEADRACE_SERVICE_HOST": "10.0.0.7",
+        "HEADRACE_SERVICE_PORT": "8080",
+        "HEADRACE_SERVICE_PORT_HTTP": "8080",
+        "HEADRACE_PORT": "tcp://10.0.0.7:8080",
+        "HEADRACE_PORT_8080_TCP": "tcp://10.0.0.7:8080",
+        "HEADRACE_PORT_8080_TCP_PROTO": "tcp",
+    }
+    assert Settings.from_environ(environ) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "means"),
+    [
+        ("HEADRACE_MAX_EVENT_BYTES", "1000", 1000),
+        ("HEADRACE_MAX_EVENT_BYTES", "10MiB", 10 * 1024 * 1024),
+        ("HEADRACE_MAX_EVENT_BYTES", "1.5 KiB", 1536),
+        ("HEADRACE_MAX_EVENT_BYTES", "2kB", 2000),
+        ("HEADRACE_MAX_EVENT_BYTES", "2k", 2048),
+        ("HEADRACE_LOG_MAX_BYTES", "2G", 2 * 1024**3),
+        ("HEADRACE_DEDUP_WINDOW_S", "7d", 604_800.0),
+        ("HEADRACE_DEDUP_WINDOW_S", "1.5h", 5400.0),
+        ("HEADRACE_BODY_TIMEOUT_S", "500ms", 0.5),
+        ("HEADRACE_FLUSH_INTERVAL_MS", "2s", 2000),
+        ("HEADRACE_FLUSH_INTERVAL_MS", "250ms", 250),
+    ],
+)
+def test_sizes_and_times_take_units(variable: str, value: str, means: float):
+    settings = Settings.from_environ({variable: value})
+    assert getattr(settings, variable.removeprefix("HEADRACE_").lower()) == means
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("HEADRACE_MAX_EVENT_BYTES", "10 parsecs", "unknown unit 'parsecs'"),
+        ("HEADRACE_MAX_EVENT_BYTES", "ten", "'ten' is not a whole number; .*10MiB"),
+        ("HEADRACE_MAX_EVENT_BYTES", "0.5B", "'0.5B' is not a whole number"),
+        ("HEADRACE_DEDUP_WINDOW_S", "7y", "unknown unit 'y'"),
+        ("HEADRACE_DEDUP_WINDOW_S", "0d", "must be more than 0; write .*90s"),
+        ("HEADRACE_LOG_LEVEL", "loud", "'loud' is not one of debug, info, warning, error"),
+        ("HEADRACE_PORT", "70000", "must be at most 65535"),
+        ("HEADRACE_RATE_LIMITS", "no", "'no' is not one of on, off"),
+    ],
+)
+def test_a_bad_value_is_told_with_what_may_be_written(variable: str, value: str, told: str):
+    with pytest.raises(SettingsError, match=f"^{variable}: {told}"):
+        Settings.from_environ({variable: value})
+
+
+@pytest.mark.parametrize("variable", ["HEADRACE_ADMIN_KEY", "HEADRACE_CONTROL_URL"])
+def test_no_error_shows_a_secret(variable: str):
+    try:
+        Settings.from_environ({variable: "s3cret"})
+    except SettingsError as error:
+        assert "s3cret" not in str(error)
+
+
+def test_every_default_in_the_documentation_is_one_that_may_be_written():
+    environ = {variable: default for variable, default, _ in table()}
+    assert Settings.from_environ(environ) == Settings()

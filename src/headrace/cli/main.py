@@ -95,7 +95,7 @@ def check(*, data: Data = None) -> None:
 @app.command(name="settings")
 def print_settings() -> None:
     """Print every setting as Markdown (the content of docs/settings.md)."""
-    print("# Settings\n\nEvery setting is an environment variable. `headrace settings` prints this page.\n")
+    print(settings.HEAD)
     print("| variable | default | meaning |\n|---|---|---|")
     for variable, default, meaning in settings.table():
         print(f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |")

@@ -1,7 +1,6 @@
 """Names that a question or a command uses and nobody knows: refused, with the nearest that is known. Pure."""
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -9,25 +8,18 @@ import msgspec
 
 from headrace.dialects.wire import Pairs, decode_part
 from headrace.model.errors import InvalidRequest
+from headrace.model.nearest import nearest_name
 
 T = TypeVar("T")
 _MAX_SHOWN = 80
-_MAX_COMPARED = 200
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 def nearest(name: str, known: Collection[str], /) -> str:
     """The end of a sentence about an unknown name: the one it most likely is, or all there are."""
-    by_folded = {_folded(each): each for each in known}
-    close = get_close_matches(_folded(name[:_MAX_COMPARED]), by_folded, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{by_folded[close[0]]}'?"
+    if found := nearest_name(name, known):
+        return f"did you mean '{found}'?"
     return f"known are {', '.join(sorted(known))}." if known else "it takes none."
-
-
-def _folded(name: str) -> str:
-    """`userId`, `user_id` and `user-id` are nearest to each other."""
-    return name.replace("_", "").replace("-", "").lower()
 
 
 def fingerprint(pairs: Pairs, /, *left_out: str) -> str:

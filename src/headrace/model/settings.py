@@ -1,20 +1,33 @@
 """Every setting: each field is one `HEADRACE_…` variable and one row of docs/settings.md, which is generated from this file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from headrace.model.errors import SettingsError
+from headrace.model.nearest import nearest_name
+from headrace.model.quantities import SIZE_UNITS, TIME_UNITS, parse_size, parse_time, render_size, render_time
 
 PREFIX = "HEADRACE_"
+_MAX_SHOWN = 80
 
 PerMinute = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+
+
+HEAD = """# Settings
+
+Every setting is an environment variable. `headrace settings` prints this page. A size is a number
+of bytes, or takes a unit: `10MiB`. A time is a number of seconds (of milliseconds where the name
+ends in `_MS`), or takes a unit: `90s`, `7d`. A variable that begins with `HEADRACE_` and is not a
+setting is an error, except those that Kubernetes sets beside a service named `headrace`.
+"""
 
 
 def _doc(text: str) -> Meta:
@@ -227,24 +240,78 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], /, **given: object) -> "Settings":
-        """Read the `HEADRACE_…` variables, overridden by command-line options (None means not given). Raises SettingsError."""
-        values: dict[str, object] = {
-            field: environ[PREFIX + field.upper()]
-            for field in cls.__struct_fields__
-            if environ.get(PREFIX + field.upper())
-        }
+        """Read the `HEADRACE_…` variables, overridden by command-line options (None means not given).
+
+        Raises SettingsError for a value that is not valid, and for a variable that is not a setting.
+        """
+        written: dict[str, str] = {}
+        for variable, value in environ.items():
+            if value and variable.startswith(PREFIX) and not _is_of_kubernetes(variable, value):
+                written[_field_of(variable)] = value
+        values = {field: _in_plain_numbers(field, value) for field, value in written.items()}
         values |= {field: value for field, value in given.items() if value is not None}
         try:
             return msgspec.convert(values, cls, strict=False, dec_hook=lambda kind, value: kind(value))
         except msgspec.ValidationError as error:
-            raise SettingsError(_place(str(error))) from None
+            raise SettingsError(_told(str(error), written)) from None
 
 
-def _place(message: str) -> str:
-    """Replace a place like `$.port` in an error message with the variable's name."""
+_BOUND = re.compile(r"Expected `(?:int|float)` (>=|>|<=|<) ([0-9.]+)")
+_BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+# What Kubernetes sets in each container beside a service named `headrace`; nobody has chosen it.
+# Source: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_OF_KUBERNETES = re.compile(PREFIX + r"(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
+
+
+def _is_of_kubernetes(variable: str, value: str) -> bool:
+    is_address = variable == PREFIX + "PORT" and re.match("(?:tcp|udp|sctp)://", value)
+    return bool(is_address or _OF_KUBERNETES.fullmatch(variable))
+
+
+def _field_of(variable: str) -> str:
+    field = variable.removeprefix(PREFIX).lower()
+    if field in Settings.__struct_fields__ and variable.isupper():
+        return field
+    found = nearest_name(field, Settings.__struct_fields__)
+    hint = f"did you mean {PREFIX}{found.upper()}?" if found else "`headrace settings` lists all settings."
+    raise SettingsError(f"{variable[:_MAX_SHOWN]} is not a setting: {hint}")
+
+
+def _in_plain_numbers(field: str, value: str) -> object:
+    """A size as bytes, a time in the field's own unit."""
+    try:
+        if field.endswith("_bytes"):
+            return parse_size(value)
+        if field.endswith("_s"):
+            return parse_time(value)
+        if field.endswith("_ms"):
+            return parse_time(value, 0.001)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}{field.upper()}: {error}.") from None
+    return value
+
+
+def _told(message: str, written: Mapping[str, str]) -> str:
+    """msgspec's message with the variable's name in place of `$.port`, and with what may be written instead."""
     problem, _, path = message.partition(" - at ")
     field = path.strip("`").removeprefix("$.").removeprefix("$")
-    return f"{PREFIX}{field.upper()}: {problem}." if field else f"{problem}."
+    if not field:
+        return f"{problem}."
+    if problem.endswith("got `str`") and field in written:
+        kind = "whole number" if "`int`" in problem else "number"
+        problem = f"{written[field][:_MAX_SHOWN]!r} is not a {kind}"
+    if bound := _BOUND.fullmatch(problem):
+        problem = f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}"
+    choices = get_args(get_args(get_type_hints(Settings, include_extras=True)[field])[0])
+    if choices and all(isinstance(choice, str) for choice in choices):
+        shown = f"{written[field][:_MAX_SHOWN]!r} is not one of" if field in written else "must be one of"
+        problem = f"{shown} {', '.join(choices)}"
+    elif field.endswith("_bytes"):
+        problem += f"; write bytes, or a size such as 10MiB ({SIZE_UNITS})"
+    elif field.endswith(("_s", "_ms")):
+        unit = "milliseconds" if field.endswith("_ms") else "seconds"
+        problem += f"; write a number of {unit}, or a time such as 90s ({TIME_UNITS})"
+    return f"{PREFIX}{field.upper()}: {problem}."
 
 
 def table() -> list[tuple[str, str, str]]:
@@ -252,12 +319,17 @@ def table() -> list[tuple[str, str, str]]:
     hints = get_type_hints(Settings, include_extras=True)
     defaults = Settings()
     return [
-        (PREFIX + field.upper(), _shown(getattr(defaults, field)), _description(hints[field]))
+        (PREFIX + field.upper(), _shown(field, getattr(defaults, field)), _description(hints[field]))
         for field in Settings.__struct_fields__
     ]
 
 
-def _shown(value: object) -> str:
+def _shown(field: str, value: Any) -> str:
+    """As it may be written."""
+    if field.endswith("_bytes"):
+        return render_size(value)
+    if field.endswith("_s"):
+        return render_time(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
