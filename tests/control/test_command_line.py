@@ -44,6 +44,12 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(autouse=True)
+def _used_by_a_server(tmp_path: Path) -> None:
+    """The folder has what a server makes first."""
+    open_database(tmp_path / "control.sqlite").dispose()
+
+
 def create(data: Path, *arguments: object) -> str:
     made = headrace("keys", "create", "--data", data, *arguments)
     assert (made.returncode, made.stderr) == (0, "")
@@ -83,10 +89,21 @@ def test_create_takes_project_mode_style_scopes_and_expiry(tmp_path: Path):
 
 
 def test_the_folder_comes_from_the_environment_and_the_option_wins(tmp_path: Path):
+    for name in ("env", "option"):
+        (tmp_path / name).mkdir()
+        open_database(tmp_path / name / "control.sqlite").dispose()
     headrace("keys", "create", HEADRACE_DATA=str(tmp_path / "env"))
     headrace("keys", "create", "--data", tmp_path / "option", HEADRACE_DATA=str(tmp_path / "no"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["env", "option"]
-    assert (tmp_path / "env" / "control.sqlite").exists()
+    assert [kept(tmp_path / name).style for name in ("env", "option")] == ["flux", "flux"]
+
+
+@pytest.mark.parametrize(
+    "command", [("keys", "create"), ("keys", "list"), ("rules", "apply", __file__), ("rules", "show")]
+)
+def test_a_folder_that_no_server_has_used_is_told_and_not_made(tmp_path: Path, command: tuple[str, ...]):
+    mistyped = tmp_path / "dta"
+    assert_one_line(headrace(*command, "--data", mistyped), str(mistyped), "headrace serve")
+    assert not mistyped.exists()
 
 
 def test_a_piped_list_is_a_line_a_key_with_tabs_between(tmp_path: Path):
@@ -200,8 +217,8 @@ def test_a_wrong_argument_is_one_line_on_stderr(tmp_path: Path, arguments: tuple
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    refused = headrace("keys", "create", "--data", tmp_path / "file")
-    assert_one_line(refused, str(tmp_path / "file"), "HEADRACE_DATA")
+    for command in (("keys", "create"), ("serve",)):
+        assert_one_line(process(*command, "--data", tmp_path / "file"), str(tmp_path / "file"), "HEADRACE_DATA")
 
 
 def test_serve_refuses_a_bad_setting_in_one_line_that_names_it():

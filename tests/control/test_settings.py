@@ -142,12 +142,10 @@ def test_a_bad_value_is_told_with_what_may_be_written(variable: str, value: str,
         Settings.from_environ({variable: value})
 
 
-@pytest.mark.parametrize("variable", ["HEADRACE_ADMIN_KEY", "HEADRACE_CONTROL_URL"])
-def test_no_error_shows_a_secret(variable: str):
-    try:
-        Settings.from_environ({variable: "s3cret"})
-    except SettingsError as error:
-        assert "s3cret" not in str(error)
+def test_no_error_shows_a_secret():
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environ({"HEADRACE_CONTROL_URL": "mysql://user:s3cret@host/name"})
+    assert "s3cret" not in str(refused.value)
 
 
 def test_every_default_in_the_documentation_is_one_that_may_be_written():

@@ -92,6 +92,23 @@ def check(*, data: Data = None) -> None:
         raise SystemExit(1)
 
 
+@app.command
+def doctor(
+    *, as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON array.")] = False, data: Data = None
+) -> None:
+    """Say what is wrong with a set-up and how to mend it: folder, disk, memory, limits, clock, port, databases.
+
+    Changes nothing. Exits with 1 if the server cannot work like this.
+    """
+    # Imported here: it loads the store's engine.
+    from headrace.cli.doctor import examine, render  # noqa: PLC0415
+
+    findings = examine(Settings.from_environ(os.environ, data=data))
+    print(msgspec.json.format(msgspec.json.encode(findings)).decode() if as_json else render(findings))
+    if any(each.verdict == "problem" for each in findings):
+        raise SystemExit(1)
+
+
 @app.command(name="settings")
 def print_settings() -> None:
     """Print every setting as Markdown (the content of docs/settings.md)."""
@@ -130,7 +147,7 @@ def create(
     now_ms = _now_ms()
     given = None if scopes is None else parse_scopes(scopes)
     until_ms = None if expires_in is None else now_ms + expires_in // timedelta(milliseconds=1)
-    with _keys(data) as keys:
+    with _keys(data, must_exist=True) as keys:
         _, secret = keys.create(
             *(project, mode, "publishable" if publishable else style, given, now_ms, until_ms),
             origins=() if origins is None else parse_origins(origins),
@@ -187,7 +204,7 @@ def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, dat
         text = file.read_bytes()
     except OSError as error:
         raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
-    with _control(data) as engine:
+    with _control(data, must_exist=True) as engine:
         try:
             last = partial(last_position, Settings.from_environ(os.environ, data=data).data / "log.sqlite")
             applied = apply_rules(Rulebook(engine), project, text, _now_ms(), last=last, dry_run=dry_run)
@@ -289,7 +306,8 @@ def _control(data: Path | None, *, must_exist: bool = False) -> Generator[Engine
     path = settings.data / "control.sqlite"
     if must_exist and not settings.control_url and not path.exists():
         raise SettingsError(
-            f"There is no control database at {path}: set the data folder with --data or HEADRACE_DATA."
+            f"No server has used the data folder {settings.data.absolute()}: there is no {path.name} in it. "
+            "Start `headrace serve` on it first, or name another with --data or HEADRACE_DATA."
         )
     engine = open_control(settings)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -51,6 +52,29 @@ def open_database(where: str | Path, /) -> sa.Engine:
         engine.dispose()
         raise
     return engine
+
+
+def inspect_database(where: str | Path, /) -> str:
+    """What would keep `open_database` from opening it, "" for nothing; a file that is not there yet is right. Changes nothing."""
+    if isinstance(where, Path):
+        if not where.exists():
+            return ""
+        engine = sa.create_engine(f"sqlite:///file:{quote(str(where.absolute()))}?mode=ro&uri=true")
+    else:
+        engine = _make_engine(where)
+    shown = _shown(engine)
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                require_usable(connection, shown)
+            version = _version(connection)
+    except SQLAlchemyError as error:
+        return f"The control database {shown} cannot be opened: {_reason(error)}."
+    except SettingsError as error:
+        return str(error)
+    finally:
+        engine.dispose()
+    return _too_new(shown, version) if version is not None and version > HEAD else ""
 
 
 @contextmanager
@@ -151,10 +175,7 @@ def _migrate(engine: sa.Engine, shown: str) -> None:
         if version == HEAD:
             return
         if version is not None and version > HEAD:
-            raise SettingsError(
-                f"The control database {shown} has schema {version}, newer than this headrace, which knows {HEAD}: "
-                "run the headrace that made it, or a newer one."
-            )
+            raise SettingsError(_too_new(shown, version))
         from alembic import command  # noqa: PLC0415  0.2 s, and needed once in a database's life
         from alembic.config import Config  # noqa: PLC0415
 
@@ -162,6 +183,13 @@ def _migrate(engine: sa.Engine, shown: str) -> None:
         config.set_main_option("script_location", "headrace.control:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _too_new(shown: str, version: str) -> str:
+    return (
+        f"The control database {shown} has schema {version}, newer than this headrace, which knows {HEAD}: "
+        "run the headrace that made it, or a newer one."
+    )
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -1,0 +1,158 @@
+"""`headrace doctor`: gathers what there is to know about a set-up and prints what is wrong with it. Changes nothing."""
+
+import errno
+import os
+import resource
+import shutil
+import socket
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from headrace.__main__ import NEWEST, OLDEST
+from headrace.assembly.folder import address_in
+from headrace.control.database import inspect_database
+from headrace.log.sqlite import last_position
+from headrace.model.errors import HeadraceError
+from headrace.model.settings import Settings
+from headrace.upkeep.diagnosis import Facts, Finding, diagnose
+
+_MOUNTS = Path("/proc/self/mounts")
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_MARKS = {"ok": "ok", "warning": "warn", "problem": "FAIL"}
+
+
+def examine(settings: Settings, /) -> list[Finding]:
+    return diagnose(settings, gather(settings))
+
+
+def render(findings: list[Finding], /) -> str:
+    """A line for each finding, and its remedy below."""
+    lines: list[str] = []
+    for each in findings:
+        lines.append(f"{_MARKS[each.verdict]:<5} {each.subject}: {each.text}")
+        if each.remedy:
+            lines.append(f"      {each.remedy}")
+    return "\n".join(lines)
+
+
+def gather(settings: Settings, /) -> Facts:
+    """The facts about this machine and the data folder; makes nothing, and writes nothing."""
+    path = settings.data.absolute()
+    folder, problem = _folder(path)
+    at = next(each for each in (path, *path.parents) if each.exists())
+    found = at.stat()
+    disk = os.statvfs(at)
+    last_event_ms, log_problem = _last_event_ms(path)
+    return Facts(
+        python=".".join(map(str, sys.version_info[:3])),
+        is_tried_python=OLDEST <= sys.version_info[:2] <= NEWEST,
+        folder="unusable" if log_problem else folder,
+        folder_problem=log_problem or problem,
+        mode=found.st_mode & 0o777,
+        is_ours=found.st_uid == os.geteuid(),
+        filesystem=_filesystem(at),
+        free_bytes=shutil.disk_usage(at).free,
+        free_inodes=disk.f_favail if disk.f_files else 1 << 62,  # btrfs counts none
+        memory_bytes=_memory_bytes(),
+        files_limit=_files_limit(),
+        port=_port(settings),
+        now_ms=time.time_ns() // 1_000_000,
+        last_event_ms=last_event_ms,
+        database=inspect_database(settings.control_url or path / "control.sqlite"),
+        engine=_engine(),
+    )
+
+
+def _folder(path: Path) -> tuple[Literal["absent", "usable", "unusable"], str]:
+    if not path.exists():
+        parent = next(each for each in path.parents if each.exists())
+        if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+            return "absent", ""
+        return "unusable", f"it does not exist, and {parent} cannot be written"
+    if not path.is_dir():
+        return "unusable", "it is not a folder"
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return "unusable", "this user may not read and write it"
+    unwritable = [each.name for each in path.iterdir() if not os.access(each, os.R_OK | os.W_OK)]
+    if unwritable:
+        return "unusable", f"this user may not read and write {', '.join(sorted(unwritable)[:5])} in it"
+    return "usable", ""
+
+
+def _filesystem(path: Path) -> str:
+    """Of the innermost mount that the path is below. Source: https://man7.org/linux/man-pages/man5/fstab.5.html"""
+    try:
+        mounts = [line.split()[1:3] for line in _MOUNTS.read_text().splitlines()]
+    except OSError:
+        return ""
+    above = [(point.encode().decode("unicode_escape"), kind) for point, kind in mounts]
+    inside = [(len(point), kind) for point, kind in above if path.resolve().is_relative_to(point)]
+    return max(inside, default=(0, ""))[1]
+
+
+def _memory_bytes() -> int:
+    """What the machine has, or this container may use."""
+    has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in _CGROUP_LIMITS:
+        try:
+            limit = path.read_text().strip()
+        except OSError:
+            continue
+        if limit.isdecimal():
+            has = min(has, int(limit))
+    return has
+
+
+def _files_limit() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 62 if hard == resource.RLIM_INFINITY else hard
+
+
+def _port(settings: Settings) -> Literal["free", "ours", "taken", "not allowed", "no address"]:
+    if _server_runs(settings.data):
+        return "ours"
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(1)
+    except socket.gaierror:
+        return "no address"
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return "not allowed"
+        return "taken" if error.errno == errno.EADDRINUSE else "no address"
+    return "free"
+
+
+def _server_runs(data: Path) -> bool:
+    try:
+        address = address_in(data)
+        with socket.create_connection((address.host, address.port), timeout=2):
+            return True
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+def _last_event_ms(path: Path) -> tuple[int, str]:
+    """When the newest event was received, and what keeps the log from being read."""
+    try:
+        return last_position(path / "log.sqlite") >> 20, ""
+    except HeadraceError as error:
+        return 0, str(error).rstrip(".")
+
+
+def _engine() -> str:
+    try:
+        import_module("chdb")
+    except Exception as error:  # noqa: BLE001  a wheel of another machine fails in many ways
+        return f"The engine (chdb) cannot be loaded: {error}."
+    return ""
