@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from headrace.assembly.adapters import Adapters
@@ -12,6 +12,8 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.deliveries import queue_of, sender_of, webhooks_of
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.control.api_keys import Keys
+from headrace.control.journey_messages import RunReplies
+from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.keyring import Keyring
 from headrace.control.outbox import ControlOutbox
 from headrace.control.reaction_states import ControlReactionStates
@@ -23,22 +25,27 @@ from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
 from headrace.delivery.replies import Replies
 from headrace.dialects.native import render_event_data
+from headrace.model.batch import Item
 from headrace.model.effects import Trace
+from headrace.model.entries import Receipt
 from headrace.model.errors import Unavailable
 from headrace.model.event import StoredEvent, Tenant, received_at_ms
 from headrace.model.filters import Selection
+from headrace.model.journeys import RunState
 from headrace.model.repeats import dedup_key
 from headrace.model.replay_job import ReplayJob
 from headrace.model.settings import Settings
 from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
+from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.only_partition import OnlyPartition
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.rulesets import RuleCache, RuleTimelines
+from headrace.pipeline.timers import Timers
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import Reader, StoreFailed
@@ -69,9 +76,11 @@ class Runtime:
             give_up_after_ms=int(settings.webhook_give_up_s * 1000),
             on_enqueued=self._on_enqueued,
         )
-        states = ControlReactionStates(control, adapters.lease, self.outbox)
-        timelines = RuleTimelines(self.rulebook)
-        self.reactions = Reactions(states, timelines)
+        self.journeys = ControlJourneys(control)
+        timelines = RuleTimelines(self.rulebook, self.journeys)
+        kept_states = ControlReactionStates(control, adapters.lease, self.outbox)
+        states = WatchedStates(kept_states, self._on_runs_changed)
+        self.reactions = Reactions(states, timelines, clock_ms)
         self.local_token = secrets.token_urlsafe(32)
         keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
         self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
@@ -114,6 +123,20 @@ class Runtime:
             clock_ms=clock_ms,
         )
         self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
+        self.run_changes = RunChanges(states, self.reactions, Versions(self.journeys))
+        journey_work = ControlJourneyWork(control, adapters.leases)
+        self.timers = Timers(
+            journey_work,
+            journey_work,
+            self.run_changes,
+            accept=self._accept,
+            last=self.log.last,
+            reacted=self.reactor.reacted,
+            clock_ms=clock_ms,
+            on_step=on_step,
+            look_every_s=adapters.leases.length_s,
+        )
+        self.replies.register(RunReplies(journey_work, clock_ms, self.timers.on_reply))
         self.replays = ReplayJobs(control, adapters.leases)
         self.replay_runner = ReplayRunner(
             self.replays,
@@ -155,6 +178,7 @@ class Runtime:
         self.worker.start()
         self.reactor.start()
         self.intake.start()
+        self.timers.start()
         self.replay_runner.start()
         self.deliverer.start()
         self.event_feed.start()
@@ -162,6 +186,7 @@ class Runtime:
     async def stop(self) -> None:
         """Append what waits, drain the log into the store, and close everything."""
         await asyncio.to_thread(self.replay_runner.stop)
+        await asyncio.to_thread(self.timers.stop)
         await asyncio.to_thread(self.intake.stop)
         await asyncio.to_thread(self.worker.stop)
         await asyncio.to_thread(self.reactor.stop)
@@ -229,6 +254,16 @@ class Runtime:
 
     def _on_reacted(self) -> None:
         self.freshness.advance()
+        self.timers.on_reacted()
+
+    def _on_runs_changed(self, tenant: Tenant, state: RunState) -> None:
+        self.timers.on_changed(tenant, state)
+
+    def _accept(self, items: Sequence[Item]) -> list[Receipt]:
+        """Make events durable, from a thread that is not the event loop's. Raises Unavailable."""
+        if self._loop is None:
+            raise Unavailable("The server is starting.")
+        return asyncio.run_coroutine_threadsafe(self.intake.accept(items), self._loop).result()
 
     def _is_quiet(self) -> bool:
         """Whether nobody has sent an event or asked a question of late."""

@@ -17,8 +17,10 @@ from sqlalchemy import Engine
 
 from headrace import __version__
 from headrace.assembly.control import open_control
+from headrace.cli.journeys import app as journeys_app
 from headrace.cli.replays import app as replay_app
 from headrace.control.api_keys import Keys
+from headrace.control.journey_runs import ControlJourneys
 from headrace.control.rulebook import Rulebook
 from headrace.model import settings
 from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, SettingsError
@@ -43,6 +45,7 @@ app.command(keys_app)
 rules_app = App(name="rules", help="Apply and show a project's rules. Works with or without a running server.")
 app.command(rules_app)
 app.command(replay_app)
+app.command(journeys_app)
 
 _ENDED_BY_READER = 128 + signal.SIGPIPE  # the exit code that shells use
 
@@ -188,13 +191,22 @@ def revoke(key: str, /, *, data: Data = None) -> None:
 
 
 @rules_app.command
-def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, data: Data = None) -> None:
+def apply(
+    file: Path,
+    /,
+    *,
+    project: str = "default",
+    dry_run: bool = False,
+    move_runs: bool = False,
+    data: Data = None,
+) -> None:
     """Apply a project's rules, all or nothing. A running server follows with the next event.
 
     Args:
         file: A YAML or JSON document.
         project: Project whose rules these are, in both of its modes.
         dry_run: Check the document and show what it would change, without applying it.
+        move_runs: Have runs of changed journeys go on by the new version, where it has the step that they are at.
     """
     # Imported here: it loads the condition language, which no other command needs.
     from headrace.log.sqlite import last_position  # noqa: PLC0415
@@ -207,7 +219,13 @@ def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, dat
     with _control(data, must_exist=True) as engine:
         try:
             last = partial(last_position, Settings.from_environ(os.environ, data=data).data / "log.sqlite")
-            applied = apply_rules(Rulebook(engine), project, text, _now_ms(), last=last, dry_run=dry_run)
+            applied = apply_rules(
+                *(Rulebook(engine), project, text, _now_ms()),
+                last=last,
+                dry_run=dry_run,
+                move_runs=move_runs,
+                awaited=ControlJourneys(engine).awaited,
+            )
         except InvalidRules as invalid:
             for problem in invalid.problems:
                 place = f"{file}:{problem.line}" if problem.line else str(file)
@@ -215,6 +233,9 @@ def apply(file: Path, /, *, project: str = "default", dry_run: bool = False, dat
             raise SystemExit(2) from None
     for change in applied.changes:
         print(f"{change.change:<9} {change.kind} {change.id}{'  (progress restarts)' * change.starts_anew}")
+    for each in applied.journeys:
+        stay = each.runs - each.moves
+        print(f"runs      journey {each.id}  {each.moves} move to the new version, {stay} finish on theirs")
     said = "would be applied" if dry_run else "applied" if applied.applied else "was already in force"
     print(f"version {applied.version} {said}")
 

@@ -10,7 +10,7 @@ import threading
 import sqlalchemy as sa
 import structlog
 
-from headrace.control.database import database_time_ms, insert, reading, transact
+from headrace.control.database import database_time_ms, insert, transact
 from headrace.control.tables import leases
 from headrace.model.lease import Lease
 from headrace.ports.control import LeaseLost
@@ -71,6 +71,11 @@ class ControlLeases:
         with self._lock:
             self._held[lease.name] = lease
 
+    def holds(self, lease: Lease, /) -> bool:
+        """Whether this process still thinks that it has the lease; what is written under it finds out."""
+        with self._lock:
+            return self._held.get(lease.name) == lease
+
     def renew(self) -> None:
         """Extend all held leases, in one commit. Call it three times per `length_s`. A lost lease is no longer renewed."""
         with self._lock:
@@ -90,11 +95,6 @@ class ControlLeases:
         for lease in transact(self._engine, extend):
             if self._drop(lease):
                 _log.warning("lease_lost", name=lease.name, fence=lease.fence)
-
-    def holds(self, lease: Lease, /) -> bool:
-        """Whether nobody has taken the lease since. It may have expired."""
-        with reading(self._engine) as connection:
-            return connection.scalar(sa.select(leases.c.fence).where(_is(lease))) is not None
 
     def release(self, lease: Lease, /) -> None:
         """Free the lease at once. One that is no longer held stays as it is."""

@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 import sqlalchemy as sa
 
+from headrace.control.journeys import load_runs
 from headrace.control.participants import in_slices, numbers_of
 from headrace.control.tables import awards, buckets, effects, markers, reaction_progress, standings
 from headrace.model.event import Tenant
@@ -34,6 +35,9 @@ class Loading:
             for row in self._connection.execute(asked):
                 state.held.setdefault(names[row.participant_no], set()).add(row.badge)
         self._load_buckets(needs, state, numbers, names)
+        if needs.travellers or needs.runs:  # of projects with journeys alone
+            people = {name: numbers[name] for name in needs.travellers if name in numbers}
+            load_runs(self._connection, self._tenant, people, needs.runs, state.journeys)
         return state
 
     def _load_buckets(self, needs: Needs, state: State, numbers: dict[str, int], names: dict[int, str]) -> None:

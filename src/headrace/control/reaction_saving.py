@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert
+from headrace.control.journeys import save_runs
 from headrace.control.participants import give_numbers
 from headrace.control.tables import (
     awards,
@@ -89,6 +90,7 @@ class Saving:
                 for name, granted, each in state.new_points
             ],
         )
+        save_runs(self._connection, self._tenant, numbers, state.journeys)
         self._pass_over(state)
         for no, (count, event_id, why) in sorted(state.failures.items()):
             self._connection.execute(
@@ -172,4 +174,5 @@ def _participants_in(state: State) -> set[str]:
         | {name for _, name, _ in state.changed_buckets}
         | {name for name, _, _ in state.new_badges}
         | {name for name, _, _ in state.new_points}
+        | {run.person for run in state.journeys.changed}
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
+from headrace.control.journey_messages import tell_of_runs
 from headrace.control.leases import LastingLease, require
 from headrace.control.offsets import move
 from headrace.control.reaction_loading import Loading, caused_by
@@ -50,6 +51,8 @@ class ControlReactionStates:
             Saving(connection, tenant).save(state, position)
             if self._outbox is not None and state.new_effects:
                 self._outbox.effects(connection, tenant, state.new_effects)
+            if self._outbox is not None and state.journeys.is_changed:
+                tell_of_runs(self._outbox, connection, tenant, state.journeys)
             if before_commit is not None:
                 before_commit(connection)
             if self._lease is not None:

@@ -9,9 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
+from headrace.control.journeys import keep_versions, move_runs
 from headrace.control.locks import lock_project
 from headrace.control.tables import passed_over, rule_sets, rules
 from headrace.model.event import Tenant
+from headrace.model.journeys import JourneyVersion
 from headrace.model.rulebook import PassedOver, RuleRow, Version
 
 
@@ -110,10 +112,14 @@ class Rulebook:
         now_ms: int,
         last: Callable[[], int],
         /,
+        journeys: Sequence[JourneyVersion] = (),
+        *,
+        move: bool = False,
     ) -> bool:
         """Put a document in force, whole or not at all; False when the same content is in force already.
 
         meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
+        journeys: those in it. move: runs of other versions go on by these, where they are at a step that is there.
         last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
         """
 
@@ -121,17 +127,30 @@ class Rulebook:
             # The greatest id is in force, so ids must be given in the order of the commits.
             lock_project(connection, project, now_ms)
             row = connection.execute(_current(project)).one_or_none()
-            if row is not None and row.version == version:
-                return False
-            if meanings:
+            is_new = row is None or row.version != version
+            if is_new and meanings:
                 added = insert(connection, rules).on_conflict_do_nothing()
                 connection.execute(added, [_new_rule(project, *each) for each in meanings])
+            if journeys:
+                _keep_journeys(connection, project, journeys, move=move)
+            if not is_new:
+                return False
             values: dict[str, object] = {"project": project, "version": version, "document": document}
             values |= {"applied_at_ms": now_ms, "from_position": last()}
             connection.execute(sa.insert(rule_sets).values(values))
             return True
 
         return transact(self._engine, put)
+
+
+def _keep_journeys(connection: sa.Connection, project: str, versions: Sequence[JourneyVersion], *, move: bool) -> None:
+    known = sa.select(rules.c.rule_id, rules.c.version, rules.c.no).where(
+        rules.c.project == project, rules.c.kind == "journey"
+    )
+    numbers = {(row.rule_id, row.version): row.no for row in connection.execute(known)}
+    keep_versions(connection, {numbers[each.id, each.version]: each.definition for each in versions})
+    if move:
+        move_runs(connection, project, [(each.id, numbers[each.id, each.version], each.waits) for each in versions])
 
 
 def _current(project: str) -> sa.Select[Any, Any, Any, Any]:

@@ -293,3 +293,69 @@ deliveries = Table(  # written with what they tell of, in one transaction; the k
     Index("ix_deliveries_status", "status", "webhook_no", "due_at_ms"),
     Index("ix_deliveries_webhook_no", "webhook_no", "no"),
 )
+
+journeys = Table(  # each version of each journey: runs finish on theirs
+    "journeys",
+    metadata,
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("definition", text(), nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+
+runs = Table(  # one person on the way through one version of a journey
+    "runs",
+    metadata,
+    Column("id", text(40), primary_key=True),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("rule_no", BigInteger, nullable=False),  # counts before what `state` says: an apply may have moved the run
+    Column("journey", text(64), nullable=False),
+    Column("participant_no", BigInteger, nullable=False),
+    Column("status", text(10), nullable=False),
+    Column("step", text(64), nullable=False),
+    Column("waiting", text(10), nullable=False),
+    Column("due_ms", BigInteger),  # its timer
+    Column("started_ms", BigInteger, nullable=False),
+    Column("state", text(), nullable=False),  # JSON, all of it
+    Index("ix_runs_participant_no", "participant_no", "status"),
+    Index("ix_runs_journey", "project", "mode", "journey", "status", "started_ms", "id"),
+    sqlite_with_rowid=False,
+)
+_is_set = runs.c.due_ms.is_not(None)
+Index("ix_runs_due_ms", runs.c.project, runs.c.mode, runs.c.due_ms, sqlite_where=_is_set, postgresql_where=_is_set)
+
+run_counts = Table(  # how often runs were at a step with an outcome, "" while they wait; without a step, runs by status
+    "run_counts",
+    metadata,
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", text(64), primary_key=True),
+    Column("outcome", text(10), primary_key=True),
+    Column("runs", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+emits = Table(  # events that runs emit, until intake has them
+    "emits",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("key", text(120), nullable=False, unique=True),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("emitted", text(), nullable=False),  # JSON
+)
+
+replies = Table(  # how calls of runs have ended, until the runs have gone on
+    "replies",
+    metadata,
+    Column("key", text(120), primary_key=True),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("run_id", text(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("reply", text()),  # JSON, "" for none; null: it was not delivered
+    Column("problem", text(), nullable=False),
+    sqlite_with_rowid=False,
+)

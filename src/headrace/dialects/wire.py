@@ -4,7 +4,6 @@ Every check raises an error that names the field, says what was wrong and what t
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import accumulate
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import msgspec
 
 from headrace.dialects.spoilt import mended, problem_in
+from headrace.model import labels
 from headrace.model.batch import Batch, Context, Item, Rejection
 from headrace.model.errors import (
     BatchTooLarge,
@@ -25,6 +25,8 @@ from headrace.model.errors import (
 from headrace.model.event import Event
 from headrace.model.repeats import Places, named_by_header
 from headrace.model.settings import Settings
+
+labels_and_numbers = labels.labels_and_numbers  # which every parser of events needs
 
 ABSENT = msgspec.Raw(b"")
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
@@ -220,16 +222,13 @@ def name_of(value: object, field: str, limit: int, /) -> str:
     return text_of(value, field, limit)
 
 
-_LARGEST = int(sys.float_info.max)
-
-
 def number_of(value: object, field: str, /) -> float | None:
     """An optional finite double; true and false are not numbers."""
     if value is None:
         return None
     if type(value) is float:
         return value
-    if type(value) is int and abs(value) <= _LARGEST:
+    if type(value) is int and abs(value) <= labels.LARGEST:
         return float(value)
     raise InvalidRequest(f"'{field}' must be a finite number.")
 
@@ -274,21 +273,6 @@ def tags_of(value: object, settings: Settings, /) -> dict[str, str]:
         if len(text) > limit or len(name) > limit:
             raise InvalidTags(f"The tag {name[:80]!r} is longer than {limit} characters.")
     return tags
-
-
-def labels_and_numbers(values: dict[str, Any], tags: dict[str, str], /) -> tuple[dict[str, str], dict[str, float]]:
-    """The string properties that no tag of the same name shadows, and the numbers that a double can hold."""
-    labels: dict[str, str] = {}
-    numbers: dict[str, float] = {}
-    for name, value in values.items():
-        if type(value) is str:
-            if name not in tags:
-                labels[name] = value
-        elif type(value) is float:
-            numbers[name] = value
-        elif type(value) is int and abs(value) <= _LARGEST:
-            numbers[name] = float(value)
-    return labels, numbers
 
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)

@@ -3,9 +3,11 @@
 Rules appear here as numbers: control numbers each version of a rule's meaning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
+
+from headrace.model.journeys import Person, RunState
 
 
 class Caused(msgspec.Struct, frozen=True):
@@ -29,11 +31,16 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """The state needed to react to some events. `spans`: by (rule number, first bucket, last bucket), the participants."""
+    """The state needed to react to some events. `spans`: by (rule number, first bucket, last bucket), the participants.
+
+    travellers: the participants whose runs of journeys are needed; runs: the ids of single runs.
+    """
 
     event_ids: Sequence[str]
     participants: Sequence[str]
     spans: dict[tuple[int, int, int], set[str]]
+    travellers: Sequence[str] = ()
+    runs: Sequence[str] = ()
 
 
 class State:
@@ -47,6 +54,8 @@ class State:
         self.standings: dict[tuple[int, str], Standing] = {}
         self.buckets: dict[tuple[int, str], dict[int, str]] = {}
         self.held: dict[str, set[str]] = {}  # by participant: ids of badges
+        self.journeys = RunState()
+        self.person_of: Callable[[str], Person | None] = lambda _: None  # who a participant is; may ask control
         # What is new, to be saved:
         self.new_effects: list[Caused] = []
         self.new_badges: list[tuple[str, str, Caused]] = []  # participant, badge, the effect that gave it
@@ -63,7 +72,16 @@ class State:
     @property
     def is_changed(self) -> bool:
         """Whether there is anything to save."""
-        return bool(self.new_effects or self.changed_events or self.failures or self.passed_over)
+        return bool(
+            self.new_effects or self.changed_events or self.failures or self.passed_over or self.journeys.is_changed
+        )
+
+    def fail(self, rule_no: int, event_id: str, why: str, /, *, too_costly: bool) -> None:
+        """A condition had no truth value, or was not evaluated since that would have been too costly."""
+        count, _, _ = self.failures.get(rule_no, (0, "", ""))
+        self.failures[rule_no] = (count + 1, event_id, why)
+        if too_costly:
+            self.passed_over.append((rule_no, event_id, why))
 
     def was_counted(self, event_id: str, rule_no: int, /) -> bool:
         return rule_no in self.counted.get(event_id, ())

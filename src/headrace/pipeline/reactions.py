@@ -1,6 +1,7 @@
 """Stored events through the reactions again, and what events have caused. Never decides what an event causes."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -31,7 +32,14 @@ class _HookFailed(Exception):
 class Reactions:
     """Fits the Reactions port. Any thread may call it."""
 
-    def __init__(self, states: ReactionStates, rules: RuleTimelines) -> None:
+    def __init__(
+        self,
+        states: ReactionStates,
+        rules: RuleTimelines,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """clock_ms: when a replay is: journeys that it starts begin then."""
+        self._clock_ms = clock_ms
         self._states = states
         self._rules = rules
         self._locks: dict[Tenant, threading.Lock] = {}
@@ -130,12 +138,13 @@ class Reactions:
         """As `replay`, all of it or nothing."""
 
         def judge() -> tuple[State, Outcome]:
-            found = [stage.facts_of_event(rules, event.id, event) for event in events]
+            now_ms = self._clock_ms()
+            found = [stage.facts_of_event(rules, event.id, event, now_ms) for event in events]
             state = self._states.load(tenant, stage.needs(rules, found))
             effects: list[Caused] = []
             suppressed = 0
             for each in found:
-                caused, before = stage.react(rules, each, state, force=force)
+                caused, before = stage.react(rules, each, state, force=force, replayed=True)
                 effects += caused
                 suppressed += before
             return state, Outcome([_render_by(rules, effect) for effect in effects], suppressed)
@@ -178,8 +187,7 @@ class Reactions:
 def _render_by(rules: RuleSet, effect: Caused) -> Effect:
     if not effect.rule_no:
         return _render(effect, DEFAULT_FACT, "")
-    _, rule, version = rules.rules[effect.rule_no]
-    return _render(effect, rule.id, version)
+    return _render(effect, *rules.names(effect.rule_no))
 
 
 def _render(effect: Caused, rule_id: str, version: str) -> Effect:

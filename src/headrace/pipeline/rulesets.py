@@ -1,14 +1,19 @@
 """Puts rules in force: parses and checks a document, says what it changes, and keeps it. Runs no rule."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 import structlog
 
 from headrace.model.errors import InvalidRules
+from headrace.model.journeys import WAITS, JourneyVersion
 from headrace.model.rulebook import RuleRow, Version
 from headrace.ports.control import RuleStore
+from headrace.ports.journeys import JourneyVersions
+from headrace.reactions.journeys.document import JourneyRule, all_steps
+from headrace.reactions.journeys.program import Journey
 from headrace.reactions.meaning import Change, changes, content_version, version_of
 from headrace.reactions.rules import Document, Kind, parse_rules
 from headrace.reactions.source import parse_source, place
@@ -16,6 +21,19 @@ from headrace.reactions.stage import RuleSet
 
 _log = structlog.get_logger("headrace.rules")
 NO_RULES = RuleSet(Document(), "", {})
+Awaited: TypeAlias = tuple[int, str, str, int]  # rule number, step, what for, how many runs
+
+
+class JourneyChange(msgspec.Struct, frozen=True):
+    """What applying a document does to the runs of a changed or removed journey, in both modes.
+
+    runs: that go on by a version that is not in force then. moves: of those, the ones that go on by the new one, where the
+    apply moves them; the others finish on theirs.
+    """
+
+    id: str
+    runs: int
+    moves: int
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -24,6 +42,7 @@ class Applied(msgspec.Struct, frozen=True):
     version: str
     applied: bool
     changes: list[Change]
+    journeys: list[JourneyChange] = []
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -44,20 +63,65 @@ def parse_document(text: bytes, /) -> Document:
 
 
 def apply_rules(
-    rulebook: RuleStore, project: str, text: bytes, now_ms: int, /, *, last: Callable[[], int], dry_run: bool
+    rulebook: RuleStore,
+    project: str,
+    text: bytes,
+    now_ms: int,
+    /,
+    *,
+    last: Callable[[], int],
+    dry_run: bool,
+    move_runs: bool = False,
+    awaited: Callable[[str], Sequence[Awaited]] = lambda _: (),
 ) -> Applied:
     """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed.
 
     last: the position of the last acknowledged event; the document judges those after it.
+    move_runs: runs of changed journeys go on by the new version, where they are at a step that it has and that waits alike.
+    awaited: what a project's runs wait for: see JourneyRuns.
     """
     document = parse_document(text)
     found = changes(_before(rulebook, project), document)
     version = content_version(document)
+    journeys = [_journey_version(journey, document) for journey in document.journeys]
+    concerned = _journey_changes(rulebook, project, journeys, awaited(project), move_runs=move_runs)
     if dry_run:
-        return Applied(version, False, found)
+        return Applied(version, False, found, concerned)
     meanings = [(kind, rule.id, version_of(kind, rule, document)) for kind, rule in document.all()]
-    applied = rulebook.apply(project, version, msgspec.json.encode(document).decode(), meanings, now_ms, last)
-    return Applied(version, applied, found)
+    text_of = msgspec.json.encode(document).decode()
+    applied = rulebook.apply(project, version, text_of, meanings, now_ms, last, journeys, move=move_runs)
+    return Applied(version, applied, found, concerned)
+
+
+def _journey_version(journey: JourneyRule, document: Document) -> JourneyVersion:
+    waits = {step.id: WAITS[step.kind] for step in all_steps(journey.steps) if step.kind in WAITS}
+    definition = msgspec.json.encode(journey).decode()
+    return JourneyVersion(journey.id, version_of("journey", journey, document), definition, waits)
+
+
+def _journey_changes(
+    rulebook: RuleStore,
+    project: str,
+    journeys: Sequence[JourneyVersion],
+    awaited: Sequence[Awaited],
+    *,
+    move_runs: bool,
+) -> list[JourneyChange]:
+    if not awaited:
+        return []
+    _, rows = rulebook.current(project) or (None, [])
+    names = {row.no: (row.rule_id, row.version) for row in rows if row.kind == "journey"}
+    new = {each.id: each for each in journeys}
+    found: dict[str, tuple[int, int]] = {}
+    for number, step, waiting, count in awaited:
+        journey, version = names[number]
+        after = new.get(journey)
+        if after is not None and after.version == version:
+            continue
+        runs, moves = found.get(journey, (0, 0))
+        moved = move_runs and after is not None and after.waits.get(step) == waiting
+        found[journey] = (runs + count, moves + count * moved)
+    return [JourneyChange(journey, *counts) for journey, counts in sorted(found.items())]
 
 
 def _before(rulebook: RuleStore, project: str) -> Document:
@@ -97,8 +161,10 @@ class RuleCache:
 class RuleTimelines:
     """Each project's rules by the position from which they judge events. Any thread may call it."""
 
-    def __init__(self, rulebook: RuleStore) -> None:
+    def __init__(self, rulebook: RuleStore, versions: JourneyVersions | None = None) -> None:
+        """versions: those of journeys; None where nobody is on one."""
         self._rulebook = rulebook
+        self._versions = versions
         self._ids: dict[str, int] = {}
         self._timelines: dict[str, list[tuple[int, RuleSet]]] = {}  # the earliest first
         self._needed_from = 0
@@ -122,13 +188,13 @@ class RuleTimelines:
         """The rules that judge an event at a position; None for none."""
         for from_position, rules in reversed(self._timelines.get(project, ())):
             if from_position < position:
-                return rules if rules.rules else None
+                return None if rules.is_empty else rules
         return None
 
     def latest(self, project: str, /) -> RuleSet | None:
         """The rules that judge the next event; None for none."""
         timeline = self._timelines.get(project)
-        return timeline[-1][1] if timeline and timeline[-1][1].rules else None
+        return timeline[-1][1] if timeline and not timeline[-1][1].is_empty else None
 
     def forget(self, position: int, /) -> None:
         """No event up to this position will be asked for."""
@@ -144,17 +210,31 @@ class RuleTimelines:
             (from_position, known.get(version.version) or self._ready(project, version, rows))
             for from_position, version, rows in self._rulebook.timeline(project, self._needed_from)
         ]
-        if any(rules.rules for _, rules in timeline):
+        self._learn(project, [rules for _, rules in timeline])
+        if not all(rules.is_empty for _, rules in timeline):
             self._timelines[project] = timeline
         else:
             self._timelines.pop(project, None)
+
+    def _learn(self, project: str, documents: Sequence[RuleSet]) -> None:
+        """Have each document know the versions of journeys that runs may be of when it judges."""
+        running: Mapping[int, str] = {} if self._versions is None else self._versions.running(project)
+        known = {number: journey for rules in documents for number, journey in rules.journeys.by_no.items()}
+        journeys = known | {no: journey_of(no, text) for no, text in running.items() if no not in known}
+        for rules in documents:
+            rules.learn(journeys.values())
 
     def _ready(self, project: str, version: Version, rows: list[RuleRow]) -> RuleSet:
         try:
             return _rule_set(version, parse_rules(msgspec.json.decode(version.document), kept=True), rows)
         except (InvalidRules, KeyError):  # made by another version of this program; events must go on
             _log.exception("rules_unusable", project=project)
-            return NO_RULES
+            return RuleSet(Document(), "", {})
+
+
+def journey_of(number: int, definition: str, /) -> Journey:
+    """A kept version of a journey, ready to run."""
+    return Journey(msgspec.json.decode(definition, type=JourneyRule), number)
 
 
 def load_rules(rulebook: RuleStore, project: str, /) -> RuleSet:

@@ -11,6 +11,7 @@ from headrace.model.effects import Effect, Outcome
 from headrace.model.entries import ErasedEvent
 from headrace.model.event import Mode, StoredEvent, Tenant
 from headrace.model.filters import Cursor
+from headrace.model.journeys import JourneyVersion
 from headrace.model.keys import Key, Scope, Style
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import Caused, Needs, State
@@ -91,10 +92,14 @@ class RuleStore(Protocol):
         now_ms: int,
         last: Callable[[], int],
         /,
+        journeys: Sequence[JourneyVersion] = (),
+        *,
+        move: bool = False,
     ) -> bool:
         """Put a document in force, whole or not at all; False when the same content is in force already.
 
         meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
+        journeys: those in it. move: runs of other versions go on by these, where they are at a step that is there.
         Of two at once, the one that commits last is in force.
         last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
         """

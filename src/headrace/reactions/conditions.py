@@ -9,6 +9,8 @@ Source of the language: https://github.com/google/cel-spec/blob/master/doc/langd
 from typing import TYPE_CHECKING
 
 from headrace.reactions import cost
+from headrace.reactions.cost import Path
+from headrace.reactions.surroundings import ROOTS, said
 from headrace.reactions.syntax import FUNCTIONS, MAX_CHARS, MAX_NESTING, Malformed
 from headrace.reactions.translation import FIELDS, OBJECTS, TEXTS, translate, variable
 
@@ -40,10 +42,13 @@ class Condition:
     `paths` are what it reads of an event; `work` is what an evaluation costs, by the sizes of those.
     """
 
-    def __init__(self, text: str) -> None:
-        """Raises Malformed, also for what can be true of no event; TooCostly for what costs too much over a modest event."""
+    def __init__(self, text: str, steps: frozenset[str] | None = None) -> None:
+        """steps: for a condition of a journey, the ids of the steps that it may read.
+
+        Raises Malformed, also for what can be true of no event; TooCostly for what costs too much over a modest event.
+        """
         self.text = text
-        translated = translate(text)
+        translated = translate(text, steps)
         self.paths = translated.paths
         self.work = translated.work
         if (work := self.work.at_most(cost.MODEST)) > cost.EVALUATION_NS:
@@ -52,7 +57,7 @@ class Condition:
                 f"{cost.milliseconds(work)}; the limit is {cost.milliseconds(cost.EVALUATION_NS)}. "
                 f"The most expensive part is {translated.dearest[:80]!r}"
             )
-        self._names = {variable(path): path[1] or path[0] for path in self.paths}
+        self._names = {variable(path): _shown(path) for path in self.paths}
         try:
             self._program = load_cel().compile(translated.program)
         except ValueError as error:
@@ -66,9 +71,17 @@ class Condition:
             found = self._program.execute(context)
         except KeyError as error:
             name = str(error.args[0]) if error.args else ""
-            raise Malformed(f"the event has no {self._names.get(name, name)[:MAX_WHY_CHARS]!r}") from None
+            raise Malformed(self._names.get(name) or f"the event has no {name[:MAX_WHY_CHARS]!r}") from None
         except _ERRORS as error:
             raise Malformed(str(error).partition(". ")[0][:MAX_WHY_CHARS]) from None
         if not isinstance(found, bool):
             raise Malformed(f"it returns a {type(found).__name__} instead of true or false")
         return found
+
+
+def _shown(path: Path) -> str:
+    """What to say where nothing is there."""
+    root, key = path
+    if root in ROOTS:
+        return f"there is no {said(path)[:MAX_WHY_CHARS]}"
+    return f"the event has no {(key or root)[:MAX_WHY_CHARS]!r}"

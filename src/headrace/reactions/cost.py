@@ -101,7 +101,7 @@ class Form(msgspec.Struct, frozen=True, gc=False):
 def has_items(path: Path, /) -> bool:
     """Whether a value there may be a list or an object."""
     root, key = path
-    return root in ("properties", "context", "traits") or (root == "tags" and key is None)
+    return root in ("properties", "context", "traits", "person", "steps") or (root == "tags" and key is None)
 
 
 def _sum(one: Mapping[Path, float], other: Mapping[Path, float]) -> Mapping[Path, float]:

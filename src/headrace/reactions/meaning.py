@@ -5,10 +5,12 @@ part of it. A challenge's meaning includes that of the fact rules which feed it,
 """
 
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from headrace.reactions.journeys.document import JourneyRule
+from headrace.reactions.patterns import overlap
 from headrace.reactions.rules import (
     DEFAULT_TYPE,
     BadgeRule,
@@ -18,7 +20,6 @@ from headrace.reactions.rules import (
     Kind,
     Rule,
     goal_of,
-    overlap,
     type_pattern,
 )
 
@@ -37,6 +38,8 @@ def _meaning(kind: Kind, rule: Rule, document: Document) -> object:
     match rule:
         case FactRule():
             pass
+        case JourneyRule():
+            _drop_titles(own["steps"])
         case ChallengeRule():
             own["goal"] = str(goal_of(rule).normalize())
             own["fed_by"] = _fed_by(rule.fact, document)
@@ -47,6 +50,13 @@ def _meaning(kind: Kind, rule: Rule, document: Document) -> object:
                 _meaning("challenge", each, document) for each in document.challenges if each.id == rule.challenge
             ]
     return [kind, own]
+
+
+def _drop_titles(steps: list[dict[str, Any]]) -> None:
+    for step in steps:
+        step.pop("title", None)
+        for branch in ("then", "else"):
+            _drop_titles(step.get("branch", {}).get(branch, []))
 
 
 def _fed_by(pattern: str, document: Document) -> list[object]:
@@ -65,7 +75,10 @@ def content_version(document: Document, /) -> str:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What applying a document does to one rule; `starts_anew`: progress made so far no longer counts."""
+    """What applying a document does to one rule; `starts_anew`: progress made so far no longer counts.
+
+    Runs of a changed or removed journey go on by the version that they began with.
+    """
 
     kind: Kind
     id: str
@@ -84,7 +97,7 @@ def changes(before: Document, after: Document, /) -> list[Change]:
         if was is None:
             found.append(Change(kind, rule.id, "added", False))
         elif was[1] != version_of(kind, rule, after):
-            found.append(Change(kind, rule.id, "changed", True))
+            found.append(Change(kind, rule.id, "changed", kind != "journey"))
         elif was[0] != rule:
             found.append(Change(kind, rule.id, "reworded", False))
     return found + [Change(kind, rule_id, "removed", False) for kind, rule_id in old]

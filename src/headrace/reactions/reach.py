@@ -48,7 +48,7 @@ def dearest_reach(shares: Sequence[Share], /) -> tuple[str, list[Share]]:
     return name, sorted(reached, key=lambda share: -share.work)
 
 
-def excess_of(shares: Sequence[Share], /) -> str:
+def excess_of(shares: Sequence[Share], what: str = "fact rules", /) -> str:
     """What is wrong where some events reach more work than the bound, for the rules' author; or ""."""
     name, reached = dearest_reach(shares)
     work = sum(share.work for share in reached)
@@ -57,6 +57,6 @@ def excess_of(shares: Sequence[Share], /) -> str:
     events = f"whose name begins with {name[:-1][:80]!r}" if name.endswith("*") else f"named {name[:80]!r}"
     dearest = ", ".join(f"{share.rule_id!r} ({cost.milliseconds(share.work)})" for share in reached[:3])
     return (
-        f"an event {events} reaches {len(reached)} fact rules, which could take {cost.milliseconds(work)} together; "
+        f"an event {events} reaches {len(reached)} {what}, which could take {cost.milliseconds(work)} together; "
         f"the limit is {cost.milliseconds(REACH_NS)}. The most expensive are {dearest}"
     )

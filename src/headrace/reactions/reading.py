@@ -52,9 +52,9 @@ class Reading:
             return Size(1 + 2 * len(texts), sum(map(_bytes_of, texts)) + sum(map(_bytes_of, texts.values())))
         if root in OBJECTS:
             if key is None:
-                return _size_of(getattr(event, root).encode())
+                return size_of(getattr(event, root).encode())
             raw = self._member(path)
-            return None if raw is None else _size_of(raw)
+            return None if raw is None else size_of(raw)
         if root == "timestamp":
             return _ONE
         value = getattr(event, root)
@@ -141,9 +141,7 @@ class Reading:
         root, key = path
         if key is not None and root in OBJECTS:
             raw = self._member(path)
-            if raw is None or raw[:1] not in b"-0123456789":
-                return None if raw is None else _for_cel(_decoded(raw))
-            return _number(raw)
+            return None if raw is None else cel_value_of(raw)
         event = self._event
         if root == "tags":
             return event.labels | event.tags if key is None else self._tag(key)
@@ -160,11 +158,16 @@ def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else 4 * len(text)
 
 
-def _size_of(raw: bytes) -> Size:
+def size_of(raw: bytes) -> Size:
     """Of one JSON value, or of an object that is empty for no text."""
     if raw[:1] not in b"[{":
         return Size(1, len(raw))
     return Size(1 + raw.count(b",") + raw.count(b":") + raw.count(b"[") + raw.count(b"{"), len(raw))
+
+
+def cel_value_of(raw: bytes, /) -> Any:
+    """One JSON value as conditions see it: numbers are doubles, and nothing in it is null. Raises Malformed."""
+    return _number(raw) if raw[:1] in b"-0123456789" else _for_cel(_decoded(raw))
 
 
 def _decoded(raw: bytes) -> Any:

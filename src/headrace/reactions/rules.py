@@ -13,6 +13,8 @@ from headrace.model.times import parse_time
 from headrace.model.zones import UTC_ZONE, Zone, zone_of
 from headrace.reactions import cost
 from headrace.reactions.conditions import FIELDS, OBJECTS, Condition, Malformed
+from headrace.reactions.journeys.document import MAX_JOURNEYS, JourneyRule, check_journey, check_together
+from headrace.reactions.patterns import matches, overlap, pattern_problem
 from headrace.reactions.reach import Share, excess_of
 from headrace.reactions.translation import translate
 
@@ -25,8 +27,9 @@ Text = Annotated[str, Meta(max_length=2000)]
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Pattern = Annotated[str, Meta(min_length=1, max_length=200)]
 Points = Annotated[int, Meta(ge=0, le=1_000_000)]
-Kind = Literal["fact", "challenge", "badge"]
+Kind = Literal["fact", "challenge", "badge", "journey"]
 DEFAULT_TYPE = "custom."
+_SECTIONS = "'facts', 'challenges', 'badges' and 'journeys'"
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,7 +86,7 @@ class BadgeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     badges: Annotated[list[str], Meta(min_length=1, max_length=50)] | None = None
 
 
-Rule: TypeAlias = FactRule | ChallengeRule | BadgeRule
+Rule: TypeAlias = FactRule | ChallengeRule | BadgeRule | JourneyRule
 AnyRule = TypeVar("AnyRule", bound=Rule)
 
 
@@ -91,6 +94,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     facts: list[FactRule] = []
     challenges: list[ChallengeRule] = []
     badges: list[BadgeRule] = []
+    journeys: list[JourneyRule] = []
 
     def all(self) -> list[tuple[Kind, Rule]]:
         """Every rule with its kind, in order."""
@@ -98,15 +102,23 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
             ("fact", self.facts),
             ("challenge", self.challenges),
             ("badge", self.badges),
+            ("journey", self.journeys),
         )
         return [(kind, rule) for kind, rules in parts for rule in rules]
 
     def about(self, name: str, /) -> list[str]:
-        """The ids of the rules about events of a name: fact rules, and rules that count the fact it becomes without one."""
+        """The ids of the rules about events of a name: fact rules, and rules that count the fact it becomes without one.
+
+        Not of journeys: see `journeys_about`.
+        """
         patterns = [(rule.id, rule.event, name) for rule in self.facts]
         counting: tuple[ChallengeRule | BadgeRule, ...] = (*self.challenges, *self.badges)
         patterns += [(rule.id, rule.fact, DEFAULT_TYPE + name) for rule in counting if rule.fact]
         return list(dict.fromkeys(rule_id for rule_id, pattern, text in patterns if matches(pattern, text)))
+
+    def journeys_about(self, name: str, /) -> list[str]:
+        """The ids of the journeys that events of a name start, move or end."""
+        return [each.id for each in self.journeys if any(matches(pattern, name) for pattern in each.patterns())]
 
 
 def parse_rules(document: object, /, *, kept: bool = False) -> Document:
@@ -117,12 +129,10 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
     """
     problems: list[Problem] = []
     if not isinstance(document, dict):
-        raise InvalidRules([Problem("", "it must be an object with 'facts', 'challenges' and 'badges'")])
+        raise InvalidRules([Problem("", f"it must be an object with {_SECTIONS}")])
     given: dict[str, Any] = document  # pyright: ignore[reportUnknownVariableType]
     if unknown := [str(key) for key in given if key not in Document.__struct_fields__]:
-        problems.append(
-            Problem(unknown[0][:80], "unknown section; the sections are 'facts', 'challenges' and 'badges'")
-        )
+        problems.append(Problem(unknown[0][:80], f"unknown section; the sections are {_SECTIONS}"))
     lists: dict[str, list[Any]] = {part: given.get(part) or [] for part in Document.__struct_fields__}
     if wrong := [part for part, rules in lists.items() if type(rules) is not list]:
         raise InvalidRules([Problem(part, "it must be a list of rules") for part in wrong])
@@ -131,15 +141,31 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
     facts = _each("facts", lists, FactRule, _check_kept_fact if kept else _check_fact, problems)
     challenges = _each("challenges", lists, ChallengeRule, _check_challenge, problems)
     badges = _each("badges", lists, BadgeRule, _check_badge, problems)
-    for part, rules in (("facts", facts), ("challenges", challenges), ("badges", badges)):
+    journeys = _journeys(lists, problems, kept=kept)
+    for part, rules in (("facts", facts), ("challenges", challenges), ("badges", badges), ("journeys", journeys)):
         _check_ids(part, rules, problems)
     if not problems:  # what refers to a broken rule would only repeat its problem
         _check_references(facts, challenges, badges, problems)
         if not kept:
             _check_work(facts, problems)
+            problems += check_together(journeys)
     if problems:
         raise InvalidRules(problems)
-    return Document(list(facts.values()), list(challenges.values()), list(badges.values()))
+    parts = facts.values(), challenges.values(), badges.values(), journeys.values()
+    return Document(*map(list, parts))  # pyright: ignore[reportArgumentType]  in their order
+
+
+def _journeys(lists: Mapping[str, list[Any]], problems: list[Problem], *, kept: bool) -> dict[int, JourneyRule]:
+    """As `_each`, with every problem of each journey."""
+    if len(lists["journeys"]) > MAX_JOURNEYS:
+        problems.append(Problem("journeys", f"it has more than {MAX_JOURNEYS} journeys"))
+        return {}
+    sound = _each("journeys", lists, JourneyRule, lambda _: None, problems)
+    if kept:
+        return sound
+    found = {index: check_journey(journey) for index, journey in sound.items()}
+    problems += [Problem(f"journeys[{index}].{place}", said) for index in found for place, said in found[index]]
+    return {index: journey for index, journey in sound.items() if not found[index]}
 
 
 def _each(
@@ -180,7 +206,7 @@ def _check_fact(rule: FactRule) -> tuple[str, str] | None:
 
 
 def _check_kept_fact(rule: FactRule) -> tuple[str, str] | None:
-    if problem := _pattern_problem(rule.event):
+    if problem := pattern_problem(rule.event):
         return "event", problem
     if rule.fact_type is not None and "*" in rule.fact_type:
         return "fact_type", "a type holds no '*'"
@@ -198,7 +224,7 @@ def _check_kept_fact(rule: FactRule) -> tuple[str, str] | None:
 
 def _check_challenge(rule: ChallengeRule) -> tuple[str, str] | None:
     window = rule.window or Window()
-    if problem := _pattern_problem(rule.fact):
+    if problem := pattern_problem(rule.fact):
         return "fact", problem
     if isinstance(rule.measure, Measure) and (rule.measure.sum is None) == (rule.measure.distinct is None):
         return "measure", "give either 'sum' or 'distinct', with a field's name"
@@ -248,13 +274,9 @@ def _check_badge(rule: BadgeRule) -> tuple[str, str] | None:
         return "count", "'fact' and 'count' go together"
     if rule.times != 1 and rule.challenge is None:
         return "times", "it goes with 'challenge'"
-    if rule.fact is not None and (problem := _pattern_problem(rule.fact)):
+    if rule.fact is not None and (problem := pattern_problem(rule.fact)):
         return "fact", problem
     return None
-
-
-def _pattern_problem(pattern: str) -> str:
-    return "'*' is only allowed at the end" if "*" in pattern[:-1] else ""
 
 
 def _check_ids(part: str, rules: Mapping[int, Rule], problems: list[Problem]) -> None:
@@ -331,17 +353,6 @@ def fixed_dates(window: Window, zone: Zone, /) -> tuple[int | None, int | None]:
 
 def goal_of(rule: ChallengeRule, /) -> Decimal:
     return Decimal(repr(rule.goal))
-
-
-def matches(pattern: str, text: str, /) -> bool:
-    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
-
-
-def overlap(one: str, other: str, /) -> bool:
-    """Whether some text matches both patterns."""
-    if one.endswith("*") and other.endswith("*"):
-        return one.startswith(other[:-1]) or other.startswith(one[:-1])
-    return matches(one, other) if one.endswith("*") else matches(other, one)
 
 
 def type_pattern(rule: FactRule, /) -> str:

@@ -12,7 +12,7 @@ import yaml
 from headrace.model.errors import InvalidRules, Problem
 
 MAX_BYTES = 128 * 1024
-MAX_DEPTH = 10
+MAX_DEPTH = 24
 _MAX_NUMBER_CHARS = 100
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}

@@ -8,22 +8,30 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from headrace.model.event import Event
+from headrace.model.event import Event, position_of
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.reactions.badges import Badge
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.facts import Fact, FactMaker, Failure, facts_of
+from headrace.reactions.journeys.machine import Seen
+from headrace.reactions.journeys.program import Journey
+from headrace.reactions.journeys.stage import Change, Journeys, JourneySet, seen_of
 from headrace.reactions.meaning import version_of
-from headrace.reactions.rules import DEFAULT_TYPE, Document, Kind, Rule, matches, overlap
+from headrace.reactions.patterns import matches, overlap
+from headrace.reactions.rules import DEFAULT_TYPE, Document, Kind, Rule
 
 _MAX_REMEMBERED = 10_000  # names and types, which clients choose
 
 
 class Named(msgspec.Struct, frozen=True):
-    """What the rules want of events of one name. `default_fields`: what is wanted of the default fact; None: not even that."""
+    """What the rules want of events of one name. `default_fields`: what is wanted of the default fact; None: not even that.
+
+    journeys: whether such events may start, move or end a run.
+    """
 
     makers: list[FactMaker]
     default_fields: frozenset[str] | None
+    journeys: bool = False
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -35,7 +43,10 @@ class Listeners(msgspec.Struct, frozen=True):
 
 
 class EventFacts(msgspec.Struct, frozen=True):
-    """An event, as far as reactions go on from it. `relevant`: a rule made a fact of it, or something listens to its default."""
+    """An event, as far as reactions go on from it. `relevant`: a rule made a fact of it, or something listens to its default.
+
+    seen: the event itself, where a journey is about it.
+    """
 
     event_id: str
     participant: str
@@ -43,12 +54,21 @@ class EventFacts(msgspec.Struct, frozen=True):
     facts: list[Fact]
     failures: list[Failure]
     relevant: bool
+    seen: Seen | None = None
 
 
 class RuleSet:
-    """A project's rules, ready to run. `numbers` are those of the rules' versions."""
+    """A project's rules, ready to run. `numbers` are those of the rules' versions.
 
-    def __init__(self, document: Document, version: str, numbers: Mapping[tuple[Kind, str], int]) -> None:
+    Other versions of journeys that persons may be in: see `learn`.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        version: str,
+        numbers: Mapping[tuple[Kind, str], int],
+    ) -> None:
         self.document = document
         self.version = version
         self.rules: dict[int, tuple[Kind, Rule, str]] = {
@@ -60,6 +80,7 @@ class RuleSet:
             Badge(rule, numbers["badge", rule.id], numbers["challenge", rule.challenge] if rule.challenge else None)
             for rule in document.badges
         ]
+        self.journeys = JourneySet([Journey(rule, numbers["journey", rule.id]) for rule in document.journeys])
         self._default_patterns = [
             (pattern, fields)
             for pattern, fields in (
@@ -71,6 +92,16 @@ class RuleSet:
         self._named: dict[str, Named | None] = {}
         self._listeners: dict[str, Listeners] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no event causes anything by these."""
+        return not self.rules and not self.journeys.by_no
+
+    def learn(self, journeys: Iterable[Journey], /) -> None:
+        """Know versions of journeys that came before or come after these rules: runs may be of any of them."""
+        if self.journeys.learn(journeys):
+            self._named = {}
+
     def named(self, name: str, /) -> Named | None:
         """What the rules want of events of a name; None for nothing."""
         try:
@@ -80,7 +111,8 @@ class RuleSet:
         makers = [maker for maker in self.makers if matches(maker.rule.event, name)]
         wanting = [fields for pattern, fields in self._default_patterns if matches(pattern, DEFAULT_TYPE + name)]
         fields = frozenset(field for each in wanting for field in each) if wanting else None
-        found = Named(makers, fields) if makers or wanting else None
+        concerns = self.journeys.concern(name)
+        found = Named(makers, fields, concerns) if makers or wanting or concerns else None
         if len(self._named) >= _MAX_REMEMBERED:
             self._named.clear()
         self._named[name] = found
@@ -105,26 +137,39 @@ class RuleSet:
         found = self._listeners[fact_type] = Listeners(challenges, counting, following)
         return found
 
+    def names(self, rule_no: int, /) -> tuple[str, str]:
+        """The id and version of a rule of a number, of earlier versions of journeys too; empty for an unknown one."""
+        if found := self.rules.get(rule_no):
+            return found[1].id, found[2]
+        journey = self.journeys.by_no.get(rule_no)
+        return (journey.rule.id, version_of("journey", journey.rule, Document())) if journey else ("", "")
 
-def facts_of_event(rules: RuleSet, event_id: str, event: Event, /) -> EventFacts:
-    """An event's facts under the rules."""
+
+def facts_of_event(rules: RuleSet, event_id: str, event: Event, /, replayed_at_ms: int | None = None) -> EventFacts:
+    """An event's facts under the rules. replayed_at_ms: set where the event comes once more, for journeys."""
     named = rules.named(event.name) or Named([], None)
     facts, failures = facts_of(event_id, event, named.makers, named.default_fields or frozenset())
     relevant = named.default_fields is not None or facts[0].rule_no != 0
     participant = event.user_id or event.anonymous_id
-    return EventFacts(event_id, participant, event.timestamp_ms, facts, failures, relevant)
+    seen = None
+    if named.journeys and participant:
+        relevant, seen = True, seen_of(event_id, event, position_of(event_id), replayed_at_ms)
+    return EventFacts(event_id, participant, event.timestamp_ms, facts, failures, relevant, seen)
 
 
 def needs(rules: RuleSet, events: Iterable[EventFacts], /) -> Needs:
     """What has to be remembered to react to the events."""
     event_ids: list[str] = []
     participants: set[str] = set()
+    travellers: set[str] = set()
     spans: dict[tuple[int, int, int], set[str]] = {}
     for seen in events:
         event_ids.append(seen.event_id)
         if not seen.participant:
             continue
         participants.add(seen.participant)
+        if seen.seen is not None:
+            travellers.add(seen.participant)
         for fact in seen.facts:
             listeners = rules.listeners(fact.type)
             for challenge in listeners.challenges:
@@ -133,20 +178,24 @@ def needs(rules: RuleSet, events: Iterable[EventFacts], /) -> Needs:
                     spans.setdefault((challenge.no, *challenge.span(bucket)), set()).add(seen.participant)
             for badge in listeners.counting:
                 spans.setdefault((badge.no, 0, 0), set()).add(seen.participant)
-    return Needs(event_ids, sorted(participants), spans)
+    return Needs(event_ids, sorted(participants), spans, sorted(travellers))
 
 
-def react(rules: RuleSet, seen: EventFacts, state: State, /, *, force: bool = False) -> tuple[list[Caused], int]:
+def react(
+    rules: RuleSet, seen: EventFacts, state: State, /, *, force: bool = False, replayed: bool = False
+) -> tuple[list[Caused], int]:
     """The effects of one event now, and how many earlier ones are not caused again. What follows is put into `state`.
 
-    `force`: effects that the event had before under the same versions happen again, in a new generation; they add no
-    progress, badge or points, which each event counts towards once.
+    replayed: the event comes once more, which is for journeys to know. `force`: effects that the event had before under the
+    same versions happen again, in a new generation; they add no progress, badge or points, which each event counts towards
+    once. A journey is started again as its entry limits allow.
     """
     before = [effect for effect in state.caused.get(seen.event_id, ()) if effect.rule_no in rules.rules]
     default = [_fact_effect(seen, fact) for fact in seen.facts if not fact.rule_no]
     effects: list[Caused] = []
     if force:
-        effects = default + [msgspec.structs.replace(each, generation=each.generation + 1) for each in before]
+        again = [each for each in before if each.kind != "journey"]
+        effects = default + [msgspec.structs.replace(each, generation=each.generation + 1) for each in again]
         for effect in effects[len(default) :]:
             state.cause(effect)
     happened = {(effect.rule_no, effect.ordinal) for effect in before}
@@ -157,6 +206,8 @@ def react(rules: RuleSet, seen: EventFacts, state: State, /, *, force: bool = Fa
     if seen.participant:
         _move_challenges(rules, seen, state, new)
         _award_badges(rules, seen, state, new)
+        if seen.seen is not None:
+            _move_runs(rules, seen, seen.seen, state, new, force=force, replayed=replayed)
     return effects + new.found, 0 if force else len(before) + len(default)
 
 
@@ -174,16 +225,16 @@ class _Effects:
         """Cause an effect and the points that go with it, unless the event caused it before."""
         if (rule_no, effect.ordinal) in self._happened:
             return False
-        self._keep(effect)
+        self.keep(effect)
         kind, rule, _ = self._rules.rules[rule_no]
         points = rule.points * int(str(effect.detail.get("times", 1)))
         if points and self._seen.participant:
             granted = _effect(self._seen, rule_no, "points", {"points": points, "for": kind}, ordinal=1)
-            self._keep(granted)
+            self.keep(granted)
             self._state.grant(self._seen.participant, points, granted)
         return True
 
-    def _keep(self, effect: Caused) -> None:
+    def keep(self, effect: Caused, /) -> None:
         self.found.append(effect)
         self._state.cause(effect)
 
@@ -223,6 +274,51 @@ def _award_badges(rules: RuleSet, seen: EventFacts, state: State, new: _Effects)
             effect = _effect(seen, badge.no, "badge", {"badgeId": badge.rule.id})
             if new.add(badge.no, effect):
                 state.award(seen.participant, badge.rule.id, effect)
+
+
+def _move_runs(
+    rules: RuleSet, facts: EventFacts, seen: Seen, state: State, new: _Effects, *, force: bool, replayed: bool
+) -> None:
+    caused = state.caused.get(facts.event_id, ())
+    begun = {each.rule_no: each.generation for each in caused if each.kind == "journey" and not each.ordinal}
+
+    def generation(journey: Journey) -> int | None:
+        if journey.no not in begun:
+            return 0
+        return begun[journey.no] + 1 if force else None
+
+    journeys = journeys_in(rules.journeys.by_no, state)
+    ordinals = [each.ordinal for each in caused if each.kind == "journey"]
+    ordinal = max(ordinals, default=0)
+    for change in journeys.react(
+        rules.journeys.current, seen, facts.participant, generations=generation, replayed=replayed
+    ):
+        entered = change.did == "entered"
+        ordinal += not entered
+        effect = _journey_effect(facts, change, 0 if entered else ordinal)
+        if entered and change.run.rule_no in begun:
+            effect = msgspec.structs.replace(effect, generation=begun[change.run.rule_no] + 1)
+        new.keep(effect)
+
+
+def journeys_in(knows: Mapping[int, Journey], state: State, /) -> Journeys:
+    """What lets events and timers act on the runs in a state. knows: the versions that they are of, by number."""
+
+    def fail(rule_no: int, event_id: str, why: str, too_costly: bool) -> None:
+        state.fail(rule_no, event_id, why, too_costly=too_costly)
+
+    return Journeys(knows, state.journeys, state.person_of, fail)
+
+
+def _journey_effect(facts: EventFacts, change: Change, ordinal: int) -> Caused:
+    run = change.run
+    detail: dict[str, object] = {
+        "journeyId": run.journey,
+        "runId": run.id,
+        "did": change.did,
+        "step": change.step or None,
+    }
+    return _effect(facts, run.rule_no, "journey", detail, ordinal)
 
 
 def _fact_effect(seen: EventFacts, fact: Fact) -> Caused:

@@ -7,6 +7,7 @@ What is written and what is evaluated differ where the event and CEL do:
 - Numbers of JSON are doubles, so whole numbers beside them in `+ - * /` become doubles.
 - A property that is null is absent, as in filters: `has(x)` is false, and `x == null` becomes `!has(x)`.
 - `event.timestamp.getHours("Europe/Berlin")` asks the time in that zone, which the library cannot do.
+- Journeys' conditions also read `person` and, of earlier steps, `steps`: see surroundings.py.
 """
 
 from functools import lru_cache
@@ -16,6 +17,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.zones import zone_of
 from headrace.reactions import cost, kinds
 from headrace.reactions.cost import NOTHING, Form, Path
+from headrace.reactions.surroundings import ROOTS, kind_of, path_from, said
 from headrace.reactions.syntax import CONVERSIONS, METHODS, Malformed, Node, bare, content_of, parse
 
 TEXTS = (
@@ -63,9 +65,9 @@ class _Part(NamedTuple):
 
 
 @lru_cache(2048)
-def translate(text: str, /) -> Translated:
-    """Raises Malformed."""
-    return _Translator(text).run()
+def translate(text: str, steps: frozenset[str] | None = None, /) -> Translated:
+    """`steps`: for a condition of a journey, the ids of the steps that it may read. Raises Malformed."""
+    return _Translator(text, steps).run()
 
 
 @lru_cache(4096)
@@ -78,8 +80,9 @@ def variable(path: Path, /) -> str:
 
 
 class _Translator:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, steps: frozenset[str] | None) -> None:
         self._text = text
+        self._steps = steps
         self._paths: set[Path] = set()
         self._work = Form(cost.RULE_NS)
         self._dearest = (0.0, "")
@@ -91,13 +94,17 @@ class _Translator:
             self._pay(part.size.scaled(_THROUGH_RESULT, _AS_TEXT))
         return Translated(part.text, frozenset(self._paths), self._work, self._dearest[1])
 
+    def _path(self, node: Node) -> Path | None:
+        """The path that is simply read. Raises Malformed."""
+        return (None if self._steps is None else path_from(node)) or _path_of(node)
+
     def _pay(self, work: Form, node: Node | None = None) -> None:
         self._work += Form(cost.STEP_NS + work.fixed, work.times, work.text)
         if node and (at := work.at_most(cost.MODEST)) > self._dearest[0]:
             self._dearest = (at, self._text[node.start : node.end])
 
     def _part(self, node: Node) -> _Part:
-        if path := _path_of(node):
+        if path := self._path(node):
             return self._read(path, node)
         match node.op:
             case "()":
@@ -107,7 +114,10 @@ class _Translator:
                 self._pay(NOTHING)
                 return _Part(node.op, node.text, Form(cost.Size(1, len(node.text) * 4).work()))
             case "name":
-                raise Malformed(f"{node.text!r} is unknown: a condition can only use 'event'")
+                if node.text in ROOTS and self._steps is not None:
+                    raise Malformed(f"{node.text!r} must be followed by what to read of it")
+                usable = "'event'" if self._steps is None else "'event', 'person' and 'steps'"
+                raise Malformed(f"{node.text!r} is unknown: a condition can only use {usable}")
             case "list" | "map":
                 return self._literal(node)
             case "." | "[]":
@@ -132,10 +142,15 @@ class _Translator:
         size = Form(0.0, {path: 1.0})
         self._find(path)
         self._pay(size, node)
-        kind = _FIELD_KINDS[root] if key is None else "string" if root == "tags" else "json"
+        kind = _FIELD_KINDS[root] if key is None else "string" if root == "tags" else kind_of(path)
         return _Part(kind, f"event.{variable(path)}", size, path)
 
     def _find(self, path: Path) -> None:
+        root, key = path
+        if root == "steps":
+            step = (key or "").partition("/")[0]
+            if step not in (self._steps or ()):
+                raise Malformed(f"{said(path)} is not there: no earlier step has the id {step[:80]!r}")
         if path not in self._paths:
             self._paths.add(path)
             self._work += Form(cost.READ_NS)
@@ -170,7 +185,7 @@ class _Translator:
     def _has(self, node: Node) -> _Part:
         if len(node.parts) != 1 or node.parts[0].op != ".":
             raise Malformed("has() takes a path, like has(event.properties.coupon)")
-        if path := _path_of(node.parts[0]):
+        if path := self._path(node.parts[0]):
             return self._exists(path)
         return _Part("bool", f"has({self._part(node.parts[0]).text})")
 
@@ -212,7 +227,7 @@ class _Translator:
         if node.op != "method" or not node.text.startswith("get") or len(node.parts) != 2:
             return None
         target, zone = map(bare, node.parts)
-        if zone.op != "string" or _path_of(target) != ("timestamp", None):
+        if zone.op != "string" or self._path(target) != ("timestamp", None):
             raise Malformed(
                 f"only event.timestamp takes a time zone, as in event.timestamp.{node.text}('Europe/Berlin')"
             )
@@ -276,7 +291,7 @@ class _Translator:
     def _null(self, node: Node) -> _Part | None:
         """`event.properties.x == null` or `!= null`: null and absent are one."""
         one, other = map(bare, node.parts)
-        path = _path_of(one if other.op == "null" else other)
+        path = self._path(one if other.op == "null" else other)
         if "null" not in (one.op, other.op) or path is None or (path[1] is None and path[0] != "value"):
             return None
         return _Part("bool", f"{'!' if node.op == '==' else ''}{self._exists(path).text}")

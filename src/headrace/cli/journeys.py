@@ -1,0 +1,160 @@
+"""`headrace journeys`: rehearses journeys on a virtual clock. Parses and prints."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from headrace.model.errors import InvalidRequest, InvalidRules, SettingsError
+from headrace.model.event import Event, EventType
+from headrace.model.labels import labels_and_numbers
+from headrace.model.times import parse_time, render_time
+
+app = App(name="journeys", help="Rehearse, list and steer journeys.")
+_MAX_REPLIES = 100
+
+
+@app.command
+def simulate(
+    file: Path,
+    /,
+    *,
+    events: Path,
+    replies: Path | None = None,
+    journey: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON object per line.")] = False,
+) -> None:
+    """Run the journeys of a rules document over events on a virtual clock and print what would happen. Changes nothing.
+
+    Args:
+        file: A rules document, YAML or JSON.
+        events: One event per line, as JSON: name, timestamp, user_id or anonymous_id, properties, type, traits, … as in the
+            rows of GET /api/v1/events. `-` reads standard input.
+        replies: A JSON object of what each webhook answers: {"crm": {"ok": true}}; null is a webhook that fails.
+        journey: Only this journey.
+    """
+    # Imported here: it loads the condition language, which most commands do not need.
+    from headrace.pipeline.rulesets import parse_document  # noqa: PLC0415
+    from headrace.reactions.journeys.simulation import Simulation  # noqa: PLC0415
+
+    try:
+        document = parse_document(_read(file))
+    except InvalidRules as invalid:
+        for problem in invalid.problems:
+            place = f"{file}:{problem.line}" if problem.line else str(file)
+            print(f"{place}: {problem.path or 'the document'}: {problem.detail}", file=sys.stderr)
+        raise SystemExit(2) from None
+    chosen = [each for each in document.journeys if journey in (None, each.id)]
+    if not chosen:
+        raise InvalidRequest(f"{file} has no journey{f' {journey[:80]!r}' if journey else 's'}.")
+    simulation = Simulation(chosen, _replies(replies))
+    try:
+        for happening in simulation.run(list(_events(events))):
+            print(_line(happening, as_json=as_json))
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+    if simulation.left_out:
+        print(f"{simulation.left_out} repeats of a message id were left out.", file=sys.stderr)
+
+
+class _Row(msgspec.Struct):
+    """A line of the events' file."""
+
+    name: str
+    timestamp: str
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    type: EventType | None = None
+    value: float | None = None
+    properties: msgspec.Raw = msgspec.Raw(b"null")
+    traits: msgspec.Raw = msgspec.Raw(b"null")
+    context: msgspec.Raw = msgspec.Raw(b"null")
+    tags: dict[str, str] | None = None
+    session_id: str | None = None
+    group_id: str | None = None
+    environment: str | None = None
+    service: str | None = None
+    host: str | None = None
+    message_id: str | None = None
+
+
+_row_decoder = msgspec.json.Decoder(_Row)
+
+
+def _events(path: Path) -> Iterator[Event]:
+    """Raises InvalidRequest, with the line's number."""
+    for number, line in enumerate(_read(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            yield _event(_row_decoder.decode(line))
+        except (msgspec.DecodeError, InvalidRequest) as error:
+            said = error.message if isinstance(error, InvalidRequest) else str(error)
+            raise InvalidRequest(f"{path}:{number}: {said}") from None
+
+
+def _event(row: _Row) -> Event:
+    properties, tags = _object(row.properties, "properties"), row.tags or {}
+    labels, numbers = labels_and_numbers(msgspec.json.decode(properties or "{}"), tags)
+    return Event(
+        *("simulated", "live", "file", row.name, parse_time(row.timestamp)),
+        type=row.type or "track",
+        user_id=row.user_id or "",
+        anonymous_id=row.anonymous_id or "",
+        session_id=row.session_id or "",
+        group_id=row.group_id or "",
+        value=row.value,
+        properties=properties,
+        traits=_object(row.traits, "traits"),
+        context=_object(row.context, "context"),
+        tags=tags,
+        labels=labels,
+        numbers=numbers,
+        environment=row.environment or "",
+        service=row.service or "",
+        host=row.host or "",
+        message_id=row.message_id or "",
+    )
+
+
+def _object(raw: msgspec.Raw, field: str) -> str:
+    text = bytes(raw).strip()
+    if text in (b"null", b"{}"):
+        return ""
+    if not text.startswith(b"{"):
+        raise InvalidRequest(f"{field!r} must be an object.")
+    return text.decode()
+
+
+def _replies(path: Path | None) -> dict[str, bytes | None]:
+    if path is None:
+        return {}
+    try:
+        found: dict[str, Any] = msgspec.json.decode(_read(path), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"{path}: {error}") from None
+    if len(found) > _MAX_REPLIES:
+        raise InvalidRequest(f"{path}: it has more than {_MAX_REPLIES} webhooks.")
+    return {name: None if reply is None else msgspec.json.encode(reply) for name, reply in found.items()}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from None
+
+
+def _line(happening: Any, *, as_json: bool) -> str:
+    if as_json:
+        shown = {"at": render_time(happening.at_ms)} | msgspec.to_builtins(happening)
+        del shown["at_ms"]
+        return json.dumps(shown, ensure_ascii=False)
+    at = f"{happening.step}: " if happening.step else ""
+    detail = f" ({happening.detail})" if happening.detail else ""
+    run = f"{happening.journey}#{happening.run}"
+    return f"{render_time(happening.at_ms)}  {happening.person:<16}  {run:<16}  {at}{happening.what}{detail}"

@@ -1,0 +1,112 @@
+"""Journeys between control and the pure machine: versions ready to run, and runs that operators steer. Decides no step."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import structlog
+
+from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.event import Tenant
+from headrace.model.journeys import Run, RunState
+from headrace.model.reaction_state import Needs, State
+from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
+from headrace.pipeline.rulesets import journey_of
+from headrace.ports.control import ControlFailed, ReactionStates, StateChanged
+from headrace.ports.journeys import JourneyVersions
+from headrace.reactions.journeys.machine import cancel
+from headrace.reactions.journeys.program import Journey
+from headrace.reactions.stage import journeys_in
+
+_log = structlog.get_logger("headrace.journeys")
+_MOST_READY = 1000
+Work = Callable[[State], None]
+
+
+class Versions:
+    """Versions of journeys by number, kept ready to run. Any thread may call it."""
+
+    def __init__(self, versions: JourneyVersions) -> None:
+        self._versions = versions
+        self._ready: dict[int, Journey] = {}
+
+    def of(self, runs: Sequence[Run], /) -> dict[int, Journey]:
+        """The versions that some runs are of, as far as they are known. Raises ControlFailed."""
+        wanted = {run.rule_no for run in runs}
+        if missing := sorted(wanted - self._ready.keys()):
+            if len(self._ready) >= _MOST_READY:
+                self._ready = {}
+            found = self._versions.find(missing)
+            self._ready |= {number: journey_of(number, text) for number, text in found.items()}
+        return {number: self._ready[number] for number in wanted if number in self._ready}
+
+
+class WatchedStates:
+    """Fits ReactionStates, over another; `on_changed` is told of runs that have changed once they are kept."""
+
+    def __init__(self, states: ReactionStates, on_changed: Callable[[Tenant, RunState], None]) -> None:
+        self.load = states.load
+        self.effects = states.effects
+        self.progress = states.progress
+        self.advance = states.advance
+        self.count_attempt = states.count_attempt
+        self.poisonous = states.poisonous
+        self._save = states.save
+        self._on_changed = on_changed
+
+    def save(
+        self, tenant: Tenant, state: State, /, position: int = 0, before_commit: Callable[[object], None] | None = None
+    ) -> None:
+        """See ReactionStates."""
+        self._save(tenant, state, position, before_commit)
+        if state.journeys.is_changed:
+            self._on_changed(tenant, state.journeys)
+
+
+class RunChanges:
+    """Changes runs outside of the reactor: loads them, has something done to them, and keeps what has become of them."""
+
+    def __init__(self, states: ReactionStates, reactions: Reactions, versions: Versions) -> None:
+        self._states = states
+        self._reactions = reactions
+        self._versions = versions
+
+    def change(
+        self,
+        tenant: Tenant,
+        run_ids: Sequence[str],
+        work: Callable[[State, dict[int, Journey]], None],
+        before_commit: Callable[[object], None] | None = None,
+    ) -> State:
+        """Do some work on runs, again where somebody else has changed the tenant's state meanwhile, and keep it.
+
+        work: is given the state with the runs in it, and their versions. Raises ControlFailed, and what the two raise.
+        """
+        for _ in range(MOST_CONFLICTS):
+            with self._reactions.lock_of(tenant):
+                state = self._states.load(tenant, Needs([], [], {}, (), run_ids))
+                work(state, self._versions.of(list(state.journeys.runs.values())))
+                try:
+                    self._states.save(tenant, state, 0, before_commit)
+                except StateChanged:
+                    continue
+                return state
+        raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
+
+    def steer(self, tenant: Tenant, run_id: str, action: Literal["cancel", "retry"], now_ms: int, /) -> Run:
+        """Cancel a run, or have a failed one try its step again. Raises NotFound, InvalidRequest for a run that is past it."""
+
+        def work(state: State, knows: dict[int, Journey]) -> None:
+            run = state.journeys.runs.get(run_id)
+            if run is None:
+                raise NotFound(f"There is no run {run_id[:80]!r}.")
+            if action == "cancel":
+                if run.status not in ("active", "failed", "cancelled"):
+                    raise InvalidRequest(f"The run has ended: it is {run.status}.")
+                if run.status != "cancelled":
+                    state.journeys.put(cancel(run, now_ms))
+                return
+            if run.status != "failed":
+                raise InvalidRequest(f"Only a failed run can be retried: it is {run.status}.")
+            journeys_in(knows, state).retry(run, now_ms)
+
+        return self.change(tenant, [run_id], work).journeys.runs[run_id]

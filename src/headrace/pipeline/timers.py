@@ -1,0 +1,286 @@
+"""What journeys leave for later: timers fire, emitted events go through intake, and replies reach the runs that wait for them.
+
+One thread does it, under the lease `timers`. What a run emits is written down in the transaction that moves it, and goes through
+intake under its own key; so a crash between the two sends it again, and it is stored once. A timer fires as of the moment for
+which it was set, and only once every event received before that has been reacted to. So a server that was down catches up in
+the order of time, and says so.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from headrace.model.batch import Item
+from headrace.model.event import Tenant, received_at_ms
+from headrace.model.journeys import Answered, RunState
+from headrace.model.reaction_state import State
+from headrace.pipeline.journeys import RunChanges
+from headrace.pipeline.loop import Loop
+from headrace.ports.journeys import JourneyWork, Replies
+from headrace.reactions.journeys.program import Journey
+from headrace.reactions.stage import journeys_in
+
+_log = structlog.get_logger("headrace.timers")
+_AT_ONCE = 200  # timers or replies in one transaction, which holds up others who write to control
+_EMITS_AT_ONCE = 500
+_LATE_MS = 5_000  # from here on a timer is worth a line in the log
+_LONGEST_WAIT_S = 3600.0
+_BLOCKED_WAIT_S = 1.0
+
+
+class Timers:
+    """Works in its own thread. Any thread may call what is public, but for `step`.
+
+    `fired`: timers since the start. `emitted`: events.
+    """
+
+    def __init__(
+        self,
+        work: JourneyWork,
+        replies: Replies,
+        changes: RunChanges,
+        *,
+        accept: Callable[[Sequence[Item]], object],
+        last: Callable[[], int],
+        reacted: Callable[[Tenant], int],
+        clock_ms: Callable[[], int],
+        on_step: Callable[[str], None] = lambda _step: None,
+        look_every_s: float | None = None,
+    ) -> None:
+        """accept: makes events durable, and returns once they are. last: the position of the last acknowledged event.
+
+        reacted: up to which position a tenant's events have been reacted to. on_step: called with "emit" and "emitted" before
+        and after events go through intake, with "fire" before timers are kept and "fired" after it. look_every_s: how often to
+        look for what another process has left; None where there is no other.
+        """
+        self.fired = self.emitted = 0
+        self._work = work
+        self._replies = replies
+        self._changes = changes
+        self._accept = accept
+        self._last = last
+        self._reacted = reacted
+        self._clock_ms = clock_ms
+        self._on_step = on_step
+        self._look_every_s = look_every_s or _LONGEST_WAIT_S
+        self._owner = secrets.token_hex(8)  # new at each start: see `Leases.take`
+        self._due: dict[Tenant, int] = {}  # when the first timer of each is due, or earlier
+        self._lock = threading.Lock()
+        self._is_known = False
+        self._has_emits = self._has_replies = True
+        self._is_blocked = self._is_others = False
+        self._poked = False
+        self._late_since = 0.0
+        self._late_fired = 0
+        self._loop = Loop("timers", self._turn)
+
+    @property
+    def failing(self) -> str:
+        """What keeps it from going on, or ""."""
+        return self._loop.failing
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End after what is being done; the next start goes on from there."""
+        self._loop.stop()
+
+    def lag_ms(self) -> int:
+        """How long the first timer that is due has waited; 0 for none."""
+        with self._lock:
+            first = min(self._due.values(), default=None)
+        return 0 if first is None else max(0, self._clock_ms() - first)
+
+    def on_changed(self, tenant: Tenant, state: RunState, /) -> None:
+        """Runs have been kept: there may be timers, and events to emit."""
+        due = [run.due_ms for run in state.changed if run.due_ms is not None]
+        with self._lock:
+            before = self._due.get(tenant)
+            if due and (before is None or min(due) < before):
+                self._due[tenant] = min(due)
+            elif not state.emitted and not state.called:
+                return
+            self._has_emits |= bool(state.emitted)
+            self._has_replies |= bool(state.called)  # where there is no such webhook, its reply is there at once
+        self._wake()
+
+    def on_reply(self) -> None:
+        """Calls have ended."""
+        with self._lock:
+            self._has_replies = True
+        self._wake()
+
+    def on_reacted(self) -> None:
+        """Events have been reacted to, which timers may have waited for."""
+        if self._is_blocked:
+            self._wake()
+
+    def step(self) -> bool:
+        """Do what there is to do now; False when there was nothing. Raises ControlFailed, LeaseLost, and what intake raises."""
+        if not self._is_known:
+            self._learn()
+        if not (self._has_emits or self._has_replies or self._is_due()):
+            return False
+        check = self._work.claim(self._owner)
+        self._is_others = check is None
+        if check is None:
+            self._is_known = False  # another process does it: look again later
+            return False
+        worked = self._send()
+        worked |= self._answer(check)
+        return self._fire(check) or worked
+
+    def _turn(self) -> bool:
+        if not self.step():
+            self._rest()
+        return True
+
+    def _learn(self) -> None:
+        found = self._work.next_due()
+        with self._lock:
+            for tenant, due_ms in found.items():
+                self._due[tenant] = min(due_ms, self._due.get(tenant, due_ms))
+            self._has_emits = self._has_replies = True
+        self._is_known = True
+
+    def _is_due(self) -> bool:
+        now_ms = self._clock_ms()
+        with self._lock:
+            return any(due_ms <= now_ms for due_ms in self._due.values())
+
+    def _rest(self) -> None:
+        """Until the next timer, or until somebody says that there is something to do."""
+        with self._lock:
+            first = min(self._due.values(), default=None)
+        seconds = self._look_every_s if first is None else max(0.0, (first - self._clock_ms()) / 1000)
+        if self._is_others:
+            seconds = self._look_every_s
+        elif self._is_blocked:
+            seconds = _BLOCKED_WAIT_S
+        self._loop.wait_for(lambda: self._poked or self._loop.closing, min(seconds, self._look_every_s))
+        self._poked = False
+
+    def _wake(self) -> None:
+        self._poked = True
+        self._loop.wake()
+
+    def _send(self) -> bool:
+        """Emitted events through intake."""
+        if not self._has_emits:
+            return False
+        self._has_emits = False
+        found = self._work.emits(_EMITS_AT_ONCE)
+        if not found:
+            return False
+        self._has_emits = True  # there may be more
+        self._on_step("emit")
+        self._accept([Item(index, emitted.event(tenant)) for index, (_, tenant, emitted) in enumerate(found)])
+        self._on_step("emitted")
+        self._work.emitted([number for number, _, _ in found])
+        self.emitted += len(found)
+        return True
+
+    def _answer(self, check: Callable[[object], None]) -> bool:
+        """Replies to the runs that wait for them."""
+        if not self._has_replies:
+            return False
+        self._has_replies = False
+        answered = self._replies.waiting(_AT_ONCE)
+        if not answered:
+            return False
+        self._has_replies = True
+
+        def work(state: State, knows: dict[int, Journey]) -> None:
+            journeys = journeys_in(knows, state)
+            for each in answered:
+                run = state.journeys.runs.get(each.run_id)
+                if run is not None:
+                    reply = None if each.reply is None else each.reply.encode()
+                    journeys.reply(run, each.attempt, each.at_ms, reply=reply, problem=each.problem)
+
+        def settle(transaction: object) -> None:
+            self._replies.done(transaction, [each.key for each in answered])
+            self._on_step("answer")
+            check(transaction)
+
+        self._changes.change(answered[0].tenant, _ids(answered), work, settle)
+        return True
+
+    def _fire(self, check: Callable[[object], None]) -> bool:
+        """One batch of due timers of each tenant that has any, whose were due first coming first."""
+        now_ms = self._clock_ms()
+        with self._lock:
+            tenants = sorted(
+                (due, tenant.project, tenant.mode, tenant) for tenant, due in self._due.items() if due <= now_ms
+            )
+        worked = self._is_blocked = False
+        for *_, tenant in tenants:
+            worked |= self._fire_of(tenant, now_ms, check)
+            if self._loop.closing:
+                break
+        if not worked and not self._is_blocked:
+            self._note_caught_up()
+        return worked
+
+    def _fire_of(self, tenant: Tenant, now_ms: int, check: Callable[[object], None]) -> bool:
+        # In this order: what is acknowledged after this was not before any of these timers.
+        upto, reacted = self._last(), self._reacted(tenant)
+        horizon_ms = now_ms if reacted >= upto else min(now_ms, received_at_ms(reacted + 1))
+        with self._lock:
+            noted_ms = self._due.pop(tenant, None)
+        try:
+            due = self._work.due(tenant, horizon_ms, _AT_ONCE)
+            if due:
+                self._note_late(due[0][0], now_ms)
+                self._keep(tenant, due, horizon_ms if len(due) < _AT_ONCE else due[-1][0], check)
+            following = self._work.due(tenant, 2**62, 1)
+        except BaseException:
+            self._note_due(tenant, noted_ms)
+            raise
+        self._note_due(tenant, following[0][0] if following else None)
+        if not due and following and following[0][0] <= now_ms:
+            self._is_blocked = True  # by events that have not been reacted to
+        return bool(due)
+
+    def _keep(
+        self, tenant: Tenant, due: Sequence[tuple[int, str]], upto_ms: int, check: Callable[[object], None]
+    ) -> None:
+        fired = 0
+
+        def work(state: State, knows: dict[int, Journey]) -> None:
+            nonlocal fired
+            runs = [run for run in state.journeys.runs.values() if run.due_ms is not None]
+            fired = journeys_in(knows, state).fire(runs, upto_ms)
+
+        def settle(transaction: object) -> None:
+            self._on_step("fire")
+            check(transaction)
+
+        self._changes.change(tenant, [run_id for _, run_id in due], work, settle)
+        self._on_step("fired")
+        self.fired += fired
+        self._late_fired += fired
+
+    def _note_due(self, tenant: Tenant, due_ms: int | None) -> None:
+        if due_ms is not None:
+            with self._lock:
+                self._due[tenant] = min(due_ms, self._due.get(tenant, due_ms))
+
+    def _note_late(self, due_ms: int, now_ms: int) -> None:
+        if not self._late_since and now_ms - due_ms > _LATE_MS:
+            self._late_since, self._late_fired = time.monotonic(), 0
+            _log.warning("timers_catching_up", first_late_s=round((now_ms - due_ms) / 1000, 1))
+
+    def _note_caught_up(self) -> None:
+        if self._late_since:
+            took_s = round(time.monotonic() - self._late_since, 3)
+            _log.info("timers_caught_up", fired=self._late_fired, took_s=took_s)
+            self._late_since = 0.0
+
+
+def _ids(answered: Sequence[Answered]) -> list[str]:
+    return sorted({each.run_id for each in answered})
