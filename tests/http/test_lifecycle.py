@@ -1,6 +1,7 @@
 """A server from start to end: what keeps it from starting, what ends it, and what its settings change."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -33,12 +34,13 @@ def begin(*arguments: str, settings: Mapping[str, str] = {}) -> "subprocess.Pope
 
 
 def refusal(process: "subprocess.Popen[str]") -> str:
-    """What it says when it does not start: one line, and exit code 2."""
+    """What it says when it does not start: one line, and exit code 2. The engine's own words are log lines before it."""
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2, errors
-    assert errors.startswith("headrace: ")
-    assert errors.count("\n") == 1
-    return errors
+    *log, message = errors.splitlines()
+    assert message.startswith("headrace: ")
+    assert [json.loads(line)["level"] for line in log] == ["info"] * len(log), errors
+    return message
 
 
 # What keeps a server from starting
