@@ -14,6 +14,7 @@ from headrace.model.keys import SCOPES, Key, Scope
 
 SHOP = Tenant("shop", "test")
 LOCAL = "left in the data folder"
+RIGHT = b64encode(b"right:pw").decode()  # with = at its end
 
 
 class Secrets:
@@ -73,6 +74,23 @@ def test_a_key_is_taken_from_bearer_api_key_basic_query_and_body_in_this_order(s
 def test_what_shows_no_key_is_refused(shown: Shown) -> None:
     with pytest.raises(MissingKey):
         admit(shown)
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        *(f"{RIGHT[:4]}!{RIGHT[4:]}", f"{RIGHT[:4]} {RIGHT[4:]}", RIGHT.rstrip("=")),
+        *("right", "", b64encode(b"\xff\xfe:x").decode()),
+    ],
+)
+def test_basic_credentials_that_are_not_base64_or_not_utf_8_show_no_key(credentials: str) -> None:
+    with pytest.raises(MissingKey):
+        admit(Shown(authorization=f"Basic {credentials}"))
+
+
+def test_the_user_of_basic_credentials_may_lack_a_password_and_ends_at_the_first_colon() -> None:
+    for text in ("right", "right:", "right:a:b"):
+        assert admit(Shown(authorization=f"Basic {b64encode(text.encode()).decode()}")) == Admitted(SHOP)
 
 
 @pytest.mark.parametrize("scope", ["query", "admin"])

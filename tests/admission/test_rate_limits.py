@@ -106,3 +106,44 @@ def test_limits_come_from_the_settings_and_zero_and_off_are_none() -> None:
         "bricqs": 7,
     }
     assert limits_of(Settings(rate_limits="off")) == {}
+
+
+def test_a_key_at_its_limit_stays_there_however_many_others_come(limits: RateLimits, clocks: Clocks) -> None:
+    limits.spend("batch", "early")
+    clocks.pass_(59)
+    for _ in range(2):
+        limits.spend("batch", "busy")
+    clocks.pass_(0.5)
+    for number in range(5000):
+        limits.spend("batch", f"other-{number}")
+    assert refused(limits, key="busy").reset_s == 60
+    assert limits.spend("batch", "early") == Allowance("batch", 2, 60, 0, 1, 1_700_000_060)
+    clocks.pass_(0.6)
+    for number in range(5000, 10_000):
+        limits.spend("batch", f"other-{number}")
+    assert refused(limits, key="busy").reset_s == 59, "a window in which anything counts is not forgotten"
+
+
+class Forgetful(RateLimits):
+    """`looks`: how often it has looked through all windows."""
+
+    looks = 0
+
+    def _forget(self, before_s: float) -> None:
+        self.looks += 1
+        super()._forget(before_s)
+
+
+def test_windows_are_looked_through_once_for_each_doubling_and_not_for_each_new_key() -> None:
+    limits = Forgetful({"batch": 2}, monotonic_s=lambda: 1000.0)
+    for number in range(10_000):
+        limits.spend("batch", f"{number}")
+    assert limits.looks == 4, "at 1,024, 2,048, 4,096 and 8,192"
+
+
+def test_a_refused_request_is_never_told_to_come_back_in_no_time(limits: RateLimits, clocks: Clocks) -> None:
+    clocks.passed_s = 0.5374569764496049
+    for _ in range(2):
+        limits.spend("batch", "k")
+    clocks.passed_s = 60.537456976449604  # within the minute, by less than the difference of the two can tell
+    assert refused(limits).reset_s == 1

@@ -4,25 +4,28 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from headrace.model.batch import Item
 from headrace.model.entries import Entry, Receipt
 from headrace.model.errors import Unavailable
-from headrace.model.event import Event
+from headrace.model.event import Event, encode
 from headrace.pipeline.intake import Intake
 from tests.fakes import MemoryLog
 
 
 class HeldLog(MemoryLog):
-    """A log whose appends wait for `go`."""
+    """A log whose appends wait for `go`. `entered`: one has begun to."""
 
     def __init__(self) -> None:
         super().__init__(clock_ms=lambda: 1_736_899_200_000)
         self.go = threading.Event()
+        self.entered = threading.Event()
         self.sizes: list[int] = []
 
     def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+        self.entered.set()
         self.go.wait(30)
         self.sizes.append(len(entries))
         return super().append(entries)
@@ -146,3 +149,102 @@ def test_a_request_whose_client_went_away_is_stored_and_the_others_are_answered(
 
     run(log, 1 << 20, scenario)
     assert len(log.read(0, 100, 10**6)) == 2
+
+
+async def held(intake: Intake, log: HeldLog) -> "asyncio.Task[list[Receipt]]":
+    """A request that is being appended until `go`: all that comes meanwhile waits."""
+    log.go.clear()
+    log.entered.clear()
+    first = asyncio.create_task(intake.accept(items(1)))
+    await asyncio.to_thread(log.entered.wait, 30)
+    return first
+
+
+async def append_together(intake: Intake, log: HeldLog, *requests: list[Item]) -> list[int]:
+    """Requests that wait at once; how many entries each append takes then."""
+    first = await held(intake, log)
+    waiting = [asyncio.create_task(intake.accept(each)) for each in requests]
+    await asyncio.sleep(0)
+    log.go.set()
+    await first
+    assert [len(await each) for each in waiting] == list(map(len, requests))
+    return log.sizes[1:]
+
+
+def test_an_append_takes_at_most_10_000_events_and_a_larger_request_goes_alone() -> None:
+    log = HeldLog()
+
+    async def scenario(intake: Intake) -> None:
+        sizes = await append_together(intake, log, *map(items, (6000, 4000, 1, 12_000, 3)))
+        assert sizes == [10_000, 1, 12_000, 3], "and never part of a request"
+
+    run(log, 1 << 24, scenario)
+
+
+def test_an_append_takes_at_most_16_mib_of_several_requests() -> None:
+    log = HeldLog()
+    event = items(1)[0].event
+    size = len(encode(event))
+    rest = 16 * 1024 * 1024 - size
+
+    def of_bytes(total: int) -> list[Item]:
+        return [Item(0, msgspec.structs.replace(event, name=event.name + "x" * (total - size)))]
+
+    async def scenario(intake: Intake) -> None:
+        sizes = await append_together(intake, log, of_bytes(rest), items(1), of_bytes(rest + 1), items(1))
+        assert sizes == [2, 1, 1], "16 MiB to the byte, and not a byte more"
+
+    run(log, 1 << 26, scenario)
+
+
+def test_the_queue_takes_its_last_byte_and_has_all_its_room_again_after_an_append() -> None:
+    log = HeldLog()
+    room = 3 * len(encode(items(1)[0].event))
+
+    async def scenario(intake: Intake) -> None:
+        for _ in range(3):
+            first = await held(intake, log)
+            waiting = asyncio.create_task(intake.accept(items(3)))
+            await asyncio.sleep(0)
+            assert intake.queued_bytes() == room
+            with pytest.raises(Unavailable, match="waiting for the log"):
+                await asyncio.wait_for(intake.accept(items(1)), 5)
+            log.go.set()
+            assert [len(await each) for each in (first, waiting)] == [1, 3]
+            assert intake.queued_bytes() == 0
+
+    run(log, room, scenario)
+
+
+def test_each_append_is_reported_with_its_number_of_entries_and_a_failed_one_is_not() -> None:
+    log, told = HeldLog(), list[int]()
+    log.go.set()
+
+    async def scenario() -> None:
+        assert await intake.accept([]) == []
+        assert len(await intake.accept(items(3))) == 3
+        log.broken = "told to"
+        with pytest.raises(Unavailable, match="told to"):
+            await intake.accept(items(2))
+
+    intake = Intake(log, max_queue_bytes=1 << 20, on_append=told.append)
+    intake.start()
+    try:
+        asyncio.run(scenario())
+    finally:
+        intake.stop()
+    assert told == [3]
+    assert log.sizes == [3, 2], "nothing at all is not appended"
+
+
+def test_events_with_the_same_key_are_stored_once_and_those_without_one_each_time() -> None:
+    log = HeldLog()
+    log.go.set()
+
+    async def scenario(intake: Intake) -> None:
+        first, again = await intake.accept(items(1, "k")), await intake.accept(items(1, "k"))
+        assert (first[0].id, first[0].duplicate, again[0].duplicate) == (again[0].id, False, True)
+        assert [each.duplicate for each in await intake.accept(items(2))] == [False, False]
+
+    run(log, 1 << 20, scenario)
+    assert len(log.read(0, 100, 10**6)) == 3

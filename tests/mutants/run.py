@@ -5,7 +5,10 @@ belongs in accepted.py, with the reason.
 """
 
 import argparse
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,14 +21,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from tests.mutants.accepted import ACCEPTED
 from tests.mutants.changes import Change, sample
 from tests.mutants.near import near
+from tests.mutants.reach import ROOT, Reach
 
-ROOT = Path(__file__).parents[2]
 LEAST = 0.9  # of the changes that are not accepted, so many are noticed
-_NO_TESTS_RAN = 5
+KEPT = ROOT / ".cache" / "mutants"
+_TOO_LATE = 2  # the exit code where --minutes left some untried
+_USAGE, _NO_TESTS_RAN = 4, 5  # of pytest's
+_WIDE_S, _WIDE_EACH_S = 900, 180
+
+
+class Ended(NamedTuple):
+    """How pytest ended: None when it, or one test, did not come to an end in its time. `by`: the test that failed."""
+
+    code: int | None
+    by: str = ""
 
 
 class Copy:
@@ -38,28 +52,29 @@ class Copy:
         self.said = folder.with_suffix(".said")  # what pytest printed last
         shutil.copytree(ROOT / "src", folder / "src")
 
-    def test(self, tests: Sequence[str], all_s: float, each_s: float) -> int | None:
-        """How pytest ended; None when it, or one test, did not come to an end in its time."""
+    def test(self, tests: Sequence[str], all_s: float, each_s: float) -> Ended:
+        named = self._folder / "tests"
+        named.write_text("\n".join(tests))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        command += [f"--timeout={each_s:.0f}", "--session-timeout=9999"]
+        command += [f"--timeout={each_s:.0f}", "--session-timeout=9999", "--tb=line", f"@{named}"]
         environ = os.environ | {
             "PYTHONPATH": os.pathsep.join((str(self._folder / "src"), str(ROOT))),
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
         }
         with (
             self.said.open("wb") as said,
-            subprocess.Popen(
-                [*command, *tests], cwd=ROOT, env=environ, stdout=said, stderr=said, start_new_session=True
-            ) as run,
+            subprocess.Popen(command, cwd=ROOT, env=environ, stdout=said, stderr=said, start_new_session=True) as run,
         ):
             try:
                 code = run.wait(all_s)
-                return None if b"+ Timeout +" in self.said.read_bytes() else code
             except subprocess.TimeoutExpired:
-                return None
+                return Ended(None)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(run.pid, signal.SIGKILL)  # and the servers of tests that did not come to their end
+        text = self.said.read_text(errors="replace")
+        by = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
+        return Ended(None if "+ Timeout +" in text else code, by[1] if by else "")
 
     def write(self, file: str, source: str) -> None:
         path = self._folder / "src" / "headrace" / file
@@ -69,65 +84,107 @@ class Copy:
         os.utime(path, (when, when))
 
 
-def judge(code: int | None, file: str, change: Change) -> str:
-    """What became of a change: noticed, slow (which is noticed too), accepted or SURVIVED."""
-    if code == _NO_TESTS_RAN:
-        raise SystemExit(f"no tests ran for {file}: see near.py")
-    if code is None:
-        return "slow"
-    if code:
-        return "noticed"
-    known = any((each.file, each.was, each.becomes) == (file, change.was, change.becomes) for each in ACCEPTED)
-    return "accepted" if known else "SURVIVED"
+class Results:
+    """What became of changes, in a file, so that a run can go on where another stopped. A change is known by its whole source."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        self._file = file
+        self._known = {each["of"]: each["result"] for each in map(json.loads, file.read_text().splitlines())}
+
+    def of(self, file: str, change: Change) -> str | None:
+        return self._known.get(_digest(file, change))
+
+    def add(self, file: str, change: Change, result: str, by: str) -> None:
+        self._known[_digest(file, change)] = result
+        said = {
+            "of": _digest(file, change),
+            "at": f"{file}:{change.line}",
+            "was": change.was,
+            "becomes": change.becomes,
+        }
+        with self._file.open("a") as out:
+            out.write(json.dumps(said | {"result": result, "by": by}) + "\n")
 
 
-def run(changes: Sequence[tuple[str, Change]], originals: dict[str, str], jobs: int, minutes: float) -> Counter[str]:
-    """Try changes, as many as the time allows, and print what no test noticed."""
-    ends = time.monotonic() + 60 * minutes
+def _digest(file: str, change: Change) -> str:
+    return hashlib.sha256(f"{file}\0{change.source}".encode()).hexdigest()[:16]
+
+
+def is_accepted(file: str, change: Change) -> bool:
+    return any((each.file, each.was, each.becomes) == (file, change.was, change.becomes) for each in ACCEPTED)
+
+
+class Attempts:
+    """Tries changes, each in a copy of the source that nobody else uses meanwhile."""
+
+    def __init__(self, copies: SimpleQueue[Copy], originals: dict[str, str], reach: Reach, *, wide: bool) -> None:
+        self._copies = copies
+        self._originals = originals
+        self._reach = reach
+        self._wide = wide
+
+    def attempt(self, file: str, change: Change) -> tuple[str, str]:
+        """What became of it, and by which test: noticed, slow (which is noticed too), accepted or SURVIVED."""
+        if is_accepted(file, change):
+            return "accepted", ""
+        copy = self._copies.get()
+        copy.write(file, change.source)
+        try:
+            ended = self._quick(copy, file, change)
+            if ended.code == 0 and self._wide:
+                ended = _run(copy, near(file).wide, _WIDE_S, _WIDE_EACH_S)
+        finally:
+            copy.write(file, self._originals[file])
+            self._copies.put(copy)
+        return "slow" if ended.code is None else "noticed" if ended.code else "SURVIVED", ended.by
+
+    def _quick(self, copy: Copy, file: str, change: Change) -> Ended:
+        tests = self._reach.tests(near(file).quick, file, self._originals[file], change.line)
+        if not tests:
+            return Ended(0)
+        # On a machine that others use too, and a change that makes something slow is noticed by its time.
+        all_s, each_s = 30 + 6 * sum(took_s for _, took_s in tests), 15 + 6 * max(took_s for _, took_s in tests)
+        ended = _run(copy, [test for test, _ in tests], all_s, each_s)
+        if ended.code == _USAGE:  # the change renames tests, whose names are of the source's values: by file then
+            ended = _run(copy, list(dict.fromkeys(test.partition("::")[0] for test, _ in tests)), all_s, each_s)
+        return ended
+
+
+def _run(copy: Copy, tests: Sequence[str], all_s: float, each_s: float) -> Ended:
+    ended = copy.test(tests, all_s, each_s)
+    if ended.code == _NO_TESTS_RAN:
+        raise SystemExit(f"no tests ran: {tests[:9]}")
+    return ended
+
+
+def run(
+    changes: Sequence[tuple[str, Change]], attempts: Attempts, results: Results, jobs: int, ends: float
+) -> Counter[str]:
+    """Try the changes that nothing is known of, until the time is over, and print what no test noticed."""
     counts: Counter[str] = Counter()
-    copies: SimpleQueue[Copy] = SimpleQueue()
 
     def attempt(file: str, change: Change) -> None:
-        if time.monotonic() > ends:
-            counts["not tried"] += 1
-            return
-        copy = copies.get()
-        copy.write(file, change.source)
-        took_s = times_s[near(file)]
-        result = judge(copy.test(near(file), 30 + jobs * took_s, 30 + took_s / 2), file, change)
-        copy.write(file, originals[file])
-        copies.put(copy)
+        if (result := results.of(file, change)) is None:
+            if time.monotonic() > ends:
+                counts["not tried"] += 1
+                return
+            result, by = attempts.attempt(file, change)
+            results.add(file, change, result, by)
+            print(f"{result:9} {file}:{change.line}  {by}", flush=True)
+            if result in ("SURVIVED", "accepted"):
+                print(f"    - {change.was}\n    + {change.becomes}", flush=True)
         counts[result] += 1
-        print(f"{result:9} {file}:{change.line}", flush=True)
-        if result in ("SURVIVED", "accepted"):
-            print(f"    - {change.was}\n    + {change.becomes}", flush=True)
 
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        for number in range(jobs):
-            copies.put(Copy(Path(folder) / str(number)))
-        times_s = {tests: _time_s(copies, tests) for tests in {near(file) for file, _ in changes}}
-        with ThreadPoolExecutor(jobs) as pool:
-            attempts = [pool.submit(attempt, file, change) for file, change in changes]
-            try:
-                for each in attempts:
-                    each.result()
-            finally:
-                pool.shutdown(cancel_futures=True)  # on Ctrl-C too: what runs comes to its end, and no more begins
+    with ThreadPoolExecutor(jobs) as pool:
+        tried = [pool.submit(attempt, file, change) for file, change in changes]
+        try:
+            for each in tried:
+                each.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # on Ctrl-C too: what runs comes to its end, and no more begins
     return counts
-
-
-def _time_s(copies: SimpleQueue[Copy], tests: tuple[str, ...]) -> float:
-    """How long these tests take without any change. They pass, or the run means nothing."""
-    copy = copies.get()
-    began = time.monotonic()
-    code = copy.test(tests, 3600, 600)
-    copies.put(copy)
-    if code:
-        said = copy.said.read_text(errors="replace")[-2000:]
-        raise SystemExit(f"{said}\nwithout any change pytest ended with {code}: {' '.join(tests)}")
-    took_s = time.monotonic() - began
-    print(f"{took_s:.0f} s without a change: {' '.join(tests)}", flush=True)
-    return took_s
 
 
 def main() -> int:
@@ -137,16 +194,38 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="which ones (1)")
     parser.add_argument("--minutes", type=float, default=60, help="begin no further change after so many (60)")
     parser.add_argument("--jobs", type=int, default=2, help="so many at once (2)")
+    parser.add_argument("--go-on", action="store_true", help="go on where the last run of these stopped")
+    parser.add_argument("--again", action="store_true", help="go on, and try what survived again: there are new tests")
+    parser.add_argument("--quick", action="store_true", help="only with the tests that start no server")
     options = parser.parse_args()
+    ends = time.monotonic() + 60 * options.minutes
     package = ROOT / "src" / "headrace"
     paths = [path for each in options.modules for path in (sorted((package / each).rglob("*.py")) or [package / each])]
     originals = {str(path.relative_to(package)): path.read_text() for path in paths}
     changes = sample(originals, options.sample, options.seed)
-    counts = run(changes, originals, options.jobs, options.minutes)
+    kept = KEPT / f"{'+'.join(options.modules).replace('/', '.')}.{options.seed}.jsonl"
+    if not (options.go_on or options.again):
+        kept.unlink(missing_ok=True)
+    elif options.again and kept.exists():
+        lines = [
+            line for line in kept.read_text().splitlines() if json.loads(line)["result"] not in ("SURVIVED", "slow")
+        ]
+        kept.write_text("".join(f"{line}\n" for line in lines))
+    reach = Reach(KEPT / "reach")
+    if not reach.measure([path for file, _ in changes for path in near(file).quick], ends):
+        return _TOO_LATE
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        copies: SimpleQueue[Copy] = SimpleQueue()
+        for number in range(options.jobs):
+            copies.put(Copy(Path(folder) / str(number)))
+        attempts = Attempts(copies, originals, reach, wide=not options.quick)
+        counts = run(changes, attempts, Results(kept), options.jobs, ends)
     noticed = counts["noticed"] + counts["slow"]
     judged = noticed + counts["SURVIVED"]
     print(", ".join(f"{number} {what}" for what, number in sorted(counts.items())) + f"; seed {options.seed}")
     print(f"{noticed} of {judged} that are not accepted were noticed: {100 * noticed / max(1, judged):.0f} %")
+    if counts["not tried"]:
+        return _TOO_LATE
     return 0 if judged and noticed >= LEAST * judged else 1
 
 
