@@ -207,3 +207,26 @@ def test_one_number_that_is_too_large_fails_the_conditions_that_read_it_and_no_o
         for condition in ("event.properties.amount > 5", "event.properties.list == [1]", "event.properties == {}"):
             with pytest.raises(Malformed, match=r"too (long|large)"):
                 judge(condition, longer)
+
+
+@pytest.mark.parametrize(
+    ("condition", "written"),
+    [
+        ("size() == 1", "size(value)"),
+        ("event.name.int() == 1", "int(value)"),
+        ("startsWith(event.name, 'a')", "text.startsWith(part)"),
+        ("event.name.contains()", "text.contains(part)"),
+        ("getHours(event.timestamp) == 1", "time.getHours()"),
+        ("event.name.has(1)", "has(event.properties.coupon)"),
+    ],
+)
+def test_a_function_that_is_called_wrongly_is_shown_as_it_is_written(condition: str, written: str) -> None:
+    with pytest.raises(Malformed) as malformed:
+        Condition(condition)
+    assert str(malformed.value).endswith(f"() is written as {written}")
+
+
+@pytest.mark.parametrize("key", ["plan", "größe", "日", "with blank", "1st", "a.b", "", "in", "x_1", "Ünï_1"])
+def test_a_property_may_have_any_key(key: str) -> None:
+    assert judge(f"event.properties['{key}'] == 'yes'", event("n", **{key: "yes", f"{key}x": "no"}))
+    assert not judge(f"event.properties['{key}'] == 'yes'", event("n", **{key: "no", f"{key}x": "yes"}))

@@ -7,6 +7,7 @@ import pytest
 from headrace.model.errors import InvalidRules
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.conditions import MAX_CHARS, Condition, Malformed
+from headrace.reactions.meaning import content_version, version_of
 from headrace.reactions.source import MAX_BYTES
 from tests.reactions.given import Machine, event
 
@@ -111,6 +112,21 @@ def test_what_is_no_document_is_said_to_be_none(text: bytes, says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("facts:\n  - [\n", 3),
+        ("facts: []\nbadges: {]\n", 2),
+        ("facts:\n  - &a 1\n  - *a\n", 3),
+        ("facts: []\nbadges: '\\ud800'\nchallenges: \"\\ud800\"\n", 3),
+        ("facts: []\nfacts: []", 1),
+        ('{"facts":\n[}', None),
+    ],
+)
+def test_what_is_no_document_is_said_to_be_none_at_its_line(text: str, line: int | None) -> None:
+    assert problems(text)[0][1] == line
+
+
+@pytest.mark.parametrize(
     "condition",
     [
         "event.properties.list.exists(event, true)",
@@ -162,6 +178,17 @@ def test_the_same_content_is_the_same_version_however_it_is_laid_out(machine: Ma
     assert (first.applied, again.applied) == (True, False)
     assert first.version == again.version
     assert again.changes == []
+
+
+def test_a_document_and_its_rules_keep_their_versions_from_release_to_release() -> None:
+    """The versions are in control's tables: with others, progress would start anew and effects happen again after an upgrade."""
+    document = parse_document(GOOD.encode())
+    assert content_version(document) == "0dfb920a9173cb5f"
+    assert {rule.id: version_of(kind, rule, document) for kind, rule in document.all()} == {
+        "buy": "ccd968599c144e0c",
+        "spender": "331fc2402b1e7009",
+        "gold": "a2463696f04eac23",
+    }
 
 
 @pytest.mark.parametrize(
