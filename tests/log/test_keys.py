@@ -128,3 +128,32 @@ def test_after_a_restart_an_unknown_key_is_still_told_from_the_filters_without_a
     maybe = sum(bool(keys._current.files.key_may_exist(os.urandom(16))) for _ in range(1000))
     keys.close()
     assert maybe < 50
+
+
+def test_a_void_survives_a_crash_right_after_it(tmp_path: Path) -> None:
+    """A retry of what an older copy of the log lacks would be answered as a repeat, and be lost."""
+    clock = Clock()
+    keys = open_keys(tmp_path, clock)
+    keys.add({key(each): (each, each) for each in range(1, 10)}, 9)
+    keys.flush()
+    keys.void(5, 9)
+    shutil.copytree(tmp_path / "keys", tmp_path / "after" / "keys", ignore=shutil.ignore_patterns("LOCK"))
+    with closing(keys), closing(open_keys(tmp_path / "after", clock)) as again:
+        assert again.find([key(each) for each in range(1, 10)]).keys() == {key(each) for each in range(1, 6)}
+
+
+def test_a_generation_that_a_crash_left_beside_the_two_younger_ones_is_removed(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(open_keys(tmp_path, clock)) as keys:
+        keys.add({key(1): (1, 1)}, 1)
+        keys.flush()
+        [oldest] = (tmp_path / "keys").iterdir()
+        shutil.copytree(oldest, tmp_path / "aside", ignore=shutil.ignore_patterns("LOCK"))
+        for number in (2, 3):
+            clock.now_ms += 60_001
+            keys.add({key(number): (number, number)}, number)
+    shutil.move(tmp_path / "aside", oldest)
+    with closing(open_keys(tmp_path, clock)) as keys:
+        assert sorted(each.name.split("-")[0] for each in (tmp_path / "keys").iterdir()) == ["1", "2"]
+        assert keys.find([key(1), key(2), key(3)]).keys() == {key(2), key(3)}
+        assert keys.last() == 3

@@ -40,4 +40,34 @@ ACCEPTED: tuple[Accepted, ...] = (
         'raise NotFound(f"No event has the name {name[: 199]!r}.")',
         "only wording: how much of an unknown name a 404 shows",
     ),
+    Accepted(
+        "log/known_keys.py",
+        "self._flushed = last",
+        "pass",
+        "only speed: what is written down already is looked at once more, and makes no file",
+    ),
+    Accepted(
+        "log/known_keys.py",
+        "return list(zip(ends[::2], ends[1::2], strict=True))",
+        "return list(zip(ends[::2], ends[1::2], strict=False))",
+        "equal in effect: voids are written in pairs",
+    ),
+    Accepted(
+        "log/known_keys.py",
+        "if self._voids:",
+        "if not self._voids:",
+        "equal in effect: when the generation with the voids goes, every key from before them has gone with it or before it",
+    ),
+    Accepted(
+        "log/known_keys.py",
+        "gone.files.close()",
+        "pass",
+        "equal in effect: the only reference goes as the function ends, which closes it",
+    ),
+    Accepted(
+        "log/sqlite.py",
+        "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 1, kinds)",
+        "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 2, kinds)",
+        "equal in effect: `spaced` is read as true or false alone",
+    ),
 )

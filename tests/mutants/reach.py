@@ -33,7 +33,7 @@ class Reach:
             if time.monotonic() > ends:
                 return False
             print(f"once, which functions are entered: {file}", flush=True)
-            said = self._folder / "entered.json"
+            said = self._kept(file).with_suffix(".entered")
             run = subprocess.run(
                 [
                     *(
@@ -80,6 +80,8 @@ class Reach:
 
     def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, float, list[str]]]:
         for file in _files(paths):
+            if not self._kept(file).exists():
+                continue  # written meanwhile
             kept: dict[str, Any] = json.loads(self._kept(file).read_text())
             for test, (took_s, entered) in kept["tests"].items():
                 yield test, took_s, [*entered, *kept["before"]]

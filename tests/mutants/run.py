@@ -32,6 +32,7 @@ LEAST = 0.9  # of the changes that are not accepted, so many are noticed
 KEPT = ROOT / ".cache" / "mutants"
 _TOO_LATE = 2  # the exit code where --minutes left some untried
 _USAGE, _NO_TESTS_RAN = 4, 5  # of pytest's
+_LONG_S = 15  # a test that takes longer is run where the shorter ones did not notice the change
 _WIDE_S, _WIDE_EACH_S = 900, 180
 
 
@@ -132,7 +133,10 @@ class Attempts:
         copy = self._copies.get()
         copy.write(file, change.source)
         try:
-            ended = self._quick(copy, file, change)
+            tests = self._reach.tests(near(file).quick, file, self._originals[file], change.line)
+            ended = _quick(copy, [test for test in tests if test[1] <= _LONG_S])
+            if ended.code == 0 and self._wide:
+                ended = _quick(copy, [test for test in tests if test[1] > _LONG_S])
             if ended.code == 0 and self._wide:
                 ended = _run(copy, near(file).wide, _WIDE_S, _WIDE_EACH_S)
         finally:
@@ -140,16 +144,16 @@ class Attempts:
             self._copies.put(copy)
         return "slow" if ended.code is None else "noticed" if ended.code else "SURVIVED", ended.by
 
-    def _quick(self, copy: Copy, file: str, change: Change) -> Ended:
-        tests = self._reach.tests(near(file).quick, file, self._originals[file], change.line)
-        if not tests:
-            return Ended(0)
-        # On a machine that others use too, and a change that makes something slow is noticed by its time.
-        all_s, each_s = 30 + 6 * sum(took_s for _, took_s in tests), 15 + 6 * max(took_s for _, took_s in tests)
-        ended = _run(copy, [test for test, _ in tests], all_s, each_s)
-        if ended.code == _USAGE:  # the change renames tests, whose names are of the source's values: by file then
-            ended = _run(copy, list(dict.fromkeys(test.partition("::")[0] for test, _ in tests)), all_s, each_s)
-        return ended
+
+def _quick(copy: Copy, tests: Sequence[tuple[str, float]]) -> Ended:
+    if not tests:
+        return Ended(0)
+    # On a machine that others use too, and a change that makes something slow is noticed by its time.
+    all_s, each_s = 30 + 6 * sum(took_s for _, took_s in tests), 15 + 6 * max(took_s for _, took_s in tests)
+    ended = _run(copy, [test for test, _ in tests], all_s, each_s)
+    if ended.code == _USAGE:  # the change renames tests, whose names are of the source's values: by file then
+        ended = _run(copy, list(dict.fromkeys(test.partition("::")[0] for test, _ in tests)), all_s, each_s)
+    return ended
 
 
 def _run(copy: Copy, tests: Sequence[str], all_s: float, each_s: float) -> Ended:
