@@ -70,4 +70,35 @@ ACCEPTED: tuple[Accepted, ...] = (
         "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 2, kinds)",
         "equal in effect: `spaced` is read as true or false alone",
     ),
+    Accepted(
+        "model/times.py",
+        "return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000",
+        "return since.days * DAY_MS + since.seconds * 1000 - since.microseconds // 1000",
+        "equal in effect: it is given whole seconds",
+    ),
+    Accepted("model/keys.py", "return False", "return None", "equal in effect: asked only whether it is true"),
+    Accepted(
+        "store/queries/events.py",
+        "f\"LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 1}\",",
+        "f\"LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 2}\",",
+        "equal in effect: one more than MAX_BUCKETS is refused, and so are two",
+    ),
+    Accepted(
+        "control/leases.py",
+        "LEASE_S = 10.0",
+        "LEASE_S = 11.0",
+        "only speed: how long the work of a dead server waits for another",
+    ),
+    Accepted(
+        "control/tables.py",
+        "sqlite_with_rowid=False,",
+        "sqlite_with_rowid=True,",
+        "only speed: how SQLite lays the table out",
+    ),
+    Accepted(
+        "control/migrations/versions/0002_reactions.py",
+        "sqlite_with_rowid=False,",
+        "sqlite_with_rowid=True,",
+        "only speed: how SQLite lays the table out",
+    ),
 )

@@ -41,11 +41,18 @@ NEAR: dict[str, Tests] = {
     ),
     "model/": Tests(
         (
-            "tests/dialects", "tests/queries/test_text.py", "tests/control/test_keys.py", "tests/control/test_settings.py",
+            "tests/dialects", "tests/queries/test_text.py", "tests/queries/test_zones.py", "tests/control/test_keys.py", "tests/control/test_settings.py",
             "tests/admission", "tests/contracts/test_log.py", "tests/contracts/test_measures.py",
             "tests/queries/test_against_brute_force.py", "tests/contracts/test_store.py",
         ),
         ("tests/http/test_reading.py", "tests/http/test_flux_metrics.py", "tests/http/test_families.py", "tests/http/test_catalog.py", "tests/http/test_browsers.py"),
+    ),
+    "model/keys.py": Tests(
+        ("tests/admission", "tests/control/test_keys.py", "tests/control/test_keyring.py", "tests/http/test_browsers.py"),
+        ("tests/http/test_browsers.py", "tests/control/test_command_line.py"),
+    ),
+    "model/reaction_state.py": Tests(
+        ("tests/reactions", "tests/contracts/test_control.py"), ("tests/http/test_reactions.py", "tests/http/test_replay.py")
     ),
     "pipeline/": Tests(
         ("tests/worker", "tests/reactions", "tests/jobs"),

@@ -7,8 +7,8 @@ from headrace.model.event import StoredEvent
 from tests.reactions.given import Machine, event
 
 
-def challenge(id: str, measure: dict[str, str], goal: float, fact: str = "custom.order") -> dict[str, object]:
-    return {"id": id, "fact": fact, "measure": measure, "goal": goal, "repeat": "sum" in measure}
+def challenge(name: str, measure: dict[str, str], goal: float, fact: str = "custom.order") -> dict[str, object]:
+    return {"id": name, "fact": fact, "measure": measure, "goal": goal, "repeat": "sum" in measure}
 
 
 def valued(value: float) -> StoredEvent:
