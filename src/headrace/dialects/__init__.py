@@ -1,1 +1,1 @@
-"""One file per wire dialect: bytes to events, answers to bytes. None stores, asks the clock, or knows HTTP."""
+"""The wire dialects: parse bytes into events, render answers as bytes. None stores, reads the clock, or knows HTTP."""

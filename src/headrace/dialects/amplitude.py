@@ -1,7 +1,7 @@
 """The Amplitude dialect: its HTTP V2 and batch upload. Translates; never stores.
 
-Amplitude takes all of a request or nothing, and says which events were wrong; its SDKs then drop those and send the others
-again. So it is here: good events beside a bad one are not stored, which no SDK loses and no retry doubles.
+Amplitude accepts all of a request or nothing, and says which events were invalid; its SDKs then drop those and resend the
+others. We do the same: valid events beside an invalid one are not stored, so the SDK's retry neither loses nor doubles them.
 
 Sources: https://amplitude.com/docs/apis/analytics/http-v2 and https://amplitude.com/docs/apis/analytics/batch-event-upload
 """
@@ -65,7 +65,7 @@ def render_error(error: HeadraceError, status: int, /) -> bytes:
 
 
 def _prefixed(error: HeadraceError) -> str:
-    """The SDKs know a wrong key by how the error begins, and give up on it."""
+    """The SDKs recognise a wrong key by the beginning of the error message, and then give up."""
     return f"Invalid API key: {error.message}" if isinstance(error, errors.Unauthorized) else error.message
 
 
@@ -73,7 +73,7 @@ _QUOTED = re.compile(r"'([^']{1,80})'")
 
 
 def _field_in(message: str) -> str:
-    """The field that a message begins with, as all that are about one do."""
+    """The field that a message begins with. Every message about a field begins with it."""
     match = _QUOTED.match(message)
     return match[1] if match else "event"
 
@@ -128,14 +128,14 @@ _set_decoder = msgspec.json.Decoder(_Set)
 
 
 class Upload(Batch, frozen=True):
-    """A batch that knows how many bytes it came in, which the reply repeats."""
+    """A batch with the size of its body in bytes, which the reply repeats."""
 
     size: int = 0
     now_ms: int = 0
 
 
 def claims(body: bytes, /) -> bool:
-    """Whether a body sent to `/batch`, which PostHog has too, is Amplitude's: it calls its events `events`."""
+    """Whether a body sent to `/batch`, which PostHog uses too, is Amplitude's: its events are in `events`."""
     try:
         envelope = confined(body, _envelope, *_ARRAYS)
     except InvalidRequest:
@@ -153,7 +153,7 @@ def _envelope(text: bytes) -> _Envelope:
 
 
 def parse(body: bytes, context: Context, /) -> Upload:
-    """Raises EventsRejected when any event is bad, PayloadTooLarge when the only one is too large."""
+    """Raises EventsRejected if any event is invalid, PayloadTooLarge if the only event is too large."""
 
     def parse_text(text: bytes) -> Batch:
         envelope = _envelope(text)
@@ -234,7 +234,7 @@ def _group_in(groups: object, limit: int) -> str:
 
 
 def _traits_of(raw: msgspec.Raw, field: str) -> str:
-    """What is set on the person or group; an operation on what it has already is no trait."""
+    """The traits that the event sets on the person or group. Operations on existing values are not traits."""
     traits, values = object_of(raw, field)
     if not any(name.startswith("$") for name in values):
         return traits if values else ""
@@ -243,7 +243,7 @@ def _traits_of(raw: msgspec.Raw, field: str) -> str:
 
 
 def _rest_of(raw: msgspec.Raw) -> str:
-    """All that has no place of its own, such as platform and versions, byte for byte."""
+    """The context: all fields without a column, such as platform and versions, byte for byte."""
     return joined({name: value for name, value in members_of(raw).items() if name not in _READ})
 
 

@@ -48,7 +48,7 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"error": error.message})
 
 
-# A type that is one of the store's own names is that type of event.
+# A CloudEvents type that equals one of the store's type names becomes that type of event.
 _KINDS: dict[str, EventType] = {SCREEN: "page"}
 _KINDS.update((name, kind) for kind, name in NAMES.items())
 
@@ -75,7 +75,7 @@ _DATA = frozenset({"data", "data_base64"})
 
 
 def parse(body: bytes, context: Context, /) -> Batch:
-    """Binary where `ce-` headers say so and the content type not otherwise; else one event in JSON, or a batch of them."""
+    """Parse a binary event (if `ce-` headers and the content type say so), a JSON event, or a JSON batch."""
     attributes = {name[3:]: unquote(value) for name, value in context.headers if name.startswith("ce-")}
     content_type = next((value for name, value in context.headers if name == "content-type"), "")
     if attributes and not content_type.lower().startswith("application/cloudevents"):
@@ -86,7 +86,7 @@ def parse(body: bytes, context: Context, /) -> Batch:
 
 
 def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> bytes:
-    """The structured form of a binary event. Raises InvalidRequest for data that is not what its type says."""
+    """The structured form of a binary event. Raises InvalidRequest if the data does not match its content type."""
     if not body:
         return encode_json(attributes)
     members: dict[str, object] = {**attributes}
@@ -140,7 +140,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
         tenant.mode,
         NAME,
         name,
-        # The spec asks for RFC 3339, so this is the one SDK dialect that takes no other form.
+        # The spec demands RFC 3339, so unlike the other SDK dialects this one accepts no other form.
         context.now_ms if item.time is None or item.time == "" else parse_time(item.time, "time"),
         kind,
         user_id=id_of(item.userid, "userid", limit) or text_in({"subject": item.subject}, "subject", limit),
@@ -158,7 +158,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
 
 
 def _data_of(item: _Item) -> tuple[str, dict[str, Any]]:
-    """The data as an object: what is none becomes the only member of one."""
+    """The data as an object. Anything else becomes the only member of one."""
     if item.data_base64 is not None:
         members = {"data_base64": required_text(item.data_base64, "data_base64", 1 << 30)}
         return encode_json(members).decode(), members

@@ -1,4 +1,4 @@
-"""The kinds of errors that every dialect tells apart, so that each has to give only its own words for them. Pure."""
+"""The kinds of errors that every dialect distinguishes, so that each only maps kinds to its own codes. Pure."""
 
 from typing import Literal
 
@@ -28,5 +28,5 @@ _KINDS: tuple[tuple[type[HeadraceError], Kind], ...] = (
 
 
 def kind_of(error: HeadraceError, /) -> Kind:
-    """`unavailable` is whatever is none of the others."""
+    """The error's kind; `unavailable` if it is none of the others."""
     return errors.look_up(error, _KINDS, "unavailable")

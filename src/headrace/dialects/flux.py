@@ -1,4 +1,4 @@
-"""The Flux dialect: custom events with tags. Translates; never stores. What is asked of them is in flux_queries.
+"""The Flux dialect: custom events with tags. Translates; never stores. Its queries are in flux_queries.py.
 
 Source: shared/seeds/000, and shared/CONTRACT.md "flux".
 """
@@ -38,7 +38,7 @@ from headrace.model.times import parse_time, render_time_short
 NAME = "flux"
 MAX_BATCH = 500
 
-# What has a code of its own: no other API tells these apart. Most specific first.
+# Errors with their own code, which the other APIs do not distinguish. Most specific first.
 _CODES: tuple[tuple[type[HeadraceError], str], ...] = (
     (errors.MissingName, "missing_name"),
     (errors.InvalidTimestamp, "invalid_timestamp"),
@@ -86,9 +86,9 @@ _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
 @cache
 def _plain_decoder(name_chars: int, id_chars: int, tags: int, tag_chars: int) -> msgspec.json.Decoder[Any]:
-    """Reads an item in which nothing is wrong, with the checks of the fields done on the way; it refuses any other.
+    """A decoder for valid items, which checks the fields on the way and refuses everything else.
 
-    It is there for speed alone: what it refuses is read again, field by field, so that the error can say what was wrong.
+    It exists only for speed: items that it refuses are parsed again, field by field, so that the error can say what is wrong.
     """
     identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=id_chars)]
     tag = Annotated[str, msgspec.Meta(max_length=tag_chars)]
@@ -181,17 +181,17 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
 
 
 def _parse_item_slowly(text: bytes, context: Context) -> Event:
-    """What the plain decoder refuses: null for absent, or a field that is wrong and has to be named."""
+    """Parse an item that the plain decoder refused: it has null for an absent field, or an invalid field to be named."""
     return event_of(decode_part(_item_decoder, text, "The event"), context)
 
 
 def decode_event(raw: msgspec.Raw, context: Context, /) -> FluxItem:
-    """An event's fields, not yet checked. Raises EventTooLarge, InvalidRequest."""
+    """An event's fields, unchecked. Raises EventTooLarge, InvalidRequest."""
     return decode_item(_item_decoder, raw, context.settings)
 
 
 def event_of(item: FluxItem, context: Context, /) -> Event:
-    """Raises InvalidRequest, in whichever kind fits."""
+    """Raises InvalidRequest or the subclass that fits."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     name = name_of(item.name, "name", settings.max_name_chars)

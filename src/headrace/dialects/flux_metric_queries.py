@@ -1,6 +1,6 @@
-"""How Flux's metrics are asked for: which there are, and what their points come to. Translates; never asks.
+"""Flux's metric queries: the list of metrics, and aggregations of their points. Translates; never queries.
 
-Source: https://docs.brainzlab.ai/flux/api/metrics. What it leaves open: docs/decisions/0060-metric-points.md.
+Source: https://docs.brainzlab.ai/flux/api/metrics. docs/decisions/0060-metric-points.md settles what it leaves open.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from headrace.model.measures import (
 )
 from headrace.model.times import render_time_short
 
-# The first is what a query without 'aggregation' gets.
+# The first is the default of a query without 'aggregation'.
 _OF_NUMBERS = ("avg", "min", "max", "sum", "last", "count", "rate", "p50", "p90", "p95", "p99")
 AGGREGATIONS: dict[MetricType, tuple[str, ...]] = {
     "gauge": ("last", *_OF_NUMBERS),
@@ -36,7 +36,7 @@ AGGREGATIONS: dict[MetricType, tuple[str, ...]] = {
 
 
 class MetricQuery(msgspec.Struct, frozen=True):
-    """`aggregations` are None where the metric's type decides; `now_ms` is where an open range ends."""
+    """A query. `aggregations`: None to use the metric type's default. `now_ms`: where an open range ends."""
 
     name: str
     filters: Filters
@@ -47,7 +47,7 @@ class MetricQuery(msgspec.Struct, frozen=True):
 
 
 def parse_query(name: str, pairs: Pairs, now_ms: int, /) -> MetricQuery:
-    """Raises InvalidRequest; whether the aggregations suit the metric is known only with its type: see `question_of`."""
+    """Raises InvalidRequest. `question_of` checks the aggregations, for which the metric's type has to be known."""
     given = {key: value for key, value in pairs if value}
     interval = given.get("interval")
     if interval is not None and interval not in WIDTH_MS:
@@ -65,7 +65,7 @@ def parse_query(name: str, pairs: Pairs, now_ms: int, /) -> MetricQuery:
 
 
 def question_of(query: MetricQuery, metric: Metric, /) -> Question:
-    """Raises InvalidRequest for an aggregation that the metric's type does not have."""
+    """The question for a metric of this type. Raises InvalidRequest for an aggregation that the type does not have."""
     for each in query.aggregations or ():
         if each not in AGGREGATIONS[metric.type]:
             known = ", ".join(dict.fromkeys(AGGREGATIONS[metric.type]))
@@ -108,7 +108,7 @@ def render_definition(metric: Metric, /) -> bytes:
 
 
 def render_measured(query: MetricQuery, metric: Metric, question: Question, answer: Measured, /) -> bytes:
-    """One aggregation is called `value` wherever it stands; several go by their own names."""
+    """Render the answer. A single aggregation is called `value` everywhere; several appear under their own names."""
     wanted = _wanted(query, metric)
     width_ms = WIDTH_MS[query.interval] if query.interval else 0
 

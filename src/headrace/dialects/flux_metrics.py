@@ -1,6 +1,6 @@
-"""Flux's metrics as they are sent, and its gem's batches of events and metrics. Translates; never stores.
+"""Flux's metric points, and its gem's batches of events and metrics. Translates; never stores.
 
-How metrics are asked for: flux_metric_queries.py.
+Metric queries are in flux_metric_queries.py.
 
 Source: https://docs.brainzlab.ai/flux/api/metrics, and for what the gem sends
 https://github.com/brainz-lab/brainzlab-ruby (lib/brainzlab/flux). What neither says: docs/decisions/0060-metric-points.md.
@@ -35,7 +35,7 @@ from headrace.model.measures import MetricType, point
 from headrace.model.printed_times import printed_time
 from headrace.model.times import parse_time, render_time, render_time_short
 
-# The source of points. Another than the events', so that a point and an event with one key are two things.
+# The source of points differs from that of events, so that a point and an event with the same key are not repeats.
 NAME = "flux.metrics"
 MAX_BATCH = 500
 
@@ -77,7 +77,7 @@ def parse_metrics(body: bytes, context: Context, /) -> Batch:
 
 
 def parse_gem(body: bytes, context: Context, /) -> Batch:
-    """`{"events":[…],"metrics":[…]}`, either of which may be empty or absent. An error's message begins with its place."""
+    """`{"events":[…],"metrics":[…]}`, either of which may be empty or absent. Each error message begins with the item's place."""
     return confined(body, lambda text: _parse_gems_text(text, context), "events", "metrics")
 
 
@@ -117,7 +117,7 @@ def _parse_gems_point(raw: msgspec.Raw, context: Context) -> Event:
 
 
 def _parse_gems_event(raw: msgspec.Raw, context: Context) -> Event:
-    """The gem passes on what its caller gave: a record's id is a number, a Symbol's tag value text, a BigDecimal text."""
+    """The gem passes on its caller's values: a record's id is a number; a Symbol as a tag's value, and a BigDecimal, are text."""
     item = flux.decode_event(raw, context)
     item.timestamp = _in_rfc_3339(item.timestamp)
     item.tags = _texts(item.tags)
@@ -131,7 +131,7 @@ def _point(item: _Point, context: Context) -> Event:
     settings = context.settings
     limit = settings.max_id_chars
     name = name_of(item.name, "name", settings.max_name_chars)
-    if "/" in name or name in (".", "..", "batch"):  # its own address could not be asked for
+    if "/" in name or name in (".", "..", "batch"):  # it could not be addressed in a URL
         raise InvalidRequest("A metric's 'name' must have no '/', and must not be '.', '..' or 'batch'.")
     key = optional_text(item.idempotency_key, "idempotency_key", limit) or optional_text(
         item.messageId, "messageId", limit
@@ -162,14 +162,14 @@ def _value(kind: MetricType, value: object, limit: int) -> float | str:
 
 
 def _texts(tags: object) -> object:
-    """Tags whose scalars are text; null ones are left out, and what is no scalar is left for `tags_of` to refuse."""
+    """Tags with scalars as text and without nulls. Other values stay, for `tags_of` to refuse."""
     if type(tags) is not dict:
         return tags
     return {name: _text(value) for name, value in cast("dict[str, Any]", tags).items() if value is not None}
 
 
 def _in_rfc_3339(timestamp: object) -> object:
-    """A time as Ruby prints one, in the form that Flux takes; whatever else as it is."""
+    """Convert a time as Ruby prints it into Flux's form; leave anything else as it is."""
     moment_ms = printed_time(timestamp) if type(timestamp) is str else None
     return timestamp if moment_ms is None else render_time(moment_ms)
 

@@ -1,4 +1,4 @@
-"""The Flux dialect's questions: lists, counts and percentiles. Translates; never asks.
+"""The Flux dialect's queries: lists, counts and percentiles. Translates; never queries.
 
 Source: shared/seeds/000, and shared/CONTRACT.md "flux".
 """
@@ -35,7 +35,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     filters: Filters
     page: Page
     with_cursor: bool
-    filtered_by: str = ""  # stands for the filters in a cursor, which belongs to them
+    filtered_by: str = ""  # the fingerprint of the filters that a cursor belongs to
 
 
 class CountQuery(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ _MAP_PARAMETER = re.compile(r"(tags|properties)\[(.*)\]", re.DOTALL)
 
 
 def _split(pairs: Pairs) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]]]:
-    """Plain parameters, the last of each name and none that is empty; and the `tags[k]`, `properties[k]` ones."""
+    """The non-empty plain parameters (the last of each name), and the `tags[k]` and `properties[k]` ones."""
     plain: dict[str, str] = {}
     maps: dict[str, list[tuple[str, str]]] = {"tags": [], "properties": []}
     for name, value in pairs:
@@ -67,7 +67,7 @@ def _split(pairs: Pairs) -> tuple[dict[str, str], dict[str, list[tuple[str, str]
 
 
 def parse_filters(pairs: Pairs, now_ms: int, /) -> Filters:
-    """The filters that every Flux query takes. Raises InvalidTimestamp, and InvalidRequest for an unknown zone."""
+    """The filters that every Flux query accepts. Raises InvalidTimestamp, and InvalidRequest for an unknown zone."""
     plain, maps = _split(pairs)
     zone = _zone(plain)
     name = plain.get("name")
@@ -130,7 +130,7 @@ def parse_count(pairs: Pairs, now_ms: int, /) -> CountQuery:
     query = CountQuery(parse_filters(pairs, now_ms), interval, group_by, fill == "true", _zone(plain))
     first_ms, last_ms = query.filters.from_ms, query.filters.to_ms
     if query.fill and interval and first_ms is not None and last_ms is not None:
-        _check_fill(fewest_buckets(first_ms, last_ms, interval))  # before the store is asked for what cannot be shown
+        _check_fill(fewest_buckets(first_ms, last_ms, interval))  # before querying the store in vain
     return query
 
 
@@ -181,7 +181,7 @@ def _render_cursor(event: StoredEvent, filtered_by: str) -> str:
 
 
 def render_row(event: StoredEvent, /) -> dict[str, object]:
-    """An event as lists show it."""
+    """An event as it appears in lists."""
     return {
         "id": render_evt(event.id),
         "name": event.name,
@@ -227,7 +227,7 @@ def render_get(event: StoredEvent, /) -> bytes:
 
 
 def render_count(query: CountQuery, answer: Counts, /) -> bytes:
-    """Raises InvalidRequest where filling the empty buckets would give too many."""
+    """Raises InvalidRequest if filling in the empty buckets would make too many."""
     data: dict[str, object] = {"total": answer.total}
     if answer.series is not None and query.interval is not None:
         series = answer.series

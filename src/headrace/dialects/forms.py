@@ -18,13 +18,13 @@ Opener: TypeAlias = Callable[[bytes], tuple[Fields, bytes]]
 """From what was sent to the form's fields, {} where it is none, and the JSON in it. Raises InvalidRequest, PayloadTooLarge."""
 
 _MAX_FORM_FIELDS = 50
-# To undo a form's escapes takes up to 80 times its size, and nobody is known yet. SDKs' forms are a page's last events.
+# Unescaping a form takes up to 80 times its size, before anybody is authenticated. SDKs use forms for a page's last events.
 _MAX_FORM_BYTES = 1024 * 1024
 _MAX_QUERY_FIELDS = 200
 
 
 def opened(body: bytes, /) -> tuple[Fields, bytes]:
-    """The form that a body is, {} for none, and the JSON in it, else the body itself, either as it was sent.
+    """The fields of a body that is a form ({} if it is not) and the JSON in it; else the body itself. Both as they were sent.
 
     Raises InvalidRequest, PayloadTooLarge.
     """
@@ -40,7 +40,7 @@ def opened_query(query: bytes, /) -> tuple[Fields, bytes]:
 
 
 def fields_of(query: bytes, /) -> Fields:
-    """A query string's fields, the last of each; empty ones are as if absent. Raises InvalidRequest."""
+    """A query string's fields, the last of each name, without empty ones. Raises InvalidRequest."""
     try:
         return dict(parse_qsl(query.decode(), errors="strict", max_num_fields=_MAX_QUERY_FIELDS))
     except UnicodeDecodeError:
@@ -50,7 +50,7 @@ def fields_of(query: bytes, /) -> Fields:
 
 
 def sent_at_in(query: str, /) -> int | None:
-    """The time of sending, which SDKs for pages put into the query as `_`, in milliseconds; what is wrong there costs no event.
+    """The time of sending in milliseconds, which SDKs for pages send as `_` in the query. An invalid one costs no event.
 
     Source: https://github.com/PostHog/posthog-js/blob/main/packages/browser/src/request.ts, and mixpanel-browser's _send_request.
     """
@@ -67,7 +67,7 @@ def sent_at_in(query: str, /) -> int | None:
 
 
 def _form_of(body: bytes, /) -> Fields:
-    """A body that is no JSON but an HTML form, by field, the last of each; {} when it is JSON.
+    """The fields of a body that is an HTML form, the last of each name; {} if it is JSON.
 
     Raises InvalidRequest, PayloadTooLarge.
     """
@@ -93,7 +93,7 @@ def _data_of(fields: Mapping[str, str], where: str) -> bytes:
     if data[0] in "{[":
         return data.encode()
     try:
-        # A "+" arrives as a blank when the sender did not escape it; some senders leave the padding out.
+        # An unescaped "+" arrives as a blank. Some clients omit the padding.
         digits = data.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
         return b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""Hogsend's data plane, which sends one event. Translates; never stores.
+"""Hogsend's data plane, which accepts single events. Translates; never stores.
 
 Source: https://hogsend.com/docs/data-api/events
 """

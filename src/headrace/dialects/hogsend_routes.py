@@ -1,4 +1,4 @@
-"""Hogsend's routes: the data plane, which sends one event, and the admin plane."""
+"""Hogsend's routes: the data plane, which accepts single events, and the admin plane."""
 
 from headrace.dialects import hogsend, hogsend_data
 from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest, Route, find_event

@@ -49,7 +49,7 @@ MAX_BATCH = 2000  # https://developer.mixpanel.com/reference/import-events
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
-    """What the SDKs look at is `status`, which they want to be 1, and `error`."""
+    """The SDKs look at `error`, and at `status`, which has to be 1 for success."""
     return encode_json({"code": status, "status": 0, "error": error.message})
 
 
@@ -60,7 +60,7 @@ _TYPES: dict[str, tuple[EventType, str]] = {
     "$mp_web_page_view": ("page", NAMES["page"]),
 }
 _DEVICE = "$device:"
-MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
+MILLISECONDS_FROM = 100_000_000_000  # a number this large is in milliseconds: in seconds it would be in the year 5138
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -81,10 +81,10 @@ _keyed_decoder = msgspec.json.Decoder(_Keyed)
 
 
 class Sent(Batch, frozen=True):
-    """A batch that knows how its sender wants to be answered.
+    """A batch with the form in which its client wants the answer.
 
-    verbose: with an object, not with a bare 1. strict: an import of which some failed is a 400 that says so.
-    image: with a pixel. callback: with a script that calls this.
+    verbose: answer with an object, not with a bare 1. strict: answer 400 if part of an import failed.
+    image: answer with a pixel. callback: answer with a script that calls this function.
     """
 
     verbose: bool = False
@@ -95,12 +95,12 @@ class Sent(Batch, frozen=True):
 
 
 def find_key(body: bytes, /) -> str:
-    """The events' token, which their sender calls the project's. Raises MissingKey, InvalidRequest."""
+    """The key: the events' project token. Raises MissingKey, InvalidRequest."""
     return _find_key(body, opened)
 
 
 def find_key_in_query(query: bytes, /) -> str:
-    """The token of what is sent by GET. Raises MissingKey, InvalidRequest."""
+    """The token of an event sent by GET. Raises MissingKey, InvalidRequest."""
     return _find_key(query, opened_query) if "data" in fields_of(query) else key_of([], _NO_KEY)
 
 
@@ -126,7 +126,7 @@ def _elements(text: bytes) -> Sequence[msgspec.Raw]:
     """An array's elements, lines of JSON, or the one document. Raises InvalidRequest."""
     if text.lstrip()[:1] == b"[":
         return elements_of(text, "The body", MAX_BATCH)
-    # No string holds a bare line break, so these braces are the ends of two documents. https://github.com/ndjson/ndjson-spec
+    # JSON strings contain no bare line breaks, so these braces separate two documents. https://github.com/ndjson/ndjson-spec
     joined_lines, breaks = _BETWEEN_LINES.subn(b"},{", text)
     if breaks:
         return elements_of(b"[%b]" % joined_lines, "The body", MAX_BATCH)
@@ -136,9 +136,9 @@ def _elements(text: bytes) -> Sequence[msgspec.Raw]:
 def body_parser(
     parse_item: Callable[[msgspec.Raw, Context], Event], opener: Opener = opened, *, imported: bool = False
 ) -> Callable[[bytes, Context], Sent]:
-    """The parser of a body whose elements `parse_item` reads; `imported`: whether it was sent to be imported, and not tracked.
+    """A parser for bodies whose elements `parse_item` parses. imported: whether it is an import and not a track call.
 
-    opener: `opened_query` makes it the parser of a query.
+    opener: `opened_query` makes it a parser for queries.
     """
 
     def parse(body: bytes, context: Context) -> Sent:
@@ -160,13 +160,13 @@ def body_parser(
     return parse
 
 
-# mixpanel-browser's own, where its caller gave none: https://github.com/mixpanel/mixpanel-js (_send_request)
+# mixpanel-browser's default, if its caller gave none: https://github.com/mixpanel/mixpanel-js (_send_request)
 _NO_CALLBACK = "(function(){})"
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]{0,99}(?:\.[A-Za-z_$][\w$]{0,99}){0,9}", re.ASCII)
 
 
 def _callback_in(wishes: Mapping[str, str]) -> str:
-    """The function that a script element wants to be called. Raises InvalidRequest, also for other wishes not met here."""
+    """The function that the reply's script should call. Raises InvalidRequest, also for options that are not supported."""
     if wishes.get("redirect"):
         raise InvalidRequest("'redirect' is not supported: it would lead people from here to anywhere. Leave it out.")
     callback = wishes.get("callback", "")
@@ -230,12 +230,12 @@ def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, s
 
 
 def is_device(distinct_id: str, /) -> bool:
-    """Whether it is what the SDKs make of an anonymous visitor's device id, until they know who it is."""
+    """Whether the SDKs made this id from an anonymous visitor's device id."""
     return distinct_id.startswith(_DEVICE)
 
 
 def bare_id(distinct_id: str, /) -> str:
-    """An id as `$device_id` has it."""
+    """An id as it appears in `$device_id`."""
     return distinct_id.removeprefix(_DEVICE)
 
 
@@ -261,12 +261,12 @@ parse_import = body_parser(_parse_event, imported=True)
 
 
 def failed(batch: Batch, /) -> bool:
-    """Whether the reply says that a part of the request failed, as a strict import's does."""
+    """Whether the reply reports that part of the request failed, as a strict import's does."""
     return isinstance(batch, Sent) and batch.imported and batch.strict and bool(batch.rejections)
 
 
 def media_type_of(batch: Batch, /) -> str:
-    """ "" is JSON."""
+    """The reply's media type; "" means JSON."""
     if not isinstance(batch, Sent):
         return ""
     return GIF_TYPE if batch.image else "text/javascript" if batch.callback else ""

@@ -39,7 +39,7 @@ _update_decoder = msgspec.json.Decoder(_Update)
 
 
 def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], Event]:
-    """Updates of people or groups: the operations are the properties, what they set is the traits."""
+    """A parser for updates of people or groups. The operations become properties, the values that they set become traits."""
 
     def parse(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant

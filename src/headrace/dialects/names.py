@@ -1,4 +1,4 @@
-"""Names that a question or a command uses and nobody knows: refused, with the nearest that is known. Pure."""
+"""Refuses unknown names in queries and commands, and suggests the nearest known one. Pure."""
 
 from collections.abc import Collection
 from hashlib import blake2b
@@ -16,14 +16,14 @@ _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 def nearest(name: str, known: Collection[str], /) -> str:
-    """The end of a sentence about an unknown name: the one it most likely is, or all there are."""
+    """The end of a sentence about an unknown name: the most likely known name, or all of them."""
     if found := nearest_name(name, known):
         return f"did you mean '{found}'?"
     return f"known are {', '.join(sorted(known))}." if known else "it takes none."
 
 
 def fingerprint(pairs: Pairs, /, *left_out: str) -> str:
-    """16 hex digits that stand for a query's parameters in any order, less those left out and the empty ones."""
+    """16 hex digits that identify a query's parameters, whatever their order, without the empty and the excluded ones."""
     given = sorted((name, value) for name, value in pairs if name not in left_out and (value or "[" in name))
     return blake2b(ascii(given).encode(), digest_size=8).hexdigest()  # ascii: text may hold half of a surrogate pair
 
@@ -31,7 +31,7 @@ def fingerprint(pairs: Pairs, /, *left_out: str) -> str:
 def decode_known(
     decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what: str, struct: type[msgspec.Struct], /
 ) -> T:
-    """A part of a body in which every member is known, as `struct` names them. Raises InvalidRequest, with the nearest name."""
+    """Decode a part of a body that may have only the members of `struct`. Raises InvalidRequest, with the nearest name."""
     try:
         return decode_part(decoder, raw, what)
     except InvalidRequest as error:

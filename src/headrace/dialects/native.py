@@ -1,6 +1,6 @@
-"""The native dialect: what this server has beyond the four APIs, as `{"data":…,"meta":…}`. Translates; never stores.
+"""The native dialect: features beyond the four APIs, as `{"data":…,"meta":…}`. Translates; never stores.
 
-Errors are RFC 9457 problem documents. A field that has nothing to say is null, and never missing.
+Errors are RFC 9457 problem documents. Fields without a value are null, never missing.
 Source: shared/CONTRACT.md
 """
 
@@ -39,7 +39,7 @@ def render_error(error: HeadraceError, status: int, /) -> bytes:
 
 
 def render_data(data: object, meta: object = None, /) -> bytes:
-    """`{"data":…}`, with `"meta"` where there is any."""
+    """`{"data":…}`, with `"meta"` if there is any."""
     return encode_json({"data": data} if meta is None else {"data": data, "meta": meta})
 
 
@@ -52,12 +52,12 @@ def parse_limit(given: dict[str, str], /) -> int:
 
 
 def parse_cursor(given: dict[str, str], filtered_by: str = "", /) -> str | None:
-    """What `render_cursor` made, or None without one. Raises InvalidRequest, also for one that belongs to other filters."""
+    """The inverse of `render_cursor`; None without a cursor. Raises InvalidRequest, also if it belongs to other filters."""
     if "cursor" not in given:
         return None
     try:
         of_filters, dot, last = base64.b64decode(given["cursor"], b"-_", validate=True).decode().partition(".")
-    except ValueError:  # no base64, no ASCII, or no UTF-8 in it
+    except ValueError:  # not base64, not ASCII, or not UTF-8
         of_filters = dot = last = ""
     if not dot:
         raise InvalidRequest("'cursor' is not valid; omit it to start from the beginning.")
@@ -69,7 +69,7 @@ def parse_cursor(given: dict[str, str], filtered_by: str = "", /) -> str | None:
 
 
 def render_cursor(last: str, filtered_by: str = "", /) -> str:
-    """`filtered_by`: the fingerprint of the filters that the cursor belongs to; no dot is in it."""
+    """filtered_by: the fingerprint of the filters that the cursor belongs to, which contains no dot."""
     return base64.urlsafe_b64encode(f"{filtered_by}.{last}".encode()).decode()
 
 
@@ -79,7 +79,7 @@ def _filters_of(page: CatalogPage) -> str:
 
 
 def parse_catalog(pairs: Pairs, /) -> CatalogPage:
-    """`name` is exact, or a prefix with a trailing `*`, as Flux has it. Raises InvalidRequest."""
+    """`name` is exact, or a prefix with a trailing `*`, as in Flux. Raises InvalidRequest."""
     given = {name: value for name, value in pairs if value}
     name = given.get("name")
     prefix = name[:-1] if name and name.endswith("*") else None
@@ -129,7 +129,7 @@ _NATIVE_NAMES = {"factId": "fact_id", "factType": "fact_type", "challengeId": "c
 
 
 def render_trace(trace: Trace, /) -> bytes:
-    """The event's way, step by step. A position is text, for it has more digits than a double."""
+    """The event's path, step by step. Positions are text, because they have more digits than a double."""
     event, message_id = trace.event, trace.event.message_id or None
     return render_data(
         {

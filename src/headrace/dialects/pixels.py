@@ -1,6 +1,6 @@
-"""Events that an image's address carries, and the image that answers them. Pure.
+"""Events in the URL of an image, and the image that answers them. Pure.
 
-A parameter whose name has dots is a member of an object: `properties.plan=pro`. All of them are text.
+A parameter with dots in its name is a member of an object: `properties.plan=pro`. All values are text.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _MAX_DOTS = 20
 
 
 def nested(fields: Mapping[str, str], /) -> dict[str, Any]:
-    """`{"a.b": "1", "c": "2"}` as `{"a": {"b": "1"}, "c": "2"}`. Raises InvalidRequest where one name is both."""
+    """Turn `{"a.b": "1", "c": "2"}` into `{"a": {"b": "1"}, "c": "2"}`. Raises InvalidRequest if a name is both."""
     whole: dict[str, Any] = {}
     for name, value in fields.items():
         *owners, last = name.split(".", _MAX_DOTS)

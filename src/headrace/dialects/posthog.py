@@ -1,4 +1,4 @@
-"""The PostHog dialect: what its SDKs capture. Translates; never stores. What they ask before they do: posthog_config.py.
+"""The PostHog dialect: capture. Translates; never stores. posthog_config.py answers the SDKs' other requests.
 
 Source: https://posthog.com/docs/api/capture
 """
@@ -69,9 +69,9 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"type": kind, "code": code, "detail": error.message, "attr": None})
 
 
-_SECRETS = frozenset({"token", "api_key"})  # where in the properties a key is looked for
+_SECRETS = frozenset({"token", "api_key"})  # the properties in which to look for a key
 
-# What PostHog's own events are here; all others are track events of their own name.
+# The types of PostHog's own events. All others are track events with their own names.
 _TYPES: dict[str, tuple[EventType, str]] = {
     "$identify": ("identify", NAMES["identify"]),
     "$set": ("identify", NAMES["identify"]),
@@ -109,7 +109,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _Keyed(msgspec.Struct):
-    """Where a key may be."""
+    """The places where a key may be."""
 
     api_key: msgspec.Raw = ABSENT
     token: msgspec.Raw = ABSENT
@@ -124,7 +124,7 @@ _set_decoder = msgspec.json.Decoder(_Set)
 
 
 def find_key(body: bytes, /) -> str:
-    """The key: a form's field, beside the batch, or the events' own. Raises MissingKey, InvalidRequest."""
+    """The key: in a form's field, beside the batch, or in the events. Raises MissingKey, InvalidRequest."""
     return _find_key(body, opened)
 
 
@@ -158,7 +158,7 @@ def _keys_of(events: Sequence[msgspec.Raw]) -> list[str]:
 
 
 def _key_in(keyed: _Keyed) -> str:
-    """An object's own key, or the one in its properties."""
+    """The key in an object, or in its properties."""
     inner = next(readable(_keyed_decoder, [keyed.properties]), keyed)
     return first_text(*map(short_text, (keyed.api_key, keyed.token, inner.api_key, inner.token)))
 
@@ -210,10 +210,10 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     if kind == "group":
         group_id = needed(text_in(values, "$group_key", limit), "properties.$group_key")
         if distinct_id == f"${values.get('$group_type')}_{group_id}":
-            user_id = anonymous_id = ""  # made up by the SDK, for a group that nobody in particular identified
+            user_id = anonymous_id = ""  # invented by the SDK, for a group that no particular person identified
     elif kind == "alias":
         alias = needed(_person_id_in(values, "alias", limit), "properties.alias")
-        # An alias is the newer name; a merge goes the other way. https://posthog.com/docs/product-analytics/identify
+        # An alias is the newer name; a merge goes in the other direction. https://posthog.com/docs/product-analytics/identify
         user_id, previous_id = (distinct_id, alias) if own_name == "$merge_dangerously" else (alias, distinct_id)
         anonymous_id = ""
     else:
@@ -245,7 +245,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
 
 
 def _person_id(value: object, field: str, limit: int) -> str:
-    """A distinct id, cut as PostHog cuts it, so that a long one costs no event.
+    """A distinct id, truncated as PostHog does, so that an event is not lost because of a long one.
 
     Source: https://github.com/PostHog/posthog/blob/master/rust/capture/src/v0_request.rs (extract_distinct_id)
     """
@@ -255,7 +255,7 @@ def _person_id(value: object, field: str, limit: int) -> str:
 
 
 def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, str]:
-    """(user id, anonymous id). A distinct id is anonymous until its person is identified, and the SDKs say which it is."""
+    """(user id, anonymous id). A distinct id is anonymous until its person is identified; the SDKs say which it is."""
     device_id = _person_id_in(values, "$device_id", limit)
     if (
         values.get("$is_identified") is False
@@ -268,13 +268,13 @@ def _whose(distinct_id: str, values: dict[str, Any], limit: int) -> tuple[str, s
 
 
 def _person_id_in(values: dict[str, Any], field: str, limit: int) -> str:
-    """A member that could be a distinct id, cut as one is; "" for none."""
+    """A member that may be a distinct id, truncated like one; "" if there is none."""
     value = values.get(field)
     return text_in({field: value[: min(MAX_PERSON_CHARS, limit)] if type(value) is str else value}, field, limit)
 
 
 def _time_of(item: _Item, context: Context) -> int:
-    """An `offset` is how many milliseconds before its sending an event happened; posthog-js sends it when it retries."""
+    """The event's time. `offset`: milliseconds between the event and its sending, which posthog-js sends with retries."""
     offset, now_ms = item.offset, context.now_ms
     if item.timestamp is None and (type(offset) is int or type(offset) is float) and 0 <= offset <= now_ms:
         return now_ms - int(offset)
@@ -282,7 +282,7 @@ def _time_of(item: _Item, context: Context) -> int:
 
 
 def _traits_of(kind: EventType, item: _Item, properties: str, values: dict[str, Any]) -> str:
-    """What the event sets on its person or, if it identifies a group, on that."""
+    """The traits that the event sets on its person or, if it identifies a group, on the group."""
     inner = _Set()
     if "$set" in values or "$set_once" in values or "$group_set" in values:
         inner = decode_part(_set_decoder, properties.encode(), "'properties'")

@@ -1,4 +1,4 @@
-"""What PostHog's SDKs ask before they capture: flags and a configuration, both empty but valid. Renders; asks nothing.
+"""Answers the PostHog SDKs' requests for flags and configuration, both empty but valid. Only renders.
 
 Source: https://posthog.com/docs/api/flags
 """
@@ -28,7 +28,7 @@ _CONFIG: dict[str, object] = {
 
 
 def render_flags(_told: Told, /) -> bytes:
-    """No flags, and everything that needs another server of PostHog's switched off: for /flags and its older form /decide."""
+    """No flags, and all features off that need other PostHog servers. For /flags and its older form /decide."""
     none: dict[str, object] = {
         "flags": {},
         "featureFlags": {},
@@ -45,8 +45,8 @@ def render_config(told: Told, /) -> bytes:
 
 
 def render_config_script(told: Told, /) -> bytes:
-    """The configuration as a script that leaves it where posthog-js looks."""
-    # A key of ours holds no such characters; should one ever, it must not end the script element around it.
+    """The configuration as a script that stores it where posthog-js looks for it."""
+    # Our keys contain no such characters. If one ever does, it must not end the script element around it.
     document = render_config(told).replace(b"<", b"\\u003c")
     key = encode_json(told.path["token"]).replace(b"<", b"\\u003c")
     return (

@@ -1,4 +1,4 @@
-"""PostHog's routes: what its SDKs capture, and what they ask before they do."""
+"""PostHog's routes: capture, flags and configuration."""
 
 from headrace.dialects import posthog, posthog_config
 from headrace.dialects.route import Dialect, Ingest, Route, Tell
@@ -24,6 +24,6 @@ DIALECT = Dialect(
         Route("GET", "/array/{token}/config.js", "ingest", "posthog", _SCRIPT),
     ),
     prefixes=("/i", "/array"),
-    # posthog-js drops what is answered 4xx, 429 like the others, and tries 5xx again (docs/decisions/0061).
+    # posthog-js drops events that are answered with 4xx, including 429, and retries after 5xx (docs/decisions/0061).
     statuses=((errors.RateLimited, 503),),
 )

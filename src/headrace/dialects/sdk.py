@@ -1,9 +1,9 @@
-"""What the dialects of other vendors' SDKs share: names, ids that may be numbers, keys in bodies. Pure.
+"""Shared by the dialects of other vendors' SDKs: names, ids that may be numbers, keys in bodies. Pure.
 
 JSON inside forms and query strings: forms.py.
 
-SDKs send what their users gave them, so these dialects take more than ours do; and they drop what is answered 4xx, so a bad
-event never costs the good ones beside it.
+SDKs pass on what their users gave them, so these dialects are more tolerant than ours. They also drop events that are answered
+with 4xx, so an invalid event never costs the valid ones beside it.
 """
 
 import math
@@ -36,21 +36,21 @@ from headrace.model.event import Event, EventType
 from headrace.model.printed_times import printed_time
 from headrace.model.times import EARLIEST_MS, LATEST_MS, parse_time
 
-# The name in the shared store of what is no plain track event.
+# The names under which events other than track events are stored.
 NAMES: dict[EventType, str] = {
     "page": "page.viewed",
     "identify": "user.identified",
     "group": "group.identified",
     "alias": "user.aliased",
 }
-SCREEN = "screen.viewed"  # of the type page
+SCREEN = "screen.viewed"  # for the type page
 MAX_BATCH = 2500
 
 Part = TypeVar("Part")
 
 
 class SpecItem(msgspec.Struct, rename="camel", gc=False):
-    """An event of Segment's spec, in which Solute's SDK sends too. Nothing in it has been checked."""
+    """An event as Segment's spec defines it, which Solute's SDK uses too. Unchecked."""
 
     type: Any = None
     timestamp: Any = None
@@ -71,11 +71,11 @@ _MAX_SHORT_BYTES = 2048
 _MAX_DIGITS = 16
 _text_decoder = msgspec.json.Decoder(str)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_SECRETS = frozenset({"token"})  # SDKs repeat the key in each event's properties
+_SECRETS = frozenset({"token"})  # because SDKs repeat the key in each event's properties
 
 
 def elements_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence[msgspec.Raw]:
-    """A batch's events. More than `limit` are PayloadTooLarge, on which some SDKs send the same in halves; on 400 all drop it."""
+    """A batch's events. More than `limit` raise PayloadTooLarge, on which some SDKs send halves; on 400 all SDKs drop it."""
     try:
         return array_of(raw, field, limit)
     except BatchTooLarge as error:
@@ -85,19 +85,19 @@ def elements_of(raw: bytes | msgspec.Raw, field: str, limit: int, /) -> Sequence
 def parse_one_or_many(
     text: bytes, limit: int, parse_item: Callable[[msgspec.Raw, Context], Event], context: Context, /
 ) -> Batch:
-    """A body that is one event, or an array of them."""
+    """Parse a body that is one event or an array of events."""
     if text.lstrip()[:1] == b"[":
         return at_least_one(parse_items(elements_of(text, "The body", limit), parse_item, context))
     return parse_single(text, parse_item, context)
 
 
 def first_text(*values: object) -> str:
-    """The first that is a string with something in it, or ""."""
+    """The first non-empty string, or ""."""
     return next((value for value in values if type(value) is str and value), "")
 
 
 def short_text(raw: msgspec.Raw, /) -> str:
-    """A string where a key or a time is awaited, and "" for whatever else is there, unread: it may be as large as the body."""
+    """A string where a key or a time is expected, else "". Anything else stays undecoded: it may be as large as the body."""
     text = memoryview(raw)
     if not 0 < text.nbytes <= _MAX_SHORT_BYTES or text[0] != ord('"'):
         return ""
@@ -105,7 +105,7 @@ def short_text(raw: msgspec.Raw, /) -> str:
 
 
 def key_of(keys: Iterable[object], where: str, /) -> str:
-    """The key that a body's parts carry. Raises MissingKey when none does, InvalidRequest when they carry several."""
+    """The key that a body's parts carry. Raises MissingKey if none does, InvalidRequest if they carry different ones."""
     found = set(map(first_text, keys)) - {""}
     if len(found) > 1:
         raise InvalidRequest("The batch contains events with different keys: send the events of each key separately.")
@@ -115,7 +115,7 @@ def key_of(keys: Iterable[object], where: str, /) -> str:
 
 
 def readable(decoder: msgspec.json.Decoder[Part], raws: Iterable[msgspec.Raw], /) -> Iterator[Part]:
-    """What `decoder` makes of each; those that it cannot read are left out here, and refused one by one when they are parsed."""
+    """The elements that `decoder` can decode. The others are left out here, and refused one by one when they are parsed."""
     for raw in raws:
         try:
             part = decode_part(decoder, raw, "An event")
@@ -125,7 +125,7 @@ def readable(decoder: msgspec.json.Decoder[Part], raws: Iterable[msgspec.Raw], /
 
 
 def id_of(value: object, field: str, limit: int, /) -> str:
-    """An optional id: SDKs pass on numbers as such. Absent, null and empty are ""."""
+    """An optional id, which SDKs may send as a number. Absent, null and empty are ""."""
     if type(value) is int or type(value) is float:
         value = str(value)
     return optional_text(value, field, limit)
@@ -146,9 +146,9 @@ def event_name(value: object, field: str, limit: int, /) -> str:
 
 
 def time_of(value: object, now_ms: int, field: str = "timestamp", *, unit_ms: int = 0) -> int:
-    """A time as text or, where `unit_ms` says what one is worth, as a number since 1970; absent, null and "" are now.
+    """A time as text or, if `unit_ms` gives the unit, as a number since 1970. Absent, null and "" mean now.
 
-    Text may be in any form that a language prints. Raises InvalidTimestamp.
+    Text may be in any form that programming languages print. Raises InvalidTimestamp.
     """
     if value is None or value == "":
         return now_ms
@@ -166,7 +166,7 @@ def time_of(value: object, now_ms: int, field: str = "timestamp", *, unit_ms: in
 
 
 def time_or_receipt(value: object, context: Context, field: str = "timestamp", /) -> int:
-    """As `time_of`; what cannot be read is the time of receipt, with a warning, as at the vendors whose SDKs these are."""
+    """Like `time_of`, but an unreadable time becomes the time of receipt, with a warning, as with these SDKs' own vendors."""
     try:
         return time_of(value, context.now_ms, field)
     except InvalidTimestamp as error:
@@ -175,7 +175,7 @@ def time_or_receipt(value: object, context: Context, field: str = "timestamp", /
 
 
 def sent_at_of(value: object, /) -> int | None:
-    """The time of sending says nothing about the events, so a wrong one costs none of them."""
+    """The time of sending. It says nothing about the events, so an invalid one costs none of them."""
     try:
         return time_of(value, 0) if value else None
     except InvalidRequest:
@@ -183,7 +183,7 @@ def sent_at_of(value: object, /) -> int | None:
 
 
 def number_in(value: object, /) -> object:
-    """A finite number's text, as some languages' decimals are sent, as that number; whatever else as it is."""
+    """Convert the text of a finite number, as some languages send decimals, into the number; leave anything else as it is."""
     if type(value) is not str or not value.isascii() or "_" in value:
         return value
     try:
@@ -194,13 +194,13 @@ def number_in(value: object, /) -> object:
 
 
 def object_in(values: Mapping[str, Any], field: str, /) -> dict[str, Any]:
-    """A member that is an object, or nothing."""
+    """The member if it is an object, else {}."""
     value = values.get(field)
     return cast("dict[str, Any]", value) if type(value) is dict else {}
 
 
 def text_in(values: Mapping[str, Any], field: str, limit: int, /) -> str:
-    """A member that could be an id, or ""."""
+    """The member if it may be an id, else ""."""
     value = values.get(field)
     if type(value) is int:
         value = str(value)
@@ -208,7 +208,7 @@ def text_in(values: Mapping[str, Any], field: str, limit: int, /) -> str:
 
 
 def with_members(properties: str, added: Mapping[str, object], /) -> str:
-    """The object's text with more members at its end; what was sent stays as it was."""
+    """The object's text with more members at its end. What was sent is not changed."""
     if not added:
         return properties
     more = encode_json(added).decode()
@@ -219,7 +219,7 @@ def with_members(properties: str, added: Mapping[str, object], /) -> str:
 def without_secrets(
     properties: str, values: dict[str, Any], /, secrets: frozenset[str] = _SECRETS
 ) -> tuple[str, dict[str, Any]]:
-    """An object's text and values less the key in them, which nobody may read later; the others' text stays as it was sent."""
+    """An object's text and values without the key in them, which must not be readable later. The rest stays as it was sent."""
     if secrets.isdisjoint(values):
         return properties, values
     members = _members_decoder.decode(properties)
@@ -230,18 +230,18 @@ def without_secrets(
 
 
 def joined(members: Mapping[str, msgspec.Raw], /) -> str:
-    """An object's text, of its members' texts; "" for none."""
+    """An object's text, made of its members' texts; "" if there are none."""
     text = ",".join(f"{encode_json(name).decode()}:{str(raw, 'utf-8')}" for name, raw in members.items())
     return f"{{{text}}}" if text else ""
 
 
 def members_of(raw: msgspec.Raw | bytes, /) -> dict[str, msgspec.Raw]:
-    """The members of what is known to be an object, each as it was sent."""
+    """The members of an object's text, each as it was sent."""
     return _members_decoder.decode(raw)
 
 
 def merged(*raws: msgspec.Raw, field: str) -> str:
-    """The text of one object with the members of all, each as it was sent; of those of one name the last; "" for none."""
+    """One object with the members of all, as they were sent; the last of each name wins; "" if there are none."""
     texts = [text for text, values in (object_of(raw, field) for raw in raws) if values]
     if len(texts) == 1:
         return texts[0]
@@ -252,26 +252,26 @@ def merged(*raws: msgspec.Raw, field: str) -> str:
 
 
 def page_properties(name: object, category: object, values: Mapping[str, Any], /) -> dict[str, str]:
-    """A page's own name and category, of any length, where its properties do not have them; what is no text is ignored."""
+    """A page's name and category, of any length, unless its properties have them. Values other than text are ignored."""
     own = {"name": first_text(name), "category": first_text(category)}
     return {field: text for field, text in own.items() if text and field not in values}
 
 
 def at_least_one(batch: Batch, /) -> Batch:
-    """A batch of which something can be taken. Raises the first event's error, with its index, when nothing can."""
+    """The batch if it has a valid event. Otherwise raises the first event's error, with its index."""
     if batch.items or not batch.rejections:
         return batch
     raise named(batch.rejections[0])
 
 
 def accepted(reply: Mapping[str, object], batch: Batch, /) -> bytes:
-    """What an SDK wants to see, and beside it what could not be taken, which none of them looks at."""
+    """The reply that an SDK expects, plus the rejected events, which no SDK looks at."""
     errors = [{"index": each.index, "message": each.error.message} for each in batch.rejections]
     return encode_json({**reply, "errors": errors} if errors else reply)
 
 
 def named(rejection: Rejection, /) -> HeadraceError:
-    """Its error, with its place."""
+    """The rejection's error, with its place."""
     error = rejection.error
     error.message = f"Event {rejection.index}: {error.message}"
     error.args = (error.message,)

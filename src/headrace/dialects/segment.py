@@ -1,6 +1,6 @@
 """The Segment dialect, which RudderStack's SDKs speak too. Translates; never stores.
 
-Pixels: segment_pixels.py. What SDKs ask before they send: segment_config.py.
+Pixels are in segment_pixels.py, the SDKs' requests for settings in segment_config.py.
 
 Sources: https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/ and
 https://www.rudderstack.com/docs/api/http-api/
@@ -49,7 +49,7 @@ from headrace.model.event import Event, EventType
 
 NAME = "segment"
 
-# Where the code is not the kind's own name.
+# Codes that differ from the kind's name.
 _CODES: dict[Kind, str] = {"unauthorized": "invalid_write_key"}
 
 
@@ -58,7 +58,7 @@ def render_error(error: HeadraceError, _status: int, /) -> bytes:
     return encode_json({"success": False, "code": _CODES.get(kind, kind), "message": error.message})
 
 
-# A call's path, and what an event may say as its `type`.
+# The paths of calls, and the values of an event's `type`.
 KINDS: dict[str, EventType] = {
     "track": "track",
     "identify": "identify",
@@ -94,7 +94,7 @@ NO_KEY = "No write key: send it as the user name of HTTP Basic, or as 'writeKey'
 
 
 def find_key(body: bytes, /) -> str:
-    """The body's own key. Raises MissingKey, InvalidRequest."""
+    """The key in the body. Raises MissingKey, InvalidRequest."""
     return key_of([confined(body, key_in, "batch")], NO_KEY)
 
 
@@ -122,7 +122,7 @@ def _parse_text(text: bytes, size: int, context: Context) -> Batch:
 
 
 def _is_rudderstacks(raw: msgspec.Raw) -> bool:
-    """RudderStack's SDKs give each event a channel. They send up to 4 MiB at once, and drop what is answered 413."""
+    """Whether RudderStack's SDK sent it: its events have a channel. It sends up to 4 MiB at once, and drops what gets a 413."""
     try:
         return _item_decoder.decode(raw).channel is not None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -130,7 +130,7 @@ def _is_rudderstacks(raw: msgspec.Raw) -> bool:
 
 
 def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
-    """The parser of `/v1/<call>`, whose body is one event."""
+    """A parser for `/v1/<call>`, whose body is one event."""
     parse_item = item_parser(call, None)
 
     def parse(body: bytes, context: Context) -> Batch:
@@ -140,9 +140,9 @@ def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
 
 
 def item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], Event]:
-    """The parser of one event. `call`: what the path says it is; "" where the event says it.
+    """A parser for one event. call: the event's type, from the path; "" if the event says it.
 
-    sent_at_ms: when the batch says that it was sent; None has the event's own.
+    sent_at_ms: the batch's time of sending; None to use the event's own.
     """
 
     def parse(raw: msgspec.Raw, context: Context) -> Event:
@@ -161,7 +161,7 @@ def item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Con
             added = page_properties(item.name, item.category, values)
             properties, values = with_members(properties, added), values | added
         if kind == "identify" and not traits and type(context_values.get("traits")) is dict:
-            # RudderStack's SDKs send a person's traits here alone.
+            # RudderStack's SDKs send a person's traits only here.
             within = decode_part(_with_traits_decoder, context_text.encode(), "'context'")
             traits, _ = object_of(within.traits, "context.traits")
         user_id = id_of(item.user_id, "userId", limit)

@@ -1,11 +1,11 @@
-"""What the SDKs of Segment and RudderStack ask before they send: settings that name no server but this. Renders; asks nothing."""
+"""Answers the requests of Segment's and RudderStack's SDKs for settings, which name only this server. Only renders."""
 
 from headrace.dialects.route import Told
 from headrace.dialects.wire import encode_json
 
 
 def render_settings(told: Told, /) -> bytes:
-    """What analytics.js asks its "CDN" for before it starts: one destination, this server.
+    """The settings that analytics.js requests from its "CDN" before it starts: one destination, this server.
 
     Source: https://github.com/segmentio/analytics-next/blob/master/packages/browser/src/browser/settings.ts
     """
@@ -34,14 +34,15 @@ def _settings(told: Told) -> dict[str, object]:
 
 
 def render_settings_script(told: Told, /) -> bytes:
-    """What Segment's snippet loads, as far as it is data: the key, this server's address and the settings.
+    """The data that Segment's snippet loads: the key, this server's address and the settings.
 
-    The library itself is not served here. Whoever loads it after this script, such as @segment/analytics-next's standalone.js,
-    finds all it needs in the window; whoever does not is told so in the console, for its events would wait there for ever.
+    The library itself is not served here. A page that loads it after this script, such as @segment/analytics-next's
+    standalone.js, finds everything in the window. A page that does not gets a console warning, because its events would
+    wait for ever.
     Source: https://github.com/segmentio/analytics-next/blob/master/packages/browser/src/browser/standalone-analytics.ts
     """
     address = f"{told.scheme}://{told.host}"
-    # A key of ours holds no such characters; should one ever, it must not end the script element around it.
+    # Our keys contain no such characters. If one ever does, it must not end the script element around it.
     key, cdn, settings = (
         encode_json(value).replace(b"<", b"\\u003c") for value in (told.path["write_key"], address, _settings(told))
     )
@@ -63,7 +64,7 @@ def render_settings_script(told: Told, /) -> bytes:
 
 
 def render_source_config(_told: Told, /) -> bytes:
-    """What RudderStack's SDKs ask for before they start: a source that is enabled, and no destination beside this server.
+    """The configuration that RudderStack's SDKs request before they start: an enabled source, and no destination but this server.
 
     Source: https://github.com/rudderlabs/rudder-sdk-js/blob/develop/packages/analytics-js/src/components/configManager/types.ts
     """

@@ -1,4 +1,4 @@
-"""Events that an image's address carries to Segment and RudderStack. Translates; never stores.
+"""Segment's and RudderStack's pixels: events in an image's URL. Translates; never stores.
 
 Sources: https://segment.com/docs/connections/sources/catalog/libraries/server/pixel-tracking-api/ and
 https://www.rudderstack.com/docs/api/pixel-api/
@@ -17,7 +17,7 @@ from headrace.model.entries import Receipt
 
 
 def _event_in(query: bytes) -> bytes:
-    """The JSON in `data`; without that, the object that all the parameters are together. Raises InvalidRequest."""
+    """The JSON in `data`, or else the object that all the parameters form. Raises InvalidRequest."""
     fields = fields_of(query)
     if "data" in fields:
         return opened_query(query)[1]
@@ -52,5 +52,5 @@ def _media_type_of(_batch: Batch) -> str:
 
 
 def pixel(call: str, /) -> Ingest:
-    """What takes the pixels of one call of Segment's spec."""
+    """Accepts the pixels of one call of Segment's spec."""
     return Ingest(_parser(call), _render, find_key=find_key, media_type_of=_media_type_of)

@@ -1,4 +1,4 @@
-"""Segment's, RudderStack's and Jitsu's routes: batches, calls, beacons and pixels, and what their SDKs ask before they send."""
+"""Segment's, RudderStack's and Jitsu's routes: batches, calls, beacons, pixels, and the SDKs' requests for settings."""
 
 from headrace.dialects import jitsu, segment, segment_config
 from headrace.dialects.route import Dialect, Ingest, Route, Tell
@@ -6,7 +6,7 @@ from headrace.dialects.segment_pixels import pixel
 
 
 def _takes() -> tuple[Route, ...]:
-    """`/v1/track` and the like have a short form each, `/v1/t`."""
+    """The routes of calls: each has a long form such as `/v1/track` and a short one such as `/v1/t`."""
     parsers = dict.fromkeys(("batch", "b", "import"), segment.parse_batch)
     parsers |= {name: segment.call_parser(call) for call in segment.KINDS for name in (call, call[0])}
     return tuple(

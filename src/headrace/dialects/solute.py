@@ -1,4 +1,4 @@
-"""The Solute dialect: what a Segment-style SDK sends in batches. Translates; never stores. Calls outside them: solute_calls.py.
+"""The Solute dialect: batches of a Segment-style SDK. Translates; never stores. Calls outside them: solute_calls.py.
 
 Source: shared/seeds/002, and shared/CONTRACT.md "solute".
 """
@@ -34,7 +34,7 @@ from headrace.model.times import parse_time, render_time_short
 NAME = "solute"
 MAX_BATCH = 100
 
-# Where the code is not the kind's own name.
+# Codes that differ from the kind's name.
 _CODES: dict[Kind, str] = {
     "invalid_request": "VALIDATION_ERROR",
     "unauthorized": "INVALID_API_KEY",
@@ -49,7 +49,7 @@ def render_error(error: HeadraceError, status: int, /) -> bytes:
 
 
 class Sent(Batch, frozen=True):
-    """A batch that knows how the server is to answer repeats: as processed or as failed."""
+    """A batch, and whether repeats in it are answered as processed or as failed."""
 
     reject_duplicates: bool = False
 
@@ -62,7 +62,7 @@ class _Envelope(msgspec.Struct):
 _item_decoder = msgspec.json.Decoder(SpecItem)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
-# A track event brings its own name.
+# A track event has its own name.
 _NAMES: dict[EventType, str] = {"track": "", **NAMES}
 
 
@@ -133,7 +133,7 @@ def _type_of(value: object) -> EventType:
 
 
 def _needed(kind: EventType, for_kind: EventType, value: object, field: str, limit: int) -> str:
-    """A field that one type requires and the others may carry."""
+    """A field that one type requires and the others may have."""
     return required_text(value, field, limit) if kind == for_kind else optional_text(value, field, limit)
 
 

@@ -18,7 +18,7 @@ from headrace.model.event import Event
 from headrace.model.times import parse_time
 
 Call: TypeAlias = Literal["identify", "group", "alias"]
-# What each requires beside its time, which is also what its reply shows.
+# The fields that each call requires besides its time, which its reply also shows.
 _REQUIRED: dict[Call, tuple[str, ...]] = {
     "identify": ("userId",),
     "group": ("groupId",),
@@ -28,7 +28,7 @@ _item_decoder = msgspec.json.Decoder(SpecItem)
 
 
 def call_parser(call: Call, /) -> Callable[[bytes, Context], Batch]:
-    """The parser of `/api/<call>`, whose body is one event. Without a `messageId` it has nothing to be deduplicated by."""
+    """A parser for `/api/<call>`, whose body is one event. Without a `messageId` it cannot be deduplicated."""
 
     def parse_item(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant
@@ -67,7 +67,7 @@ def call_parser(call: Call, /) -> Callable[[bytes, Context], Batch]:
 
 
 def render_call(call: Call, /) -> Callable[[Batch, list[Receipt]], bytes]:
-    """The reply shows the ids that the call requires."""
+    """Render the reply, which shows the ids that the call requires."""
 
     def render(batch: Batch, _receipts: list[Receipt]) -> bytes:
         event = batch.items[0].event

@@ -1,6 +1,6 @@
-"""Bodies that are not JSON as they stand: what is wrong inside one event of a batch is kept to that event. Pure.
+"""Repairs bodies that are not valid JSON, so that an error inside one event of a batch affects only that event. Pure.
 
-Only a body that was refused comes here, so a well-formed one pays nothing for it.
+Only refused bodies get here, so valid ones pay nothing.
 """
 
 import operator
@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 _HEX = rb"[0-9a-fA-F]"
 _PAIR = rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# Those that no backslash stands before, which are all but the odd one: a plain replacement, at a tenth of the time.
+# Those without a backslash before them, which is nearly all: a plain replacement, at a tenth of the time.
 _LONE_HIGH = re.compile(rb"(?<!\\)\\u[dD][89abAB]%b{2}(?!\\u[dD][c-fC-F]%b{2})" % (_HEX, _HEX))
 _LONE_LOW = re.compile(rb"(?<!\\)(?<!\\u[dD][89abAB]%b%b)\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX, _HEX))
 # Escaped backslashes and what is behind them: a pair; a lone one; or text that only looks like the first half of one, and the
@@ -31,7 +31,7 @@ _OPENER = {b"]": b"[", b"}": b"{"}
 # sent have a token for some ten bytes, and no batch has more than 2500 events.
 _MAX_EVENTS = 5000
 _FREE_TOKENS, _BYTES_A_TOKEN = 20_000, 6
-_MARK = "\0"  # begins the string that stands for a spoilt event; a string is no event in any dialect
+_MARK = "\0"  # begins the string that replaces a spoilt event; in no dialect is a string an event
 _MARKED = b'"\\u0000'
 
 _any_decoder = msgspec.json.Decoder(msgspec.Raw)
@@ -42,15 +42,15 @@ Span = tuple[int, int]
 
 
 class _Unreadable(Exception):
-    """Where the events begin and end cannot be told."""
+    """It cannot be determined where the events begin and end."""
 
 
 def mended(body: bytes, *arrays: str, bare: bool = False, lines: bool = False) -> bytes | None:
-    """A refused body as it can be parsed after all, or None where nothing helps.
+    """A refused body in a form that can be parsed, or None if nothing helps.
 
-    A lone surrogate's escape becomes U+FFFD. Of a batch, an event that is no JSON becomes a string that says why: see
-    `problem_in`. Where none of its events is JSON nothing is: that is a body that is none, and no event with a neighbour.
-    arrays: the members of the body that hold a batch, in which case the body may also be one; so it may with `bare`.
+    Escapes of lone surrogates become U+FFFD. In a batch, an event that is not JSON becomes a string that says why: see
+    `problem_in`. If none of its events is JSON the result is None, because then the body as a whole is not JSON.
+    arrays: the members of the body that hold a batch; the body may then also be a single event, as with `bare`.
     lines: the body may be an array, or JSON documents one after another, which become one.
     """
     text = whole_characters(body.removeprefix(_BOM))
@@ -82,7 +82,7 @@ def _without_lone(match: re.Match[bytes]) -> bytes:
 
 
 def problem_of(text: bytes, /) -> str:
-    """Why a text is no JSON document, as the end of a sentence; "" when it is one."""
+    """Why a text is not a JSON document, as the end of a sentence; "" if it is one."""
     try:
         if not text.isascii():
             text.decode()
@@ -97,7 +97,7 @@ def problem_of(text: bytes, /) -> str:
 
 
 def problem_in(raw: bytes | msgspec.Raw, /) -> str:
-    """What was wrong with the event that `mended` put this in place of; "" for whatever else it is."""
+    """What was wrong with the event that `mended` replaced by this string; "" for anything else."""
     text = bytes(raw)
     return _text_decoder.decode(text)[1:] if text.startswith(_MARKED) else ""
 
@@ -123,7 +123,7 @@ def _confined(text: bytes, arrays: tuple[str, ...], lines: bool) -> bytes:
 
 
 def _with_problems(text: bytes, spans: list[Span]) -> bytes:
-    """Raises _Unreadable when all of them have one."""
+    """The elements, with a problem in place of each that is not JSON. Raises _Unreadable if none is JSON."""
     pieces: list[bytes] = []
     at = sound = 0
     for start, end in spans:
@@ -143,7 +143,7 @@ def _element(text: bytes) -> bytes:
 
 
 def _documents(text: bytes, tokens: Iterator[int]) -> list[bytes]:
-    """The documents that stand one after another; where one of them does not end, each line is taken for one."""
+    """The JSON documents in a sequence. If one of them does not end, each line is taken for a document."""
     found: list[bytes] = []
     at = _after_blanks(text, 0)
     try:
@@ -159,7 +159,7 @@ def _documents(text: bytes, tokens: Iterator[int]) -> list[bytes]:
 
 
 def _elements_of_members(text: bytes, start: int, arrays: tuple[str, ...], tokens: Iterator[int]) -> list[Span]:
-    """The elements of the members named, of the object that a text is. Raises _Unreadable."""
+    """The elements of the named members of an object's text. Raises _Unreadable."""
     spans: list[Span] = []
     at = _expect(text, start, b"{")
     while True:
@@ -195,7 +195,7 @@ def _elements(text: bytes, start: int, tokens: Iterator[int]) -> tuple[list[Span
         first = at
         end = at
         while (following := text[at : at + 1]) not in (b",", b"]"):
-            # Whatever stands between two commas is one element, also two objects without a comma or a brace too many.
+            # Everything between two commas is one element, even two objects without a comma, or a brace too many.
             end = at + 1 if following == b"}" else _value_end(text, at, tokens)
             at = _after_blanks(text, end)
         if end == first or len(spans) == _MAX_EVENTS:
@@ -207,7 +207,7 @@ def _elements(text: bytes, start: int, tokens: Iterator[int]) -> tuple[list[Span
 
 
 def _value_end(text: bytes, start: int, tokens: Iterator[int]) -> int:
-    """Where the value that begins there ends, whatever is wrong inside it. Raises _Unreadable."""
+    """The end of the value that begins here, whatever is wrong inside it. Raises _Unreadable."""
     first = text[start : start + 1]
     if first not in (b"{", b"["):
         match = (_STRING if first == b'"' else _SCALAR).match(text, start)
@@ -217,7 +217,7 @@ def _value_end(text: bytes, start: int, tokens: Iterator[int]) -> int:
     opened: list[bytes] = []
     for match in _TOKEN.finditer(text, start):
         token = match[0]
-        if next(tokens, None) is None or token == b'"':  # a string that does not end
+        if next(tokens, None) is None or token == b'"':  # an unterminated string
             raise _Unreadable
         if token in (b"{", b"["):
             opened.append(token)
@@ -237,7 +237,7 @@ def _after_blanks(text: bytes, at: int) -> int:
 
 
 def _expect(text: bytes, at: int, token: bytes) -> int:
-    """Where what follows the token begins. Raises _Unreadable."""
+    """The position after the expected token. Raises _Unreadable."""
     if text[at : at + 1] != token:
         raise _Unreadable
     return _after_blanks(text, at + 1)

@@ -1,4 +1,4 @@
-"""Every dialect that this server speaks, and whose words an error at a path is put in."""
+"""Every dialect that this server speaks, and which of them renders the errors at a path."""
 
 from collections.abc import Sequence
 
@@ -26,9 +26,9 @@ DIALECTS: tuple[Dialect, ...] = (
 
 
 class Owners:
-    """Says which dialect a path is in: its route's; else that of the longest route or prefix that it begins with.
+    """Finds the dialect of a path: that of its route, or else of the longest route or prefix that the path begins with.
 
-    `otherwise` has the paths that are in none.
+    `otherwise` gets all other paths.
     """
 
     def __init__(self, dialects: Sequence[Dialect], otherwise: Dialect) -> None:
@@ -39,7 +39,7 @@ class Owners:
                 if not (isinstance(route.does, Ingest) and route.does.is_claimant):
                     places.setdefault(_segments(route.path), dialect)
             places |= {_segments(prefix): dialect for prefix in dialect.prefixes}
-        # The longest first; of those as long, one that names its segments before one that takes any.
+        # The longest first. Among equally long ones, literal segments before parameters.
         self._places = sorted(places.items(), key=lambda place: (-len(place[0]), sum(map(_is_any, place[0]))))
 
     def owner_of(self, path: str, /) -> Dialect:
