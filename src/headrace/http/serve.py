@@ -37,7 +37,7 @@ _BACKLOG = 2048
 # A query running at shutdown has this share of the grace period, so that there is time left to refuse it.
 _QUERIES_SHARE = 0.75
 # After the grace period. A sudden end loses nothing acknowledged, but the next start has to recover the last insert.
-_BACKSTOP_S = 15.0
+BACKSTOP_S = 15.0
 # Files that the log, the store and the index of known keys may have open besides the connections.
 _FILES_OF_ENGINES = 1024
 
@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
         """End the process after the grace period and a few seconds to store what is waiting."""
         if not signal.getitimer(signal.ITIMER_REAL)[0]:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process without Python, which may be hanging
-            signal.setitimer(signal.ITIMER_REAL, (self.config.timeout_graceful_shutdown or 0) + _BACKSTOP_S)
+            signal.setitimer(signal.ITIMER_REAL, (self.config.timeout_graceful_shutdown or 0) + BACKSTOP_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.arm_backstop()

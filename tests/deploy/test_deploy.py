@@ -1,0 +1,80 @@
+"""The files in deploy/: valid by the tools that read them, and true of this program."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from headrace.http.serve import BACKSTOP_S
+from headrace.model.settings import Settings, table
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+UNIT = (DEPLOY / "headrace.service").read_text()
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+COMPOSE = cast("dict[str, Any]", yaml.safe_load((DEPLOY / "compose.yaml").read_text()))
+NEEDED_STOP_S = Settings().shutdown_timeout_s + BACKSTOP_S
+
+
+def test_systemd_takes_the_unit_without_a_word(tmp_path: Path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "headrace.service"
+    unit.write_text(UNIT.replace("/opt/headrace/bin/headrace", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    if "Failed to" in done.stderr and "D-Bus" in done.stderr:
+        pytest.skip("systemd-analyze needs a bus here")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_unit_may_write_its_data_folder_and_has_no_privilege():
+    settings = dict(line.split("=", 1) for line in UNIT.splitlines() if "=" in line and not line.startswith("#"))
+    assert settings["ProtectSystem"] == "strict"
+    assert settings["CapabilityBoundingSet"] == ""
+    assert settings["NoNewPrivileges"] == "yes"
+    assert settings["Environment"] == f"HEADRACE_DATA=/var/lib/{settings['StateDirectory']}"
+
+
+def test_whoever_stops_a_server_waits_until_what_is_waiting_is_stored():
+    [unit_s] = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
+    compose_s = COMPOSE["services"]["headrace"]["stop_grace_period"].removesuffix("s")
+    [kubernetes_s] = re.findall(r"terminationGracePeriodSeconds: (\d+)", (ROOT / "docs" / "deploy.md").read_text())
+    assert min(map(int, (unit_s, compose_s, kubernetes_s))) >= NEEDED_STOP_S
+
+
+def test_every_variable_in_deploy_and_its_page_is_a_setting():
+    known = {variable for variable, _, _ in table()}
+    texts = [path.read_text() for path in (*DEPLOY.iterdir(), ROOT / "docs" / "deploy.md") if path.is_file()]
+    named = {name for text in texts for name in re.findall(r"HEADRACE_[A-Z_]*[A-Z]", text)}
+    assert named
+    assert named <= known
+
+
+def test_the_image_has_what_the_package_is_built_from_and_runs_as_nobody_special():
+    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        assert [name for name in copied.split() if not (ROOT / name).exists()] == []
+    [user] = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
+    assert int(user) > 0
+    assert "--require-hashes" in DOCKERFILE
+    service = COMPOSE["services"]["headrace"]
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["ports"] == ["127.0.0.1:8080:8080"], "plain HTTP, so for a proxy on the machine alone"
+
+
+def test_the_image_builds_and_answers():
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker daemon runs here")
+    build = ["docker", "build", "--quiet", "-f", "deploy/Dockerfile", "."]
+    image = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    shown = subprocess.run(
+        ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--tmpfs", "/data:uid=10001", image, "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "ok    store engine: It loads." in shown.stdout
