@@ -1,4 +1,4 @@
-"""Replay jobs in the control database: made, listed, steered, and moved on by the one runner that has taken each. Runs none.
+"""Replay jobs in the control database: created, listed, steered, and advanced by the runner that has taken each. Runs none.
 
 queued ─▶ running ─▶ done, or failed
   ▲ │       │ ▲
@@ -55,7 +55,7 @@ class ReplayJobs:
         job = msgspec.structs.replace(job, id=f"replay_{job.created_at_ms:012x}{secrets.token_hex(5)}")
 
         def keep(connection: sa.Connection) -> None:
-            lock_tenant(connection, job.tenant)  # else two at once would both find room for the last one
+            lock_tenant(connection, job.tenant)  # otherwise two at once would both find room for the last one
             waiting = connection.scalar(sa.select(sa.func.count()).where(own, replays.c.status.in_(_LIVE)))
             if (waiting or 0) >= MAX_WAITING:
                 raise Unavailable(f"{waiting} replays are unfinished: wait, or cancel one.", retry_after_s=60)
@@ -71,7 +71,7 @@ class ReplayJobs:
             return self._get(connection, tenant, job_id)
 
     def listed(self, tenant: Tenant, limit: int, offset: int, /) -> tuple[int, list[ReplayJob]]:
-        """How many there are, and some of them, the newest first, without their errors."""
+        """See the JobStore port."""
         own = _of(tenant)
         with reading(self._engine) as connection:
             total = connection.scalar(sa.select(sa.func.count()).where(own))
@@ -183,7 +183,7 @@ class ReplayJobs:
             transact(self._engine, say)
 
     def release(self, taken: TakenJob, /) -> None:
-        """Let another runner have the job at once. Where the database fails, it can have it when the lease expires."""
+        """See the JobQueue port. If the database fails, another runner can take the job when the lease expires."""
         with suppress(ControlFailed):
             self._leases.release(taken.lease)
 

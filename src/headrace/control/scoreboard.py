@@ -1,4 +1,4 @@
-"""What can be read of the reactions: participants, leaderboards, holders. Changes nothing; always of one tenant."""
+"""Queries of the reactions' results: participants, leaderboards, badge holders. Only reads, always of one tenant."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Everything that only SQLite needs: its file, its settings for each connection, and how its transactions begin."""
+"""Everything specific to SQLite: the file, the settings of each connection, and how transactions begin."""
 
 import os
 import sqlite3
@@ -16,7 +16,7 @@ WRITES = "headrace_writes"  # the execution option of a transaction that will wr
 
 
 def open_file(path: Path, /) -> sa.Engine:
-    """The engine of a database file, made where there is none. Raises SettingsError for a place that cannot be written."""
+    """The engine for a database file, which is created if missing. Raises SettingsError if it cannot be written."""
     _prepare(path)
     engine = sa.create_engine(URL.create("sqlite", database=str(path)))
     event.listen(engine, "connect", _connect)
@@ -45,7 +45,7 @@ def _prepare(path: Path) -> None:
 
 # Source: https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
 def _connect(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # begin no transaction unasked: `_begin` does
+    connection.isolation_level = None  # begin no transaction implicitly: `_begin` does
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     _use_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
@@ -53,14 +53,14 @@ def _connect(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    # A transaction that first reads and then writes fails at once, unasked to wait, if another wrote between
-    # (SQLITE_BUSY_SNAPSHOT); so one that will write says so at its start.
+    # A transaction that reads first and then writes fails immediately, without waiting, if another wrote in between
+    # (SQLITE_BUSY_SNAPSHOT). So a transaction that will write says so at its start.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # Of two processes that turn a new file to WAL at once, each holds a read lock and SQLite fails one without waiting.
+    # If two processes switch a new file to WAL at once, each holds a read lock, and SQLite fails one of them without waiting.
     give_up_at = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:

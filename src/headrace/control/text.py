@@ -1,8 +1,8 @@
-"""Text columns that take any string and compare it alike on both databases.
+"""Text columns that accept any string and compare it the same way on both databases.
 
-SQLite stores any text of any length and compares its bytes. PostgreSQL refuses NUL, which JSON may hold, and what is longer than
-declared; and it compares as its collation says. So there every text column is TEXT COLLATE "C", and what PostgreSQL
-refuses is escaped.
+SQLite stores any text of any length and compares bytes. PostgreSQL refuses NUL, which JSON may contain, and text longer than
+declared, and compares by its collation. So on PostgreSQL every text column is TEXT COLLATE "C", and the characters that it
+refuses are escaped.
 """
 
 import re
@@ -17,7 +17,7 @@ _ESCAPED = re.compile("\x01(?:([\x01\x02])|\x03([0-9a-f]{4}))")
 
 
 def text(length: int | None = None, /) -> TypeEngine[str]:
-    """The type of a text column. `length` is declared on SQLite, for who reads the schema, and enforced on neither database."""
+    """The type of a text column. `length` is declared on SQLite to document it, and enforced on neither database."""
     plain = sa.Text() if length is None else sa.String(length)
     return plain.with_variant(AnyText(), "postgresql")
 

@@ -1,1 +1,1 @@
-"""Stored events through the reactions again: at once, or as a job."""
+"""Replays stored events through the reactions: at once, or as a job."""

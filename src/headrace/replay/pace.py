@@ -1,20 +1,19 @@
-"""How hard a job works beside live traffic: how many events at a stretch, and how long it rests after. Never sleeps itself.
+"""The pace of a replay job beside live traffic: how many events per slice, and how long to rest after it. Never sleeps itself.
 
-While nobody else uses the server a job rests no longer than for others to get at control. Otherwise it works no more than its
-share of the time, and less while its work shows in what others wait for: the time until the event loop answers, which every
-request begins with.
+While nobody else uses the server, a job rests only long enough for others to get at control. Otherwise it works for its share of
+the time at most, and for less while it slows others down: that shows in the time that the event loop takes to answer.
 """
 
 import time
 from collections.abc import Callable
 
-# Seconds that a slice should take, and the fewest events in one: alone, and beside live traffic. A transaction costs some 4 ms
-# whatever is in it, and on a busy machine more than a slice should take; so a slice is never so small that the job would do
-# nothing else.
+# How long a slice should take in seconds, and its least number of events: alone, and beside live traffic. A transaction costs
+# about 4 ms whatever it contains, and on a busy machine more than a slice should take; so a slice must not be so small that the
+# job does nothing else.
 _ALONE, _BESIDE = (0.03, 100), (0.006, 50)
 _MOST_EVENTS = 500
 _BEARABLE_S = 0.005  # what the event loop may need to answer while the job works
-_BREATH_S = 0.01  # in which others get at the control database, who ask for it ever more rarely
+_BREATH_S = 0.01  # for others to get at the control database: waiting writers retry at growing intervals
 _LEAST = 1 / 4  # of the share: a question to the store is long, and at a sixteenth its rest was 13 s
 
 Ask = Callable[[], Callable[[], float]]
@@ -22,10 +21,10 @@ Ask = Callable[[], Callable[[], float]]
 
 class Pace:
     def __init__(self, share: float, *, is_quiet: Callable[[], bool], ask: Ask) -> None:
-        """share: the part of its time that a job may work beside live traffic, above 0 and up to 1.
+        """share: the part of the time that a job may work beside live traffic, above 0 and up to 1.
 
-        `is_quiet`: whether there is no live traffic. `ask` asks the event loop for a sign, and gives a function that tells
-        the seconds which that has taken so far.
+        is_quiet: whether there is no live traffic. ask: pings the event loop; the function that it returns gives the seconds
+        until the answer, or so far.
         """
         self._most = self._share = share
         self._is_quiet = is_quiet
@@ -43,7 +42,7 @@ class Pace:
         self._asked = self._ask()
 
     def end(self, events: int = 0) -> float:
-        """The seconds to rest after what has been done since `begin`: a slice of so many events, or a question."""
+        """The seconds to rest after the work done since `begin`: a slice of `events` events, or a query."""
         worked_s, waited_s = time.monotonic() - self._began, self._asked()
         is_quiet = self._is_quiet()
         if events:

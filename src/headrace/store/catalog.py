@@ -1,4 +1,4 @@
-"""Answers which names, sources and properties there are."""
+"""Lists event names, sources and properties."""
 
 from headrace.model.event import Tenant
 from headrace.model.filters import (
@@ -23,7 +23,7 @@ class CatalogReader(Engine):
         asked = tenant, column, limit, search
         try:
             rows = self._rows(queries.observed(*asked))
-        except NeedsMoreMemory:  # millions of values, which anybody with a publishable key may send
+        except NeedsMoreMemory:  # millions of values: anybody with a publishable key may send that many
             rows = self._rows(queries.observed_lately(*asked))
         return [Observed(*row) for row in rows]
 
@@ -61,7 +61,7 @@ class CatalogReader(Engine):
 def _types(
     strings: list[str], numbers: list[str], others: list[str]
 ) -> tuple[list[tuple[str, list[PropertyType]]], bool]:
-    """Each key with its types, by key, and whether there are more than are kept."""
+    """Each key with its types, sorted, and whether there are more than are kept."""
     found: dict[str, set[PropertyType]] = {}
     for letter, keys in (("s", strings), ("i", numbers)):
         for key in keys:

@@ -1,4 +1,4 @@
-"""The store: ClickHouse through clickhouse-connect. Brings the schema up to date and writes; the classes it is made of answer."""
+"""The store: ClickHouse through clickhouse-connect. Migrates the schema and writes; its base classes answer queries."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -26,7 +26,7 @@ _INSERT_SETTINGS: dict[str, object] = {
     "min_insert_block_size_rows": 10_000_000,
     "min_insert_block_size_bytes": 1 << 32,
     "input_format_parallel_parsing": 0,
-    # Records of two months would be two parts, and a crash could store one without the other.
+    # Records of two months would be two parts, of which a crash could store only one.
     "max_partitions_per_insert_block": 1,
     "precise_float_parsing": 1,
 }
@@ -69,7 +69,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
     ) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed.
 
-        hot_tags: which tags get a column of their own; it changes what queries cost, and no answer.
+        hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
         """
         super().__init__(dsn, query_timeout_s=query_timeout_s, query_max_memory_bytes=query_max_memory_bytes)
         self._max_page_bytes = max_page_bytes
@@ -82,7 +82,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
             raise StoreFailed(str(error)) from error
 
     def _migrate(self) -> None:
-        """Run the schema files not yet recorded, in order; each may be run again after a crash before its record."""
+        """Run the schema files not yet recorded, in order. A file may run again after a crash before it was recorded."""
         with self._writers.lend() as client:
             client.command(
                 "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
@@ -98,7 +98,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
                     client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
 
     def _heat(self, tags: Sequence[str]) -> Hot:
-        """Give tags their columns. Parts from before have it computed, at once as they are read, and once and for all behind."""
+        """Give tags their columns. Older parts compute them when they are read, until a background mutation has stored them."""
         columns = {key: conditions.hot_column(key) for key in tags}
         with self._writers.lend() as client:
             known = client.raw_query("DESCRIBE TABLE events", fmt="TabSeparated").decode()
@@ -121,7 +121,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
                 client.raw_insert(
                     "arriving", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
                 )
-        except (ClickHouseError, OSError) as error:  # over chDB the rows pass through a temporary file
+        except (ClickHouseError, OSError) as error:  # with chDB the rows pass through a temporary file
             raise StoreFailed(str(error)) from error
 
     def present(self, after: int, upto: int, /) -> set[str]:
@@ -170,7 +170,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         try:
             with self._writers.lend() as client:
                 client.raw_insert("erasing", ("position", "tail"), insert_block=rows.encode(), fmt="TabSeparated")
-                # A crash from here on leaves the ids where they are; whoever erases the same events again finishes it.
+                # A crash from here on leaves the ids in place; erasing the same events again finishes it.
                 client.command(upkeep.ERASE)
                 client.command(upkeep.FORGET_ERASED)
         except (ClickHouseError, OSError) as error:
@@ -185,7 +185,7 @@ class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
         return [_keyed(_keyed_row_decoder.decode(line)) for line in lines]
 
     def _tell(self, query: Query) -> str:
-        """What the worker asks, which no reader's limits apply to."""
+        """Run a query for the worker, without the limits of readers."""
         try:
             with self._writers.lend() as client:
                 return client.raw_query(query.sql, query.params, fmt="TabSeparated").decode()

@@ -1,4 +1,4 @@
-"""Answers questions of events: pages, single events, counts, series, groups and statistics."""
+"""Reads events: pages, single events, counts, series, groups and statistics."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -33,7 +33,7 @@ class EventReader(Engine):
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         """See the Reader port."""
         total, hint = self._outline(tenant, filters, page)
-        if page.offset >= total:  # nothing to sort, however large the offset
+        if page.offset >= total:  # returns nothing, so there is nothing to sort, however large the offset
             return Events(total, [], more=False)
         if page.limit <= _ROWS_AT_ONCE:
             events = self._events(queries.whole(tenant, filters, page, hint, self._hot))
@@ -42,7 +42,7 @@ class EventReader(Engine):
             rows = self._rows(queries.keys(tenant, filters, page, hint, self._hot))
             events = self._of_keys(tenant, [(name, moment, position) for name, moment, position in rows[: page.limit]])
             found = len(rows)
-        # Between the questions events may have arrived; what the page shows, the total counts.
+        # Events may have arrived between the queries. The total includes everything that the page shows.
         return Events(max(total, page.offset + found), events[: page.limit], more=found > page.limit)
 
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
@@ -62,14 +62,14 @@ class EventReader(Engine):
         return self._events(queries.matching(tenant, filters, after, upto, limit, self._hot))
 
     def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageHint]:
-        """How many match in all, and where the page's events are."""
+        """The total number of matches, and the location of the page's events."""
         wanted = page.offset + page.limit + 1
         if page.oldest_first:
             return self._rows(queries.total(tenant, filters, self._hot))[0][0], PageHint()
         if filters.user_id is not None and wanted <= _MOST_MOMENTS:
             found = self._rows(queries.newest_of_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
-            # Those at the cursor's own time may lie before it: where they fill the list, it may be too short.
+            # Events at the cursor's own time may lie before it. If they fill the list, it may be too short.
             doubtful = sum(page.after is not None and moment == page.after.timestamp_ms for _, moment in moments)
             if 0 < len(found) <= _MOST_MOMENTS and (len(found) < wanted or len(found) - doubtful >= wanted):
                 return found[0][2], PageHint(moments=moments)
@@ -77,14 +77,14 @@ class EventReader(Engine):
         return total, PageHint(floor_ms=floor_ms)
 
     def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
-        """Whole events in the order of their keys, read a few at a time, so that their number bounds no query's memory."""
+        """Whole events in the order of their keys, read a few at a time, so that no query's memory grows with their number."""
         found: dict[int, StoredEvent] = {}
         size, start, at_once = 0, 0, _ROWS_AT_ONCE
         while start < len(keys):
             body = self._ask(queries.rows(tenant, keys[start : start + at_once]), "JSONEachRow")
             size += len(body)
             start += at_once
-            if len(body) < at_once * _SMALL_ROW_BYTES:  # a question takes tens of milliseconds, however few rows
+            if len(body) < at_once * _SMALL_ROW_BYTES:  # a query takes tens of milliseconds, however small
                 at_once = _SMALL_ROWS_AT_ONCE
             self._check_size(size)
             found |= {event.position: event for event in events_in(body)}
@@ -150,7 +150,7 @@ class EventReader(Engine):
             return Stats(0)
         if total is not None and size is not None and size <= 2 * abs(total):
             return Stats(count, total, total / count, least, most, *percentiles)
-        # Values of both signs cancel, and more digits go than a double has to spare; or the sum overflowed.
+        # Values of both signs cancel out and cost more digits than a double can spare, or the sum overflowed.
         count, least, most, percentiles, parts = _exact_stats_decoder.decode(
             self._ask(queries.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
@@ -163,7 +163,7 @@ def _sum(series: list[tuple[int, int]]) -> int:
 
 
 def _power_of_two(exponent: int) -> Fraction:
-    """What the last bit of a double's mantissa is worth, from the double's exponent bits (IEEE 754 §3.4)."""
+    """The value of the last bit of a double's mantissa, from the double's exponent bits (IEEE 754 §3.4)."""
     power = max(exponent, 1) - 1075
     return Fraction(2**power) if power >= 0 else Fraction(1, 2**-power)
 

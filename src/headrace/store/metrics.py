@@ -1,4 +1,4 @@
-"""Answers questions of metrics."""
+"""Reads metrics."""
 
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from headrace.store.engine import Engine
 from headrace.store.queries import metrics as queries
 from headrace.store.queries.conditions import Query
 
-# ClickHouse prints the double 2**60 as 1152921504606847000, which is right for a double and wrong for an integer.
+# ClickHouse prints the double 2**60 as 1152921504606847000, which is correct for a double but not for an integer.
 _Figure: TypeAlias = float | None
 _FigureRow: TypeAlias = tuple[Any, Any, int, Figures]
 _figures_decoder = msgspec.json.Decoder(tuple[int | None, str | None, int, list[_Figure]])

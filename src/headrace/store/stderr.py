@@ -1,4 +1,4 @@
-"""Turns what the embedded engine writes to stderr while it starts into one log line. Never touches what Python logs."""
+"""Turns the embedded engine's output on stderr at startup into one log line. Does not affect Python's logging."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Erases events on purpose, so that no start brings them back and no retry stores them again. Never decides which.
+"""Erases events so that no start brings them back and no retry stores them again. Does not decide which.
 
 The log's copy of an event goes when it is trimmed, `log_keep_s` after it was stored; its dedup key, a hash, stays known.
 """
@@ -14,19 +14,19 @@ from headrace.ports.store import ErasableStore
 
 
 class KeyedStore(ErasableStore, Protocol):
-    """A store that knows what an event's dedup key is made of."""
+    """A store that can return the fields that dedup keys are made of."""
 
     def keyed_at(self, positions: Sequence[int], /) -> list[Keyed]: ...
 
 
 def erase(store: KeyedStore, erased: ErasedEvents, ids: Sequence[str], /) -> None:
-    """Remove events for good, by id; for the worker's thread, as it is what writes to the store.
+    """Remove events for good, by id. For the worker's thread, the only one that writes to the store.
 
-    Durable on return. When it raises StoreFailed or ControlFailed, or the process ends before it returns, call it again.
+    Durable on return. If it raises StoreFailed or ControlFailed, or the process ends before it returns, call it again.
     """
-    # 1. Read the keys, while the events are there. A second attempt may find them gone, and then they are on the list.
+    # 1. Read the keys while the events are there. If a second attempt finds them gone, they are already on the list.
     keys = {each.id: dedup_key(each.event) for each in store.keyed_at(list(map(position_of, ids)))}
-    # 2. List the events. A crash before this leaves all as it was; after it, no start brings back those that are removed.
+    # 2. List the events. A crash before this changes nothing; after it, no start brings removed events back.
     erased.add([ErasedEvent(position_of(each), tail_of(each), keys.get(each, b"")) for each in ids])
     # 3. Remove them from the store.
     store.erase(ids)

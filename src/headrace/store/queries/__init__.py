@@ -1,1 +1,1 @@
-"""Questions as SQL: pure builders, by what they ask about. They run nothing and name no driver."""
+"""SQL builders, by subject. Pure: they run nothing and name no driver."""

@@ -1,4 +1,4 @@
-"""What the worker asks, of every tenant at once: never for a reply. Pure."""
+"""SQL for the worker and for checks, over all tenants at once: never for a reply. Pure."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ _KEYED = (
 
 
 def keyed(after: int, upto: int, limit: int, /) -> Query:
-    """What the keys of events between two positions are made of, the youngest first, of every tenant: never for a reply."""
+    """The fields that events' dedup keys are made of, between two positions, newest first, of every tenant: never for a reply."""
     return Query(
         f"{_KEYED} position > {{after:UInt64}} AND position <= {{upto:UInt64}} AND message_id != '' "
         "ORDER BY position DESC LIMIT {limit:UInt64}",
@@ -44,7 +44,7 @@ def keyed(after: int, upto: int, limit: int, /) -> Query:
 
 
 def keyed_at(positions: Sequence[int], /) -> Query:
-    """What the keys of the events at these positions are made of, of every tenant: for an erasure, never for a reply."""
+    """The fields that the dedup keys of the events at these positions are made of, of every tenant: never for a reply."""
     return Query(f"{_KEYED} position IN {{positions:Array(UInt64)}}", {"positions": list(positions)})
 
 
@@ -62,7 +62,7 @@ FORGET_ERASED = "TRUNCATE TABLE erasing"
 
 
 def sound_parts() -> Query:
-    """Rows (part, 1 where its files are what they were when they were written, what is wrong): for a check, never for a reply.
+    """Rows (part, 1 if its files are intact, what is wrong): for a check, never for a reply.
 
     Source: https://clickhouse.com/docs/sql-reference/statements/check-table
     """
