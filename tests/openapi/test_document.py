@@ -457,7 +457,7 @@ def test_allow_names_what_the_document_has() -> None:
 def viewer() -> falcon.testing.TestClient:
     app = falcon.asgi.App()
     app.req_options.strip_url_path_trailing_slash = True
-    PROBLEMS.install(app)
+    PROBLEMS.install(app, lambda _error: None)
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return falcon.testing.TestClient(app)

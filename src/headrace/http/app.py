@@ -54,7 +54,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     # What a route does not say otherwise of its reply is JSON: falcon.DEFAULT_MEDIA_TYPE.
     app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
-    Problems(dialects).install(app)
+    Problems(dialects).install(app, metrics.count_refusal)
     mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers(gate, can)))
     health = _Health(can.status)
     app.add_route("/", Landing())

@@ -6,16 +6,28 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import falcon.asgi
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headrace import __version__
 from headrace.assembly.capabilities import ServerStatus
 from headrace.assembly.figures import Figure
+from headrace.dialects.errors import kind_of
 from headrace.http.body import Budget
 from headrace.http.unread import Unread
 from headrace.model.batch import Batch
 from headrace.model.entries import Receipt
+from headrace.model.errors import HeadraceError
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -26,6 +38,9 @@ class Metrics:
     def __init__(self, status: ServerStatus, bodies: Budget, unread: Unread) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(status, bodies, unread))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        Info("headrace_build", "The version that runs.", registry=self._registry).info({"version": __version__})
         self._events = Counter(
             "headrace_events_total", "Events by outcome.", ["source", "outcome"], registry=self._registry
         )
@@ -43,6 +58,9 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._refusals = Counter(
+            "headrace_refused_total", "Requests refused, by reason.", ["reason"], registry=self._registry
+        )
         # The library's look-up of a child takes twenty times as long. There are few children.
         self._events_of: Callable[[str, str], Counter] = cache(self._events.labels)
         self._requests_of: Callable[[str, str, int], Histogram] = cache(self.requests.labels)
@@ -56,6 +74,9 @@ class Metrics:
         ):
             if count:
                 self._events_of(source, outcome).inc(count)
+
+    def count_refusal(self, error: HeadraceError, /) -> None:
+        self._refusals.labels(kind_of(error)).inc()
 
     def count_warnings(self, source: str, count: int, /) -> None:
         self._warnings.labels(source).inc(count)

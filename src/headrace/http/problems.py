@@ -1,6 +1,6 @@
 """Maps errors to HTTP: the status of each, and the dialect that renders it. Status codes of errors occur nowhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -41,10 +41,12 @@ class Problems:
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._owners = Owners(dialects, otherwise=native.DIALECT)
+        self._refused: Callable[[HeadraceError], None] = lambda _error: None
         self._for_browsers = {route.path for dialect in dialects for route in dialect.routes if route.for_browsers}
 
-    def install(self, app: "falcon.asgi.App[Any, Any]") -> None:
-        """Make the application render all its errors, including Falcon's, this way."""
+    def install(self, app: "falcon.asgi.App[Any, Any]", refused: Callable[[HeadraceError], None]) -> None:
+        """Make the application render all its errors, including Falcon's, this way. refused: told of each."""
+        self._refused = refused
         app.add_error_handler(Exception, self._handle_bug)
         app.add_error_handler(falcon.HTTPError, self._handle_falcons)
         app.add_error_handler(HeadraceError, self._handle_ours)
@@ -74,7 +76,8 @@ class Problems:
     def answer(
         self, resp: falcon.asgi.Response, path: str, error: HeadraceError, dialect: Dialect | None = None, /
     ) -> None:
-        """Turn an error into the response."""
+        """Turn an error into the response, and count it."""
+        self._refused(error)
         status, headers, resp.data = self.reply_to(path, error, dialect)
         resp.status = int(status)
         resp.set_headers(headers)
