@@ -1,11 +1,11 @@
-"""Badges: who has earned one. Pure. A participant holds a badge once and for good, whatever becomes of its rule."""
+"""Badges: decides who has earned one. Pure. A participant holds a badge once and for ever, whatever happens to its rule."""
 
 from headrace.model.reaction_state import State
 from headrace.reactions.rules import BadgeRule
 
 
 class Badge:
-    """One badge rule, ready to run; `no` is the number of its version, `challenge_no` that of the challenge it is for."""
+    """A badge rule, ready to run. `no` is the number of its version, `challenge_no` that of its challenge."""
 
     def __init__(self, rule: BadgeRule, no: int, challenge_no: int | None) -> None:
         self.rule = rule
@@ -13,7 +13,7 @@ class Badge:
         self.challenge_no = challenge_no
 
     def count(self, facts: int, participant: str, state: State, /) -> None:
-        """Add to the number of facts that a badge for facts rests on."""
+        """Add to the number of facts that a fact-counting badge depends on."""
         state.put(self.no, participant, 0, str(int(state.bucket(self.no, participant, 0) or 0) + facts))
 
     def is_earned(self, participant: str, state: State, /) -> bool:

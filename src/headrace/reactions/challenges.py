@@ -1,8 +1,8 @@
-"""Challenges: what facts add to a participant's progress, and when that completes one. Pure.
+"""Challenges: add facts to a participant's progress, and decide when that completes one. Pure.
 
-Progress is kept in **buckets** by the events' own time: the day, week or month, or one bucket for all. Each bucket only ever
-grows, by sums that do not depend on the order of their terms. So late and out-of-order events lead to the same progress and
-the same number of completions as they would in order; only which event is named as the one that completed may differ.
+Progress is kept in **buckets** by the events' own time: the day, week or month, or a single bucket. Buckets only grow, by sums
+that do not depend on the order of their terms. So late and out-of-order events lead to the same progress and the same number of
+completions as ordered ones; only the event that is named as the completing one may differ.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from headrace.model.zones import UTC_ZONE, zone_of
 from headrace.reactions.facts import Fact, Scalar
 from headrace.reactions.rules import ChallengeRule, Window, fixed_dates, goal_of, measure_field, measure_kind
 
-STREAK_LOOKBACK_DAYS = 1100  # a run of days is followed no further back
+STREAK_LOOKBACK_DAYS = 1100  # a streak is not followed further back
 MAX_AMOUNT = 10**15
-MAX_COMPLETIONS = 10**9  # of one participant; with the points of each, a ledger adds up to a number that databases hold
+MAX_COMPLETIONS = 10**9  # of one participant, so that the sum of all points fits into a database's integer
 _HOUR_MS = 3_600_000
 _EXACT = Context(prec=1000)  # room for every digit of a double: 309 before the point and 340 after it
 _EPOCH_DAY = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
 
 
 class Challenge:
-    """One challenge rule, ready to run; `no` is the number of its version."""
+    """A challenge rule, ready to run. `no` is the number of its version."""
 
     def __init__(self, rule: ChallengeRule, no: int) -> None:
         self.rule = rule
@@ -40,7 +40,7 @@ class Challenge:
         self.rolling = self._window.days or self._window.hours or 0
 
     def bucket(self, at_ms: int, /) -> int | None:
-        """The bucket that a moment falls in; None outside of the fixed dates."""
+        """The bucket of a moment; None outside the fixed dates."""
         if (self._from_ms is not None and at_ms < self._from_ms) or (self._to_ms is not None and at_ms > self._to_ms):
             return None
         if self._window.hours:
@@ -48,14 +48,14 @@ class Challenge:
         if self.kind == "streak" or self._window.days or self._window.per == "day":
             return self._zone.day(at_ms)
         if self._window.per == "week":
-            return (self._zone.day(at_ms) + 3) // 7  # 1970-01-01 was a Thursday, and weeks begin on Mondays
+            return (self._zone.day(at_ms) + 3) // 7  # 1970-01-01 was a Thursday; weeks begin on Mondays
         if self._window.per == "month":
             moment = datetime.fromordinal(self._zone.day(at_ms) + _EPOCH_DAY)
             return moment.year * 12 + moment.month - 1
         return 0
 
     def span(self, bucket: int, /) -> tuple[int, int]:
-        """The first and the last bucket that matter for what one bucket changes."""
+        """The first and the last bucket that are needed to judge a change in one bucket."""
         if self.rolling:
             return bucket - self.rolling + 1, bucket + self.rolling - 1
         if self.kind == "streak":
@@ -63,7 +63,7 @@ class Challenge:
         return bucket, bucket
 
     def count(self, facts: Sequence[Fact], participant: str, bucket: int, state: State, /) -> int:
-        """Add facts of one event to a participant's progress; how many times that completes the challenge."""
+        """Add the facts of one event to a participant's progress. Returns how many times that completes the challenge."""
         if self.kind == "streak":
             before, after = self._add_day(participant, bucket, state)
         else:
@@ -83,13 +83,13 @@ class Challenge:
         return times
 
     def current_bucket(self, now_ms: int, /) -> int | None:
-        """The bucket that counts at a moment; after fixed dates, still theirs."""
+        """The bucket that counts at a moment; after fixed dates, still the last one."""
         if self._to_ms is not None and now_ms > self._to_ms:
             return None if self.kind == "streak" else self.bucket(self._to_ms)
         return self.bucket(now_ms)
 
     def value(self, state: State, participant: str, now_ms: int, /) -> Decimal:
-        """The progress that counts now: of the window that the moment falls in; of a streak, the run that is not broken yet."""
+        """The current progress: in the moment's window or, for a streak, of the days not yet interrupted."""
         bucket = self.current_bucket(now_ms)
         if bucket is None:
             return Decimal(0)
@@ -109,7 +109,7 @@ class Challenge:
         return int(_EXACT.divide_int(after, self.goal)) - int(_EXACT.divide_int(before, self.goal))
 
     def _add(self, held: str, facts: Sequence[Fact]) -> str | None:
-        """A bucket with facts added to it, or None when they have nothing to add."""
+        """A bucket with facts added to it, or None if they add nothing."""
         if self.kind == "count":
             return str(int(held or 0) + len(facts))
         values = [fact.fields[self.field or ""] for fact in facts if self.field in fact.fields]
@@ -119,7 +119,7 @@ class Challenge:
             for amount in amounts:
                 total = _EXACT.add(total, amount)
             return format(total, "f") if amounts else None
-        # Past the goal no further value matters, so only the first by order are kept, whichever came first.
+        # Values past the goal do not matter, so only the least ones are kept, whichever arrived first.
         marks = sorted({*held.split(), *map(_mark, values)})[: int(self.goal)]
         return " ".join(marks) if values else None
 
@@ -137,7 +137,7 @@ class Challenge:
         return total
 
     def _add_day(self, participant: str, day: int, state: State) -> tuple[Decimal, Decimal]:
-        """Mark a day. For a streak that repeats: goals' worth of days before and after, else the run that the day is in."""
+        """Mark a day. Returns how many times that completes the streak."""
         runs = state.buckets.get((self.no, participant), {})
         start = max((first for first in runs if day - STREAK_LOOKBACK_DAYS <= first <= day), default=day)
         length = int(runs.get(start, 0))
@@ -152,21 +152,21 @@ class Challenge:
         if after:
             state.put(self.no, participant, day + 1, "")
         state.put(self.no, participant, start, str(whole))
-        if self.rule.repeat:  # what the two runs had completed by themselves
+        if self.rule.repeat:  # the completions of the two runs before they were joined
             goal = int(self.goal)
             return Decimal((length // goal + after // goal) * goal), Decimal(whole)
         return Decimal(length), Decimal(whole)
 
 
 def _amount(value: Scalar) -> Decimal | None:
-    """A number as it is written, so that ten times 0.7 is 7; None for what is no number, below 0 or above MAX_AMOUNT."""
+    """A number as written, so that ten times 0.7 is 7; None if it is not a number, negative, or above MAX_AMOUNT."""
     if isinstance(value, bool | str) or not 0 <= value <= MAX_AMOUNT:
         return None
     return Decimal(repr(value))
 
 
 def _mark(value: Scalar) -> str:
-    """What stands for a value among different ones: 16 hex digits."""
+    """16 hex digits that stand for a value among distinct ones."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()

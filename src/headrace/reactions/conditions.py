@@ -1,8 +1,9 @@
-"""Conditions in CEL: checked before they are kept, and evaluated over one event within a bound on work. None ever loops.
+"""Conditions in CEL: checked before they are saved, and evaluated over one event within a limit on work. None ever loops.
 
-The library (cel, over a Rust interpreter) has no limit on cost, and an evaluation cannot be interrupted. So what one costs is
-known beforehand: from its form when it is applied, and from the sizes of what it reads for each event (cost.py). Comprehensions
-(`all`, `exists`, `map`, `filter`), which multiply, and regular expressions, which are compiled at each use, are not taken.
+The library (cel, over a Rust interpreter) has no cost limit, and an evaluation cannot be interrupted. So the cost is computed
+beforehand: from the condition's form when it is applied, and from the sizes of the values it reads for each event (cost.py).
+Comprehensions (`all`, `exists`, `map`, `filter`), whose costs multiply, and regular expressions, which are compiled at each use,
+are refused.
 Source of the language: https://github.com/google/cel-spec/blob/master/doc/langdef.md
 """
 
@@ -20,26 +21,26 @@ if TYPE_CHECKING:
 __all__ = ["FIELDS", "FUNCTIONS", "MAX_CHARS", "MAX_NESTING", "OBJECTS", "TEXTS", "Condition", "Malformed", "TooCostly"]
 
 MAX_WHY_CHARS = 200
-# What a compiled condition raises. A panic of the library's Rust would be a BaseException, but it makes ValueErrors of its own.
+# The errors of a compiled condition. A panic in Rust would be a BaseException, but the library turns it into a ValueError.
 # Source: https://github.com/hardbyte/python-common-expression-language/blob/main/src/lib.rs (catch_unwind)
 _ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class TooCostly(Malformed):
-    """A condition that was not evaluated, since that would have taken more work than one event may cause."""
+    """A condition was not evaluated, because that would have taken more work than one event may cause."""
 
 
 def load_cel():
-    """The library, loaded with the first condition: it brings a shell along, which would be a fifth of every start."""
+    """The library, loaded with the first condition: it imports a shell, which would take a fifth of every startup."""
     import cel  # noqa: PLC0415
 
     return cel
 
 
 class Condition:
-    """A condition that was checked.
+    """A checked condition.
 
-    `paths` are what it reads of an event; `work` is what an evaluation costs, by the sizes of those.
+    `paths`: the values of the event that it reads. `work`: the cost of an evaluation, by their sizes.
     """
 
     def __init__(self, text: str, steps: frozenset[str] | None = None) -> None:
@@ -66,7 +67,7 @@ class Condition:
             raise Malformed("it reads nothing of the event and is never true")
 
     def holds(self, context: "cel.Context", /) -> bool:
-        """Whether it is true of the event whose values these are. Raises Malformed with the reason when it has no truth value."""
+        """Whether it is true for these values of an event. Raises Malformed with the reason if it has no truth value."""
         try:
             found = self._program.execute(context)
         except KeyError as error:

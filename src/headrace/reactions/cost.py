@@ -1,7 +1,7 @@
-"""What conditions cost: how much work one is, known from its form and from how large what it reads is. Pure; measures no time.
+"""The cost of conditions, computed from their form and from the sizes of the values they read. Pure; measures no time.
 
-Work is counted in nanoseconds, as the slowest kind of value took on the machine named in bench/RESULTS.md; it is a count and
-no measurement, so the same event and rules always cost the same. docs/decisions/0092-cost-of-conditions.md says why.
+Work is counted in nanoseconds, as the slowest kind of value took on the machine named in bench/RESULTS.md. It is counted, not
+measured, so the same event and rules always cost the same. docs/decisions/0092-cost-of-conditions.md says why.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,49 +14,49 @@ Path: TypeAlias = tuple[
 ]  # a field of the event and a key in it: ("properties", "amount"), ("name", None)
 
 EVALUATION_NS = (
-    2_500_000  # the most that one evaluation may cost, or handing an event over: both keep the interpreter's lock
+    2_500_000  # the most that one evaluation, or handing an event over, may cost: both hold the interpreter's lock
 )
-EVENT_NS = 8_000_000  # … and all that one event sets off, together
+EVENT_NS = 8_000_000  # … and everything that one event causes, together
 
 RULE_NS = 1_000  # starting an evaluation
 FACT_NS = 1_000
 PICK_NS = 300  # a field of a fact
-READ_NS = 1_000  # finding a value in the event, and its size
+READ_NS = 1_000  # finding a value and its size in the event
 STEP_NS = 100  # each operation of a condition
-# What each item and each byte of a value costs to go through it once.
+# The cost of each item and each byte in one pass through a value.
 ITEM_NS = 45
 BYTE_NS = 0.1
-# Handing a value to the evaluator: reading its JSON, and making an object of each item.
+# Handing a value to the evaluator: parsing its JSON and creating an object for each item.
 HANDED_ITEM_NS = 1_000
 HANDED_BYTE_NS = 2.0
 
 
 class Size(NamedTuple):
-    """How large a value is: its items, with those of what is in it, and keys counting as items; and its bytes as JSON."""
+    """The size of a value: the number of its items, nested ones and keys included, and its bytes as JSON."""
 
     items: int
     bytes: int
 
     def work(self) -> float:
-        """What it costs to go through the value once: to copy it, or to look at all of it."""
+        """The cost of one pass through the value: copying it, or looking at all of it."""
         return self.items * ITEM_NS + self.bytes * BYTE_NS
 
     def handing(self) -> float:
-        """What it costs to hand the value over, which happens once an event however many conditions read it."""
+        """The cost of handing the value over, once per event, however many conditions read it."""
         return self.items * HANDED_ITEM_NS + self.bytes * HANDED_BYTE_NS
 
 
-# What each condition has to stay within its bound over: 4 KiB of JSON, of the kind with the most items for its bytes.
+# The event over which each condition has to stay within its limit: 4 KiB of JSON, with as many items as that can have.
 MODEST = Size(2048, 4096)
-# What all conditions have to stay within their bound over, together: as much text and so many values, none of which has items.
+# The event over which all conditions together have to stay within their limit: this much text and this many plain values.
 PLAIN = Size(2000, 4096)
 
 
 class Form(msgspec.Struct, frozen=True, gc=False):
-    """An amount of work that depends on what is read.
+    """An amount of work that depends on the values read.
 
-    fixed: what is always needed. times: how often the value of each path is gone through. text: how often its bytes alone are,
-    where only a text takes work.
+    fixed: the work that is always needed. times: the number of passes through each path's value. text: the passes that cost
+    only for its bytes, if only a text takes work.
     """
 
     fixed: float = 0.0
@@ -67,13 +67,13 @@ class Form(msgspec.Struct, frozen=True, gc=False):
         return Form(self.fixed + other.fixed, _sum(self.times, other.times), _sum(self.text, other.text))
 
     def scaled(self, factor: float, text: float = 0.0, /) -> "Form":
-        """This many times the work, and so many times that of going through it as a text."""
+        """This many times the work, and this many times the passes over it as text."""
         times = {path: count * factor for path, count in self.times.items()} if factor else {}
         texts = {path: count * text for path, count in self.times.items()} if text else {}
         return Form(self.fixed * (factor + text), times, texts)
 
     def at(self, sizes: Mapping[Path, Size], /) -> float:
-        """The work where the values have these sizes; what is not there takes none."""
+        """The work for values of these sizes. Absent values take none."""
         found = self.fixed
         for path, count in self.times.items():
             if size := sizes.get(path):
@@ -84,7 +84,7 @@ class Form(msgspec.Struct, frozen=True, gc=False):
         return found
 
     def at_most(self, together: Size, /) -> float:
-        """The work where all that is read has this size together, however that is spread."""
+        """The work if all values read together have this size, however it is distributed."""
         spread = together.work()
         bytes_ns = together.bytes * BYTE_NS
         single = ITEM_NS + bytes_ns
@@ -92,14 +92,14 @@ class Form(msgspec.Struct, frozen=True, gc=False):
         return self.fixed + most + max(self.text.values(), default=0.0) * bytes_ns
 
     def at_plain(self) -> float:
-        """The work over an event of which only values without items are read, with as much text as PLAIN has."""
+        """The work over an event with only plain values and as much text as PLAIN has."""
         bytes_ns = PLAIN.bytes * BYTE_NS
         most = max(self.times.values(), default=0.0) + max(self.text.values(), default=0.0)
         return self.fixed + sum(self.times.values()) * ITEM_NS + most * bytes_ns
 
 
 def has_items(path: Path, /) -> bool:
-    """Whether a value there may be a list or an object."""
+    """Whether the value at this path may be a list or an object."""
     root, key = path
     return root in ("properties", "context", "traits", "person", "steps") or (root == "tags" and key is None)
 
@@ -117,13 +117,13 @@ NOTHING = Form()
 
 
 def larger(one: Form, other: Form, /) -> Form:
-    """What is at least as much as either."""
+    """An upper bound of both."""
     times = {path: max(one.times.get(path, 0.0), other.times.get(path, 0.0)) for path in {*one.times, *other.times}}
     return Form(max(one.fixed, other.fixed), times)
 
 
 def smaller(one: Form, other: Form, /) -> Form:
-    """What is as much as the smaller of the two, or more: what two values can have in common."""
+    """At least the smaller of the two: a bound for what two values can have in common."""
     if not one.times or not other.times:
         return other if not other.times else one
     return one + other
@@ -137,22 +137,22 @@ def total(forms: Iterable[Form], /) -> Form:
 
 
 def milliseconds(work: float, /) -> str:
-    """As texts for people say it."""
+    """Milliseconds, for texts that people read."""
     return f"{work / 1e6:.3g} ms"
 
 
 class Wanted(NamedTuple):
-    """What one condition would cost over one event: by itself, and handing over what it reads."""
+    """The cost of one condition over one event: of evaluating it, and of handing over the values it reads."""
 
     work: float
     paths: frozenset[Path]
 
 
 def admitted(wanted: Sequence[Wanted], handing: Mapping[Path, float], reserved: float, /) -> list[bool]:
-    """Which conditions are evaluated: none that is too much by itself, and the cheapest ones as far as the bound for all reaches.
+    """Choose the conditions to evaluate: none that costs too much by itself, and the cheapest ones within the common limit.
 
-    handing: what handing over each value costs, which is paid once, and may not be more than one evaluation in all.
-    reserved: what the event's facts cost.
+    handing: the cost of handing over each value, paid once. All together may not cost more than one evaluation.
+    reserved: the cost of the event's facts.
     """
     found = [False] * len(wanted)
     handed: set[Path] = set()

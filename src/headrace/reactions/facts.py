@@ -1,4 +1,4 @@
-"""From an event to its facts. Pure: the same event and rules always give the same facts, and never more work than a bound."""
+"""Makes facts of an event. Pure: the same event and rules always give the same facts, within a limit on work."""
 
 import contextlib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ DEFAULT_FACT = "default-fact"
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """`rule_no` is 0 for the fact that an event is by default, which follows from the event and is never stored."""
+    """A fact. `rule_no` is 0 for an event's default fact, which is derived from the event and never stored."""
 
     id: str
     type: str
@@ -31,9 +31,9 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class FactMaker:
-    """One fact rule, ready to run; `no` is the number of its version.
+    """A fact rule, ready to run. `no` is the number of its version.
 
-    `refused` says why its condition cannot be used: one that an earlier version of this program took. It is true of no event.
+    `refused` says why its condition cannot be used although an earlier version of this program accepted it. It matches no event.
     """
 
     def __init__(self, rule: FactRule, no: int) -> None:
@@ -48,9 +48,9 @@ class FactMaker:
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A condition that had no truth value over an event; it counted as false.
+    """A condition without a truth value for an event, which counts as false.
 
-    `too_costly`: it was not evaluated, since that would have taken more work than one event may cause.
+    `too_costly`: it was not evaluated, because that would have taken more work than one event may cause.
     """
 
     rule_no: int
@@ -59,16 +59,16 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def fact_of(event_id: str, event: Event, /) -> Fact:
-    """The fact that an event is by default: always the same one for the same event."""
+    """An event's default fact, always the same for the same event."""
     return Fact(fact_id(event_id, DEFAULT_FACT), DEFAULT_TYPE + event.name)
 
 
 def facts_of(
     event_id: str, event: Event, makers: Sequence[FactMaker], /, default_fields: frozenset[str] = frozenset()
 ) -> tuple[list[Fact], list[Failure]]:
-    """The facts that rules make of the event, in the rules' order, or else its default one; and what failed.
+    """The facts that rules make of the event, in the rules' order, or else its default fact; and the failures.
 
-    `default_fields`: the fields that somebody wants of the default fact; those are the properties of that name, or the value.
+    default_fields: the fields wanted of the default fact: the properties of these names, or the value.
     """
     facts: list[Fact] = []
     failures: list[Failure] = []
@@ -102,10 +102,10 @@ def facts_of(
 
 
 class _Plan(msgspec.Struct, frozen=True, gc=False):
-    """What some rules read, all together.
+    """Everything that some rules read, together.
 
-    reserved: what their facts cost. is_bounded: over a plain event they stay within all bounds, as applied rules do; those kept
-    from an earlier version of this program may not.
+    reserved: the cost of their facts. is_bounded: over a plain event they stay within all limits, as rules do that were applied
+    by this version of the program; older ones may not.
     """
 
     conditions: tuple[Condition, ...]
@@ -124,7 +124,7 @@ def _plan(makers: tuple[FactMaker, ...]) -> _Plan:
 
 
 def _prepared(reading: Reading, makers: Sequence[FactMaker]) -> tuple[Any, dict[Condition, Malformed]]:
-    """What the conditions are evaluated over, and those that are not evaluated, with the reason."""
+    """The values over which conditions are evaluated, and the conditions that are not evaluated, with the reason."""
     plan = _plan(tuple(makers))
     if not plan.conditions:
         return None, {}
@@ -170,7 +170,7 @@ def _not_evaluated(condition: Condition, work: float, sizes: dict[Path, Size]) -
 
 
 def _pick(fields: dict[str, str], event: Event, reading: Reading) -> dict[str, Scalar]:
-    """The fields that the event has, as far as they are scalars of a bearable length. Raises Malformed."""
+    """The fields that the event has, if they are scalars within the length limit. Raises Malformed."""
     found: dict[str, Scalar] = {}
     for name, path in fields.items():
         root, _, key = path.partition(".")

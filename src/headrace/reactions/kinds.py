@@ -1,7 +1,7 @@
-"""The kinds of values that the parts of a condition have, and which of them can be combined. Pure.
+"""The kinds of values that parts of a condition have, and how they can be combined. Pure.
 
-Kinds are CEL's types, and two more: `json` is a value of the event's properties, context or traits (a number, which is a double;
-a string, a boolean, a list or a map, and never null); `any` can be anything. What can never work is refused.
+Kinds are CEL's types plus two: `json` is a value of the event's properties, context or traits (a double, string, boolean, list or
+map, never null), and `any` can be anything. Combinations that can never work are refused.
 """
 
 from headrace.reactions.syntax import Malformed
@@ -10,7 +10,7 @@ JSON = frozenset(["json", "double", "string", "bool", "list", "map"])
 NUMBERS = frozenset(["int", "uint", "double"])
 ORDERED = frozenset([*NUMBERS, "string", "bytes", "bool", "timestamp", "duration"])
 SIZED = frozenset(["string", "bytes", "list", "map"])
-# What each conversion takes.
+# The kinds that each conversion accepts.
 CONVERTED = {
     "int": frozenset(["int", "uint", "double", "string"]),
     "uint": frozenset(["int", "uint", "double", "string"]),
@@ -47,18 +47,18 @@ _NAMES = {
 
 
 def may_be(kind: str, kinds: frozenset[str], /) -> bool:
-    """Whether a value of the kind can be of one of the kinds."""
+    """Whether a value of this kind can be of one of the others."""
     return kind == "any" or kind in kinds or (kind == "json" and not JSON.isdisjoint(kinds))
 
 
 def require(kind: str, kinds: frozenset[str], what: str, /) -> None:
-    """Raises Malformed: `what` is said of the value, like "cannot be negated"."""
+    """Raises Malformed unless the kind fits. what: the predicate of the message, such as "cannot be negated"."""
     if not may_be(kind, kinds):
         raise Malformed(f"{_NAMES[kind]} {what}")
 
 
 def of_arithmetic(op: str, left: str, right: str, /) -> str:
-    """The kind of `left op right`, whole numbers beside doubles having become doubles. Raises Malformed."""
+    """The kind of `left op right`, after integers beside doubles have become doubles. Raises Malformed."""
     if op == "%":
         if "double" in (left, right) or "json" in (left, right):
             raise Malformed("% takes integers, and numbers of events are doubles: write int(event.properties.x) % 2")
@@ -80,7 +80,7 @@ def of_arithmetic(op: str, left: str, right: str, /) -> str:
 
 
 def check_comparison(op: str, left: str, right: str, /) -> None:
-    """Raises Malformed where no values of these kinds can be compared, or be equal."""
+    """Raises Malformed if no values of these kinds can be compared, or be equal."""
     sides = f"{_NAMES[left]} and {_NAMES[right]}"
     if op not in ("==", "!="):
         if not may_be(left, ORDERED) or not may_be(right, ORDERED) or not _alike(left, right):
@@ -97,7 +97,7 @@ def _alike(left: str, right: str) -> bool:
 
 
 def of_choice(then: str, other: str, /) -> str:
-    """The kind of what is one or the other."""
+    """The kind of a value that is one or the other."""
     if then == other:
         return then
     return "json" if {then, other} <= JSON else "any"

@@ -1,7 +1,7 @@
-"""What the rules that one event can reach cost together. Pure.
+"""The common cost of all rules that a single event can reach. Pure.
 
-An event reaches the rules about its name, and those about any beginning of it (`order.*`). Each is counted over a plain event, of
-which only texts, numbers and booleans are read; over what is larger, each event has the same bound (see cost.admitted).
+An event reaches the rules for its name, and those for any prefix of it (`order.*`). Each is counted over a plain event, of which
+only texts, numbers and booleans are read. Larger events have their own limit (see cost.admitted).
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from headrace.reactions import cost
 
-REACH_NS = cost.EVENT_NS - cost.EVALUATION_NS  # the rest is for handing the event over
+REACH_NS = cost.EVENT_NS - cost.EVALUATION_NS  # the rest is reserved for handing the event over
 
 
 class Share(NamedTuple):
-    """What one rule costs over a plain event, and which events it is about: a name, or what names begin with and a `*`."""
+    """The cost of one rule over a plain event, and the events that it matches: a name, or a prefix and `*`."""
 
     rule_id: str
     events: str
@@ -21,7 +21,7 @@ class Share(NamedTuple):
 
 
 def dearest_reach(shares: Sequence[Share], /) -> tuple[str, list[Share]]:
-    """The name, or the beginning of names, whose events reach the most work; and the rules that they reach, the dearest first."""
+    """The name, or prefix of names, whose events reach the most work, and the rules that they reach, the most expensive first."""
     exact: dict[str, float] = {}
     beginnings: dict[str, float] = {}
     for share in shares:
@@ -33,7 +33,7 @@ def dearest_reach(shares: Sequence[Share], /) -> tuple[str, list[Share]]:
     def work_of(name: str) -> float:
         return sum(work for beginning, work in beginnings.items() if name.startswith(beginning))
 
-    # Any other name matches the same beginnings as one of these, or fewer.
+    # Any other name matches the same prefixes as one of these, or fewer.
     found = {f"{name}*": work_of(name) for name in beginnings} | {
         name: work + work_of(name) for name, work in exact.items()
     }
@@ -49,7 +49,7 @@ def dearest_reach(shares: Sequence[Share], /) -> tuple[str, list[Share]]:
 
 
 def excess_of(shares: Sequence[Share], what: str = "fact rules", /) -> str:
-    """What is wrong where some events reach more work than the bound, for the rules' author; or ""."""
+    """The message to the rules' author if some events reach more work than the limit, or ""."""
     name, reached = dearest_reach(shares)
     work = sum(share.work for share in reached)
     if work <= REACH_NS:

@@ -1,4 +1,4 @@
-"""What an event's values are and how large, as far as anybody asks. Pure; parses no more of the event than is read."""
+"""Reads values of an event and their sizes. Pure; parses no more of the event than needed."""
 
 import math
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from headrace.reactions.translation import OBJECTS, variable
 Scalar: TypeAlias = str | int | float | bool
 
 MAX_FIELD_CHARS = 200
-_MAX_FIELD_BYTES = 12 * MAX_FIELD_CHARS + 2  # as JSON, each character in two escapes
-_MAX_NUMBER_BYTES = 400  # the time to read a whole number grows with the square of its length
+_MAX_FIELD_BYTES = 12 * MAX_FIELD_CHARS + 2  # as JSON, in which a character may take two escapes
+_MAX_NUMBER_BYTES = 400  # the time to parse an integer grows with the square of its length
 _DIGIT = b"0123456789"
 _BEFORE_NUMBER = b"[,:- \t\r\n"
 _MAX_INT = 2**63
@@ -28,7 +28,7 @@ _any = msgspec.json.Decoder()
 
 
 class Reading:
-    """The values of one event. Whatever it is asked raises Malformed where the event cannot be read."""
+    """The values of one event. Every method raises Malformed if the event cannot be read."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
@@ -37,10 +37,9 @@ class Reading:
         self._scalars: dict[Path, Scalar | None] = {}
 
     def size(self, path: Path, /) -> Size | None:
-        """How large a value is, from its JSON text and without parsing it; None when the event has no such value.
+        """The size of a value, from its JSON text without parsing it; None if the event has no such value.
 
-        Of a list or an object what separates items is counted, also where it stands in a text, so it may be taken for larger
-        than it is.
+        In a list or an object separators are counted, even inside texts, so the result may be too large.
         """
         root, key = path
         event = self._event
@@ -63,10 +62,10 @@ class Reading:
         return Size(1, _bytes_of(value))
 
     def is_plain(self, paths: Iterable[Path], /) -> bool:
-        """Whether no list or object is read, and no more values and text than PLAIN has."""
+        """Whether neither lists nor objects are read, and no more values and text than PLAIN has."""
         items, length = PLAIN
         for path in paths:
-            if path[0] in OBJECTS:  # most are such; no need for a Size of each
+            if path[0] in OBJECTS:  # most events; avoids a Size for each value
                 raw = self._member(path) if path[1] is not None else b"{"
                 if raw is None:
                     continue
@@ -82,9 +81,9 @@ class Reading:
         return items >= 0 and length >= 0
 
     def values(self, paths: Iterable[Path], /) -> tuple[dict[str, Any], dict[Path, str]]:
-        """The values by the names that conditions know them by, without absent ones; and which cannot be handed over, and why.
+        """The values by their variables' names, without absent ones; and those that cannot be handed over, with the reason.
 
-        Numbers of JSON are doubles, and nothing is null.
+        JSON numbers are doubles, and no value is null.
         """
         found: dict[str, Any] = {}
         failed: dict[Path, str] = {}
@@ -99,7 +98,7 @@ class Reading:
         return found, failed
 
     def scalar(self, root: str, key: str, /) -> Scalar | None:
-        """A text of a bearable length, a number or a boolean of one of the event's objects, as it was sent; else None."""
+        """A text within the length limit, a number or a boolean from one of the event's objects, as it was sent; else None."""
         path = (root, key)
         if path not in self._scalars:
             raw = self._member(path) or b"["
@@ -109,11 +108,11 @@ class Reading:
         return self._scalars[path]
 
     def field(self, name: str, /) -> Scalar | None:
-        """A field of the event itself, where its length is bearable."""
+        """A field of the event itself, if it is within the length limit."""
         return _bearable(getattr(self._event, name))
 
     def tag(self, key: str, /) -> Scalar | None:
-        """The tag of that name, or else the text property of that name, where its length is bearable."""
+        """The tag of that name, or else the text property, if it is within the length limit."""
         return _bearable(self._tag(key))
 
     def _tag(self, key: str) -> str | None:
@@ -121,7 +120,7 @@ class Reading:
         return self._event.labels.get(key) if found is None else found
 
     def _member(self, path: Path) -> bytes | None:
-        """A member of one of the event's objects, as JSON text; None for one that is absent or null."""
+        """A member of one of the event's objects, as JSON text; None if it is absent or null."""
         if path in self._texts:
             return self._texts[path]
         root, key = path
@@ -149,7 +148,7 @@ class Reading:
             return _for_cel(_decoded(getattr(event, root).encode() or b"{}"))
         if root != "timestamp":
             return getattr(event, root)
-        # The library knows no zones: what it is given is the zone's own time, said to be UTC.
+        # The library knows no zones, so it gets the zone's local time, declared to be UTC.
         shift_ms = zone_of(key).offset_ms(event.timestamp_ms) if key else 0
         return datetime.fromtimestamp((event.timestamp_ms + shift_ms) / 1000, UTC)
 
@@ -159,7 +158,7 @@ def _bytes_of(text: str) -> int:
 
 
 def size_of(raw: bytes) -> Size:
-    """Of one JSON value, or of an object that is empty for no text."""
+    """The size of a JSON value; no text counts as an empty object."""
     if raw[:1] not in b"[{":
         return Size(1, len(raw))
     return Size(1 + raw.count(b",") + raw.count(b":") + raw.count(b"[") + raw.count(b"{"), len(raw))
@@ -189,21 +188,21 @@ def _number(raw: bytes) -> float:
 
 
 def _has_long_number(raw: bytes) -> bool:
-    """Whether more digits follow each other than a number may have. Looks at every 200th byte, and around the digits there."""
+    """Whether there is a longer run of digits than a number may have. Looks at every 200th byte, and around digits there."""
     step = _MAX_NUMBER_BYTES // 2
     for at in range(0, len(raw) - step, step):
         if raw[at] in _DIGIT and raw[at + step] in _DIGIT:
             before = raw[max(0, at - _MAX_NUMBER_BYTES) : at]
             run = len(before) - len(before.rstrip(_DIGIT))
             after = raw[at : at + _MAX_NUMBER_BYTES + 1]
-            is_number = raw[at - run - 1 : at - run] in _BEFORE_NUMBER  # and no part of a string, as far as that shows
+            is_number = raw[at - run - 1 : at - run] in _BEFORE_NUMBER  # not in a string, as far as one can see
             if is_number and run + len(after) - len(after.lstrip(_DIGIT)) > _MAX_NUMBER_BYTES:
                 return True
     return False
 
 
 def _for_cel(value: Any) -> Any:
-    """With doubles for whole numbers, and without the members of objects that are null. Raises Malformed."""
+    """Convert integers to doubles, and remove null members of objects. Raises Malformed."""
     if type(value) is int:
         try:
             return float(value)

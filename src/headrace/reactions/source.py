@@ -1,4 +1,4 @@
-"""The text of a rules document, YAML or JSON, as plain values and the line of each. Pure; checks no rule."""
+"""Parses a rules document, YAML or JSON, into plain values with the line of each. Pure; checks no rule."""
 
 import json
 import re
@@ -16,12 +16,12 @@ MAX_DEPTH = 24
 _MAX_NUMBER_CHARS = 100
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
-# YAML 1.1 takes 2025-01-01 for a date; here it is text, which the rules read as a time.
+# YAML 1.1 parses 2025-01-01 as a date. Here it stays text, which the rules parse as a time.
 _TEXT = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"}
 
 
 def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
-    """The values, and by path (`facts[0].when`) the line that each begins in; JSON has no lines. Raises InvalidRules."""
+    """The values, and by path (`facts[0].when`) the line on which each begins; JSON has no lines. Raises InvalidRules."""
     if len(text) > MAX_BYTES:
         raise InvalidRules([Problem("", f"it has {len(text)} bytes; the limit is {MAX_BYTES}")])
     try:
@@ -31,7 +31,7 @@ def parse_source(text: bytes, /) -> tuple[object, dict[str, int]]:
     if decoded.lstrip().startswith("{"):
         try:
             value = msgspec.json.decode(decoded)
-            json.loads(decoded, object_pairs_hook=_refuse_repeats)  # of two keys alike the other takes the last
+            json.loads(decoded, object_pairs_hook=_refuse_repeats)  # msgspec takes the last of duplicate keys
             return value, {}
         except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidRules([Problem("", f"it starts like JSON but is not valid: {error}")]) from None
@@ -56,7 +56,7 @@ def _refuse_repeats(pairs: list[tuple[str, object]]) -> None:
 
 
 def _refuse_bombs(text: str) -> None:
-    """Aliases can make a short text into a huge document, and escapes what no text can be."""
+    """Refuse aliases, which can expand a short text into a huge document, and escapes of invalid characters."""
     depth = 0
     for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
         line = event.start_mark.line + 1
@@ -88,7 +88,7 @@ def _value(node: yaml.Node, path: str, depth: int, lines: dict[str, int]) -> obj
 def _scalar(node: Any, path: str, line: int) -> object:
     if node.tag in _TEXT:
         return node.value
-    # YAML's numbers may be written to base 60, and a long one takes long.
+    # YAML numbers may be written in base 60, and parsing a long one takes long.
     if not node.tag.endswith(":str") and len(node.value) > _MAX_NUMBER_CHARS:
         raise InvalidRules([Problem(path, f"{node.value[:80]!r}… is too long for a number", line)])
     if node.tag not in _SCALARS:
@@ -102,7 +102,7 @@ def _scalar(node: Any, path: str, line: int) -> object:
 
 
 def place(problems: list[Problem], lines: dict[str, int], /) -> list[Problem]:
-    """The problems with the line of each: of what is wrong, or of the nearest thing around it."""
+    """The problems with their lines: the line of the wrong value, or of the nearest one around it."""
     return [problem._replace(line=_line(problem.path, lines)) for problem in problems]
 
 

@@ -1,7 +1,7 @@
-"""The syntax of conditions: from text to a tree. Pure; evaluates nothing, and knows neither kinds of values nor what they cost.
+"""Parses conditions into trees. Pure; evaluates nothing, and knows neither kinds of values nor costs.
 
-The library that evaluates conditions (cel) compiles them and shows no tree, and both their cost and what they read follow
-from the tree. What this does not read exactly as CEL does is refused.
+The library that evaluates conditions (cel) compiles them without exposing a tree, but their costs and the values they read follow
+from the tree. Anything that this parser does not parse exactly like CEL is refused.
 Source of the grammar: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax
 """
 
@@ -25,7 +25,7 @@ METHODS = frozenset(
 CONVERSIONS = frozenset(["int", "uint", "double", "string", "timestamp", "duration"])
 FUNCTIONS = METHODS | CONVERSIONS | {"has"}
 
-# A string, a number, a word, an operator, or any other character, which nothing begins with.
+# A string, a number, a word, an operator, or any other character, with which no token begins.
 _TOKEN = re.compile(
     r"""(?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:"[^"]*+"|'[^']*+'))"""
     r"""|(?P<number>0[xX][0-9a-fA-F]++[uU]?|(?:\d++(?:\.\d++)?|\.\d++)(?:[eE][+-]?\d++)?[uU]?)"""
@@ -37,13 +37,13 @@ _BINARY = (("||",), ("&&",), ("<", "<=", ">", ">=", "==", "!=", "in"), ("+", "-"
 
 
 class Malformed(Exception):
-    """What is wrong with a condition, for the person who wrote it."""
+    """A condition is wrong. The message is for the person who wrote it."""
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
-    """A part of a condition, from character `start` to `end`; `parts` are in the order of the text.
+    """A part of a condition, from character `start` to `end`. `parts` are in the order of the text.
 
-    `op` says what it is: a binary operator; `!` or `-` (before one part); `?:`; `()`; `.` (select), `[]` (index), `call`,
+    `op`: a binary operator; `!` or `-` (before one part); `?:`; `()`; `.` (select), `[]` (index), `call`,
     `method` (its target comes first), `has`, `list`, `map`, `name`, `string`, `bytes`, `int`, `uint`, `double`, `bool`, `null`.
     `text` is a name, a literal as written, or a run of `!` or `-`.
     """
@@ -102,7 +102,7 @@ def _check_functions(tokens: list[_Token]) -> None:
 
 
 class _Parser:
-    """One level of the grammar a method; each leaves the next token to be read."""
+    """A method for each level of the grammar. Each stops before the next token."""
 
     def __init__(self, tokens: list[_Token], end: int) -> None:
         self._tokens = [*tokens, _Token("end", "", end, end)]
@@ -175,7 +175,7 @@ class _Parser:
         return tuple(self._several(")", self.ternary))
 
     def _several(self, closing: str, one: Callable[[], Node], *, trailing: bool = False) -> list[Node]:
-        """Parts with commas between them, up to and with what closes them."""
+        """Comma-separated parts, up to and including the closing token."""
         found: list[Node] = []
         while not self._is(closing):
             if found:
@@ -237,13 +237,13 @@ def _node(op: str, start: int, parts: Sequence[Node], text: str = "", end: int =
 
 
 def bare(node: Node, /) -> Node:
-    """What is within any parentheses."""
+    """The node without surrounding parentheses."""
     while node.op == "()":
         node = node.parts[0]
     return node
 
 
 def content_of(node: Node, /) -> str:
-    """What a string says; there are no escapes in it."""
+    """The content of a string literal, which has no escapes."""
     quote = node.text[-1]
     return node.text[node.text.index(quote) + 1 : -1]

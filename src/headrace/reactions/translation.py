@@ -1,12 +1,12 @@
-"""From a condition's tree to what is evaluated: the text that the library compiles, the values it reads, and what it costs. Pure.
+"""Translates a condition's tree into the text that the library compiles, the values that it reads, and its cost. Pure.
 
-What is written and what is evaluated differ where the event and CEL do:
+The text that is compiled differs from the text as written where events and CEL differ:
 
-- `event.properties.amount` becomes one variable of its own, so that evaluating costs the size of that value alone: the library
-  copies each map that a path leads through. `tags.plan` is the tag, or the text property of that name, as in filters.
-- Numbers of JSON are doubles, so whole numbers beside them in `+ - * /` become doubles.
-- A property that is null is absent, as in filters: `has(x)` is false, and `x == null` becomes `!has(x)`.
-- `event.timestamp.getHours("Europe/Berlin")` asks the time in that zone, which the library cannot do.
+- `event.properties.amount` becomes a single variable, so that its cost depends only on that value: the library copies each map
+  on a path. `tags.plan` is the tag, or the text property of that name, as in filters.
+- JSON numbers are doubles, so integers beside them in `+ - * /` become doubles.
+- A null property counts as absent, as in filters: `has(x)` is false, and `x == null` becomes `!has(x)`.
+- `event.timestamp.getHours("Europe/Berlin")` is the time in that zone, which the library does not support.
 - Journeys' conditions also read `person` and, of earlier steps, `steps`: see surroundings.py.
 """
 
@@ -34,20 +34,20 @@ _FIELD_KINDS = (
 _BOOL = frozenset(["bool"])
 _TEXT = frozenset(["string"])
 _SCALAR = Form(cost.Size(1, 400).work())  # the longest text of a number has some 330 characters
-# How often the steps go through the values they are given, messages of failures included, which show those values.
+# How many passes operations make through their values, including the error messages that show those values.
 # Measured with bench/conditions.py.
 _THROUGH_SUM = 1.6  # + - * / %
-_THROUGH_COMPARISON = 3.5  # of what both sides have
+_THROUGH_COMPARISON = 3.5  # of what both sides have in common
 _THROUGH_SEARCH = 1.75  # in
 _THROUGH_INDEX = 2.5
 _THROUGH_LITERAL = 0.5
-_THROUGH_RESULT = 2.5  # what is given back becomes a value of Python
-_AS_TEXT = 6.0  # a text that is shown in a message, or looked through
+_THROUGH_RESULT = 2.5  # the result becomes a Python value
+_AS_TEXT = 6.0  # a text that is shown in a message, or searched
 _AS_DURATION = 200.0
 
 
 class Translated(NamedTuple):
-    """`program` is what to compile, `paths` what it reads, `work` what it costs; `dearest` is the part that costs most."""
+    """A translated condition: the `program` to compile, the `paths` it reads, its `work`, and `dearest`, its costliest part."""
 
     program: str
     paths: frozenset[Path]
@@ -56,7 +56,7 @@ class Translated(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of the condition: its kind, the text for it, how large its value is, and its path where it is simply read."""
+    """A part of a condition: its kind, its text, the size of its value, and its path if the value is read as it is."""
 
     kind: str
     text: str
@@ -72,7 +72,7 @@ def translate(text: str, steps: frozenset[str] | None = None, /) -> Translated:
 
 @lru_cache(4096)
 def variable(path: Path, /) -> str:
-    """The name under which a value is handed over: a field of `event`, since one that is missing can be asked for with has()."""
+    """The name under which a value is handed over: a field of `event`, because has() works for missing fields."""
     root, key = path
     if key is None:
         return root
@@ -190,7 +190,7 @@ class _Translator:
         return _Part("bool", f"has({self._part(node.parts[0]).text})")
 
     def _exists(self, path: Path) -> _Part:
-        """Asking whether a value is there does not go through it. An absent text of the event itself is the empty one."""
+        """has(): makes no pass through the value. An absent text field of the event itself is empty."""
         self._find(path)
         self._pay(NOTHING)
         name = f"event.{variable(path)}"
@@ -223,7 +223,7 @@ class _Translator:
         return _Part(kind, text, _SCALAR + read if name == "string" else _SCALAR)
 
     def _in_zone(self, node: Node) -> _Part | None:
-        """`event.timestamp.getHours("Europe/Berlin")`. Raises Malformed for a zone that there is not, or of another time."""
+        """`event.timestamp.getHours("Europe/Berlin")`. Raises Malformed for an unknown zone, or for any other timestamp."""
         if node.op != "method" or not node.text.startswith("get") or len(node.parts) != 2:
             return None
         target, zone = map(bare, node.parts)
@@ -289,7 +289,7 @@ class _Translator:
         return _Part("bool", f"{left.text} {node.op} {right.text}")
 
     def _null(self, node: Node) -> _Part | None:
-        """`event.properties.x == null` or `!= null`: null and absent are one."""
+        """`event.properties.x == null` or `!= null`: null and absent mean the same."""
         one, other = map(bare, node.parts)
         path = self._path(one if other.op == "null" else other)
         if "null" not in (one.op, other.op) or path is None or (path[1] is None and path[0] != "value"):
@@ -304,7 +304,7 @@ _TIMES = frozenset(["timestamp", "duration"])
 
 
 def _as_double(part: _Part) -> _Part:
-    """A whole number as a double, for beside numbers of events; anything else as it is."""
+    """Turn an integer into a double, for use beside an event's numbers; leave anything else as it is."""
     if part.kind not in ("int", "uint"):
         return part
     if part.text.isdigit():
@@ -313,7 +313,7 @@ def _as_double(part: _Part) -> _Part:
 
 
 def _path_of(node: Node) -> Path | None:
-    """The path that is simply read: `event.name`, `event.properties.amount`, `event.tags["a b"]`. Raises Malformed."""
+    """The path of a plain read: `event.name`, `event.properties.amount`, `event.tags["a b"]`. Raises Malformed."""
     if node.op not in (".", "[]"):
         if node.op == "name" and node.text == "event":
             raise Malformed(f"'event' must be followed by a field; its fields are: {', '.join(sorted(FIELDS))}")
