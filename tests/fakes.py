@@ -13,7 +13,9 @@ from threading import RLock
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from headrace.model.entries import Entry, ErasedEvent, Held, Keyed, Receipt, Record
+import msgspec
+
+from headrace.model.entries import Entry, ErasedEvent, Held, Keyed, Receipt, Record, Unreadable
 from headrace.model.errors import Unavailable
 from headrace.model.event import (
     StoredEvent,
@@ -43,6 +45,7 @@ from headrace.model.filters import (
     Stats,
 )
 from headrace.model.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
+from headrace.model.quarantine import Quarantined
 from headrace.model.zones import UTC_ZONE, Interval, Zone
 from headrace.ports.store import StoreFailed
 
@@ -105,6 +108,15 @@ class MemoryLog:
             self._last = self._given if records else self._last
             return receipts
 
+    def spoil(self, position: int) -> None:
+        """From now on the entry at this position cannot be read."""
+        self._records = [
+            Unreadable.at(each.position, each.tail, b"?" + each.payload, "spoilt", was=each.kind)
+            if each.position == position
+            else each
+            for each in self._records
+        ]
+
     def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
         with self._lock:
             start = bisect_right(self._records, after, key=lambda record: record.position)
@@ -130,7 +142,7 @@ class MemoryLog:
     def held(self, upto: int, /) -> Held:
         with self._lock:
             held = [record for record in self._records if record.position <= upto]
-            events = [record.position for record in held if not record.kind]
+            events = [record.position for record in held if not _kind(record)]
             last_event = events[-1] if events else self._trimmed_event or (0 if held else upto)
             return Held(len(events), held[0].position - 1 if held else upto, last_event)
 
@@ -138,7 +150,7 @@ class MemoryLog:
         with self._lock:
             kept = [record for record in self._records if record.position > upto]
             gone = self._records[: len(self._records) - len(kept)]
-            self._trimmed_event = max([self._trimmed_event, *(each.position for each in gone if not each.kind)])
+            self._trimmed_event = max([self._trimmed_event, *(each.position for each in gone if not _kind(each))])
             self._records = kept
             known = [item for item in self._keys.items() if item[1].position >= self._oldest_key()]
             self._keys = dict(known[-self._max_keys :])
@@ -155,6 +167,11 @@ class MemoryLog:
 
     def _oldest_key(self) -> int:
         return first_position(max(0, self._clock_ms() - self._window_ms))
+
+
+def _kind(record: Record) -> int:
+    """The kind that it was written with."""
+    return record.was if isinstance(record, Unreadable) else record.kind
 
 
 class MemoryErasedEvents:
@@ -176,6 +193,47 @@ class MemoryErasedEvents:
 
     def last(self, after: int, /) -> int:
         return max([after, *(position for position, _ in self._events)])
+
+
+class MemoryQuarantine:
+    """Fits the Quarantine port."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Quarantined] = {}
+
+    def add(self, entries: Sequence[Quarantined], /) -> int:
+        new = [each for each in entries if each.position not in self.rows]
+        self.rows |= {each.position: each for each in new}
+        return len(new)
+
+    def pages(self, after: int, upto: int, /) -> Iterator[list[ErasedEvent]]:
+        found = [
+            ErasedEvent(each.position, each.tail, each.key)
+            for each in sorted(self.rows.values(), key=lambda each: each.position)
+            if after < each.position <= upto and not each.kind
+        ]
+        return (found[start : start + 2] for start in range(0, len(found), 2))
+
+    def last(self, after: int, /) -> int:
+        return max([after, *self.rows])
+
+    def listed(self, after: int, limit: int, /) -> list[Quarantined]:
+        return [each for each in self.find(list(self.rows)) if each.position > after][:limit]
+
+    def find(self, positions: Sequence[int], /) -> list[Quarantined]:
+        found = [self.rows[each] for each in sorted(set(positions) & self.rows.keys())]
+        return [each for each in found if each.dropped_at_ms is None]
+
+    def drop(self, positions: Sequence[int], now_ms: int, /) -> None:
+        for each in self.find(positions):
+            self.rows[each.position] = msgspec.structs.replace(each, payload=b"", key=b"", dropped_at_ms=now_ms)
+
+    def remove(self, positions: Sequence[int], /) -> None:
+        for position in positions:
+            self.rows.pop(position, None)
+
+    def count(self) -> int:
+        return len(self.listed(-1, 10**9))
 
 
 class MemoryStore:

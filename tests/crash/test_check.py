@@ -11,9 +11,10 @@ import msgspec
 
 from headrace.model.entries import Entry, ErasedEvent, Kind, Record
 from headrace.model.event import Event, encode, event_id
+from headrace.model.quarantine import Quarantined
 from headrace.upkeep.check import Report, check
 from tests.crash.test_disk import parts, send, stored
-from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryStore
+from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 from tests.server import Server
 
 
@@ -31,7 +32,7 @@ class At:
         raise AssertionError("a check commits nothing")
 
 
-NONE = MemoryErasedEvents()
+NONE, ASIDE = MemoryErasedEvents(), MemoryQuarantine()
 
 
 def sound() -> tuple[MemoryLog, MemoryStore, list[Record]]:
@@ -45,20 +46,22 @@ def sound() -> tuple[MemoryLog, MemoryStore, list[Record]]:
 
 def test_what_agrees_has_no_problems() -> None:
     log, store, _ = sound()
-    assert check(log, store, At(log.last()), NONE) == Report(log.last(), held=5, stored=5, pending=0, problems=[])
+    assert check(log, store, At(log.last()), NONE, ASIDE) == Report(
+        log.last(), held=5, stored=5, pending=0, problems=[]
+    )
 
 
 def test_entries_past_the_committed_position_may_wait() -> None:
     log, store, records = sound()
     del store._events[3:]
-    report = check(log, store, At(records[2].position), NONE)
+    report = check(log, store, At(records[2].position), NONE, ASIDE)
     assert (report.problems, report.pending) == ([], 2)
 
 
 def test_a_committed_entry_that_the_store_lacks_is_a_problem() -> None:
     log, store, records = sound()
     del store._events[1]
-    assert check(log, store, At(log.last()), NONE).problems == [
+    assert check(log, store, At(log.last()), NONE, ASIDE).problems == [
         f"1 committed events are not in the store, the first at {records[1].position}."
     ]
 
@@ -66,7 +69,7 @@ def test_a_committed_entry_that_the_store_lacks_is_a_problem() -> None:
 def test_an_event_stored_twice_is_a_problem() -> None:
     log, store, records = sound()
     store.insert(records[:2])
-    assert [problem[:35] for problem in check(log, store, At(log.last()), NONE).problems] == [
+    assert [problem[:35] for problem in check(log, store, At(log.last()), NONE, ASIDE).problems] == [
         "2 events are stored more than once "
     ]
 
@@ -84,7 +87,7 @@ def test_what_is_stored_while_it_checks_is_no_problem() -> None:
 
     growing = Growing()
     growing.insert(records[:2])
-    report = check(log, growing, offsets, NONE)
+    report = check(log, growing, offsets, NONE, ASIDE)
     assert (report.problems, report.pending) == ([], 3)
 
 
@@ -92,24 +95,24 @@ def test_a_stranger_at_one_of_the_logs_positions_is_a_problem() -> None:
     log, store, records = sound()
     other = event_id(records[0].position, records[0].tail + 1)
     store._events[0] = msgspec.structs.replace(store._events[0], id=other)
-    assert len(check(log, store, At(log.last()), NONE).problems) == 2
+    assert len(check(log, store, At(log.last()), NONE, ASIDE).problems) == 2
 
 
 def test_a_position_past_the_logs_end_is_a_problem() -> None:
     log, store, _ = sound()
-    assert check(log, store, At(log.last() + 1), NONE).problems
+    assert check(log, store, At(log.last() + 1), NONE, ASIDE).problems
 
 
 def test_what_was_erased_on_purpose_is_no_problem_unless_it_is_still_stored() -> None:
     log, store, records = sound()
     erased = MemoryErasedEvents()
     erased.add([ErasedEvent(record.position, record.tail) for record in records[1::3]])
-    assert check(log, store, At(log.last()), erased).problems == ["2 erased events are still in the store."]
+    assert check(log, store, At(log.last()), erased, ASIDE).problems == ["2 erased events are still in the store."]
     store.erase([records[1].id, records[4].id])
-    report = check(log, store, At(log.last()), erased)
+    report = check(log, store, At(log.last()), erased, ASIDE)
     assert report == Report(log.last(), held=5, stored=3, pending=0, problems=[], erased=2)
     store.erase([records[0].id])
-    assert check(log, store, At(log.last()), erased).problems == [
+    assert check(log, store, At(log.last()), erased, ASIDE).problems == [
         f"1 committed events are not in the store, the first at {records[0].position}."
     ]
 
@@ -127,19 +130,38 @@ def test_what_is_erased_while_it_checks_is_no_problem() -> None:
 
     erasing = Erasing()
     erasing.insert(records)
-    assert check(log, erasing, At(log.last()), erased).problems == []
+    assert check(log, erasing, At(log.last()), erased, ASIDE).problems == []
+
+
+def test_what_is_put_aside_is_a_problem_until_it_is_dropped_and_no_loss() -> None:
+    log, store, records = sound()
+    aside = MemoryQuarantine()
+    del store._events[1]
+    log.spoil(records[1].position)
+    log.spoil(records[2].position)
+    [problem] = check(log, store, At(log.last()), NONE, aside).problems
+    assert problem == f"1 committed entries cannot be read, the first at {records[1].position}: spoilt."
+    aside.add([Quarantined(records[1].position, records[1].tail, 0, "spoilt", b"", b"", 1)])
+    report = check(log, store, At(log.last()), NONE, aside)
+    assert (report.held, report.stored, report.pending, report.quarantined) == (5, 4, 0, 1)
+    assert [problem[:40] for problem in report.problems] == ["1 acknowledged entries are put aside, be"]
+    aside.drop([records[1].position], 2)
+    assert check(log, store, At(log.last()), NONE, aside) == Report(log.last(), 5, 4, 0, [])
+    assert check(log, store, At(records[0].position), NONE, MemoryQuarantine()).problems == [], (
+        "the worker will see to it"
+    )
 
 
 def test_commands_are_no_events_that_the_store_lacks() -> None:
     log, store, _ = sound()
     for kind in (Kind.ERASURE, 200):
         log.append([Entry(b"no event", kind=kind)])
-        report = check(log, store, At(log.last()), NONE)
+        report = check(log, store, At(log.last()), NONE, ASIDE)
         assert report == Report(log.last(), held=5, stored=5, pending=0, problems=[])
     log.trim(log.last())
-    assert check(log, store, At(log.last()), NONE).problems == []
+    assert check(log, store, At(log.last()), NONE, ASIDE).problems == []
     store._events = store._events[:4]
-    assert check(log, store, At(log.last()), NONE).problems
+    assert check(log, store, At(log.last()), NONE, ASIDE).problems
 
 
 def run(data: Path) -> tuple[int, Report]:

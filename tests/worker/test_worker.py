@@ -2,6 +2,7 @@
 
 import itertools
 import queue
+import threading
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from headrace.model.settings import Settings
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.store import StoreFailed
-from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryStore
+from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 
 NOW_MS = 1_736_899_200_000
 END = 2**63 - 1
@@ -81,6 +82,7 @@ class Machine:
         self.store = UnsureStore()
         self.offsets = Offsets()
         self.erased = MemoryErasedEvents()
+        self.quarantine = MemoryQuarantine()
         self.commands: list[tuple[int, int, bytes]] = []
         self.crash_at_command = 0
         self.progressed: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -99,6 +101,7 @@ class Machine:
             Settings.from_environ({}, **settings),
             needed_from=lambda: self.needed_from,
             erased=self.erased,
+            put_aside=self.quarantine,
             commands=self.run,
             on_progress=lambda: self.progressed.put(None),
             clock_ms=lambda: self.now_ms,
@@ -353,6 +356,77 @@ def test_what_was_erased_on_purpose_stays_erased_and_is_no_loss(logged: list[str
     assert logged == ["store_lost_events"]
 
 
+def test_what_cannot_be_read_is_put_aside_and_holds_nothing_up(logged: list[str]) -> None:
+    machine = Machine()
+    ids = machine.append(6)
+    for event_id in (ids[0], ids[3], ids[5]):
+        machine.log.spoil(position_of(event_id))
+    drain(machine.worker(flush_max_events=2))
+    assert machine.stored() == [ids[1], ids[2], ids[4]]
+    assert [each.id for each in machine.quarantine.listed(-1, 99)] == [ids[0], ids[3], ids[5]]
+    assert machine.offsets.committed == machine.log.last()
+    assert set(logged) == {"entries_put_aside"}
+    logged.clear()
+    drain(machine.worker())
+    assert logged == [], "they are no loss"
+    machine.store.erase([ids[4]])
+    drain(machine.worker())
+    assert machine.stored() == [ids[1], ids[2], ids[4]], "and what is one is made up for"
+    assert logged == ["store_lost_events"]
+
+
+@pytest.mark.parametrize("step", ["read", "insert", "commit", "trim"])
+def test_what_was_put_aside_is_no_loss_and_stays_aside_although_it_can_be_read_again(
+    logged: list[str], step: str
+) -> None:
+    machine = Machine()
+    ids = machine.append(4)
+    readable = list(machine.log._records)
+    machine.log.spoil(position_of(ids[2]))
+    with pytest.raises(Crash):
+        machine.worker(crash_after=step).step()
+    put_aside_before = machine.quarantine.count()
+    machine.log._records = readable
+    drain(machine.worker())
+    drain(machine.worker())
+    assert machine.quarantine.count() == put_aside_before == (0 if step in ("read", "insert") else 1)
+    assert machine.stored() == [event_id for event_id in ids if not put_aside_before or event_id != ids[2]]
+    assert logged == ["entries_put_aside"] * put_aside_before
+
+
+def test_what_the_store_lost_and_the_log_cannot_give_back_is_put_aside(logged: list[str]) -> None:
+    machine = Machine()
+    ids = machine.append(4)
+    drain(machine.worker())
+    machine.log.spoil(position_of(ids[1]))
+    machine.log.spoil(position_of(ids[2]))
+    machine.store.erase(ids[:2])
+    drain(machine.worker())
+    assert machine.stored() == [ids[0], ids[2], ids[3]]
+    assert [each.id for each in machine.quarantine.listed(-1, 99)] == [ids[1]]
+    assert logged == ["store_lost_events", "entries_put_aside"]
+
+
+def test_work_for_the_workers_thread_is_done_there_and_what_it_raises_is_raised_here() -> None:
+    machine = Machine()
+    worker = machine.worker(flush_interval_ms=3_600_000)
+    done: list[str] = []
+    worker.run(lambda: done.append(threading.current_thread().name))
+    worker.start()
+    worker.run(lambda: done.append(threading.current_thread().name))
+
+    def fail() -> None:
+        raise StoreFailed("told to")
+
+    with pytest.raises(StoreFailed):
+        worker.run(fail)
+    machine.append(1)
+    worker.run(lambda: done.append("while events gather"))
+    worker.stop()
+    assert done == [threading.current_thread().name, "worker", "while events gather"]
+    assert len(machine.stored()) == 1
+
+
 def test_what_was_erased_before_it_was_committed_stays_erased() -> None:
     machine = Machine()
     ids = machine.append(5)
@@ -462,6 +536,7 @@ def test_a_command_that_nobody_runs_is_logged_and_passed_over(logged: list[str])
     worker = Worker(
         *(machine.log, machine.store, machine.offsets, Settings()),
         erased=machine.erased,
+        put_aside=machine.quarantine,
         needed_from=lambda: END,
         on_progress=lambda: None,
         clock_ms=lambda: NOW_MS,

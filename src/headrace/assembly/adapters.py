@@ -7,7 +7,9 @@ from headrace.assembly.control import open_control, take_partition
 from headrace.assembly.folder import DataFolder
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
+from headrace.control.quarantine import ControlQuarantine
 from headrace.log.sqlite import SqliteLog
+from headrace.model.event import is_event
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 from headrace.store.clickhouse import ClickHouseStore
@@ -27,6 +29,7 @@ class Adapters:
         self.leases, self.lease = take_partition(self.control)
         self.offsets = ControlOffsets(self.control, lease=self.lease)
         self.erased = ControlErasedEvents(self.control)
+        self.quarantine = ControlQuarantine(self.control)
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
             query_timeout_s=settings.query_timeout_s,
@@ -42,8 +45,9 @@ class Adapters:
             dedup_window_s=settings.dedup_window_s,
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,
+            is_sound=is_event,
         )
-        relearn(self.log, self.store, self.erased)
+        relearn(self.log, self.store, self.erased, self.quarantine)
 
     def renew_leases(self) -> bool:
         """Renew the leases. For their loop: returns False so that it rests."""

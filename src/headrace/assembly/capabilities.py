@@ -17,7 +17,7 @@ from headrace.assembly.webhooks import WebhookAdmin
 from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
-from headrace.model.errors import NotFound, Unavailable
+from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import MODES, Event, StoredEvent, Tenant
 from headrace.model.filters import Filters, Page, Selection
 from headrace.model.replay_job import Action, ReplayJob
@@ -26,6 +26,7 @@ from headrace.model.settings import Settings
 from headrace.pipeline.first_events import FirstEvents
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
+from headrace.pipeline.quarantine import WHAT_TO_DO
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
@@ -34,6 +35,7 @@ from headrace.ports.store import Reader, StoreFailed
 from headrace.reactions.facts import Fact, fact_of
 from headrace.reactions.stage import RuleSet
 from headrace.replay.once import Replayed, replay
+from headrace.upkeep.quarantine import Asked, answer
 
 Answer = TypeVar("Answer")
 _MOST_DOCUMENTS = 50  # of a project's history of rules
@@ -212,6 +214,11 @@ class ServerStatus:
         """Whether what it is sent does not get stored now."""
         return bool(self._runtime.worker.failing)
 
+    def problems(self) -> list[str]:
+        """What is wrong although new events get stored, a sentence each, with what to do."""
+        aside = self._runtime.quarantine.count
+        return [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
+
     def figures(self) -> Iterator[Figure]:
         """Not for the event loop's thread."""
         return figures(self._runtime)
@@ -222,6 +229,26 @@ class ServerStatus:
             return await asyncio.to_thread(self._runtime.check)
         except (StoreFailed, ControlFailed) as error:
             raise Unavailable(f"The check failed: {error}") from error
+
+
+class QuarantineAdmin:
+    """Entries that were put aside: see `upkeep.quarantine`. One call at a time; others wait for it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._desk = runtime.quarantine
+        self._lock = asyncio.Lock()
+
+    async def ask(self, body: bytes, /) -> object:
+        """The answer to what `headrace quarantine` asks. Raises InvalidRequest, NotFound, Unavailable."""
+        try:
+            asked = msgspec.json.decode(body, type=Asked)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"{error}.") from None
+        try:
+            async with self._lock:
+                return await asyncio.to_thread(answer, self._desk, asked)
+        except (StoreFailed, ControlFailed) as error:
+            raise Unavailable(str(error)) from error
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -237,6 +264,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     replays: ReplayAdmin
     webhooks: WebhookAdmin
     status: ServerStatus
+    quarantine: QuarantineAdmin
 
 
 def capabilities_of(runtime: Runtime, /) -> Capabilities:
@@ -251,6 +279,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         ReplayAdmin(runtime),
         runtime.webhooks,
         ServerStatus(runtime),
+        QuarantineAdmin(runtime),
     )
 
 

@@ -51,6 +51,11 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one("stored_events", "Events stored since startup.", progress.stored_events)
     yield _one("flushes", "Inserts since startup.", progress.flushes)
     yield _one("worker_failing", "1 while the worker is failing.", bool(worker.failing))
+    yield _one(
+        "quarantined_entries",
+        "Acknowledged events and commands that are put aside because the log cannot give them back as they were written.",
+        runtime.quarantine.count,
+    )
     yield _one("unreacted_events", "Events since startup that could not be reacted to.", reactor.failed_events)
     yield _one("reactor_failing", "1 while the reactor is failing.", bool(reactor.failing))
     yield from _reaction_lags(runtime)

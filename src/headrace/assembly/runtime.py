@@ -52,9 +52,11 @@ from headrace.ports.store import Reader, StoreFailed
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
 from headrace.upkeep.check import Report, check
+from headrace.upkeep.quarantine import QuarantineDesk
 
 _BEHIND_MS = 250
 _QUIET_MS = 1000
+_AT_ONCE = 500
 
 
 class Runtime:
@@ -84,12 +86,19 @@ class Runtime:
         self.local_token = secrets.token_urlsafe(32)
         keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
         self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
+        self.quarantine = QuarantineDesk(
+            *(adapters.quarantine, self.log, self.store),
+            in_worker=lambda work: self.worker.run(work),  # noqa: PLW0108  the worker is made with this, and so after it
+            react=self._react_again,
+            clock_ms=clock_ms,
+        )
         self.worker = Worker(
             self.log,
             self.store,
             adapters.offsets,
             settings,
             erased=adapters.erased,
+            put_aside=self.quarantine,
             needed_from=self._reactions_committed,
             on_progress=self._on_stored,
             clock_ms=clock_ms,
@@ -207,7 +216,7 @@ class Runtime:
 
     def check(self) -> Report:
         """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
-        return check(self.log, self.store, self._adapters.offsets, self._adapters.erased)
+        return check(self.log, self.store, self._adapters.offsets, self._adapters.erased, self._adapters.quarantine)
 
     async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
         """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
@@ -238,6 +247,12 @@ class Runtime:
             reacted=self.reactor.reacted(Tenant(event.project, event.mode)) >= event.position,
             effects=self.reactions.effects(event),
         )
+
+    def _react_again(self, tenant: Tenant, event_ids: Sequence[str]) -> None:
+        """React to events that were stored out of their turn. Raises Unavailable, InvalidRequest."""
+        for start in range(0, len(event_ids), _AT_ONCE):
+            events = self.store.get(tenant, event_ids[start : start + _AT_ONCE])
+            self.reactions.replay(tenant, events, force=False, dry_run=False)
 
     def _reactions_committed(self) -> int:
         if self.log.size_bytes() > self.settings.log_max_bytes // 2:

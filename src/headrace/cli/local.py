@@ -10,17 +10,17 @@ import msgspec
 from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
-from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
+from headrace.model.errors import InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.settings import Settings
 from headrace.upkeep.check import Report
+from headrace.upkeep.quarantine import Asked, answer
 
 _TIMEOUT_S = 600
 
 
 def check(settings: Settings, /) -> Report:
     """Raises SettingsError if there is no data, Unavailable if the server does not answer."""
-    if not (settings.data / "log.sqlite").exists():
-        raise SettingsError(f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA.")
+    _require_log(settings)
     if reply := _ask_server(settings, "/internal/check"):
         return msgspec.json.decode(reply, type=Report)
     configure(settings)
@@ -29,6 +29,47 @@ def check(settings: Settings, /) -> Report:
         return runtime.check()
     finally:
         runtime.close()
+
+
+def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
+    """The answer to what `headrace quarantine` asks, as JSON: see the route /internal/quarantine.
+
+    Raises SettingsError if there is no data, InvalidRequest, NotFound, Unavailable.
+    """
+    _require_log(settings)
+    try:
+        with _open(settings, "POST", "/internal/quarantine", asked) as reply:
+            return reply.read()
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 404, 405):
+            raise Unavailable(_detail(error.read())) from None
+        said = _detail(error.read())
+        if error.code == 404 and "put aside" in said:  # else another server has the address of one that was killed
+            raise NotFound(said) from None
+    except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
+        pass
+    configure(settings)
+    runtime = Runtime(settings)
+    try:
+        return msgspec.json.encode(answer(runtime.quarantine, msgspec.convert(asked, Asked)))
+    finally:
+        runtime.close()
+
+
+class _Problem(msgspec.Struct):
+    detail: str = ""
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Problem).detail
+    except msgspec.DecodeError:
+        return body.decode(errors="replace")
+
+
+def _require_log(settings: Settings) -> None:
+    if not (settings.data / "log.sqlite").exists():
+        raise SettingsError(f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA.")
 
 
 def ask(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> bytes:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from headrace import __version__
 from headrace.assembly.control import open_control
 from headrace.cli.journeys import app as journeys_app
+from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
 from headrace.control.api_keys import Keys
 from headrace.control.journey_runs import ControlJourneys
@@ -46,6 +47,7 @@ rules_app = App(name="rules", help="Apply and show a project's rules. Works with
 app.command(rules_app)
 app.command(replay_app)
 app.command(journeys_app)
+app.command(quarantine_app)
 
 _ENDED_BY_READER = 128 + signal.SIGPIPE  # the exit code that shells use
 

@@ -359,3 +359,16 @@ replies = Table(  # how calls of runs have ended, until the runs have gone on
     Column("problem", text(), nullable=False),
     sqlite_with_rowid=False,
 )
+
+quarantine = Table(  # entries of the log that cannot be read as they were written
+    "quarantine",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("tail", BigInteger, nullable=False),
+    Column("kind", Integer, nullable=False),  # that it was written with
+    Column("why", text(), nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # as it was read; empty once it was dropped
+    Column("key", LargeBinary(16), nullable=False),
+    Column("found_at_ms", BigInteger, nullable=False),
+    Column("dropped_at_ms", BigInteger),  # null: it is put aside
+)

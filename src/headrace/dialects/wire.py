@@ -29,6 +29,7 @@ from headrace.model.settings import Settings
 labels_and_numbers = labels.labels_and_numbers  # which every parser of events needs
 
 ABSENT = msgspec.Raw(b"")
+UNREADABLE = "$unreadable"  # the only member of an object that is no JSON where it is stored
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
@@ -47,8 +48,18 @@ def encode_json(value: object, /) -> bytes:
 
 
 def raw_object(text: str, /) -> msgspec.Raw:
-    """An event's properties, context or traits as they go into a reply: byte for byte, and `{}` where there are none."""
-    return msgspec.Raw(text.encode()) if text else _EMPTY_OBJECT
+    """An event's properties, context or traits as they go into a reply: byte for byte, and `{}` where there are none.
+
+    What is stored there was checked when it came. Should it be no JSON all the same, the reply still is, and shows the text.
+    """
+    if not text:
+        return _EMPTY_OBJECT
+    raw = text.encode(errors="replace")
+    try:
+        _raw_decoder.decode(raw)
+    except msgspec.DecodeError:
+        return msgspec.Raw(_encoder.encode({UNREADABLE: raw.decode()}))
+    return msgspec.Raw(raw)
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, /) -> T:

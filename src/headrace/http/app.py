@@ -15,7 +15,7 @@ from headrace.http.body import Budget
 from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.landing import Landing
-from headrace.http.local import Check
+from headrace.http.local import Check, Quarantine
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Handler, Responders, mount
 from headrace.http.names import EventNames
@@ -40,7 +40,8 @@ class _Health:
     async def on_get_ready(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         failing = self._status.is_failing()
         resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK)
-        resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"})
+        found = {"problems": problems} if (problems := self._status.problems()) else {}
+        resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"} | found)
 
 
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:
@@ -62,6 +63,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)
     app.add_route("/internal/check", Check(can.admission, can.status))
+    app.add_route("/internal/quarantine", Quarantine(can.admission, can.quarantine))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app

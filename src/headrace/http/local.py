@@ -4,10 +4,13 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.admission import Admission
-from headrace.assembly.capabilities import ServerStatus
+from headrace.assembly.capabilities import QuarantineAdmin, ServerStatus
 from headrace.dialects.wire import encode_json
 from headrace.http.auth import shown_by
+from headrace.http.body import read_body
 from headrace.model.errors import InvalidKey
+
+_MAX_BYTES = 256 * 1024 * 1024
 
 
 class Check:
@@ -18,6 +21,22 @@ class Check:
         self._status = status
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        if not self._admission.is_local(shown_by(req, "admin")):
-            raise InvalidKey("This route only accepts commands from the server's own machine.")
+        _require_local(self._admission, req)
         resp.data = encode_json(await self._status.check())
+
+
+class Quarantine:
+    """POST /internal/quarantine: `headrace quarantine`."""
+
+    def __init__(self, admission: Admission, quarantine: QuarantineAdmin) -> None:
+        self._admission = admission
+        self._quarantine = quarantine
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        _require_local(self._admission, req)
+        resp.data = encode_json(await self._quarantine.ask(await read_body(req, _MAX_BYTES)))
+
+
+def _require_local(admission: Admission, req: falcon.asgi.Request) -> None:
+    if not admission.is_local(shown_by(req, "admin")):
+        raise InvalidKey("This route only accepts commands from the server's own machine.")

@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL)
 _LATER_COLUMNS = {
     "spaced": "INTEGER NOT NULL DEFAULT 0",  # 1: entries are STEP apart; 0: one apart, as before there were partitions
     "kinds": "BLOB NOT NULL DEFAULT x''",  # a byte an entry; empty when all are events
+    # See checks.py; empty in what was written before there were any. Only read along with the payloads.
+    "checks": "BLOB NOT NULL DEFAULT x''",
 }
 _VIEW = """
 CREATE VIEW IF NOT EXISTS spans AS

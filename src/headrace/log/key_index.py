@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from headrace.log.checks import has_sound_fields, has_sound_keys
 from headrace.log.chunks import positions_of
 from headrace.log.known_keys import KnownKeys
 from headrace.model.errors import Unavailable
@@ -59,6 +60,17 @@ class KeyIndex:
         self.lost = self._find_lost_keys(last, floor)
         self._index_keys()
         return self._durable
+
+    def read_from(self, chunks: sqlite3.Connection, /) -> None:
+        """From now on the log's file is open as this."""
+        self._chunks = chunks
+
+    def forget(self, after: int, upto: int, /) -> None:
+        """Know no key any more whose position is past `after`, up to `upto`: what was there is lost. Raises Unavailable."""
+        try:
+            self._keys.void(after, upto)
+        except Exception as error:
+            raise Unavailable(f"Message ids cannot be forgotten: {error}.") from error
 
     def find(self, keys: list[bytes], /) -> dict[bytes, tuple[int, int]]:
         """Where these keys were first given, of those that were within the dedup window. Raises Unavailable."""
@@ -197,9 +209,13 @@ class KeyIndex:
     def _feed(self) -> None:
         after = max(self._indexed, self._keys.last())
         rows = self._chunks.execute(
-            "SELECT last, count, spaced, tail, keys FROM chunks WHERE last > ? AND keys != x'' ORDER BY last", (after,)
+            "SELECT last, count, spaced, tail, keys, kinds, checks FROM chunks WHERE last > ? AND keys != x'' ORDER BY last",
+            (after,),
         )
-        for last, count, spaced, tail, keys in rows:
+        for last, count, spaced, tail, keys, kinds, checks in rows:
+            if not (has_sound_fields(last, count, tail, spaced, kinds, checks) and has_sound_keys(keys, checks)):
+                _log.error("keys_not_indexed", position=last, why="their checksum does not match")
+                continue
             self._keys.add(_given(positions_of(last, count, spaced), tail, keys), last)
         self._indexed = self._durable
 

@@ -16,20 +16,32 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
+from headrace.log.checks import checks_of
 from headrace.log.chunks import bring_up_to_date, last_event_of, positions_of
 from headrace.log.key_index import NO_KEY, KeyIndex
+from headrace.log.reading import ChunkReader, Torn, is_no_database, is_torn, last_position_in
+from headrace.log.rescue import finish, rescue
 from headrace.model.entries import Entry, Held, Receipt, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import STEP, next_position
+from headrace.model.event import STEP, first_position, next_position
 
 # One step of a trim holds up appends for some 30 ms; one call may take some steps.
 _TRIM_CHUNKS = 256
 _TRIM_BYTES = 4 * 1024 * 1024
 _TRIM_S = 0.3
+_A_YEAR_MS = (
+    366 * 86_400_000
+)  # no clock is as far ahead: a position that is was not given, but read from a damaged file
 
+_NO_DATABASE = (
+    " Put a copy of it back, or move it and its -wal file out of the folder: the server then begins a new log, "
+    "and lacks the events that were acknowledged and not stored yet."
+)
+
+_log = structlog.get_logger("headrace.log")
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class SqliteLog:
@@ -45,8 +57,11 @@ class SqliteLog:
         dedup_window_s: float = 7 * 86_400.0,
         dedup_max_bytes: int = 16 * 1024**3,
         max_bytes: int = 8 * 1024**3,
+        is_sound: Callable[[bytes], bool] = lambda _payload: True,
     ) -> None:
         """Open or create the file. No position at or below `floor` is ever given.
+
+        A file of which a part cannot be read is put aside, and what can be read goes on in a new one.
 
         partition: 0 up to 63. Logs of one project need different ones, and a floor past whatever was given before there
         were partitions, since those positions may be any.
@@ -58,15 +73,23 @@ class SqliteLog:
         self._partition = partition
         self._max_bytes = max_bytes
         self._path = path
+        self._is_sound = is_sound
         self._writing = threading.Lock()
         self._reading = threading.Lock()
+        self._torn = ""  # why the file has to be put aside before it is used again
+        self._times_opened = 0
         with ExitStack() as opened:
             try:
-                self._writer = opened.enter_context(closing(self._connect()))
-                bring_up_to_date(self._writer)
-                self._reader = opened.enter_context(closing(self._connect()))
-                last = max(self._mark("last"), self._number("SELECT coalesce(max(last), 0) FROM chunks"))
-                self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM chunks")
+                finish(path, clock_ms())
+                try:
+                    last = self._open()
+                except (sqlite3.Error, Torn) as error:
+                    if not is_torn(error) or is_no_database(error):
+                        raise
+                    _log.error("log_torn", path=str(path), why=str(error))
+                    rescue(path, clock_ms(), first_position(clock_ms() + _A_YEAR_MS))
+                    last = self._open()
+                opened.callback(self._close_connections)
                 index = KeyIndex(
                     path.with_suffix(".keys"),
                     self._writer,
@@ -76,9 +99,62 @@ class SqliteLog:
                 )
                 self._index = opened.enter_context(closing(index))
                 self._last = self._durable = index.catch_up(last, floor)
-            except (sqlite3.Error, OSError) as error:
-                raise Unavailable(f"The log {path} cannot be opened: {error}.") from error
+            except (sqlite3.Error, OSError, Torn) as error:
+                how = _NO_DATABASE if is_no_database(error) else ""
+                raise Unavailable(f"The log {path} cannot be opened: {error}.{how}") from error
             opened.pop_all()
+
+    def _open(self) -> int:
+        """Open the file, and give the position of its last entry. Raises sqlite3.Error, OSError, Torn."""
+        self._open_connections()
+        try:
+            [(marked,)] = self._reader.execute("SELECT coalesce(max(value), 0) FROM marks WHERE name = 'last'")
+            [(self._bytes,)] = self._reader.execute("SELECT coalesce(sum(bytes), 0) FROM chunks")
+            return max(marked, last_position_in(self._reader))
+        except BaseException:
+            self._close_connections()
+            raise
+
+    def _open_connections(self) -> None:
+        with ExitStack() as opened:
+            writer = opened.enter_context(closing(self._connect()))
+            bring_up_to_date(writer)
+            reader = opened.enter_context(closing(self._connect()))
+            opened.pop_all()
+        self._writer, self._reader = writer, reader
+        self._chunks = ChunkReader(reader, connect=self._connect, is_sound=self._is_sound)
+        self._times_opened += 1
+
+    def _close_connections(self) -> None:
+        self._writer.close()
+        self._reader.close()
+
+    def _rescue(self, error: Exception, times_opened: int) -> None:
+        """Put the damaged file aside, and go on with what can be read of it. Raises Unavailable."""
+        with self._writing, self._reading:
+            if times_opened != self._times_opened:  # another thread has done it
+                return
+            _log.error("log_torn", path=str(self._path), why=str(error))
+            self._close_connections()
+            try:
+                rescue(self._path, self._clock_ms(), self._last)
+            except (sqlite3.Error, OSError) as failure:
+                self._torn = str(error)
+                self._open_connections()
+                self._index.read_from(self._writer)
+                raise Unavailable(
+                    f"A part of the log {self._path} cannot be read ({error}), and it cannot be put aside yet: {failure}.",
+                    retry_after_s=5,
+                ) from failure
+            self._durable = max(self._durable, self._open())
+            self._last = max(self._last, self._durable)
+            self._index.read_from(self._writer)
+            self._torn = ""
+
+    def _mend(self) -> None:
+        """Before the file is used: put it aside if it was found to be damaged. Raises Unavailable."""
+        if self._torn:
+            self._rescue(Torn(self._torn), self._times_opened)
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions are begun and ended by hand.
@@ -99,6 +175,7 @@ class SqliteLog:
         """See the Log port. One transaction, one sync."""
         if not entries:
             return []
+        self._mend()
         with self._writing:
             if self._bytes >= self._max_bytes:
                 raise Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
@@ -139,14 +216,17 @@ class SqliteLog:
         """Append entries that repeat nothing, and that have these keys; returns their positions."""
         count = len(entries)
         self._last = first + (count - 1) * STEP  # given, and never again, even if this transaction fails
-        payloads = _pack([entry.payload for entry in entries])
+        unpacked = [entry.payload for entry in entries]
+        payloads = _pack(unpacked)
         key_bytes = b"".join(keys if len(keys) in (0, count) else [entry.key or NO_KEY for entry in entries])
         kinds = bytes([entry.kind for entry in entries]) if has_commands else b""
-        row = (self._last, count, tail, len(payloads), key_bytes, payloads, 1, kinds)
+        checks = checks_of(self._last, count, tail, kinds, key_bytes, unpacked, payloads)
+        row = (self._last, count, tail, len(payloads), key_bytes, payloads, 1, kinds, checks)
         try:
             # One statement is a transaction of its own. Each further one would cost this thread a wait for the interpreter.
-            self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._writer.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
+            self._note(error)
             raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
         self._durable = self._last
         self._bytes += len(payloads)
@@ -160,40 +240,32 @@ class SqliteLog:
             found = self._index.find([key])
         return found[key][0] if key in found else None
 
+    def forget(self, after: int, upto: int, /) -> None:
+        """Know no key any more that was given a position past `after`, up to `upto`: a repeat of it is a new entry.
+
+        Durable on return. Raises Unavailable.
+        """
+        with self._writing:
+            self._index.forget(after, upto)
+
     def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
         """See the Log port."""
-        try:
-            return self._read(after, max_entries, max_bytes)
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise Unavailable(f"The log cannot be read after position {after}: {error}.") from error
+        self._mend()
+        for attempt in (1, 2):
+            times_opened = self._times_opened
+            try:
+                with self._reading:
+                    return self._chunks.read(after, max_entries, max_bytes)
+            except (sqlite3.Error, Torn) as error:
+                if attempt == 2 or not is_torn(error):
+                    raise Unavailable(f"The log cannot be read after position {after}: {error}.") from error
+                self._rescue(error, times_opened)
+        raise AssertionError
 
-    def _read(self, after: int, max_entries: int, max_bytes: int) -> list[Record]:
-        records: list[Record] = []
-        size = 0
-        with self._reading:
-            rows = self._reader.execute(
-                "SELECT last, count, tail, payloads, spaced, kinds FROM chunks WHERE last > ? ORDER BY last", (after,)
-            )
-            for last, count, tail, blob, spaced, kinds in rows:
-                step = STEP if spaced else 1
-                first: int = last - (count - 1) * step
-                chunk = _unpack(blob)
-                whole = size + sum(map(len, chunk))
-                if first > after and len(records) + count <= max_entries and whole <= max_bytes:
-                    fields = (range(first, last + 1, step), range(tail, tail + count), chunk)
-                    records += map(Record, *fields, kinds) if kinds else map(Record, *fields)
-                    size = whole
-                    continue
-                for index, payload in enumerate(chunk):
-                    position = first + index * step
-                    if position <= after:
-                        continue
-                    size += len(payload)
-                    if records and (len(records) >= max_entries or size > max_bytes):
-                        rows.close()
-                        return records
-                    records.append(Record(position, tail + index, payload, kinds[index] if kinds else 0))
-        return records
+    def _note(self, error: sqlite3.Error) -> None:
+        """Have the file put aside before its next use, if that is what an error says."""
+        if is_torn(error):
+            self._torn = str(error)
 
     def last(self) -> int:
         """See the Log port."""
@@ -225,6 +297,7 @@ class SqliteLog:
 
     def trim(self, upto: int, /) -> int:
         """See the Log port. Appends go on between its steps."""
+        self._mend()
         upto = min(upto, self._index.written_upto(upto))
         gone = 0
         until = time.monotonic() + _TRIM_S
@@ -232,6 +305,7 @@ class SqliteLog:
             try:
                 entries, left = self._trim_step(upto)
             except sqlite3.Error as error:
+                self._note(error)
                 raise Unavailable(f"The log cannot be trimmed: {error}.") from error
             gone += entries
             if not left or time.monotonic() >= until:
@@ -287,8 +361,7 @@ class SqliteLog:
         """Close the file; what was acknowledged is on disk already."""
         with self._writing, self._reading:
             self._index.close()
-            self._writer.close()
-            self._reader.close()
+            self._close_connections()
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
@@ -312,6 +385,7 @@ class SqliteLog:
             with self._reading:
                 return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
+            self._note(error)
             raise Unavailable(f"The log {self._path} cannot be read: {error}.") from error
 
 

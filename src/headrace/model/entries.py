@@ -1,6 +1,7 @@
 """The input and output of the log: entries, receipts, records. No I/O."""
 
 from enum import IntEnum
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,26 @@ class Record(_Placed, frozen=True, gc=False):
 
     payload: bytes
     kind: int = 0
+
+
+UNREADABLE = 256  # a kind that no disk holds: an entry's kind is one byte there
+
+
+class Unreadable(Record, frozen=True, gc=False):
+    """What the log gives in the place of an entry that it cannot give back as it was written. Its kind is UNREADABLE.
+
+    payload: the bytes as they were read, b"" where not even that was possible. was: the kind that it was written with. key: its
+    dedup key, where that could be read. entries: how many entries this may stand for, 0 if it is not known.
+    """
+
+    why: str = ""
+    was: int = 0
+    key: bytes = b""
+    entries: int = 1
+
+    @classmethod
+    def at(cls, position: int, tail: int, payload: bytes, why: str, **more: Any) -> "Unreadable":
+        return cls(position, tail, payload, UNREADABLE, why, **more)
 
 
 class Held(msgspec.Struct, frozen=True):

@@ -92,6 +92,7 @@ class StoredEvent(Event, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
+_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def encode(event: Event, /) -> bytes:
@@ -102,6 +103,18 @@ def encode(event: Event, /) -> bytes:
 def decode(payload: bytes, /) -> Event:
     """The inverse of `encode`. Raises msgspec.DecodeError for what `encode` did not write."""
     return _decoder.decode(payload)
+
+
+def is_event(payload: bytes, /) -> bool:
+    """Whether `decode` takes it, and what it holds is what it says: text that should be JSON is."""
+    try:
+        event = _decoder.decode(payload)
+        for text in (event.properties, event.context, event.traits):
+            if text:
+                _object_decoder.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def received_at_ms(position: int, /) -> int:

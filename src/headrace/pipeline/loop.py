@@ -42,6 +42,11 @@ class Loop:
         self._woken = False
         self._thread = threading.Thread(target=self._run, name=name)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread was started and has not ended."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 

@@ -3,13 +3,17 @@
 Runs in the worker's thread. Stores missing events, and removes erased events that came back; never reacts, never commits.
 """
 
+from collections.abc import Callable
+
 import structlog
 
-from headrace.model.entries import Record
+from headrace.model.entries import UNREADABLE, Record
 from headrace.pipeline.commands import split
 from headrace.pipeline.months import of_one_month
+from headrace.pipeline.quarantine import put_aside
 from headrace.ports.control import ErasedEvents, Offsets
 from headrace.ports.log import LogReader
+from headrace.ports.quarantine import PutAside
 from headrace.ports.store import ErasableStore, Store
 
 _log = structlog.get_logger("headrace.pipeline.recovery")
@@ -22,21 +26,25 @@ class Recovery:
         store: ErasableStore,
         offsets: Offsets,
         erased: ErasedEvents,
+        put_aside: PutAside,
         *,
         most_events: int,
         most_bytes: int,
+        clock_ms: Callable[[], int],
     ) -> None:
         """most_events, most_bytes: how much to read and insert at once."""
         self._log = log
         self._store = store
         self._offsets = offsets
         self._erased = erased
+        self._put_aside = put_aside
+        self._clock_ms = clock_ms
         self._most = (most_events, most_bytes)
         self._repaired = False
         self._is_retaken = False
 
     def begin(self, done: int, /) -> tuple[int, int]:
-        """The position to go on from, and the position up to which later events may already be stored, or erased.
+        """The position to go on from, and the position up to which later events may already be stored, erased or put aside.
 
         done: the last position that this process has committed, 0 at the start. If another worker had taken over since, this
         worker resumes from there, because the other may have committed past events that only this worker's log has.
@@ -51,12 +59,14 @@ class Recovery:
             self._repaired = False
         if not self._repaired:
             self._repair(position)
-            if is_behind(self._log, self._store, self._erased, position):
+            if is_behind(self._log, self._store, self._erased, self._put_aside, position):
                 # Committed events are in neither the store nor the log: the folder is not mounted, or is an older copy.
                 _log.error("store_is_behind", committed=position, stored_upto=self._store.last(0))
                 self._erase_again(0, position)
             self._repaired = True
-        unsure_upto = max(self._store.last(position), self._erased.last(position))
+        unsure_upto = max(each.last(position) for each in (self._store, self._erased, self._put_aside))
+        # An erasure may have been interrupted before its events were committed.
+        self._erase_again(position, unsure_upto)
         if max(self._log.last(), unsure_upto) > position:
             _log.info("recovering", position=position, stored_upto=unsure_upto, log_ends_at=self._log.last())
         self._is_retaken = False
@@ -68,7 +78,8 @@ class Recovery:
             return events
         before, upto = events[0].position - 1, events[-1].position
         there = self._store.present(before, upto)
-        there.update(each.id for page in self._erased.pages(before, upto) for each in page)
+        for listed in (self._erased, self._put_aside):
+            there.update(each.id for page in listed.pages(before, upto) for each in page)
         return [event for event in events if event.id not in there] if there else events
 
     def _repair(self, position: int) -> None:
@@ -81,7 +92,7 @@ class Recovery:
         if not held.events:
             return
         self._erase_again(after, position)
-        lost = held.events - self._erased.count(after, position) - self._store.held(after, position)
+        lost = held.events - self._missed_on_purpose(after, position) - self._store.held(after, position)
         if not lost:
             return
         # If negative, the log lacks some. Events that the store lacks besides are stored again all the same.
@@ -96,7 +107,22 @@ class Recovery:
                 return
             if missing := self.missing(split(records)[0]):
                 self._store.insert(missing)
+            self._put_aside_lost(records)
             after = records[-1].position
+
+    def _put_aside_lost(self, records: list[Record]) -> None:
+        """List those that neither the store has nor the log can give back."""
+        unreadable = [record for record in records if record.kind == UNREADABLE]
+        if unreadable:
+            there = self._store.present(records[0].position - 1, records[-1].position)
+            put_aside([each for each in unreadable if each.id not in there], self._put_aside, self._clock_ms())
+
+    def _missed_on_purpose(self, after: int, upto: int) -> int:
+        """How many events the store lacks and should: erased ones, and those that were put aside."""
+        aside = {each.id for page in self._put_aside.pages(after, upto) for each in page}
+        if not aside:
+            return self._erased.count(after, upto)
+        return len(aside.union(each.id for page in self._erased.pages(after, upto) for each in page))
 
     def _erase_again(self, after: int, upto: int) -> None:
         """Remove erased events from the store: an erasure was interrupted, or an older copy of the store was restored."""
@@ -110,11 +136,13 @@ def still_stored(store: ErasableStore, erased: ErasedEvents, after: int, upto: i
     return {event_id for page in erased.pages(after, upto) for event_id in store.stored([each.id for each in page])}
 
 
-def is_behind(log: LogReader, store: Store, erased: ErasedEvents, committed: int, /) -> bool:
-    """Whether the store lacks the last committed event although it was not erased.
+def is_behind(log: LogReader, store: Store, erased: ErasedEvents, put_aside: PutAside, committed: int, /) -> bool:
+    """Whether the store lacks the last event that was committed, although it was neither erased nor put aside.
 
     False if that event is unknown: the last one was erased, or the log has only commands and no record of an event before
     them. Raises StoreFailed, ControlFailed, Unavailable.
     """
     event = log.held(committed).last_event
-    return event > 0 and not erased.count(event - 1, event) and store.last(event - 1) < event
+    if not event or store.last(event - 1) >= event:
+        return False
+    return not any(page for listed in (erased, put_aside) for page in listed.pages(event - 1, event))

@@ -4,23 +4,29 @@ No single step makes it exactly once; the questions at the next start do: the co
 store says which of the records after it are already there.
 """
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import structlog
 
+from headrace.model.errors import Unavailable
 from headrace.model.event import first_position
 from headrace.model.settings import Settings
 from headrace.pipeline.commands import skip, split
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
+from headrace.pipeline.quarantine import put_aside
 from headrace.pipeline.recovery import Recovery
 from headrace.ports.control import ErasedEvents, LeaseLost, Offsets
 from headrace.ports.log import Log
+from headrace.ports.quarantine import PutAside
 from headrace.ports.store import ErasableStore
 
 _log = structlog.get_logger("headrace.pipeline.worker")
 _LONGEST_BREATH_S = 0.1
+_LOOK_EVERY_S = 0.5
 _TRIM_EVERY_S = 1.0
 
 
@@ -34,6 +40,15 @@ class Progress:
         self.flushes = 0
 
 
+class _Asked:
+    """Work for the worker's thread."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.error: Exception | None = None
+        self.done = threading.Event()
+
+
 class Worker:
     def __init__(
         self,
@@ -43,6 +58,7 @@ class Worker:
         settings: Settings,
         *,
         erased: ErasedEvents,
+        put_aside: PutAside,
         commands: Callable[[int, int, bytes], None] = skip,
         needed_from: Callable[[], int],
         on_progress: Callable[[], None],
@@ -62,11 +78,13 @@ class Worker:
         self._store = store
         self._offsets = offsets
         self._recovery = Recovery(
-            *(log, store, offsets, erased),
+            *(log, store, offsets, erased, put_aside),
             most_events=settings.flush_max_events,
             most_bytes=settings.flush_max_bytes,
+            clock_ms=clock_ms,
         )
         self._commands = commands
+        self._put_aside = put_aside
         self._settings = settings
         self._needed_from = needed_from
         self._on_progress = on_progress
@@ -80,6 +98,7 @@ class Worker:
         self._gathered = 0  # events appended to the log since it was last read
         self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
         self._trimmed_at = 0.0
+        self._asked: deque[_Asked] = deque()
 
     @property
     def failing(self) -> str:
@@ -99,6 +118,32 @@ class Worker:
         # Waking a busy worker, or one that lets events gather, would cost every append a switch of threads.
         if self._idle or (self._gathering and self._gathered >= self._settings.flush_enough_events):
             self._loop.wake()
+
+    def run(self, work: Callable[[], None], /) -> None:
+        """Do some work in the worker's thread, between two steps, and wait for it; here, if that thread does not run.
+
+        Raises what the work raises, and Unavailable if the worker ends before it gets there.
+        """
+        if not self._loop.is_running:
+            work()
+            return
+        asked = _Asked(work)
+        self._asked.append(asked)
+        self._loop.wake()
+        while not asked.done.wait(_LOOK_EVERY_S):
+            if not self._loop.is_running:
+                raise Unavailable("The server is shutting down.")
+        if asked.error is not None:
+            raise asked.error
+
+    def _do_what_was_asked(self) -> None:
+        while self._asked:
+            asked = self._asked.popleft()
+            try:
+                asked.work()
+            except Exception as error:  # noqa: BLE001  it is raised where it was asked for
+                asked.error = error
+            asked.done.set()
 
     def want(self, position: int, /) -> None:
         """Flush soon, because somebody waits for this position."""
@@ -137,9 +182,9 @@ class Worker:
         self.progress.visible = position
         self._on_progress()
         self._on_step("insert")
-        # 3. Run commands, and commit. After a crash before the commit, the next start asks the store, so nothing is inserted
-        #    twice, and runs the commands again. After a crash behind it, everything is done.
-        for command in commands:
+        # 3. Put aside what cannot be read, run commands, and commit. After a crash before the commit, the next start asks the
+        #    store, so nothing is inserted or listed twice, and runs the commands again. After a crash behind it, all is done.
+        for command in put_aside(commands, self._put_aside, self._clock_ms()):
             self._commands(command.position, command.kind, command.payload)
         self._offsets.commit(position)
         self._position = position
@@ -174,6 +219,7 @@ class Worker:
 
     def _turn(self) -> bool:
         """One step and the pause after it. False only to stop."""
+        self._do_what_was_asked()
         flushed_at = time.monotonic()
         self.progress.flushing = True
         try:
@@ -187,7 +233,7 @@ class Worker:
             if self._loop.closing:
                 return False
             self._idle = True  # before asking the log, so that an append in between is either seen or wakes this thread
-            self._loop.wait_for(lambda: self._loop.closing or self._log.last() > self.progress.visible, _TRIM_EVERY_S)
+            self._loop.wait_for(self._has_work, _TRIM_EVERY_S)
             self._idle = False
         self._pace(flushed_at, took_s)
         return True
@@ -212,5 +258,8 @@ class Worker:
             self._loop.wait_for(lambda: self._has_enough() or self._wanted > self.progress.visible, rest_s)
         self._gathering = False
 
+    def _has_work(self) -> bool:
+        return self._loop.closing or bool(self._asked) or self._log.last() > self.progress.visible
+
     def _has_enough(self) -> bool:
-        return self._loop.closing or self._gathered >= self._settings.flush_enough_events
+        return self._loop.closing or bool(self._asked) or self._gathered >= self._settings.flush_enough_events

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import clickhouse_connect
 import msgspec
@@ -37,6 +37,7 @@ class _Row(Event, frozen=True, kw_only=True, gc=False):
     tail: int
 
 
+Row = TypeVar("Row")
 _KILL_EVERY_S = 0.05
 _MERGING_THREAD, _MERGING_NICENESS = "MergeMutate", 10
 _rows_decoder = msgspec.json.Decoder(list[Any])
@@ -105,7 +106,7 @@ class Engine:
         self._writers.close()
 
     def _rows(self, query: Query) -> list[list[Any]]:
-        return [_rows_decoder.decode(line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
+        return [_decode(_rows_decoder, line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
 
     def _events(self, query: Query) -> list[StoredEvent]:
         return list(events_in(self._ask(query, "JSONEachRow")))
@@ -183,7 +184,15 @@ def let_merges_give_way() -> None:
 
 def events_in(body: bytes, /) -> Iterator[StoredEvent]:
     """The events of an answer in the format JSONEachRow."""
-    return map(_stored, map(_row_decoder.decode, body.splitlines()))
+    return (_stored(_decode(_row_decoder, line)) for line in body.splitlines())
+
+
+def _decode(decoder: msgspec.json.Decoder[Row], line: bytes) -> Row:
+    """A line of an answer. What is not UTF-8 in it is U+FFFD: such bytes were stored by versions that could not tell."""
+    try:
+        return decoder.decode(line)
+    except msgspec.DecodeError:
+        return decoder.decode(line.decode(errors="replace").encode())
 
 
 def _stored(row: _Row) -> StoredEvent:

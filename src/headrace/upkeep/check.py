@@ -4,12 +4,14 @@ from itertools import pairwise
 
 import msgspec
 
-from headrace.model.entries import Record
+from headrace.model.entries import Record, Unreadable
 from headrace.model.event import decode, position_of
 from headrace.pipeline.commands import split
+from headrace.pipeline.quarantine import WHAT_TO_DO
 from headrace.pipeline.recovery import is_behind, still_stored
 from headrace.ports.control import ErasedEvents, Offsets
 from headrace.ports.log import LogReader
+from headrace.ports.quarantine import Quarantine
 from headrace.ports.store import ErasableStore
 
 _ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1024 * 1024
@@ -20,7 +22,8 @@ class Report(msgspec.Struct, frozen=True):
     """Counts of the events that the log holds; `problems` is empty where all agree.
 
     `stored`: those that the store has. `pending`: those that wait for the store, as they may. `erased`: those that were
-    erased on purpose.
+    erased on purpose. quarantined: events and commands, trimmed ones too, that were put aside because the log cannot give them
+    back as they were written; those that an operator dropped do not count.
     """
 
     committed: int
@@ -29,9 +32,12 @@ class Report(msgspec.Struct, frozen=True):
     pending: int
     problems: list[str]
     erased: int = 0
+    quarantined: int = 0
 
 
-def check(log: LogReader, store: ErasableStore, offsets: Offsets, erased: ErasedEvents, /) -> Report:
+def check(
+    log: LogReader, store: ErasableStore, offsets: Offsets, erased: ErasedEvents, quarantine: Quarantine, /
+) -> Report:
     """Read all of the store's files; compare every event that the log still holds with it, and the committed position with both.
 
     May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.
@@ -54,12 +60,15 @@ def check(log: LogReader, store: ErasableStore, offsets: Offsets, erased: Erased
         count = store.held(before, settled) if settled > before else 0
         events, _ = split(records)
         forgotten = {each.id for page in erased.pages(before, upto) for each in page}
+        aside = {each.id for page in quarantine.pages(before, upto) for each in page}
+        unreadable = [record for record in records if isinstance(record, Unreadable)]
+        problems += _unreadable_problems(unreadable, ids, aside, committed)
         absent = [event for event in events if event.id not in ids and event.id not in forgotten]
-        lost = [event for event in absent if event.position <= committed]
-        held += len(events)
+        lost = [event for event in absent if event.position <= committed and event.id not in aside]
+        held += len(events) + sum(not each.was for each in unreadable)
         gone += sum(event.id in forgotten for event in events) if forgotten else 0
         stored += len(ids)
-        pending += len(absent) - len(lost)
+        pending += sum(event.position > committed for event in absent)
         if lost:
             problems.append(f"{len(lost)} committed events are not in the store, the first at {lost[0].position}.")
         if count > once:
@@ -68,12 +77,27 @@ def check(log: LogReader, store: ErasableStore, offsets: Offsets, erased: Erased
             problems.append(f"{len(strangers)} stored events have positions from this log but different ids.")
         problems += [problem for record in records if (problem := _payload_problem(record))]
         after = records[-1].position
-    if is_behind(log, store, erased, committed):
+    if is_behind(log, store, erased, quarantine, committed):
         problems.append(f"Control has committed position {committed}, but the store ends at {store.last(0)}.")
     # An erasure lists events before it removes them, so those that it is about to remove are looked at twice.
     if (back := still_stored(store, erased, 0, committed)) and (back := store.stored(sorted(back))):
         problems.append(f"{len(back)} erased events are still in the store.")
-    return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS], gone)
+    if put_aside := quarantine.count():
+        problems.append(
+            f"{put_aside} acknowledged entries are put aside, because they cannot be read as they were written: "
+            f"{WHAT_TO_DO}."
+        )
+    return Report(committed, held, stored, pending, problems[:_MOST_PROBLEMS], gone, put_aside)
+
+
+def _unreadable_problems(unreadable: list[Unreadable], stored: set[str], aside: set[str], committed: int) -> list[str]:
+    """What is wrong with entries that the log cannot give back: the others are stored, wait for the worker, or are put aside."""
+    lost = [
+        each for each in unreadable if each.position <= committed and each.id not in stored and each.id not in aside
+    ]
+    if not lost:
+        return []
+    return [f"{len(lost)} committed entries cannot be read, the first at {lost[0].position}: {lost[0].why}."]
 
 
 def _order_problems(records: list[Record], after: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Known keys again, when the log has lost its index of them. Runs at a start, before anything is taken.
 
-An event's key is made of what is stored of it (repeats.py); that of an erased event is on the list of those.
+An event's key is made of what is stored of it (repeats.py); that of an event which was erased or put aside is on the list of
+those.
 See docs/decisions/0020-lost-keys.md.
 """
 
@@ -14,6 +15,7 @@ from headrace.model.event import first_position
 from headrace.model.repeats import dedup_key
 from headrace.ports.control import ErasedEvents
 from headrace.ports.log import LostKeys
+from headrace.ports.quarantine import PutAside
 
 _log = structlog.get_logger("headrace")
 _FIRST_SPAN = first_position(60_000)
@@ -26,7 +28,7 @@ class Source(Protocol):
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]: ...
 
 
-def relearn(log: LostKeys, store: Source, erased: ErasedEvents, /) -> int:
+def relearn(log: LostKeys, store: Source, erased: ErasedEvents, put_aside: PutAside, /) -> int:
     """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, ControlFailed, Unavailable."""
     lost = log.lost_keys()
     if lost is None:
@@ -34,10 +36,11 @@ def relearn(log: LostKeys, store: Source, erased: ErasedEvents, /) -> int:
     started = time.monotonic()
     (after, end), span, count = lost, _FIRST_SPAN, 0
     # Before the others: should a key have been given twice, the event that is still there counts.
-    for page in erased.pages(after, end):
-        given = {each.key: (each.position, each.tail) for each in page if each.key}
-        log.learn(given, done=False)
-        count += len(given)
+    for listed in (erased, put_aside):
+        for page in listed.pages(after, end):
+            given = {each.key: (each.position, each.tail) for each in page if each.key}
+            log.learn(given, done=False)
+            count += len(given)
     while end > after:
         start = max(after, end - span)
         rows = store.keyed(start, end, limit=_MOST)

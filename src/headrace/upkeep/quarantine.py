@@ -1,0 +1,189 @@
+"""What an operator does with entries that were put aside: look at them, try them again, give them up. Decides nothing itself."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from headrace.model.entries import UNREADABLE, ErasedEvent, Record
+from headrace.model.errors import NotFound
+from headrace.model.event import STEP, Tenant, decode, is_event, parse_id, position_of
+from headrace.model.quarantine import Quarantined
+from headrace.pipeline.months import of_one_month
+from headrace.ports.log import LogReader
+from headrace.ports.quarantine import Quarantine
+from headrace.ports.store import ErasableStore
+
+_NO_EVENT = "what is left of it is no event: export it, correct its payload, and retry it with --file"
+_NOT_CHECKED = (
+    "the log still cannot give it back as it was written: retry it with --as-is to store what was read, "
+    "or with --file to store what you have corrected"
+)
+_COMMAND = "it is a command and no event: it can only be dropped"
+
+
+class ForgettingLog(LogReader, Protocol):
+    """A log that can forget the keys of entries that are gone."""
+
+    def forget(self, after: int, upto: int, /) -> None: ...
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """`stored`: ids of the events that are stored now and were reacted to. `failed`: (id, why) of those that stay put aside."""
+
+    stored: list[str]
+    failed: list[tuple[str, str]]
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What `headrace quarantine` asks for. corrected: payloads by id."""
+
+    action: Literal["list", "retry", "drop"]
+    ids: list[str] = []
+    after: int = -1
+    limit: int = 1000
+    as_is: bool = False
+    corrected: dict[str, bytes] = {}
+
+
+class QuarantineDesk:
+    """Fits the PutAside port too: for the worker, which any thread may be; all else is for one thread at a time.
+
+    Raises ControlFailed, StoreFailed, Unavailable, NotFound."""
+
+    def __init__(
+        self,
+        quarantine: Quarantine,
+        log: ForgettingLog,
+        store: ErasableStore,
+        *,
+        in_worker: Callable[[Callable[[], None]], None],
+        react: Callable[[Tenant, Sequence[str]], None],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """in_worker: calls a function in the thread that writes to the store, and returns when it has.
+
+        react: runs stored events, by id, through the reactions of their tenant.
+        """
+        self._quarantine = quarantine
+        self._log = log
+        self._store = store
+        self._in_worker = in_worker
+        self._react = react
+        self._clock_ms = clock_ms
+        self.count = quarantine.count()  # how many are put aside, for who asks often
+
+    def add(self, entries: Sequence[Quarantined], /) -> int:
+        """See the PutAside port."""
+        new = self._quarantine.add(entries)
+        self.count += new
+        return new
+
+    def pages(self, after: int, upto: int, /) -> Iterator[list[ErasedEvent]]:
+        """See the PutAside port."""
+        return self._quarantine.pages(after, upto)
+
+    def last(self, after: int, /) -> int:
+        """See the PutAside port."""
+        return self._quarantine.last(after)
+
+    def listed(self, after: int, limit: int, /) -> list[Quarantined]:
+        """Those that are put aside, in the order of the log, past a position."""
+        return self._quarantine.listed(after, limit)
+
+    def find(self, ids: Sequence[str], /) -> list[Quarantined]:
+        """Those with these ids. Raises NotFound for an id that none has."""
+        positions = {text: _position(text) for text in ids}
+        found = self._quarantine.find(list(positions.values()))
+        there = {each.position for each in found}
+        if missing := [text for text, position in positions.items() if position not in there]:
+            raise NotFound(
+                f"Nothing is put aside under the id {missing[0][:80]!r}: `headrace quarantine list` shows ids."
+            )
+        return found
+
+    def retry(self, ids: Sequence[str], /, *, as_is: bool, corrected: Mapping[str, bytes]) -> Retried:
+        """Store events under the ids that they were acknowledged with, and react to them.
+
+        Each is read from the log once more, which may succeed now. as_is: else the bytes that were read are good enough, if they
+        are an event. corrected: payloads by id, which count in any case. A repeat after a crash stores nothing twice.
+        """
+        records: list[Record] = []
+        failed: list[tuple[str, str]] = []
+        given = {position_of(parse_id(text) or ""): payload for text, payload in corrected.items() if parse_id(text)}
+        for entry in self.find(ids):
+            payload, why = self._payload(entry, given.get(entry.position), as_is=as_is)
+            if why:
+                failed.append((entry.id, why))
+            else:
+                records.append(Record(entry.position, entry.tail, payload))
+        rest = records
+        while rest:
+            some = of_one_month(rest)
+            rest = rest[len(some) :]
+            self._in_worker(lambda some=some: self._restore(some))
+        for tenant, stored in _by_tenant(records).items():
+            self._react(tenant, stored)
+        self._quarantine.remove([record.position for record in records])
+        self.count = self._quarantine.count()
+        return Retried([record.id for record in records], failed)
+
+    def drop(self, ids: Sequence[str], /) -> int:
+        """Give entries up for good; how many. If a sender sends one of them again, it is taken as a new event."""
+        found = self.find(ids)
+        for after, upto in _stretches([each.position for each in found]):
+            self._log.forget(after, upto)
+        self._quarantine.drop([each.position for each in found], self._clock_ms())
+        self.count = self._quarantine.count()
+        return len(found)
+
+    def _payload(self, entry: Quarantined, corrected: bytes | None, *, as_is: bool) -> tuple[bytes, str]:
+        """What to store, or b"" and why nothing can be."""
+        if entry.kind:
+            return b"", _COMMAND
+        if corrected is not None:
+            return (corrected, "") if is_event(corrected) else (b"", _NO_EVENT)
+        for record in self._log.read(entry.position - 1, 1, 1):
+            if (record.position, record.tail) == (entry.position, entry.tail) and record.kind != UNREADABLE:
+                return record.payload, ""
+        if not as_is:
+            return b"", _NOT_CHECKED
+        return (entry.payload, "") if is_event(entry.payload) else (b"", _NO_EVENT)
+
+    def _restore(self, records: Sequence[Record]) -> None:
+        there = self._store.stored([record.id for record in records])
+        if missing := [record for record in records if record.id not in there]:
+            self._store.insert(missing)
+
+
+def answer(desk: QuarantineDesk, asked: Asked, /) -> object:
+    """Do what was asked; what comes of it, to be encoded as JSON. Raises what the desk raises."""
+    if asked.action == "list":
+        return desk.listed(asked.after, asked.limit)
+    if asked.action == "drop":
+        return {"dropped": desk.drop(asked.ids)}
+    return desk.retry(asked.ids, as_is=asked.as_is, corrected=asked.corrected)
+
+
+def _position(text: str) -> int:
+    event_id = parse_id(text)
+    return -1 if event_id is None else position_of(event_id)
+
+
+def _by_tenant(records: Sequence[Record]) -> dict[Tenant, list[str]]:
+    found: dict[Tenant, list[str]] = {}
+    for record in records:
+        event = decode(record.payload)
+        found.setdefault(Tenant(event.project, event.mode), []).append(record.id)
+    return found
+
+
+def _stretches(positions: Sequence[int]) -> list[tuple[int, int]]:
+    """(after, upto) of each run of neighbours, so that nothing that lies between two runs is forgotten."""
+    runs: list[tuple[int, int]] = []
+    for position in positions:
+        if runs and position - runs[-1][1] in (1, STEP):
+            runs[-1] = (runs[-1][0], position)
+        else:
+            runs.append((position - 1, position))
+    return runs
