@@ -291,6 +291,19 @@ class MemoryStore:
             Keyed(event.position, tail_of(event.id), event) for event in self._events if event.position in positions
         ]
 
+    def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
+        return self._seen(tenant, ids, _owner)
+
+    def seen_by_name(self, tenant: Tenant, ids: Sequence[str], limit: int, /) -> list[Observed]:
+        found = self._seen(tenant, ids, lambda event: event.name)
+        return sorted(found, key=lambda each: (-each.occurrences, each.value.encode()))[:limit]
+
+    def _seen(self, tenant: Tenant, ids: Sequence[str], key: Callable[[StoredEvent], str]) -> list[Observed]:
+        times: dict[str, list[int]] = {}
+        for event in self._matching(tenant, Filters(people=ids)):
+            times.setdefault(key(event), []).append(event.timestamp_ms)
+        return [Observed(value, len(found), min(found), max(found)) for value, found in times.items()]
+
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         found = self._matching(tenant, filters)
         total = len(found)
@@ -450,9 +463,14 @@ def matches(event: StoredEvent, filters: Filters, /) -> bool:
         and (filters.upto is None or event.position <= filters.upto)
         and (filters.ids is None or event.id in filters.ids)
         and filters.person in (None, event.user_id, event.anonymous_id)
+        and (filters.people is None or _owner(event) in filters.people)
         and all(_tag(event, key) == value for key, value in filters.tags)
         and all(_property(event, key) in _spellings(event, key, value) for key, value in filters.properties)
     )
+
+
+def _owner(event: StoredEvent) -> str:
+    return event.user_id or event.anonymous_id
 
 
 _TYPES = ((bool, "boolean"), (str, "string"), (int | float, "number"), (dict, "object"), (list, "array"))

@@ -63,7 +63,7 @@ def test_only_what_takes_events_and_what_sdks_ask_first_is_open_to_pages_of_any_
 
 
 def operation(route: Route) -> Any:
-    path = re.sub(r"{\w*id}", "{id}", route.path.replace(":path", ""))
+    path = re.sub(r"{\w*id}", "{id}", route.path.replace(":path", "").replace(":id}", "}"))
     return PATHS[path][route.method.lower()]
 
 
@@ -86,7 +86,7 @@ def test_the_document_says_which_replies_a_page_may_read(dialect: Dialect, route
 
 @each_route
 def test_the_document_has_a_preflight_where_the_route_answers_one(dialect: Dialect, route: Route) -> None:
-    path = re.sub(r"{\w*id}", "{id}", route.path.replace(":path", ""))
+    path = re.sub(r"{\w*id}", "{id}", route.path.replace(":path", "").replace(":id}", "}"))
     at_path = [each for _, each in ROUTES if each.path == route.path]
     assert ("options" in PATHS[path]) == any(each.has_preflight for each in at_path)
 
@@ -103,7 +103,7 @@ def named_in_readme() -> Iterator[Named]:
         _, text, scope = (cell.strip() for cell in line.strip().strip("|").split("|"))
         path = method = ""
         for code in re.findall(r"`([^`]+)`", text.replace("also without `/api/v1`", "")):
-            found = re.fullmatch(r"(?:(GET|POST|PUT)(?:, )?)? ?(…?/\S*)?", code)
+            found = re.fullmatch(r"(?:(GET|POST|PUT|PATCH|DELETE)(?:, )?)? ?(…?/\S*)?", code)
             if found is None:
                 continue
             method, path = found[1] or method, (found[2] or "").removeprefix("…")

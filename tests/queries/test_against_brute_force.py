@@ -171,6 +171,7 @@ class Asker:
             self.ask_count(Filters(), self.dimension(kind))
         self.ask_get()
         self.ask_observed()
+        self.ask_seen()
 
     def _of_events(self, field: str, otherwise: st.SearchStrategy[Any]) -> Any:
         seen = sorted({value for event in self._events if (value := getattr(event, field))})
@@ -212,6 +213,8 @@ class Asker:
             "properties": lambda: tuple(self._property() for _ in range(draw(st.integers(1, 2)))),
         }
         known = [record.id for record in self._records]
+        people = sorted({id_ for each in self._events for id_ in (each.user_id, each.anonymous_id) if id_}) or ["u"]
+        choices["people"] = lambda: tuple(draw(st.lists(st.sampled_from([*people, "nobody"]), max_size=4)))
         choices["ids"] = lambda: tuple(draw(st.lists(st.sampled_from([*known, "0" * 32]), max_size=5)))
         choices["upto"] = lambda: (
             draw(st.sampled_from(self._records)).position + draw(st.integers(-1, 1)) if known else 5
@@ -324,6 +327,20 @@ class Asker:
             assert self._store.observed(self._tenant, column, limit, search) == expected
             self._covered[f"observed {column}"] += len(expected) > 1
 
+    def ask_seen(self) -> None:
+        seen = sorted({id_ for each in self._events for id_ in (each.user_id, each.anonymous_id) if id_})
+        ids = self._draw(st.lists(st.sampled_from([*seen, "nobody"]), max_size=4))
+        limit = self._draw(st.integers(1, 4))
+        self._note("seen", Filters(), ids, limit)
+        expected = self._model.seen_by_id(self._tenant, ids)
+        assert {each.value: each for each in self._store.seen_by_id(self._tenant, ids)} == {
+            each.value: each for each in expected
+        }
+        by_name = self._model.seen_by_name(self._tenant, ids, limit)
+        assert self._store.seen_by_name(self._tenant, ids, limit) == by_name
+        self._covered["seen by id"] += len(expected) > 1
+        self._covered["seen by name"] += len(by_name) > 1
+
 
 def assert_same_figures(found: Stats, expected: Stats) -> None:
     assert (found.count, found.min, found.max) == (expected.count, expected.min, expected.max)
@@ -349,7 +366,7 @@ def expected_coverage() -> list[str]:
         *("page cut by limit", "page from offset", "page past the end", "page oldest first", "page after cursor"),
         *("page of equal times", "group of the empty string", "events in no group", "get found"),
         *("stats of value", "stats of property", "stats of nothing", "stats of both signs"),
-        *("observed name", "observed source", "matching found"),
+        *("observed name", "observed source", "matching found", "seen by id", "seen by name"),
     ]
 
 

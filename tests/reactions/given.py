@@ -10,18 +10,23 @@ from typing import Any
 import msgspec
 
 from headrace.control.database import open_database
+from headrace.control.erasures import ControlErasedEvents
+from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs, Stopped
 from headrace.control.rulebook import Rulebook
+from headrace.dialects.statements import statement_of
 from headrace.model.effects import Outcome
 from headrace.model.entries import Record
 from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id
 from headrace.model.filters import Selection
 from headrace.model.reaction_state import State
 from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
+from headrace.pipeline.statement_watch import StatementWatch
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
 from tests.fakes import MemoryStore
@@ -121,6 +126,10 @@ class Machine:
             store=self.store,
             visible=self.log.last,
             current=self.current,
+            people=PeopleStage(
+                ControlPeopleStates(self.engine), ControlErasedEvents(self.engine), statement_of, placeholders="null"
+            ),
+            watch=StatementWatch(1 << 62),
         )
 
     def restart(self) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.figures import Figure, ReactionLag, figures, reaction_lags
+from headrace.assembly.people import PeopleDirectory
 from headrace.assembly.runtime import Runtime
 from headrace.assembly.webhooks import WebhookAdmin
 from headrace.model.batch import Batch, Item
@@ -20,6 +21,7 @@ from headrace.model.entries import Receipt
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import MODES, Event, StoredEvent, Tenant
 from headrace.model.filters import Filters, Page, Selection
+from headrace.model.person import may_say
 from headrace.model.replay_job import Action, ReplayJob
 from headrace.model.rulebook import PassedOver, Version
 from headrace.model.settings import Settings
@@ -30,6 +32,7 @@ from headrace.pipeline.quarantine import WHAT_TO_DO
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
+from headrace.pipeline.statement_watch import StatementWatch
 from headrace.ports.control import ControlFailed, Scores
 from headrace.ports.store import Reader, StoreFailed
 from headrace.reactions.facts import Fact, fact_of
@@ -56,11 +59,39 @@ class EventIntake:
     in_place_of_repeats: the batch as it is stored: see `FirstEvents`.
     """
 
-    def __init__(self, intake: Intake, freshness: Freshness, reactions: Reactions, first_events: FirstEvents) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        freshness: Freshness,
+        reactions: Reactions,
+        first_events: FirstEvents,
+        watch: StatementWatch,
+        last: Callable[[], int],
+    ) -> None:
+        """last: the position of the last acknowledged event."""
         self.accept: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept
         self.in_place_of_repeats: Callable[[Batch, list[Receipt]], Awaitable[Batch]] = first_events.in_place_of_repeats
         self._freshness = freshness
         self._reactions = reactions
+        self._watch = watch
+        self._last = last
+
+    async def accept_about_people(self, items: Sequence[Item], /) -> list[Receipt]:
+        """As `accept`, for events of which some may say something about people: the reactor is told where they stand."""
+        if not any(may_say(item.event.type, bool(item.event.traits)) for item in items):
+            return await self.accept(items)
+        event = items[0].event
+        self._watch.begin()
+        # A task of its own, which also learns the positions if the client hangs up meanwhile.
+        appended = asyncio.ensure_future(self.accept(items))
+        appended.add_done_callback(lambda done: self._watch.end(Tenant(event.project, event.mode), self._place(done)))
+        return await asyncio.shield(appended)
+
+    def _place(self, appended: "asyncio.Future[list[Receipt]]") -> int:
+        """The position that the last of some events has; the log's last where that is not known."""
+        if appended.cancelled() or appended.exception() is not None:
+            return self._last()
+        return max(receipt.position for receipt in appended.result())
 
     async def fact_once_reacted(self, receipt: Receipt, event: Event, /) -> Fact | None:
         """The first fact of an event, once it has been reacted to; None if the deadline passes first."""
@@ -263,6 +294,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     rules: RuleAdmin
     replays: ReplayAdmin
     webhooks: WebhookAdmin
+    people: PeopleDirectory
     status: ServerStatus
     quarantine: QuarantineAdmin
 
@@ -271,13 +303,21 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
     return Capabilities(
         runtime.settings,
         runtime.admission,
-        EventIntake(runtime.intake, runtime.freshness, runtime.reactions, FirstEvents(runtime.log, runtime.queries)),
+        EventIntake(
+            runtime.intake,
+            runtime.freshness,
+            runtime.reactions,
+            FirstEvents(runtime.log, runtime.queries),
+            runtime.watch,
+            runtime.log.last,
+        ),
         Ask(runtime.queries),
         EventHistory(runtime),
         SettledScoreboard(runtime),
         RuleAdmin(runtime),
         ReplayAdmin(runtime),
         runtime.webhooks,
+        PeopleDirectory(runtime.people, runtime.people_admin, runtime.people_freshness, runtime.queries),
         ServerStatus(runtime),
         QuarantineAdmin(runtime),
     )

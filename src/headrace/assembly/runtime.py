@@ -10,12 +10,15 @@ from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.deliveries import queue_of, sender_of, webhooks_of
+from headrace.assembly.people import PeopleFreshness, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.control.api_keys import Keys
 from headrace.control.journey_messages import RunReplies
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.keyring import Keyring
 from headrace.control.outbox import ControlOutbox
+from headrace.control.people import ControlPeople
+from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs
 from headrace.control.rulebook import Rulebook
@@ -25,6 +28,7 @@ from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
 from headrace.delivery.replies import Replies
 from headrace.dialects.native import render_event_data
+from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
 from headrace.model.effects import Trace
 from headrace.model.entries import Receipt
@@ -41,10 +45,12 @@ from headrace.pipeline.intake import Intake
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.only_partition import OnlyPartition
+from headrace.pipeline.people import PeopleAdmin, PeopleStage
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.rulesets import RuleCache, RuleTimelines
+from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
@@ -83,6 +89,9 @@ class Runtime:
         kept_states = ControlReactionStates(control, adapters.lease, self.outbox)
         states = WatchedStates(kept_states, self._on_runs_changed)
         self.reactions = Reactions(states, timelines, clock_ms)
+        self.people, people_states = ControlPeople(control), ControlPeopleStates(control)
+        self.people_admin = PeopleAdmin(self.people, people_states, states, self.reactions)
+        self.watch = StatementWatch(self.log.last())
         self.local_token = secrets.token_urlsafe(32)
         keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
         self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
@@ -113,6 +122,8 @@ class Runtime:
             store=self.store,
             visible=lambda: self.worker.progress.visible,
             current=self._current,
+            people=PeopleStage(people_states, adapters.erased, statement_of, placeholders=settings.people_placeholders),
+            watch=self.watch,
             on_progress=self._on_reacted,
             on_step=on_step,
         )
@@ -124,6 +135,8 @@ class Runtime:
             freshness_timeout_s=settings.freshness_timeout_s,
             sync_deadline_s=settings.sync_deadline_s,
         )
+        self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.last)
+        self.store.know_people(whole_person(self.people, self.people_freshness))
         self.queries = QuerySlots(
             self.store,
             fresh=self.freshness.visible,
@@ -182,6 +195,7 @@ class Runtime:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.freshness.start()
+        self.people_freshness.start()
         if self._adapters.leases.length_s is not None:
             self._renewal.start()
         self.worker.start()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+from sqlalchemy import text as sql_text
 
 from headrace.control.text import text
 
@@ -371,4 +372,67 @@ quarantine = Table(  # entries of the log that cannot be read as they were writt
     Column("key", LargeBinary(16), nullable=False),
     Column("found_at_ms", BigInteger, nullable=False),
     Column("dropped_at_ms", BigInteger),  # null: it is put aside
+)
+
+person_ids = Table(  # an id that events call somebody by; a person is the ids that have its number
+    "person_ids",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("id", text(255), nullable=False),
+    Column("person_no", BigInteger, nullable=False),  # the number of the id that the person goes by
+    Column("known", Boolean, nullable=False),  # a user's id, and not an anonymous visitor's
+    Column("traits", text(), nullable=False),  # JSON: by name, [value, time, position, kind]
+    UniqueConstraint("project", "mode", "id"),
+    Index("ix_person_ids_person_no", "person_no"),
+)
+Index(  # those that a person goes by, to list people in the order in which they came
+    "ix_person_ids_people",
+    person_ids.c.project,
+    person_ids.c.mode,
+    person_ids.c.no,
+    sqlite_where=sql_text("person_no = no"),
+    postgresql_where=sql_text("person_no = no"),
+)
+
+person_joins = Table(  # what made two ids one person
+    "person_joins",
+    metadata,
+    Column("kept_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("other_no", BigInteger, primary_key=True, autoincrement=False, index=True),
+    Column("kind", text(10), nullable=False),
+    Column("position", BigInteger, nullable=False),  # of the event that said so
+    Column("undone", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+person_terms = Table(  # what people are found by, beside their ids
+    "person_terms",
+    metadata,
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
+    Column("term", text(200), primary_key=True),  # in lower case
+    Column("id_no", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+person_groups = Table(
+    "person_groups",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("type", text(60), nullable=False),
+    Column("key", text(255), nullable=False),
+    Column("traits", text(), nullable=False),  # as in person_ids
+    UniqueConstraint("project", "mode", "type", "key"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("id_no", BigInteger, primary_key=True, autoincrement=False, index=True),
+    sqlite_with_rowid=False,
 )

@@ -269,4 +269,5 @@ DIALECT = Dialect(
         ),
     ),
     prefixes=("/2",),
+    about_people=True,
 )

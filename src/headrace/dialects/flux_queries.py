@@ -70,6 +70,10 @@ def parse_filters(pairs: Pairs, now_ms: int, /) -> Filters:
     """The filters that every Flux query accepts. Raises InvalidTimestamp, and InvalidRequest for an unknown zone."""
     plain, maps = _split(pairs)
     zone = _zone(plain)
+    merged = plain.get("merged", "false")
+    if merged not in ("true", "false"):
+        raise InvalidRequest(f"'merged' must be true or false; it is {merged[:80]!r}.")
+    user_id = plain.get("user_id")
     name = plain.get("name")
     prefix = name[:-1] if name and name.endswith("*") else None
     lower = [parse_time(plain["from"], "from", zone=zone)] if "from" in plain else []
@@ -83,7 +87,8 @@ def parse_filters(pairs: Pairs, now_ms: int, /) -> Filters:
         name_prefix=prefix or None,
         from_ms=max(lower, default=None),
         to_ms=min(upper, default=None),
-        user_id=plain.get("user_id"),
+        user_id=user_id if merged == "false" else None,
+        person=user_id if merged == "true" else None,
         session_id=plain.get("session_id"),
         environment=plain.get("environment"),
         service=plain.get("service"),

@@ -36,6 +36,7 @@ MAX_CRITERION_CHARS = 1000
 DEFAULT_NAMES = 100
 MAX_NAMES = 200
 EVENT_NOT_FOUND = "Event not found"
+CONTACT_DELETED = "contact.deleted"  # the event that a deleted contact leaves
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:

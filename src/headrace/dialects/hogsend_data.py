@@ -72,6 +72,9 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     kept["currency"] = encode_json(currency).decode() if currency else ""
     labels, numbers = labels_and_numbers(values, {})
     key = optional_text(item.idempotency_key, "idempotencyKey", limit)
+    traits = with_members(traits, {"email": email} if email and "email" not in contact else {})
+    if of_groups and not traits:
+        traits = "{}"  # so that the event is known to say something about a person
     return Event(
         tenant.project,
         tenant.mode,
@@ -83,7 +86,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
         properties=properties,
         value=number_of(number_in(item.value), "value"),
         context=joined({name: msgspec.Raw(text.encode()) for name, text in kept.items() if text}),
-        traits=with_members(traits, {"email": email} if email and "email" not in contact else {}),
+        traits=traits,
         labels=labels,
         numbers=numbers,
         message_id=key,

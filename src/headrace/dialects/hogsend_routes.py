@@ -48,4 +48,5 @@ DIALECT = Dialect(
         *(_doing(f"replays/{{replay_id}}/{action}", f"{action}_replay") for action in ("pause", "resume", "cancel")),
     ),
     prefixes=("/v1",),
+    about_people=True,
 )

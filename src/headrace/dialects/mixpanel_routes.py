@@ -40,4 +40,5 @@ DIALECT = Dialect(
         *_routes("/engage", mixpanel_profiles.parse_engage, mixpanel_profiles.parse_engage_query),
         *_routes("/groups", mixpanel_profiles.parse_groups, mixpanel_profiles.parse_groups_query),
     ),
+    about_people=True,
 )

@@ -200,12 +200,17 @@ DIALECT = Dialect(
         _reading("badges", Handled("badges")),
         _reading("badges/{badge_id}/holders", Handled("holders")),
         Route("POST", "/api/v1/lines", "ingest", "lines", Ingest(parse_lines, render_lines, whole=True), 201),
+        _reading("users", Handled("people")),
+        _reading("users/{user_id:id}", Handled("person")),
+        _reading("users/{user_id:id}/events", Handled("person_events")),
+        Route("DELETE", "/api/v1/users/{user_id:id}/aliases/{other:id}", "admin", "native", Handled("part_person")),
+        _reading("groups/{type:id}/{key:id}", Handled("group")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
     ),
     # The rest of /api/v1 is Flux's.
-    prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "participants", "points")),
+    prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
     error_type="application/problem+json",
 )

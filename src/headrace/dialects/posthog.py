@@ -21,7 +21,9 @@ from headrace.dialects.sdk import (
     event_name,
     first_text,
     id_of,
+    joined,
     key_of,
+    members_of,
     merged,
     needed,
     object_in,
@@ -221,6 +223,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
             (text_in(groups, name, limit) for groups in (object_in(values, "$groups"),) for name in groups), ""
         )
     traits = _traits_of(kind, item, properties, values)
+    properties, values = _with_sets_beside(item, properties, values)
     properties, values = without_secrets(properties, values, _SECRETS)
     labels, numbers = labels_and_numbers(values, {})
     return Event(
@@ -242,6 +245,22 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
         message_id=uuid,
         sent_at_ms=context.sent_at_ms if (sent_at_ms := sent_at_of(item.sent_at)) is None else sent_at_ms,
     )
+
+
+def _with_sets_beside(item: _Item, properties: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The properties with what the event sets on its person beside them: PostHog puts it there too."""
+    beside = {"$set": item.set, "$set_once": item.set_once}
+    given = {name: raw for name, raw in beside.items() if object_of(raw, name)[1]}
+    if not given:
+        return properties, values
+    members = members_of(properties.encode()) if values else {}
+    for name, raw in given.items():
+        held = members.get(name, ABSENT)
+        members[name] = msgspec.Raw(
+            merged(held if type(values.get(name)) is dict else ABSENT, raw, field=name).encode()
+        )
+    text = joined(members)
+    return text, object_of(msgspec.Raw(text.encode()), "properties")[1]
 
 
 def _person_id(value: object, field: str, limit: int) -> str:

@@ -26,4 +26,5 @@ DIALECT = Dialect(
     prefixes=("/i", "/array"),
     # posthog-js drops events that are answered with 4xx, including 429, and retries after 5xx (docs/decisions/0061).
     statuses=((errors.RateLimited, 503),),
+    about_people=True,
 )

@@ -176,6 +176,7 @@ class Dialect(msgspec.Struct, frozen=True):
 
     prefixes: paths below which it words errors where there is no route.
     statuses: errors to which its clients need another status than the usual one.
+    about_people: whether its events may say something about people: see `model.person.may_say`.
     """
 
     name: str
@@ -184,3 +185,4 @@ class Dialect(msgspec.Struct, frozen=True):
     prefixes: tuple[str, ...] = ()
     statuses: tuple[tuple[type[HeadraceError], int], ...] = ()
     error_type: str = "application/json"
+    about_people: bool = False

@@ -50,4 +50,5 @@ DIALECT = Dialect(
         ),
     ),
     prefixes=("/v1/projects", "/v1/pixel", "/pixel", "/beacon", "/analytics.js", *jitsu.PREFIXES),
+    about_people=True,
 )

@@ -22,4 +22,5 @@ DIALECT = Dialect(
         Route("GET", "/api/feature-flags", "ingest", "solute", Tell(solute.render_flags)),
     ),
     prefixes=("/api",),
+    about_people=True,
 )

@@ -19,6 +19,7 @@ from headrace.http.local import Check, Quarantine
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Handler, Responders, mount
 from headrace.http.names import EventNames
+from headrace.http.people import People
 from headrace.http.problems import Problems
 from headrace.http.replays import Replays
 from headrace.http.rules import Rules
@@ -74,6 +75,7 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     max_bytes = can.settings.max_request_bytes
     rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
     scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
+    people = People(can.people, scoreboards)
     return {
         "event_names": EventNames(gate, can.rules).listed,
         "rules": rules.show,
@@ -85,6 +87,11 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
         "leaderboard": scoreboards.leaderboard,
         "badges": scoreboards.badges,
         "holders": scoreboards.holders,
+        "people": people.listed,
+        "person": people.one,
+        "person_events": people.events,
+        "part_person": people.part,
+        "group": people.group,
         "trace": traces.trace,
         "effects": traces.effects,
         "replay": replays.start,

@@ -4,9 +4,11 @@ import sys
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
+from urllib.parse import quote, unquote
 
 import falcon
 import falcon.asgi
+from falcon.routing import BaseConverter
 
 from headrace.model.errors import InvalidRequest, PayloadTooLarge, Unavailable
 
@@ -62,6 +64,8 @@ class Request(falcon.asgi.Request):
     budget = Budget(1 << 62)
     names_below: tuple[str, ...] = ()
     """The beginnings of paths whose rest is a name, slashes included."""
+    ids_below: tuple[str, ...] = ()
+    """The beginnings of paths with ids in them, each one segment, whatever is in it."""
 
     def __init__(
         self,
@@ -74,6 +78,8 @@ class Request(falcon.asgi.Request):
         super().__init__(scope, receive, first_event, options)
         if scope.get("raw_path", b"").endswith(_SLASHES) and scope["path"].startswith(self.names_below):
             self.path = scope["path"]  # Falcon takes it for a separator and strips it
+        if b"%" in scope.get("raw_path", b"") and scope["path"].startswith(self.ids_below):
+            self.path = _with_whole_segments(scope["raw_path"])
         self.receive = receive
         self.first_event = first_event
 
@@ -86,6 +92,21 @@ class Request(falcon.asgi.Request):
         """Return everything to the budget, because the request is answered."""
         self.budget.give_back(self.held_bytes)
         self.held_bytes = 0
+
+
+def _with_whole_segments(raw_path: bytes) -> str:
+    """The path with what was escaped escaped again, so that a slash in an id divides nothing. `IdConverter` undoes it."""
+    path = "/".join(
+        quote(unquote(segment.decode("latin-1"), errors="replace"), safe="") for segment in raw_path.split(b"/")
+    )
+    return path.removesuffix("/")
+
+
+class IdConverter(BaseConverter):
+    """`{user_id:id}` in a route: one segment of the path, as the client meant it."""
+
+    def convert(self, value: str) -> str:
+        return unquote(value)
 
 
 def request_within(budget: Budget, /) -> type[Request]:

@@ -12,7 +12,7 @@ import falcon
 import falcon.asgi
 
 from headrace.http import cors
-from headrace.http.body import Budget, Request, request_within
+from headrace.http.body import Budget, IdConverter, Request, request_within
 from headrace.http.metrics import Metrics
 
 
@@ -32,7 +32,10 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         suffix = f"_{options['suffix']}" if options.get("suffix") else ""
         if get := getattr(resource, f"on_get{suffix}", None):
             setattr(resource, f"on_head{suffix}", get)
+        self.router_options.converters.setdefault("id", IdConverter)
         super().add_route(uri_template, resource, **options)
+        if ":id}" in uri_template:
+            self._request_type.ids_below += (uri_template.partition("{")[0],)
         if uri_template.endswith(":path}"):
             self._request_type.names_below += (uri_template.partition("{")[0],)
 

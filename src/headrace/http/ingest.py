@@ -99,7 +99,9 @@ class EventTaker:
             if req.method == "HEAD":  # what a GET would be answered; whoever sends events sends none so
                 self._say(resp, served, batch)
                 return
-        receipts = await self._intake.accept(batch.items)
+        about_people = served.dialect.about_people
+        accept = self._intake.accept_about_people if about_people else self._intake.accept
+        receipts = await accept(batch.items)
         source = does.source or served.dialect.name
         self._metrics.count_batch(source, batch, receipts)
         if context.warnings:

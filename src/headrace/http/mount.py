@@ -22,7 +22,7 @@ Params = Mapping[str, str]
 Handler = Callable[[falcon.asgi.Request, falcon.asgi.Response, Tenant, Params], Awaitable[None]]
 """Answers a request that has been let in; given the parameters in the path."""
 Responder = Callable[..., Awaitable[None]]
-_METHODS = ("GET", "HEAD", "POST", "PUT")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
 class _Mounted:

@@ -44,6 +44,15 @@ class Scoreboards:
             raise NotFound(f"There is no participant {name[:200]!r}.")
         _reply(resp, _participant(name, events, score or Score(State(), [], 0, [], []), rules, now_ms))
 
+    async def scores_of(self, tenant: Tenant, name: str, /) -> dict[str, object]:
+        """What the participant view shows of somebody, but for id and events."""
+        now_ms = clock_ms()
+        score, rules = await self._scoreboard.ask(
+            tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms)
+        )
+        shown = _participant(name, 0, score or Score(State(), [], 0, [], []), rules, now_ms)
+        return {field: value for field, value in shown.items() if field not in ("id", "events")}
+
     async def challenges(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:

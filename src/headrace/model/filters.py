@@ -25,7 +25,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int | None = None
     to_ms: int | None = None
     user_id: str | None = None
-    person: str | None = None  # a user id or an anonymous id, literally
+    person: str | None = None  # one of a person's ids; an id that is nobody's matches a user or anonymous id literally
+    people: Sequence[str] | None = None  # ids: of the user or, of an event without one, of the anonymous visitor
     source: str | None = None
     session_id: str | None = None
     environment: str | None = None
@@ -117,7 +118,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """An event name or source that occurs in the store. The times are those of the events, not of their receipt."""
+    """An event name, a source or an owner's id that occurs in the store. Times of the events, not of their receipt."""
 
     value: str
     occurrences: int

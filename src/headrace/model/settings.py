@@ -169,6 +169,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Bytes,
         _doc("Disk space for remembered message ids; beyond it the oldest are forgotten, even within the window."),
     ] = 16 * 1024**3
+    people_placeholders: Annotated[
+        str,
+        _doc(
+            "Comma-separated ids, in any case, that clients send for nobody in particular: they never join anything, "
+            "and no person is made of them."
+        ),
+    ] = (
+        "null,nil,none,undefined,unknown,nan,n/a,0,-1,true,false,anonymous,guest,distinct_id,distinctid,"
+        "user_id,userid,not_authenticated,[object object],00000000-0000-0000-0000-000000000000"
+    )
     solute_duplicates: Annotated[
         Literal["accept", "reject"],
         _doc("Whether Solute's response counts a repeat as processed (`accept`) or as failed (`reject`)."),

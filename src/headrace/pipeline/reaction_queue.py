@@ -18,6 +18,7 @@ class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
     id: str
     payload: bytes | Event
     rules: RuleSet
+    may_say: bool = False  # whether it may say something about people
 
     def event(self) -> Event:
         return decode(self.payload) if isinstance(self.payload, bytes) else self.payload

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from headrace.model.event import Tenant
+from headrace.model.people_state import PeopleState
 from headrace.model.reaction_state import State
 from headrace.pipeline.current_event import CurrentEvent
+from headrace.pipeline.people import PeopleStage, Saying
 from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.ports.control import ControlFailed, LeaseLost, ReactionStates, StateChanged
@@ -31,12 +33,14 @@ class ReactionTurns:
         self,
         states: ReactionStates,
         reactions: Reactions,
+        people: PeopleStage,
         current: CurrentEvent,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """on_step: called with "react" once events were reacted to, before that is committed; with "reacted" after it."""
         self._states = states
         self._reactions = reactions
+        self._people = people
         self._current = current
         self._on_step = on_step
         self._poisonous: set[str] = set()
@@ -88,12 +92,12 @@ class ReactionTurns:
         """Judge as many events as a turn allows, and save what they cause; how many."""
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(queue.tenant):
-                done, state = self._judge(queue.tenant, rules, waiting, turn_s)
-                if not state.is_changed:
+                done, state, people = self._judge(queue.tenant, rules, waiting, turn_s)
+                if not state.is_changed and not people.is_changed:
                     return done
                 position = queue.reached(waiting[done - 1], len(queue.events) - done, read_upto)
                 try:
-                    self._states.save(queue.tenant, state, position, lambda _: self._on_step("react"))
+                    self._states.save(queue.tenant, state, position, self._saving(queue.tenant, people))
                 except StateChanged:
                     continue
             self._on_step("reacted")
@@ -101,10 +105,17 @@ class ReactionTurns:
             return done
         raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
 
+    def _saving(self, tenant: Tenant, people: PeopleState) -> Callable[[object], None]:
+        def save(transaction: object) -> None:
+            self._people.save(transaction, tenant, people)
+            self._on_step("react")
+
+        return save
+
     def _judge(
         self, tenant: Tenant, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float
-    ) -> tuple[int, State]:
-        """How many events there was time for, and the state after them. Holds no transaction open."""
+    ) -> tuple[int, State, PeopleState]:
+        """How many events there was time for, and the states after them. Holds no transaction open."""
         until = time.perf_counter() + turn_s
         facts: list[EventFacts] = []
         passed_over: list[str] = []
@@ -122,8 +133,13 @@ class ReactionTurns:
                 if made >= _TURN_EFFECTS or time.perf_counter() > until:
                     break
             relevant = [each for each in facts if each.relevant or each.failures]
-            if not relevant and not passed_over:
-                return len(facts), State()
+            sayings = [
+                Saying(each.position, each.id, each.event())
+                for each in waiting[: len(facts)]
+                if each.may_say and each.id not in self._poisonous
+            ]
+            if not relevant and not passed_over and not sayings:
+                return len(facts), State(), PeopleState()
             state = self._states.load(tenant, stage.needs(rules, relevant))
             until = max(until, time.perf_counter() + turn_s)
             done = 0
@@ -139,7 +155,7 @@ class ReactionTurns:
             self._current.clear()
         through = {each.event_id for each in facts[:done]}
         state.passed_over += [(0, event_id, _POISONOUS) for event_id in passed_over if event_id in through]
-        return done, state
+        return done, state, self._people.judge(tenant, [each for each in sayings if each.id in through])
 
 
 def _note_failures(facts: EventFacts, state: State) -> None:

@@ -12,12 +12,15 @@ import msgspec
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
+from headrace.model.person import may_say
 from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.loop import Loop
+from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reaction_queue import ReactionQueue, ReactionQueues, WaitingEvent
 from headrace.pipeline.reaction_turns import ReactionTurns
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines
+from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
+from headrace.pipeline.statement_watch import StatementWatch
 from headrace.ports.control import ReactionStates
 from headrace.ports.log import LogReader
 from headrace.ports.store import EventsInOrder
@@ -30,12 +33,17 @@ _ADVANCE_EVERY_S = 1.0
 _DRAIN_S = 2.0
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Head(msgspec.Struct, frozen=True, gc=False):
-    """The part of an event that decides whether a rule may match it."""
+    """The part of an event that decides whether a rule may match it, or it may say something about people."""
 
     project: str
     mode: str
     name: str
+    type: str = "track"
+    traits: msgspec.Raw = _ABSENT
 
 
 _head_decoder = msgspec.json.Decoder(_Head)
@@ -57,6 +65,8 @@ class Reactor:
         store: EventsInOrder,
         visible: Callable[[], int],
         current: CurrentEvent,
+        people: PeopleStage,
+        watch: StatementWatch,
         on_progress: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
@@ -70,7 +80,8 @@ class Reactor:
         self._log = log
         self._store = store
         self._visible = visible
-        self._turns = ReactionTurns(states, reactions, current, on_step)
+        self._watch = watch
+        self._turns = ReactionTurns(states, reactions, people, current, on_step)
         self._on_progress = on_progress
         self._loop = Loop("reactor", self.step)
         self._queues = ReactionQueues()
@@ -132,20 +143,25 @@ class Reactor:
         return has_read or has_reacted
 
     def read(self, records: Sequence[Record], upto: int, /) -> None:
-        """Queue the records that a rule may match. records: everything between the last position read and `upto`."""
+        """Queue the records that a rule may match or that may be about people.
+
+        records: everything between the last position read and `upto`.
+        """
         for record in records:
             if record.kind:  # a command: nothing reacts to it
                 continue
             head = _head_decoder.decode(record.payload)
             rules = self._rules.at(head.project, record.position)
-            if rules is None or rules.named(head.name) is None:
+            says = may_say(head.type, head.traits is not _ABSENT)
+            if not says and (rules is None or rules.named(head.name) is None):
                 continue
             tenant = Tenant(head.project, "test" if head.mode == "test" else "live")
             if record.position <= self._ahead.get(tenant, 0):
                 continue
             queue = self._queues.get(tenant) or self._queues.begin(tenant, self._read_upto)
             if not queue.is_short:
-                self._queues.add(queue, WaitingEvent(record.position, record.id, record.payload, rules))
+                waiting = WaitingEvent(record.position, record.id, record.payload, rules or NO_RULES, says)
+                self._queues.add(queue, waiting)
         self._read_upto = max(self._read_upto, upto)
 
     def _recover(self) -> None:
@@ -167,7 +183,7 @@ class Reactor:
         if upto <= self._read_upto:
             return False
         self._rules.refresh()
-        if not self._rules:
+        if not self._rules and self._watch.is_quiet(self._read_upto):
             self._read_upto = upto
             self._on_progress()
             return True
@@ -206,8 +222,9 @@ class Reactor:
                 limit = max(1, limit // 8)
         for event in found:
             rules = self._rules.at(queue.tenant.project, event.position)
-            if rules is not None and rules.named(event.name) is not None:
-                queue.add(WaitingEvent(event.position, event.id, event, rules))
+            says = may_say(event.type, bool(event.traits))
+            if says or (rules is not None and rules.named(event.name) is not None):
+                queue.add(WaitingEvent(event.position, event.id, event, rules or NO_RULES, says))
         if len(found) < limit:
             queue.is_short, queue.read_upto = False, upto
         else:

@@ -81,8 +81,23 @@ class MetricReader(Protocol):
     def measure(self, tenant: Tenant, question: Question, /) -> Measured: ...
 
 
-class Reader(MetricReader, Protocol):
-    """Every question, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable."""
+class PersonEvents(Protocol):
+    """Whose events there are, always of one tenant. An event is its user's, else its anonymous visitor's. See Reader."""
+
+    def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
+        """For each of the ids that has events, how many, and when; in no order."""
+        ...
+
+    def seen_by_name(self, tenant: Tenant, ids: Sequence[str], limit: int, /) -> list[Observed]:
+        """So many names of the ids' events together, the most frequent first, then by name."""
+        ...
+
+
+class Reader(MetricReader, PersonEvents, Protocol):
+    """Every question, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable.
+
+    The filter `person` means every id of that person, as far as the adapter has been told who people are.
+    """
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events: ...
 

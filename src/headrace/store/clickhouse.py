@@ -13,6 +13,7 @@ from headrace.store.catalog import CatalogReader
 from headrace.store.engine import let_merges_give_way
 from headrace.store.events import EventReader
 from headrace.store.metrics import MetricsReader
+from headrace.store.people import PersonReader
 from headrace.store.queries import conditions, upkeep
 from headrace.store.queries.conditions import Hot, Query
 from headrace.store.queries.events import INPUT_COLUMNS
@@ -55,7 +56,7 @@ class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
 _keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
 
 
-class ClickHouseStore(EventReader, CatalogReader, MetricsReader):
+class ClickHouseStore(EventReader, CatalogReader, MetricsReader, PersonReader):
     """Fits the ErasableStore and the Reader port."""
 
     def __init__(

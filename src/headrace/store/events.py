@@ -1,6 +1,6 @@
 """Reads events: pages, single events, counts, series, groups and statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -29,9 +29,25 @@ class EventReader(Engine):
 
     _hot: Hot = NONE_HOT
     _max_page_bytes = 64 * 1024 * 1024
+    _ids_of: Callable[[Tenant, str], Sequence[str]] | None = None
+
+    def know_people(self, ids_of: Callable[[Tenant, str], Sequence[str]], /) -> None:
+        """From now on the filter `person` means the whole person: ids_of gives every id of one's person, none for nobody's.
+
+        It is called in the reader's thread, and may raise Unavailable.
+        """
+        self._ids_of = ids_of
+
+    def _meant(self, tenant: Tenant, filters: Filters) -> Filters:
+        """The filters with the person's ids in place of one of them."""
+        if filters.person is None or self._ids_of is None:
+            return filters
+        ids = self._ids_of(tenant, filters.person)
+        return msgspec.structs.replace(filters, person=None, people=ids) if ids else filters
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         """See the Reader port."""
+        filters = self._meant(tenant, filters)
         total, hint = self._outline(tenant, filters, page)
         if page.offset >= total:  # returns nothing, so there is nothing to sort, however large the offset
             return Events(total, [], more=False)
@@ -47,6 +63,7 @@ class EventReader(Engine):
 
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
         """See the Reader port."""
+        filters = self._meant(tenant, filters)
         page = Page(limit=limit, after=after, oldest_first=True)
         query = queries.whole(tenant, filters, page, PageHint(), self._hot)
         body = self._ask(msgspec.structs.replace(query, settings={**query.settings, "max_threads": 1}), "JSONEachRow")
@@ -66,7 +83,7 @@ class EventReader(Engine):
         wanted = page.offset + page.limit + 1
         if page.oldest_first:
             return self._rows(queries.total(tenant, filters, self._hot))[0][0], PageHint()
-        if filters.user_id is not None and wanted <= _MOST_MOMENTS:
+        if (filters.user_id is not None or filters.people is not None) and wanted <= _MOST_MOMENTS:
             found = self._rows(queries.newest_of_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
             # Events at the cursor's own time may lie before it. If they fill the list, it may be too short.
@@ -116,6 +133,7 @@ class EventReader(Engine):
         zone: Zone = UTC_ZONE,
     ) -> Counts:
         """See the Reader port."""
+        filters = self._meant(tenant, filters)
         series = None if interval is None else self._series(tenant, filters, interval, zone)
         if group_by is None:
             total = self._rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
@@ -143,6 +161,7 @@ class EventReader(Engine):
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
         """See the Reader port."""
+        filters = self._meant(tenant, filters)
         count, total, size, least, most, percentiles = _stats_decoder.decode(
             self._ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )

@@ -83,6 +83,10 @@ def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict
     A tag is one or a string property of that name, never both. Asked one after the other, the index of names spares reading
     the one that has none; asked in one condition, both are read for every event.
     """
+    if filters.people is not None:
+        # Each of the two is found by an index of its own; asked for in one condition, neither would be.
+        ways, params = ways_of(tenant, msgspec.structs.replace(filters, people=None), hot)
+        return [f"{way} AND {owned}" for way in ways for owned in OWNED], params | {"people": list(filters.people)}
     cold = next((tag for tag in filters.tags if tag[0] not in hot), None)
     others = tuple(tag for tag in filters.tags if tag is not cold)
     where, params = where_of(tenant, msgspec.structs.replace(filters, tags=others), hot)
@@ -93,6 +97,12 @@ def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict
     ]
     return ways, params | {"cold": cold[0], "cold_is": cold[1]}
 
+
+# Whose an event is: its user's, else its anonymous visitor's. An event is never both.
+OWNED = (
+    "user_id IN {people:Array(String)}",
+    "user_id = '' AND anonymous_id IN {people:Array(String)}",
+)
 
 # Where a tag's text is, and no key is in both.
 TAGGED = ("tags", "labels")
@@ -132,6 +142,8 @@ def where_of(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str
         add(f"events.timestamp <= {moment_of('to_ms')}", to_ms=filters.to_ms)
     if filters.person is not None:
         add("(user_id = {person:String} OR anonymous_id = {person:String})", person=filters.person)
+    if filters.people is not None:
+        add(f"({' OR '.join(f'({owned})' for owned in OWNED)})", people=list(filters.people))
     if filters.upto is not None:
         add("position <= {upto:UInt64}", upto=filters.upto)
     if filters.ids is not None:

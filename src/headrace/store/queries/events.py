@@ -75,18 +75,29 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
 
 def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond, count of all that match) of the newest events, as many as the page reaches to and those of
-    the same time: what `by_user` answers alone.
+    the same time: what `by_user` answers alone, and for anonymous visitors the index of their ids.
     """
-    where, params = where_of(tenant, filters, hot)
-    upto = where
+    ways, params = ways_of(tenant, filters, hot) if filters.people is not None else _one_way(tenant, filters, hot)
+    upto = ""
     if page.after is not None:
-        upto += f" AND timestamp <= {moment_of('after_ms')}"
+        upto = f" AND timestamp <= {moment_of('after_ms')}"
         params["after_ms"] = page.after.timestamp_ms
+    newest = "ORDER BY {} DESC LIMIT {{limit:UInt64}} WITH TIES"
+    parts = " UNION ALL ".join(
+        f"(SELECT name, toUnixTimestamp64Milli(timestamp) AS moment FROM events WHERE {way}{upto} "
+        f"{newest.format('events.timestamp')})"
+        for way in ways
+    )
+    total = " + ".join(f"(SELECT count() FROM events WHERE {way})" for way in ways)
     return Query(
-        f"SELECT name, toUnixTimestamp64Milli(timestamp), (SELECT count() FROM events WHERE {where}) FROM events WHERE {upto} "
-        "ORDER BY events.timestamp DESC LIMIT {limit:UInt64} WITH TIES",
+        f"SELECT name, moment, {total} FROM ({parts}) {newest.format('moment')}",
         params | {"limit": page.offset + page.limit + 1 + (_AT_ONE_TIME if page.after is not None else 0)},
     )
+
+
+def _one_way(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict[str, object]]:
+    where, params = where_of(tenant, filters, hot)
+    return [where], params
 
 
 class PageHint(msgspec.Struct, frozen=True):

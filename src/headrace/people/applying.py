@@ -1,0 +1,146 @@
+"""What a statement changes. Pure: applied in the order of the log, each once.
+
+- identify joins anonymous ids to a user. It never joins two known users: a device that two people share must not make them one
+  for ever. An anonymous id stays with the first user it was joined to.
+- alias joins whoever the two ids are, as it was asked to. Either join can be undone; what identify had joined, it then
+  does not join again, and an alias does.
+- A placeholder (`null`, `undefined`, `0`, ...) is nobody's id: it joins nothing and has no traits.
+"""
+
+from collections.abc import Iterable
+from itertools import chain
+
+import msgspec
+
+from headrace.model.people_state import PeopleNeeds, PeopleState
+from headrace.model.person import MAX_IDS, Join, JoinKind, Statement
+from headrace.people import identity, traits
+
+Placeholders = frozenset[str]
+
+
+def placeholders_of(text: str, /) -> Placeholders:
+    """Of a setting: ids with commas between, in any case."""
+    return frozenset(each.strip().casefold() for each in text.split(",") if each.strip())
+
+
+def cleared(statement: Statement, placeholders: Placeholders, /) -> Statement | None:
+    """The statement without the ids that are nobody's; None where nothing is left of it."""
+
+    def real(id: str) -> str:  # noqa: A002
+        return "" if id.strip().casefold() in placeholders else id
+
+    user_id, previous_id = real(statement.user_id), real(statement.previous_id)
+    anonymous_ids = tuple(
+        dict.fromkeys(each for each in map(real, statement.anonymous_ids) if each and each != user_id)
+    )
+    joins = statement.joins
+    owner = user_id or next(iter(anonymous_ids), "")
+    is_about_user = bool(statement.user_id)
+    if (is_about_user and not user_id) or (joins == "alias" and not previous_id):
+        # Who is meant is not known: an anonymous id must not get what was said about somebody else.
+        joins, owner, user_id, anonymous_ids, previous_id = None, "", "", (), ""
+    statement = msgspec.structs.replace(
+        statement,
+        user_id=user_id,
+        anonymous_ids=anonymous_ids,
+        previous_id=previous_id,
+        joins=joins,
+        ops=statement.ops if owner else (),
+        groups=statement.groups if owner else (),
+    )
+    return statement if owner or statement.group else None
+
+
+def needs(statements: Iterable[Statement], /) -> PeopleNeeds:
+    """What has to be remembered to apply the statements."""
+    found = PeopleNeeds(set(), set(), set())
+    for each in statements:
+        found.ids.update(each.ids)
+        found.groups.update(each.groups)
+        if each.group:
+            found.groups.add(each.group)
+        if each.joins:
+            found.persons.update(each.ids)
+    return found
+
+
+def apply(state: PeopleState, statement: Statement, at_ms: int, position: int, /) -> list[Join]:
+    """Put what a statement says into the state; the joins that it makes."""
+    if statement.user_id:
+        _know(state, statement.user_id)
+    if owner := statement.owner:
+        held = state.held(owner)
+        if statement.ops:
+            before = held.cells or {}
+            held.cells, dropped = traits.changed(before, statement.ops, at_ms, position)
+            state.dropped += dropped
+            if held.cells != before:
+                state.before.setdefault(owner, before)
+                state.changed_ids.add(owner)
+        state.new_members.update((owner, group) for group in statement.groups)
+    for group in chain(statement.groups, [statement.group] if statement.group else []):
+        if group not in state.groups:
+            state.groups[group] = {}
+            state.changed_groups.add(group)
+    if statement.group and statement.group_ops:
+        before = state.groups[statement.group]
+        after, dropped = traits.changed(before, statement.group_ops, at_ms, position)
+        state.dropped += dropped
+        if after != before:
+            state.groups[statement.group] = after
+            state.changed_groups.add(statement.group)
+    return _join(state, statement, position)
+
+
+def part(state: PeopleState, one: str, other: str, /) -> bool:
+    """Undo what made two ids one person, which were loaded whole; False where they are not one."""
+    join = identity.join_between(state.joins, one, other)
+    if join is None:
+        return False
+    state.joins.remove(join)
+    state.undone.append(join)
+    person = state.ids[one].person
+    ids = [each.id for each in state.of_person(person)]
+    for each, now in identity.persons_of(ids, state.joins).items():
+        state.move([state.ids[each]], now)
+    return True
+
+
+def _know(state: PeopleState, user_id: str) -> None:
+    held = state.held(user_id)
+    if not held.known:
+        held.known = True
+        state.moved_ids.add(user_id)
+
+
+def _join(state: PeopleState, statement: Statement, position: int) -> list[Join]:
+    if statement.joins == "alias":
+        pairs = [(statement.owner, statement.previous_id)]
+    elif statement.joins == "identify" and statement.user_id:
+        pairs = [(statement.user_id, each) for each in statement.anonymous_ids]
+    else:
+        return []
+    made: list[Join] = []
+    for kept, other in pairs:
+        if (join := _joined(state, kept, other, statement.joins, position)) is not None:
+            made.append(join)
+    return made
+
+
+def _joined(state: PeopleState, kept: str, other: str, by: JoinKind, position: int) -> Join | None:
+    one, two = state.held(kept), state.held(other)
+    if one.person == two.person:
+        return None
+    ours, theirs = state.of_person(one.person), state.of_person(two.person)
+    if by == "identify" and (any(each.known for each in theirs) or (kept, other) in state.parted):
+        return None
+    if len(ours) + len(theirs) > MAX_IDS:
+        state.refused += 1
+        return None
+    join = Join(kept, other, by, position)
+    state.move(theirs, one.person)
+    state.new_joins.append(join)
+    state.joins.append(join)
+    state.parted.discard((kept, other))
+    return join

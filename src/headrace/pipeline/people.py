@@ -1,0 +1,104 @@
+"""Puts what events say about people into control, in the reactor's turn: once, in the order of the log. Decides nothing."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from headrace.model.errors import NotFound
+from headrace.model.event import Event, Tenant
+from headrace.model.people_state import PeopleNeeds, PeopleState
+from headrace.model.person import Person, Statement
+from headrace.model.reaction_state import Needs
+from headrace.people import applying
+from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
+from headrace.ports.control import ControlFailed, ErasedEvents, ReactionStates, StateChanged
+from headrace.ports.people import People, PeopleStates
+
+_log = structlog.get_logger("headrace.people")
+
+
+class Saying(NamedTuple):
+    """An event that may say something about people, and where it stands."""
+
+    position: int
+    id: str
+    event: Event
+
+
+class PeopleStage:
+    """For the reactor's thread."""
+
+    def __init__(
+        self,
+        states: PeopleStates,
+        erased: ErasedEvents,
+        statement_of: Callable[[Event], Statement | None],
+        *,
+        placeholders: str,
+    ) -> None:
+        """statement_of: what an event says. placeholders: ids that are nobody's, with commas between."""
+        self._states = states
+        self._erased = erased
+        self._statement_of = statement_of
+        self._placeholders = applying.placeholders_of(placeholders)
+        self.save = states.save
+
+    def judge(self, tenant: Tenant, events: Sequence[Saying], /) -> PeopleState:
+        """What is remembered after some events of one tenant, in their order. Raises ControlFailed."""
+        said: list[tuple[Saying, Statement]] = []
+        for each in self._not_erased(events):
+            statement = self._statement_of(each.event)
+            if statement is not None and (clear := applying.cleared(statement, self._placeholders)) is not None:
+                said.append((each, clear))
+        if not said:
+            return PeopleState()
+        state = self._states.load(tenant, applying.needs(statement for _, statement in said))
+        for each, statement in said:
+            applying.apply(state, statement, each.event.timestamp_ms, each.position)
+        if state.refused or state.dropped:
+            _log.warning("statements_refused", project=tenant.project, joins=state.refused, traits=state.dropped)
+        return state
+
+    def _not_erased(self, events: Sequence[Saying]) -> Sequence[Saying]:
+        """Those that were not erased on purpose while they waited: the log still has them, and they must say nothing more."""
+        if not events:
+            return events
+        after, upto = events[0].position - 1, events[-1].position
+        if not self._erased.count(after, upto):
+            return events
+        gone = {each.id for page in self._erased.pages(after, upto) for each in page}
+        return [each for each in events if each.id not in gone]
+
+
+class PeopleAdmin:
+    """Undoes joins. Any thread may call it; it takes turns with the reactor."""
+
+    def __init__(
+        self, people: People, states: PeopleStates, reaction_states: ReactionStates, reactions: Reactions
+    ) -> None:
+        self._people = people
+        self._states = states
+        self._reaction_states = reaction_states
+        self._reactions = reactions
+
+    def part(self, tenant: Tenant, one: str, other: str, /) -> tuple[Person, Person]:
+        """Undo what made two ids one person; the two persons then. Raises NotFound, ControlFailed."""
+        for _ in range(MOST_CONFLICTS):
+            with self._reactions.lock_of(tenant):
+                # The version before the rest, so that whatever is saved in between shows.
+                reaction_state = self._reaction_states.load(tenant, Needs([], [], {}))
+                state = self._states.load(tenant, PeopleNeeds({one, other}, {one, other}, set()), joins=True)
+                if one not in state.ids or other not in state.ids or not applying.part(state, one, other):
+                    raise NotFound(f"{other[:80]!r} is no alias of {one[:80]!r}.")
+                try:
+                    self._reaction_states.save(
+                        tenant, reaction_state, 0, lambda tx, state=state: self._states.save(tx, tenant, state)
+                    )
+                except StateChanged:
+                    continue
+            found = self._people.person_of(tenant, one), self._people.person_of(tenant, other)
+            if found[0] is None or found[1] is None:
+                raise ControlFailed("A person that was just written is not there.")
+            return found[0], found[1]
+        raise ControlFailed("Another writer keeps changing the state of this project's people.")

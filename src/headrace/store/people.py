@@ -1,0 +1,20 @@
+"""Answers questions of whose events there are."""
+
+from collections.abc import Sequence
+
+from headrace.model.event import Tenant
+from headrace.model.filters import Observed
+from headrace.store.engine import Engine
+from headrace.store.queries import people as queries
+
+
+class PersonReader(Engine):
+    """Part of the Reader port."""
+
+    def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
+        """See the PersonEvents port."""
+        return [Observed(*row) for row in self._rows(queries.by_owner(tenant, ids))] if ids else []
+
+    def seen_by_name(self, tenant: Tenant, ids: Sequence[str], limit: int, /) -> list[Observed]:
+        """See the PersonEvents port."""
+        return [Observed(*row) for row in self._rows(queries.by_name(tenant, ids, limit))] if ids else []
