@@ -60,6 +60,7 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one("reactor_failing", "1 while the reactor is failing.", bool(reactor.failing))
     yield from _reaction_lags(runtime)
     yield _rule_failures(runtime)
+    yield from _deliveries(runtime)
     yield _one("dedup_window_seconds", "How far back message ids are remembered.", log.dedup_window_s())
 
 
@@ -96,3 +97,17 @@ def _rule_failures(runtime: Runtime) -> Figure:
         ("project", "rule"),
         counts=True,
     )
+
+
+def _deliveries(runtime: Runtime) -> Iterator[Figure]:
+    deliverer, counts = runtime.deliverer, runtime.deliverer.counts
+    yield Figure(
+        "webhook_attempts",
+        "Attempts to deliver to webhooks since startup, by outcome; one that failed is followed by another.",
+        [(("delivered",), counts.delivered), (("failed",), counts.failed), (("dead",), counts.dead)],
+        ("outcome",),
+        counts=True,
+    )
+    yield _one("webhook_deliveries_in_memory", "Deliveries that are attempted now or next.", deliverer.in_memory())
+    failing = bool(deliverer.failing or runtime.event_feed.failing)
+    yield _one("webhooks_failing", "1 while this server cannot work through its deliveries.", failing)

@@ -85,7 +85,8 @@ def ask(settings: Settings, method: str, path: str, body: object, headers: Mappi
         if error.code == 401:
             raise _no_server(settings) from None
         try:
-            message = msgspec.json.decode(said, type=_Refusal).error
+            refusal = msgspec.json.decode(said, type=_Refusal)
+            message = refusal.error or refusal.detail or said
         except msgspec.DecodeError:
             message = said
         raise (Unavailable if error.code >= 500 or error.code == 429 else InvalidRequest)(message) from None
@@ -94,7 +95,10 @@ def ask(settings: Settings, method: str, path: str, body: object, headers: Mappi
 
 
 class _Refusal(msgspec.Struct):
-    error: str
+    """Hogsend's errors have the one, the native dialect's the other."""
+
+    error: str = ""
+    detail: str = ""
 
 
 def _no_server(settings: Settings) -> SettingsError:

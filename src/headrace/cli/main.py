@@ -20,6 +20,7 @@ from headrace.assembly.control import open_control
 from headrace.cli.journeys import app as journeys_app
 from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
+from headrace.cli.webhooks import app as webhooks_app
 from headrace.control.api_keys import Keys
 from headrace.control.journey_runs import ControlJourneys
 from headrace.control.rulebook import Rulebook
@@ -48,6 +49,7 @@ app.command(rules_app)
 app.command(replay_app)
 app.command(journeys_app)
 app.command(quarantine_app)
+app.command(webhooks_app)
 
 _ENDED_BY_READER = 128 + signal.SIGPIPE  # the exit code that shells use
 

@@ -324,7 +324,7 @@ def _due(row: sa.Row[Any], receiver: Receiver) -> Due:
         body=row.body.encode(),
         give_up_at_ms=row.give_up_at_ms,
         tries=row.tries,
-        attempts=_attempts_decoder.decode(row.attempts) if row.tries else (),
+        attempts=() if row.attempts == "[]" else _attempts_decoder.decode(row.attempts),
         reply_to=row.reply_to,
     )
 

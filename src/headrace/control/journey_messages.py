@@ -17,7 +17,7 @@ def tell_of_runs(outbox: Outbox, transaction: object, tenant: Tenant, state: Run
         calls = [
             Call(
                 webhook=each.webhook,
-                message=Message(key=each.key, topic="journey.called", at_ms=each.at_ms, data=each.data.encode()),
+                message=Message(key=_key(each.key), topic="journey.called", at_ms=each.at_ms, data=each.data.encode()),
                 reply_to=f"{each.run_id}/{each.attempt}",
             )
             for each in state.called
@@ -43,8 +43,13 @@ def _end_of(run: Run) -> Message:
         "why": run.visits[-1].why or None if run.visits else None,
     }
     # A run that failed may be retried, and end once more.
-    key = f"{run.id}.{run.status}.{run.attempt}.{len(run.visits)}"
+    key = _key(f"{run.id}.{run.status}.{run.attempt}.{len(run.visits)}")
     return Message(key=key, topic="journey.ended", at_ms=run.moment_ms, data=msgspec.json.encode(data))
+
+
+def _key(key: str) -> str:
+    """A dot would end the key in what is signed; no run's, step's or status's name has a colon."""
+    return key.replace(".", ":")
 
 
 class RunReplies:

@@ -115,7 +115,9 @@ def count_waiting(connection: sa.Connection, webhook_no: int, most: int, /) -> i
 
 
 def filters_of(text: str, /) -> Filters:
-    return _filters_decoder.decode(text)
+    found = _filters_decoder.decode(text)
+    pairs = {name: tuple((key, value) for key, value in getattr(found, name)) for name in ("tags", "properties")}
+    return msgspec.structs.replace(found, **pairs)  # JSON has lists where Filters() has tuples
 
 
 def topics_of(text: str, /) -> tuple[Topic, ...]:

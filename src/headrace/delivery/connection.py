@@ -78,9 +78,6 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._received += len(data)
-        if not self._has_head and self._received > _MAX_HEAD_BYTES:
-            self._fail(BrokenReply(f"The reply's headers have more than {_MAX_HEAD_BYTES} bytes."))
-            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -88,6 +85,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._is_over():
                 self._fail(BrokenReply(f"The reply is not HTTP: {error or 'it cannot be parsed'}."))
+        if not self._is_over() and not self._has_head and self._received > _MAX_HEAD_BYTES:
+            self._fail(BrokenReply(f"The reply's headers have more than {_MAX_HEAD_BYTES} bytes."))
 
     def eof_received(self) -> None:
         self._ended(None)

@@ -11,7 +11,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from headrace.delivery.sender import Sender
+from headrace.delivery.sender import ENOUGH_FAILURES, Sender
 from headrace.model.lease import Lease
 from headrace.model.webhook import Due, Tried
 from headrace.pipeline.loop import Loop
@@ -26,7 +26,6 @@ _BATCH_S = 0.01  # what is tried in this time is recorded in one commit
 _AHEAD = 200  # deliveries of one receiver in memory
 _AHEAD_BYTES = 4 * 1024 * 1024
 _ALL_BYTES = 64 * 1024 * 1024
-_ENOUGH_FAILURES = 5  # of one receiver, one after the other: then it is left alone for a while
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 1_000, 60_000
 
 
@@ -112,7 +111,6 @@ class Deliverer:
         if self.lease is None:
             self.lease = self._leases.take(LEASE, self._owner)
             if self.lease is None:
-                self._loop.rest(_LOOK_EVERY_MS / 1000)
                 return False
         try:
             tried = self._record()
@@ -179,8 +177,8 @@ class Deliverer:
         health = self._health.setdefault(number, _Health(url=tried.due.receiver.url))
         health.failures += 1
         pause_ms = tried.asked_ms
-        if health.failures >= _ENOUGH_FAILURES:
-            grown = _FIRST_PAUSE_MS * 2 ** min(health.failures - _ENOUGH_FAILURES, 10)
+        if health.failures >= ENOUGH_FAILURES:
+            grown = _FIRST_PAUSE_MS * 2 ** min(health.failures - ENOUGH_FAILURES, 10)
             pause_ms = max(pause_ms, min(grown, _LONGEST_PAUSE_MS))
         if pause_ms:
             self._sender.recall(number)
@@ -220,7 +218,7 @@ class Deliverer:
             health = None
         if health is not None and health.again_at_ms > now_ms:
             return 0
-        if health is not None and health.failures >= _ENOUGH_FAILURES:
+        if health is not None and health.failures >= ENOUGH_FAILURES:
             return 1 - len(held)
         all_bytes = sum(size for each in self._held.values() for size in each.values())
         if sum(held.values()) >= _AHEAD_BYTES or all_bytes >= _ALL_BYTES:

@@ -26,6 +26,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.webhook import Attempt, Due, Tried
 
 MOST_AT_ONCE = 500
+ENOUGH_FAILURES = 5  # of one receiver, one after the other: then it is left alone for a while
 _RESOLVERS = 32  # threads, each of which a look-up that hangs keeps for half a minute or so
 _GONE = 410
 _ASKED_TO_WAIT = (429, 503)
@@ -66,6 +67,7 @@ class Sender:
         self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
         self._resolve: Resolve = resolve or self._look_up
         self._lanes: dict[int, _Lane] = {}
+        self._failures: dict[int, int] = {}  # by receiver: how many tries have failed since one that did not
         self._tried: deque[Tried] = deque()
         self._returned: deque[tuple[int, int]] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -79,7 +81,7 @@ class Sender:
 
     def stop(self) -> None:
         """Begin no more tries, give those under way a moment, and end."""
-        if self._thread.ident is not None:
+        if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._end)
             self._thread.join()
         self._resolvers.shutdown(wait=False, cancel_futures=True)
@@ -173,6 +175,7 @@ class Sender:
         finally:
             lane.running -= 1
         self._tried.append(tried)
+        self._note(due.receiver.number, tried.delivered)
         self._on_tried()
         if lane.queue and len(self._running) < MOST_AT_ONCE // 2:
             lane.running += 1
@@ -181,6 +184,15 @@ class Sender:
             task.add_done_callback(self._running.discard)
         else:
             self._loop.call_soon(self._begin)
+
+    def _note(self, receiver: int, delivered: bool) -> None:
+        """What waits for a receiver that fails again and again goes back: it would fail as fast as it can be sent."""
+        if delivered:
+            self._failures.pop(receiver, None)
+            return
+        self._failures[receiver] = self._failures.get(receiver, 0) + 1
+        if self._failures[receiver] >= ENOUGH_FAILURES:
+            self._give_back(receiver)
 
     async def _tried_once(self, due: Due) -> Tried:
         at_ms, began = self._clock_ms(), time.perf_counter()

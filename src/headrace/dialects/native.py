@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from headrace.dialects import native_webhooks
 from headrace.dialects.flux_queries import render_row
 from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint
@@ -209,6 +210,7 @@ DIALECT = Dialect(
         Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
+        *native_webhooks.ROUTES,
     ),
     # The rest of /api/v1 is Flux's.
     prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),

@@ -27,6 +27,7 @@ from headrace.http.scoreboards import Scoreboards
 from headrace.http.strict import Strict
 from headrace.http.traces import Traces
 from headrace.http.unread import Unread
+from headrace.http.webhook_admin import Webhooks
 
 
 class _Health:
@@ -74,6 +75,7 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     """What the tables' `Handled` routes name."""
     max_bytes = can.settings.max_request_bytes
     rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
+    webhooks = Webhooks(can.webhooks)
     scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
     people = People(can.people, scoreboards)
     return {
@@ -100,4 +102,15 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
         "pause_replay": replays.pause,
         "resume_replay": replays.resume,
         "cancel_replay": replays.cancel,
+        "webhooks": webhooks.listed,
+        "create_webhook": webhooks.create,
+        "webhook": webhooks.one,
+        "change_webhook": webhooks.change,
+        "delete_webhook": webhooks.delete,
+        "rotate_webhook": webhooks.rotate,
+        "test_webhook": webhooks.test,
+        "deliveries": webhooks.deliveries,
+        "delivery": webhooks.delivery,
+        "redeliver": webhooks.redeliver,
+        "redeliver_all": webhooks.redeliver_all,
     }
