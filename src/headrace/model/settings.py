@@ -1,19 +1,15 @@
 """Every setting: each field is one `HEADRACE_…` variable and one row of docs/settings.md, which is generated from this file."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from headrace.model.errors import SettingsError
-from headrace.model.nearest import nearest_name
-from headrace.model.quantities import SIZE_UNITS, TIME_UNITS, parse_size, parse_time, render_size, render_time
-
-PREFIX = "HEADRACE_"
-_MAX_SHOWN = 80
+from headrace.model.quantities import render_size, render_time
+from headrace.model.written import PREFIX, field_of, in_plain_numbers, is_of_kubernetes, told
 
 PerMinute = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1)]
@@ -256,72 +252,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         written: dict[str, str] = {}
         for variable, value in environ.items():
-            if value and variable.startswith(PREFIX) and not _is_of_kubernetes(variable, value):
-                written[_field_of(variable)] = value
-        values = {field: _in_plain_numbers(field, value) for field, value in written.items()}
+            if value and variable.startswith(PREFIX) and not is_of_kubernetes(variable, value):
+                written[field_of(variable, cls.__struct_fields__)] = value
+        values = {field: in_plain_numbers(field, value) for field, value in written.items()}
         values |= {field: value for field, value in given.items() if value is not None}
         try:
             return msgspec.convert(values, cls, strict=False, dec_hook=lambda kind, value: kind(value))
         except msgspec.ValidationError as error:
-            raise SettingsError(_told(str(error), written)) from None
+            raise SettingsError(told(str(error), written, _choices())) from None
 
 
-_BOUND = re.compile(r"Expected `(?:int|float)` (>=|>|<=|<) ([0-9.]+)")
-_BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
-# What Kubernetes sets in each container beside a service named `headrace`; nobody has chosen it.
-# Source: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_OF_KUBERNETES = re.compile(PREFIX + r"(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
-
-
-def _is_of_kubernetes(variable: str, value: str) -> bool:
-    is_address = variable == PREFIX + "PORT" and re.match("(?:tcp|udp|sctp)://", value)
-    return bool(is_address or _OF_KUBERNETES.fullmatch(variable))
-
-
-def _field_of(variable: str) -> str:
-    field = variable.removeprefix(PREFIX).lower()
-    if field in Settings.__struct_fields__ and variable.isupper():
-        return field
-    found = nearest_name(field, Settings.__struct_fields__)
-    hint = f"did you mean {PREFIX}{found.upper()}?" if found else "`headrace settings` lists all settings."
-    raise SettingsError(f"{variable[:_MAX_SHOWN]} is not a setting: {hint}")
-
-
-def _in_plain_numbers(field: str, value: str) -> object:
-    """A size as bytes, a time in the field's own unit."""
-    try:
-        if field.endswith("_bytes"):
-            return parse_size(value)
-        if field.endswith("_s"):
-            return parse_time(value)
-        if field.endswith("_ms"):
-            return parse_time(value, 0.001)
-    except ValueError as error:
-        raise SettingsError(f"{PREFIX}{field.upper()}: {error}.") from None
-    return value
-
-
-def _told(message: str, written: Mapping[str, str]) -> str:
-    """msgspec's message with the variable's name in place of `$.port`, and with what may be written instead."""
-    problem, _, path = message.partition(" - at ")
-    field = path.strip("`").removeprefix("$.").removeprefix("$")
-    if not field:
-        return f"{problem}."
-    if problem.endswith("got `str`") and field in written:
-        kind = "whole number" if "`int`" in problem else "number"
-        problem = f"{written[field][:_MAX_SHOWN]!r} is not a {kind}"
-    if bound := _BOUND.fullmatch(problem):
-        problem = f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}"
-    choices = get_args(get_args(get_type_hints(Settings, include_extras=True)[field])[0])
-    if choices and all(isinstance(choice, str) for choice in choices):
-        shown = f"{written[field][:_MAX_SHOWN]!r} is not one of" if field in written else "must be one of"
-        problem = f"{shown} {', '.join(choices)}"
-    elif field.endswith("_bytes"):
-        problem += f"; write bytes, or a size such as 10MiB ({SIZE_UNITS})"
-    elif field.endswith(("_s", "_ms")):
-        unit = "milliseconds" if field.endswith("_ms") else "seconds"
-        problem += f"; write a number of {unit}, or a time such as 90s ({TIME_UNITS})"
-    return f"{PREFIX}{field.upper()}: {problem}."
+def _choices() -> dict[str, tuple[str, ...]]:
+    """Of the settings that are one of a few words."""
+    hints = {field: get_args(hint)[0] for field, hint in get_type_hints(Settings, include_extras=True).items()}
+    return {field: get_args(hint) for field, hint in hints.items() if get_origin(hint) is Literal}
 
 
 def table() -> list[tuple[str, str, str]]:

@@ -1,0 +1,158 @@
+"""`headrace keys`: create, list and revoke API keys. Works with or without a running server."""
+
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from headrace.cli.opened import Data, now_ms, open_used
+from headrace.control.api_keys import Keys
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Mode
+from headrace.model.keys import SCOPES, Key, Scope, Style, parse_origins, parse_scopes
+from headrace.model.times import render_time_short
+
+app = App(name="keys", help="Create, list and revoke API keys. Works with or without a running server.")
+
+
+@app.command
+def create(
+    *,
+    project: str = "default",
+    mode: Mode = "live",
+    style: Style = "flux",
+    scopes: str | None = None,
+    expires_in: timedelta | None = None,
+    publishable: bool = False,
+    origins: str | None = None,
+    data: Data = None,
+) -> None:
+    """Create a key and print it, with nothing else. It cannot be shown again: only its hash is stored.
+
+    Args:
+        project: Project the key belongs to; a new name creates a project.
+        mode: live or test; neither sees the other's events.
+        style: Sets the key's prefix and, unless --scopes is given, its scopes: flux ingest,query; bricqs and solute
+            ingest; admin all. Any key works with any API.
+        scopes: One or more of ingest,query,admin.
+        expires_in: Lifetime such as 12h, 30d or 1y; without it the key never expires.
+        publishable: Create a key that is safe to put in a web page: it can only send events.
+        origins: Pages that may use a publishable key, such as https://app.example,https://*.example.org; default: any.
+    """
+    if publishable and style not in ("flux", "publishable"):
+        raise InvalidRequest(f"A key cannot be both publishable and of style {style}.")
+    now = now_ms()
+    given = None if scopes is None else parse_scopes(scopes)
+    until_ms = None if expires_in is None else now + expires_in // timedelta(milliseconds=1)
+    with _keys(data) as keys:
+        _, secret = keys.create(
+            *(project, mode, "publishable" if publishable else style, given, now, until_ms),
+            origins=() if origins is None else parse_origins(origins),
+        )
+    print(secret)
+
+
+@app.command(name="list")
+def print_list(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON array.")] = False,
+    data: Data = None,
+) -> None:
+    """List every key without its secret: as a table on a terminal, otherwise as tab-separated lines."""
+    now = now_ms()
+    with _keys(data) as keys:
+        listed = [_list_one(key, now) for key in keys.list()]
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(listed)).decode())
+    elif sys.stdout.isatty():
+        _print_table(listed)
+    else:
+        print(*Listed.__struct_fields__, sep="\t")
+        for one in listed:
+            print(*map(_render_cell, msgspec.structs.astuple(one)), sep="\t")
+
+
+@app.command
+def revoke(key: str, /, *, data: Data = None) -> None:
+    """Revoke a key permanently. A running server rejects it within a second.
+
+    Args:
+        key: The key's id, its prefix or the start of it, or the key itself.
+    """
+    with _keys(data) as keys:
+        revoked = keys.revoke(key, now_ms())
+    print(f"revoked {revoked.id} (prefix {revoked.prefix})")
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A key as `keys list` prints it. The fields are the columns, in order."""
+
+    id: str
+    project: str
+    mode: Mode
+    style: Style
+    scopes: tuple[Scope, ...]
+    prefix: str
+    status: Literal["works", "expired", "revoked"]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    origins: tuple[str, ...]
+
+
+def _list_one(key: Key, now_ms: int) -> Listed:
+    return Listed(
+        id=key.id,
+        project=key.tenant.project,
+        mode=key.tenant.mode,
+        style=key.style,
+        scopes=tuple(scope for scope in SCOPES if scope in key.scopes),
+        prefix=key.prefix,
+        status=_status(key, now_ms),
+        created_at=_to_second(key.created_at_ms),
+        expires_at=None if key.expires_at_ms is None else _to_second(key.expires_at_ms),
+        revoked_at=None if key.revoked_at_ms is None else _to_second(key.revoked_at_ms),
+        origins=key.origins,
+    )
+
+
+def _status(key: Key, now_ms: int) -> Literal["works", "expired", "revoked"]:
+    if key.revoked_at_ms is not None:
+        return "revoked"
+    return "works" if key.works_at(now_ms) else "expired"
+
+
+def _to_second(milliseconds: int) -> str:
+    return render_time_short(milliseconds // 1000 * 1000)
+
+
+def _render_cell(value: str | tuple[str, ...] | None) -> str:
+    return "-" if value is None or value == () else value if isinstance(value, str) else ",".join(value)
+
+
+def _print_table(listed: Sequence[Listed]) -> None:
+    # Imported here: only a terminal needs them.
+    from rich.box import SIMPLE  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
+
+    # In 80 columns the others may fold, but `keys revoke` needs these two.
+    table = Table(Column("id", no_wrap=True), Column("prefix", no_wrap=True), box=SIMPLE)
+    for header in ("project", "mode", "scopes", "status"):
+        table.add_column(header, overflow="fold")
+    for one in listed:
+        day = (one.revoked_at or one.expires_at or "")[:10]
+        status = f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
+        table.add_row(one.id, one.prefix, one.project, one.mode, " ".join((*one.scopes, *one.origins)), status)
+    Console().print(table)
+
+
+@contextmanager
+def _keys(data: Path | None) -> Generator[Keys]:
+    with open_used(data) as engine:
+        yield Keys(engine)
