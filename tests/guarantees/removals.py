@@ -803,6 +803,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "        _raw_decoder.decode(raw)\n    except msgspec.DecodeError:\n        return msgspec.Raw(_encoder",
         "        pass\n    except msgspec.DecodeError:\n        return msgspec.Raw(_encoder",
         "tests/dialects/test_unreadable.py::test_what_is_no_json_is_shown_as_text",
+    ),
+    (
         "identify never joins two known users",
         "people/applying.py",
         'if by == "identify" and (any(each.known for each in theirs) or (kept, other) in state.parted):',

@@ -1,4 +1,4 @@
-"""Makes what sends deliveries, of the settings."""
+"""Assembles the parts that send deliveries from the settings."""
 
 from collections.abc import Callable, Collection, Sequence
 

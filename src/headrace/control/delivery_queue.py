@@ -1,4 +1,4 @@
-"""The queue of deliveries, for the one process that sends them: what is due, what tries have come to, and tidying up."""
+"""The queue of deliveries, for the one process that sends them: due deliveries, outcomes of tries, and cleaning up."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -18,8 +18,8 @@ from headrace.ports.deliveries import EventsWanted, ReplyHandler
 
 _AT_ONCE = 500  # deliveries ended or deleted in one transaction
 _ROWS = 50
-_LOOK_AT = 20  # webhooks that nothing has changed of, in one round
-_FAILING_MS = 60_000  # of a receiver whose deliveries are looked through for those whose time is over
+_LOOK_AT = 20  # webhooks without changes that one round checks
+_FAILING_MS = 60_000  # deliveries of a receiver that are searched for expired ones
 DISABLED = "The webhook is disabled."
 TOO_LATE = "It was not taken in time; the receiver has been failing."
 _attempts_decoder = msgspec.json.Decoder(list[Attempt])
@@ -38,7 +38,7 @@ class ControlDeliveryQueue:
         keep: int,
         give_up_after_ms: int,
     ) -> None:
-        """most_waiting: of one webhook. keep_ms, keep: how long, and how many of each status, what has ended is kept."""
+        """most_waiting: per webhook. keep_ms, keep: how long, and how many of each status, ended deliveries are kept."""
         self._engine = engine
         self._replies = replies
         self._most_waiting = most_waiting
@@ -73,7 +73,7 @@ class ControlDeliveryQueue:
         size = 0
         with (
             reading(self._engine) as connection,
-            # A few at a time, for a body may be large.
+            # A few at a time, because a body may be large.
             connection.execution_options(yield_per=_ROWS).execute(asked) as rows,
         ):
             for row in rows:
@@ -142,7 +142,7 @@ class ControlDeliveryQueue:
                 .where(webhooks.c.position == wanted.after)
                 .values(position=upto)
             )
-            if connection.execute(moved).rowcount:  # else it was disabled, deleted, or begins elsewhere now
+            if connection.execute(moved).rowcount:  # otherwise it was disabled, deleted, or its position has changed
                 enqueue(connection, rows)
             _check(connection, lease)
 
@@ -157,7 +157,7 @@ class ControlDeliveryQueue:
         lease: Lease | None,
         now_ms: int,
     ) -> bool:
-        """Make some waiting deliveries dead; whether there may be more."""
+        """End some waiting deliveries as dead. Returns whether there may be more."""
         chosen = (
             sa.select(deliveries.c.no, deliveries.c.key, deliveries.c.reply_to, deliveries.c.attempts)
             .add_columns(webhooks.c.project, webhooks.c.mode, webhooks.c.id)
@@ -166,7 +166,7 @@ class ControlDeliveryQueue:
             .order_by(deliveries.c.no)
             .limit(_AT_ONCE + len(besides))
         )
-        with reading(self._engine) as connection:  # mostly there are none
+        with reading(self._engine) as connection:  # usually there are none
             found = [row for row in connection.execute(chosen) if row.no not in besides]
         if not found:
             return False
@@ -187,7 +187,7 @@ class ControlDeliveryQueue:
         return len(found) >= _AT_ONCE
 
     def _remove_deleted(self, besides: Collection[int], lease: Lease | None, now_ms: int) -> bool:
-        """Delete some deliveries of deleted webhooks, and the webhooks that have none left; whether there may be more."""
+        """Delete some deliveries of deleted webhooks, and the webhooks that have none left. Returns whether there may be more."""
         with reading(self._engine) as connection:
             gone = list(connection.scalars(sa.select(webhooks.c.no).where(webhooks.c.status == DELETED)))
         if not gone:
@@ -209,7 +209,7 @@ class ControlDeliveryQueue:
         return transact(self._engine, remove)
 
     def _trim(self, number: int, lease: Lease | None, now_ms: int) -> bool:
-        """Delete some of what ended long ago, and see whether as many wait as may; whether there may be more to delete."""
+        """Delete some old ended deliveries, and check the limit on waiting ones. Returns whether there may be more to delete."""
         old: list[int] = []
         with reading(self._engine) as connection:
             for status in ("delivered", "dead"):
@@ -232,7 +232,7 @@ class ControlDeliveryQueue:
         def keep(connection: sa.Connection) -> None:
             connection.execute(sa.update(webhooks).where(webhooks.c.no == number).values(is_full=is_full))
             if old:
-                ended = deliveries.c.status != "waiting"  # and was not sent again meanwhile
+                ended = deliveries.c.status != "waiting"  # and was not resent in the meantime
                 for start in range(0, len(old), _AT_ONCE):
                     some = old[start : start + _AT_ONCE]
                     connection.execute(sa.delete(deliveries).where(deliveries.c.no.in_(some), ended))

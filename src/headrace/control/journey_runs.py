@@ -1,4 +1,4 @@
-"""Runs of journeys, for those who ask about them and for the loop that works on them: see ports/journeys.py."""
+"""Runs of journeys, for queries and for the loop that works on them: see ports/journeys.py."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -58,7 +58,7 @@ class ControlJourneys:
         """See JourneyRuns."""
         found: list[tuple[int, str, ListedRun]] = []
         with reading(self._engine) as connection:
-            for each in (status,) if status else STATUSES:  # each a short walk along the index
+            for each in (status,) if status else STATUSES:  # each reads a short part of the index
                 asked = _listed(tenant).where(runs.c.journey == journey, runs.c.status == each)
                 if before is not None:
                     asked = asked.where(sa.tuple_(runs.c.started_ms, runs.c.id) < sa.tuple_(*map(sa.literal, before)))
@@ -88,7 +88,7 @@ class ControlJourneys:
 
 
 class ControlJourneyWork:
-    """Fits JourneyWork, under the lease `timers`, and Replies. For one thread, but for `keep`."""
+    """Fits JourneyWork, under the lease `timers`, and Replies. For one thread, except `keep`."""
 
     def __init__(self, engine: sa.Engine, leases: ControlLeases) -> None:
         self._engine = engine
@@ -143,7 +143,7 @@ class ControlJourneyWork:
         transact(self._engine, drop)
 
     def keep(self, transaction: object, answered: Sequence[Answered], /) -> None:
-        """Write down how calls have ended, in the transaction in which they end. Any thread may call this."""
+        """Save the outcomes of calls, in the transaction in which they end. Any thread may call this."""
         assert isinstance(transaction, sa.Connection)  # noqa: S101
         rows = [
             {"key": each.key, "project": each.tenant.project, "mode": each.tenant.mode, "run_id": each.run_id}

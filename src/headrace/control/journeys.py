@@ -1,7 +1,7 @@
-"""Runs of journeys in the control database: loaded and kept with the rest of what reactions remember. Knows no journey's steps.
+"""Runs of journeys in the control database, loaded and saved with the rest of the reactions' state. Knows no journey's steps.
 
-A run's `state` is the whole of it; the columns beside it are for finding and counting. Its `rule_no` counts before the one in
-the state, for an apply may have moved the run to another version.
+A run's `state` holds all of it; the other columns serve finding and counting. The column `rule_no` overrides the one in the
+state, because applying rules may have moved the run to another version.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ def run_of(row: Any, /) -> Run:
 def load_runs(
     connection: sa.Connection, tenant: Tenant, people: Mapping[str, int], run_ids: Sequence[str], state: RunState, /
 ) -> None:
-    """The runs of some people that go on, what they have entered, and single runs of the tenant. people: number by name."""
+    """Load some people's active runs and entered journeys, and single runs of the tenant. people: number by name."""
     for some in _slices(sorted(people.values())):
         active = sa.select(runs.c.state, runs.c.rule_no).where(
             runs.c.participant_no.in_(some), runs.c.status == "active"
@@ -58,7 +58,7 @@ def _load_entries(connection: sa.Connection, names: Mapping[int, str], state: Ru
 
 
 def save_runs(connection: sa.Connection, tenant: Tenant, people: Mapping[str, int], state: RunState, /) -> None:
-    """Write the runs that have changed, what they emit, and the counts. Their calls are for the outbox."""
+    """Save changed runs, the events that they emit, and the counts. The outbox handles their calls."""
     if not state.is_changed:
         return
     own = {"project": tenant.project, "mode": tenant.mode}
@@ -90,7 +90,7 @@ def _row(run: Run, participant_no: int) -> dict[str, object]:
 
 
 def _differences(changes: Iterable[tuple[Run | None, Run]]) -> Counter[tuple[int, str, str]]:
-    """By (rule number, step, outcome): how many runs more there are, or fewer."""
+    """By (rule number, step, outcome): the change in the number of runs."""
     found: Counter[tuple[int, str, str]] = Counter()
     for was, run in changes:
         for each, sign in ((was, -1), (run, 1)):
@@ -118,18 +118,18 @@ def _count(connection: sa.Connection, tenant: Tenant, more: Mapping[tuple[int, s
 
 
 def keep_versions(connection: sa.Connection, definitions: Mapping[int, str], /) -> None:
-    """Keep the definitions of versions by their numbers."""
+    """Save the definitions of versions by their numbers."""
     if definitions:
         rows = [{"rule_no": number, "definition": text} for number, text in sorted(definitions.items())]
         connection.execute(insert(connection, journeys).on_conflict_do_nothing(), rows)
 
 
 def move_runs(connection: sa.Connection, project: str, moves: Sequence[tuple[str, int, Mapping[str, str]]], /) -> int:
-    """Move runs to other versions of their journeys; how many.
+    """Move runs to other versions of their journeys. Returns their number.
 
-    moves: (journey, number of the version to move to, what runs wait for at each of its steps). Runs at other steps stay.
+    moves: (journey, number of the target version, what runs wait for at each of its steps). Runs at other steps stay.
     """
-    # Who has loaded a state before this finds out, and loads it again.
+    # A state that was loaded before this becomes outdated, and is loaded again.
     connection.execute(
         sa.update(reaction_progress)
         .where(reaction_progress.c.project == project)

@@ -1,4 +1,4 @@
-"""The outbox: deliveries written in the transaction of what they tell of. Sends nothing."""
+"""The outbox: writes deliveries in the transaction of the change that they report. Sends nothing."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
@@ -28,7 +28,7 @@ class ControlOutbox:
         give_up_after_ms: int,
         on_enqueued: Callable[[Collection[int]], None] = lambda _webhooks: None,
     ) -> None:
-        """on_enqueued: told the numbers of webhooks with new deliveries, from within the transaction that is to be committed."""
+        """on_enqueued: called with the numbers of webhooks that get new deliveries, within the transaction, before its commit."""
         self._replies = replies
         self._clock_ms = clock_ms
         self._give_up_after_ms = give_up_after_ms
@@ -104,7 +104,7 @@ class ControlOutbox:
 def new_delivery(
     webhook_no: int, message: Message, now_ms: int, give_up_after_ms: int, problem: str = "", reply_to: str = ""
 ) -> dict[str, object]:
-    """A delivery's row; with a problem it is dead from the beginning. Raises ValueError for a key that cannot be sent."""
+    """A delivery's row. With a problem, it is dead from the beginning. Raises ValueError for a key that cannot be sent."""
     if not KEY.fullmatch(message.key):
         raise ValueError(f"{message.key!r} cannot be a message's key.")
     return {
@@ -125,7 +125,7 @@ def new_delivery(
 
 
 def enqueue(connection: sa.Connection, rows: Sequence[dict[str, object]], /) -> None:
-    """Insert deliveries, but for those whose key their webhook has had."""
+    """Insert deliveries, except those whose key their webhook already had."""
     if rows:
         connection.execute(insert(connection, deliveries).on_conflict_do_nothing(), rows)
 
@@ -141,7 +141,7 @@ def _refusal(webhook_id: str, receiver: sa.Row[Any] | None) -> str:
 
 
 def _receivers(connection: sa.Connection, tenant: Tenant, topics: Collection[str]) -> list[Any]:
-    """The tenant's enabled webhooks that want any of some topics."""
+    """The tenant's enabled webhooks that subscribe to any of some topics."""
     asked = sa.select(webhooks.c.no, webhooks.c.topics, webhooks.c.is_full)
     rows = connection.execute(asked.where(_of(tenant), webhooks.c.status == "enabled").order_by(webhooks.c.no))
     return [row for row in rows if any(f",{topic}," in row.topics for topic in topics)]

@@ -1,6 +1,6 @@
 """The rules of each project: the document in force, its history, and a number for each version of a rule's meaning.
 
-Keeps documents as they are given; what is in them is for the reactions to know.
+Stores documents unchanged; only the reactions know what is in them.
 """
 
 from collections.abc import Callable, Mapping, Sequence

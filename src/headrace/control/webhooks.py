@@ -1,4 +1,4 @@
-"""Webhooks in the control database: made, listed, changed, and removed. Sends nothing."""
+"""Webhooks in the control database: creates, lists, changes and deletes them. Sends nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from headrace.model.event import Tenant
 from headrace.model.filters import Filters
 from headrace.model.webhook import Topic, Webhook, WebhookChange
 
-# A deleted webhook's row stays until its deliveries are gone, under an id that nobody can give (see WEBHOOK_ID).
+# A deleted webhook's row stays until its deliveries are gone, under an id that no client can choose (see WEBHOOK_ID).
 DELETED = "deleted"
 _filters_decoder = msgspec.json.Decoder(Filters)
 
@@ -34,7 +34,7 @@ class ControlWebhooks:
 
         def keep(connection: sa.Connection) -> Webhook:
             lock_project(connection, tenant.project, webhook.created_at_ms)
-            lock_tenant(connection, tenant)  # else two at once would both find room for the last one
+            lock_tenant(connection, tenant)  # otherwise two at once would both find room for the last one
             held = set(connection.scalars(sa.select(webhooks.c.id).where(of(tenant), webhooks.c.status != DELETED)))
             if webhook.id in held:
                 raise InvalidRequest(f"There is a webhook {webhook.id!r} already: change it, or choose another 'id'.")
@@ -108,7 +108,7 @@ def of(tenant: Tenant, /) -> sa.ColumnElement[bool]:
 
 
 def count_waiting(connection: sa.Connection, webhook_no: int, most: int, /) -> int:
-    """How many of a webhook's deliveries wait, counted up to `most`."""
+    """The number of a webhook's waiting deliveries, counted up to `most`."""
     own = (deliveries.c.status == "waiting", deliveries.c.webhook_no == webhook_no)
     some = sa.select(sa.literal(1).label("one")).where(*own).limit(most).subquery()
     return connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0

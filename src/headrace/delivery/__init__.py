@@ -1,1 +1,1 @@
-"""Deliveries to webhooks: signed, attempted until they are taken, and each receiver for itself."""
+"""Deliveries to webhooks: signed, retried until accepted, and independent for each receiver."""

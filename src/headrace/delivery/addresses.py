@@ -1,7 +1,7 @@
-"""Which URLs and addresses deliveries may go to. Pure; resolves nothing.
+"""The URLs and addresses that deliveries may go to. Pure; resolves nothing.
 
-A webhook's URL is chosen by a client of this server, and what it names is asked from inside the operator's network. So only
-addresses of the public internet are allowed, unless a setting names others.
+Clients choose webhooks' URLs, but the requests come from inside the operator's network. So only addresses of the public internet
+are allowed, unless a setting names others.
 Source: https://www.iana.org/assignments/iana-ipv4-special-registry, …/iana-ipv6-special-registry
 """
 
@@ -25,7 +25,7 @@ _REFUSED_V4: tuple[tuple[str, str], ...] = (
     ("10.0.0.0/8", "private"),
     ("100.64.0.0/10", "shared by a carrier, and metadata of some clouds"),
     ("127.0.0.0/8", "loopback"),
-    ("168.63.129.16/32", "Azure's host"),  # a public address that every virtual machine there reaches its host by
+    ("168.63.129.16/32", "Azure's host"),  # a public address by which virtual machines there reach their host
     ("169.254.0.0/16", "link-local, and metadata of most clouds"),
     ("172.16.0.0/12", "private"),
     ("192.0.0.0/24", "reserved for protocols"),
@@ -52,11 +52,11 @@ _REFUSED_V6: tuple[tuple[str, str], ...] = (
 )
 _TABLE = [(ipaddress.ip_network(network), what) for network, what in (*_REFUSED_V4, *_REFUSED_V6)]
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in its last 32 bits (RFC 6052), for hosts without IPv4
-_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")  # all that IANA has given out for unicast
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")  # everything that IANA has assigned for unicast
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a URL leads. `host` is as the URL has it, less brackets; `path` is the request's target, with the query."""
+    """The target of a URL. `host`: as in the URL, without brackets. `path`: the request target, with the query."""
 
     scheme: str
     host: str
@@ -75,7 +75,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def parse_networks(text: str, /) -> tuple[Network, ...]:
-    """Comma-separated ranges or addresses that are allowed in spite of the table. Raises SettingsError."""
+    """Parse comma-separated ranges or addresses that are allowed despite the table. Raises SettingsError."""
     try:
         return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
     except ValueError as error:
@@ -85,7 +85,7 @@ def parse_networks(text: str, /) -> tuple[Network, ...]:
 
 
 def parse_url(url: str, allowed: Sequence[Network], /) -> Target:
-    """Raises InvalidRequest for a URL that no delivery may go to, as far as can be said without resolving its host."""
+    """Raises InvalidRequest for a URL that no delivery may go to, as far as can be decided without resolving its host."""
     if len(url) > MAX_URL_CHARS:
         raise InvalidRequest(f"'url' has {len(url)} characters; at most {MAX_URL_CHARS} are allowed.")
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:

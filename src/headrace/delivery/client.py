@@ -1,7 +1,7 @@
-"""Posts to receivers over connections to addresses that were checked. Follows no redirect, and uses no proxy.
+"""Posts to receivers over connections to checked addresses. Follows no redirects, and uses no proxy.
 
-An address is resolved and checked for each new connection, which then goes to that very address: no second look-up could lead
-elsewhere. A connection that is used again leads where it led when it was checked, and is kept for seconds only.
+The address is resolved and checked for each new connection, which then goes to exactly that address, so that no second look-up
+can lead elsewhere. A reused connection still leads to its checked address, and is kept only for seconds.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ SocketAddress: TypeAlias = tuple[Any, ...]
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[tuple[int, SocketAddress]]]]
 """Host and port to (address family, what a socket connects to). Raises OSError."""
 _MOST_ADDRESSES = 4
-_CONNECT_S = 5.0  # an address, so that another has its turn
+_CONNECT_S = 5.0  # per address, so that the next one gets its turn
 _KEEP_IDLE_S, _KEEP_S = 4.0, 30.0
 
 
 class NotAllowed(Exception):
-    """The host leads nowhere that deliveries may go."""
+    """The host has no address that deliveries may go to."""
 
 
 class Client:
     """For one event loop's thread."""
 
     def __init__(self, allowed: Sequence[Network], resolve: Resolve, most_idle: int) -> None:
-        """allowed: see `addresses.refusal`. most_idle: connections to one receiver that are kept."""
+        """allowed: see `addresses.refusal`. most_idle: how many idle connections to keep per receiver."""
         self._allowed = allowed
         self._resolve = resolve
         self._most_idle = most_idle
@@ -40,15 +40,15 @@ class Client:
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes, /) -> Answer:
-        """Post once. Has no time limit of its own but to connect: cancel it.
+        """Post once. Limits only the time to connect: cancel it for any other limit.
 
-        Raises NotAllowed, BrokenReply, and OSError, of which TLS errors are some.
+        Raises NotAllowed, BrokenReply, and OSError (which includes TLS errors).
         """
         lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join((*lines, "", "")).encode("ascii") + body
         if (kept := self._take(target)) is not None:
-            with suppress(ClosedUnasked):  # it was closed meanwhile; that costs no try
+            with suppress(ClosedUnasked):  # it was closed in the meantime, which does not count as a try
                 return await self._post_over(kept, target, request)
         return await self._post_over(await self._open(target), target, request)
 
@@ -68,7 +68,7 @@ class Client:
         return answer
 
     async def _open(self, target: Target) -> Connection:
-        """A new connection to the first of the host's addresses that is allowed and answers."""
+        """Open a connection to the host's first address that is allowed and answers."""
         found = await self._resolve(target.host, target.port)
         refused = ""
         failed: OSError | None = None
@@ -105,7 +105,7 @@ class Client:
         return connection
 
     def _context(self) -> ssl.SSLContext:
-        """Made when it is first needed: reading the system's authorities takes some 20 ms."""
+        """Create the TLS context when it is first needed: reading the system's authorities takes about 20 ms."""
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
@@ -129,7 +129,7 @@ class Client:
         asyncio.get_running_loop().call_later(_KEEP_IDLE_S, self._drop, place, connection, connection.uses)
 
     def _drop(self, place: tuple[str, str, int], connection: Connection, uses: int) -> None:
-        """Close a connection that has not been used since."""
+        """Close a connection that has stayed idle."""
         idle = self._idle.get(place, [])
         if connection in idle and connection.uses == uses:
             idle.remove(connection)

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection that posts and reads bounded replies. Chooses no address and sets no time limit: see client.py."""
+"""An HTTP/1.1 connection that posts and reads bounded replies. Chooses no address and sets no time limit: see client.py."""
 
 import asyncio
 from typing import cast
@@ -21,15 +21,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class BrokenReply(Exception):
-    """The receiver closed the connection in mid-reply, or what it sent is no HTTP/1.1."""
+    """The receiver closed the connection in mid-reply, or its reply is not valid HTTP/1.1."""
 
 
 class ClosedUnasked(BrokenReply):
-    """The connection ended before a byte of the reply: on a kept connection it may have been closed before the request came."""
+    """The connection ended before the reply: a reused connection may have been closed before the request arrived."""
 
 
 class Connection(asyncio.Protocol):
-    """Use it for one request at a time, and again while `is_reusable`. For one event loop's thread."""
+    """Carries one request at a time, repeatedly while `is_reusable`. For one event loop's thread."""
 
     def __init__(self) -> None:
         self.is_reusable = False
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def close(self) -> None:
-        """At once, whatever is still to be sent or read."""
+        """Close the connection at once, even if there is still something to send or read."""
         self.is_reusable = False
         if self._transport is not None:
             self._transport.abort()
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None or self._waiter.done():  # nobody has asked: it says goodbye, or what it should not
+        if self._waiter is None or self._waiter.done():  # unrequested bytes: a farewell, or a protocol error
             self.close()
             return
         self._received += len(data)
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         room = MAX_REPLY_BYTES - self._body_bytes
         self._body.append(body[:room])
         self._body_bytes += min(len(body), room)
-        if len(body) > room:  # the status is all that matters of it
+        if len(body) > room:  # only the status matters
             self._is_cut = True
             self._answer(reusable=False)
 

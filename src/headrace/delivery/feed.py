@@ -1,7 +1,7 @@
-"""Turns stored events into deliveries for the webhooks that want them. Matches nothing itself: the store does.
+"""Turns stored events into deliveries for the webhooks that subscribe to them. The store does the matching.
 
-Each webhook has a position of its own, which moves on in the transaction that enqueues: so each matching event is enqueued once.
-What does not fit into a webhook's queue stays in the store until there is room.
+Each webhook has its own position, which moves on in the transaction that enqueues. So each matching event is enqueued once.
+Events that do not fit into a webhook's queue stay in the store until there is room.
 """
 
 import time
@@ -16,9 +16,9 @@ from headrace.ports.control import LeaseLost
 from headrace.ports.deliveries import EventFeedQueue, EventsWanted, MatchingEvents
 
 _AT_ONCE = 200  # events of one webhook
-_MOST_WAITING = 1_000  # of one webhook: the rest waits in the store
+_MOST_WAITING = 1_000  # per webhook: the rest waits in the store
 _LOOK_EVERY_S = 1.0
-_REST = 4  # times as long as it has worked: at most a fifth of a core, however many webhooks there are
+_REST = 4  # rests this many times as long as it has worked: at most a fifth of a core, however many webhooks there are
 _SHORTEST_REST_S = 0.02
 
 
@@ -36,7 +36,7 @@ class EventFeed:
         on_enqueued: Callable[[Collection[int]], None],
         clock_ms: Callable[[], int],
     ) -> None:
-        """render: an event as a message's data. visible: the position up to which events are stored. lease: of the sender."""
+        """render: makes an event a message's data. visible: the position up to which events are stored. lease: the sender's."""
         self._queue = queue
         self._store = store
         self._render = render
@@ -49,7 +49,7 @@ class EventFeed:
 
     @property
     def failing(self) -> str:
-        """What keeps it from going on, or ""."""
+        """The error that it is stuck at, or ""."""
         return self._loop.failing
 
     def start(self) -> None:
@@ -59,12 +59,12 @@ class EventFeed:
         self._loop.stop()
 
     def wake(self) -> None:
-        """More events are stored. Costs nothing where no webhook wants them."""
+        """Announce newly stored events. Costs nothing if no webhook subscribes to events."""
         if self._is_wanted:
             self._loop.wake()
 
     def step(self) -> bool:
-        """Enqueue some events for each webhook that wants them; whether there may be more. Raises ControlFailed, Unavailable."""
+        """Enqueue some events for each subscribed webhook; whether there may be more. Raises ControlFailed, Unavailable."""
         lease = self._lease()
         if lease is None:
             return False

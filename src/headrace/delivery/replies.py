@@ -1,4 +1,4 @@
-"""Hands replies to calls to whoever has registered for them. Keeps nothing itself."""
+"""Passes replies of calls on to the registered handler. Stores nothing."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from headrace.ports.deliveries import ReplyHandler
 
 
 class Replies:
-    """Fits the ReplyHandler port. Without anybody registered, replies go nowhere: nobody can have called."""
+    """Fits the ReplyHandler port. Without a registered handler replies are dropped, because nobody can have made a call."""
 
     def __init__(self) -> None:
         self._handler: ReplyHandler | None = None
 
     def register(self, handler: ReplyHandler, /) -> None:
-        """Do so before the server starts."""
+        """Register the handler. Call it before the server starts."""
         self._handler = handler
 
     def keep(self, transaction: object, tenant: Tenant, replies: Sequence[Reply], /) -> None:

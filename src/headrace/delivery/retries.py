@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again. Pure: the clock and chance come in as arguments."""
+"""When to retry a failed delivery. Pure: time and randomness are arguments."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -10,10 +10,10 @@ _JITTER = 0.25
 
 
 def next_try_ms(tries: int, now_ms: int, give_up_at_ms: int, asked_ms: int, chance: float, /) -> int:
-    """When to try again after so many failed tries; 0 for not at all.
+    """When to try again after a number of failed tries; 0 for never.
 
-    5 s, 15 s, 45 s, … up to 4 h, each 25 % more or less by chance (0 to 1), so that what failed together is not tried
-    together. The last try is at `give_up_at_ms`. asked_ms: what the receiver asked for; see `asked_pause_ms`.
+    After 5 s, 15 s, 45 s, … up to 4 h, each 25 % more or less by chance (0 to 1), so that deliveries that failed together are
+    not retried together. The last try is at `give_up_at_ms`. asked_ms: the receiver's request; see `asked_pause_ms`.
     """
     if now_ms >= give_up_at_ms:
         return 0
@@ -22,7 +22,7 @@ def next_try_ms(tries: int, now_ms: int, give_up_at_ms: int, asked_ms: int, chan
 
 
 def asked_pause_ms(retry_after: str, now_ms: int, /) -> int:
-    """How long a Retry-After header asks to wait, as seconds or as a date, but at most an hour; 0 if it says nothing.
+    """The pause that a Retry-After header asks for, as seconds or as a date, but at most an hour; 0 if there is none.
 
     Source: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
     """

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures: secrets, and the headers that a delivery is sent with. Pure, but for new secrets.
+"""Standard Webhooks signatures: secrets, and the headers of a delivery. Pure, except for new secrets.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -18,9 +18,9 @@ def new_secret() -> str:
 
 
 def signature_headers(signing: Sequence[str], key: str, timestamp_s: int, body: bytes, /) -> dict[str, str]:
-    """The three headers of an attempt. signing: secrets as `new_secret` makes them; each gives one signature, in order.
+    """The three headers of an attempt. signing: secrets made by `new_secret`; each adds a signature, in order.
 
-    timestamp_s: when this attempt is made, so that a receiver can refuse old ones; the key stays the same at each attempt.
+    timestamp_s: the time of this attempt, so that receivers can refuse old ones. The key is the same at each attempt.
     """
     signed = f"{key}.{timestamp_s}.".encode() + body
     signatures = [

@@ -1,7 +1,7 @@
-"""The routes that take events: each as its dialect's table says, and all alike.
+"""The routes that accept events. All work the same way, as configured by their dialects' tables.
 
-SDKs that know only a host and a key may carry the key in the body. Such a body is read, within its size limit, before anybody is
-known; then the key in it counts as one in a header does.
+SDKs that are configured with only a host and a key may send the key in the body. Such a body is read, within its size limit,
+before authentication; then the key in it counts like one in a header.
 """
 
 import asyncio
@@ -29,26 +29,26 @@ from headrace.model.settings import Settings
 
 Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
-# Proxies in front of a server take no more of an address than 8 to 32 KiB.
+# Proxies in front of a server accept URLs of 8 to 32 KiB at most.
 _MAX_QUERY_BYTES = 32 * 1024
-# Who sends is admission's to know; and a cookie is nobody's, since pages of any origin may send here.
+# Credentials are for admission alone, and cookies for nobody, because pages of any origin may send here.
 _NOT_FOR_PARSERS = frozenset({"authorization", "cookie", "x-api-key"})
 
 
 class Served(msgspec.Struct, frozen=True):
-    """A route as it is served: with the dialect whose table it is in."""
+    """A route with its dialect."""
 
     route: Route
     dialect: Dialect
 
     @property
     def does(self) -> Ingest:
-        """What the route does, where it is one that takes events."""
+        """The route's work, which is to accept events."""
         return cast("Ingest", self.route.does)
 
 
 class EventTaker:
-    """Takes the events of one path and method. `claimants`: the routes that take the bodies that they claim."""
+    """Accepts the events of one path and method. `claimants`: the routes that get the bodies that they claim."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class EventTaker:
         self._max_bytes = settings.max_request_bytes
 
     async def respond(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """The whole of an answer but for what lets a page read it, which is the caller's."""
+        """The complete response except for the CORS headers, which the caller adds."""
         served, does = self._served, self._does
         if self._claims_head and (claimant := self._claimed_by_head(req)):
             served, does = claimant, claimant.does
@@ -96,7 +96,7 @@ class EventTaker:
             batch = does.parse(body, context)
         if not self._reads_body:
             resp.set_header("Cache-Control", "no-store")  # or the next one would not come
-            if req.method == "HEAD":  # what a GET would be answered; whoever sends events sends none so
+            if req.method == "HEAD":  # answer like a GET, but accept no events
                 self._say(resp, served, batch)
                 return
         about_people = served.dialect.about_people
@@ -139,7 +139,7 @@ class EventTaker:
     async def _admit_by_body(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown, served: Served
     ) -> tuple[Served, Tenant, bytes]:
-        """The route that the body is for, whose key the request shows, and the body."""
+        """The route that the body is for, the credentials, and the body."""
         body = await self._body(req)
         for claimant in self._claimants if served is self._served else ():
             if claimant.does.claims and await _in_good_time(claimant.does.claims, body):
@@ -163,13 +163,13 @@ class EventTaker:
         self, served: Served, reacted: Reacted, batch: Batch, receipts: list[Receipt]
     ) -> tuple[int, bytes]:
         fact = await self._intake.fact_once_reacted(receipts[0], batch.items[0].event)
-        if fact is None:  # the event is durable, so this is no failure
+        if fact is None:  # the event is durable, so this is not a failure
             return reacted.late_status, served.does.render(batch, receipts)
         return served.route.status, reacted.render(receipts[0], fact.id, fact.type, clock_ms())
 
 
 async def _in_good_time(question: Callable[[bytes], Answer], body: bytes) -> Answer:
-    """What a look at the body finds; a look at a large one would hold up every other request."""
+    """Search the body; a large one in a thread, because that would delay every other request."""
     return await asyncio.to_thread(question, body) if len(body) > _LARGE_BODY_BYTES else question(body)
 
 

@@ -1,4 +1,4 @@
-"""The handshake in which a sender of CloudEvents webhooks asks whether it may send here. Never calls anybody back.
+"""The handshake by which a sender of CloudEvents webhooks asks for permission to send here. Never calls back.
 
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md#4-abuse-protection
 """
@@ -9,6 +9,6 @@ import falcon.asgi
 
 
 def grant(resp: falcon.asgi.Response, per_minute: int, /) -> None:
-    """Any origin may send, for each request has to show a key. per_minute: how often; 0 as often as it likes."""
+    """Permit any origin, because each request has to show a key. per_minute: the rate limit; 0 for none."""
     resp.status = int(HTTPStatus.OK)
     resp.set_headers({"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": str(per_minute) if per_minute else "*"})

@@ -1,7 +1,6 @@
-"""Runs of journeys: the form in which control keeps them and the reactions work on them. No I/O, and no journey's meaning.
+"""Runs of journeys, as control saves them and the reactions change them. No I/O, and no knowledge of what journeys mean.
 
-A **run** is one person on the way through one version of a journey. It waits for one thing at a time, so it has at most one
-timer.
+A **run** is one person's way through one version of a journey. It waits for one thing at a time, so it has at most one timer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +15,16 @@ from headrace.model.labels import labels_and_numbers
 Status: TypeAlias = Literal["active", "done", "exited", "cancelled", "failed"]
 STATUSES: tuple[Status, ...] = ("active", "done", "exited", "cancelled", "failed")
 Waiting: TypeAlias = Literal["", "time", "event", "reply"]
-WAITS: Mapping[str, Waiting] = {"wait": "time", "wait_for": "event", "call": "reply"}  # what steps of a kind wait for
-SOURCE = "journey"  # of the events that journeys emit; no client can send one of this source
+WAITS: Mapping[str, Waiting] = {"wait": "time", "wait_for": "event", "call": "reply"}  # by kind of step
+SOURCE = "journey"  # the source of events that journeys emit; no client can send events with it
 
 
 class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run at one step. `until_ms` is None and `outcome` is "" while the run waits there.
+    """A run's stay at a step. `until_ms` is None and `outcome` is "" while the run waits there.
 
     outcome: `waited`, `happened`, `timed_out`, `then`, `else`, `emitted`, `too_deep`, `replied`, `failed`, or what ended the
-    run there: `exited`, `cancelled`. why: what the outcome rests on, where that is not plain.
-    event: the event that was waited for, encoded, unless it is too large to keep. reply: JSON text.
+    run there: `exited`, `cancelled`. why: the reason for the outcome, if it is not obvious.
+    event: the awaited event, encoded, unless it is too large to keep. reply: JSON text.
     """
 
     step: str
@@ -40,12 +39,12 @@ class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One person on the way through one version of a journey.
+    """One person's way through one version of a journey.
 
     rule_no: the number of the version. event_id, event: the event that started it, encoded, unless it is too large to keep;
-    user_id, anonymous_id: that event's. position: of the latest event that moved it; none up to there moves it again.
-    moment_ms: when it was last moved. due_ms: when its timer fires. depth: how many journeys, one after the other, led to the
-    event that started it.
+    user_id, anonymous_id: that event's. position: of the latest event that moved it; earlier ones no longer move it.
+    moment_ms: when it last moved. due_ms: when its timer fires. depth: how many consecutive journeys led to the event that
+    started it.
     attempt: how many calls it has made; only the reply to the last one counts.
     """
 
@@ -70,9 +69,9 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Emitted(msgspec.Struct, frozen=True):
-    """An event that a run emits. `key` is unique: however often it is sent through intake, it is stored once.
+    """An event that a run emits. Its `key` is unique, so it is stored once however often it goes through intake.
 
-    user_id, anonymous_id: those of the event that started the run. context: JSON, which says where the event is from.
+    user_id, anonymous_id: those of the event that started the run. context: JSON that says where the event comes from.
     """
 
     key: str
@@ -84,7 +83,7 @@ class Emitted(msgspec.Struct, frozen=True):
     at_ms: int
 
     def event(self, tenant: Tenant, /) -> Event:
-        """As intake takes it."""
+        """The event, for intake."""
         labels, numbers = labels_and_numbers(msgspec.json.decode(self.properties or "{}"), {})
         return Event(
             *(tenant.project, tenant.mode, SOURCE, self.name, self.at_ms),
@@ -99,7 +98,7 @@ class Emitted(msgspec.Struct, frozen=True):
 
 
 class Called(msgspec.Struct, frozen=True):
-    """A call of a webhook. `key` is unique to the attempt; `data` is what the webhook is sent, as JSON."""
+    """A call of a webhook. `key` is unique to the attempt; `data` is the JSON to send."""
 
     key: str
     run_id: str
@@ -110,7 +109,7 @@ class Called(msgspec.Struct, frozen=True):
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """A person's runs of one version of a journey: how many there were, how many go on, and when the last one started."""
+    """A person's runs of one version of a journey: their number, the number of active ones, and when the last one started."""
 
     journey: str
     rule_no: int
@@ -120,7 +119,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 
 class JourneyVersion(msgspec.Struct, frozen=True):
-    """A version of a journey: its definition as JSON, and what runs wait for at each step that has them wait."""
+    """A version of a journey: its definition as JSON, and what runs wait for at each step that waits."""
 
     id: str
     version: str
@@ -129,7 +128,7 @@ class JourneyVersion(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """How a call has ended. reply: JSON, "" for none; None where it was not delivered, and `problem` says why."""
+    """The outcome of a call. reply: JSON, "" if there was none; None if it was not delivered, for the reason in `problem`."""
 
     key: str
     tenant: Tenant
@@ -141,7 +140,7 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class RunCount(msgspec.Struct, frozen=True):
-    """So many runs of one version were at a step with an outcome, "" while they wait; without a step: runs by status."""
+    """The number of runs of a version at a step with an outcome ("" while they wait). Without a step: runs by status."""
 
     rule_no: int
     journey: str
@@ -152,14 +151,14 @@ class RunCount(msgspec.Struct, frozen=True):
 
 
 class ListedRun(msgspec.Struct, frozen=True):
-    """A run and the version that it is of."""
+    """A run and its version."""
 
     run: Run
     version: str
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Who a person is, as far as conditions and calls may know. traits: JSON text of an object, or "". groups: type to key."""
+    """A person, as conditions and calls see them. traits: JSON text of an object, or "". groups: key by type."""
 
     id: str
     ids: tuple[str, ...] = ()
@@ -168,36 +167,36 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class RunState:
-    """The runs of some persons as they are remembered, and what has become of them since. For one thread.
+    """The loaded runs of some persons, and the changes made to them since. For one thread.
 
-    entries: by person, what is known of each version of each journey that the person has entered.
+    entries: by person, a summary for each version of each journey that the person has entered.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.entries: dict[str, dict[int, Entries]] = {}
-        # What is new, to be kept:
-        self.before: dict[str, Run | None] = {}  # by id: each run that has changed, as it was
+        # What is new, to be saved:
+        self.before: dict[str, Run | None] = {}  # by id: each changed run, as it was before
         self.emitted: list[Emitted] = []
         self.called: list[Called] = []
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything to be kept."""
+        """Whether there is anything to save."""
         return bool(self.before)
 
     @property
     def changed(self) -> list[Run]:
-        """The runs that are new or different, in the order in which they first changed."""
+        """New and changed runs, in the order in which they first changed."""
         return [self.runs[run_id] for run_id in self.before]
 
     def of(self, person: str, /) -> list[Run]:
-        """A person's runs that go on, the earliest first."""
+        """A person's active runs, the earliest first."""
         found = [run for run in self.runs.values() if run.person == person and run.status == "active"]
         return sorted(found, key=lambda run: (run.started_ms, run.id))
 
     def put(self, run: Run, /) -> None:
-        """Keep a run as it is now, and count it where it is new or has ended."""
+        """Add or replace a run, and count it if it is new or has ended."""
         was = self.runs.get(run.id)
         self.before.setdefault(run.id, was)
         self.runs[run.id] = run
@@ -217,5 +216,5 @@ class RunState:
 
 
 def run_id(event_id: str, rule_no: int, generation: int, /) -> str:
-    """`run_` and 32 hex digits: always the same for one event, version of a journey, and time that it was forced."""
+    """`run_` and 32 hex digits: always the same for the same event, version of a journey, and generation."""
     return f"run_{blake2b(f'{event_id}/{rule_no}/{generation}'.encode(), digest_size=16).hexdigest()}"

@@ -1,4 +1,4 @@
-"""What filters and statistics read of an event's properties without parsing them. Pure."""
+"""Extracts the string and numeric properties that filters and statistics use, so that they need not parse JSON. Pure."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ LARGEST = int(sys.float_info.max)
 
 
 def labels_and_numbers(values: dict[str, Any], tags: dict[str, str], /) -> tuple[dict[str, str], dict[str, float]]:
-    """The string properties that no tag of the same name shadows, and the numbers that a double can hold."""
+    """The string properties that no tag of the same name shadows, and the numeric properties that fit into a double."""
     labels: dict[str, str] = {}
     numbers: dict[str, float] = {}
     for name, value in values.items():

@@ -1,7 +1,7 @@
-"""Webhooks and what is delivered to them: the words, and the messages that effects become. No I/O.
+"""The vocabulary of webhooks and deliveries, and the messages for effects. No I/O.
 
-A **message** is one thing worth telling; each webhook that wants its topic gets a **delivery** of it, which is tried until the
-receiver takes it or the time for it is over. A **call** is a message for one webhook, whose reply somebody waits for.
+A **message** reports one thing that happened. Each webhook that subscribes to its topic gets a **delivery** of it, which is tried
+until the receiver accepts it or its time is over. A **call** is a message for one webhook, whose reply somebody waits for.
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -25,16 +25,16 @@ DELIVERY_STATUSES: tuple[DeliveryStatus, ...] = get_args(DeliveryStatus)
 
 MAX_CALL_BYTES = 256 * 1024  # a call's data
 MAX_PROBLEM_CHARS = 300
-MOST_ATTEMPTS_KEPT = 20  # of one delivery, the latest
-# It is sent as a header and shown in a path; a dot would end it in what is signed.
+MOST_ATTEMPTS_KEPT = 20  # the latest ones of a delivery
+# It is sent in a header and used in paths. A dot would end it in the signed text.
 KEY = re.compile(r"[A-Za-z0-9_:-]{1,200}", re.ASCII)
 WEBHOOK_ID = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing worth telling, at most once by its key: who enqueues it again enqueues nothing.
+    """A report of one thing that happened. Enqueuing the same key again does nothing.
 
-    key: what the effect goes by, and the `webhook-id` that its receivers see; see `KEY`. at_ms: when it happened.
+    key: the effect's key, which receivers see as `webhook-id`; see `KEY`. at_ms: when it happened.
     data: a JSON object.
     """
 
@@ -44,13 +44,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
     def body(self) -> bytes:
-        """What is sent, the same bytes at each attempt."""
+        """The body to send, the same bytes at each attempt."""
         moment = render_time_short(self.at_ms)
         return b'{"type":"%b","timestamp":"%b","data":%b}' % (self.topic.encode(), moment.encode(), self.data)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A message for one webhook, and who waits for the reply: `reply_to` comes back with it as it was given.
+    """A message for one webhook whose reply somebody waits for: `reply_to` comes back with the reply unchanged.
 
     The message's data has at most `MAX_CALL_BYTES`.
     """
@@ -61,7 +61,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call has ended. `status`: the receiver's last HTTP status, 0 if there was none.
+    """The outcome of a call. `status`: the receiver's last HTTP status, 0 if there was none.
 
     delivered: it was answered with 2xx. json: the reply's text if that was JSON of at most 64 KiB, else b"".
     problem: why it was not delivered, or why a reply has no JSON; "" for neither.
@@ -77,10 +77,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A receiver and what it wants. `number` is its own for ever; `id` may be another's once it is deleted.
+    """A receiver and its subscriptions. `number` is never reused; `id` may be reused once the webhook is deleted.
 
-    filters: of topic "event". reason: why it is disabled. failing_since_ms, problem: set while attempts fail, one after another.
-    overlap_until_ms: until when the secret before this one signs, too; 0 for not at all.
+    filters: of topic "event". reason: why it is disabled. failing_since_ms, problem: set while all attempts fail.
+    overlap_until_ms: until when the previous secret also signs; 0 if it does not.
     """
 
     number: int
@@ -98,7 +98,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different; None stays as it is. A new secret leaves the one before valid until `overlap_until_ms`."""
+    """Changes to a webhook; None changes nothing. The previous secret stays valid until `overlap_until_ms`."""
 
     url: str | None = None
     topics: tuple[Topic, ...] | None = None
@@ -110,7 +110,7 @@ class WebhookChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
-    """One try. `status`: the receiver's, 0 for none. `problem`: "" if it was taken."""
+    """One try. `status`: the receiver's, 0 if there was none. `problem`: "" if it was accepted."""
 
     at_ms: int
     took_ms: int
@@ -119,9 +119,9 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """What has become of one message for one webhook. `attempts`: the latest `MOST_ATTEMPTS_KEPT` of `tries`, in order.
+    """The delivery of one message to one webhook. `attempts`: the latest `MOST_ATTEMPTS_KEPT` of all `tries`, in order.
 
-    due_at_ms: when a waiting one is tried next. give_up_at_ms: when it is tried last.
+    due_at_ms: when a waiting one is tried next. give_up_at_ms: when it is tried for the last time.
     """
 
     number: int
@@ -139,7 +139,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receiver(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a webhook's deliveries go and what signs them: whatever sending needs. secrets: the newest first."""
+    """The data that sending to a webhook needs: where its deliveries go, and how to sign them. secrets: newest first."""
 
     number: int
     id: str
@@ -149,7 +149,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that is to be tried now. `tries`, `attempts`: those before; see Delivery."""
+    """A delivery that is due. `tries`, `attempts`: the previous ones; see Delivery."""
 
     number: int
     receiver: Receiver
@@ -162,7 +162,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What one try has come to. again_at_ms: when to try again; 0 for no more. disables: the receiver said so (410).
+    """The outcome of one try. again_at_ms: when to try again; 0 for never. disables: the receiver answered 410.
 
     asked_ms: how long the receiver asked to be left alone.
 
@@ -191,7 +191,7 @@ _SHOWN = {"badgeId": "badge_id", "challengeId": "challenge_id"}
 
 
 def topics_of(effects: Sequence[Caused], /) -> set[Topic]:
-    """What there is to tell of some effects: nothing of facts, which every event has."""
+    """The topics of some effects. Facts have none, because every event has one."""
     kinds = {effect.kind for effect in effects}
     return {topic for kind, topic in _TOPIC_OF_KIND.items() if kind in kinds}
 

@@ -1,4 +1,4 @@
-"""Journeys between control and the pure machine: versions ready to run, and runs that operators steer. Decides no step."""
+"""Connects journeys in control with the pure step machine: compiled versions, and runs that operators steer. Decides no step."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -23,14 +23,14 @@ Work = Callable[[State], None]
 
 
 class Versions:
-    """Versions of journeys by number, kept ready to run. Any thread may call it."""
+    """A cache of compiled versions of journeys by number. Any thread may call it."""
 
     def __init__(self, versions: JourneyVersions) -> None:
         self._versions = versions
         self._ready: dict[int, Journey] = {}
 
     def of(self, runs: Sequence[Run], /) -> dict[int, Journey]:
-        """The versions that some runs are of, as far as they are known. Raises ControlFailed."""
+        """The versions of some runs, as far as they are known. Raises ControlFailed."""
         wanted = {run.rule_no for run in runs}
         if missing := sorted(wanted - self._ready.keys()):
             if len(self._ready) >= _MOST_READY:
@@ -41,7 +41,7 @@ class Versions:
 
 
 class WatchedStates:
-    """Fits ReactionStates, over another; `on_changed` is told of runs that have changed once they are kept."""
+    """Wraps another ReactionStates and calls `on_changed` with runs that have changed, once they are saved."""
 
     def __init__(self, states: ReactionStates, on_changed: Callable[[Tenant, RunState], None]) -> None:
         self.load = states.load
@@ -63,7 +63,7 @@ class WatchedStates:
 
 
 class RunChanges:
-    """Changes runs outside of the reactor: loads them, has something done to them, and keeps what has become of them."""
+    """Changes runs outside the reactor: loads them, applies a change, and saves them."""
 
     def __init__(self, states: ReactionStates, reactions: Reactions, versions: Versions) -> None:
         self._states = states
@@ -77,9 +77,10 @@ class RunChanges:
         work: Callable[[State, dict[int, Journey]], None],
         before_commit: Callable[[object], None] | None = None,
     ) -> State:
-        """Do some work on runs, again where somebody else has changed the tenant's state meanwhile, and keep it.
+        """Apply a change to runs and save it; again if somebody else has changed the tenant's state in between.
 
-        work: is given the state with the runs in it, and their versions. Raises ControlFailed, and what the two raise.
+        work: called with the state that has the runs, and their versions. Raises ControlFailed, and what `work` and
+        `before_commit` raise.
         """
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(tenant):
@@ -93,7 +94,7 @@ class RunChanges:
         raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
 
     def steer(self, tenant: Tenant, run_id: str, action: Literal["cancel", "retry"], now_ms: int, /) -> Run:
-        """Cancel a run, or have a failed one try its step again. Raises NotFound, InvalidRequest for a run that is past it."""
+        """Cancel a run, or let a failed one retry its step. Raises NotFound, InvalidRequest if the run's status forbids it."""
 
         def work(state: State, knows: dict[int, Journey]) -> None:
             run = state.journeys.runs.get(run_id)

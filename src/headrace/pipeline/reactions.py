@@ -1,4 +1,4 @@
-"""Stored events through the reactions again, and what events have caused. Never decides what an event causes."""
+"""Replays stored events through the reactions, and reads the effects of events. Never decides what an event causes."""
 
 import threading
 import time
@@ -17,12 +17,12 @@ from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
 from headrace.reactions.stage import RuleSet
 
 _log = structlog.get_logger("headrace.reactions")
-MOST_CONFLICTS = 50  # with others that change the same state, one after the other
-_ENOUGH_FAILURES = 100  # one after the other
+MOST_CONFLICTS = 50  # consecutive conflicts with others that change the same state
+_ENOUGH_FAILURES = 100  # consecutive failures
 
 
 class _HookFailed(Exception):
-    """What writes beside the effects has failed."""
+    """The caller's `before_commit` has failed."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -45,7 +45,7 @@ class Reactions:
         self._locks: dict[Tenant, threading.Lock] = {}
 
     def lock_of(self, tenant: Tenant, /) -> threading.Lock:
-        """Held by whoever changes the tenant's state in this process; between processes the state's version tells."""
+        """Hold it while changing the tenant's state, within this process. Between processes, the state's version is checked."""
         return self._locks.setdefault(tenant, threading.Lock())
 
     def replay(
@@ -80,11 +80,11 @@ class Reactions:
         return [Effect("fact", event.id, DEFAULT_FACT, detail, "", event.user_id or event.anonymous_id), *found]
 
     def has_rules(self, project: str, /) -> bool:
-        """Whether the latest events of the project were reacted to under any rules."""
+        """Whether the project's latest events were reacted to under any rules."""
         return self._rules.latest(project) is not None
 
     def fact(self, event_id: str, event: Event, /) -> Fact:
-        """The fact that an event has become, once it was reacted to; the first one where rules made several."""
+        """The fact of an event that was reacted to; the first one if rules made several."""
         try:
             kept = [effect.detail for effect, _, _ in self._states.effects(event_id) if effect.kind == "fact"]
         except ControlFailed as error:
@@ -100,7 +100,7 @@ class Reactions:
         dry_run: bool,
         before_commit: BeforeCommit | None,
     ) -> Outcome:
-        """As `replay`. What fails is tried again in halves, or so many that the rest is not tried."""
+        """Like `replay`. A failing batch is retried in halves, until so many events have failed that the rest is not tried."""
         try:
             return self._replay_all(tenant, rules, events, force, dry_run, before_commit)
         except _HookFailed as failed:
@@ -118,7 +118,7 @@ class Reactions:
         half = len(events) // 2
         first = self._replay(tenant, rules, events[:half], force, dry_run, before_commit)
         rest = events[half:]
-        if len(first.failed) == half >= _ENOUGH_FAILURES:  # it is not single events
+        if len(first.failed) == half >= _ENOUGH_FAILURES:  # the cause is not in single events
             then = Outcome([], 0, [(event.id, said) for event in rest])
             if not dry_run:
                 self._note(tenant, then, rest, before_commit)
@@ -135,7 +135,7 @@ class Reactions:
         dry_run: bool,
         before_commit: BeforeCommit | None,
     ) -> Outcome:
-        """As `replay`, all of it or nothing."""
+        """Like `replay`, all or nothing."""
 
         def judge() -> tuple[State, Outcome]:
             now_ms = self._clock_ms()
@@ -154,7 +154,7 @@ class Reactions:
     def _note(
         self, tenant: Tenant, outcome: Outcome, events: Sequence[StoredEvent], before_commit: BeforeCommit | None
     ) -> None:
-        """Tell `before_commit` of events that changed nothing."""
+        """Call `before_commit` for events that changed nothing."""
         self._keep(tenant, lambda: (self._states.load(tenant, Needs([], [], {})), outcome), events, before_commit)
 
     def _keep(
@@ -164,7 +164,7 @@ class Reactions:
         events: Sequence[StoredEvent],
         before_commit: BeforeCommit | None,
     ) -> Outcome:
-        """Judge and save, again and again until nobody else has saved in between."""
+        """Judge and save, repeatedly until nobody else has saved in between."""
         for _ in range(MOST_CONFLICTS):
             with self.lock_of(tenant):
                 state, outcome = judge()

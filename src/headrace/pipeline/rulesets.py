@@ -1,4 +1,4 @@
-"""Puts rules in force: parses and checks a document, says what it changes, and keeps it. Runs no rule."""
+"""Puts rules in force: parses and checks a document, reports what it changes, and saves it. Runs no rule."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class InForce(msgspec.Struct, frozen=True):
-    """A project's rules; `rows` are all versions of all rules that it ever had."""
+    """A project's rules. `rows`: all versions of all rules that it ever had."""
 
     version: Version
     document: Document
@@ -74,7 +74,7 @@ def apply_rules(
     move_runs: bool = False,
     awaited: Callable[[str], Sequence[Awaited]] = lambda _: (),
 ) -> Applied:
-    """Put a document in force, or only say what that would change. Raises InvalidRules, ControlFailed.
+    """Put a document in force, or only report what that would change. Raises InvalidRules, ControlFailed.
 
     last: the position of the last acknowledged event; the document judges those after it.
     move_runs: runs of changed journeys go on by the new version, where they are at a step that it has and that waits alike.
@@ -125,7 +125,7 @@ def _journey_changes(
 
 
 def _before(rulebook: RuleStore, project: str) -> Document:
-    """What is in force; no rules where the document is one that this version refuses, so that it can be replaced."""
+    """The rules in force; none if this version refuses their document, so that it can be replaced."""
     try:
         found = in_force(rulebook, project)
     except InvalidRules:
@@ -134,7 +134,7 @@ def _before(rulebook: RuleStore, project: str) -> Document:
 
 
 def in_force(rulebook: RuleStore, project: str, /) -> InForce | None:
-    """The project's rules; None when it never had any. Raises ControlFailed, InvalidRules."""
+    """The project's rules; None if it never had any. Raises ControlFailed, InvalidRules."""
     found = rulebook.current(project)
     if found is None:
         return None
@@ -143,14 +143,14 @@ def in_force(rulebook: RuleStore, project: str, /) -> InForce | None:
 
 
 class RuleCache:
-    """Rules in force, kept ready to run until they change. Any thread may call it."""
+    """A cache of compiled rules in force. Any thread may call it."""
 
     def __init__(self, rulebook: RuleStore) -> None:
         self._rulebook = rulebook
         self._ready: dict[str, tuple[int, RuleSet]] = {}
 
     def rules(self, project: str, /) -> RuleSet:
-        """The project's rules; none at all for one that never had any. Raises ControlFailed, InvalidRules."""
+        """The project's rules; an empty set if it never had any. Raises ControlFailed, InvalidRules."""
         latest = self._rulebook.rule_set_ids().get(project, 0)
         known = self._ready.get(project)
         if known is None or known[0] != latest:
@@ -174,7 +174,7 @@ class RuleTimelines:
         return bool(self._timelines)
 
     def refresh(self) -> None:
-        """Have everything ready that has been applied by now. Raises ControlFailed."""
+        """Load everything that has been applied by now. Raises ControlFailed."""
         with self._lock:
             ids = self._rulebook.rule_set_ids()
             if ids == self._ids:
@@ -185,19 +185,19 @@ class RuleTimelines:
             self._ids = ids
 
     def at(self, project: str, position: int, /) -> RuleSet | None:
-        """The rules that judge an event at a position; None for none."""
+        """The rules for an event at a position; None if there are none."""
         for from_position, rules in reversed(self._timelines.get(project, ())):
             if from_position < position:
                 return None if rules.is_empty else rules
         return None
 
     def latest(self, project: str, /) -> RuleSet | None:
-        """The rules that judge the next event; None for none."""
+        """The rules for the next event; None if there are none."""
         timeline = self._timelines.get(project)
         return timeline[-1][1] if timeline and not timeline[-1][1].is_empty else None
 
     def forget(self, position: int, /) -> None:
-        """No event up to this position will be asked for."""
+        """Forget rules for events up to this position."""
         with self._lock:
             self._needed_from = position
             for timeline in self._timelines.values():
@@ -227,7 +227,7 @@ class RuleTimelines:
     def _ready(self, project: str, version: Version, rows: list[RuleRow]) -> RuleSet:
         try:
             return _rule_set(version, parse_rules(msgspec.json.decode(version.document), kept=True), rows)
-        except (InvalidRules, KeyError):  # made by another version of this program; events must go on
+        except (InvalidRules, KeyError):  # saved by another version of this program; events must not stop
             _log.exception("rules_unusable", project=project)
             return RuleSet(Document(), "", {})
 

@@ -1,9 +1,9 @@
-"""What journeys leave for later: timers fire, emitted events go through intake, and replies reach the runs that wait for them.
+"""The work that journeys leave for later: fires timers, sends emitted events through intake, and hands replies to waiting runs.
 
-One thread does it, under the lease `timers`. What a run emits is written down in the transaction that moves it, and goes through
-intake under its own key; so a crash between the two sends it again, and it is stored once. A timer fires as of the moment for
+One thread does it, under the lease `timers`. Emitted events are saved in the transaction that moves their run, and go through
+intake under their own dedup key: after a crash in between they are sent again, and stored once. A timer fires as of the time for
 which it was set, and only once every event received before that has been reacted to. So a server that was down catches up in
-the order of time, and says so.
+chronological order, and logs that it does.
 """
 
 import secrets
@@ -26,15 +26,15 @@ from headrace.reactions.stage import journeys_in
 _log = structlog.get_logger("headrace.timers")
 _AT_ONCE = 200  # timers or replies in one transaction, which holds up others who write to control
 _EMITS_AT_ONCE = 500
-_LATE_MS = 5_000  # from here on a timer is worth a line in the log
+_LATE_MS = 5_000  # timers that are later than this are logged
 _LONGEST_WAIT_S = 3600.0
 _BLOCKED_WAIT_S = 1.0
 
 
 class Timers:
-    """Works in its own thread. Any thread may call what is public, but for `step`.
+    """Works in its own thread. Any thread may call the public methods, except `step`.
 
-    `fired`: timers since the start. `emitted`: events.
+    `fired`, `emitted`: the numbers of timers and events since the start.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Timers:
         on_step: Callable[[str], None] = lambda _step: None,
         look_every_s: float | None = None,
     ) -> None:
-        """accept: makes events durable, and returns once they are. last: the position of the last acknowledged event.
+        """accept: makes events durable before it returns. last: the position of the last acknowledged event.
 
-        reacted: up to which position a tenant's events have been reacted to. on_step: called with "emit" and "emitted" before
-        and after events go through intake, with "fire" before timers are kept and "fired" after it. look_every_s: how often to
-        look for what another process has left; None where there is no other.
+        reacted: the position up to which a tenant's events have been reacted to. on_step: called with "emit" and "emitted"
+        before and after events go through intake, with "fire" and "fired" before and after timers are saved. look_every_s: how
+        often to look for work that another process has left; None if there are no other processes.
         """
         self.fired = self.emitted = 0
         self._work = work
@@ -67,7 +67,7 @@ class Timers:
         self._on_step = on_step
         self._look_every_s = look_every_s or _LONGEST_WAIT_S
         self._owner = secrets.token_hex(8)  # new at each start: see `Leases.take`
-        self._due: dict[Tenant, int] = {}  # when the first timer of each is due, or earlier
+        self._due: dict[Tenant, int] = {}  # a lower bound of the time at which each tenant's first timer is due
         self._lock = threading.Lock()
         self._is_known = False
         self._has_emits = self._has_replies = True
@@ -79,24 +79,24 @@ class Timers:
 
     @property
     def failing(self) -> str:
-        """What keeps it from going on, or ""."""
+        """The error that it is stuck at, or ""."""
         return self._loop.failing
 
     def start(self) -> None:
         self._loop.start()
 
     def stop(self) -> None:
-        """End after what is being done; the next start goes on from there."""
+        """Stop after the current step; the next start resumes from there."""
         self._loop.stop()
 
     def lag_ms(self) -> int:
-        """How long the first timer that is due has waited; 0 for none."""
+        """How long the first due timer has waited; 0 if none is due."""
         with self._lock:
             first = min(self._due.values(), default=None)
         return 0 if first is None else max(0, self._clock_ms() - first)
 
     def on_changed(self, tenant: Tenant, state: RunState, /) -> None:
-        """Runs have been kept: there may be timers, and events to emit."""
+        """Called when runs have been saved: there may be new timers and events to emit."""
         due = [run.due_ms for run in state.changed if run.due_ms is not None]
         with self._lock:
             before = self._due.get(tenant)
@@ -105,22 +105,22 @@ class Timers:
             elif not state.emitted and not state.called:
                 return
             self._has_emits |= bool(state.emitted)
-            self._has_replies |= bool(state.called)  # where there is no such webhook, its reply is there at once
+            self._has_replies |= bool(state.called)  # a call of a missing webhook is answered at once
         self._wake()
 
     def on_reply(self) -> None:
-        """Calls have ended."""
+        """Called when calls have ended."""
         with self._lock:
             self._has_replies = True
         self._wake()
 
     def on_reacted(self) -> None:
-        """Events have been reacted to, which timers may have waited for."""
+        """Called when events have been reacted to, for which timers may have waited."""
         if self._is_blocked:
             self._wake()
 
     def step(self) -> bool:
-        """Do what there is to do now; False when there was nothing. Raises ControlFailed, LeaseLost, and what intake raises."""
+        """Do the work that is due; False if there was none. Raises ControlFailed, LeaseLost, and what intake raises."""
         if not self._is_known:
             self._learn()
         if not (self._has_emits or self._has_replies or self._is_due()):
@@ -128,7 +128,7 @@ class Timers:
         check = self._work.claim(self._owner)
         self._is_others = check is None
         if check is None:
-            self._is_known = False  # another process does it: look again later
+            self._is_known = False  # another process does the work: look again later
             return False
         worked = self._send()
         worked |= self._answer(check)
@@ -153,7 +153,7 @@ class Timers:
             return any(due_ms <= now_ms for due_ms in self._due.values())
 
     def _rest(self) -> None:
-        """Until the next timer, or until somebody says that there is something to do."""
+        """Wait until the next timer is due, or somebody announces work."""
         with self._lock:
             first = min(self._due.values(), default=None)
         seconds = self._look_every_s if first is None else max(0.0, (first - self._clock_ms()) / 1000)
@@ -169,7 +169,7 @@ class Timers:
         self._loop.wake()
 
     def _send(self) -> bool:
-        """Emitted events through intake."""
+        """Send emitted events through intake."""
         if not self._has_emits:
             return False
         self._has_emits = False
@@ -185,7 +185,7 @@ class Timers:
         return True
 
     def _answer(self, check: Callable[[object], None]) -> bool:
-        """Replies to the runs that wait for them."""
+        """Hand replies to the runs that wait for them."""
         if not self._has_replies:
             return False
         self._has_replies = False
@@ -211,7 +211,7 @@ class Timers:
         return True
 
     def _fire(self, check: Callable[[object], None]) -> bool:
-        """One batch of due timers of each tenant that has any, whose were due first coming first."""
+        """Fire a batch of due timers for each tenant that has any, longest due first."""
         now_ms = self._clock_ms()
         with self._lock:
             tenants = sorted(
@@ -227,7 +227,7 @@ class Timers:
         return worked
 
     def _fire_of(self, tenant: Tenant, now_ms: int, check: Callable[[object], None]) -> bool:
-        # In this order: what is acknowledged after this was not before any of these timers.
+        # In this order: events acknowledged after this were not received before any of these timers.
         upto, reacted = self._last(), self._reacted(tenant)
         horizon_ms = now_ms if reacted >= upto else min(now_ms, received_at_ms(reacted + 1))
         with self._lock:

@@ -27,53 +27,53 @@ from headrace.model.webhook import (
 
 
 class Outbox(Protocol):
-    """Where what happens leaves word of itself: in the transaction in which it happens, so both are kept or neither is."""
+    """Enqueues deliveries in the transaction of the change that they report, so that both are committed or neither is."""
 
     def publish(self, transaction: object, tenant: Tenant, messages: Sequence[Message], /) -> None:
         """Enqueue a delivery of each message for every enabled webhook of the tenant that wants its topic.
 
-        A message whose key the webhook has had is not enqueued again. Without such a webhook it costs one look at an index.
+        A message whose key the webhook already had is not enqueued again. Without such a webhook it costs one index look-up.
         """
         ...
 
     def call(self, transaction: object, tenant: Tenant, calls: Sequence[Call], /) -> None:
-        """Enqueue messages for one webhook each, and have the replies handed to whoever is registered for them.
+        """Enqueue messages, each for one webhook. The replies go to the registered ReplyHandler.
 
-        The webhook has to want the topic "journey.called". Where it is not there, is disabled or does not want it, the call ends
-        at once: its reply, which says so, is handed over within this transaction. A key that the webhook has had is not
-        enqueued again. Raises ValueError for a key that a Message may not have, and for too much data.
+        The webhook has to subscribe to the topic "journey.called". If it does not, is missing or is disabled, the call ends at
+        once: a reply that says so is handed over within this transaction. A key that the webhook already had is not enqueued
+        again. Raises ValueError for a key that a Message may not have, and for too much data.
         """
         ...
 
     def effects(self, transaction: object, tenant: Tenant, effects: Sequence[Caused], /) -> None:
-        """`publish` what some effects are worth telling."""
+        """`publish` the messages of some effects."""
         ...
 
 
 class ReplyHandler(Protocol):
-    """Is told how calls have ended. Calls come from the sender's thread."""
+    """Receives the outcomes of calls. Called from the sender's thread."""
 
     def keep(self, transaction: object, tenant: Tenant, replies: Sequence[Reply], /) -> None:
-        """Write down replies in the transaction that ends their deliveries, so that each end is told once, crash or not.
+        """Save replies in the transaction that ends their deliveries, so that each outcome is handed over once, crash or not.
 
-        Must be short, and only write to control. A delivery that an operator sends again ends again, and is told again: pass
-        over replies that nobody waits for. What it raises undoes the transaction, and all of it is tried again later.
+        Must be short, and only write to control. A delivery that an operator resends ends again and is handed over again, so
+        ignore replies that nobody waits for. If it raises, the transaction is undone and all of it is retried later.
         """
         ...
 
     def kept(self) -> None:
-        """That transaction is committed: replies may be there to be worked on."""
+        """Called after that transaction has been committed: there may be replies to work on."""
         ...
 
 
 class WebhookStore(Protocol):
-    """A project's and mode's webhooks, for those who set them up."""
+    """The webhooks of each project and mode, for those who manage them."""
 
     def create(self, webhook: Webhook, secret: str, last: Callable[[], int], /) -> Webhook:
-        """Keep a new webhook, with its number. A new project is made with it.
+        """Create a webhook, and its project if that is new. Returns it with its number.
 
         last: asked within the transaction for the last acknowledged event's position; topic "event" begins after it.
-        Raises InvalidRequest for an id that is taken, and where the tenant has as many as it may.
+        Raises InvalidRequest if the id is taken, or the tenant has reached its limit.
         """
         ...
 
@@ -82,24 +82,24 @@ class WebhookStore(Protocol):
         ...
 
     def listed(self, tenant: Tenant, after: str, limit: int, /) -> list[tuple[Webhook, int]]:
-        """Webhooks by id, past an id, each with how many deliveries wait for it, counted up to the limit for them."""
+        """Webhooks by id, after an id, each with its number of waiting deliveries, counted up to their limit."""
         ...
 
     def change(self, tenant: Tenant, webhook_id: str, change: WebhookChange, last: Callable[[], int], /) -> Webhook:
         """Raises NotFound.
 
-        A webhook that begins to want events, or that is enabled again, gets those after `last`. One that is disabled gets
-        nothing more: what waits for it ends as dead.
+        A webhook that newly subscribes to events, or is enabled again, gets those after `last`. A disabled webhook gets nothing
+        more: its waiting deliveries end as dead.
         """
         ...
 
     def remove(self, tenant: Tenant, webhook_id: str, /) -> None:
-        """Nothing more is sent to it; its deliveries are deleted soon, and its id is free at once. Raises NotFound."""
+        """Delete a webhook. Nothing more is sent to it, its id is free at once; its deliveries go soon. Raises NotFound."""
         ...
 
 
 class DeliveryLog(Protocol):
-    """What has become of deliveries, and sending them again."""
+    """The history of deliveries, and resending them."""
 
     def listed(self, webhook: int, status: DeliveryStatus | None, before: int, limit: int, /) -> list[Delivery]:
         """A webhook's deliveries before a number, the newest first."""
@@ -110,11 +110,11 @@ class DeliveryLog(Protocol):
         ...
 
     def add(self, webhook: int, message: Message, now_ms: int, /) -> Delivery:
-        """Enqueue a message for a webhook alone, whatever topics it has, to be tried once."""
+        """Enqueue a message for one webhook, whatever its topics, to be tried once."""
         ...
 
     def again(self, webhook: int, key: str, now_ms: int, give_up_at_ms: int, /) -> Delivery:
-        """Have one delivery that has ended tried again, under the same key; one that waits is due at once. Raises NotFound."""
+        """Retry a delivery that has ended, under the same key; a waiting one becomes due at once. Raises NotFound."""
         ...
 
     def all_again(
@@ -127,42 +127,42 @@ class DeliveryLog(Protocol):
         give_up_at_ms: int,
         /,
     ) -> int:
-        """As `again`, the oldest `limit` of those with a status that were created within a span of milliseconds; how many."""
+        """Like `again`, for the oldest `limit` with a status that were created within a span of milliseconds; how many."""
         ...
 
 
 class DeliveryQueue(Protocol):
-    """Deliveries, for the one process that sends them. What it writes, it writes under its lease; else LeaseLost."""
+    """Deliveries, for the one process that sends them. It writes under its lease; every write may raise LeaseLost."""
 
     def ready(self, now_ms: int, among: Collection[int] | None, /) -> list[Receiver]:
-        """The enabled webhooks that have deliveries due by now; of all, or of those with some numbers."""
+        """The enabled webhooks with due deliveries: of all webhooks, or of those with the given numbers."""
         ...
 
     def due(
         self, receiver: Receiver, now_ms: int, limit: int, max_bytes: int, besides: Collection[int], /
     ) -> list[Due]:
-        """At most so many of a webhook's deliveries that are due, the longest due first, besides those of some numbers.
+        """Up to a number of a webhook's due deliveries, the longest due first, without those of some numbers.
 
-        Only the last may go beyond so many bytes of bodies.
+        Only the last of them may exceed the limit on bytes of bodies.
         """
         ...
 
     def record(self, tried: Sequence[Tried], lease: Lease | None, now_ms: int, /) -> None:
-        """Keep what tries have come to, hand over the replies to calls that have ended, and disable webhooks that said 410."""
+        """Save the outcomes of tries, hand over the replies of calls that have ended, and disable webhooks that answered 410."""
         ...
 
     def tidy(self, touched: Collection[int], besides: Collection[int], lease: Lease | None, now_ms: int, /) -> bool:
-        """A little of what is to be done from time to time; whether there may be more.
+        """Do a little periodic cleaning. Returns whether there may be more to do.
 
-        Ends deliveries that wait past their time or for a webhook that is disabled, besides those of some numbers; deletes what
-        ended long ago and what belonged to deleted webhooks; and marks webhooks that have as many waiting as they may.
-        touched: webhooks whose deliveries have changed; of the others a few are looked at each time.
+        Ends deliveries that have waited too long or wait for a disabled webhook, without those of some numbers; deletes old ended
+        deliveries and those of deleted webhooks; and marks webhooks that have reached their limit of waiting deliveries.
+        touched: webhooks whose deliveries have changed. Of the others, a few are checked each time.
         """
         ...
 
 
 class EventsWanted(msgspec.Struct, frozen=True):
-    """A webhook that wants events: those of the tenant after a position that match the filters."""
+    """A webhook that subscribes to events: those of its tenant after a position that match the filters."""
 
     webhook: int
     id: str
@@ -172,16 +172,16 @@ class EventsWanted(msgspec.Struct, frozen=True):
 
 
 class EventFeedQueue(Protocol):
-    """For what turns events into deliveries, under the sender's lease."""
+    """For the feed that turns events into deliveries, under the sender's lease."""
 
     def wanted(self, most_waiting: int, /) -> list[EventsWanted]:
-        """The enabled webhooks that want events and have less than so many deliveries waiting."""
+        """The enabled webhooks that subscribe to events and have fewer waiting deliveries than a limit."""
         ...
 
     def feed(
         self, wanted: EventsWanted, messages: Sequence[Message], upto: int, lease: Lease | None, now_ms: int, /
     ) -> None:
-        """Enqueue messages, and note that all events up to a position are: in one transaction, unless somebody else has."""
+        """Enqueue messages and move the webhook's position on, in one transaction, unless somebody else has."""
         ...
 
 
@@ -189,5 +189,5 @@ class MatchingEvents(Protocol):
     """Stored events in the order of the log."""
 
     def matching(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
-        """At most so many matching events with `after` < position <= `upto`, by position. Raises what `in_order` raises."""
+        """Up to `limit` matching events with `after` < position <= `upto`, by position. Raises what `in_order` raises."""
         ...

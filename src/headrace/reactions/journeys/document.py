@@ -1,6 +1,6 @@
-"""What a journey may be: its part of the rules document, and its checks. Pure; runs nothing.
+"""The part of a rules document that defines journeys, and its checks. Pure; runs nothing.
 
-Every journey ends: steps never go back, each wait has an end, and a wait for an event has a timeout.
+Every journey ends: steps never go back, every wait has an end, and waits for events have a timeout.
 """
 
 import re
@@ -22,9 +22,9 @@ MAX_NESTING = 5
 MAX_AT_ONCE = 10
 MAX_DURATION_MS = 366 * DAY_MS
 MAX_EXITS = 20
-MAX_GIVEN_BYTES = 16 * 1024  # of the properties that a step emits, or the body that it sends
-MAX_DEPTH = 5  # journeys that may start each other, one after the other
-MAX_SET_OFF = 1000  # events that one event may set off, through all of them
+MAX_GIVEN_BYTES = 16 * 1024  # of an emitted event's properties, or of a call's body
+MAX_DEPTH = 5  # consecutive journeys, each started by the one before
+MAX_SET_OFF = 1000  # events that a single event may cause through all of them
 PERSONS_ZONE = "person"
 
 Text = Annotated[str, Meta(max_length=2000)]
@@ -49,14 +49,14 @@ class Trigger(_Part, frozen=True, kw_only=True):
 
 
 class Limits(_Part, frozen=True, kw_only=True):
-    """How often a person may enter: once in each `per`, or any number of times with `at_most` so many runs at once."""
+    """How often a person may enter: once per `per`, or any number of times with up to `at_most` runs at once."""
 
     per: str | None = None
     at_most: Annotated[int, Meta(ge=1, le=MAX_AT_ONCE)] | None = None
 
 
 class Until(_Part, frozen=True, kw_only=True):
-    """The next time that clocks show `until` in a named zone, or in the person's own for `person`."""
+    """Wait until clocks next show `until`, in a named zone or, for `person`, in the person's zone."""
 
     until: str
     time_zone: str = "UTC"
@@ -64,7 +64,7 @@ class Until(_Part, frozen=True, kw_only=True):
 
 class WaitFor(_Part, frozen=True, kw_only=True):
     event: Pattern
-    timeout: str | None = None  # required; its absence gets a message of its own
+    timeout: str | None = None  # required; a missing one gets its own message
     when: str | None = None
 
 
@@ -97,14 +97,14 @@ class Step(_Part, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> StepKind:
-        """The first kind that is given; a checked step has exactly one."""
+        """The first kind that is set; a checked step has exactly one."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
 
 class JourneyRule(_Part, frozen=True, kw_only=True):
-    """What a person goes through, step by step, once an event has started it."""
+    """The steps that a person goes through once an event has started the journey."""
 
-    points: ClassVar[int] = 0  # which every other rule may give
+    points: ClassVar[int] = 0  # which other rules may use
 
     id: Id
     title: Text = ""
@@ -115,7 +115,7 @@ class JourneyRule(_Part, frozen=True, kw_only=True):
     steps: list[Step] = []
 
     def patterns(self) -> list[str]:
-        """Which events it is about: those that start a run, move one on, or end one."""
+        """The events that may start, move or end a run."""
         awaited = [step.wait_for.event for step in all_steps(self.steps) if step.wait_for is not None]
         return list(dict.fromkeys([self.trigger.event, *awaited, *self.exit]))
 
@@ -138,7 +138,7 @@ def time_of_day_ms(text: str, /) -> int:
 
 
 def all_steps(steps: Sequence[Step], /) -> Iterator[Step]:
-    """Every step, those within branches included, in the order of the document."""
+    """Every step, including those within branches, in the order of the document."""
     for step in steps:
         yield step
         if step.branch is not None:
@@ -147,7 +147,7 @@ def all_steps(steps: Sequence[Step], /) -> Iterator[Step]:
 
 
 def check_journey(journey: JourneyRule, /) -> list[tuple[str, str]]:
-    """(place within the journey, what is wrong there) of each problem; none for a journey that can run and will end."""
+    """(place within the journey, message) of each problem; none if the journey can run and will end."""
     found: list[tuple[str, str]] = []
     if problem := pattern_problem(journey.trigger.event):
         found.append(("trigger.event", problem))
@@ -163,13 +163,13 @@ def check_journey(journey: JourneyRule, /) -> list[tuple[str, str]]:
 
 
 class _Steps:
-    """Checks steps, knowing which ids came before."""
+    """Checks steps, given the ids of the steps before them."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
 
     def check(self, place: str, steps: Sequence[Step], before: Sequence[str], nesting: int) -> list[tuple[str, str]]:
-        """before: the ids of the steps that a run may have been at when it comes to the first of these."""
+        """before: the ids of the steps at which a run may have been when it reaches the first of these."""
         found: list[tuple[str, str]] = []
         known = list(before)
         for index, step in enumerate(steps):
@@ -266,13 +266,13 @@ def _check_condition(place: str, text: str | None, steps: Sequence[str] = ()) ->
 def _check_given(place: str, value: Mapping[str, Any]) -> list[tuple[str, str]]:
     try:
         size = len(msgspec.json.encode(value))
-    except (TypeError, ValueError, OverflowError) as error:  # YAML has values that JSON has not, such as .nan
+    except (TypeError, ValueError, OverflowError) as error:  # YAML has values that JSON lacks, such as .nan
         return [(place, f"it is not JSON: {error}")]
     return [(place, f"it has {size} bytes as JSON; the limit is {MAX_GIVEN_BYTES}")] if size > MAX_GIVEN_BYTES else []
 
 
 def check_together(journeys: Mapping[int, JourneyRule], /) -> list[Problem]:
-    """What is wrong with sound journeys side by side, by index: what one event may cost, and what it may set off."""
+    """Problems of valid journeys together, by index: the work that one event may cause, and the events that it may cause."""
     found: list[Problem] = []
     shares = [
         Share(f"{journey.id}", event, Condition(when, ids).work.at_plain())
@@ -300,7 +300,7 @@ def _conditions(journey: JourneyRule) -> Iterator[tuple[str, str, frozenset[str]
 
 
 class _SetOff:
-    """How many events one event can set off, at most: through the journeys it starts, and those that their events start."""
+    """The most events that one event can cause, through the journeys that it starts and those that their events start."""
 
     def __init__(self, journeys: Sequence[JourneyRule]) -> None:
         self._journeys = [(each.trigger.event, _most_emitted(each.steps)) for each in journeys]
@@ -308,7 +308,7 @@ class _SetOff:
         self._known: dict[tuple[str, int], int] = {}
 
     def by(self, name: str, depth: int) -> int:
-        """depth: how many journeys led to the event; those at the limit emit nothing more."""
+        """depth: how many journeys led to the event; at the limit, journeys emit nothing more."""
         if depth >= MAX_DEPTH:
             return 0
         if (name, depth) not in self._known:
@@ -322,7 +322,7 @@ class _SetOff:
 
 
 def _most_emitted(steps: Sequence[Step]) -> dict[str, int]:
-    """By name: how many events of it the steps emit at most; of two branches, each counts with the more of either."""
+    """By name: the most events that the steps emit; of two branches, the larger number counts."""
     found: dict[str, int] = {}
     for step in steps:
         more: dict[str, int] = {}

@@ -1,6 +1,6 @@
-"""What a journey's condition is evaluated over: an event, the person, and what earlier steps have come to. Pure, and bounded.
+"""The values for a journey's conditions: an event, the person, and the outcomes of earlier steps. Pure, and bounded.
 
-Evaluating costs at most what cost.py allows for one evaluation, and all that one event sets off what it allows for an event.
+An evaluation costs at most what cost.py allows for one, and everything that one event causes what it allows for an event.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Meter:
-    """How much work one event, or one timer, has set off so far: no more than an event may."""
+    """The work that one event, or one timer, has caused so far. Limited to what an event may cause."""
 
     def __init__(self) -> None:
         self._left = float(cost.EVENT_NS)
@@ -35,7 +35,7 @@ class Meter:
 
 
 class Known:
-    """The values that a condition may read. `event` is None where the run's first event was too large to keep."""
+    """The values that a condition may read. `event` is None if the run's first event was too large to keep."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Known:
         visits: Mapping[str, Visit],
         read_event: Callable[[Visit], Event],
     ) -> None:
-        """person: asked for where a condition reads it. visits: the latest of each step. read_event: decodes a visit's event."""
+        """person: called if a condition reads it. visits: the latest of each step. read_event: decodes a visit's event."""
         self._reading = None if event is None else Reading(event)
         self._person = person
         self._visits = visits
@@ -53,7 +53,7 @@ class Known:
         self._traits: dict[str, msgspec.Raw] | None = None
 
     def holds(self, condition: Condition, meter: Meter, /) -> bool:
-        """Whether a condition is true. Raises Malformed with the reason where it has no truth value, TooCostly among them."""
+        """Whether a condition is true. Raises Malformed (or TooCostly) with the reason if it has no truth value."""
         sizes = {path: size for path in condition.paths if (size := self._size(path))}
         work = condition.work.at(sizes)
         handing = sum(size.handing() for size in sizes.values())
@@ -98,7 +98,7 @@ class Known:
         return self._reading
 
     def _found(self, path: Path) -> "bytes | str | bool | tuple[Reading, Path] | None":
-        """What a path leads to: JSON, a text, whether something is so, or a path within another event; None for nothing."""
+        """The value at a path: JSON, a text, a boolean, or a path within another event; None if there is none."""
         key = path[1] or ""
         return self._of_person(key) if path[0] == "person" else self._of_step(key)
 

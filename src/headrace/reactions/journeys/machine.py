@@ -1,7 +1,7 @@
-"""The step machine: a run and what happens to it give the run as it is then, and what is to be emitted and called. Pure.
+"""The step machine: from a run and something that happens to it, the new run, events to emit, and calls to make. Pure.
 
-(run, event | due timer | reply) → (run', emitted, called). The same always gives the same. A run goes on through steps until one
-waits, or it has ended; since steps never go back, that is soon.
+(run, event | due timer | reply) → (run', emitted, called). Deterministic. A run goes through steps until one waits or the run has
+ended; because steps never go back, that is soon.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _NOTHING = msgspec.Raw(b"{}")
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """A run after something has happened to it, and what is to follow."""
+    """A run after something has happened to it, with the events and calls that follow."""
 
     run: Run
     emitted: tuple[Emitted, ...] = ()
@@ -33,7 +33,7 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An event as a run sees it: at a moment, which is that of its receipt or, for a replayed one, that of the replay."""
+    """An event as a run sees it. Its moment is that of its receipt or, for a replayed one, of the replay."""
 
     id: str
     event: Event
@@ -42,10 +42,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Machine:
-    """Moves runs of any journeys. person_of: who a person is; asked where a condition or a call needs it.
+    """Moves runs of any journeys. person_of: finds a person; called if a condition or a call needs it.
 
-    One machine is for one event or one timer: together, the conditions that it evaluates cost no more than one event may.
-    `failures`: (version's number, why, whether it was too costly) of each condition that had no truth value.
+    A machine is for one event or one timer: all conditions that it evaluates together cost no more than one event may.
+    `failures`: (version's number, reason, whether it was too costly) of each condition without a truth value.
     """
 
     def __init__(self, person_of: Callable[[str], Person | None]) -> None:
@@ -54,12 +54,12 @@ class Machine:
         self._meter = Meter()
 
     def would_start(self, journey: Journey, seen: Seen, person: str) -> bool:
-        """Whether an event with a fitting name starts a run, as far as the condition goes."""
+        """Whether the trigger's condition holds for an event whose name fits."""
         known = Known(seen.event, lambda: self._person(person), {}, _event_of)
         return self._holds(journey, journey.trigger, known)[0]
 
     def start(self, journey: Journey, seen: Seen, run_id: str, person: str) -> Moved:
-        """A new run, as far as it gets at once."""
+        """Start a run and move it as far as it gets without waiting."""
         kept = encode(seen.event).decode()
         run = Run(
             id=run_id,
@@ -78,7 +78,7 @@ class Machine:
         return self._go(journey, run, journey.first)
 
     def happen(self, journey: Journey, run: Run, seen: Seen) -> Moved | None:
-        """What an event does to a run; None for nothing. An event that is not past the run's position does nothing."""
+        """Apply an event to a run; None if it changes nothing. Events up to the run's position change nothing."""
         if run.status != "active" or seen.position <= run.position:
             return None
         if journey.ends_by(seen.event.name):
@@ -97,7 +97,7 @@ class Machine:
         return self._go(journey, msgspec.structs.replace(moved, position=seen.position), op.then)
 
     def fire(self, journey: Journey, run: Run) -> Moved:
-        """Its timer, which is due: the run goes on as of the moment for which it was set, however late it is."""
+        """Fire the run's due timer: the run continues as of the time for which it was set, however late that is."""
         op = journey.ops.get(run.step)
         if op is None:
             return Moved(_fail(run, _no_step(run), run.due_ms or 0))
@@ -107,7 +107,7 @@ class Machine:
     def reply(
         self, journey: Journey, run: Run, attempt: int, at_ms: int, *, reply: bytes | None, problem: str = ""
     ) -> Moved | None:
-        """How a call has ended: its reply's JSON, b"" for one without; None where it has failed for good. None: nobody waits."""
+        """Apply a call's outcome: its reply's JSON, b"" for none, None if it failed. None if the run does not wait for it."""
         if run.status != "active" or run.waiting != "reply" or run.attempt != attempt:
             return None
         op = journey.ops.get(run.step)
@@ -121,14 +121,14 @@ class Machine:
         return self._go(journey, _leave(_at(run, at_ms), "replied", problem, reply=text), op.then)
 
     def retry(self, journey: Journey, run: Run, at_ms: int) -> Moved:
-        """Have a failed run do the step again at which it failed."""
+        """Let a failed run retry the step at which it failed."""
         if run.step not in journey.ops:
             return Moved(_fail(run, _no_step(run), at_ms))
         again = msgspec.structs.replace(_at(run, at_ms), status="active")
         return self._go(journey, again, run.step)
 
     def _go(self, journey: Journey, run: Run, step: str) -> Moved:
-        """From a step on, until one waits or none is left."""
+        """Run steps from this one on, until one waits or none is left."""
         emitted: list[Emitted] = []
         called: list[Called] = []
         while step != END:
@@ -166,7 +166,7 @@ class Machine:
         return next_time_of_day(run.moment_ms, wait.until, zone), f"in {zone.name}"
 
     def _holds(self, journey: Journey, checked: Checked, known: Known) -> tuple[bool, str]:
-        """Whether a condition holds, and why it has no truth value, where it has none."""
+        """Whether a condition holds, and the reason if it has no truth value."""
         if checked.condition is None and not checked.refused:
             return True, ""
         try:
@@ -199,17 +199,17 @@ class Machine:
 
 
 def cancel(run: Run, at_ms: int, /) -> Run:
-    """A run that an operator has ended."""
+    """The run, ended by an operator."""
     return _end(_leave(_at(run, at_ms), "cancelled"), "cancelled")
 
 
 def broken(run: Run, why: str, at_ms: int, /) -> Run:
-    """A run that something is wrong with which no step foresees; it can be tried again."""
+    """The run, failed because of an unforeseen error. It can be retried."""
     return _fail(_at(run, at_ms), why, at_ms)
 
 
 def depth_of(event: Event, /) -> int:
-    """How many journeys, one after the other, have led to an event: 0 for one that a client has sent."""
+    """How many consecutive journeys have led to an event: 0 for an event that a client sent."""
     if event.source != SOURCE:
         return 0
     try:
@@ -219,7 +219,7 @@ def depth_of(event: Event, /) -> int:
 
 
 def zone_of_person(person: Person, /) -> Zone:
-    """The zone that a person's trait `time_zone` or `timezone` names; UTC without one."""
+    """The zone named by a person's trait `time_zone` or `timezone`, else UTC."""
     try:
         traits = _zones_decoder.decode(person.traits or "{}")
     except msgspec.DecodeError:
@@ -269,12 +269,12 @@ def _no_step(run: Run) -> str:
 
 
 def _at(run: Run, moment_ms: int) -> Run:
-    """At a moment, or later: a run never goes back in time."""
+    """The run at a moment, or later: a run never goes back in time."""
     return msgspec.structs.replace(run, moment_ms=max(run.moment_ms, moment_ms))
 
 
 def _visit(run: Run, op: Op, outcome: str, why: str = "") -> Run:
-    """Through a step that takes no time."""
+    """Pass through a step that takes no time."""
     now_ms = run.moment_ms
     visit = Visit(op.step.id, op.step.kind, now_ms, now_ms, outcome, why)
     return msgspec.structs.replace(run, visits=(*run.visits, visit))
@@ -286,7 +286,7 @@ def _wait(run: Run, op: Op, waiting: Waiting, due_ms: int | None, why: str = "")
 
 
 def _leave(run: Run, outcome: str, why: str = "", seen: Seen | None = None, *, reply: str = "") -> Run:
-    """The run with its last visit ended; as it is where that has ended already."""
+    """The run with its last visit ended, if it has not ended yet."""
     if not run.visits or run.visits[-1].until_ms is not None:
         return msgspec.structs.replace(run, waiting="", due_ms=None)
     event = encode(seen.event).decode() if seen and outcome == "happened" else ""
@@ -329,7 +329,7 @@ def _raw(text: str) -> msgspec.Raw:
 
 
 def _shown_event(run: Run) -> dict[str, object]:
-    """The event that started a run, as a webhook is told."""
+    """The event that started a run, as webhooks see it."""
     shown: dict[str, object] = {"id": render_evt(run.event_id)}
     if run.event:
         event = decode(run.event.encode())

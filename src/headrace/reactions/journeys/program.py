@@ -1,4 +1,4 @@
-"""One version of a journey, ready to run: each step with what follows it, and its conditions compiled. Pure."""
+"""A compiled version of a journey: each step with its successors, and its conditions compiled. Pure."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ END = ""
 
 
 class Checked:
-    """A condition, or what is wrong with one that an earlier version of this program took; without a text it always holds."""
+    """A condition, or the problem of one that an earlier version of this program accepted. Without a text it always holds."""
 
     def __init__(self, text: str | None, steps: frozenset[str]) -> None:
         self.condition: Condition | None = None
@@ -33,7 +33,7 @@ class Checked:
 
 
 class Op(msgspec.Struct, frozen=True):
-    """A step, and the ids of those that follow: `then` and `other` after a branch, else `then`; END for none."""
+    """A step and the ids of its successors: `then` and `other` after a branch, else `then`; END if there is none."""
 
     step: Step
     condition: Checked
@@ -53,7 +53,7 @@ class Journey:
         self.first = self._link(rule.steps, END)
 
     def _link(self, steps: Sequence[Step], after: str) -> str:
-        """Add steps that `after` follows; the id of the first."""
+        """Add steps followed by `after`. Returns the id of the first."""
         for index in reversed(range(len(steps))):
             step = steps[index]
             if step.branch is not None:
@@ -75,7 +75,7 @@ class Journey:
         return any(matches(pattern, name) for pattern in self.rule.exit)
 
     def may_enter(self, entries: Sequence[Entries], now_ms: int, /) -> str:
-        """Why a person with such runs may not enter now, or ""."""
+        """Why a person with these runs may not enter now, or ""."""
         limits = self.rule.entry
         if not isinstance(limits, Limits):
             return "has entered before" if any(each.runs for each in entries) else ""
@@ -97,9 +97,9 @@ class Journey:
 
 
 def next_time_of_day(after_ms: int, time_of_day: str, zone: Zone, /) -> int:
-    """The first moment past `after_ms` at which clocks of the zone show a time, as `09:00`.
+    """The first moment after `after_ms` at which clocks in the zone show a time such as `09:00`.
 
-    Where clocks are put forward past it, the moment at which they are; where it comes twice, the first of the two.
+    If clocks are set forward past it, the moment at which they are; if it occurs twice, the first one.
     """
     within_ms = time_of_day_ms(time_of_day)
     day = zone.day(after_ms)

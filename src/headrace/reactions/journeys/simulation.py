@@ -1,4 +1,4 @@
-"""What journeys would do over given events, on a clock of its own. Pure: it stores, emits and sends nothing."""
+"""Simulates journeys over given events, on a virtual clock. Pure: it stores, emits and sends nothing."""
 
 import heapq
 import itertools
@@ -19,7 +19,7 @@ _TENANT = Tenant("simulated", "live")
 
 
 class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of what would have happened. what: `entered`, the outcome of a step, `waits`, or how the run ended."""
+    """One line of a simulation's result. what: `entered`, the outcome of a step, `waits`, or how the run ended."""
 
     at_ms: int
     person: str
@@ -31,10 +31,10 @@ class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Simulation:
-    """One project's journeys over events. Feed it the events, and it tells what happens, in the order of time.
+    """Simulates a project's journeys. Feed it events, and it reports what happens, in chronological order.
 
-    Events are received at the time that they give, and repeats of a message id are left out. A person's traits are those of
-    the identify events before. replies: by webhook, the JSON that it answers, or None where it fails; another answers nothing.
+    Events are received at their own time, and repeated message ids are left out. A person's traits come from earlier identify
+    events. replies: by webhook, the JSON that it answers, or None if it fails; other webhooks answer nothing.
     """
 
     def __init__(self, rules: Iterable[JourneyRule], replies: Mapping[str, bytes | None] | None = None) -> None:
@@ -51,7 +51,7 @@ class Simulation:
         self.left_out = 0
 
     def run(self, events: Iterable[Event]) -> Iterator[Happening]:
-        """Until every run has ended. Raises ValueError where that takes more than MAX_SIMULATED events and timers."""
+        """Run until every run has ended. Raises ValueError if that takes more than MAX_SIMULATED events and timers."""
         seen_keys: set[bytes] = set()
         for event in events:
             key = dedup_key(event)
@@ -73,7 +73,7 @@ class Simulation:
     def _fire(self) -> None:
         due_ms, run_id = heapq.heappop(self._timers)
         run = self._state.runs[run_id]
-        if run.due_ms == due_ms:  # else it was moved by an event
+        if run.due_ms == due_ms:  # otherwise an event moved it
             self._moves.fire([run], due_ms, most=1)
 
     def _happen(self) -> None:
@@ -88,7 +88,7 @@ class Simulation:
         self._moves.react(self._journeys.current, seen, person, generations=lambda _: 0)
 
     def _told(self) -> Iterator[Happening]:
-        """What the changed runs have done; it has their events come and their calls answered."""
+        """Report what the changed runs have done, queue their events, and answer their calls."""
         while self._state.before:
             before, self._state.before = self._state.before, {}
             emitted, self._state.emitted = self._state.emitted, []

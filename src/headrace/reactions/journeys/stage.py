@@ -1,7 +1,7 @@
-"""What an event does to journeys: it moves the runs of its person on, and starts new ones. Pure.
+"""Applies an event to journeys: moves its person's runs, and starts new ones. Pure.
 
-A person's events and timers are taken in the order of time: before an event, the timers that are due by then fire. So where a run
-gets does not depend on when anybody looks, and a server that was down catches up with what would have been.
+A person's events and timers are processed in chronological order: before an event, timers that are due by then fire. So a run's
+course does not depend on when it is processed, and a server that was down arrives at the same state.
 """
 
 import heapq
@@ -16,16 +16,16 @@ PersonOf = Callable[[str], Person | None]
 
 
 class JourneySet:
-    """A project's journeys: those in force, in their order, and other versions that persons may be in."""
+    """A project's journeys: those in force, in order, and other versions that persons may be in."""
 
     def __init__(self, current: Sequence[Journey] = ()) -> None:
         self.current = current
         self.by_no: Mapping[int, Journey] = {each.no: each for each in current}
 
     def learn(self, others: Iterable[Journey], /) -> bool:
-        """Know other versions, too; whether any was new."""
+        """Add other versions. Returns whether any was new."""
         new = {each.no: each for each in others if each.no not in self.by_no}
-        self.by_no = {**self.by_no, **new}  # a new one, for another thread may be reading it
+        self.by_no = {**self.by_no, **new}  # a new dict, because another thread may be reading the old one
         return bool(new)
 
     def concern(self, name: str, /) -> bool:
@@ -34,7 +34,7 @@ class JourneySet:
 
 
 class Change:
-    """What an event has done to one run. did: "entered", "moved" or "exited"; step: where it is now, "" once it has ended."""
+    """An event's effect on a run. did: "entered", "moved" or "exited". step: where the run is now, "" if it has ended."""
 
     def __init__(self, run: Run, did: str) -> None:
         self.run = run
@@ -43,10 +43,10 @@ class Change:
 
 
 class Journeys:
-    """Lets events and timers act on the runs in a state. knows: the versions that the runs are of, by number.
+    """Applies events and timers to the runs in a state. knows: the runs' versions by number.
 
-    on_failure: told of each condition that had no truth value: the version's number, the event that it was about or that
-    started the run, why, and whether it was too costly.
+    on_failure: called for each condition without a truth value, with the version's number, the event (or the one that started
+    the run), the reason, and whether it was too costly.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Journeys:
         generations: Callable[[Journey], int | None],
         replayed: bool = False,
     ) -> list[Change]:
-        """What an event does: it moves or ends the person's runs, then starts new ones of the journeys in force.
+        """Apply an event: it moves or ends the person's runs, then starts new ones of the journeys in force.
 
-        generations: under which number a journey that the event has started before would start again; None for not at all.
-        replayed: the event comes once more. No timer fires for it, and it starts a new version for who has been through another.
+        generations: the number under which a journey that the event has started before would start again; None if it must not.
+        replayed: the event is replayed. No timer fires for it, and it starts a new version for persons who were in another one.
         """
         if not replayed:
             self.fire([run for run in self._state.of(person) if run.rule_no in self._knows], seen.at_ms)
@@ -100,9 +100,9 @@ class Journeys:
         return changes
 
     def fire(self, runs: Iterable[Run], upto_ms: int, /, most: int | None = None) -> int:
-        """Fire the timers of some runs that are due by a moment, in order, and those that they set; how many.
+        """Fire the timers of some runs that are due by a moment, and those that they set, in order. Returns their number.
 
-        most: leave the rest for later after so many.
+        most: leave the rest for later after this many.
         """
         due = [(run.due_ms, run.id) for run in runs if run.due_ms is not None and run.due_ms <= upto_ms]
         heapq.heapify(due)
@@ -127,7 +127,7 @@ class Journeys:
         return moved.run
 
     def reply(self, run: Run, attempt: int, at_ms: int, *, reply: bytes | None, problem: str = "") -> bool:
-        """Hand a run the end of its call: see Machine.reply; False where nobody waits for it."""
+        """Apply the outcome of a run's call: see Machine.reply. False if the run does not wait for it."""
         journey = self._knows.get(run.rule_no)
         if journey is None:
             return False
@@ -139,7 +139,7 @@ class Journeys:
         return moved is not None
 
     def retry(self, run: Run, at_ms: int) -> None:
-        """Have a failed run try its step again."""
+        """Let a failed run retry its step."""
         journey = self._knows.get(run.rule_no)
         if journey is not None:
             machine = Machine(self._person_of)
@@ -148,7 +148,7 @@ class Journeys:
 
     def _is_kept_out(self, journey: Journey, person: str, seen: Seen, replayed: bool) -> bool:
         def counts(entries: Entries) -> bool:
-            # A replay under a changed journey asks for it again; other events do not repeat it for who has been through it.
+            # A replay under a changed journey repeats it. Other events do not repeat it for persons who have been through it.
             return entries.rule_no == journey.no if replayed else entries.journey == journey.rule.id
 
         return bool(journey.may_enter(self._state.entered(person, counts), seen.at_ms))
@@ -165,7 +165,7 @@ class Journeys:
 
 
 def _guarded(run: Run, at_ms: int, move: Callable[[], Moved | None]) -> Moved | None:
-    """As `move`; an error of ours fails the one run and holds up no other."""
+    """Like `move`, but an internal error fails only this run."""
     try:
         return move()
     except MemoryError:
@@ -175,5 +175,5 @@ def _guarded(run: Run, at_ms: int, move: Callable[[], Moved | None]) -> Moved | 
 
 
 def seen_of(event_id: str, event: Event, position: int, at_ms: int | None = None, /) -> Seen:
-    """An event as runs see it; at_ms: when it is replayed, None for when it was received."""
+    """An event as runs see it. at_ms: the time of its replay; None for the time of its receipt."""
     return Seen(event_id, event, position, received_at_ms(position) if at_ms is None else at_ms)
