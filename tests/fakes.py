@@ -44,7 +44,17 @@ from headrace.model.filters import (
     Page,
     Stats,
 )
-from headrace.model.measures import MAX_TAG_KEYS, WIDTH_MS, Bucket, Group, Measured, Metric, Question
+from headrace.model.measures import (
+    MAX_METRICS,
+    MAX_TAG_KEYS,
+    WIDTH_MS,
+    Bucket,
+    Group,
+    Measured,
+    Metric,
+    MetricList,
+    Question,
+)
 from headrace.model.quarantine import Quarantined
 from headrace.model.zones import UTC_ZONE, Interval, Zone
 from headrace.ports.store import StoreFailed
@@ -382,11 +392,16 @@ class MemoryStore:
         entries = [_catalogued(name, by_name[name]) for name in after[: page.limit]]
         return Catalog(len(names), entries, more=len(after) > page.limit)
 
-    def metrics(self, tenant: Tenant, /, name: str | None = None) -> list[Metric]:
+    def metrics(self, tenant: Tenant, /) -> MetricList:
         by_name: dict[str, list[StoredEvent]] = {}
-        for point in self._matching(tenant.metrics, Filters(name=name)):
+        for point in self._matching(tenant.metrics, Filters()):
             by_name.setdefault(point.name, []).append(point)
-        return [_metric(points, with_tags=name is not None) for _, points in sorted(by_name.items())]
+        found = [_metric(points, with_tags=False) for _, points in sorted(by_name.items())]
+        return MetricList(found[:MAX_METRICS], len(found))
+
+    def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
+        points = list(self._matching(tenant.metrics, Filters(name=name)))
+        return _metric(points, with_tags=True) if points else None
 
     def measure(self, tenant: Tenant, question: Question, /) -> Measured:
         found = [

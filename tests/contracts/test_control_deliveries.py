@@ -305,7 +305,7 @@ def test_effects_are_enqueued_with_them_and_once_however_often_they_are_replayed
     reactions = Reactions(ControlReactionStates(engine, None, outbox), RuleTimelines(Rulebook(engine)))
     events = [
         StoredEvent("p", "live", "flux", "n", NOW_MS, user_id="u", id=event_id(position, 1), position=position)
-        for position in (1 << 30, 2 << 30)
+        for position in (NOW_MS << 20, NOW_MS + 1 << 20)
     ]
     reactions.replay(TENANT, events, force=False, dry_run=True)
     assert due(queue) == []

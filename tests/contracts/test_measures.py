@@ -9,7 +9,7 @@ import pytest
 
 from headrace.model.event import Tenant
 from headrace.model.filters import MAX_GROUPS, Filters, Page
-from headrace.model.measures import Aggregation, Measured, MetricType, Question, point
+from headrace.model.measures import MAX_METRICS, Aggregation, Measured, MetricList, MetricType, Question, point
 from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
@@ -45,26 +45,27 @@ def ask(store: Stores, tenant: Tenant, kind: MetricType, *aggregations: Aggregat
 
 def test_points_are_no_events_and_events_no_points(store: Stores, tenant: Tenant) -> None:
     store.insert(records_of([event_of(tenant, name="m", value=7.0)]))
-    assert store.metrics(tenant) == []
+    assert store.metrics(tenant) == MetricList([], 0)
     put(store, tenant, ("m", "gauge", 1.0, 0, {}), ("n", "set", "u", 0, {}))
     assert store.count(tenant, Filters()).total == 1
     assert [event.value for event in store.events(tenant, Filters(), Page(limit=9)).events] == [7.0]
     assert [seen.value for seen in store.observed(tenant, "name", 9)] == ["m"]
-    assert [metric.name for metric in store.metrics(tenant)] == ["m", "n"]
+    assert [metric.name for metric in store.metrics(tenant).metrics] == ["m", "n"]
     assert ask(store, tenant, "gauge", "count", "sum").figures == [1.0, 1.0]
 
 
 def test_no_point_of_another_project_or_mode_counts(store: Stores, tenant: Tenant) -> None:
     put(store, fresh_tenant(), ("m", "gauge", 1.0, 0, {}))
     put(store, Tenant(tenant.project, "test"), ("m", "gauge", 2.0, 0, {}))
-    assert store.metrics(tenant) == []
-    assert store.metrics(tenant, "m") == []
+    assert store.metrics(tenant) == MetricList([], 0)
+    assert store.metric(tenant, "m") is None
     assert ask(store, tenant, "gauge", "count", "last").figures == [0.0, None]
 
 
 def test_a_metric_has_the_type_of_its_latest_point_and_only_that_ones_points(store: Stores, tenant: Tenant) -> None:
     put(store, tenant, ("m", "gauge", 1.0, 5, {"a": "1"}), ("m", "counter", 2.0, 0, {"b": "1"}))
-    [metric] = store.metrics(tenant, "m")
+    metric = store.metric(tenant, "m")
+    assert metric
     assert (metric.type, metric.points, metric.first_ms, metric.tags) == ("counter", 1, NOW_MS, ["b"])
     assert ask(store, tenant, "counter", "sum").figures == [2.0]
 
@@ -103,7 +104,7 @@ def test_every_figure_equals_a_brute_force(clickhouse: ClickHouseStore, tenant: 
     for store in (clickhouse, memory):
         store.insert(records)
     assert clickhouse.metrics(tenant) == memory.metrics(tenant)
-    assert clickhouse.metrics(tenant, "m") == memory.metrics(tenant, "m")
+    assert clickhouse.metric(tenant, "m") == memory.metric(tenant, "m")
     for kind in ("distribution", "gauge"):
         for interval in (None, "5m", "1h", "1d"):
             for group_by in ("", "a", "nothing"):
@@ -154,3 +155,12 @@ def test_groups_past_the_most_that_are_shown_are_said_to_be_missing(store: Store
     assert len(measured.groups or ()) == MAX_GROUPS
     assert measured.truncated
     assert measured.figures == [MAX_GROUPS + 1.0]
+
+
+def test_of_more_metrics_than_a_list_shows_the_first_are_listed_and_all_are_counted(
+    store: Stores, tenant: Tenant
+) -> None:
+    put(store, tenant, *((f"m{number:05}", "gauge", 1.0, 0, {}) for number in range(MAX_METRICS + 3)))
+    found = store.metrics(tenant)
+    assert [metric.name for metric in found.metrics] == [f"m{number:05}" for number in range(MAX_METRICS)]
+    assert found.total == MAX_METRICS + 3

@@ -839,6 +839,41 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "return self._latest <= after",
         "tests/people/test_stage.py::test_the_log_is_read_while_an_append_is_under_way_and_until_what_it_holds_was_read",
     ),
+    (
+        "a fact that another version of its rule has paid for is not paid again",
+        "reactions/stage.py",
+        "            points -= self._paid_by_others(rule_no)",
+        "            pass",
+        "tests/http/test_rebuild.py::test_a_field_more_changes_nobodys_result_and_a_replay_pays_nothing_again",
+    ),
+    (
+        "completions that other versions of a challenge have paid for are credited in a replay",
+        "pipeline/reactions.py",
+        "stage.needs(rules, found, replayed=True)",
+        "stage.needs(rules, found)",
+        "tests/http/test_rebuild.py::test_a_challenge_with_another_goal_pays_only_beyond_what_was_paid",
+    ),
+    (
+        "two deductions at once never both find enough",
+        "control/grants.py",
+        "            lock_tenant(connection, tenant)  # else two deductions at once would both find enough\n",
+        "",
+        "tests/contracts/test_control_grants.py::test_two_deductions_at_once_never_both_find_enough",
+    ),
+    (
+        "a balance is the sum of its ledger",
+        "control/reaction_saving.py",
+        "        change_balances(self._connection, self._tenant, paid_to)\n",
+        "",
+        "tests/contracts/test_control_grants.py::test_balances_are_those_of_the_ledger_whatever_wrote_it",
+    ),
+    (
+        "a rule is put aside at the same event whatever crashes",
+        "control/reaction_saving.py",
+        "        self._save_overruns(state)\n",
+        "",
+        "tests/reactions/test_put_aside.py::test_a_crash_at_any_event_puts_the_rule_aside_at_the_same_one",
+    ),
 )
 
 

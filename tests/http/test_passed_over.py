@@ -1,5 +1,6 @@
 """Events that a rule's condition did not look at: counted, listed to their own tenant, and made up for by a replay."""
 
+from pathlib import Path
 from typing import Any
 
 from tests.http.routes import assert_refused
@@ -104,3 +105,31 @@ def test_each_mode_of_a_project_without_a_backlog_has_no_lag(client: Client) -> 
     assert client.get("/api/v1/rules").json()["meta"]["reactions"] == [
         {"mode": mode, "waiting": 0, "lag_seconds": 0.0, "passed_over": 0} for mode in ("live", "test")
     ]
+
+
+def test_a_rule_that_is_always_too_costly_is_put_aside_and_comes_back_with_the_next_document(tmp_path: Path) -> None:
+    server = Server(tmp_path, {"HEADRACE_PUT_ASIDE_EVENTS": "3", "HEADRACE_PUT_ASIDE_S": "0.001"}).start()
+    try:
+        with server.client(server.key()) as client:
+            apply(client, FACTS)
+            sent = [order(client, 30_000) for _ in range(3)]
+            [aside] = rule_of(client, "many")["put_aside"]
+            assert (aside["mode"], aside["event_id"]) == ("live", sent[-1])
+            assert "too large" in aside["why"]
+            assert rule_of(client, "any")["put_aside"] == []
+            assert client.get("/api/v1/status").json()["data"]["reactions"]["rules_put_aside"] == 1
+            assert 'headrace_rules_put_aside{mode="live",project="default"} 1.0' in client.get("/metrics").text
+            small = order(client, 1)
+            effects = client.get(f"/api/v1/events/{small}/effects").json()["data"]
+            assert [each["rule"] for each in effects] == ["any"], "the other rules go on"
+            assert client.get(PATH).json()["data"][-1]["event_id"] == small
+            [line] = [line for line in server.logs if line["event"] == "rule_put_aside"]
+            assert (line["rule"], f"evt_{line['event_id']}") == ("many", sent[-1])
+
+            apply(client, {"facts": [COSTLY | {"when": "event.value == null"}, OTHER]})
+            assert rule_of(client, "many")["put_aside"] == []
+            again = order(client, 30_000)
+            effects = client.get(f"/api/v1/events/{again}/effects").json()["data"]
+            assert {each["rule"] for each in effects} == {"many", "any"}
+    finally:
+        server.stop()

@@ -89,7 +89,7 @@ def test_what_was_caused_already_is_caused_again_only_by_force(client: Client) -
     sync = {"event_name": "n", "participant_id": "p"}
     fact = client.post("/ingest/events/sync", json=sync).json()
     wanted = {"eventIds": [event_id, fact["event_id"]]}
-    assert replay(client, dryRun=True, **wanted) == {"replayed": 2, "errors": [], "effects": []}
+    assert replay(client, dryRun=True, **wanted) == {"replayed": 2, "errors": [], "effects": [], "points": 0}
     effects = replay(client, dryRun=True, force=True, **wanted)["effects"]
     assert [effect["eventId"] for effect in effects] == [
         event_id,

@@ -8,9 +8,13 @@ from typing import Any
 import msgspec
 
 from headrace.control.database import open_database
+from headrace.control.erasures import ControlErasedEvents
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.leases import ControlLeases
+from headrace.control.overruns import ControlOverruns
+from headrace.control.people_states import ControlPeopleStates
 from headrace.control.rulebook import Rulebook
+from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
 from headrace.model.effects import Outcome
 from headrace.model.entries import Entry
@@ -18,10 +22,14 @@ from headrace.model.event import Event, StoredEvent, Tenant, decode, encode
 from headrace.model.journeys import SOURCE, Run, RunState
 from headrace.model.repeats import dedup_key
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
+from headrace.pipeline.overruns import OverrunWatch
+from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
+from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
+from headrace.reactions.overruns import Limits
 from tests.fakes import MemoryLog, MemoryStore
 from tests.journeys.given import START_MS
 from tests.reactions.given import Crash, GivenCurrentEvent, Mortal
@@ -58,6 +66,11 @@ class Machine:
             store=MemoryStore(),
             visible=self.log.last,
             current=GivenCurrentEvent(),
+            people=PeopleStage(
+                ControlPeopleStates(self.engine), ControlErasedEvents(self.engine), statement_of, placeholders="null"
+            ),
+            watch=StatementWatch(1 << 62),
+            overruns=OverrunWatch(ControlOverruns(self.engine), Limits()),
         )
         self.timers = Timers(
             self.work,

@@ -42,13 +42,15 @@ BUILDERS: dict[str, Builder] = {
     "names": lambda tenant, filters, *_: catalog.names(tenant, _catalog_page(filters)),
     "properties": lambda tenant, filters, *_: catalog.properties(tenant, [filters.name or ""]),
     "latest": lambda tenant, filters, *_: catalog.latest(tenant, [(filters.name or "", 0)]),
-    "metrics": lambda tenant, filters, *_: metrics.metrics(tenant, filters.name),
+    "frequent_groups": lambda tenant, filters, dimension, *_: events.frequent_groups(tenant, filters, dimension),
+    "metrics": lambda tenant, filters, *_: metrics.metrics(tenant, filters.name, upto=filters.name),
     "tag_keys": lambda tenant, filters, *_: metrics.tag_keys(tenant, filters.name or "n", "gauge"),
     "figures": lambda tenant, filters, dimension, _interval, _page: metrics.figures(
         tenant,
         Question("n", "gauge", filters, ("p95", "last"), "1h", dimension.key or "k"),
         by_bucket=True,
         groups=[dimension.key],
+        frequent_only=True,
     ),
 }
 OF_EVERY_TENANT = {

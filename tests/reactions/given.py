@@ -11,29 +11,36 @@ import msgspec
 
 from headrace.control.database import open_database
 from headrace.control.erasures import ControlErasedEvents
+from headrace.control.overruns import ControlOverruns
 from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs, Stopped
 from headrace.control.rulebook import Rulebook
+from headrace.control.settlement import Settlement
 from headrace.dialects.statements import statement_of
 from headrace.model.effects import Outcome
 from headrace.model.entries import Record
-from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id
+from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id, first_position
 from headrace.model.filters import Selection
 from headrace.model.reaction_state import State
 from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
 from headrace.pipeline.statement_watch import StatementWatch
+from headrace.reactions.overruns import Limits
 from headrace.replay.jobs import ReplayRunner, plan
+from headrace.replay.once import Replayed, rehearse
 from headrace.replay.pace import Pace
+from headrace.replay.rebuild import Rebuild
 from tests.fakes import MemoryStore
 
 TENANT = Tenant("p", "live")
 DAY_MS = 86_400_000
-_positions = itertools.count(1 << 50)
+# Received from 2030 on, one millisecond after the other: after every time that the events of tests happen at.
+_positions = itertools.count(first_position(1_893_456_000_000), first_position(1))
 _times = itertools.count(1)
 
 
@@ -108,16 +115,19 @@ class Machine:
         self.store = MemoryStore()
         self.log = GivenLog()
         self.current = GivenCurrentEvent()
+        self.limits = Limits()
         shutil.copy(template, self._path)
         self._open()
 
     def _open(self) -> None:
         self.engine = open_database(self._path)
         self.rulebook = Rulebook(self.engine)
+        self.overruns = ControlOverruns(self.engine)
         self.states = Mortal(self.engine)
         self.jobs = ReplayJobs(self.engine)
         timelines = RuleTimelines(self.rulebook)
         self.reactions = Reactions(self.states, timelines)
+        self.rebuild = Rebuild(Settlement(self.engine), self.reactions.payers, lambda: next(_times))
         self.reactor = Reactor(
             self.states,
             timelines,
@@ -130,6 +140,7 @@ class Machine:
                 ControlPeopleStates(self.engine), ControlErasedEvents(self.engine), statement_of, placeholders="null"
             ),
             watch=StatementWatch(1 << 62),
+            overruns=OverrunWatch(self.overruns, self.limits),
         )
 
     def restart(self) -> None:
@@ -161,11 +172,16 @@ class Machine:
         own, behind = tenants.get(Tenant(TENANT.project, mode), (0, False))
         return own if behind else max(own, position)
 
-    def start_job(self, selection: Selection, *, force: bool) -> ReplayJob:
+    def start_job(self, selection: Selection, *, force: bool, rebuild: bool = False) -> ReplayJob:
         """A job over what is stored by now."""
         now = next(_times)
-        job, ids = plan(self.store, TENANT, selection, force=force, upto=self.store.last(0), now_ms=now)
+        applied = self.rebuild.applied(TENANT.project) if rebuild else None
+        upto = self.store.last(0)
+        job, ids = plan(self.store, TENANT, selection, force=force, upto=upto, now_ms=now, rebuild_for=applied)
         return self.jobs.create(job, ids)
+
+    def rehearse(self) -> Replayed:
+        return rehearse(self.store, self.reactions, self.rebuild, TENANT)
 
     def work(self, on_slice: Callable[[int], None]) -> None:
         """On one job, slice by slice of two events; `on_slice` is told before each, the first is 0."""
@@ -178,6 +194,7 @@ class Machine:
             reacted=lambda _tenant: 1 << 62,
             is_busy=lambda: False,
             clock_ms=lambda: next(_times),
+            rebuild=self.rebuild,
             on_step=lambda step: on_slice(next(slices)) if step == "slice" else None,
         )
         with suppress(Stopped):
@@ -190,6 +207,10 @@ class Machine:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.engine.connect() as connection:
             return sorted(map(tuple, connection.exec_driver_sql(sql)))
+
+    def number(self, rule_id: str) -> int:
+        """Of the latest version of a rule."""
+        return max(row[0] for row in self.rows(f"select no from rules where rule_id = '{rule_id}'"))
 
     def completions(self, challenge: str, participant: str = "u") -> int:
         found = self.rows(

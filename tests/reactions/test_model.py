@@ -27,13 +27,26 @@ from headrace.model.event import StoredEvent
 from headrace.model.filters import Filters, Selection
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.meaning import version_of
+from headrace.reactions.overruns import Limits
+from headrace.replay.once import Replayed
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 
+LARGE = 3000  # more items than the condition of the rule `heavy` may go through
+PUT_ASIDE_AFTER = 3
 DAY_0 = 20094  # 2025-01-06 in days since 1970
 
 
-def document(threshold: int, goal: int, repeat: bool, points: int, title: str, parts: int) -> dict[str, Any]:
-    """One of many rule sets; `parts` says, bit by bit, which rules are in it."""
+def document(
+    threshold: int,
+    goal: int,
+    repeat: bool,
+    points: int,
+    title: str,
+    parts: int,
+    fact_points: int = 0,
+    extra: bool = False,
+) -> dict[str, Any]:
+    """One of many rule sets; `parts` says, bit by bit, which rules are in it. `extra`: a field that no rule needs."""
     challenges = [
         {"id": "count", "fact": "purchase", "goal": goal, "repeat": repeat, "points": points, "title": title},
         {"id": "sum", "fact": "purchase", "measure": {"sum": "amount"}, "goal": goal * 2.5, "repeat": repeat},
@@ -48,14 +61,16 @@ def document(threshold: int, goal: int, repeat: bool, points: int, title: str, p
     badges.append({"id": "b-facts", "fact": "purchase", "count": goal, "points": 1})
     if len(badges) > 2:
         badges.append({"id": "b-both", "badges": [badges[0]["id"], badges[1]["id"]], "points": 2})
-    fact = {
+    fact: dict[str, Any] = {
         "id": "buy",
         "event": "order.*",
         "when": f"event.properties.amount > {threshold}.0",
         "fact_type": "purchase",
     }
-    fact["fields"] = {"amount": "properties.amount", "item": "properties.item"}
-    return {"facts": [fact], "challenges": chosen, "badges": badges}
+    fields = {"amount": "properties.amount", "item": "properties.item"} | ({"extra": "user_id"} if extra else {})
+    fact |= {"fields": fields, "points": fact_points}
+    heavy = {"id": "heavy", "event": "order.*", "when": "size(event.properties.l) > 0", "fact_type": "heavy"}
+    return {"facts": [fact, heavy], "challenges": chosen, "badges": badges}
 
 
 documents = st.builds(
@@ -66,16 +81,19 @@ documents = st.builds(
     st.sampled_from([0, 5]),
     st.sampled_from(["", "other words"]),
     st.integers(0, 127),
+    st.sampled_from([0, 1, 3]),
+    st.booleans().map(bool),
 )
 events = st.builds(
-    lambda name, user, day, amount, item: (
-        event(name, user, day, amount=amount, item=item) if name != "visit" else event(name, user, day)
+    lambda name, user, day, amount, item, items: (
+        event(name, user, day, amount=amount, item=item, l=[1] * items) if name != "visit" else event(name, user, day)
     ),
     st.sampled_from(["order.placed", "visit", "other"]),
     st.sampled_from(["u", "v"]),
     st.sampled_from([0, 0.9, 1, 1.5, 2, 3, 4, 7, 8, 9, 14]),
     st.sampled_from([1, 2, 5, 0.7]),
     st.sampled_from(["a", "b", 3]),
+    st.sampled_from([1, LARGE, LARGE]),
 )
 
 
@@ -86,11 +104,16 @@ class Job:
     id: str
     events: list[StoredEvent]
     force: bool
+    rebuild: bool = False
+    applied: int = 0
     status: str = "queued"
     done: int = 0
     effects: int = 0
+    corrections: int = 0
 
 
+Account = tuple[str, str, str, str]
+"""User, kind of rule, rule id, version."""
 Cut = tuple[int, str]
 # In which of its slices something happens to a job, and what.
 cuts = st.tuples(
@@ -108,16 +131,33 @@ class Model:
         self.completions: dict[tuple[str, str, str], int] = defaultdict(int)  # id, version, user
         self.badges: set[tuple[str, str]] = set()
         self.effects: dict[tuple[str, str, str, str], int] = {}  # event, kind, id, version: generation
-        self.points = 0
+        self.paid: dict[Account, int] = defaultdict(int)
+        self.credited: dict[Account, int] = defaultdict(int)  # what a version would have paid if others had not
+        self.paid_for: dict[tuple[str, str], int] = defaultdict(int)  # by event and fact rule, whatever its version
+        self.every_version: dict[tuple[str, str], list[str]] = defaultdict(
+            list
+        )  # of a rule, in the order of their numbers
+        self.applied = 0
+        self.users: dict[str, str] = {}  # by event
+        self.replayed = False
+        self.aside, self.in_a_row = False, 0  # the rule `heavy`, and for how many events it was too costly
         self.jobs: list[Job] = []
 
     def apply(self, document: dict[str, Any]) -> None:
+        self.applied += document != self.document or self.aside
+        if self.aside:
+            self.aside, self.in_a_row = False, 0
         self.document = document
         parsed = parse_document(msgspec.json.encode(document))
         self.versions = {(kind, each.id): version_of(kind, each, parsed) for kind, each in parsed.all()}
+        for named, version in self.versions.items():
+            if version not in self.every_version[named]:
+                self.every_version[named].append(version)
 
-    def process(self, happened: StoredEvent, force: bool = False) -> int:
+    def process(self, happened: StoredEvent, force: bool = False, *, replayed: bool = False) -> int:
         """How many effects it has now that it did not have before; with `force` also those that it had."""
+        self.replayed = replayed
+        self.users[happened.id] = happened.user_id
         if not self.document:
             return int(force)
         before = [
@@ -130,12 +170,13 @@ class Model:
         for key in before:
             self.effects[key] += force
         new = len(before) if force else 0
-        purchase = self._is_purchase(happened)
-        types = ["purchase"] if purchase else [f"custom.{happened.name}"]
-        if not purchase:
-            new += force  # the default fact
-        else:
-            new += self._cause(happened, "fact", "buy", 0, 1)
+        purchase, heavy = self._is_purchase(happened), self._is_heavy(happened)
+        types = ["purchase"] * purchase + ["heavy"] * heavy or [f"custom.{happened.name}"]
+        new += force and not (purchase or heavy)  # the default fact
+        if purchase:
+            new += self._cause(happened, "fact", "buy", self.document["facts"][0]["points"], 1)
+        if heavy:
+            new += self._cause(happened, "fact", "heavy", 0, 1)
         user = happened.user_id
         touched: set[str] = set()
         for each in self.document["challenges"]:
@@ -181,6 +222,17 @@ class Model:
         threshold = float(self.document["facts"][0]["when"].rpartition(" ")[2])
         return happened.name == "order.placed" and msgspec.json.decode(happened.properties)["amount"] > threshold
 
+    def _is_heavy(self, happened: StoredEvent) -> bool:
+        """Whether the rule `heavy` makes a fact of it. Live events count towards putting it aside; replays do as if it were not."""
+        if happened.name != "order.placed":
+            return False
+        too_costly = len(msgspec.json.decode(happened.properties)["l"]) == LARGE
+        if not self.replayed and not self.aside:
+            self.in_a_row = self.in_a_row + 1 if too_costly else 0
+            self.aside = self.in_a_row == PUT_ASIDE_AFTER
+            return not too_costly
+        return not too_costly and self.replayed
+
     def _is_earned(self, badge: dict[str, Any], version: str, user: str) -> bool:
         if "challenge" in badge:
             challenge = badge["challenge"]
@@ -195,10 +247,66 @@ class Model:
         if (happened.id, kind, rule_id, version) in self.effects:
             return 0
         self.effects[happened.id, kind, rule_id, version] = 0
-        if points:
-            self.points += points * times
-            self.effects[happened.id, f"{kind}/points", rule_id, version] = 0
-        return 1 + bool(points)
+        if not points or not self._pay(happened, kind, rule_id, points * times):
+            return 1
+        self.effects[happened.id, f"{kind}/points", rule_id, version] = 0
+        return 2
+
+    def _pay(self, happened: StoredEvent, kind: str, rule_id: str, worth: int) -> bool:
+        """Pay what other versions of the rule have not paid; whether there is anything to say of it."""
+        own = (happened.user_id, kind, rule_id, self.versions[kind, rule_id])
+        credited = 0
+        if kind == "fact":
+            worth = max(0, worth - self.paid_for[happened.id, rule_id])
+            self.paid_for[happened.id, rule_id] += worth
+        elif kind == "challenge" and self.replayed:
+            credited = min(worth, max(0, self.credit(own)))
+        self.credited[own] += credited
+        self.paid[own] += worth - credited
+        return bool(worth)
+
+    def credit(self, own: "Account") -> int:
+        """What other versions of a rule have paid to a user, and this one has not been credited with yet."""
+        user, kind, rule_id, version = own
+        others = [each for each in self.every_version[kind, rule_id] if each != version]
+        return sum(self.paid[user, kind, rule_id, each] for each in others) - self.credited[own]
+
+    def due(self) -> dict[tuple[str, str, str], int]:
+        """What the rules in force give each user, by rule."""
+        found: dict[tuple[str, str, str], int] = defaultdict(int)
+        for event_id, kind, rule_id, version in self.effects:
+            if kind == "fact" and version == self.versions.get((kind, rule_id)):
+                worth = self.document["facts"][0]["points"] if rule_id == "buy" else 0
+                found[self.users[event_id], kind, rule_id] += worth
+        for each in self.document.get("challenges", ()):
+            for user in "uv":
+                completions = self.completions[each["id"], self.versions["challenge", each["id"]], user]
+                found[user, "challenge", each["id"]] = completions * each.get("points", 0)
+        for each in self.document.get("badges", ()):
+            for user in "uv":
+                found[user, "badge", each["id"]] = ((user, each["id"]) in self.badges) * each.get("points", 0)
+        return found
+
+    def rebuild(self) -> int:
+        """Bring what was paid to what is due; how many entries that takes."""
+        due, corrections = self.due(), 0
+        for user in "uv":
+            for (kind, rule_id), versions in self.every_version.items():
+                own = user, kind, rule_id, self.versions.get((kind, rule_id), versions[-1])
+                paid = sum(self.paid[user, kind, rule_id, version] for version in versions)
+                if kind == "challenge" and (kind, rule_id) in self.versions:
+                    self.credited[own] += max(0, self.credit(own))
+                corrections += due[user, kind, rule_id] != paid
+                self.paid[own] += due[user, kind, rule_id] - paid
+        return corrections
+
+    @property
+    def points(self) -> int:
+        return sum(self.paid.values())
+
+
+def _paid(replayed: Replayed) -> int:
+    return sum(int(str(effect.detail["points"])) for effect in replayed.effects if effect.kind == "points")
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -243,6 +351,8 @@ class Reactions(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self.machine = Machine(Path(self._folder.name), self.template)
+        self.machine.limits = Limits(PUT_ASIDE_AFTER, 0)
+        self.machine.restart()
         self.model = Model()
         self.past: list[StoredEvent] = []
 
@@ -279,7 +389,8 @@ class Reactions(RuleBasedStateMachine):
             )  # which saves nothing, and so does not crash, where the rules want none of them
         except Crash:
             committed = self.machine.reacted()
-            assert (committed == happened[-1].position) == (dies == "after")
+            # A turn ends early at an event at which a rule is put aside.
+            assert (committed >= happened[0].position) == (dies == "after")
         self.machine.restart()
         for one in happened:
             self.model.process(one)
@@ -295,7 +406,7 @@ class Reactions(RuleBasedStateMachine):
         if dry_run:
             assert self.machine.rows("select * from effects") == before
             return
-        assert len(outcome.effects) == sum(self.model.process(one, force) for one in chosen)
+        assert len(outcome.effects) == sum(self.model.process(one, force, replayed=True) for one in chosen)
 
     @rule()
     def restart(self) -> None:
@@ -344,9 +455,39 @@ class Reactions(RuleBasedStateMachine):
         cut_off = then != "end" and 2 * at < len(left)
         if cut_off:
             left = left[: 2 * at + (2 if then == "die after" else 0)]
-        job.effects += sum(self.model.process(one, job.force) for one in left)
+        job.effects += sum(self.model.process(one, job.force, replayed=True) for one in left)
         job.done += len(left)
+        if job.rebuild and not cut_off:
+            self._rebuild(job)
+            return
         job.status = {"pause": "paused", "cancel": "cancelled"}.get(then, "running") if cut_off else "done"
+
+    def _rebuild(self, job: Job) -> None:
+        if job.applied == self.model.applied:
+            job.corrections += self.model.rebuild()
+            job.status = "done"
+        else:
+            job.status = "failed"
+
+    @precondition(lambda self: self.past)
+    @rule(cut=cuts)
+    def rebuild(self, cut: Cut) -> None:
+        """Every event again, and then the ledger is what the rules in force give; a dry run says so beforehand."""
+        foreseen = self.machine.rehearse() if not self.model.of_status("queued", "running", "paused") else None
+        wanted = sorted(self.past, key=lambda one: (one.timestamp_ms, one.position))
+        job = self.machine.start_job(Selection(None, Filters(), None), force=False, rebuild=True)
+        self.model.jobs.append(Job(job.id, wanted, False, rebuild=True, applied=self.model.applied))
+        before = self.model.points
+        self.work_on_a_job([cut])
+        if foreseen is not None and self.model.jobs[-1].status == "done":
+            assert sum(each.points for each in foreseen.corrections) + _paid(foreseen) == self.model.points - before
+            assert len(foreseen.corrections) == self.model.jobs[-1].corrections
+            due = self.model.due()
+            ledger = self.machine.rows(
+                "select p.name, r.kind, r.rule_id, sum(t.points) from points t join rules r on r.no = t.rule_no "
+                "join participants p on p.no = t.participant_no group by 1, 2, 3 having sum(t.points) != 0"
+            )
+            assert ledger == sorted((*key, points) for key, points in due.items() if points)
 
     @precondition(lambda self: self.model.of_status("queued", "paused", "running"))
     @rule(data=st.data(), action=st.sampled_from(["pause", "resume", "resume", "resume", "cancel"]))
@@ -360,8 +501,8 @@ class Reactions(RuleBasedStateMachine):
     def jobs_are_as_far_as_the_model_says(self) -> None:
         for job in self.model.jobs:
             now = self.machine.jobs.get(TENANT, job.id)
-            found = (now.status, now.total, now.replayed, now.effects, now.failed)
-            assert found == (job.status, len(job.events), job.done, job.effects, 0)
+            found = (now.status, now.total, now.replayed, now.effects, now.failed, now.corrections)
+            assert found == (job.status, len(job.events), job.done, job.effects, 0, job.corrections)
         assert self.machine.store.count(TENANT, Filters()).total == len(self.past)
 
     @invariant()
@@ -378,7 +519,16 @@ class Reactions(RuleBasedStateMachine):
         )
         assert standings == sorted((*key, count) for key, count in self.model.completions.items() if count)
         assert {(user, badge) for user in "uv" for badge in self.machine.badges(user)} == self.model.badges
+        aside = [(each.mode, self.machine.number("heavy")) for each in self.machine.overruns.put_aside("p")]
+        assert aside == [("live", self.machine.number("heavy"))] * self.model.aside
         assert self.machine.points() == self.model.points
+        balances = self.machine.rows(
+            "select p.name, b.balance from balances b join participants p on p.no = b.participant_no"
+        )
+        ledger = {user: sum(paid for own, paid in self.model.paid.items() if own[0] == user) for user in "uv"}
+        assert {user: balance for user, balance in balances if balance} == {
+            user: each for user, each in ledger.items() if each
+        }
 
 
 def test_progress_badges_points_and_effects_are_those_of_the_model_whatever_happens(

@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.model.event import StoredEvent
+from headrace.model.event import StoredEvent, first_position
 from headrace.reactions.challenges import MAX_COMPLETIONS
 from tests.reactions.given import Machine, event
 
-_later = itertools.count(1 << 51)
+_later = itertools.count(
+    first_position(2_000_000_000_000)
+)  # after those of `event`, and after every time that events happen at
 
 RULES = """
 facts:

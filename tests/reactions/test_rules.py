@@ -7,7 +7,7 @@ import pytest
 from headrace.model.errors import InvalidRules
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.conditions import MAX_CHARS, Condition, Malformed
-from headrace.reactions.meaning import content_version, version_of
+from headrace.reactions.meaning import content_version, former_version_of, version_of
 from headrace.reactions.source import MAX_BYTES
 from tests.reactions.given import Machine, event
 
@@ -186,9 +186,38 @@ def test_a_document_and_its_rules_keep_their_versions_from_release_to_release() 
     assert content_version(document) == "0dfb920a9173cb5f"
     assert {rule.id: version_of(kind, rule, document) for kind, rule in document.all()} == {
         "buy": "ccd968599c144e0c",
+        "spender": "faa6a1aa7b3f88e1",
+        "gold": "b6e3069b5fc1ffd7",
+    }
+    assert {rule.id: former_version_of(kind, rule, document) for kind, rule in document.all()} == {
+        "buy": "ccd968599c144e0c",
         "spender": "331fc2402b1e7009",
         "gold": "a2463696f04eac23",
-    }
+    }, "those of 0.1, under which progress is found until rules are applied again"
+
+
+@pytest.mark.parametrize("applied_again", [False, True])
+def test_what_was_made_under_former_versions_goes_on(machine: Machine, applied_again: bool) -> None:
+    machine.apply(GOOD)
+    document = parse_document(GOOD.encode())
+    for kind, rule in document.all():
+        former, now = former_version_of(kind, rule, document), version_of(kind, rule, document)
+        with machine.engine.begin() as connection:
+            connection.exec_driver_sql(f"update rules set version = '{former}' where version = '{now}'")
+    machine.restart()
+    before = machine.rows("select no, kind, rule_id from rules")
+    machine.react(event("order.a", amount=500))
+    if applied_again:
+        assert machine.apply(GOOD + "# in other words\n").applied is False
+        changed = GOOD.replace(
+            "fields: {amount: properties.amount}", "fields: {amount: properties.amount, who: user_id}"
+        )
+        machine.apply(changed)
+        assert [row for row in machine.rows("select no, kind, rule_id from rules") if row[1] != "fact"] == [
+            row for row in before if row[1] != "fact"
+        ], "a field that nobody measures is no other challenge"
+    machine.react(event("order.a", amount=500))
+    assert machine.rows("select best from standings") == [("1000",)]
 
 
 @pytest.mark.parametrize(

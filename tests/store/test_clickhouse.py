@@ -11,9 +11,11 @@ import pytest
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Tenant, event_id, first_position
-from headrace.model.filters import CatalogPage, Counts, Cursor, Dimension, Filters, Page
+from headrace.model.filters import MAX_GROUPS, CatalogPage, Counts, Cursor, Dimension, Filters, Page
+from headrace.model.measures import MAX_METRICS, Metric, Question
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.queries import events
 from headrace.store.queries.conditions import Query, ways_of
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, record_at, records_of
 
@@ -72,8 +74,6 @@ def test_a_query_past_its_time_is_unavailable_and_the_store_goes_on(crowd: Tenan
 def test_a_query_past_its_memory_is_told_to_ask_for_less_and_the_store_goes_on(crowd: Tenant) -> None:
     store = with_limits(query_max_memory_bytes=4_000_000)
     for _ in range(3):
-        with pytest.raises(InvalidRequest, match="more memory"):
-            store.count(crowd, ALL, group_by=Dimension("user_id"))
         with pytest.raises(InvalidRequest, match="smaller limit or offset"):
             store.events(crowd, ALL, Page(limit=1000, offset=MANY - 5))
         assert store.count(crowd, ALL).total == MANY
@@ -105,8 +105,6 @@ def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(stor
         client.command(f"INSERT INTO events ({columns}) SELECT {row}, {moments} FROM numbers({many})")
         last = client.command(f"SELECT concat(lower(hex(sipHash64(toUInt64({many - 1})))), repeat('x', 184))")
     small = with_limits(query_max_memory_bytes=112_000_000)
-    with pytest.raises(InvalidRequest, match="more memory"):
-        small.count(tenant, ALL, group_by=Dimension("name"))
     found = small.observed(tenant, "name", 100)
     assert (found[0].value, len(found)) == (last, 100)
     assert [each.last_ms for each in found] == sorted((each.last_ms for each in found), reverse=True)
@@ -114,6 +112,38 @@ def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(stor
     assert (len(page.entries), page.more, round(page.total / many, 2)) == (10, True, 1.0)
     after = small.catalog(tenant, CatalogPage(limit=10, after=page.entries[-1].name))
     assert page.entries[-1].name < after.entries[0].name
+    small.close()
+
+
+def test_groups_of_millions_of_values_are_the_most_frequent_ones_each_counted_exactly(store: ClickHouseStore) -> None:
+    tenant, many = fresh_tenant(), 800_000
+    columns = "project, mode, name, source, timestamp_ms, position, user_id, tags, labels, group_id, value"
+    pad = "repeat('x', 60)"
+    later_ms = NOW_MS + 2 * 10**12  # no other event of this store has these positions
+    # One event in ten is of one of ten values; every other value has a single event.
+    value = f"if(number % 10 = 0, toString(number % 100), concat(lower(hex(sipHash64(number))), {pad}))"
+    row = f"'live', {value}, 'flux', {later_ms}, bitShiftLeft(toUInt64({later_ms}), 20) + number, {value}"
+    row += f", map('tag', {value}), map('label', {value}), 'gauge', 1"
+    with store._writers.lend() as client:
+        for project in (tenant.project, tenant.metrics.project):
+            client.command(f"INSERT INTO events ({columns}) SELECT '{project}', {row} FROM numbers({many})")
+    small = with_limits(query_max_memory_bytes=72_000_000)
+    dimensions = (Dimension("name"), Dimension("user_id"), Dimension("tag", "tag"), Dimension("tag", "label"))
+    for dimension in dimensions:
+        with pytest.raises(InvalidRequest, match="more memory"):
+            small._rows(events.groups(tenant, ALL, dimension))
+        found = small.count(tenant, ALL, group_by=dimension)
+        assert (found.total, found.truncated, len(found.groups or ())) == (many, True, MAX_GROUPS)
+        assert (found.groups or [])[:10] == [(str(each), many // 100) for each in range(0, 100, 10)]
+    question = Question("0", "gauge", Filters(), ("sum",), None, "tag")
+    measured = small.measure(tenant, question)
+    assert [(each.key, each.figures) for each in (measured.groups or [])[:10]] == [
+        (str(each), [many / 100]) for each in range(0, 100, 10)
+    ]
+    assert (measured.truncated, len(measured.groups or ())) == (True, MAX_GROUPS)
+    listed = small.metrics(tenant)
+    assert (len(listed.metrics), round(listed.total / (many * 0.9), 2)) == (MAX_METRICS, 1.0)
+    assert listed.metrics[0] == Metric("0", "gauge", many // 100, later_ms, later_ms)
     small.close()
 
 

@@ -14,7 +14,7 @@ from headrace.assembly.rate_limits import RateLimits
 from headrace.model.allowance import Allowance
 from headrace.model.errors import Forbidden, InvalidRequest, MissingKey
 from headrace.model.event import Tenant
-from headrace.model.keys import Key, Scope
+from headrace.model.keys import OPERATORS_KEY, Key, Scope
 from headrace.ports.control import KeyCheck
 
 # A separate thread, so that no request waits for other work in threads. One is enough, because look-ups take turns anyway.
@@ -86,6 +86,11 @@ class Admission:
         if key.origins:
             _check_origin(key, shown)
         return Admitted(key.tenant, self._limits.spend(limit, key.id))
+
+    def is_operator(self, shown: Shown, /) -> bool:
+        """Whether a request that asks comes from whoever runs the server: it shows the key in the server's settings."""
+        key = self._keys.cached(shown.secret("query"))
+        return key is not None and key.id == OPERATORS_KEY
 
     def is_local(self, shown: Shown, /) -> bool:
         """Whether a command on this machine sent it: it shows the token that the server left in its data folder."""

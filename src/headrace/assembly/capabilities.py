@@ -11,9 +11,11 @@ import msgspec
 
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.figures import Figure, ReactionLag, figures, reaction_lags
+from headrace.assembly.figures import Figure, figures, reaction_lags
 from headrace.assembly.people import PeopleDirectory
 from headrace.assembly.runtime import Runtime
+from headrace.assembly.status import status_of
+from headrace.assembly.throughput import Throughput
 from headrace.assembly.webhooks import WebhookAdmin
 from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
@@ -21,10 +23,12 @@ from headrace.model.entries import Receipt
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import MODES, Event, StoredEvent, Tenant
 from headrace.model.filters import Filters, Page, Selection
+from headrace.model.ledger import Grant, Granted, Revocation
 from headrace.model.person import may_say
 from headrace.model.replay_job import Action, ReplayJob
-from headrace.model.rulebook import PassedOver, Version
+from headrace.model.rulebook import PassedOver, PutAside, Version
 from headrace.model.settings import Settings
+from headrace.model.status import Lag, Status
 from headrace.pipeline.first_events import FirstEvents
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
@@ -34,10 +38,11 @@ from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.ports.control import ControlFailed, Scores
+from headrace.ports.ledger import Ledger
 from headrace.ports.store import Reader, StoreFailed
 from headrace.reactions.facts import Fact, fact_of
 from headrace.reactions.stage import RuleSet
-from headrace.replay.once import Replayed, replay
+from headrace.replay.once import Replayed, rehearse, replay
 from headrace.upkeep.quarantine import Asked, answer
 
 Answer = TypeVar("Answer")
@@ -128,6 +133,8 @@ class SettledScoreboard:
         self._freshness = runtime.freshness
         self._rules = runtime.rule_cache
         self._scoreboard = runtime.scoreboard
+        self._ledger = runtime.ledger
+        self._grants = runtime.grants
         self._queries = runtime.queries
 
     async def ask(self, tenant: Tenant, question: Callable[[Scores, RuleSet], Answer], /) -> tuple[Answer, RuleSet]:
@@ -140,6 +147,25 @@ class SettledScoreboard:
 
         return await _ask_control(answer)
 
+    async def ask_ledger(self, tenant: Tenant, question: Callable[[Ledger], Answer], /) -> Answer:
+        """The answer, once all that was acknowledged before it has been reacted to. Raises Unavailable, and what it raises."""
+        await self._freshness.settled(tenant)
+        return await _ask_control(lambda: question(self._ledger))
+
+    async def grant(self, tenant: Tenant, grant: Grant, key: str, /) -> Granted:
+        """See the Grants port. What was acknowledged before has been reacted to. Raises Conflict, Unavailable."""
+        await self._freshness.settled(tenant)
+        return await _ask_control(lambda: self._grants.grant(tenant, grant, key, clock_ms()))
+
+    async def revoke(self, tenant: Tenant, badge: str, participant: str, reason: str, /) -> Revocation:
+        """See the Grants port. Raises NotFound, Unavailable."""
+        await self._freshness.settled(tenant)
+        return await _ask_control(lambda: self._grants.revoke(tenant, badge, participant, reason, clock_ms()))
+
+    async def revocations(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Revocation]:
+        """See the Grants port. Raises Unavailable."""
+        return await _ask_control(lambda: self._grants.revocations(tenant, badge, limit, offset))
+
     async def count_events(self, tenant: Tenant, participant: str, /) -> int:
         """How many events a participant has sent. Raises Unavailable."""
         page = Page(limit=1)
@@ -151,6 +177,7 @@ class RuleAdmin:
 
     def __init__(self, runtime: Runtime) -> None:
         self._rulebook = runtime.rulebook
+        self._overruns = runtime.overruns
         self._cache = runtime.rule_cache
         self._last = runtime.log.last
         self._runtime = runtime
@@ -165,12 +192,16 @@ class RuleAdmin:
         """The rules as they run; none at all for a project that never had any."""
         return await _ask_control(lambda: self._cache.rules(project))
 
-    async def progress(self, project: str, /) -> list[tuple[ReactionLag, int]]:
+    async def progress(self, project: str, /) -> list[tuple[Lag, int]]:
         """For each mode, how far its reactions are behind, and how many of its events no rule has looked at."""
         counts = await _ask_control(lambda: self._rulebook.passed_over_by_all(project))
         behind = {lag.tenant: lag for lag in reaction_lags(self._runtime)}
         tenants = [Tenant(project, mode) for mode in MODES]
-        return [(behind.get(each) or ReactionLag(each, 0, 0.0), counts.get(each.mode, 0)) for each in tenants]
+        return [(behind.get(each) or Lag(each, 0, 0.0), counts.get(each.mode, 0)) for each in tenants]
+
+    async def put_aside(self, project: str, /) -> list[PutAside]:
+        """The rules that are no longer evaluated for new events of a mode."""
+        return await _ask_control(lambda: self._overruns.put_aside(project))
 
     async def passed_over(
         self, tenant: Tenant, rule: tuple[str, str, str | None] | None, after: str, limit: int, /
@@ -212,7 +243,8 @@ class ReplayAdmin:
         self._reactions = runtime.reactions
         self._jobs = runtime.replays
         self._wake = runtime.replay_runner.wake
-        self.plan: Callable[[Tenant, Selection, bool], Awaitable[ReplayJob]] = runtime.plan_replay
+        self._rebuild = runtime.rebuild
+        self.plan: Callable[[Tenant, Selection, bool, bool], Awaitable[ReplayJob]] = runtime.plan_replay
 
     async def at_once(self, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool) -> Replayed:
         """What the reactor has still to react to, it reacts to first: in the order of the log, and once. See `replay`."""
@@ -220,6 +252,11 @@ class ReplayAdmin:
         return await self._queries.ask(
             lambda reader: replay(reader, self._reactions, tenant, selection, force=force, dry_run=dry_run)
         )
+
+    async def rehearse(self, tenant: Tenant, /) -> Replayed:
+        """What a rebuild would do. See `rehearse`."""
+        await self._freshness.settled(tenant)
+        return await self._queries.ask(lambda reader: rehearse(reader, self._reactions, self._rebuild, tenant))
 
     async def listed(self, tenant: Tenant, page: Page, /) -> tuple[int, list[ReplayJob]]:
         """How many jobs there are, and those of a page."""
@@ -249,6 +286,15 @@ class ServerStatus:
         """What is wrong although new events get stored, a sentence each, with what to do."""
         aside = self._runtime.quarantine.count
         return [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
+
+    @property
+    def throughput(self) -> Throughput:
+        return self._runtime.throughput
+
+    async def report(self, tenant: Tenant, /, *, is_operator: bool) -> Status:
+        """For whoever runs the server with the figures of all projects together. Raises Unavailable."""
+        whole = is_operator or self._runtime.settings.status_figures == "everyone"
+        return await _ask_control(lambda: status_of(self._runtime, tenant, whole=whole))
 
     def figures(self) -> Iterator[Figure]:
         """Not for the event loop's thread."""

@@ -6,7 +6,8 @@ import msgspec
 
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.runtime import Runtime
-from headrace.model.event import Tenant, received_at_ms
+from headrace.model.event import received_at_ms
+from headrace.model.status import Lag
 from headrace.ports.control import ControlFailed
 
 Sample = tuple[Sequence[str], float]
@@ -23,19 +24,11 @@ class Figure(msgspec.Struct, frozen=True):
     counts: bool = False
 
 
-class ReactionLag(msgspec.Struct, frozen=True):
-    """A tenant's backlog. waiting: events in memory; more may wait in the store. seconds: the age of the oldest."""
-
-    tenant: Tenant
-    waiting: int
-    seconds: float
-
-
-def reaction_lags(runtime: Runtime, /) -> list[ReactionLag]:
-    """The backlog of each project and mode that has one."""
+def reaction_lags(runtime: Runtime, /) -> list[Lag]:
+    """Of each project and mode that has events waiting."""
     now_ms = clock_ms()
     return [
-        ReactionLag(tenant, waiting, max(0, now_ms - received_at_ms(oldest)) / 1000)
+        Lag(tenant, waiting, max(0, now_ms - received_at_ms(oldest)) / 1000)
         for tenant, oldest, waiting in runtime.reactor.lags()
     ]
 
@@ -61,6 +54,7 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield from _reaction_lags(runtime)
     yield _rule_failures(runtime)
     yield from _deliveries(runtime)
+    yield _rules_put_aside(runtime)
     yield _one("dedup_window_seconds", "How far back message ids are remembered.", log.dedup_window_s())
 
 
@@ -111,3 +105,12 @@ def _deliveries(runtime: Runtime) -> Iterator[Figure]:
     yield _one("webhook_deliveries_in_memory", "Deliveries that are attempted now or next.", deliverer.in_memory())
     failing = bool(deliverer.failing or runtime.event_feed.failing)
     yield _one("webhooks_failing", "1 while this server cannot work through its deliveries.", failing)
+
+
+def _rules_put_aside(runtime: Runtime) -> Figure:
+    try:
+        found = runtime.overruns.counts()
+    except ControlFailed:
+        found = {}
+    samples = [((tenant.project, tenant.mode), float(count)) for tenant, count in found.items()]
+    return Figure("rules_put_aside", "Rules put aside as too costly.", samples, ("project", "mode"))

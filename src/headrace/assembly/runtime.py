@@ -12,17 +12,22 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.deliveries import queue_of, sender_of, webhooks_of
 from headrace.assembly.people import PeopleFreshness, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
+from headrace.assembly.throughput import STEP_S, Throughput
 from headrace.control.api_keys import Keys
+from headrace.control.grants import ControlGrants
 from headrace.control.journey_messages import RunReplies
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.keyring import Keyring
+from headrace.control.ledger import ControlLedger
 from headrace.control.outbox import ControlOutbox
+from headrace.control.overruns import ControlOverruns
 from headrace.control.people import ControlPeople
 from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
+from headrace.control.settlement import Settlement
 from headrace.delivery.addresses import parse_networks
 from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
@@ -45,6 +50,7 @@ from headrace.pipeline.intake import Intake
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.only_partition import OnlyPartition
+from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleAdmin, PeopleStage
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
@@ -55,8 +61,10 @@ from headrace.pipeline.timers import Timers
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import Reader, StoreFailed
+from headrace.reactions.overruns import Limits
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
+from headrace.replay.rebuild import Rebuild
 from headrace.upkeep.check import Report, check
 from headrace.upkeep.quarantine import QuarantineDesk
 
@@ -77,6 +85,7 @@ class Runtime:
         self.rulebook = Rulebook(control)
         self.rule_cache = RuleCache(self.rulebook)
         self.scoreboard = Scoreboard(control)
+        self.ledger = ControlLedger(control)
         self.replies = Replies()
         self.outbox = ControlOutbox(
             self.replies,
@@ -85,6 +94,8 @@ class Runtime:
             on_enqueued=self._on_enqueued,
         )
         self.journeys = ControlJourneys(control)
+        self.grants = ControlGrants(control, self.outbox)
+        self.overruns = ControlOverruns(control)
         timelines = RuleTimelines(self.rulebook, self.journeys)
         kept_states = ControlReactionStates(control, adapters.lease, self.outbox)
         states = WatchedStates(kept_states, self._on_runs_changed)
@@ -124,6 +135,7 @@ class Runtime:
             current=self._current,
             people=PeopleStage(people_states, adapters.erased, statement_of, placeholders=settings.people_placeholders),
             watch=self.watch,
+            overruns=OverrunWatch(self.overruns, Limits(settings.put_aside_events, int(settings.put_aside_s * 1000))),
             on_progress=self._on_reacted,
             on_step=on_step,
         )
@@ -160,6 +172,7 @@ class Runtime:
         )
         self.replies.register(RunReplies(journey_work, clock_ms, self.timers.on_reply))
         self.replays = ReplayJobs(control, adapters.leases)
+        self.rebuild = Rebuild(Settlement(control, self.outbox), self.reactions.payers, clock_ms)
         self.replay_runner = ReplayRunner(
             self.replays,
             self.store,
@@ -168,6 +181,7 @@ class Runtime:
             reacted=self.reactor.reacted,
             is_busy=self._is_worker_busy,
             clock_ms=clock_ms,
+            rebuild=self.rebuild,
             on_step=on_step,
             look_every_s=adapters.leases.length_s,
         )
@@ -190,7 +204,15 @@ class Runtime:
         )
         self.webhooks = webhooks_of(control, settings, allowed, last=self.log.last, enqueued=self._on_enqueued)
         self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
+        self.throughput = Throughput(lambda: self.worker.progress.stored_events, clock_ms)
+        self._sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
+        self.started_at_ms = clock_ms()
+        self._started = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def uptime_s(self) -> float:
+        """Seconds since the server was opened, whatever the wall clock did."""
+        return time.monotonic() - self._started
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -205,9 +227,11 @@ class Runtime:
         self.replay_runner.start()
         self.deliverer.start()
         self.event_feed.start()
+        self._sampling.start()
 
     async def stop(self) -> None:
         """Append what waits, drain the log into the store, and close everything."""
+        await asyncio.to_thread(self._sampling.stop)
         await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.timers.stop)
         await asyncio.to_thread(self.intake.stop)
@@ -232,12 +256,16 @@ class Runtime:
         """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
         return check(self.log, self.store, self._adapters.offsets, self._adapters.erased, self._adapters.quarantine)
 
-    async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, /) -> ReplayJob:
+    async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, rebuild: bool, /) -> ReplayJob:
         """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
+        rebuild_for = await asyncio.to_thread(self.rebuild.applied, tenant.project) if rebuild else None
+        # After the rules: what they do not judge as it comes, the job replays.
         upto = max((await self.log.tails()).values())
 
         def make(reader: Reader) -> ReplayJob:
-            job, event_ids = plan(reader, tenant, selection, force=force, upto=upto, now_ms=clock_ms())
+            job, event_ids = plan(
+                reader, tenant, selection, force=force, upto=upto, now_ms=clock_ms(), rebuild_for=rebuild_for
+            )
             return self.replays.create(job, event_ids)
 
         try:

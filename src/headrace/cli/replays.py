@@ -45,6 +45,7 @@ def replay(
     dry_run: bool = False,
     async_: Annotated[bool, Parameter(name="--async")] = False,
     wait: bool = False,
+    rebuild: bool = False,
     project: str = "default",
     mode: Mode = "live",
     data: Data = None,
@@ -63,6 +64,7 @@ def replay(
         dry_run: Change nothing and list the effects that would be caused.
         async_: Start a job on the server, print it and return.
         wait: Like --async, but show progress until the job ends; exits with 1 unless every event was replayed.
+        rebuild: Replay every event, then correct each participant's points to what the rules in force give. A job.
         project: Project whose events to replay.
         mode: live or test.
     """
@@ -71,6 +73,8 @@ def replay(
     body |= {"eventIds": list(event_ids)} if event_ids else {}
     body |= {"filter": given} if (given := {name: value for name, value in criteria.items() if value}) else {}
     body |= {} if limit is None else {"limit": limit}
+    if rebuild:
+        body |= {"rebuild": True, "async": not dry_run}
     tenant = Tenant(project, mode, data)
     reply = _ask(tenant, "POST", "/v1/admin/events/replay", body)
     if wait:

@@ -63,6 +63,9 @@ def apply(
     for each in applied.journeys:
         stay = each.runs - each.moves
         print(f"runs      journey {each.id}  {each.moves} move to the new version, {stay} finish on theirs")
+    for warning in applied.warnings:
+        place = f"{file}:{warning.line}" if warning.line else str(file)
+        print(f"{place}: warning: {warning.path}: {warning.detail}", file=sys.stderr)
     said = "would be applied" if dry_run else "applied" if applied.applied else "was already in force"
     print(f"version {applied.version} {said}")
 

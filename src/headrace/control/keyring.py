@@ -7,7 +7,7 @@ from threading import Lock
 from headrace.control.api_keys import digest
 from headrace.model.errors import InvalidKey, SettingsError, Unavailable
 from headrace.model.event import Tenant
-from headrace.model.keys import SCOPES, Key
+from headrace.model.keys import OPERATORS_KEY, SCOPES, Key
 from headrace.ports.control import ControlFailed, KeyStore
 
 MAX_SECRET_CHARS = 512
@@ -36,7 +36,7 @@ class Keyring:
         self._keys = keys
         self._admin_digest = digest(admin_key) if admin_key else None
         self._admin = Key(
-            id="env",
+            id=OPERATORS_KEY,
             tenant=Tenant("default", "live"),
             style="admin",
             scopes=frozenset(SCOPES),

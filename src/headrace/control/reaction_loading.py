@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from headrace.control.journeys import load_runs
 from headrace.control.participants import in_slices, numbers_of
-from headrace.control.tables import awards, buckets, effects, markers, reaction_progress, standings
+from headrace.control.tables import awards, buckets, effects, markers, points, reaction_progress, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Caused, Needs, Standing, State
 
@@ -31,14 +31,44 @@ class Loading:
             asked = sa.select(standings).where(standings.c.participant_no.in_(some))
             for row in self._connection.execute(asked):
                 state.standings[row.rule_no, names[row.participant_no]] = Standing(row.completions, row.best)
-            asked = sa.select(awards.c.participant_no, awards.c.badge).where(awards.c.participant_no.in_(some))
+            asked = sa.select(awards.c.participant_no, awards.c.badge, awards.c.revoked_at_ms).where(
+                awards.c.participant_no.in_(some)
+            )
             for row in self._connection.execute(asked):
-                state.held.setdefault(names[row.participant_no], set()).add(row.badge)
+                badges = state.held if row.revoked_at_ms is None else state.revoked
+                badges.setdefault(names[row.participant_no], set()).add(row.badge)
         self._load_buckets(needs, state, numbers, names)
         if needs.travellers or needs.runs:  # of projects with journeys alone
             people = {name: numbers[name] for name in needs.travellers if name in numbers}
             load_runs(self._connection, self._tenant, people, needs.runs, state.journeys)
+        self._load_credits(needs, state, names)
         return state
+
+    def _load_credits(self, needs: Needs, state: State, names: dict[int, str]) -> None:
+        """What other versions of each rule have paid to each participant, less what the rule was credited with by now."""
+        if not needs.others:
+            return
+        wanted = sorted({*needs.others, *(other for others in needs.others.values() for other in others)})
+        paid: dict[tuple[int, int], tuple[int, int]] = {}
+        for some_rules in in_slices(wanted):
+            for some in in_slices(sorted(names)):
+                asked = (
+                    sa.select(
+                        points.c.participant_no,
+                        points.c.rule_no,
+                        sa.func.sum(points.c.points),
+                        sa.func.sum(points.c.credited),
+                    )
+                    .where(points.c.participant_no.in_(some), points.c.rule_no.in_(some_rules))
+                    .group_by(points.c.participant_no, points.c.rule_no)
+                )
+                paid |= {(row[0], row[1]): (int(row[2]), int(row[3])) for row in self._connection.execute(asked)}
+        for rule_no, others in needs.others.items():
+            for number, name in names.items():
+                by_others = sum(paid.get((number, other), (0, 0))[0] for other in others)
+                credit = by_others - paid.get((number, rule_no), (0, 0))[1]
+                if credit > 0:
+                    state.credits[rule_no, name] = credit
 
     def _load_buckets(self, needs: Needs, state: State, numbers: dict[str, int], names: dict[int, str]) -> None:
         """One question for all rules that want the same buckets: most rules of a project have one of few windows."""

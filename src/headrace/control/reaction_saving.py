@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from headrace.control.balances import change_balances
 from headrace.control.database import insert
 from headrace.control.journeys import save_runs
 from headrace.control.participants import give_numbers
@@ -14,6 +15,7 @@ from headrace.control.tables import (
     buckets,
     effects,
     markers,
+    overruns,
     passed_over,
     points,
     reaction_progress,
@@ -82,22 +84,32 @@ class Saving:
                 for name, badge, each in state.new_badges
             ],
         )
-        self._add(
-            points,
-            [
-                {"event_id": each.event_id, "rule_no": each.rule_no, "ordinal": each.ordinal}
-                | {"participant_no": numbers[name], "points": granted, "at_ms": each.at_ms}
-                for name, granted, each in state.new_points
-            ],
-        )
+        self._pay(state, numbers)
         save_runs(self._connection, self._tenant, numbers, state.journeys)
         self._pass_over(state)
+        self._save_overruns(state)
         for no, (count, event_id, why) in sorted(state.failures.items()):
             self._connection.execute(
                 sa.update(rules)
                 .where(rules.c.no == no)
                 .values(failures=rules.c.failures + count, failed_event=event_id, failed_why=why)
             )
+
+    def _pay(self, state: State, numbers: dict[str, int]) -> None:
+        if not state.new_points:
+            return
+        self._add(
+            points,
+            [
+                {"event_id": each.event_id, "rule_no": each.rule_no, "ordinal": each.ordinal}
+                | {"participant_no": numbers[name], "points": paid, "credited": credited, "at_ms": each.at_ms}
+                for name, paid, credited, each in state.new_points
+            ],
+        )
+        paid_to: dict[int, int] = {}
+        for name, paid, _, _ in state.new_points:
+            paid_to[numbers[name]] = paid_to.get(numbers[name], 0) + paid
+        change_balances(self._connection, self._tenant, paid_to)
 
     def _claim(self, version: int, position: int) -> None:
         """Take the tenant's row, which every transaction takes first, and see that nobody else has saved since."""
@@ -138,6 +150,18 @@ class Saving:
             insert = self._insert(passed_over)
             self._connection.execute(insert.on_conflict_do_nothing(), rows)
 
+    def _save_overruns(self, state: State) -> None:
+        own = {"project": self._tenant.project, "mode": self._tenant.mode}
+        rows = [
+            own | {"rule_no": no} | msgspec.structs.asdict(each)
+            for no, each in sorted(state.overruns.items())
+            if each is not None
+        ]
+        self._upsert(overruns, rows)
+        if ended := sorted(no for no, each in state.overruns.items() if each is None):
+            is_own = overruns.c.project == self._tenant.project, overruns.c.mode == self._tenant.mode
+            self._connection.execute(sa.delete(overruns).where(*is_own, overruns.c.rule_no.in_(ended)))
+
     def _save_buckets(self, numbers: dict[str, int], state: State) -> None:
         kept: list[dict[str, object]] = []
         gone: list[dict[str, object]] = []
@@ -173,6 +197,6 @@ def _participants_in(state: State) -> set[str]:
         | {name for _, name in state.changed_standings}
         | {name for _, name, _ in state.changed_buckets}
         | {name for name, _, _ in state.new_badges}
-        | {name for name, _, _ in state.new_points}
+        | {name for name, _, _, _ in state.new_points}
         | {run.person for run in state.journeys.changed}
     )

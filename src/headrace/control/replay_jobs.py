@@ -21,6 +21,7 @@ from headrace.model.effects import Outcome
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import Tenant, render_uuid
 from headrace.model.filters import Cursor, Filters
+from headrace.model.ledger import Correction
 from headrace.model.replay_job import Action, ReplayJob, ReplayStatus, Stopped, TakenJob
 from headrace.ports.control import ControlFailed, LeaseLost
 
@@ -151,6 +152,21 @@ class ReplayJobs:
             errors = [*_errors_decoder.decode(kept), *failed][:MAX_ERRORS]
             connection.execute(sa.update(replays).where(replays.c.id == job_id).values(errors=_render_errors(errors)))
 
+        require(connection, taken.lease)
+
+    def note_corrections(self, transaction: object, taken: TakenJob, corrections: Sequence[Correction], /) -> None:
+        """In the transaction of the entries: so many more of the ledger's. Raises Stopped, LeaseLost."""
+        connection = cast("sa.Connection", transaction)
+        moved = connection.execute(
+            sa.update(replays)
+            .where(replays.c.id == taken.job.id, replays.c.status == "running")
+            .values(
+                corrections=replays.c.corrections + len(corrections),
+                corrected_points=replays.c.corrected_points + sum(each.points for each in corrections),
+            )
+        )
+        if moved.rowcount == 0:
+            raise Stopped
         require(connection, taken.lease)
 
     def finish(self, taken: TakenJob, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:

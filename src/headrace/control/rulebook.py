@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from headrace.control.database import insert, reading, transact
 from headrace.control.journeys import keep_versions, move_runs
 from headrace.control.locks import lock_project
-from headrace.control.tables import passed_over, rule_sets, rules
+from headrace.control.tables import overruns, passed_over, reaction_progress, rule_sets, rules
 from headrace.model.event import Tenant
 from headrace.model.journeys import JourneyVersion
 from headrace.model.rulebook import PassedOver, RuleRow, Version
@@ -115,11 +115,13 @@ class Rulebook:
         journeys: Sequence[JourneyVersion] = (),
         *,
         move: bool = False,
+        renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
         """Put a document in force, whole or not at all; False when the same content is in force already.
 
         meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
         journeys: those in it. move: runs of other versions go on by these, where they are at a step that is there.
+        renamed: (kind, rule id, version, what it is called now): what was made under the former name goes on.
         last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
         """
 
@@ -127,7 +129,9 @@ class Rulebook:
             # The greatest id is in force, so ids must be given in the order of the commits.
             lock_project(connection, project, now_ms)
             row = connection.execute(_current(project)).one_or_none()
-            is_new = row is None or row.version != version
+            _rename(connection, project, renamed)
+            is_back = _bring_back(connection, project, meanings)
+            is_new = is_back or row is None or row.version != version
             if is_new and meanings:
                 added = insert(connection, rules).on_conflict_do_nothing()
                 connection.execute(added, [_new_rule(project, *each) for each in meanings])
@@ -141,6 +145,39 @@ class Rulebook:
             return True
 
         return transact(self._engine, put)
+
+
+def _rename(connection: sa.Connection, project: str, renamed: Sequence[tuple[str, str, str, str]]) -> None:
+    if not renamed:
+        return
+    known = {(row.kind, row.rule_id, row.version): row.no for row in connection.execute(_known(project))}
+    for kind, rule_id, former, now in renamed:
+        number = known.get((kind, rule_id, former))
+        if number is not None and (kind, rule_id, now) not in known:
+            known[kind, rule_id, now] = number
+            connection.execute(sa.update(rules).where(rules.c.no == number).values(version=now))
+
+
+def _bring_back(connection: sa.Connection, project: str, meanings: Sequence[tuple[str, str, str]]) -> bool:
+    """Have the rules of a document that were put aside evaluated again; whether there are any.
+
+    Whoever judges events just now as if they were still aside finds the state changed, and judges again.
+    """
+    wanted = set(meanings)
+    aside = connection.execute(
+        sa.select(rules.c.no, rules.c.kind, rules.c.rule_id, rules.c.version, overruns.c.mode)
+        .join(overruns, overruns.c.rule_no == rules.c.no)
+        .where(overruns.c.project == project, overruns.c.is_aside)
+    ).all()
+    found = [row for row in aside if (row.kind, row.rule_id, row.version) in wanted]
+    for mode in sorted({row.mode for row in found}):
+        own = reaction_progress.c.project == project, reaction_progress.c.mode == mode
+        more = {"version": reaction_progress.c.version + 1}
+        connection.execute(sa.update(reaction_progress).where(*own).values(more))
+        numbers = [row.no for row in found if row.mode == mode]
+        of_mode = overruns.c.project == project, overruns.c.mode == mode
+        connection.execute(sa.delete(overruns).where(*of_mode, overruns.c.rule_no.in_(numbers)))
+    return bool(found)
 
 
 def _keep_journeys(connection: sa.Connection, project: str, versions: Sequence[JourneyVersion], *, move: bool) -> None:

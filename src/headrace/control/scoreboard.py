@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from headrace.control.boards import BoardRows
 from headrace.control.database import reading
-from headrace.control.tables import awards, buckets, effects, participants, points, rules, standings
+from headrace.control.ledger import entry_of, newest_entries
+from headrace.control.tables import awards, balances, buckets, effects, participants, points, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Standing, State
-from headrace.model.scores import Award, Grant, KeptFact, Ranked, Score
+from headrace.model.scores import Award, Board, KeptFact, Score
 
 MAX_LISTED = 50
 
@@ -36,15 +38,13 @@ class Scoreboard:
                     buckets.c.bucket.between(first, last),
                 )
                 state.buckets[rule_no, name] = {row.bucket: row.value for row in connection.execute(asked)}
-            held = sa.select(awards).where(awards.c.participant_no == no).order_by(awards.c.at_ms, awards.c.badge)
-            balance = connection.scalar(sa.select(sa.func.sum(points.c.points)).where(points.c.participant_no == no))
-            latest = (
-                sa.select(points.c.points, rules.c.kind, rules.c.rule_id, points.c.event_id, points.c.at_ms)
-                .join(rules, rules.c.no == points.c.rule_no)
-                .where(points.c.participant_no == no)
-                .order_by(points.c.event_id.desc(), points.c.rule_no)
-                .limit(MAX_LISTED)
+            held = (
+                sa.select(awards)
+                .where(awards.c.participant_no == no, awards.c.revoked_at_ms.is_(None))
+                .order_by(awards.c.at_ms, awards.c.badge)
             )
+            balance = connection.scalar(sa.select(balances.c.balance).where(balances.c.participant_no == no))
+            latest = newest_entries(points.c.participant_no == no).limit(MAX_LISTED)
             facts = (
                 sa.select(effects.c.event_id, effects.c.at_ms, effects.c.detail)
                 .where(effects.c.participant_no == no, effects.c.kind == "fact", effects.c.generation == 0)
@@ -55,7 +55,7 @@ class Scoreboard:
                 state,
                 [Award(name, row.badge, row.event_id, row.at_ms) for row in connection.execute(held)],
                 int(balance or 0),
-                [Grant(*row) for row in connection.execute(latest)],
+                [entry_of(row) for row in connection.execute(latest)],
                 [KeptFact(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(facts)],
             )
 
@@ -74,25 +74,26 @@ class Scoreboard:
         with reading(self._engine) as connection:
             return {row[0]: (row[1], int(row[2])) for row in connection.execute(asked)}
 
-    def leaderboard(self, tenant: Tenant, rule_no: int, limit: int, offset: int, /) -> list[Ranked]:
-        """Most completions first, then the most reached in one window, then by name."""
-        asked = (
-            sa.select(participants.c.name, standings.c.completions, standings.c.best)
+    def leaderboard(
+        self, tenant: Tenant, rule_no: int, limit: int, offset: int, /, around: str | None = None
+    ) -> Board | None:
+        """See the Scores port."""
+        rows = (
+            sa.select(participants.c.name, standings.c.completions, standings.c.rank, standings.c.best)
             .join(participants, participants.c.no == standings.c.participant_no)
             .where(*_of(tenant), standings.c.rule_no == rule_no)
-            .order_by(standings.c.completions.desc(), standings.c.rank.desc(), participants.c.name)
-            .limit(limit)
-            .offset(offset)
+            .subquery()
         )
         with reading(self._engine) as connection:
-            return [Ranked(*row) for row in connection.execute(asked)]
+            board = BoardRows(connection, rows, ("completions", "rank"))
+            return board.page(limit, offset) if around is None else board.around(around, limit)
 
     def holder_counts(self, tenant: Tenant, /) -> Mapping[str, int]:
         """By badge: how many hold it."""
         asked = (
             sa.select(awards.c.badge, sa.func.count())
             .join(participants, participants.c.no == awards.c.participant_no)
-            .where(*_of(tenant))
+            .where(*_of(tenant), awards.c.revoked_at_ms.is_(None))
             .group_by(awards.c.badge)
         )
         with reading(self._engine) as connection:
@@ -103,7 +104,7 @@ class Scoreboard:
         asked = (
             sa.select(participants.c.name, awards.c.badge, awards.c.event_id, awards.c.at_ms)
             .join(participants, participants.c.no == awards.c.participant_no)
-            .where(*_of(tenant), awards.c.badge == badge)
+            .where(*_of(tenant), awards.c.badge == badge, awards.c.revoked_at_ms.is_(None))
             .order_by(awards.c.at_ms.desc(), participants.c.name)
             .limit(limit)
             .offset(offset)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy import text as sql_text
 
@@ -108,6 +109,20 @@ passed_over = Table(  # events that a rule's condition did not look at
     sqlite_with_rowid=False,
 )
 
+overruns = Table(  # rules whose condition would have cost too much for events in a row
+    "overruns",
+    metadata,
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("events", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),  # when the first of them was received
+    Column("event_id", text(32), nullable=False),  # the last of them, or the one at which the rule was put aside
+    Column("why", text(), nullable=False),
+    Column("is_aside", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 attempts = Table(  # events at which a process ended while it reacted to them
     "attempts",
     metadata,
@@ -178,19 +193,48 @@ awards = Table(
     Column("rule_no", BigInteger, nullable=False),
     Column("event_id", text(32), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("revoked_at_ms", BigInteger),  # when an admin took it back; then it is held no more, and never earned again
+    Column("revoked_why", text(), nullable=False, server_default=""),
     Index("ix_awards_badge", "badge", "participant_no"),
     sqlite_with_rowid=False,
 )
 
-points = Table(  # only ever added to
+points = Table(  # the ledger: entries are only ever added
     "points",
     metadata,
-    Column("event_id", text(32), primary_key=True),
-    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", text(32), primary_key=True),  # of an entry that no event brought, an id of its own
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),  # 0: granted by an admin
     Column("ordinal", Integer, primary_key=True, autoincrement=False),
     Column("participant_no", BigInteger, nullable=False, index=True),
     Column("points", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("kind", text(10), nullable=False, server_default="earned"),  # earned, granted, rebuilt
+    Column("credited", BigInteger, nullable=False, server_default="0"),  # not paid: earlier versions of the rule had
+    Column("reason", text(), nullable=False, server_default=""),
+    Index("ix_points_at_ms", "at_ms"),
+    sqlite_with_rowid=False,
+)
+
+balances = Table(  # the sum of each participant's entries in the ledger, changed in the transaction that adds them
+    "balances",
+    metadata,
+    Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("project", text(100), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Index("ix_balances_project", "project", "mode", "balance"),
+    sqlite_with_rowid=False,
+)
+
+grants = Table(  # points granted or deducted by an admin, by the key that the request was sent with
+    "grants",
+    metadata,
+    Column("project", text(100), primary_key=True),
+    Column("mode", text(4), primary_key=True),
+    Column("key", text(255), primary_key=True),
+    Column("entry_id", text(32), nullable=False),  # event_id in the ledger
+    Column("request", text(), nullable=False),  # what was asked, as JSON: the same key with anything else is refused
+    Column("balance", BigInteger, nullable=False),  # after it
     sqlite_with_rowid=False,
 )
 
@@ -213,6 +257,10 @@ replays = Table(
     Column("unknown", BigInteger, nullable=False),
     Column("effects", BigInteger, nullable=False),
     Column("suppressed", BigInteger, nullable=False),
+    Column("rebuild", Boolean, nullable=False, server_default=false()),  # whether it corrects the ledger at its end
+    Column("rules_applied", text(16), nullable=False, server_default=""),  # by which rules, as an id of rule_sets
+    Column("corrections", BigInteger, nullable=False, server_default="0"),  # entries that a rebuild has added
+    Column("corrected_points", BigInteger, nullable=False, server_default="0"),  # the sum of their points
     Column("errors", text(), nullable=False),  # JSON
     Column("problem", text(), nullable=False),
     Column("cursor_ms", BigInteger),

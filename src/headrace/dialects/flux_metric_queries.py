@@ -20,6 +20,7 @@ from headrace.model.measures import (
     Interval,
     Measured,
     Metric,
+    MetricList,
     MetricType,
     Question,
 )
@@ -98,8 +99,12 @@ def _definition(metric: Metric) -> dict[str, object]:
     }
 
 
-def render_definitions(metrics: Sequence[Metric], /) -> bytes:
-    return encode_json({"data": [_definition(metric) for metric in metrics], "meta": {"total": len(metrics)}})
+def render_definitions(found: MetricList, /) -> bytes:
+    """`truncated` stands in `meta` only where there are more metrics than are listed; `total` counts all of them."""
+    meta: dict[str, object] = {"total": found.total}
+    if found.total > len(found.metrics):
+        meta["truncated"] = True
+    return encode_json({"data": [_definition(metric) for metric in found.metrics], "meta": meta})
 
 
 def render_definition(metric: Metric, /) -> bytes:

@@ -51,10 +51,10 @@ def _measured(asked: Asked) -> Answer:
 
 
 def _find_metric(reader: Reader, tenant: Tenant, name: str) -> Metric:
-    found = reader.metrics(tenant, name)
-    if not found:
+    found = reader.metric(tenant, name)
+    if found is None:
         raise flux_metric_queries.not_found(name)
-    return found[0]
+    return found
 
 
 def _sending(path: str, limit: str, does: Ingest) -> Route:

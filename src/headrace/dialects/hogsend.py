@@ -23,6 +23,7 @@ from headrace.model.effects import Effect
 from headrace.model.errors import HeadraceError, InvalidRequest, Unauthorized
 from headrace.model.event import StoredEvent, render_uuid
 from headrace.model.filters import MAX_REPLAY, Events, Filters, Observed, Page, Selection
+from headrace.model.ledger import Correction
 from headrace.model.replay_job import ReplayJob
 from headrace.model.times import parse_time, render_time
 from headrace.model.zones import UTC_ZONE, zone_of
@@ -48,13 +49,20 @@ class ListQuery(msgspec.Struct, frozen=True):
     page: Page
 
 
+MAX_CORRECTIONS = 1000  # shown by a dry run
+
+
 class ReplayRequest(msgspec.Struct, frozen=True):
-    """`force`: cause again what was caused already. `dry_run`: only say what would be caused. `later`: as a job."""
+    """`force`: cause again what was caused already. `dry_run`: only say what would be caused. `later`: as a job.
+
+    `rebuild`: all events, and then bring the ledger to what the rules give.
+    """
 
     selection: Selection
     force: bool
     dry_run: bool
     later: bool = False
+    rebuild: bool = False
 
 
 def _parse_page(given: dict[str, str]) -> Page:
@@ -97,6 +105,7 @@ class _Replay(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     force: bool | None = None
     dry_run: bool | None = None
     async_: bool | None = msgspec.field(default=None, name="async")
+    rebuild: bool | None = None
 
 
 _replay_decoder = msgspec.json.Decoder(_Replay)
@@ -118,6 +127,13 @@ def parse_replay(body: bytes, /) -> ReplayRequest:
     if len(ids) > MAX_REPLAY:
         raise InvalidRequest(f"'eventIds' has {len(ids)} ids; at most {MAX_REPLAY} are allowed in one request.")
     filters = _parse_filter(criteria)
+    if request.rebuild:
+        as_asked = request.async_ in (None, not request.dry_run)
+        if ids or filters != Filters() or request.limit is not None or request.force or not as_asked:
+            raise InvalidRequest("A rebuild takes every event and is a job: only 'dryRun' goes with 'rebuild'.")
+        return ReplayRequest(
+            Selection(None, Filters(), None), False, bool(request.dry_run), not request.dry_run, rebuild=True
+        )
     if not ids and filters == Filters():
         raise InvalidRequest("Send 'eventIds' with at least one id, or a 'filter' with at least one criterion.")
     limit, later = request.limit, bool(request.async_)
@@ -240,9 +256,14 @@ def _seen(observed: Observed) -> dict[str, object]:
 
 
 def render_replay(
-    replayed: int, unknown: list[str], failed: list[tuple[str, str]], effects: list[Effect] | None, /
+    replayed: int,
+    unknown: list[str],
+    failed: list[tuple[str, str]],
+    effects: list[Effect] | None,
+    /,
+    corrections: Sequence[Correction] | None = None,
 ) -> bytes:
-    """`effects` only for a dry run."""
+    """`effects`, and the points that would be paid in all, only for a dry run; `corrections` only for one of a rebuild."""
     reply: dict[str, object] = {
         "replayed": replayed,
         "errors": [{"eventId": event_id, "error": EVENT_NOT_FOUND} for event_id in unknown]
@@ -259,6 +280,18 @@ def render_replay(
             | effect.detail
             for effect in effects
         ]
+        paid = [effect for effect in effects if effect.kind == "points" and effect.generation == 0]
+        reply["points"] = sum(int(str(effect.detail["points"])) for effect in paid)
+    if corrections is not None:
+        reply["corrections"] = {
+            "total": len(corrections),
+            "points": sum(each.points for each in corrections),
+            "entries": [
+                {"participant": each.participant, "kind": each.kind, "rule": each.rule_id}
+                | {"points": each.points, "due": each.due, "paid": each.paid}
+                for each in corrections[:MAX_CORRECTIONS]
+            ],
+        }
     return encode_json(reply)
 
 
@@ -299,6 +332,9 @@ def _render_job(job: ReplayJob) -> dict[str, object]:
         "unknown": job.unknown,
         "effects": job.effects,
         "suppressed": job.suppressed,
+        "rebuild": job.rebuild,
+        "corrections": job.corrections,
+        "correctedPoints": job.corrected_points,
         "problem": job.problem or None,
         "createdAt": render_time(job.created_at_ms),
         "startedAt": _time_or_null(job.started_at_ms),

@@ -19,7 +19,7 @@ from headrace.dialects.wire import Pairs, encode_json, integer_of
 from headrace.model.batch import Batch
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
-from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, NotFound
+from headrace.model.errors import Conflict, HeadraceError, InvalidRequest, InvalidRules, NotFound
 from headrace.model.event import StoredEvent, render_evt
 from headrace.model.filters import Catalog, CatalogEntry, CatalogPage
 from headrace.model.times import render_time_short
@@ -195,7 +195,12 @@ DIALECT = Dialect(
         _reading("catalog/{name:path}", Ask(_catalog_entry)),
         _reading("events/{event_id}/trace", Handled("trace")),
         _reading("events/{event_id}/effects", Handled("effects")),
+        _reading("participants", Handled("participants")),
         _reading("participants/{name:path}", Handled("participant")),
+        # Its path ends in `/points`. An id may hold slashes, so the router cannot tell.
+        Route("POST", "/api/v1/participants/{name:path}", "admin", "native", Handled("grant_points")),
+        _reading("points", Handled("ledger")),
+        _reading("points/leaderboard", Handled("points_leaderboard")),
         _reading("challenges", Handled("challenges")),
         _reading("challenges/{challenge_id}/leaderboard", Handled("leaderboard")),
         _reading("badges", Handled("badges")),
@@ -206,6 +211,9 @@ DIALECT = Dialect(
         _reading("users/{user_id:id}/events", Handled("person_events")),
         Route("DELETE", "/api/v1/users/{user_id:id}/aliases/{other:id}", "admin", "native", Handled("part_person")),
         _reading("groups/{type:id}/{key:id}", Handled("group")),
+        _reading("badges/{badge_id}/revocations", Handled("revocations")),
+        Route("POST", "/api/v1/badges/{badge_id}/revocations", "admin", "native", Handled("revoke_badge")),
+        _reading("status", Handled("status")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
@@ -214,5 +222,6 @@ DIALECT = Dialect(
     ),
     # The rest of /api/v1 is Flux's.
     prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
+    statuses=((Conflict, 409),),
     error_type="application/problem+json",
 )

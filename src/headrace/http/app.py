@@ -14,7 +14,9 @@ from headrace.http import docs
 from headrace.http.body import Budget
 from headrace.http.direct import App
 from headrace.http.gate import Gate
+from headrace.http.grants import Grants
 from headrace.http.landing import Landing
+from headrace.http.ledgers import Ledgers
 from headrace.http.local import Check, Quarantine
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Handler, Responders, mount
@@ -24,6 +26,7 @@ from headrace.http.problems import Problems
 from headrace.http.replays import Replays
 from headrace.http.rules import Rules
 from headrace.http.scoreboards import Scoreboards
+from headrace.http.status import Statuses
 from headrace.http.strict import Strict
 from headrace.http.traces import Traces
 from headrace.http.unread import Unread
@@ -78,13 +81,21 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     webhooks = Webhooks(can.webhooks)
     scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
     people = People(can.people, scoreboards)
+    ledgers, grants = Ledgers(can.scoreboard), Grants(can.scoreboard)
     return {
+        "status": Statuses(can.admission, can.status).show,
         "event_names": EventNames(gate, can.rules).listed,
         "rules": rules.show,
         "apply_rules": rules.apply,
         "passed_over": rules.passed_over,
         "passed_over_by_all": rules.passed_over_by_all,
+        "grant_points": grants.grant,
+        "revoke_badge": grants.revoke,
+        "revocations": grants.revocations,
+        "participants": ledgers.participants,
         "participant": scoreboards.participant,
+        "ledger": ledgers.entries,
+        "points_leaderboard": ledgers.leaderboard,
         "challenges": scoreboards.challenges,
         "leaderboard": scoreboards.leaderboard,
         "badges": scoreboards.badges,

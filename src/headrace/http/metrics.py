@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from http import HTTPStatus
 
 import falcon.asgi
 from prometheus_client import (
@@ -36,6 +37,7 @@ class Metrics:
     """A server's registry. Also the middleware that counts requests, and the resource at /metrics."""
 
     def __init__(self, status: ServerStatus, bodies: Budget, unread: Unread) -> None:
+        self._status = status
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(status, bodies, unread))
         ProcessCollector(registry=self._registry)
@@ -74,6 +76,9 @@ class Metrics:
         ):
             if count:
                 self._events_of(source, outcome).inc(count)
+        throughput = self._status.throughput
+        throughput.accepted += len(receipts) - duplicates
+        throughput.refused += len(batch.rejections)
 
     def count_refusal(self, error: HeadraceError, /) -> None:
         self._refusals.labels(kind_of(error)).inc()
@@ -94,6 +99,8 @@ class Metrics:
     def observe(self, method: str, route: str, status: int, started: float, /) -> None:
         """Count a request that began at `started`, by `time.perf_counter`."""
         self._requests_of(method, route, status).observe(time.perf_counter() - started)
+        if status >= HTTPStatus.BAD_REQUEST and method == "POST":
+            self._status.throughput.refused_requests += 1
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.data = await asyncio.to_thread(generate_latest, self._registry)  # because it asks control

@@ -28,13 +28,19 @@ class Replays:
     ) -> None:
         request = hogsend.parse_replay(await read_body(req, self._max_bytes))
         if request.later:
-            resp.data = hogsend.render_job(await self._replays.plan(tenant, request.selection, request.force))
+            plan = self._replays.plan(tenant, request.selection, request.force, request.rebuild)
+            resp.data = hogsend.render_job(await plan)
             resp.status = int(HTTPStatus.ACCEPTED)
             return
-        done = await self._replays.at_once(tenant, request.selection, force=request.force, dry_run=request.dry_run)
+        if request.rebuild:
+            done = await self._replays.rehearse(tenant)
+        else:
+            force, dry_run = request.force, request.dry_run
+            done = await self._replays.at_once(tenant, request.selection, force=force, dry_run=dry_run)
         resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
         effects = done.effects if request.dry_run else None
-        resp.data = hogsend.render_replay(done.events, done.unknown, done.failed, effects)
+        corrections = done.corrections if request.rebuild else None
+        resp.data = hogsend.render_replay(done.events, done.unknown, done.failed, effects, corrections)
 
     async def listed(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

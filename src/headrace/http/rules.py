@@ -1,19 +1,19 @@
 """The native routes for rules: show the rules in force and replace them. Each parses, asks, and renders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import falcon
 import falcon.asgi
 
 from headrace.assembly.capabilities import RuleAdmin
-from headrace.assembly.figures import ReactionLag
 from headrace.dialects import native
 from headrace.dialects.wire import Pairs
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, render_evt
-from headrace.model.rulebook import RuleRow, Version
+from headrace.model.rulebook import PutAside, RuleRow, Version
+from headrace.model.status import Lag
 from headrace.model.times import render_time_short
 from headrace.reactions.rules import Document
 from headrace.reactions.source import MAX_BYTES
@@ -29,11 +29,12 @@ class Rules:
     ) -> None:
         found, history, running = await self._rules.show(tenant.project)
         rows = {row.no: row for row in found.rows} if found else {}
+        aside = await self._rules.put_aside(tenant.project)
         data = {
             "version": found.version.version if found else None,
             "applied_at": render_time_short(found.version.applied_at_ms) if found else None,
             "document": found.document if found else Document(),
-            "rules": [_rule(kind, rule.title, rows[no]) for no, (kind, rule, _) in running.rules.items()],
+            "rules": [_rule(kind, rule.title, rows[no], aside) for no, (kind, rule, _) in running.rules.items()],
         }
         reactions = [_reactions(*each) for each in await self._rules.progress(tenant.project)]
         resp.data = native.render_data(
@@ -76,7 +77,7 @@ class Rules:
         )
 
 
-def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:
+def _rule(kind: str, title: str, row: RuleRow, aside: Sequence[PutAside]) -> dict[str, object]:
     failed = {"event_id": render_evt(row.failed_event), "why": row.failed_why} if row.failed_event else None
     return {
         "kind": kind,
@@ -86,10 +87,15 @@ def _rule(kind: str, title: str, row: RuleRow) -> dict[str, object]:
         "failures": row.failures,
         "last_failure": failed,
         "passed_over": row.passed_over,
+        "put_aside": [
+            {"mode": each.mode, "event_id": render_evt(each.event_id), "why": each.why}
+            for each in aside
+            if each.rule_no == row.no
+        ],
     }
 
 
-def _reactions(lag: ReactionLag, passed_over: int) -> dict[str, object]:
+def _reactions(lag: Lag, passed_over: int) -> dict[str, object]:
     return {
         "mode": lag.tenant.mode,
         "waiting": lag.waiting,

@@ -8,19 +8,17 @@ import falcon.asgi
 
 from headrace.assembly.capabilities import SettledScoreboard
 from headrace.assembly.clock import clock_ms
-from headrace.dialects import native
-from headrace.dialects.wire import Pairs, integer_of
+from headrace.dialects import native, native_scores
 from headrace.http.gate import parameters
-from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.errors import NotFound
 from headrace.model.event import Tenant, render_evt
 from headrace.model.reaction_state import State
-from headrace.model.scores import Award, Score
+from headrace.model.scores import Award, Board, Score
 from headrace.model.times import render_time_short
 from headrace.ports.control import Scores
 from headrace.reactions.challenges import Challenge
+from headrace.reactions.rules import Level, level_of
 from headrace.reactions.stage import RuleSet
-
-_MAX_OFFSET = 10_000
 
 
 def _reply(resp: falcon.asgi.Response, data: object, meta: object = None) -> None:
@@ -65,25 +63,16 @@ class Scoreboards:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         challenge_id = path["challenge_id"]
-        limit, offset = _page(parameters(req))
+        asked = native_scores.parse_board(parameters(req))
 
-        def ask(board: Scores, rules: RuleSet) -> list[dict[str, object]]:
+        def ask(board: Scores, rules: RuleSet) -> Board | None:
             challenge = next((each for each in rules.challenges if each.rule.id == challenge_id), None)
             if challenge is None:
                 raise NotFound(f"There is no challenge {challenge_id[:80]!r}.")
-            ranked = board.leaderboard(tenant, challenge.no, limit, offset)
-            return [
-                {
-                    "rank": rank,
-                    "participant": each.participant,
-                    "completions": each.completions,
-                    "best": _number(each.best),
-                }
-                for rank, each in enumerate(ranked, offset + 1)
-            ]
+            return board.leaderboard(tenant, challenge.no, asked.limit, asked.offset, around=asked.around)
 
-        rows, _ = await self._scoreboard.ask(tenant, ask)
-        _reply(resp, rows, {"limit": limit, "offset": offset})
+        found, _ = await self._scoreboard.ask(tenant, ask)
+        resp.data = native_scores.render_board(asked, found, native_scores.challenge_scores)
 
     async def badges(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
@@ -105,7 +94,7 @@ class Scoreboards:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         badge_id = path["badge_id"]
-        limit, offset = _page(parameters(req))
+        limit, offset = native_scores.parse_page({name: value for name, value in parameters(req) if value})
         held, rules = await self._scoreboard.ask(
             tenant, lambda board, _: board.holders(tenant, badge_id, limit, offset)
         )
@@ -129,6 +118,7 @@ def _read(board: Scores, tenant: Tenant, name: str, rules: RuleSet, now_ms: int)
 
 def _participant(name: str, events: int, score: Score, rules: RuleSet, now_ms: int) -> dict[str, object]:
     titles = {each.rule.id: each.rule.title for each in rules.badges}
+    reached, following = level_of(rules.document.levels, score.balance)
     return {
         "id": name,
         "events": events,
@@ -144,18 +134,11 @@ def _participant(name: str, events: int, score: Score, rules: RuleSet, now_ms: i
         ],
         "challenges": [_progress(each, name, score.state, now_ms) for each in rules.challenges],
         "badges": [{"id": each.badge, "title": titles.get(each.badge, "")} | _award(each) for each in score.awards],
+        "level": _level(reached),
+        "next_level": _next_level(following, score.balance),
         "points": {
             "balance": score.balance,
-            "ledger": [
-                {
-                    "points": grant.points,
-                    "kind": grant.kind,
-                    "rule": grant.rule_id,
-                    "event_id": render_evt(grant.event_id),
-                    "timestamp": render_time_short(grant.at_ms),
-                }
-                for grant in score.grants
-            ],
+            "ledger": [native_scores.entry_value(entry) for entry in score.entries],
         },
     }
 
@@ -166,8 +149,8 @@ def _progress(challenge: Challenge, name: str, state: State, now_ms: int) -> dic
         "id": challenge.rule.id,
         "title": challenge.rule.title,
         "goal": challenge.rule.goal,
-        "progress": _number(format(challenge.value(state, name, now_ms), "f")),
-        "best": _number(standing.best),
+        "progress": native_scores.number_of(format(challenge.value(state, name, now_ms), "f")),
+        "best": native_scores.number_of(standing.best),
         "completions": standing.completions,
     }
 
@@ -185,6 +168,9 @@ def _challenge(challenge: Challenge, rules: RuleSet, participants: int, complete
         "window": rule.window,
         "time_zone": rule.time_zone,
         "repeat": rule.repeat,
+        "freezes": rule.freezes,
+        "ahead": rule.ahead,
+        "back": rule.back,
         "points": rule.points,
         "participants": participants,
         "completed_by": completed,
@@ -195,13 +181,12 @@ def _award(award: Award) -> dict[str, Any]:
     return {"event_id": render_evt(award.event_id), "awarded_at": render_time_short(award.at_ms)}
 
 
-def _number(text: str) -> int | float:
-    return float(text) if "." in text else int(text)
+def _level(level: Level | None) -> dict[str, object] | None:
+    return None if level is None else {"id": level.id, "title": level.title, "points": level.points}
 
 
-def _page(pairs: Pairs) -> tuple[int, int]:
-    given = {name: value for name, value in pairs if value}
-    offset = integer_of(given["offset"], "offset") if "offset" in given else 0
-    if not 0 <= offset <= _MAX_OFFSET:
-        raise InvalidRequest(f"'offset' must be 0 to {_MAX_OFFSET}; it is {offset}.")
-    return native.parse_limit(given), offset
+def _next_level(level: Level | None, balance: int) -> dict[str, object] | None:
+    """With how many points are missing."""
+    if level is None:
+        return None
+    return {"id": level.id, "title": level.title, "points": level.points, "missing": level.points - balance}

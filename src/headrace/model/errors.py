@@ -10,7 +10,8 @@
     │   ├── BatchTooLarge         more events than one request may contain
     │   ├── Duplicate             a repeat, if the settings say that repeats fail
     │   ├── EventsRejected        an all-or-nothing batch with invalid events
-    │   └── InvalidRules          an invalid rules document, with the location of each problem
+    │   ├── InvalidRules          an invalid rules document, with the location of each problem
+    │   └── Conflict              well formed, but not possible as things are
     ├── PayloadTooLarge           a body over the size limit
     │   └── EventTooLarge         one event over the size limit
     ├── Unauthorized              no valid key
@@ -104,6 +105,10 @@ class InvalidRules(InvalidRequest):
 def _in_one_line(problem: Problem) -> str:
     line = f" (line {problem.line})" if problem.line else ""
     return f"{problem.path or 'the document'}{line}: {problem.detail}"
+
+
+class Conflict(InvalidRequest):
+    """The request is not possible in the present state."""
 
 
 class PayloadTooLarge(HeadraceError):

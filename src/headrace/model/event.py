@@ -156,6 +156,11 @@ def event_id(position: int, tail: int, /) -> str:
     return f"{high:016x}{low:016x}"
 
 
+def received_ms_of(event_id: str, /) -> int:
+    """When the event of an id was received, by the time in the UUIDv7."""
+    return int(event_id[:12], 16)
+
+
 def position_of(event_id: str, /) -> int:
     """The position in an id; for an id that Headrace did not make, an arbitrary 64-bit integer."""
     high, low = int(event_id[:16], 16), int(event_id[16:], 16)

@@ -29,6 +29,9 @@ STYLES: dict[Style, tuple[str, str, frozenset[Scope]]] = {
 }
 
 
+OPERATORS_KEY = "env"  # the id of the key that the server's settings give
+
+
 _MAX_ORIGINS = 50
 
 

@@ -37,6 +37,13 @@ class Metric(msgspec.Struct, frozen=True):
     tags: list[str] = []  # the keys, where one metric was asked for
 
 
+class MetricList(msgspec.Struct, frozen=True):
+    """Metrics by name, at most MAX_METRICS. `total`: how many there are in all, beyond that to a tenth of a percent."""
+
+    metrics: list[Metric]
+    total: int
+
+
 class Question(msgspec.Struct, frozen=True):
     """A question about one metric. `group_by` is a tag's key, "" for none. `filters` narrow by time and tags."""
 

@@ -3,7 +3,7 @@
 Rules appear here as numbers: control numbers each version of a rule's meaning.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -30,10 +30,25 @@ class Standing(msgspec.Struct, frozen=True):
     best: str = "0"
 
 
+class Overrun(msgspec.Struct, frozen=True):
+    """A rule whose condition was not evaluated for so many events in a row, each of which would have cost too much.
+
+    first_ms: when the first of them was received. event_id, why: the last of them; of a rule that was put aside, the one at
+    which that happened.
+    """
+
+    events: int
+    first_ms: int
+    event_id: str
+    why: str
+    is_aside: bool = False
+
+
 class Needs(msgspec.Struct, frozen=True):
     """The state needed to react to some events. `spans`: by (rule number, first bucket, last bucket), the participants.
 
     travellers: the participants whose runs of journeys are needed; runs: the ids of single runs.
+    others: by the number of a rule, those of its other versions, whose payments count as its own.
     """
 
     event_ids: Sequence[str]
@@ -41,6 +56,7 @@ class Needs(msgspec.Struct, frozen=True):
     spans: dict[tuple[int, int, int], set[str]]
     travellers: Sequence[str] = ()
     runs: Sequence[str] = ()
+    others: Mapping[int, Sequence[int]] = {}
 
 
 class State:
@@ -56,10 +72,15 @@ class State:
         self.held: dict[str, set[str]] = {}  # by participant: ids of badges
         self.journeys = RunState()
         self.person_of: Callable[[str], Person | None] = lambda _: None  # who a participant is; may ask control
+        self.revoked: dict[
+            str, set[str]
+        ] = {}  # by participant: ids of badges that were taken back, and cannot be earned again
+        # By rule and participant: points that other versions of the rule have paid, and this one has not been credited with yet.
+        self.credits: dict[tuple[int, str], int] = {}
         # What is new, to be saved:
         self.new_effects: list[Caused] = []
         self.new_badges: list[tuple[str, str, Caused]] = []  # participant, badge, the effect that gave it
-        self.new_points: list[tuple[str, int, Caused]] = []  # participant, points, the effect that gave them
+        self.new_points: list[tuple[str, int, int, Caused]] = []  # participant, points, points credited, the effect
         self.changed_events: set[str] = set()
         self.changed_standings: set[tuple[int, str]] = set()
         self.changed_buckets: set[tuple[int, str, int]] = set()  # including buckets that were removed
@@ -68,16 +89,22 @@ class State:
         self.passed_over: list[
             tuple[int, str, str]
         ] = []  # rule (0 for all rules), event, why no condition was evaluated
+        self.overruns: dict[int, Overrun | None] = {}  # by rule: what has changed; None ends a row of them
 
     @property
     def is_changed(self) -> bool:
         """Whether there is anything to save."""
         return bool(
-            self.new_effects or self.changed_events or self.failures or self.passed_over or self.journeys.is_changed
+            self.new_effects
+            or self.changed_events
+            or self.failures
+            or self.passed_over
+            or self.overruns
+            or self.journeys.is_changed
         )
 
-    def fail(self, rule_no: int, event_id: str, why: str, /, *, too_costly: bool) -> None:
-        """A condition had no truth value, or was not evaluated since that would have been too costly."""
+    def fail(self, rule_no: int, event_id: str, why: str, /, *, too_costly: bool = False) -> None:
+        """A rule could not be applied to an event, or was not since its condition would have been too costly."""
         count, _, _ = self.failures.get(rule_no, (0, "", ""))
         self.failures[rule_no] = (count + 1, event_id, why)
         if too_costly:
@@ -117,5 +144,8 @@ class State:
         self.held.setdefault(participant, set()).add(badge)
         self.new_badges.append((participant, badge, effect))
 
-    def grant(self, participant: str, points: int, effect: Caused, /) -> None:
-        self.new_points.append((participant, points, effect))
+    def grant(self, participant: str, points: int, credited: int, effect: Caused, /) -> None:
+        """Points paid; credited: those that are not, since other versions of the rule have paid them."""
+        self.new_points.append((participant, points, credited, effect))
+        if credited:
+            self.credits[effect.rule_no, participant] -= credited

@@ -18,6 +18,8 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     `total` events are to be replayed, all at or below the position `upto`. `replayed` events went through the reactions, which
     caused `effects` and suppressed `suppressed`; `failed` events did not; `unknown` ids belong to no event. `errors`: the
     first failures as (id, reason). `problem`: why the job cannot continue right now, or "".
+    rebuild: at its end, every participant's points are brought to what the rules give that were in force when it was made
+    (`rules_applied`), by so many `corrections` of so many points together.
     """
 
     id: str
@@ -34,6 +36,10 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int = 0
     effects: int = 0
     suppressed: int = 0
+    rebuild: bool = False
+    rules_applied: str = ""
+    corrections: int = 0
+    corrected_points: int = 0
     errors: list[tuple[str, str]] = []
     problem: str = ""
     cursor: Cursor | None = None

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from headrace.model.event import Mode
+
 
 class Version(msgspec.Struct, frozen=True):
     """One application of a project's rules. `id` grows with each; `document` is JSON."""
@@ -23,6 +25,15 @@ class RuleRow(msgspec.Struct, frozen=True):
     failed_event: str = ""
     failed_why: str = ""
     passed_over: int = 0
+
+
+class PutAside(msgspec.Struct, frozen=True):
+    """A rule that is no longer evaluated for new events of a mode, and the event at which that began."""
+
+    rule_no: int
+    mode: Mode
+    event_id: str
+    why: str
 
 
 class PassedOver(msgspec.Struct, frozen=True):

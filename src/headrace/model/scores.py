@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.ledger import EntryKind
 from headrace.model.reaction_state import State
 
 
@@ -16,14 +17,17 @@ class Award(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-class Grant(msgspec.Struct, frozen=True):
-    """Points that a rule granted for an event."""
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the ledger. rule_kind and rule_id are "" for points that an admin granted or deducted."""
 
+    id: str  # of the event that brought it; of an entry that none brought, its own
     points: int
-    kind: str
+    kind: EntryKind
+    rule_kind: str
     rule_id: str
-    event_id: str
     at_ms: int
+    reason: str
+    place: str  # in the order of the ledger, for the next page
 
 
 class KeptFact(msgspec.Struct, frozen=True):
@@ -40,13 +44,46 @@ class Score(msgspec.Struct, frozen=True):
     state: State
     awards: list[Award]
     balance: int
-    grants: list[Grant]  # the latest
+    entries: list[Entry]  # the latest of the ledger
     facts: list[KeptFact]  # the latest that rules made
 
 
 class Ranked(msgspec.Struct, frozen=True):
-    """A row of a challenge's leaderboard."""
+    """A row of a leaderboard; equal scores share a rank. `scores` by their names."""
 
+    rank: int
     participant: str
-    completions: int
-    best: str
+    scores: dict[str, Any]
+
+
+class Board(msgspec.Struct, frozen=True):
+    """A page of a leaderboard that has `total` rows. `offset`: how many come before the page."""
+
+    rows: list[Ranked]
+    total: int
+    offset: int
+
+
+class LedgerPage(msgspec.Struct, frozen=True):
+    """Entries with their participants, newest first. `total` entries in all, of so many `points` together."""
+
+    entries: list[tuple[str, Entry]]
+    total: int
+    points: int
+    more: bool
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """Somebody whom reactions know."""
+
+    name: str
+    points: int
+    badges: int
+
+
+class Participants(msgspec.Struct, frozen=True):
+    """By name; `total` in all."""
+
+    found: list[Participant]
+    total: int
+    more: bool

@@ -152,6 +152,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_s: Annotated[Seconds, _doc("Close a connection that has been idle for this long.")] = 75.0
     max_connections: Annotated[Count, _doc("Maximum number of open connections; beyond it new ones get 503.")] = 4096
 
+    status_figures: Annotated[
+        Literal["operator", "everyone"],
+        _doc(
+            "Who sees the figures of all projects together in `GET /api/v1/status`: only the `operator` "
+            "(`HEADRACE_ADMIN_KEY`), or `everyone` with a key of scope `query`."
+        ),
+    ] = "operator"
     unknown_parameters: Annotated[
         Literal["reject", "ignore"],
         _doc(
@@ -203,6 +210,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_queue: Annotated[Count, _doc("Maximum number of queries waiting to run; beyond it queries get 503.")] = 64
     query_timeout_s: Annotated[Seconds, _doc("Stop a query that takes longer than this.")] = 30.0
     query_max_memory_bytes: Annotated[Bytes, _doc("Stop a query that needs more memory than this.")] = 512 * 1024 * 1024
+    put_aside_events: Annotated[
+        Count,
+        _doc("Put a rule aside once this many events in a row were too large for its condition (see put_aside_s)."),
+    ] = 100
+    put_aside_s: Annotated[
+        Seconds,
+        _doc("Shortest time that such a row of events must span, so that a burst of large events ends no rule."),
+    ] = 600.0
     replay_share: Annotated[
         Annotated[float, Meta(gt=0, le=1)],
         _doc("Share of the time that a replay job may work beside live traffic."),

@@ -200,7 +200,7 @@ def messages_of(effects: Sequence[Caused], rules: Mapping[int, tuple[str, str]],
     """A message for each effect with a topic, under the effect's own key. rules: by number, the rule's id and version."""
     for effect in effects:
         topic = _TOPIC_OF_KIND.get(effect.kind)
-        if topic is None:
+        if topic is None or effect.detail.get("points") == 0:  # nothing was paid: other versions of the rule had
             continue
         rule_id, version = rules[effect.rule_no]
         data: dict[str, object] = {"event_id": render_evt(effect.event_id), "participant": effect.participant}
@@ -208,3 +208,14 @@ def messages_of(effects: Sequence[Caused], rules: Mapping[int, tuple[str, str]],
         data |= {"rule": rule_id, "version": version}
         key = f"{render_evt(effect.event_id)}_{effect.rule_no}_{effect.ordinal}_{effect.generation}"
         yield Message(key=key, topic=topic, at_ms=effect.at_ms, data=msgspec.json.encode(data))
+
+
+def message_of_entry(
+    entry_id: str, rule_no: int, at_ms: int, participant: str, points: int, kind: str, reason: str, rule_id: str = ""
+) -> Message:
+    """Of an entry of the ledger that no event brought: granted by an admin, or a correction of what a rule has paid."""
+    data: dict[str, object] = {"event_id": None, "participant": participant, "points": points, "entry": kind}
+    data |= {"reason": reason or None, "rule": rule_id or None}
+    return Message(
+        key=f"entry_{entry_id}_{rule_no}", topic="points.changed", at_ms=at_ms, data=msgspec.json.encode(data)
+    )

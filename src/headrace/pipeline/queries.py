@@ -27,10 +27,21 @@ class QuerySlots:
         self.asked_at_ms = 0
         self._reader = reader
         self._fresh = fresh
+        self._most_running = running
         self._most = running + waiting
         self._clock_ms = clock_ms
         self._taken = 0
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="reader")
+
+    @property
+    def running(self) -> int:
+        """How many questions are being asked, at most."""
+        return min(self._taken, self._most_running)
+
+    @property
+    def waiting(self) -> int:
+        """How many more wait for that."""
+        return self._taken - self.running
 
     async def ask(self, question: Callable[[Reader], Answer], /) -> Answer:
         """Run a query against the store once the store holds everything acknowledged before now.

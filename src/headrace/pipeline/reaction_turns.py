@@ -4,14 +4,15 @@ Judging holds no transaction open; saving checks that nobody else has saved sinc
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from headrace.model.event import Tenant
 from headrace.model.people_state import PeopleState
-from headrace.model.reaction_state import State
+from headrace.model.reaction_state import Overrun, State
 from headrace.pipeline.current_event import CurrentEvent
+from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage, Saying
 from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
@@ -35,6 +36,7 @@ class ReactionTurns:
         reactions: Reactions,
         people: PeopleStage,
         current: CurrentEvent,
+        overruns: OverrunWatch,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """on_step: called with "react" once events were reacted to, before that is committed; with "reacted" after it."""
@@ -42,6 +44,7 @@ class ReactionTurns:
         self._reactions = reactions
         self._people = people
         self._current = current
+        self._overruns = overruns
         self._on_step = on_step
         self._poisonous: set[str] = set()
 
@@ -92,16 +95,24 @@ class ReactionTurns:
         """Judge as many events as a turn allows, and save what they cause; how many."""
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(queue.tenant):
-                done, state, people = self._judge(queue.tenant, rules, waiting, turn_s)
+                held = self._overruns.of(queue.tenant)
+                done, state, people = self._judge(queue.tenant, rules, waiting, turn_s, held)
                 if not state.is_changed and not people.is_changed:
                     return done
+                if not self._overruns.still_holds(queue.tenant, state.version):
+                    continue
                 position = queue.reached(waiting[done - 1], len(queue.events) - done, read_upto)
                 try:
                     self._states.save(queue.tenant, state, position, self._saving(queue.tenant, people))
                 except StateChanged:
+                    self._overruns.forget(queue.tenant)
                     continue
+                except BaseException:
+                    self._overruns.forget(queue.tenant)
+                    raise
+                self._overruns.saved(queue.tenant, rules, held, state)
             self._on_step("reacted")
-            _log_passed_over(queue.tenant, rules, state)
+            _log_passed_over(queue.tenant, rules, state, held)
             return done
         raise ControlFailed("Another writer keeps changing the state of this project's reactions.")
 
@@ -113,12 +124,21 @@ class ReactionTurns:
         return save
 
     def _judge(
-        self, tenant: Tenant, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float
+        self,
+        tenant: Tenant,
+        rules: RuleSet,
+        waiting: Sequence[WaitingEvent],
+        turn_s: float,
+        overruns: dict[int, Overrun],
     ) -> tuple[int, State, PeopleState]:
-        """How many events there was time for, and the states after them. Holds no transaction open."""
+        """How many events there was time for, and the states after them. Holds no transaction open.
+
+        overruns: see OverrunWatch; afterwards as they are after those events.
+        """
         until = time.perf_counter() + turn_s
         facts: list[EventFacts] = []
         passed_over: list[str] = []
+        watched = set(overruns)
         try:
             made = 0
             for each in waiting:
@@ -127,12 +147,14 @@ class ReactionTurns:
                     facts.append(EventFacts(each.id, "", 0, [], [], relevant=False))
                     continue
                 self._current.enter(each.id)
-                found = stage.facts_of_event(rules, each.id, each.event())
+                found = stage.facts_of_event(rules, each.id, each.event(), overruns=overruns, watched=watched)
                 facts.append(found)
+                if found.failures:
+                    watched.update(failure.rule_no for failure in found.failures if failure.too_costly)
                 made += len(found.facts)
                 if made >= _TURN_EFFECTS or time.perf_counter() > until:
                     break
-            relevant = [each for each in facts if each.relevant or each.failures]
+            relevant = [each for each in facts if each.relevant or each.failures or each.about]
             sayings = [
                 Saying(each.position, each.id, each.event())
                 for each in waiting[: len(facts)]
@@ -149,6 +171,8 @@ class ReactionTurns:
                     stage.react(rules, each, state)
                     _note_failures(each, state)
                 done += 1
+                if (each.failures or each.about) and self._overruns.follow(rules, each, overruns, state):
+                    break  # the events after it are judged without the rule
                 if len(state.new_effects) >= _TURN_EFFECTS or time.perf_counter() > until:
                     break
         finally:
@@ -160,15 +184,13 @@ class ReactionTurns:
 
 def _note_failures(facts: EventFacts, state: State) -> None:
     for failure in facts.failures:
-        count, _, _ = state.failures.get(failure.rule_no, (0, "", ""))
-        state.failures[failure.rule_no] = (count + 1, facts.event_id, failure.why)
-        if failure.too_costly:
-            state.passed_over.append((failure.rule_no, facts.event_id, failure.why))
+        state.fail(failure.rule_no, facts.event_id, failure.why, too_costly=failure.too_costly)
 
 
-def _log_passed_over(tenant: Tenant, rules: RuleSet, state: State) -> None:
-    """Log the rules whose conditions were not evaluated for some events: one line for each rule and turn."""
-    last = {rule_no: (event_id, why) for rule_no, event_id, why in state.passed_over}
+def _log_passed_over(tenant: Tenant, rules: RuleSet, state: State, overruns: Mapping[int, Overrun]) -> None:
+    """Log the rules whose conditions were not evaluated for some events: a line for each rule and turn, unless it is aside."""
+    aside = {no for no, overrun in overruns.items() if overrun.is_aside}
+    last = {rule_no: (event_id, why) for rule_no, event_id, why in state.passed_over if rule_no not in aside}
     for rule_no, (event_id, why) in last.items():
         _, rule, _ = rules.rules.get(rule_no, ("", None, ""))
         events = sum(no == rule_no for no, _, _ in state.passed_over)

@@ -9,11 +9,13 @@ import structlog
 from headrace.model.effects import Effect, Outcome
 from headrace.model.errors import Unavailable
 from headrace.model.event import Event, StoredEvent, Tenant
+from headrace.model.ledger import Payer
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
 from headrace.ports.control import BeforeCommit, ControlFailed, LeaseLost, ReactionStates, StateChanged
 from headrace.reactions import stage
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
+from headrace.reactions.journeys.document import JourneyRule
 from headrace.reactions.stage import RuleSet
 
 _log = structlog.get_logger("headrace.reactions")
@@ -83,6 +85,19 @@ class Reactions:
         """Whether the project's latest events were reacted to under any rules."""
         return self._rules.latest(project) is not None
 
+    def payers(self, project: str, /) -> tuple[str, list[Payer]]:
+        """Which application of rules is in force, and what each of them pays. Raises Unavailable."""
+        try:
+            self._rules.refresh()
+        except ControlFailed as error:
+            raise Unavailable("The control database failed.") from error
+        rules = self._rules.latest(project) or NO_RULES
+        return str(self._rules.applied(project)), [
+            Payer(rule_no, kind, rule.id, rule.points)
+            for rule_no, (kind, rule, _) in rules.rules.items()
+            if not isinstance(rule, JourneyRule)
+        ]
+
     def fact(self, event_id: str, event: Event, /) -> Fact:
         """The fact of an event that was reacted to; the first one if rules made several."""
         try:
@@ -140,7 +155,7 @@ class Reactions:
         def judge() -> tuple[State, Outcome]:
             now_ms = self._clock_ms()
             found = [stage.facts_of_event(rules, event.id, event, now_ms) for event in events]
-            state = self._states.load(tenant, stage.needs(rules, found))
+            state = self._states.load(tenant, stage.needs(rules, found, replayed=True))
             effects: list[Caused] = []
             suppressed = 0
             for each in found:

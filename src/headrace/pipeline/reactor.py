@@ -15,6 +15,7 @@ from headrace.model.event import Tenant
 from headrace.model.person import may_say
 from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.loop import Loop
+from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reaction_queue import ReactionQueue, ReactionQueues, WaitingEvent
 from headrace.pipeline.reaction_turns import ReactionTurns
@@ -67,6 +68,7 @@ class Reactor:
         current: CurrentEvent,
         people: PeopleStage,
         watch: StatementWatch,
+        overruns: OverrunWatch,
         on_progress: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
@@ -81,7 +83,7 @@ class Reactor:
         self._store = store
         self._visible = visible
         self._watch = watch
-        self._turns = ReactionTurns(states, reactions, people, current, on_step)
+        self._turns = ReactionTurns(states, reactions, people, current, overruns, on_step)
         self._on_progress = on_progress
         self._loop = Loop("reactor", self.step)
         self._queues = ReactionQueues()

@@ -14,10 +14,11 @@ from headrace.ports.control import RuleStore
 from headrace.ports.journeys import JourneyVersions
 from headrace.reactions.journeys.document import JourneyRule, all_steps
 from headrace.reactions.journeys.program import Journey
-from headrace.reactions.meaning import Change, changes, content_version, version_of
+from headrace.reactions.meaning import Change, changes, content_version, former_version_of, version_of
 from headrace.reactions.rules import Document, Kind, parse_rules
 from headrace.reactions.source import parse_source, place
 from headrace.reactions.stage import RuleSet
+from headrace.reactions.starving import starved
 
 _log = structlog.get_logger("headrace.rules")
 NO_RULES = RuleSet(Document(), "", {})
@@ -36,12 +37,21 @@ class JourneyChange(msgspec.Struct, frozen=True):
     moves: int
 
 
+class Warned(msgspec.Struct, frozen=True):
+    """A place in the document that is valid and hardly what was meant; `line` as in Problem."""
+
+    path: str
+    detail: str
+    line: int | None
+
+
 class Applied(msgspec.Struct, frozen=True):
     """`applied` is false for a dry run, and for what was in force already; then `changes` is empty."""
 
     version: str
     applied: bool
     changes: list[Change]
+    warnings: list[Warned]
     journeys: list[JourneyChange] = []
 
 
@@ -55,11 +65,16 @@ class InForce(msgspec.Struct, frozen=True):
 
 def parse_document(text: bytes, /) -> Document:
     """Raises InvalidRules, with the place of each problem."""
+    return _parse(text)[0]
+
+
+def _parse(text: bytes) -> tuple[Document, list[Warned]]:
     value, lines = parse_source(text)
     try:
-        return parse_rules(value)
+        document = parse_rules(value)
     except InvalidRules as invalid:
         raise InvalidRules(place(invalid.problems, lines)) from None
+    return document, [Warned(*each) for each in place(starved(document), lines)]
 
 
 def apply_rules(
@@ -80,17 +95,31 @@ def apply_rules(
     move_runs: runs of changed journeys go on by the new version, where they are at a step that it has and that waits alike.
     awaited: what a project's runs wait for: see JourneyRuns.
     """
-    document = parse_document(text)
-    found = changes(_before(rulebook, project), document)
+    document, warnings = _parse(text)
+    before = _before(rulebook, project)
+    found = changes(before, document)
     version = content_version(document)
     journeys = [_journey_version(journey, document) for journey in document.journeys]
     concerned = _journey_changes(rulebook, project, journeys, awaited(project), move_runs=move_runs)
     if dry_run:
-        return Applied(version, False, found, concerned)
+        return Applied(version, False, found, warnings, concerned)
     meanings = [(kind, rule.id, version_of(kind, rule, document)) for kind, rule in document.all()]
+    renamed = list(dict.fromkeys(each for one in (before, document) for each in _renamed(one)))
     text_of = msgspec.json.encode(document).decode()
-    applied = rulebook.apply(project, version, text_of, meanings, now_ms, last, journeys, move=move_runs)
-    return Applied(version, applied, found, concerned)
+    applied = rulebook.apply(
+        project, version, text_of, meanings, now_ms, last, journeys, move=move_runs, renamed=renamed
+    )
+    return Applied(version, applied, found, warnings, concerned)
+
+
+def _renamed(document: Document) -> list[tuple[Kind, str, str, str]]:
+    """(kind, rule id, version, what its version is called now) where an earlier version of this program called it otherwise."""
+    found: list[tuple[Kind, str, str, str]] = []
+    for kind, rule in document.all():
+        former, now = former_version_of(kind, rule, document), version_of(kind, rule, document)
+        if former != now:
+            found.append((kind, rule.id, former, now))
+    return found
 
 
 def _journey_version(journey: JourneyRule, document: Document) -> JourneyVersion:
@@ -196,6 +225,10 @@ class RuleTimelines:
         timeline = self._timelines.get(project)
         return timeline[-1][1] if timeline and not timeline[-1][1].is_empty else None
 
+    def applied(self, project: str, /) -> int:
+        """Which application of rules is in force, by a number that grows with each; 0 for a project that never had any."""
+        return self._ids.get(project, 0)
+
     def forget(self, position: int, /) -> None:
         """Forget rules for events up to this position."""
         with self._lock:
@@ -247,7 +280,15 @@ def load_rules(rulebook: RuleStore, project: str, /) -> RuleSet:
 
 def _rule_set(version: Version, document: Document, rows: list[RuleRow]) -> RuleSet:
     known = {(row.kind, row.rule_id, row.version): row.no for row in rows}
-    numbers: dict[tuple[Kind, str], int] = {
-        (kind, rule.id): known[kind, rule.id, version_of(kind, rule, document)] for kind, rule in document.all()
-    }
-    return RuleSet(document, version.version, numbers)
+    numbers: dict[tuple[Kind, str], int] = {}
+    for kind, rule in document.all():
+        number = known.get((kind, rule.id, version_of(kind, rule, document)))
+        if number is None:  # applied by an earlier version of this program, and nothing since
+            number = known[kind, rule.id, former_version_of(kind, rule, document)]
+        numbers[kind, rule.id] = number
+    others: dict[int, list[int]] = {}
+    for row in rows:
+        number = numbers.get((row.kind, row.rule_id))  # pyright: ignore[reportArgumentType]
+        if number is not None and number != row.no:
+            others.setdefault(number, []).append(row.no)
+    return RuleSet(document, version.version, numbers, others)

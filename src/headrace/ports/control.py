@@ -14,10 +14,11 @@ from headrace.model.filters import Cursor
 from headrace.model.journeys import JourneyVersion
 from headrace.model.keys import Key, Scope, Style
 from headrace.model.lease import Lease
-from headrace.model.reaction_state import Caused, Needs, State
+from headrace.model.ledger import Correction
+from headrace.model.reaction_state import Caused, Needs, Overrun, State
 from headrace.model.replay_job import Action, ReplayJob, TakenJob
-from headrace.model.rulebook import PassedOver, RuleRow, Version
-from headrace.model.scores import Award, Ranked, Score
+from headrace.model.rulebook import PassedOver, PutAside, RuleRow, Version
+from headrace.model.scores import Award, Board, Score
 
 
 class Offsets(Protocol):
@@ -95,11 +96,14 @@ class RuleStore(Protocol):
         journeys: Sequence[JourneyVersion] = (),
         *,
         move: bool = False,
+        renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
         """Put a document in force, whole or not at all; False when the same content is in force already.
 
         meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
         journeys: those in it. move: runs of other versions go on by these, where they are at a step that is there.
+        renamed: (kind, rule id, version, what it is called now): what was made under the former name goes on.
+        Rules of the document that were put aside are brought back, and the same content is then put in force anew.
         Of two at once, the one that commits last is in force.
         last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
         """
@@ -123,6 +127,22 @@ class RuleHistory(Protocol):
 
     def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
         """By mode: how many of a project's events no rule has looked at."""
+        ...
+
+
+class Overruns(Protocol):
+    """Rules whose conditions cost too much for events in a row."""
+
+    def load(self, tenant: Tenant, /) -> tuple[int, Mapping[int, Overrun]]:
+        """By rule number, with the version of the tenant's state (see ReactionStates) of which that is known."""
+        ...
+
+    def put_aside(self, project: str, /) -> list[PutAside]:
+        """The project's rules that were put aside and not brought back, also those no longer in force."""
+        ...
+
+    def counts(self) -> Mapping[Tenant, int]:
+        """How many rules were put aside, of each project and mode that has any."""
         ...
 
 
@@ -162,6 +182,10 @@ class JobQueue(Protocol):
         Raises Stopped where the job was paused or cancelled, LeaseLost where it has passed to another runner; either must
         undo the transaction.
         """
+        ...
+
+    def note_corrections(self, transaction: object, taken: TakenJob, corrections: Sequence[Correction], /) -> None:
+        """In the transaction of the entries: so many more corrections of the ledger. Raises Stopped, LeaseLost."""
         ...
 
     def finish(self, taken: TakenJob, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:
@@ -229,8 +253,13 @@ class Scores(Protocol):
         """By rule number: how many participants have begun a challenge, and how many have completed it."""
         ...
 
-    def leaderboard(self, tenant: Tenant, rule_no: int, limit: int, offset: int, /) -> list[Ranked]:
-        """Most completions first, then the most reached in one window, then by name."""
+    def leaderboard(
+        self, tenant: Tenant, rule_no: int, limit: int, offset: int, /, around: str | None = None
+    ) -> Board | None:
+        """Most completions first, then the most reached in one window, then by name. Equal scores share a rank.
+
+        around: the page with this participant in its middle instead, and None where it has not begun.
+        """
         ...
 
     def holder_counts(self, tenant: Tenant, /) -> Mapping[str, int]:

@@ -20,7 +20,7 @@ from headrace.model.filters import (
     Page,
     Stats,
 )
-from headrace.model.measures import Measured, Metric, Question
+from headrace.model.measures import Measured, Metric, MetricList, Question
 from headrace.model.zones import UTC_ZONE, Interval, Zone
 
 
@@ -74,8 +74,12 @@ class StoreFailed(Exception):
 class MetricReader(Protocol):
     """Every question of metrics, always of one tenant, whose own namespace it looks into. See Reader."""
 
-    def metrics(self, tenant: Tenant, /, name: str | None = None) -> list[Metric]:
-        """The metrics by name; of that name alone, then with the keys of its tags."""
+    def metrics(self, tenant: Tenant, /) -> MetricList:
+        """The first MAX_METRICS metrics by name, without the keys of their tags."""
+        ...
+
+    def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
+        """One metric with the keys of its tags; None where it has no points."""
         ...
 
     def measure(self, tenant: Tenant, question: Question, /) -> Measured: ...

@@ -5,7 +5,7 @@ that do not depend on the order of their terms. So late and out-of-order events 
 completions as ordered ones; only the event that is named as the completing one may differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
@@ -15,7 +15,15 @@ import msgspec
 from headrace.model.reaction_state import Standing, State
 from headrace.model.zones import UTC_ZONE, zone_of
 from headrace.reactions.facts import Fact, Scalar
-from headrace.reactions.rules import ChallengeRule, Window, fixed_dates, goal_of, measure_field, measure_kind
+from headrace.reactions.rules import (
+    ChallengeRule,
+    Window,
+    duration_ms,
+    fixed_dates,
+    goal_of,
+    measure_field,
+    measure_kind,
+)
 
 STREAK_LOOKBACK_DAYS = 1100  # a streak is not followed further back
 MAX_AMOUNT = 10**15
@@ -38,6 +46,16 @@ class Challenge:
         self._zone = UTC_ZONE if rule.time_zone == "UTC" else zone_of(rule.time_zone)
         self._from_ms, self._to_ms = fixed_dates(self._window, self._zone)
         self.rolling = self._window.days or self._window.hours or 0
+        self._ahead_ms = duration_ms(rule.ahead)
+        self._back_ms = None if rule.back is None else duration_ms(rule.back)
+
+    def untimely(self, at_ms: int, received_ms: int, /) -> str:
+        """Why an event does not count because of its time, compared with when it was received; "" where it may count."""
+        if at_ms - received_ms > self._ahead_ms:
+            return f"its time is {_days(at_ms - received_ms)} after it was received; the rule takes at most {self.rule.ahead}"
+        if self._back_ms is not None and received_ms - at_ms > self._back_ms:
+            return f"its time is {_days(received_ms - at_ms)} before it was received; the rule takes at most {self.rule.back}"
+        return ""
 
     def bucket(self, at_ms: int, /) -> int | None:
         """The bucket of a moment; None outside the fixed dates."""
@@ -58,6 +76,8 @@ class Challenge:
         """The first and the last bucket that are needed to judge a change in one bucket."""
         if self.rolling:
             return bucket - self.rolling + 1, bucket + self.rolling - 1
+        if self.rule.freezes:  # runs on both sides may belong to one streak
+            return bucket - STREAK_LOOKBACK_DAYS, bucket + STREAK_LOOKBACK_DAYS
         if self.kind == "streak":
             return bucket - STREAK_LOOKBACK_DAYS, bucket + 1
         return bucket, bucket
@@ -73,6 +93,9 @@ class Challenge:
                 return 0
             state.put(self.no, participant, bucket, value)
             after = self._measure(value)
+        if self.rule.freezes:
+            runs = state.buckets.get((self.no, participant), {})
+            after = Decimal(longest_chain({start: int(length) for start, length in runs.items()}, self.rule.freezes))
         if self.rolling:
             after = max(self._window_value(state, participant, end) for end in range(bucket, bucket + self.rolling))
         standing = state.standing(self.no, participant)
@@ -97,6 +120,9 @@ class Challenge:
             return self._window_value(state, participant, bucket)
         if self.kind == "streak":
             runs = state.buckets.get((self.no, participant), {})
+            if self.rule.freezes:
+                lengths = {start: int(length) for start, length in runs.items() if start <= bucket}
+                return Decimal(chain_up_to(lengths, self.rule.freezes, bucket))
             unbroken = [int(length) for start, length in runs.items() if 0 <= bucket - start <= int(length)]
             return Decimal(max(unbroken, default=0))
         return self._measure(state.bucket(self.no, participant, bucket))
@@ -158,6 +184,10 @@ class Challenge:
         return Decimal(length), Decimal(whole)
 
 
+def _days(milliseconds: int) -> str:
+    return f"{milliseconds / 86_400_000:.3g} days"
+
+
 def _amount(value: Scalar) -> Decimal | None:
     """A number as written, so that ten times 0.7 is 7; None if it is not a number, negative, or above MAX_AMOUNT."""
     if isinstance(value, bool | str) or not 0 <= value <= MAX_AMOUNT:
@@ -170,3 +200,29 @@ def _mark(value: Scalar) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
+
+
+def longest_chain(runs: Mapping[int, int], freezes: int, /) -> int:
+    """The most days of runs (first day: length) that follow each other with at most so many days missing in between, together."""
+    starts = sorted(runs)
+    return max((_chain(starts[: end + 1], runs, freezes) for end in range(len(starts))), default=0)
+
+
+def chain_up_to(runs: Mapping[int, int], freezes: int, today: int, /) -> int:
+    """The days of the chain that is not broken yet: today may still come, and each day missing before it takes a freeze."""
+    starts = sorted(runs)
+    if not starts:
+        return 0
+    missing = max(0, today - (starts[-1] + runs[starts[-1]] - 1) - 1)
+    return _chain(starts, runs, freezes - missing) if missing <= freezes else 0
+
+
+def _chain(starts: Sequence[int], runs: Mapping[int, int], freezes: int) -> int:
+    """The days of the last run, and of those before it as far as the freezes reach."""
+    days, left = runs[starts[-1]], freezes
+    for before, start in zip(reversed(starts[:-1]), reversed(starts), strict=False):
+        left -= start - (before + runs[before])
+        if left < 0:
+            break
+        days += runs[before]
+    return days

@@ -1,37 +1,52 @@
 """What each rule means, as a version, and what differs between two documents. Pure.
 
 A rule's **meaning** is what decides who gets what; its version is the hash of that. Titles, descriptions and points are no
-part of it. A challenge's meaning includes that of the fact rules which feed it, for they decide what it counts.
+part of it. A challenge's meaning includes what the fact rules that feed it let through, for that decides what it counts: not
+their ids, and of the fields that they pick only the one that it measures.
 """
 
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from headrace.reactions.journeys.document import JourneyRule
 from headrace.reactions.patterns import overlap
 from headrace.reactions.rules import (
+    DEFAULT_AHEAD,
     DEFAULT_TYPE,
     BadgeRule,
     ChallengeRule,
     Document,
     FactRule,
     Kind,
+    Level,
     Rule,
     goal_of,
+    measure_field,
     type_pattern,
 )
 
 
 def version_of(kind: Kind, rule: Rule, document: Document, /) -> str:
     """The hash of a rule's meaning within its document: 16 hex digits."""
-    return blake2b(
-        msgspec.json.encode(_meaning(kind, rule, document), order="deterministic"), digest_size=8
-    ).hexdigest()
+    return _hash(_meaning(kind, rule, document, _fed_by))
 
 
-def _meaning(kind: Kind, rule: Rule, document: Document) -> object:
+def former_version_of(kind: Kind, rule: Rule, document: Document, /) -> str:
+    """As `version_of` was up to version 0.1: a fact rule's whole wording was part of what its challenges mean."""
+    return _hash(_meaning(kind, rule, document, _formerly_fed_by))
+
+
+def _hash(meaning: object) -> str:
+    return blake2b(msgspec.json.encode(meaning, order="deterministic"), digest_size=8).hexdigest()
+
+
+_FedBy: TypeAlias = Callable[[str, str | None, Document], list[object]]
+
+
+def _meaning(kind: Kind, rule: Rule, document: Document, fed_by: _FedBy) -> object:
     own = msgspec.to_builtins(rule)
     for wording in ("title", "description", "points"):
         own.pop(wording, None)
@@ -42,12 +57,16 @@ def _meaning(kind: Kind, rule: Rule, document: Document) -> object:
             _drop_titles(own["steps"])
         case ChallengeRule():
             own["goal"] = str(goal_of(rule).normalize())
-            own["fed_by"] = _fed_by(rule.fact, document)
+            if rule.ahead == DEFAULT_AHEAD:  # msgspec omits a default only where it is the same object
+                own.pop("ahead", None)
+            own["fed_by"] = fed_by(rule.fact, measure_field(rule), document)
         case BadgeRule():
             if rule.fact is not None:
-                own["fed_by"] = _fed_by(rule.fact, document)
+                own["fed_by"] = fed_by(rule.fact, None, document)
             own["challenge"] = [
-                _meaning("challenge", each, document) for each in document.challenges if each.id == rule.challenge
+                _meaning("challenge", each, document, fed_by)
+                for each in document.challenges
+                if each.id == rule.challenge
             ]
     return [kind, own]
 
@@ -59,14 +78,27 @@ def _drop_titles(steps: list[dict[str, Any]]) -> None:
             _drop_titles(step.get("branch", {}).get(branch, []))
 
 
-def _fed_by(pattern: str, document: Document) -> list[object]:
+def _fed_by(pattern: str, field: str | None, document: Document) -> list[object]:
+    """What matters of the fact rules below: which events become which facts, and the field that is measured. Not their ids."""
+    found: list[dict[str, str | None]] = []
+    for rule in _feeding(pattern, document):
+        own = {"event": rule.event, "when": rule.when, "fact_type": rule.fact_type}
+        found.append(own | ({"field": rule.fields.get(field)} if field is not None else {}))
+    return sorted(found, key=repr)  # pyright: ignore[reportReturnType]
+
+
+def _formerly_fed_by(pattern: str, _field: str | None, document: Document) -> list[object]:
+    rules = sorted(_feeding(pattern, document), key=lambda rule: rule.id)
+    return [_meaning("fact", rule, document, _formerly_fed_by) for rule in rules]
+
+
+def _feeding(pattern: str, document: Document) -> list[FactRule]:
     """The fact rules that make such facts, and those that make others of events which would have been such by default."""
-    rules = [
+    return [
         rule
-        for rule in sorted(document.facts, key=lambda rule: rule.id)
+        for rule in document.facts
         if overlap(pattern, type_pattern(rule)) or overlap(pattern, DEFAULT_TYPE + rule.event)
     ]
-    return [_meaning("fact", rule, document) for rule in rules]
 
 
 def content_version(document: Document, /) -> str:
@@ -80,7 +112,7 @@ class Change(msgspec.Struct, frozen=True):
     Runs of a changed or removed journey go on by the version that they began with.
     """
 
-    kind: Kind
+    kind: Kind | Literal["level"]
     id: str
     change: Literal["added", "removed", "changed", "reworded"]
     starts_anew: bool
@@ -100,4 +132,18 @@ def changes(before: Document, after: Document, /) -> list[Change]:
             found.append(Change(kind, rule.id, "changed", kind != "journey"))
         elif was[0] != rule:
             found.append(Change(kind, rule.id, "reworded", False))
-    return found + [Change(kind, rule_id, "removed", False) for kind, rule_id in old]
+    found += [Change(kind, rule_id, "removed", False) for kind, rule_id in old]
+    return found + _changed_levels(before.levels, after.levels)
+
+
+def _changed_levels(before: Sequence[Level], after: Sequence[Level]) -> list[Change]:
+    old = {level.id: level for level in before}
+    found: list[Change] = []
+    for level in after:
+        was = old.pop(level.id, None)
+        if was is None:
+            found.append(Change("level", level.id, "added", False))
+        elif was != level:
+            change = "changed" if was.points != level.points else "reworded"
+            found.append(Change("level", level.id, change, False))
+    return found + [Change("level", level_id, "removed", False) for level_id in old]

@@ -21,15 +21,19 @@ from headrace.reactions.translation import translate
 MAX_RULES = 500
 MAX_DISTINCT = 500
 MAX_STREAK_DAYS = 365
+MAX_FREEZES = 30
 MAX_ROLLING = {"days": 366, "hours": 168}
 
 Text = Annotated[str, Meta(max_length=2000)]
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Pattern = Annotated[str, Meta(min_length=1, max_length=200)]
 Points = Annotated[int, Meta(ge=0, le=1_000_000)]
+Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,6}[smhd]$")]
+DEFAULT_AHEAD = "1d"
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 Kind = Literal["fact", "challenge", "badge", "journey"]
 DEFAULT_TYPE = "custom."
-_SECTIONS = "'facts', 'challenges', 'badges' and 'journeys'"
+_SECTIONS = "'facts', 'challenges', 'badges', 'levels' and 'journeys'"
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,6 +78,9 @@ class ChallengeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True
     window: Window | None = None
     time_zone: str = "UTC"
     repeat: bool = False
+    freezes: Annotated[int, Meta(ge=0, le=MAX_FREEZES)] = 0  # days that a streak may miss
+    ahead: Duration = DEFAULT_AHEAD  # how far an event's own time may be past its receipt
+    back: Duration | None = None  # … and before it; None: as far as it likes
 
 
 class BadgeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -86,8 +93,17 @@ class BadgeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     badges: Annotated[list[str], Meta(min_length=1, max_length=50)] | None = None
 
 
+class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Reached with so many points, and lost with fewer."""
+
+    id: Id
+    points: Annotated[int, Meta(ge=0, le=10**12)]
+    title: Text = ""
+    description: Text = ""
+
+
 Rule: TypeAlias = FactRule | ChallengeRule | BadgeRule | JourneyRule
-AnyRule = TypeVar("AnyRule", bound=Rule)
+AnyRule = TypeVar("AnyRule", bound=Rule | Level)
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -95,9 +111,10 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     challenges: list[ChallengeRule] = []
     badges: list[BadgeRule] = []
     journeys: list[JourneyRule] = []
+    levels: list[Level] = []
 
     def all(self) -> list[tuple[Kind, Rule]]:
-        """Every rule with its kind, in order."""
+        """Every rule with its kind, in order. Levels are none: they follow from balances."""
         parts: tuple[tuple[Kind, Sequence[Rule]], ...] = (
             ("fact", self.facts),
             ("challenge", self.challenges),
@@ -142,8 +159,14 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
     challenges = _each("challenges", lists, ChallengeRule, _check_challenge, problems)
     badges = _each("badges", lists, BadgeRule, _check_badge, problems)
     journeys = _journeys(lists, problems, kept=kept)
-    for part, rules in (("facts", facts), ("challenges", challenges), ("badges", badges), ("journeys", journeys)):
+    levels = _each("levels", lists, Level, lambda _level: None, problems)
+    named: tuple[tuple[str, Mapping[int, Rule | Level]], ...] = (
+        *(("facts", facts), ("challenges", challenges), ("badges", badges)),
+        *(("journeys", journeys), ("levels", levels)),
+    )
+    for part, rules in named:
         _check_ids(part, rules, problems)
+    _check_levels(levels, problems)
     if not problems:  # what refers to a broken rule would only repeat its problem
         _check_references(facts, challenges, badges, problems)
         if not kept:
@@ -151,8 +174,13 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
             problems += check_together(journeys)
     if problems:
         raise InvalidRules(problems)
-    parts = facts.values(), challenges.values(), badges.values(), journeys.values()
-    return Document(*map(list, parts))  # pyright: ignore[reportArgumentType]  in their order
+    return Document(
+        facts=list(facts.values()),
+        challenges=list(challenges.values()),
+        badges=list(badges.values()),
+        journeys=list(journeys.values()),
+        levels=list(levels.values()),
+    )
 
 
 def _journeys(lists: Mapping[str, list[Any]], problems: list[Problem], *, kept: bool) -> dict[int, JourneyRule]:
@@ -236,6 +264,8 @@ def _check_challenge(rule: ChallengeRule) -> tuple[str, str] | None:
     most = {"streak": MAX_STREAK_DAYS, "distinct": MAX_DISTINCT}.get(kind)
     if most and rule.goal > most:
         return "goal", f"for this measure it must be at most {most}"
+    if rule.freezes and (kind != "streak" or rule.repeat):
+        return "freezes", "only a streak that does not repeat can have freezes"
     try:
         zone = UTC_ZONE if rule.time_zone == "UTC" else zone_of(rule.time_zone)
     except InvalidRequest:
@@ -279,7 +309,16 @@ def _check_badge(rule: BadgeRule) -> tuple[str, str] | None:
     return None
 
 
-def _check_ids(part: str, rules: Mapping[int, Rule], problems: list[Problem]) -> None:
+def _check_levels(levels: Mapping[int, Level], problems: list[Problem]) -> None:
+    before: Level | None = None
+    for index, level in levels.items():
+        if before is not None and level.points <= before.points:
+            detail = f"it must be more than that of the level before, which is {before.points}"
+            problems.append(Problem(f"levels[{index}].points", detail))
+        before = level
+
+
+def _check_ids(part: str, rules: Mapping[int, Rule | Level], problems: list[Problem]) -> None:
     seen: set[str] = set()
     for index, rule in rules.items():
         if rule.id in seen:
@@ -349,6 +388,17 @@ def fixed_dates(window: Window, zone: Zone, /) -> tuple[int | None, int | None]:
         parse_time(window.from_, "from", zone=zone) if window.from_ else None,
         parse_time(window.to, "to", end_of_day=True, zone=zone) if window.to else None,
     )
+
+
+def level_of(levels: Sequence[Level], balance: int, /) -> tuple[Level | None, Level | None]:
+    """The level that a balance reaches, and the next one; None where there is none. Levels are in the order of their points."""
+    reached = [level for level in levels if level.points <= balance]
+    return (reached[-1] if reached else None, levels[len(reached)] if len(reached) < len(levels) else None)
+
+
+def duration_ms(text: str, /) -> int:
+    """`30s`, `5m`, `1h` or `7d` in milliseconds."""
+    return int(text[:-1]) * _UNIT_MS[text[-1]]
 
 
 def goal_of(rule: ChallengeRule, /) -> Decimal:

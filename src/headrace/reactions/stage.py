@@ -4,12 +4,12 @@ The event's default fact, `custom.<name>`, is derived: the event itself gives it
 caused once the event is in the log.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from headrace.model.event import Event, position_of
-from headrace.model.reaction_state import Caused, Needs, State
+from headrace.model.event import Event, position_of, received_ms_of, render_evt
+from headrace.model.reaction_state import Caused, Needs, Overrun, State
 from headrace.reactions.badges import Badge
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.facts import Fact, FactMaker, Failure, facts_of
@@ -21,6 +21,7 @@ from headrace.reactions.patterns import matches, overlap
 from headrace.reactions.rules import DEFAULT_TYPE, Document, Kind, Rule
 
 _MAX_REMEMBERED = 10_000  # names and types, which clients choose
+NO_OVERRUNS: Mapping[int, Overrun] = {}
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -55,6 +56,7 @@ class EventFacts(msgspec.Struct, frozen=True):
     failures: list[Failure]
     relevant: bool
     seen: Seen | None = None
+    about: Sequence[int] = ()  # of the rules that are watched, those that were evaluated for it or would have been
 
 
 class RuleSet:
@@ -68,9 +70,12 @@ class RuleSet:
         document: Document,
         version: str,
         numbers: Mapping[tuple[Kind, str], int],
+        others: Mapping[int, Sequence[int]] = {},
     ) -> None:
+        """others: by the number of a rule, those of its other versions, past ones for the most part."""
         self.document = document
         self.version = version
+        self.others = others
         self.rules: dict[int, tuple[Kind, Rule, str]] = {
             numbers[kind, rule.id]: (kind, rule, version_of(kind, rule, document)) for kind, rule in document.all()
         }
@@ -145,20 +150,45 @@ class RuleSet:
         return (journey.rule.id, version_of("journey", journey.rule, Document())) if journey else ("", "")
 
 
-def facts_of_event(rules: RuleSet, event_id: str, event: Event, /, replayed_at_ms: int | None = None) -> EventFacts:
-    """An event's facts under the rules. replayed_at_ms: set where the event comes once more, for journeys."""
+def facts_of_event(
+    rules: RuleSet,
+    event_id: str,
+    event: Event,
+    /,
+    replayed_at_ms: int | None = None,
+    *,
+    overruns: Mapping[int, Overrun] = NO_OVERRUNS,
+    watched: Collection[int] = (),
+) -> EventFacts:
+    """An event's facts under the rules. replayed_at_ms: set where the event comes once more, for journeys.
+
+    overruns: by number, the rules that were too costly for the latest events; those that were put aside are not evaluated.
+    watched: the rules of which `about` is to say whether they are about the event.
+    """
     named = rules.named(event.name) or Named([], None)
-    facts, failures = facts_of(event_id, event, named.makers, named.default_fields or frozenset())
+    makers = named.makers
+    aside: list[Failure] = []
+    if overruns:
+        aside = [_put_aside(maker.no, held) for maker in makers if (held := overruns.get(maker.no)) and held.is_aside]
+        passed = {failure.rule_no for failure in aside}
+        makers = [maker for maker in makers if maker.no not in passed]
+    facts, failures = facts_of(event_id, event, makers, named.default_fields or frozenset())
     relevant = named.default_fields is not None or facts[0].rule_no != 0
     participant = event.user_id or event.anonymous_id
     seen = None
     if named.journeys and participant:
         relevant, seen = True, seen_of(event_id, event, position_of(event_id), replayed_at_ms)
-    return EventFacts(event_id, participant, event.timestamp_ms, facts, failures, relevant, seen)
+    about = [maker.no for maker in makers if maker.no in watched] if watched else ()
+    return EventFacts(event_id, participant, event.timestamp_ms, facts, failures + aside, relevant, seen, about)
 
 
-def needs(rules: RuleSet, events: Iterable[EventFacts], /) -> Needs:
-    """What has to be remembered to react to the events."""
+def _put_aside(rule_no: int, overrun: Overrun) -> Failure:
+    why = f"the rule was put aside at {render_evt(overrun.event_id)}: {overrun.why}"
+    return Failure(rule_no, why, too_costly=True)
+
+
+def needs(rules: RuleSet, events: Iterable[EventFacts], /, *, replayed: bool = False) -> Needs:
+    """What has to be remembered to react to the events, or to react to them again."""
     event_ids: list[str] = []
     participants: set[str] = set()
     travellers: set[str] = set()
@@ -178,7 +208,10 @@ def needs(rules: RuleSet, events: Iterable[EventFacts], /) -> Needs:
                     spans.setdefault((challenge.no, *challenge.span(bucket)), set()).add(seen.participant)
             for badge in listeners.counting:
                 spans.setdefault((badge.no, 0, 0), set()).add(seen.participant)
-    return Needs(event_ids, sorted(participants), spans, sorted(travellers))
+    others = (
+        {each.no: rules.others[each.no] for each in rules.challenges if each.no in rules.others} if replayed else {}
+    )
+    return Needs(event_ids, sorted(participants), spans, sorted(travellers), others=others)
 
 
 def react(
@@ -189,6 +222,8 @@ def react(
     replayed: the event comes once more, which is for journeys to know. `force`: effects that the event had before under the
     same versions happen again, in a new generation; they add no progress, badge or points, which each event counts towards
     once. A journey is started again as its entry limits allow.
+    Points are paid as far as other versions of the same rule have not paid them: a fact rule for this event, a challenge to this
+    participant (where `state` has its credits, which it has when events are replayed). A badge is earned once in any case.
     """
     before = [effect for effect in state.caused.get(seen.event_id, ()) if effect.rule_no in rules.rules]
     default = [_fact_effect(seen, fact) for fact in seen.facts if not fact.rule_no]
@@ -229,10 +264,32 @@ class _Effects:
         kind, rule, _ = self._rules.rules[rule_no]
         points = rule.points * int(str(effect.detail.get("times", 1)))
         if points and self._seen.participant:
-            granted = _effect(self._seen, rule_no, "points", {"points": points, "for": kind}, ordinal=1)
-            self.keep(granted)
-            self._state.grant(self._seen.participant, points, granted)
+            self._pay(rule_no, kind, points)
         return True
+
+    def _pay(self, rule_no: int, kind: Kind, points: int) -> None:
+        participant = self._seen.participant
+        credited = 0
+        if kind == "fact":
+            points -= self._paid_by_others(rule_no)
+        else:
+            credited = min(points, self._state.credits.get((rule_no, participant), 0))
+            points -= credited
+        if points > 0 or credited:
+            detail: dict[str, object] = {"points": points, "for": kind}
+            if credited:
+                detail["credited"] = credited
+            granted = _effect(self._seen, rule_no, "points", detail, ordinal=1)
+            self.keep(granted)
+            self._state.grant(participant, points, credited, granted)
+
+    def _paid_by_others(self, rule_no: int) -> int:
+        """The points that other versions of the rule have paid for this event."""
+        others = self._rules.others.get(rule_no, ())
+        caused = self._state.caused.get(self._seen.event_id, ()) if others else ()
+        return sum(
+            int(str(each.detail["points"])) for each in caused if each.kind == "points" and each.rule_no in others
+        )
 
     def keep(self, effect: Caused, /) -> None:
         self.found.append(effect)
@@ -244,9 +301,14 @@ def _move_challenges(rules: RuleSet, seen: EventFacts, state: State, new: _Effec
     for fact in seen.facts:
         for challenge in rules.listeners(fact.type).challenges:
             moved.setdefault(challenge.no, (challenge, []))[1].append(fact)
+    received_ms = received_ms_of(seen.event_id) if moved else 0
     for challenge, facts in moved.values():
         bucket = challenge.bucket(seen.at_ms)
         if bucket is None or state.was_counted(seen.event_id, challenge.no):
+            continue
+        if why := challenge.untimely(seen.at_ms, received_ms):
+            state.fail(challenge.no, seen.event_id, why)
+            state.count(seen.event_id, challenge.no)  # so that a replay does not say it again
             continue
         times = challenge.count(facts, seen.participant, bucket, state)
         state.count(seen.event_id, challenge.no)
@@ -269,6 +331,8 @@ def _award_badges(rules: RuleSet, seen: EventFacts, state: State, new: _Effects)
             state.count(seen.event_id, badge.no)
     for badge in rules.badges if following else ():  # in their order: one badge may earn another
         if badge.no not in following or badge.rule.id in state.held.get(seen.participant, ()):
+            continue
+        if badge.rule.id in state.revoked.get(seen.participant, ()):
             continue
         if badge.is_earned(seen.participant, state):
             effect = _effect(seen, badge.no, "badge", {"badgeId": badge.rule.id})

@@ -16,11 +16,13 @@ from headrace.model.effects import Outcome
 from headrace.model.errors import HeadraceError, InvalidRequest
 from headrace.model.event import StoredEvent, Tenant, parse_id
 from headrace.model.filters import Cursor, Filters, Selection
+from headrace.model.ledger import Correction
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
 from headrace.pipeline.loop import Loop
 from headrace.ports.control import ControlFailed, JobQueue, LeaseLost, Reactions
 from headrace.ports.store import Reader
 from headrace.replay.pace import Pace
+from headrace.replay.rebuild import Rebuild, RulesChanged
 
 _log = structlog.get_logger("headrace.replay.jobs")
 _FIRST_PAGE, _PAGE = 100, 1000  # events; the first tells whether they are so large that more take too much memory
@@ -31,9 +33,20 @@ _BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
 
 
 def plan(
-    reader: Reader, tenant: Tenant, selection: Selection, /, *, force: bool, upto: int, now_ms: int
+    reader: Reader,
+    tenant: Tenant,
+    selection: Selection,
+    /,
+    *,
+    force: bool,
+    upto: int,
+    now_ms: int,
+    rebuild_for: str | None = None,
 ) -> tuple[ReplayJob, list[str] | None]:
-    """A job for events up to a position, counted, and its event ids where it has any. Raises what the reader raises."""
+    """A job for events up to a position, counted, and its event ids where it has any. Raises what the reader raises.
+
+    rebuild_for: the application of rules that it is to bring the ledger to; None for a mere replay.
+    """
     unknown: list[str] = []
     wanted: list[str] | None = None
     filters = msgspec.structs.replace(selection.filters, upto=upto)
@@ -64,6 +77,8 @@ def plan(
         unknown=len(unknown),
         errors=[(text[:100], "Event not found") for text in unknown],
         created_at_ms=now_ms,
+        rebuild=rebuild_for is not None,
+        rules_applied=rebuild_for or "",
     )
     return job, wanted
 
@@ -81,13 +96,15 @@ class ReplayRunner:
         reacted: Callable[[Tenant], int],
         is_busy: Callable[[], bool],
         clock_ms: Callable[[], int],
+        rebuild: Rebuild | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
         look_every_s: float | None = None,
     ) -> None:
         """reacted: up to which position a tenant's events have been reacted to.
 
         is_busy: whether the worker moves live events just now, or they wait for it longer than they should. on_step: called
-        from this thread before and after each slice. look_every_s: how often to look for the job of a
+        from this thread before and after each slice, and with each correction. rebuild: what corrects the ledger at the end of
+        jobs that are to. look_every_s: how often to look for the job of a
         runner that has died; None where there is no other.
         """
         self._jobs = jobs
@@ -97,6 +114,7 @@ class ReplayRunner:
         self._reacted = reacted
         self._is_busy = is_busy
         self._clock_ms = clock_ms
+        self._rebuild = rebuild
         self._on_step = on_step
         self._owner = secrets.token_hex(8)  # new at each start: see `Leases.take`
         self._taken: TakenJob | None = None
@@ -163,8 +181,23 @@ class ReplayRunner:
                 self._replay(taken, part)
             if left <= 0:
                 break
+        if job.rebuild and self._rebuild and not self._loop.closing:
+            self._correct(taken, self._rebuild)
         if not self._loop.closing:
             self._jobs.finish(taken, "done", "", self._clock_ms())
+
+    def _correct(self, taken: TakenJob, rebuild: Rebuild) -> None:
+        def note(transaction: object, corrections: Sequence[Correction]) -> None:
+            self._on_step("correct")
+            self._jobs.note_corrections(transaction, taken, corrections)
+
+        job = taken.job
+        try:
+            rebuild.run(job.tenant, job.rules_applied, note, lambda: not self._loop.closing)
+        except RulesChanged:
+            why = "The rules have changed since this rebuild was started, so it corrected no more: start another one."
+            self._jobs.finish(taken, "failed", why, self._clock_ms())
+            raise Stopped from None
 
     def _pages(self, taken: TakenJob) -> Iterator[list[StoredEvent]]:
         """The job's events after its cursor, oldest first. Its memory is one page's."""

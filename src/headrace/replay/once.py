@@ -3,10 +3,13 @@
 import msgspec
 
 from headrace.model.effects import Effect
+from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, parse_id
-from headrace.model.filters import MAX_REPLAY, Page, Selection
+from headrace.model.filters import MAX_REPLAY, Filters, Page, Selection
+from headrace.model.ledger import Correction
 from headrace.ports.control import Reactions
 from headrace.ports.store import Reader
+from headrace.replay.rebuild import Rebuild
 
 _SLICE = 500  # the worker waits while one runs
 
@@ -15,7 +18,7 @@ class Replayed(msgspec.Struct, frozen=True):
     """`events` went through the reactions and set off `effects`; `suppressed` effects had been set off before.
 
     `unknown` are the selected ids, as they were sent, that no event has; `failed` the ids of those that could not be
-    reacted to, with what was wrong.
+    reacted to, with what was wrong. `corrections`: of the ledger, that a rebuild would add after them.
     """
 
     events: int
@@ -23,6 +26,7 @@ class Replayed(msgspec.Struct, frozen=True):
     failed: list[tuple[str, str]]
     effects: list[Effect]
     suppressed: int
+    corrections: list[Correction] = []
 
 
 def replay(
@@ -50,3 +54,14 @@ def replay(
     failed = [each for outcome in slices for each in outcome.failed]
     suppressed = sum(outcome.suppressed for outcome in slices)
     return Replayed(len(events) - len(failed), unknown, failed, effects, suppressed)
+
+
+def rehearse(reader: Reader, reactions: Reactions, rebuild: Rebuild, tenant: Tenant, /) -> Replayed:
+    """What a rebuild would do now, which nothing is changed for. Raises InvalidRequest where there are too many events."""
+    total = reader.count(tenant, Filters()).total
+    if total > MAX_REPLAY:
+        raise InvalidRequest(
+            f"A dry run of a rebuild takes at most {MAX_REPLAY} events; this project and mode has {total}."
+        )
+    done = replay(reader, reactions, tenant, Selection(None, Filters(), MAX_REPLAY), force=False, dry_run=True)
+    return msgspec.structs.replace(done, corrections=rebuild.foresee(tenant, done.effects))

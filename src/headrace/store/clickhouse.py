@@ -9,7 +9,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from headrace.model.entries import Keyed, Record
 from headrace.model.event import MAX_TAIL, Event, Mode, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed
-from headrace.store.catalog import CatalogReader
 from headrace.store.engine import let_merges_give_way
 from headrace.store.events import EventReader
 from headrace.store.metrics import MetricsReader
@@ -56,7 +55,7 @@ class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
 _keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
 
 
-class ClickHouseStore(EventReader, CatalogReader, MetricsReader, PersonReader):
+class ClickHouseStore(EventReader, MetricsReader, PersonReader):
     """Fits the ErasableStore and the Reader port."""
 
     def __init__(

@@ -10,7 +10,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
 from headrace.model.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
-from headrace.store.engine import Engine, events_in
+from headrace.store.engine import Engine, NeedsMoreMemory, events_in
 from headrace.store.queries import events as queries
 from headrace.store.queries.conditions import NONE_HOT, Hot
 from headrace.store.queries.events import PageHint
@@ -138,7 +138,12 @@ class EventReader(Engine):
         if group_by is None:
             total = self._rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
             return Counts(total, series)
-        rows = self._rows(queries.groups(tenant, filters, group_by, self._hot))
+        try:
+            rows = self._rows(queries.groups(tenant, filters, group_by, self._hot))
+        except NeedsMoreMemory:  # millions of values: the most frequent ones, each counted exactly
+            total = self._rows(queries.total(tenant, filters, self._hot))[0][0]
+            most = self._rows(queries.frequent_groups(tenant, filters, group_by, self._hot))
+            return Counts(total, series, [(key, hits) for key, hits in most[:MAX_GROUPS]], truncated=True)
         groups = [(key, hits) for key, hits, _ in rows if key is not None]
         total = rows[0][2] if rows else 0
         return Counts(total, series, groups[:MAX_GROUPS], truncated=len(groups) > MAX_GROUPS)

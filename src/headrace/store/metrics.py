@@ -6,9 +6,21 @@ import msgspec
 
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
-from headrace.model.filters import MAX_GROUPS
-from headrace.model.measures import MAX_POINTS, Bucket, Figures, Group, Measured, Metric, Question
-from headrace.store.engine import Engine
+from headrace.model.filters import MAX_GROUPS, CatalogPage
+from headrace.model.measures import (
+    MAX_METRICS,
+    MAX_POINTS,
+    Bucket,
+    Figures,
+    Group,
+    Measured,
+    Metric,
+    MetricList,
+    Question,
+)
+from headrace.store.catalog import CatalogReader
+from headrace.store.engine import NeedsMoreMemory
+from headrace.store.queries import catalog
 from headrace.store.queries import metrics as queries
 from headrace.store.queries.conditions import Query
 
@@ -19,18 +31,29 @@ _figures_decoder = msgspec.json.Decoder(tuple[int | None, str | None, int, list[
 _ZERO_OF_NONE = ("count", "sum", "cardinality")
 
 
-class MetricsReader(Engine):
-    """Fits the MetricReader port."""
+class MetricsReader(CatalogReader):
+    """Fits the MetricReader port. Names of metrics are counted as the catalogue counts names of events."""
 
-    def metrics(self, tenant: Tenant, /, name: str | None = None) -> list[Metric]:
+    def metrics(self, tenant: Tenant, /) -> MetricList:
         """See the MetricReader port."""
-        found = [Metric(*row) for row in self._rows(queries.metrics(tenant.metrics, name))]
-        if name is None:
-            return found
-        return [
-            msgspec.structs.replace(each, tags=self._rows(queries.tag_keys(tenant.metrics, name, each.type))[0][0])
-            for each in found
-        ]
+        try:
+            rows = self._rows(queries.metrics(tenant.metrics))
+        except NeedsMoreMemory:  # millions of names, which anybody with a publishable key may send
+            # Faster, and in little memory, where nearly every point has a name of its own.
+            names = self._rows(catalog.names(tenant.metrics, CatalogPage(limit=MAX_METRICS), in_order=True))
+            rows = self._rows(queries.metrics(tenant.metrics, upto=names[-1][0]))
+        total = len(rows)
+        if total > MAX_METRICS:
+            total = max(total, self._names_total(tenant.metrics, CatalogPage(limit=1)))
+        return MetricList([Metric(*row) for row in rows[:MAX_METRICS]], total)
+
+    def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
+        """See the MetricReader port."""
+        for row in self._rows(queries.metrics(tenant.metrics, name)):
+            found = Metric(*row)
+            keys = self._rows(queries.tag_keys(tenant.metrics, name, found.type))[0][0]
+            return msgspec.structs.replace(found, tags=keys)
+        return None
 
     def measure(self, tenant: Tenant, question: Question, /) -> Measured:
         """See the MetricReader port."""
@@ -41,7 +64,12 @@ class MetricsReader(Engine):
             series = [Bucket(start, each) for start, _, _, each in self._buckets(tenant, question, None)]
         if not question.group_by:
             return Measured(whole, series)
-        found = self._figures(queries.figures(tenant.metrics, question, groups=()))
+        truncated = False
+        try:
+            found = self._figures(queries.figures(tenant.metrics, question, groups=()))
+        except NeedsMoreMemory:  # millions of values: the most frequent ones
+            truncated = True
+            found = self._figures(queries.figures(tenant.metrics, question, groups=(), frequent_only=True))
         keys = [key for _, key, _, _ in found[:MAX_GROUPS]]
         if question.interval is None or not keys:
             groups = [Group(key, each) for _, key, _, each in found[:MAX_GROUPS]]
@@ -50,7 +78,7 @@ class MetricsReader(Engine):
             for start, key, _, each in self._buckets(tenant, question, keys):
                 by_key[key].append(Bucket(start, each))
             groups = [Group(key, each, by_key[key]) for _, key, _, each in found[:MAX_GROUPS]]
-        return Measured(whole, series, groups, truncated=len(found) > MAX_GROUPS)
+        return Measured(whole, series, groups, truncated=truncated or len(found) > MAX_GROUPS)
 
     def _buckets(self, tenant: Tenant, question: Question, keys: list[str] | None) -> list[_FigureRow]:
         rows = self._figures(queries.figures(tenant.metrics, question, by_bucket=True, groups=keys))

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from headrace.model.event import Tenant, position_of, tail_of
-from headrace.model.filters import OWN_FIELDS, Dimension, Filters
+from headrace.model.filters import MAX_GROUPS, OWN_FIELDS, Dimension, Filters
 from headrace.model.times import render_time
 
 # Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
@@ -119,6 +119,9 @@ def between(low: str, high: str) -> str:
 # For what no projection holds: weighing them takes time as well.
 NO_PROJECTIONS: Mapping[str, int] = {"optimize_use_projections": 0}
 
+# For what has to do with little memory: rows that a thread reads at once, whose texts may be long.
+FEW_AT_ONCE: Mapping[str, int] = {"max_block_size": 4096}
+
 
 _EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
 
@@ -215,8 +218,8 @@ def _is_fractional(text: str) -> bool:
 
 
 def key_of(dimension: Dimension, hot: Hot) -> str:
-    if dimension.kind == "tag" and dimension.key in hot:
-        return hot[dimension.key]
+    if dimension.kind == "tag":
+        return hot.get(dimension.key) or f"if({_has_tag('group')}, toNullable({_tag('group')}), NULL)"
     if dimension.kind == "property":
         return _property("group")
     if dimension.kind == "name":
@@ -238,3 +241,15 @@ PAIRS = "{pairs:Array(Tuple(String, DateTime64(3, 'UTC')))}"
 def pairs(moments: Sequence[tuple[str, int]]) -> dict[str, object]:
     """What the placeholder of `PAIRS` stands for."""
     return {"pairs": [(name, render_time(moment_ms)[:-1].replace("T", " ")) for name, moment_ms in moments]}
+
+
+def frequent(key: str, where: str, /) -> str:
+    """Whether a key is among the most frequent ones of the events that match, some MAX_GROUPS of them.
+
+    In bounded memory, however many keys there are and however long they are: keys are counted by their hashes, and only the
+    frequent ones are kept. Among keys that are all about equally frequent, which ones are found is left to chance.
+    Source: https://clickhouse.com/docs/sql-reference/aggregate-functions/reference/topk
+    """
+    hashed = f"sipHash64({key})"
+    found = f"SELECT arrayJoin(topK({MAX_GROUPS + 1})({hashed})) FROM events WHERE {where}"
+    return f"{hashed} IN ({found})"

@@ -8,6 +8,7 @@ from headrace.model.event import Tenant
 from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, NOT_BRIEF, Dimension, Filters, Page
 from headrace.model.zones import DAY_MS, WIDTH_MS, Interval, Zone
 from headrace.store.queries.conditions import (
+    FEW_AT_ONCE,
     NO_PROJECTIONS,
     NONE_HOT,
     PAIRS,
@@ -15,6 +16,7 @@ from headrace.store.queries.conditions import (
     TAGGED,
     Hot,
     Query,
+    frequent,
     has,
     key_of,
     moment_of,
@@ -233,6 +235,19 @@ def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot =
     return Query(
         f"SELECT key, hits, sum(hits) OVER () FROM (SELECT key, sum(hits) AS hits FROM ({parts}) GROUP BY key) {_LARGEST}",
         params | {"group": dimension.key},
+    )
+
+
+def frequent_groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (key, count) of the most frequent keys, see `frequent`, in the order of `groups`. In bounded memory."""
+    where, params = where_of(tenant, filters, hot)
+    key = key_of(dimension, hot)
+    where += f" AND {key} IS NOT NULL"
+    return Query(
+        f"SELECT assumeNotNull({key}) AS found, count() AS hits FROM events WHERE {where} AND {frequent(key, where)} "
+        f"GROUP BY found ORDER BY hits DESC, found ASC LIMIT {MAX_GROUPS}",
+        params | {"group": dimension.key},
+        FEW_AT_ONCE,
     )
 
 

@@ -5,20 +5,24 @@ from collections.abc import Sequence
 from headrace.model.event import Tenant
 from headrace.model.filters import MAX_GROUPS, Filters
 from headrace.model.measures import MAX_METRICS, MAX_POINTS, MAX_TAG_KEYS, WIDTH_MS, Aggregation, Question
-from headrace.store.queries.conditions import Query, where_of
+from headrace.store.queries.conditions import FEW_AT_ONCE, Query, frequent, where_of
 
 
-def metrics(tenant: Tenant, name: str | None, /) -> Query:
+def metrics(tenant: Tenant, name: str | None = None, /, *, upto: str | None = None) -> Query:
     """Rows (name, type, points, first millisecond, last millisecond) by name; a metric's type is its latest point's.
 
+    One more than a list shows. `upto`: the greatest name to look at, which bounds the memory however many names there are.
     Of points, as all below are, whose tenant is `Tenant.metrics`.
     """
     where, params = where_of(tenant, Filters(name=name))
+    if upto is not None:
+        where += " AND name <= {upto:String}"
+        params["upto"] = upto
     return Query(
         "SELECT name, kind, points, first, last FROM (SELECT name, group_id AS kind, count() AS points, "
         "toUnixTimestamp64Milli(min(timestamp)) AS first, toUnixTimestamp64Milli(max(timestamp)) AS last, "
         f"max(position) AS latest FROM events WHERE {where} GROUP BY name, kind ORDER BY latest DESC LIMIT 1 BY name) "
-        f"ORDER BY name LIMIT {MAX_METRICS}",
+        f"ORDER BY name LIMIT {MAX_METRICS + 1}",
         params,
     )
 
@@ -50,11 +54,18 @@ _AGGREGATES: dict[Aggregation, str] = {
 
 
 def figures(
-    tenant: Tenant, question: Question, /, *, by_bucket: bool = False, groups: Sequence[str] | None = None
+    tenant: Tenant,
+    question: Question,
+    /,
+    *,
+    by_bucket: bool = False,
+    groups: Sequence[str] | None = None,
+    frequent_only: bool = False,
 ) -> Query:
     """Rows (bucket's first millisecond or null, key or null, points, [figures]), most points first, then by key and bucket.
 
-    groups: the keys to keep to; () keeps to all keys, and None groups by none.
+    groups: the keys to keep to; () keeps to all keys, and None groups by none. frequent_only: to the most frequent keys, see
+    `frequent`.
     """
     where, params = where_of(tenant, question.filters)
     where += " AND group_id = {kind:String}"
@@ -67,6 +78,8 @@ def figures(
         key = "tags[{group:String}]"
         where += " AND mapContains(tags, {group:String})"
         params["group"] = question.group_by
+        if frequent_only:
+            where += f" AND {frequent(key, where)}"
     if groups:
         where += f" AND {key} IN {{keys:Array(String)}}"
         params["keys"] = list(groups)
@@ -77,4 +90,5 @@ def figures(
         f"SELECT {bucket} AS bucket, toNullable(toString({key})) AS key, count() AS points, [{wanted}] FROM events "
         f"WHERE {where} GROUP BY bucket, key HAVING points > 0 ORDER BY {order} LIMIT {limit}",
         params,
+        FEW_AT_ONCE if frequent_only else {},
     )

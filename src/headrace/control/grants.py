@@ -1,0 +1,113 @@
+"""What admins do by hand: grant and deduct points, each once by its key, and take badges back. Knows no rule."""
+
+import secrets
+
+import msgspec
+import sqlalchemy as sa
+
+from headrace.control.balances import change_balances
+from headrace.control.database import reading, transact
+from headrace.control.locks import lock_tenant
+from headrace.control.participants import give_numbers
+from headrace.control.tables import awards, balances, grants, participants, points, reaction_progress
+from headrace.model.errors import Conflict, NotFound
+from headrace.model.event import MAX_TAIL, Tenant, event_id, first_position
+from headrace.model.ledger import Grant, Granted, Revocation
+from headrace.model.webhook import message_of_entry
+from headrace.ports.deliveries import Outbox
+
+MAX_BALANCE = 2**53 - 1  # to either side of 0: what a JavaScript client reads as it is
+
+
+class ControlGrants:
+    """Fits the Grants port. Any thread may call it."""
+
+    def __init__(self, engine: sa.Engine, outbox: Outbox | None = None) -> None:
+        """outbox: tells webhooks of grants."""
+        self._engine = engine
+        self._outbox = outbox
+
+    def grant(self, tenant: Tenant, grant: Grant, key: str, now_ms: int, /) -> Granted:
+        """See the Grants port."""
+        request = msgspec.json.encode(grant).decode()
+
+        def make(connection: sa.Connection) -> Granted:
+            lock_tenant(connection, tenant)  # else two deductions at once would both find enough
+            own = {"project": tenant.project, "mode": tenant.mode, "key": key}
+            made = connection.execute(
+                sa.select(grants).where(*(grants.c[name] == value for name, value in own.items()))
+            ).first()
+            if made is not None:
+                if made.request != request:
+                    raise Conflict("This key was used for another grant: send a new key with each grant.")
+                return Granted(grant, made.entry_id, made.balance, repeated=True)
+            number = give_numbers(connection, tenant, [grant.participant])[grant.participant]
+            balance = connection.scalar(sa.select(balances.c.balance).where(balances.c.participant_no == number)) or 0
+            after = balance + grant.points
+            if grant.points < 0 and after < 0 and not grant.allow_negative:
+                raise Conflict(
+                    f"The participant has {balance} points, so {-grant.points} cannot be deducted: "
+                    "deduct fewer, or send 'allow_negative': true."
+                )
+            if abs(after) > MAX_BALANCE:
+                raise Conflict(f"The balance would be {after}; it must stay within {MAX_BALANCE} to either side of 0.")
+            entry_id = event_id(first_position(now_ms), secrets.randbelow(MAX_TAIL))
+            entry = {"event_id": entry_id, "rule_no": 0, "ordinal": 0, "participant_no": number}
+            entry |= {"points": grant.points, "at_ms": now_ms, "kind": "granted", "reason": grant.reason}
+            connection.execute(sa.insert(points).values(entry))
+            change_balances(connection, tenant, {number: grant.points})
+            connection.execute(
+                sa.insert(grants).values(own | {"entry_id": entry_id, "request": request, "balance": after})
+            )
+            if self._outbox is not None:
+                what = (grant.participant, grant.points, "granted", grant.reason)
+                self._outbox.publish(connection, tenant, [message_of_entry(entry_id, 0, now_ms, *what)])
+            return Granted(grant, entry_id, after, repeated=False)
+
+        return transact(self._engine, make)
+
+    def revoke(self, tenant: Tenant, badge: str, participant: str, reason: str, now_ms: int, /) -> Revocation:
+        """See the Grants port."""
+
+        def take_back(connection: sa.Connection) -> Revocation:
+            # Whoever judges events just now as if it were held finds the state changed, and judges again.
+            own = reaction_progress.c.project == tenant.project, reaction_progress.c.mode == tenant.mode
+            more = {"version": reaction_progress.c.version + 1}
+            connection.execute(sa.update(reaction_progress).where(*own).values(more))
+            row = connection.execute(
+                sa.select(awards)
+                .join(participants, participants.c.no == awards.c.participant_no)
+                .where(*_of(tenant), participants.c.name == participant, awards.c.badge == badge)
+            ).first()
+            if row is None:
+                raise NotFound(f"The participant {participant[:200]!r} does not hold the badge {badge[:80]!r}.")
+            if row.revoked_at_ms is not None:
+                return Revocation(participant, badge, row.event_id, row.revoked_why, row.revoked_at_ms, repeated=True)
+            connection.execute(
+                sa.update(awards)
+                .where(awards.c.participant_no == row.participant_no, awards.c.badge == badge)
+                .values(revoked_at_ms=now_ms, revoked_why=reason)
+            )
+            return Revocation(participant, badge, row.event_id, reason, now_ms)
+
+        return transact(self._engine, take_back)
+
+    def revocations(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Revocation]:
+        """See the Grants port."""
+        asked = (
+            sa.select(participants.c.name, awards)
+            .join(participants, participants.c.no == awards.c.participant_no)
+            .where(*_of(tenant), awards.c.badge == badge, awards.c.revoked_at_ms.is_not(None))
+            .order_by(awards.c.revoked_at_ms.desc(), participants.c.name)
+            .limit(limit)
+            .offset(offset)
+        )
+        with reading(self._engine) as connection:
+            return [
+                Revocation(row.name, row.badge, row.event_id, row.revoked_why, row.revoked_at_ms)
+                for row in connection.execute(asked)
+            ]
+
+
+def _of(tenant: Tenant) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return participants.c.project == tenant.project, participants.c.mode == tenant.mode

@@ -1,0 +1,47 @@
+"""The native routes by which admins grant points and take badges back. Each parses, asks, and renders."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import falcon
+import falcon.asgi
+
+from headrace.assembly.capabilities import SettledScoreboard
+from headrace.dialects import native, native_grants, native_scores
+from headrace.http.body import read_body
+from headrace.http.gate import parameters
+from headrace.model.event import Tenant
+
+_MAX_BYTES = 64 * 1024
+
+
+class Grants:
+    def __init__(self, scoreboard: SettledScoreboard) -> None:
+        self._scoreboard = scoreboard
+
+    async def grant(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        # As it was sent: in the path of the route a slash of the id looks like one between segments.
+        participant = native_grants.parse_participant(req.scope["raw_path"].decode("latin-1"))
+        body = await read_body(req, _MAX_BYTES)
+        grant, key = native_grants.parse_grant(participant, body, (req.get_header("Idempotency-Key") or "").strip())
+        granted = await self._scoreboard.grant(tenant, grant, key)
+        resp.status = int(HTTPStatus.OK if granted.repeated else HTTPStatus.CREATED)
+        resp.data = native_grants.render_granted(granted)
+
+    async def revoke(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        participant, reason = native_grants.parse_revocation(await read_body(req, _MAX_BYTES))
+        revoked = await self._scoreboard.revoke(tenant, path["badge_id"], participant, reason)
+        resp.status = int(HTTPStatus.OK if revoked.repeated else HTTPStatus.CREATED)
+        resp.data = native.render_data(native_grants.revocation_value(revoked))
+
+    async def revocations(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        limit, offset = native_scores.parse_page({name: value for name, value in parameters(req) if value})
+        found = await self._scoreboard.revocations(tenant, path["badge_id"], limit, offset)
+        rows = [native_grants.revocation_value(each) for each in found]
+        resp.data = native.render_data(rows, {"limit": limit, "offset": offset})

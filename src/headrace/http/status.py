@@ -1,0 +1,25 @@
+"""The native route that says how the server is doing: for a project, and for whoever runs the server."""
+
+from collections.abc import Mapping
+
+import falcon
+import falcon.asgi
+
+from headrace.assembly.admission import Admission
+from headrace.assembly.capabilities import ServerStatus
+from headrace.dialects.native_status import render_status
+from headrace.http.auth import shown_by
+from headrace.model.event import Tenant
+
+
+class Statuses:
+    def __init__(self, admission: Admission, status: ServerStatus) -> None:
+        self._admission = admission
+        self._status = status
+
+    async def show(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        is_operator = self._admission.is_operator(shown_by(req, "query"))
+        resp.data = render_status(await self._status.report(tenant, is_operator=is_operator))
+        resp.set_header("Cache-Control", "no-store")

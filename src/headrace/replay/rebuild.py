@@ -1,0 +1,70 @@
+"""A rebuild: brings every participant's points to what the rules in force give, once these have counted every event.
+
+Its replay comes first and is no other than any; this is what follows it. Decides nothing about what rules give.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from headrace.model.effects import Effect
+from headrace.model.event import Tenant
+from headrace.model.ledger import Change, Correction, Payer
+from headrace.ports.ledger import Settlement
+
+Note = Callable[[object, Sequence[Correction]], None]
+
+
+class RulesChanged(Exception):
+    """Other rules are in force than when the rebuild was asked for: these have not counted every event."""
+
+
+class Rebuild:
+    """Any thread may call it."""
+
+    def __init__(
+        self,
+        settlement: Settlement,
+        payers: Callable[[str], tuple[str, list[Payer]]],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """payers: which application of a project's rules is in force, and what each rule pays."""
+        self._settlement = settlement
+        self._payers = payers
+        self._clock_ms = clock_ms
+
+    def applied(self, project: str, /) -> str:
+        """Which application of the rules a rebuild begun now is for."""
+        return self._payers(project)[0]
+
+    def run(self, tenant: Tenant, applied: str, note: Note, goes_on: Callable[[], bool], /) -> None:
+        """Correct all participants, some at a time, as long as `goes_on`; again from the start after a crash changes nothing.
+
+        note: writes down the corrections in their transaction. Raises RulesChanged, ControlFailed, and what `note` raises.
+        """
+        after: int | None = 0
+        while after is not None and goes_on():
+            now_applied, payers = self._payers(tenant.project)
+            if now_applied != applied:
+                raise RulesChanged
+            after = self._settlement.settle(tenant, payers, after, self._clock_ms(), note).last
+
+    def foresee(self, tenant: Tenant, effects: Iterable[Effect], /) -> list[Correction]:
+        """What a rebuild would correct whose replay would cause these effects."""
+        _, payers = self._payers(tenant.project)
+        worth = {(payer.kind, payer.rule_id): payer.points for payer in payers}
+        changes: dict[tuple[str, str, str], Change] = {}
+        for effect in effects:
+            is_payment = effect.kind == "points"
+            kind = str(effect.detail["for"]) if is_payment else effect.kind
+            key = effect.participant, kind, effect.rule
+            points = worth.get((kind, effect.rule), 0)
+            if not effect.participant or not points:
+                continue
+            before = changes.get(key, Change())
+            if is_payment:
+                changes[key] = msgspec.structs.replace(before, paid=before.paid + int(str(effect.detail["points"])))
+            else:
+                times = int(str(effect.detail.get("times", 1)))
+                changes[key] = msgspec.structs.replace(before, due=before.due + times * points)
+        return self._settlement.foresee(tenant, payers, changes)
