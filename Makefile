@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries
+.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -66,6 +66,9 @@ bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules (ARGS=--re
 bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M)
 	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/bench.txt
 	$(VENV)/bin/python -m bench.queries all $(ARGS)
+
+bench-journeys: $(READY) ## 100,000 waiting runs: memory, start-up, how late timers are, live events beside them
+	$(VENV)/bin/python -m bench.journeys $(ARGS)
 
 soak: $(READY) ## run for a long time under load and kills
 	$(VENV)/bin/python -m tests.soak.soak $(ARGS)

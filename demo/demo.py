@@ -18,6 +18,7 @@ from string import Template
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from journey import show_journey
 from process import LOST, Client, Failed, Reply, Server
 from screen import console, heading, note, ok, print_answer, say, with_bar
 from shop import show_shop
@@ -75,6 +76,7 @@ def show_all(demo: "Demo") -> None:
     show_burst(demo)
     show_crash(demo)
     show_shop(demo.server)
+    show_journey(demo.server)
 
 
 class Demo:

@@ -36,6 +36,8 @@ def test_it_proves_what_it_promises(ended: Ended) -> None:
         r"ok   All [\d,]+ are stored exactly once, plus (0|100) from the unanswered batch\.",
         r"ok   Three days in a row, one of them sent late, and 550 in a month: three\n +badges\.",
         r"ok   One new effect, and nothing happened twice\.",
+        r"ok   The receiver answered, and what it answered decided how the journey went\n +on\.",
+        r"ok   Replayed twice, fired once\.",
         r"ok   20,014 from before the crash and [\d,]+ from around it: none lost, none\n +doubled\.",
     ):
         assert re.search(line, ended.output), ended.output
