@@ -31,6 +31,7 @@ def test_an_unknown_name_is_discovered_whichever_api_it_comes_by(client: Client)
         "last_seen_at": "2025-01-03T00:00:00Z",
         "properties": [{"name": "a", "types": ["string", "number"]}, {"name": "b", "types": ["boolean"]}],
         "properties_truncated": False,
+        "used_by": [],
     }
     assert (example["properties"], example["timestamp"]) == ({"a": "x"}, "2025-01-03T00:00:00Z")
     assert client.get(f"{CATALOG}/seen").json() == {"data": entry | {"example": example}}

@@ -12,6 +12,7 @@ from headrace.control.erasures import ControlErasedEvents
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.leases import ControlLeases
 from headrace.control.overruns import ControlOverruns
+from headrace.control.people import ControlPeople
 from headrace.control.people_states import ControlPeopleStates
 from headrace.control.rulebook import Rulebook
 from headrace.dialects.statements import statement_of
@@ -54,7 +55,7 @@ class Machine:
         self.journeys = ControlJourneys(self.engine)
         self.states = Mortal(self.engine)
         timelines = RuleTimelines(self.rulebook, self.journeys)
-        watched = WatchedStates(self.states, self._on_changed)
+        watched = WatchedStates(self.states, self._on_changed, ControlPeople(self.engine))
         self.reactions = Reactions(watched, timelines, lambda: self.now_ms)
         self.changes = RunChanges(watched, self.reactions, Versions(self.journeys))
         self.work = ControlJourneyWork(self.engine, ControlLeases(self.engine, length_s=None))
@@ -100,6 +101,12 @@ class Machine:
             move_runs=move,
             awaited=self.journeys.awaited,
         )
+
+    def identify(self, user: str, **traits: Any) -> None:
+        """An event that says something about a person, acknowledged now."""
+        text = msgspec.json.encode(traits).decode()
+        event = Event("p", "live", "flux", "user.identified", self.now_ms, type="identify", user_id=user, traits=text)
+        self.log.append([Entry(encode(event))])
 
     def send(self, name: str, user: str = "u", **properties: Any) -> StoredEvent:
         """An event that is acknowledged now, and not yet reacted to."""

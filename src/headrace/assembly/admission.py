@@ -73,7 +73,7 @@ class Admission:
 
         Raises MissingKey, InvalidKey, Forbidden, RateLimited (with the allowance), Unavailable, InvalidRequest.
         """
-        if scope == "admin" and self.is_local(shown):
+        if scope != "ingest" and self.is_local(shown):
             return Admitted(_tenant_named(shown))
         secret = shown.secret(scope)
         if not secret:

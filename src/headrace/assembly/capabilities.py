@@ -12,6 +12,7 @@ import msgspec
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.figures import Figure, figures, reaction_lags
+from headrace.assembly.journeys import JourneyAdmin
 from headrace.assembly.people import PeopleDirectory
 from headrace.assembly.runtime import Runtime
 from headrace.assembly.status import status_of
@@ -227,10 +228,16 @@ class RuleAdmin:
             f"There is no such rule: {kind[:20]} {rule_id[:80]!r}{f', version {version[:80]!r}' if version else ''}."
         )
 
-    async def apply(self, project: str, document: bytes, /, *, dry_run: bool) -> Applied:
+    async def apply(self, project: str, document: bytes, /, *, dry_run: bool, move_runs: bool = False) -> Applied:
         """See `apply_rules`."""
         return await _ask_control(
-            lambda: apply_rules(self._rulebook, project, document, clock_ms(), last=self._last, dry_run=dry_run)
+            lambda: apply_rules(
+                *(self._rulebook, project, document, clock_ms()),
+                last=self._last,
+                dry_run=dry_run,
+                move_runs=move_runs,
+                awaited=self._runtime.journeys.awaited,
+            )
         )
 
 
@@ -341,6 +348,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     replays: ReplayAdmin
     webhooks: WebhookAdmin
     people: PeopleDirectory
+    journeys: JourneyAdmin
     status: ServerStatus
     quarantine: QuarantineAdmin
 
@@ -364,6 +372,11 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         ReplayAdmin(runtime),
         runtime.webhooks,
         PeopleDirectory(runtime.people, runtime.people_admin, runtime.people_freshness, runtime.queries),
+        JourneyAdmin(
+            *(runtime.rule_cache, runtime.journeys, runtime.journeys, runtime.run_changes),
+            settled=runtime.freshness.settled,
+            clock_ms=clock_ms,
+        ),
         ServerStatus(runtime),
         QuarantineAdmin(runtime),
     )

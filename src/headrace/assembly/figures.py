@@ -52,6 +52,13 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one("unreacted_events", "Events since startup that could not be reacted to.", reactor.failed_events)
     yield _one("reactor_failing", "1 while the reactor is failing.", bool(reactor.failing))
     yield from _reaction_lags(runtime)
+    timers = runtime.timers
+    yield _one(
+        "timers_lag_seconds", "Seconds that the first due timer of a journey's run has waited.", timers.lag_ms() / 1000
+    )
+    yield _one("timers_failing", "1 while timers of journeys are failing.", bool(timers.failing))
+    yield _one("timers_fired", "Timers of journeys fired since startup.", timers.fired)
+    yield _one("journey_events", "Events emitted by journeys since startup.", timers.emitted)
     yield _rule_failures(runtime)
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)

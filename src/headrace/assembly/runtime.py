@@ -28,6 +28,7 @@ from headrace.control.replay_jobs import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.control.settlement import Settlement
+from headrace.control.traced import ControlTraces
 from headrace.delivery.addresses import parse_networks
 from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
@@ -38,7 +39,7 @@ from headrace.model.batch import Item
 from headrace.model.effects import Trace
 from headrace.model.entries import Receipt
 from headrace.model.errors import Unavailable
-from headrace.model.event import StoredEvent, Tenant, received_at_ms
+from headrace.model.event import StoredEvent, Tenant, received_at_ms, render_evt
 from headrace.model.filters import Selection
 from headrace.model.journeys import RunState
 from headrace.model.repeats import dedup_key
@@ -96,11 +97,12 @@ class Runtime:
         self.journeys = ControlJourneys(control)
         self.grants = ControlGrants(control, self.outbox)
         self.overruns = ControlOverruns(control)
+        self.traces = ControlTraces(control)
         timelines = RuleTimelines(self.rulebook, self.journeys)
         kept_states = ControlReactionStates(control, adapters.lease, self.outbox)
-        states = WatchedStates(kept_states, self._on_runs_changed)
-        self.reactions = Reactions(states, timelines, clock_ms)
         self.people, people_states = ControlPeople(control), ControlPeopleStates(control)
+        states = WatchedStates(kept_states, self._on_runs_changed, self.people)
+        self.reactions = Reactions(states, timelines, clock_ms)
         self.people_admin = PeopleAdmin(self.people, people_states, states, self.reactions)
         self.watch = StatementWatch(self.log.last())
         self.local_token = secrets.token_urlsafe(32)
@@ -282,12 +284,25 @@ class Runtime:
         except StoreFailed as error:
             raise Unavailable(str(error)) from error
         held = self.log.read(event.position - 1, 1, 1)
+        tenant = Tenant(event.project, event.mode)
+        effects = self.reactions.effects(event)
+        run_ids = list(dict.fromkeys(str(each.detail["runId"]) for each in effects if each.kind == "journey"))
+        try:
+            runs = self.traces.runs(tenant, run_ids) if run_ids else []
+            deliveries = self.traces.deliveries(tenant, [render_evt(event.id), *run_ids])
+            called = event.user_id or event.anonymous_id
+            person = self.people.person_of(tenant, called) if called else None
+        except ControlFailed as error:
+            raise Unavailable(str(error)) from error
         return Trace(
             event=event,
             repeat_known=bool(keyed) and self.log.knows(dedup_key(keyed[0].event)) == event.position,
             in_log=bool(held) and held[0].position == event.position,
-            reacted=self.reactor.reacted(Tenant(event.project, event.mode)) >= event.position,
-            effects=self.reactions.effects(event),
+            reacted=self.reactor.reacted(tenant) >= event.position,
+            effects=effects,
+            runs=runs,
+            deliveries=deliveries,
+            person=person.id if person else called,
         )
 
     def _react_again(self, tenant: Tenant, event_ids: Sequence[str]) -> None:

@@ -1,18 +1,23 @@
-"""`headrace journeys`: rehearses journeys on a virtual clock. Parses and prints."""
+"""`headrace journeys`: rehearses journeys on a virtual clock, and asks the running server about them. Parses and prints."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 from cyclopts import App, Parameter
 
 from headrace.model.errors import InvalidRequest, InvalidRules, SettingsError
-from headrace.model.event import Event, EventType
+from headrace.model.event import Event, EventType, Mode
 from headrace.model.labels import labels_and_numbers
+from headrace.model.settings import Settings
 from headrace.model.times import parse_time, render_time
+
+Data = Annotated[Path | None, Parameter(help="Data folder of the running server; default: HEADRACE_DATA.")]
 
 app = App(name="journeys", help="Rehearse, list and steer journeys.")
 _MAX_REPLIES = 100
@@ -158,3 +163,93 @@ def _line(happening: Any, *, as_json: bool) -> str:
     detail = f" ({happening.detail})" if happening.detail else ""
     run = f"{happening.journey}#{happening.run}"
     return f"{render_time(happening.at_ms)}  {happening.person:<16}  {run:<16}  {at}{happening.what}{detail}"
+
+
+@app.command(name="list")
+def print_list(*, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """List journeys with their runs by status, as tab-separated lines.
+
+    Args:
+        project: Project whose journeys to list.
+        mode: live or test.
+    """
+    statuses = ("active", "done", "exited", "cancelled", "failed")
+    print("id", "version", "in_force", *statuses, sep="\t")
+    for each in _ask(Server(project, mode, data), "GET", "/api/v1/journeys")["data"]:
+        runs = [each["runs"][status] for status in statuses]
+        print(each["id"], each["version"] or "-", str(each["in_force"]).lower(), *runs, sep="\t")
+
+
+@app.command
+def show(journey: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Print a journey with counts for each step, as JSON."""
+    _print(_ask(Server(project, mode, data), "GET", f"/api/v1/journeys/{quote(journey, safe='')}"))
+
+
+@app.command
+def runs(
+    journey: str,
+    /,
+    *,
+    status: str | None = None,
+    limit: int = 50,
+    project: str = "default",
+    mode: Mode = "live",
+    data: Data = None,
+) -> None:
+    """List a journey's runs, the latest start first, as tab-separated lines.
+
+    Args:
+        status: Only runs that are active, done, exited, cancelled or failed.
+        limit: Maximum number of runs, 1 to 100.
+    """
+    query = urlencode({"limit": limit} | ({"status": status} if status else {}))
+    path = f"/api/v1/journeys/{quote(journey, safe='')}/runs?{query}"
+    columns = ("id", "person", "status", "step", "version", "started_at", "due_at")
+    print(*columns, sep="\t")
+    for each in _ask(Server(project, mode, data), "GET", path)["data"]:
+        print(*(each[column] or "-" for column in columns), sep="\t")
+
+
+@app.command
+def run(run_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Print a run with each of its steps, and what it waits for, as JSON."""
+    _print(_ask(Server(project, mode, data), "GET", f"/api/v1/runs/{quote(run_id, safe='')}"))
+
+
+@app.command
+def cancel(run_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """End a run at its step."""
+    _steer(Server(project, mode, data), run_id, "cancel")
+
+
+@app.command
+def retry(run_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+    """Have a failed run try its step again."""
+    _steer(Server(project, mode, data), run_id, "retry")
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Whose journeys, and where the server is."""
+
+    project: str
+    mode: Mode
+    data: Path | None
+
+
+def _steer(server: Server, run_id: str, action: str) -> None:
+    found = _ask(server, "POST", f"/api/v1/runs/{quote(run_id, safe='')}/{action}")["data"]
+    print(f"{found['id']} is {found['status']}" + (f" at {found['step']}" if found["step"] else ""))
+
+
+def _print(reply: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(reply)).decode())
+
+
+def _ask(server: Server, method: str, path: str) -> Any:
+    # Imported here: it loads the store's engine, which the other commands do not need.
+    from headrace.cli.local import ask  # noqa: PLC0415
+
+    settings = Settings.from_environ(os.environ, data=server.data)
+    headers = {"Headrace-Project": server.project, "Headrace-Mode": server.mode}
+    return msgspec.json.decode(ask(settings, method, path, None, headers))

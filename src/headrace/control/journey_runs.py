@@ -177,6 +177,13 @@ class ControlJourneyWork:
         transaction.execute(sa.delete(replies).where(replies.c.key.in_(list(keys))))
 
 
+def runs_by_id(connection: sa.Connection, tenant: Tenant, run_ids: Sequence[str], /) -> list[ListedRun]:
+    """The tenant's runs of some ids, in their order."""
+    rows = connection.execute(_listed(tenant).where(runs.c.id.in_(list(run_ids))))
+    found = {row.id: _one(row) for row in rows}
+    return [found[run_id] for run_id in run_ids if run_id in found]
+
+
 def _listed(tenant: Tenant) -> sa.Select[Any, Any, Any, Any, Any]:
     return (
         sa.select(runs.c.id, runs.c.started_ms, runs.c.state, runs.c.rule_no, rules.c.version)

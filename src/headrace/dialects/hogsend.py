@@ -210,16 +210,13 @@ def parse_names(pairs: Pairs, /) -> NamesQuery:
 
 
 def render_names(query: NamesQuery, found: list[Observed], used_by: Callable[[str], Sequence[str]], /) -> bytes:
-    """found: at least one more than the limit if there are more. used_by: the ids of the rules about a name."""
+    """found: at least one more than the limit if there are more. used_by: the rules and journeys about a name, as `rule:<id>`."""
     note = (
         "Names of the events in this project and mode, most recently seen first; GET /api/v1/catalog has all of them."
     )
     if len(found) > query.limit:
         note += f" These are the first {query.limit}, and there are more: use 'search' to find them."
-    events = [
-        {"name": each.value} | _seen(each) | {"usedBy": [f"rule:{rule}" for rule in used_by(each.value)]}
-        for each in found[: query.limit]
-    ]
+    events = [{"name": each.value} | _seen(each) | {"usedBy": used_by(each.value)} for each in found[: query.limit]]
     return encode_json({"note": note, "events": events})
 
 
@@ -231,6 +228,7 @@ _SOURCES = {
     "hogsend": ("builtin", "Hogsend"),
     "cloudevents": ("builtin", "CloudEvents"),
     "native": ("builtin", "Lines"),
+    "journey": ("builtin", "Journeys"),
     "segment": ("connector", "Segment"),
     "posthog": ("connector", "PostHog"),
     "amplitude": ("connector", "Amplitude"),

@@ -5,25 +5,25 @@ Source: shared/CONTRACT.md
 """
 
 import base64
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
 
-from headrace.dialects import native_webhooks
+from headrace.dialects import native_journeys, native_webhooks
 from headrace.dialects.flux_queries import render_row
 from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint
 from headrace.dialects.native_lines import parse_lines
-from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest, Route
+from headrace.dialects.route import Dialect, Handled, Ingest, Route
 from headrace.dialects.wire import Pairs, encode_json, integer_of
 from headrace.model.batch import Batch
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
-from headrace.model.errors import Conflict, HeadraceError, InvalidRequest, InvalidRules, NotFound
+from headrace.model.errors import Conflict, HeadraceError, InvalidRequest, InvalidRules
 from headrace.model.event import StoredEvent, render_evt
 from headrace.model.filters import Catalog, CatalogEntry, CatalogPage
 from headrace.model.times import render_time_short
-from headrace.ports.store import Reader
 
 NAME = "native"
 MAX_LIMIT = 100
@@ -93,18 +93,22 @@ def parse_catalog(pairs: Pairs, /) -> CatalogPage:
     return msgspec.structs.replace(page, after=parse_cursor(given, _filters_of(page)))
 
 
-def render_catalog(page: CatalogPage, answer: Catalog, /) -> bytes:
+UsedBy = Callable[[str], Sequence[str]]
+"""What is about events of a name."""
+
+
+def render_catalog(page: CatalogPage, answer: Catalog, used_by: UsedBy, /) -> bytes:
     meta: dict[str, object] = {"total": answer.total, "limit": page.limit, "next_cursor": None}
     if answer.more:
         meta["next_cursor"] = render_cursor(answer.entries[-1].name, _filters_of(page))
-    return render_data([_render_entry(entry) for entry in answer.entries], meta)
+    return render_data([_render_entry(entry, used_by) for entry in answer.entries], meta)
 
 
-def render_catalog_entry(entry: CatalogEntry, /) -> bytes:
-    return render_data(_render_entry(entry))
+def render_catalog_entry(entry: CatalogEntry, used_by: UsedBy, /) -> bytes:
+    return render_data(_render_entry(entry, used_by))
 
 
-def _render_entry(entry: CatalogEntry) -> dict[str, object]:
+def _render_entry(entry: CatalogEntry, used_by: UsedBy) -> dict[str, object]:
     return {
         "name": entry.name,
         "count": entry.count,
@@ -113,6 +117,7 @@ def _render_entry(entry: CatalogEntry) -> dict[str, object]:
         "properties": [{"name": key, "types": types} for key, types in entry.properties],
         "properties_truncated": entry.truncated,
         "example": None if entry.example is None else _render_example(entry.example),
+        "used_by": list(used_by(entry.name)),
     }
 
 
@@ -126,7 +131,14 @@ def _render_example(event: StoredEvent) -> dict[str, object]:
     return render_row(event) | {"user_id": event.user_id or event.anonymous_id or None}
 
 
-_NATIVE_NAMES = {"factId": "fact_id", "factType": "fact_type", "challengeId": "challenge_id", "badgeId": "badge_id"}
+_NATIVE_NAMES = {
+    "factId": "fact_id",
+    "factType": "fact_type",
+    "challengeId": "challenge_id",
+    "badgeId": "badge_id",
+    "journeyId": "journey_id",
+    "runId": "run_id",
+}
 
 
 def render_trace(trace: Trace, /) -> bytes:
@@ -146,6 +158,9 @@ def render_trace(trace: Trace, /) -> bytes:
             "reacted": trace.reacted,
             "facts": [effect_value(effect) for effect in trace.effects if effect.kind == "fact"],
             "effects": [effect_value(effect) for effect in trace.effects if effect.kind != "fact"],
+            "person": trace.person or None,
+            "runs": [native_journeys.run_value(each) for each in trace.runs],
+            "deliveries": [msgspec.to_builtins(each) | {"problem": each.problem or None} for each in trace.deliveries],
         }
     )
 
@@ -166,24 +181,7 @@ def render_lines(batch: Batch, _receipts: list[Receipt], /) -> bytes:
     return render_data(shown(batch, lambda each: {"index": each.index, "message": each.error.message}))
 
 
-def _catalog(asked: Asked) -> Answer:
-    page = parse_catalog(asked.query)
-    return lambda reader: render_catalog(page, reader.catalog(asked.tenant, page))
-
-
-def _catalog_entry(asked: Asked) -> Answer:
-    name = asked.path["name"]
-
-    def answer(reader: Reader) -> bytes:
-        found = reader.catalog(asked.tenant, CatalogPage(limit=1, name=name)).entries
-        if not found:
-            raise NotFound(f"No event has the name {name[:200]!r}.")
-        return render_catalog_entry(found[0])
-
-    return answer
-
-
-def _reading(path: str, does: Ask | Handled) -> Route:
+def _reading(path: str, does: Handled) -> Route:
     return Route("GET", f"/api/v1/{path}", "query", "native", does)
 
 
@@ -191,8 +189,8 @@ DIALECT = Dialect(
     NAME,
     render_error,
     (
-        _reading("catalog", Ask(_catalog)),
-        _reading("catalog/{name:path}", Ask(_catalog_entry)),
+        _reading("catalog", Handled("catalog")),
+        _reading("catalog/{name:path}", Handled("catalog_entry")),
         _reading("events/{event_id}/trace", Handled("trace")),
         _reading("events/{event_id}/effects", Handled("effects")),
         _reading("participants", Handled("participants")),
@@ -219,9 +217,13 @@ DIALECT = Dialect(
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
         *native_webhooks.ROUTES,
+        *native_journeys.ROUTES,
     ),
     # The rest of /api/v1 is Flux's.
-    prefixes=tuple(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
+    prefixes=(
+        *(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
+        *native_journeys.PREFIXES,
+    ),
     statuses=((Conflict, 409),),
     error_type="application/problem+json",
 )

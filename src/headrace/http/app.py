@@ -15,12 +15,13 @@ from headrace.http.body import Budget
 from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.grants import Grants
+from headrace.http.journeys import Journeys
 from headrace.http.landing import Landing
 from headrace.http.ledgers import Ledgers
 from headrace.http.local import Check, Quarantine
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Handler, Responders, mount
-from headrace.http.names import EventNames
+from headrace.http.names import Catalogue, EventNames
 from headrace.http.people import People
 from headrace.http.problems import Problems
 from headrace.http.replays import Replays
@@ -79,11 +80,14 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     max_bytes = can.settings.max_request_bytes
     rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
     webhooks = Webhooks(can.webhooks)
+    journeys, catalogue = Journeys(can.journeys), Catalogue(gate, can.rules)
     scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
     people = People(can.people, scoreboards)
     ledgers, grants = Ledgers(can.scoreboard), Grants(can.scoreboard)
     return {
         "status": Statuses(can.admission, can.status).show,
+        "catalog": catalogue.listed,
+        "catalog_entry": catalogue.one,
         "event_names": EventNames(gate, can.rules).listed,
         "rules": rules.show,
         "apply_rules": rules.apply,
@@ -124,4 +128,10 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
         "delivery": webhooks.delivery,
         "redeliver": webhooks.redeliver,
         "redeliver_all": webhooks.redeliver_all,
+        "journeys": journeys.listed,
+        "journey": journeys.one,
+        "runs": journeys.runs,
+        "run": journeys.run,
+        "cancel_run": journeys.cancel,
+        "retry_run": journeys.retry,
     }

@@ -20,8 +20,8 @@ def shown_by(req: falcon.asgi.Request, scope: Scope, in_body: str = "", /) -> Sh
         (req.get_param("api_key") or "") if req.query_string else "",
         in_body,
         req.get_header("Origin") or "",
-        (req.get_header("Headrace-Project") or "") if scope == "admin" else "",
-        (req.get_header("Headrace-Mode") or "") if scope == "admin" else "",
+        (req.get_header("Headrace-Project") or "") if scope != "ingest" else "",
+        (req.get_header("Headrace-Mode") or "") if scope != "ingest" else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""The names of a project's events, with the rules about each: asks the store and the rules, and renders."""
+"""The names of a project's events, with the rules and journeys about each: asks the store and the rules, and renders."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,41 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.capabilities import RuleAdmin
-from headrace.dialects import hogsend
+from headrace.dialects import hogsend, native
 from headrace.http.gate import Gate, parameters
+from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
+from headrace.model.filters import CatalogPage
 from headrace.ports.store import Reader
+
+
+class Catalogue:
+    def __init__(self, gate: Gate, rules: RuleAdmin) -> None:
+        self._gate = gate
+        self._rules = rules
+
+    async def listed(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+    ) -> None:
+        page = native.parse_catalog(parameters(req))
+        used_by = (await self._rules.running(tenant.project)).document.used_by
+        resp.data = await self._gate.ask(
+            req, lambda reader: native.render_catalog(page, reader.catalog(tenant, page), used_by)
+        )
+
+    async def one(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        name = path["name"]
+        used_by = (await self._rules.running(tenant.project)).document.used_by
+
+        def answer(reader: Reader) -> bytes:
+            found = reader.catalog(tenant, CatalogPage(limit=1, name=name)).entries
+            if not found:
+                raise NotFound(f"No event has the name {name[:200]!r}.")
+            return native.render_catalog_entry(found[0], used_by)
+
+        resp.data = await self._gate.ask(req, answer)
 
 
 class EventNames:
@@ -25,6 +56,6 @@ class EventNames:
 
         def answer(reader: Reader) -> bytes:
             found = reader.observed(tenant, "name", query.limit + 1, query.search)
-            return hogsend.render_names(query, found, running.document.about)
+            return hogsend.render_names(query, found, running.document.used_by)
 
         resp.data = await self._gate.ask(req, answer)

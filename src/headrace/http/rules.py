@@ -7,10 +7,9 @@ import falcon.asgi
 
 from headrace.assembly.capabilities import RuleAdmin
 from headrace.dialects import native
-from headrace.dialects.wire import Pairs
+from headrace.dialects.native_journeys import flag
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
-from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, render_evt
 from headrace.model.rulebook import PutAside, RuleRow, Version
 from headrace.model.status import Lag
@@ -44,9 +43,10 @@ class Rules:
     async def apply(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
-        dry_run = _flag(parameters(req), "dry_run")
+        dry_run, move_runs = (flag(parameters(req), name) for name in ("dry_run", "move_runs"))
         body = await read_body(req, self._max_bytes)
-        resp.data = native.render_data(await self._rules.apply(tenant.project, body, dry_run=dry_run))
+        applied = await self._rules.apply(tenant.project, body, dry_run=dry_run, move_runs=move_runs)
+        resp.data = native.render_data(applied)
 
     async def passed_over(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
@@ -106,10 +106,3 @@ def _reactions(lag: Lag, passed_over: int) -> dict[str, object]:
 
 def _version(version: Version) -> dict[str, object]:
     return {"version": version.version, "applied_at": render_time_short(version.applied_at_ms)}
-
-
-def _flag(pairs: Pairs, name: str) -> bool:
-    value = dict(pairs).get(name) or "false"
-    if value not in ("true", "false", "1", "0"):
-        raise InvalidRequest(f"{name!r} must be true or false; it is {value[:80]!r}.")
-    return value in ("true", "1")

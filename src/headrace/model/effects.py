@@ -3,6 +3,7 @@
 import msgspec
 
 from headrace.model.event import StoredEvent
+from headrace.model.journeys import ListedRun
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -32,6 +33,17 @@ class Outcome(msgspec.Struct, frozen=True):
     failed: list[tuple[str, str]] = []
 
 
+class TracedDelivery(msgspec.Struct, frozen=True):
+    """A delivery to a webhook of what an event, or a run that it moved, has to tell. tries: how many there were."""
+
+    webhook: str
+    key: str
+    topic: str
+    status: str
+    tries: int
+    problem: str
+
+
 class Trace(msgspec.Struct, frozen=True):
     """Where an event is and what it caused. `repeat_known`: if it were sent again now, it would be recognised as a repeat."""
 
@@ -40,3 +52,6 @@ class Trace(msgspec.Struct, frozen=True):
     in_log: bool
     reacted: bool
     effects: list[Effect]
+    runs: list[ListedRun] = []  # of journeys, that the event started, moved or ended, as they are now
+    deliveries: list[TracedDelivery] = []
+    person: str = ""  # the id that the event's person goes by

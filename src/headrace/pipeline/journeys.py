@@ -1,25 +1,25 @@
 """Connects journeys in control with the pure step machine: compiled versions, and runs that operators steer. Decides no step."""
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Literal
 
-import structlog
+import msgspec
 
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Tenant
-from headrace.model.journeys import Run, RunState
+from headrace.model.journeys import Person, Run, RunState
 from headrace.model.reaction_state import Needs, State
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.pipeline.rulesets import journey_of
 from headrace.ports.control import ControlFailed, ReactionStates, StateChanged
 from headrace.ports.journeys import JourneyVersions
+from headrace.ports.people import People
 from headrace.reactions.journeys.machine import cancel
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.stage import journeys_in
 
-_log = structlog.get_logger("headrace.journeys")
 _MOST_READY = 1000
-Work = Callable[[State], None]
 
 
 class Versions:
@@ -41,10 +41,19 @@ class Versions:
 
 
 class WatchedStates:
-    """Wraps another ReactionStates and calls `on_changed` with runs that have changed, once they are saved."""
+    """Wraps another ReactionStates and calls `on_changed` with runs that have changed, once they are saved.
 
-    def __init__(self, states: ReactionStates, on_changed: Callable[[Tenant, RunState], None]) -> None:
-        self.load = states.load
+    people: asked who a person is, where a condition or a call of a journey reads it: as the last turn has left it.
+    """
+
+    def __init__(
+        self,
+        states: ReactionStates,
+        on_changed: Callable[[Tenant, RunState], None],
+        people: People | None = None,
+    ) -> None:
+        self._load = states.load
+        self._people = people
         self.effects = states.effects
         self.progress = states.progress
         self.advance = states.advance
@@ -53,6 +62,13 @@ class WatchedStates:
         self._save = states.save
         self._on_changed = on_changed
 
+    def load(self, tenant: Tenant, needs: Needs, /) -> State:
+        """See ReactionStates."""
+        state = self._load(tenant, needs)
+        if self._people is not None and (needs.travellers or needs.runs):
+            state.person_of = cache(partial(_person_of, self._people, tenant))
+        return state
+
     def save(
         self, tenant: Tenant, state: State, /, position: int = 0, before_commit: Callable[[object], None] | None = None
     ) -> None:
@@ -60,6 +76,14 @@ class WatchedStates:
         self._save(tenant, state, position, before_commit)
         if state.journeys.is_changed:
             self._on_changed(tenant, state.journeys)
+
+
+def _person_of(people: People, tenant: Tenant, person: str) -> Person | None:
+    found = people.person_of(tenant, person)
+    if found is None:
+        return None
+    traits = msgspec.json.encode(found.traits).decode() if found.traits else ""
+    return Person(found.id, tuple(found.ids), traits, {each.type: each.key for each in found.groups})
 
 
 class RunChanges:

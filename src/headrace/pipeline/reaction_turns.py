@@ -139,6 +139,7 @@ class ReactionTurns:
         facts: list[EventFacts] = []
         passed_over: list[str] = []
         watched = set(overruns)
+        said: set[str] = set()  # whom earlier events of this turn say something about
         try:
             made = 0
             for each in waiting:
@@ -147,7 +148,12 @@ class ReactionTurns:
                     facts.append(EventFacts(each.id, "", 0, [], [], relevant=False))
                     continue
                 self._current.enter(each.id)
-                found = stage.facts_of_event(rules, each.id, each.event(), overruns=overruns, watched=watched)
+                event = each.event()
+                found = stage.facts_of_event(rules, each.id, event, overruns=overruns, watched=watched)
+                if found.seen is not None and found.participant in said:
+                    break  # a journey reads who the person is as of the events before: those are saved first
+                if each.may_say:
+                    said |= {event.user_id, event.anonymous_id}
                 facts.append(found)
                 if found.failures:
                     watched.update(failure.rule_no for failure in found.failures if failure.too_costly)

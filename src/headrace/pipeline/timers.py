@@ -70,7 +70,7 @@ class Timers:
         self._due: dict[Tenant, int] = {}  # a lower bound of the time at which each tenant's first timer is due
         self._lock = threading.Lock()
         self._is_known = False
-        self._has_emits = self._has_replies = True
+        self._has_emits = self._has_replies = False
         self._is_blocked = self._is_others = False
         self._poked = False
         self._late_since = 0.0
@@ -141,10 +141,12 @@ class Timers:
 
     def _learn(self) -> None:
         found = self._work.next_due()
+        has_emits, has_replies = bool(self._work.emits(1)), bool(self._replies.waiting(1))
         with self._lock:
             for tenant, due_ms in found.items():
                 self._due[tenant] = min(due_ms, self._due.get(tenant, due_ms))
-            self._has_emits = self._has_replies = True
+            self._has_emits |= has_emits
+            self._has_replies |= has_replies
         self._is_known = True
 
     def _is_due(self) -> bool:

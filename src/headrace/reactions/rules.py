@@ -126,16 +126,17 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     def about(self, name: str, /) -> list[str]:
         """The ids of the rules about events of a name: fact rules, and rules that count the fact it becomes without one.
 
-        Not of journeys: see `journeys_about`.
+        Not of journeys: see `used_by`.
         """
         patterns = [(rule.id, rule.event, name) for rule in self.facts]
         counting: tuple[ChallengeRule | BadgeRule, ...] = (*self.challenges, *self.badges)
         patterns += [(rule.id, rule.fact, DEFAULT_TYPE + name) for rule in counting if rule.fact]
         return list(dict.fromkeys(rule_id for rule_id, pattern, text in patterns if matches(pattern, text)))
 
-    def journeys_about(self, name: str, /) -> list[str]:
-        """The ids of the journeys that events of a name start, move or end."""
-        return [each.id for each in self.journeys if any(matches(pattern, name) for pattern in each.patterns())]
+    def used_by(self, name: str, /) -> list[str]:
+        """What is about events of a name: `rule:<id>`, and `journey:<id>` of those that such events start, move or end."""
+        journeys = [each.id for each in self.journeys if any(matches(pattern, name) for pattern in each.patterns())]
+        return [*(f"rule:{each}" for each in self.about(name)), *(f"journey:{each}" for each in journeys)]
 
 
 def parse_rules(document: object, /, *, kept: bool = False) -> Document:

@@ -1,0 +1,173 @@
+"""Timers, emitted events and replies over a real control database: in order, once, and under the lease."""
+
+from typing import Any
+
+import pytest
+
+from headrace.control.journey_runs import ControlJourneyWork
+from headrace.control.leases import ControlLeases
+from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.journeys import Answered
+from headrace.ports.control import LeaseLost
+from tests.journeys.given import DAY_MS, HOUR_MS, START_MS
+from tests.journeys.machine import TENANT, Machine
+from tests.reactions.given import Crash
+
+
+def rules(*steps: dict[str, Any], **given: Any) -> dict[str, Any]:
+    return {"journeys": [{"id": "j", "trigger": {"event": "start"}, "steps": list(steps)} | given]}
+
+
+def emit(name: str) -> dict[str, Any]:
+    return {"id": name, "emit": {"event": name}}
+
+
+WAIT: dict[str, Any] = {"id": "w", "wait": "1h"}
+FOR_X: dict[str, Any] = {"id": "f", "wait_for": {"event": "x", "timeout": "1h"}}
+
+
+def test_a_timer_waits_for_events_that_were_received_before_it(machine: Machine) -> None:
+    machine.apply(rules(FOR_X))
+    machine.send("start")
+    machine.settle()
+    machine.now_ms += HOUR_MS - 1
+    machine.send("x")
+    machine.now_ms += 10
+    assert not machine.timers.step()
+    machine.settle()
+    assert [visit.outcome for visit in machine.runs()[0].visits] == ["happened"]
+
+
+def test_after_a_downtime_timers_fire_in_the_order_of_time_and_each_once(machine: Machine) -> None:
+    machine.apply(rules(WAIT, emit("one"), {"id": "v", "wait": "3h"}, emit("two")))
+    for number in range(30):
+        machine.send("start", f"u{number % 15}{number}")
+        machine.tick(20 * 60_000)
+    machine.restart()
+    machine.tick(2 * DAY_MS)
+    emitted = [event.timestamp_ms for event in machine.emitted()]
+    assert len(emitted) == 60
+    late = [each for each in emitted if each > START_MS + 10 * HOUR_MS]
+    assert late == sorted(late)
+    assert all(run.status == "done" for run in machine.runs())
+
+
+@pytest.mark.parametrize("where", ["fire", "fired", "emit", "before intake", "after intake", "emitted"])
+def test_a_crash_anywhere_emits_each_event_once(machine: Machine, where: str) -> None:
+    machine.apply(rules(WAIT, emit("one")))
+    machine.send("start")
+    machine.settle()
+    machine.now_ms += HOUR_MS
+    machine.dies = where
+    with pytest.raises(Crash):
+        machine.settle()
+    machine.restart()
+    machine.settle()
+    assert [event.name for event in machine.emitted()] == ["one"]
+    assert [run.status for run in machine.runs()] == ["done"]
+
+
+def test_an_event_starts_a_version_once_and_forced_again_as_the_limits_allow(machine: Machine) -> None:
+    machine.apply(rules(WAIT, entry={"at_most": 2}))
+    start = machine.send("start")
+    machine.settle()
+    for force, wanted in ((False, 1), (True, 2), (True, 2)):
+        machine.replay(start, force=force)
+        assert len(machine.runs()) == wanted
+
+
+def test_a_run_finishes_on_its_version_when_the_journey_is_gone(machine: Machine) -> None:
+    machine.apply(rules(FOR_X, emit("one"), exit=["stop"]))
+    machine.send("start")
+    machine.send("start", "v")
+    machine.settle()
+    machine.apply({"facts": []})
+    machine.restart()
+    machine.send("x")
+    machine.send("stop", "v")
+    machine.settle()
+    assert sorted(run.status for run in machine.runs()) == ["done", "exited"]
+    assert [event.name for event in machine.emitted()] == ["one"]
+
+
+def test_events_that_wait_while_a_journey_changes_still_reach_its_runs(machine: Machine) -> None:
+    machine.apply(rules(FOR_X))
+    machine.send("start")
+    machine.send("x")
+    machine.apply(rules(WAIT))
+    machine.settle()
+    assert [visit.outcome for visit in machine.runs()[0].visits] == ["happened"]
+
+
+def test_moved_runs_go_on_by_the_new_version(machine: Machine) -> None:
+    machine.apply(rules(WAIT, emit("old")))
+    machine.send("start")
+    machine.settle()
+    applied = machine.apply(rules(WAIT, emit("new")), move=True)
+    assert [(each.id, each.runs, each.moves) for each in applied.journeys] == [("j", 1, 1)]
+    machine.tick(HOUR_MS)
+    assert [event.name for event in machine.emitted()] == ["new"]
+
+
+def test_a_journey_reads_what_earlier_events_said_of_the_person_also_in_the_same_batch(machine: Machine) -> None:
+    branch = {"when": "person.traits.vip", "then": [emit("yes")], "else": [emit("no")]}
+    machine.apply(rules({"id": "b", "branch": branch}))
+    machine.send("start", "v")
+    machine.identify("u", vip=True)
+    machine.send("start")
+    machine.settle()
+    assert sorted((event.name, event.user_id) for event in machine.emitted()) == [("no", "v"), ("yes", "u")]
+
+
+def test_a_reply_moves_the_run_that_waits_for_it_once(machine: Machine) -> None:
+    call = {"id": "c", "call": {"webhook": "crm"}}
+    machine.apply(rules(call, emit("one")))
+    machine.send("start")
+    machine.settle()
+    [run] = machine.runs()
+    for key, attempt in (("late", 7), ("k", 1), ("again", 1)):
+        with machine.engine.begin() as connection:
+            machine.work.keep(connection, [Answered(key, TENANT, run.id, attempt, machine.now_ms, "{}", "")])
+        machine.timers.on_reply()
+        machine.settle()
+    assert [event.name for event in machine.emitted()] == ["one"]
+    assert machine.rows("select count(*) from replies") == [(0,)]
+
+
+def test_who_has_lost_the_lease_moves_no_run(machine: Machine) -> None:
+    machine.apply(rules(WAIT))
+    machine.send("start")
+    machine.settle()
+    mine, other = (ControlJourneyWork(machine.engine, ControlLeases(machine.engine, length_s=60)) for _ in range(2))
+    machine.timers._work = mine
+    check = mine.claim("a")
+    with machine.engine.begin() as connection:
+        connection.exec_driver_sql("update leases set expires_at_ms = 0")
+    assert check is not None
+    assert other.claim("b") is not None
+    machine.now_ms += HOUR_MS
+    with pytest.raises(LeaseLost):
+        machine.timers.step()
+    assert machine.runs()[0].status == "active"
+
+
+def test_an_operator_cancels_a_run_and_retries_only_a_failed_one(machine: Machine) -> None:
+    machine.apply(rules(WAIT))
+    machine.send("start")
+    machine.settle()
+    [run] = machine.runs()
+    with pytest.raises(InvalidRequest, match="Only a failed run"):
+        machine.changes.steer(TENANT, run.id, "retry", machine.now_ms)
+    assert machine.changes.steer(TENANT, run.id, "cancel", machine.now_ms).status == "cancelled"
+    machine.tick(DAY_MS)
+    assert machine.runs()[0].status == "cancelled"
+    with pytest.raises(NotFound):
+        machine.changes.steer(TENANT, "run_x", "cancel", machine.now_ms)
+
+
+def test_a_project_without_journeys_writes_nothing_about_them(machine: Machine) -> None:
+    machine.apply({"facts": [{"id": "f", "event": "start"}]})
+    machine.send("start")
+    machine.settle()
+    for table in ("runs", "run_counts", "emits", "replies", "journeys", "leases"):
+        assert machine.rows(f"select count(*) from {table}") == [(0,)]
