@@ -838,6 +838,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "return not self._in_flight and self._latest <= after",
         "return self._latest <= after",
         "tests/people/test_stage.py::test_the_log_is_read_while_an_append_is_under_way_and_until_what_it_holds_was_read",
+    ),
+    (
         "an event starts a version of a journey once",
         "reactions/stage.py",
         "        if journey.no not in begun:\n            return 0\n",

@@ -111,6 +111,12 @@ def test_the_running_server_is_asked_about_journeys_and_runs(tmp_path: Path) -> 
         row = run("runs", "welcome", *data).stdout.splitlines()[1].split("\t")
         assert row[1:4] == ["ada", "active", "settle"]
         assert json.loads(run("run", row[0], *data).stdout)["data"]["waits"]["for"] == "time"
+        (tmp_path / "rules.yaml").write_text(RULES)
+        rehearsed = run("simulate", str(tmp_path / "rules.yaml"), *data).stdout.splitlines()
+        assert [line.split()[3:] for line in rehearsed[:2]] == [
+            ["entered"],
+            ["settle:", "waits", *rehearsed[1].split()[5:]],
+        ]
         assert run("cancel", row[0], *data).stdout == f"{row[0]} is cancelled at settle\n"
         refused = run("retry", row[0], *data)
         assert (refused.returncode, "Only a failed run can be retried" in refused.stderr) == (2, True)

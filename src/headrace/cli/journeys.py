@@ -21,6 +21,7 @@ Data = Annotated[Path | None, Parameter(help="Data folder of the running server;
 
 app = App(name="journeys", help="Rehearse, list and steer journeys.")
 _MAX_REPLIES = 100
+_PAGE, _MAX_STORED = 1000, 100_000
 
 
 @app.command
@@ -28,19 +29,29 @@ def simulate(
     file: Path,
     /,
     *,
-    events: Path,
+    events: Path | None = None,
     replies: Path | None = None,
     journey: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON object per line.")] = False,
+    project: str = "default",
+    mode: Mode = "live",
+    data: Data = None,
 ) -> None:
     """Run the journeys of a rules document over events on a virtual clock and print what would happen. Changes nothing.
 
     Args:
         file: A rules document, YAML or JSON.
         events: One event per line, as JSON: name, timestamp, user_id or anonymous_id, properties, type, traits, … as in the
-            rows of GET /api/v1/events. `-` reads standard input.
+            rows of GET /api/v1/events. `-` reads standard input. Without it, the stored events of the running server,
+            as that route lists them: at most 100,000.
         replies: A JSON object of what each webhook answers: {"crm": {"ok": true}}; null is a webhook that fails.
         journey: Only this journey.
+        from_: Earliest time of stored events.
+        to: Latest time of stored events.
+        project: Project whose stored events to take.
+        mode: live or test.
     """
     # Imported here: it loads the condition language, which most commands do not need.
     from headrace.pipeline.rulesets import parse_document  # noqa: PLC0415
@@ -57,8 +68,9 @@ def simulate(
     if not chosen:
         raise InvalidRequest(f"{file} has no journey{f' {journey[:80]!r}' if journey else 's'}.")
     simulation = Simulation(chosen, _replies(replies))
+    happened = list(_stored(Server(project, mode, data), from_, to) if events is None else _events(events))
     try:
-        for happening in simulation.run(list(_events(events))):
+        for happening in simulation.run(happened):
             print(_line(happening, as_json=as_json))
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
@@ -100,6 +112,32 @@ def _events(path: Path) -> Iterator[Event]:
         except (msgspec.DecodeError, InvalidRequest) as error:
             said = error.message if isinstance(error, InvalidRequest) else str(error)
             raise InvalidRequest(f"{path}:{number}: {said}") from None
+
+
+class _PageMeta(msgspec.Struct):
+    next_cursor: str | None = None
+
+
+class _Page(msgspec.Struct):
+    data: list[_Row]
+    meta: _PageMeta
+
+
+_page_decoder = msgspec.json.Decoder(_Page)
+
+
+def _stored(server: "Server", from_: str | None, to: str | None) -> list[Event]:
+    """The server's events, the earliest first. Raises InvalidRequest for more than are taken, and what `ask` raises."""
+    found: list[Event] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        given = {"limit": str(_PAGE), "cursor": cursor, "from": from_ or "", "to": to or ""}
+        page = _page_decoder.decode(_ask_bytes(server, "GET", f"/api/v1/events?{urlencode(given)}"))
+        found += map(_event, page.data)
+        cursor = page.meta.next_cursor
+        if len(found) > _MAX_STORED:
+            raise InvalidRequest(f"There are more than {_MAX_STORED:,} events: narrow them with --from and --to.")
+    return found[::-1]
 
 
 def _event(row: _Row) -> Event:
@@ -247,9 +285,13 @@ def _print(reply: object) -> None:
 
 
 def _ask(server: Server, method: str, path: str) -> Any:
+    return msgspec.json.decode(_ask_bytes(server, method, path))
+
+
+def _ask_bytes(server: Server, method: str, path: str) -> bytes:
     # Imported here: it loads the store's engine, which the other commands do not need.
     from headrace.cli.local import ask  # noqa: PLC0415
 
     settings = Settings.from_environ(os.environ, data=server.data)
     headers = {"Headrace-Project": server.project, "Headrace-Mode": server.mode}
-    return msgspec.json.decode(ask(settings, method, path, None, headers))
+    return ask(settings, method, path, None, headers)
