@@ -43,7 +43,9 @@ def start(client: Client, name: str, runs: int) -> None:
 
 
 def waiting(client: Client, journey: str) -> int:
-    return client.get(f"/api/v1/journeys/{journey}").json()["data"]["runs"]["active"]
+    """How many of its runs go on; -1 while reactions are so far behind that it is not answered."""
+    reply = client.get(f"/api/v1/journeys/{journey}")
+    return reply.json()["data"]["runs"]["active"] if reply.status_code == 200 else -1
 
 
 def until(condition: Any, seconds: float) -> None:

@@ -35,7 +35,7 @@ ACCEPTED: tuple[Accepted, ...] = (
         "only speed: what the quick decoder refuses is read again, field by field",
     ),
     Accepted(
-        "dialects/native.py",
+        "http/names.py",
         'raise NotFound(f"No event has the name {name[:200]!r}.")',
         'raise NotFound(f"No event has the name {name[: 199]!r}.")',
         "only wording: how much of an unknown name a 404 shows",
