@@ -1,5 +1,6 @@
 """Journeys over HTTP: which there are, where persons are in them, and ending or retrying a run."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server, request: pytest.FixtureRequest) -> Iterator[Client]:
     """A project of its own with the rules in force."""
-    with server.client(server.key(project=request.node.name[:60].rstrip("[]-_."))) as client:
+    with server.client(
+        server.key(project=re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[-90:].strip("-"))
+    ) as client:
         applied = client.put("/api/v1/rules", content=RULES)
         assert applied.status_code == 200, applied.text
         yield client
