@@ -97,7 +97,7 @@ class ControlJourneyWork:
 
     def claim(self, owner: str, /) -> Callable[[object], None] | None:
         """See JourneyWork."""
-        if self._lease is None or not self._leases.holds(self._lease):
+        if self._lease is None or not self._leases.renews(self._lease):
             self._lease = self._leases.take(LEASE, owner)
         lease = self._lease
         if lease is None:

@@ -10,7 +10,7 @@ import threading
 import sqlalchemy as sa
 import structlog
 
-from headrace.control.database import database_time_ms, insert, transact
+from headrace.control.database import database_time_ms, insert, reading, transact
 from headrace.control.tables import leases
 from headrace.model.lease import Lease
 from headrace.ports.control import LeaseLost
@@ -71,10 +71,15 @@ class ControlLeases:
         with self._lock:
             self._held[lease.name] = lease
 
-    def holds(self, lease: Lease, /) -> bool:
-        """Whether this process still thinks that it has the lease; what is written under it finds out."""
+    def renews(self, lease: Lease, /) -> bool:
+        """Whether this process still believes that the lease is its own; what is written under the lease finds out."""
         with self._lock:
             return self._held.get(lease.name) == lease
+
+    def holds(self, lease: Lease, /) -> bool:
+        """Whether nobody has taken the lease since, as the database says. It may have expired."""
+        with reading(self._engine) as connection:
+            return connection.scalar(sa.select(leases.c.fence).where(_is(lease))) is not None
 
     def renew(self) -> None:
         """Extend all held leases, in one commit. Call it three times per `length_s`. A lost lease is no longer renewed."""

@@ -8,6 +8,7 @@ import falcon.asgi
 from headrace.assembly.journeys import JourneyAdmin
 from headrace.dialects import native, native_journeys
 from headrace.dialects.names import fingerprint
+from headrace.http import journey_values
 from headrace.http.gate import parameters
 from headrace.model.event import Tenant
 
@@ -22,11 +23,11 @@ class Journeys:
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Params
     ) -> None:
         found = await self._journeys.listed(tenant)
-        resp.data = native.render_data([native_journeys.journey_value(*each) for each in found])
+        resp.data = native.render_data([journey_values.journey_value(*each) for each in found])
 
     async def one(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Params) -> None:
         found = await self._journeys.one(tenant, path["journey_id"])
-        resp.data = native.render_data(native_journeys.whole_journey_value(*found))
+        resp.data = native.render_data(journey_values.whole_journey_value(*found))
 
     async def runs(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Params) -> None:
         given = {name: value for name, value in parameters(req) if value}
@@ -57,4 +58,4 @@ class Journeys:
         await self._show(resp, tenant, run_id)
 
     async def _show(self, resp: falcon.asgi.Response, tenant: Tenant, run_id: str) -> None:
-        resp.data = native.render_data(native_journeys.whole_run_value(*await self._journeys.run(tenant, run_id)))
+        resp.data = native.render_data(journey_values.whole_run_value(*await self._journeys.run(tenant, run_id)))
