@@ -9,4 +9,5 @@ from headrace.model.settings import Settings
 
 def bare_capabilities() -> Capabilities:
     names = dict.fromkeys(Capabilities.__struct_fields__, None)
-    return cast("Capabilities", SimpleNamespace(**names | {"settings": Settings()}))
+    status = SimpleNamespace(throughput=SimpleNamespace(accepted=0, refused=0, refused_requests=0))
+    return cast("Capabilities", SimpleNamespace(**names | {"settings": Settings(), "status": status}))

@@ -107,9 +107,9 @@ def test_a_badge_is_not_taken_back_without_a_participant_and_a_reason(club: Clie
     assert_refused(club.post("/api/v1/badges/seen/revocations", json=body), "native", 400)
 
 
-def test_a_path_that_does_not_end_in_points_is_no_route_and_two_keys_are_one_too_many(club: Client) -> None:
+def test_a_path_that_does_not_end_in_points_takes_no_post_and_two_keys_are_one_too_many(club: Client) -> None:
     for path in ("/api/v1/participants/u", "/api/v1/participants/u%2Fpoints", "/api/v1/participants//points"):
-        assert_refused(club.post(path, json={"points": 5, "key": "k"}), "native", 404)
+        assert_refused(club.post(path, json={"points": 5, "key": "k"}), "native", 405)
     reply = club.post(PATH, json={"points": 5, "key": "a"}, headers={"Idempotency-Key": "b"})
     assert_refused(reply, "native", 400)
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from headrace.dialects import native
 from headrace.dialects.names import decode_known
 from headrace.dialects.wire import text_of_body
-from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.errors import InvalidRequest, MethodNotAllowed
 from headrace.model.event import render_evt
 from headrace.model.ledger import Grant, Granted, Revocation
 from headrace.model.times import render_time_short
@@ -38,11 +38,14 @@ _revocation_decoder = msgspec.json.Decoder(_Revocation)
 
 
 def parse_participant(raw_path: str, /) -> str:
-    """The id in `/api/v1/participants/{id}/points`, which may hold any character, escaped as in any path. Raises NotFound."""
+    """The id in `/api/v1/participants/{id}/points`, which may hold any character, escaped as in any path.
+
+    Raises MethodNotAllowed for any other path below.
+    """
     path = raw_path.removesuffix("/")
     name = unquote(path[len(_BELOW) : -len(_POINTS)]) if path.endswith(_POINTS) else ""
     if not name:
-        raise NotFound("There is no such route: grant points by POST /api/v1/participants/{id}/points.")
+        raise MethodNotAllowed("POST", ("GET", "HEAD"))
     return name
 
 

@@ -29,7 +29,10 @@ class CatalogReader(Engine):
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
         """See the Reader port."""
-        rows = self._rows(queries.names(tenant, page))
+        try:
+            rows = self._rows(queries.names(tenant, page))
+        except NeedsMoreMemory:
+            rows = self._rows(queries.names(tenant, page, in_order=True))
         found = rows[: page.limit]
         if page.after is None and len(rows) <= page.limit:
             total = len(rows)

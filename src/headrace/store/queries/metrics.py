@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from headrace.model.event import Tenant
 from headrace.model.filters import MAX_GROUPS, Filters
 from headrace.model.measures import MAX_METRICS, MAX_POINTS, MAX_TAG_KEYS, WIDTH_MS, Aggregation, Question
-from headrace.store.queries.conditions import FEW_AT_ONCE, Query, frequent, where_of
+from headrace.store.queries.conditions import FEW_AT_ONCE, ONE_BY_ONE, Query, frequent, where_of
 
 
 def metrics(tenant: Tenant, name: str | None = None, /, *, upto: str | None = None) -> Query:
@@ -24,6 +24,7 @@ def metrics(tenant: Tenant, name: str | None = None, /, *, upto: str | None = No
         f"max(position) AS latest FROM events WHERE {where} GROUP BY name, kind ORDER BY latest DESC LIMIT 1 BY name) "
         f"ORDER BY name LIMIT {MAX_METRICS + 1}",
         params,
+        ONE_BY_ONE if upto is not None else {},
     )
 
 
