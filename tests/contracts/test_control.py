@@ -29,17 +29,9 @@ from headrace.model.reaction_state import Needs
 from headrace.model.rulebook import PassedOver, RuleRow
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines, apply_rules
-from headrace.ports.control import (
-    ControlConflict,
-    ControlFailed,
-    KeyStore,
-    LeaseLost,
-    Offsets,
-    ReactionStates,
-    RuleHistory,
-    RuleStore,
-    Scores,
-)
+from headrace.ports.control import ControlConflict, ControlFailed, LeaseLost, Offsets, RuleHistory, RuleStore, Scores
+from headrace.ports.keys import KeyStore
+from headrace.ports.reactions import ReactionStates
 from tests.contracts.rivals import Rival, before
 from tests.engine import NOW_MS
 

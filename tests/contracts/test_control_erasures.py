@@ -8,7 +8,8 @@ from sqlalchemy import Engine, text
 from headrace.control import erasures
 from headrace.control.erasures import ControlErasedEvents
 from headrace.model.entries import ErasedEvent
-from headrace.ports.control import ControlFailed, ErasedEvents
+from headrace.ports.control import ControlFailed
+from headrace.ports.erasures import ErasedEvents
 from tests.fakes import MemoryErasedEvents
 
 

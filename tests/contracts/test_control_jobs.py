@@ -18,7 +18,8 @@ from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import Cursor, Filters
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
-from headrace.ports.control import BeforeCommit, JobQueue, JobStore, LeaseLost
+from headrace.ports.control import JobQueue, JobStore, LeaseLost
+from headrace.ports.reactions import BeforeCommit
 from headrace.replay.jobs import ReplayRunner
 from headrace.replay.pace import Pace
 from tests.contracts.rivals import Rival, before

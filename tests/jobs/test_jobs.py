@@ -19,7 +19,7 @@ from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import StoredEvent, Tenant, render_uuid
 from headrace.model.filters import Cursor, Filters, Selection
 from headrace.model.replay_job import ReplayJob
-from headrace.ports.control import BeforeCommit
+from headrace.ports.reactions import BeforeCommit
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of

@@ -66,8 +66,8 @@ ACCEPTED: tuple[Accepted, ...] = (
     ),
     Accepted(
         "log/sqlite.py",
-        "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 1, kinds)",
-        "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 2, kinds)",
+        "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 1, kinds, checks)",
+        "row = (self._last, count, tail, len(payloads), key_bytes, payloads, 2, kinds, checks)",
         "equal in effect: `spaced` is read as true or false alone",
     ),
     Accepted(

@@ -15,7 +15,7 @@ from headrace.model.allowance import Allowance
 from headrace.model.errors import Forbidden, InvalidRequest, MissingKey
 from headrace.model.event import Tenant
 from headrace.model.keys import OPERATORS_KEY, Key, Scope
-from headrace.ports.control import KeyCheck
+from headrace.ports.keys import KeyCheck
 
 # A separate thread, so that no request waits for other work in threads. One is enough, because look-ups take turns anyway.
 _LOOK_UPS = ThreadPoolExecutor(1, thread_name_prefix="keys")

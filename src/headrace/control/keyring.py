@@ -8,7 +8,8 @@ from headrace.control.api_keys import digest
 from headrace.model.errors import InvalidKey, SettingsError, Unavailable
 from headrace.model.event import Tenant
 from headrace.model.keys import OPERATORS_KEY, SCOPES, Key
-from headrace.ports.control import ControlFailed, KeyStore
+from headrace.ports.control import ControlFailed
+from headrace.ports.keys import KeyStore
 
 MAX_SECRET_CHARS = 512
 

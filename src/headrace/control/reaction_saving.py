@@ -24,7 +24,7 @@ from headrace.control.tables import (
 )
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import State
-from headrace.ports.control import StateChanged
+from headrace.ports.reactions import StateChanged
 
 MAX_PASSED_OVER = 10_000  # events listed for each rule; more are only counted
 

@@ -12,9 +12,10 @@ from headrace.model.journeys import Person, Run, RunState
 from headrace.model.reaction_state import Needs, State
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.pipeline.rulesets import journey_of
-from headrace.ports.control import ControlFailed, ReactionStates, StateChanged
+from headrace.ports.control import ControlFailed
 from headrace.ports.journeys import JourneyVersions
 from headrace.ports.people import People
+from headrace.ports.reactions import ReactionState, ReactionStates, StateChanged
 from headrace.reactions.journeys.machine import cancel
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.stage import journeys_in
@@ -89,7 +90,7 @@ def _person_of(people: People, tenant: Tenant, person: str) -> Person | None:
 class RunChanges:
     """Changes runs outside the reactor: loads them, applies a change, and saves them."""
 
-    def __init__(self, states: ReactionStates, reactions: Reactions, versions: Versions) -> None:
+    def __init__(self, states: ReactionState, reactions: Reactions, versions: Versions) -> None:
         self._states = states
         self._reactions = reactions
         self._versions = versions

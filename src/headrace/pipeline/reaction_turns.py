@@ -16,7 +16,8 @@ from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage, Saying
 from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
-from headrace.ports.control import ControlFailed, LeaseLost, ReactionStates, StateChanged
+from headrace.ports.control import ControlFailed, LeaseLost
+from headrace.ports.reactions import ReactionStates, StateChanged
 from headrace.reactions import stage
 from headrace.reactions.stage import EventFacts, RuleSet
 

@@ -12,7 +12,8 @@ from headrace.model.event import Event, StoredEvent, Tenant
 from headrace.model.ledger import Payer
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
-from headrace.ports.control import BeforeCommit, ControlFailed, LeaseLost, ReactionStates, StateChanged
+from headrace.ports.control import ControlFailed, LeaseLost
+from headrace.ports.reactions import BeforeCommit, ReactionState, StateChanged
 from headrace.reactions import stage
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
 from headrace.reactions.journeys.document import JourneyRule
@@ -36,7 +37,7 @@ class Reactions:
 
     def __init__(
         self,
-        states: ReactionStates,
+        states: ReactionState,
         rules: RuleTimelines,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:

@@ -22,8 +22,8 @@ from headrace.pipeline.reaction_turns import ReactionTurns
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
 from headrace.pipeline.statement_watch import StatementWatch
-from headrace.ports.control import ReactionStates
 from headrace.ports.log import LogReader
+from headrace.ports.reactions import ReactionStates
 from headrace.ports.store import EventsInOrder
 
 _READ_EVENTS, _READ_BYTES = 10_000, 16 * 1024 * 1024

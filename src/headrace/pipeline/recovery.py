@@ -11,7 +11,8 @@ from headrace.model.entries import UNREADABLE, Record
 from headrace.pipeline.commands import split
 from headrace.pipeline.months import of_one_month
 from headrace.pipeline.quarantine import put_aside
-from headrace.ports.control import ErasedEvents, Offsets
+from headrace.ports.control import Offsets
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import LogReader
 from headrace.ports.quarantine import PutAside
 from headrace.ports.store import ErasableStore, Store

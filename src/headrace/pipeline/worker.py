@@ -19,7 +19,8 @@ from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
 from headrace.pipeline.quarantine import put_aside
 from headrace.pipeline.recovery import Recovery
-from headrace.ports.control import ErasedEvents, LeaseLost, Offsets
+from headrace.ports.control import LeaseLost, Offsets
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import Log
 from headrace.ports.quarantine import PutAside
 from headrace.ports.store import ErasableStore

@@ -1,24 +1,28 @@
-"""Control: the small facts around events, and who may work on what alone. Everything raises ControlFailed.
+"""Control: the small facts around events, and leases. Everything raises ControlFailed.
 
 Two adapters hold to all of it: one over SQLite, one over PostgreSQL, where several processes call at once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from headrace.model.effects import Effect, Outcome
-from headrace.model.entries import ErasedEvent
-from headrace.model.event import Mode, StoredEvent, Tenant
+from headrace.model.effects import Outcome
+from headrace.model.event import Tenant
 from headrace.model.filters import Cursor
 from headrace.model.journeys import JourneyVersion
-from headrace.model.keys import Key, Scope, Style
 from headrace.model.lease import Lease
 from headrace.model.ledger import Correction
-from headrace.model.reaction_state import Caused, Needs, Overrun, State
+from headrace.model.reaction_state import Overrun
 from headrace.model.replay_job import Action, ReplayJob, TakenJob
 from headrace.model.rulebook import PassedOver, PutAside, RuleRow, Version
 from headrace.model.scores import Award, Board, Score
+from headrace.ports.erasures import ErasedEvents as ErasedEvents  # noqa: PLC0414
+from headrace.ports.keys import KeyCheck as KeyCheck  # noqa: PLC0414
+from headrace.ports.keys import KeyStore as KeyStore  # noqa: PLC0414
+from headrace.ports.reactions import BeforeCommit as BeforeCommit  # noqa: PLC0414
+from headrace.ports.reactions import Reactions as Reactions  # noqa: PLC0414
+from headrace.ports.reactions import ReactionStates as ReactionStates  # noqa: PLC0414
+from headrace.ports.reactions import StateChanged as StateChanged  # noqa: PLC0414
 
 
 class Offsets(Protocol):
@@ -201,47 +205,6 @@ class JobQueue(Protocol):
         ...
 
 
-class KeyStore(Protocol):
-    """API keys. A secret is kept as its hash alone."""
-
-    def create(
-        self,
-        project: str,
-        mode: Mode,
-        style: Style,
-        scopes: AbstractSet[Scope] | None,
-        now_ms: int,
-        expires_at_ms: int | None = None,
-        origins: Sequence[str] = (),
-    ) -> tuple[Key, str]:
-        """A new key and its secret, which nobody can be told again; a new project is made with it. Raises InvalidRequest."""
-        ...
-
-    def list(self) -> tuple[Key, ...]:
-        """Every key, also revoked and expired ones, oldest first."""
-        ...
-
-    def find(self, secret: str, /) -> Key | None:
-        """The key of a secret, also when it is revoked or expired."""
-        ...
-
-    def revoke(self, named: str, /, now_ms: int) -> Key:
-        """Revoke the key of that id, secret or prefix. Raises NotFound, and InvalidRequest where several keys fit."""
-        ...
-
-
-class KeyCheck(Protocol):
-    """Says which key a secret is, many thousand times a second. Any thread may call it."""
-
-    def cached(self, secret: str, /) -> Key | None:
-        """The key, if it is known to work without asking the database; None says nothing: call `check`."""
-        ...
-
-    def check(self, secret: str, /) -> Key:
-        """The key of a secret. May ask the database: call it off the event loop. Raises InvalidKey, Unavailable."""
-        ...
-
-
 class Scores(Protocol):
     """What can be read of the reactions. Changes nothing; always of one tenant."""
 
@@ -269,107 +232,6 @@ class Scores(Protocol):
     def holders(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Award]:
         """Those who hold a badge, the latest first by the time of the event that brought it."""
         ...
-
-
-class ErasedEvents(Protocol):
-    """The list of events that were erased on purpose: what no start may bring back, and no check may miss.
-
-    List an event before it is removed from the store, so that a crash in between cannot bring it back. Any thread may call
-    it. Raises ControlFailed.
-    """
-
-    def add(self, events: Sequence[ErasedEvent], /) -> None:
-        """Durably list events; one that is listed already stays as it is."""
-        ...
-
-    def count(self, after: int, upto: int, /) -> int:
-        """How many listed events have `after` < position <= `upto`."""
-        ...
-
-    def pages(self, after: int, upto: int, /) -> Iterator[list[ErasedEvent]]:
-        """The listed events with `after` < position <= `upto`, in order, some thousands at a time."""
-        ...
-
-    def last(self, after: int, /) -> int:
-        """The greatest position of a listed event, if it is past `after`; else `after`."""
-        ...
-
-
-class ReactionStates(Protocol):
-    """What reactions remember of each tenant, and how far they have come. Everything raises ControlFailed."""
-
-    def load(self, tenant: Tenant, needs: Needs, /) -> State:
-        """What is remembered of the events and participants, as of one moment, which `State.version` names."""
-        ...
-
-    def save(
-        self, tenant: Tenant, state: State, /, position: int = 0, before_commit: Callable[[object], None] | None = None
-    ) -> None:
-        """Keep what is new in a loaded state, and that the tenant's events up to a position have been reacted to; all or nothing.
-
-        before_commit: called with the open transaction last of all; what it raises undoes everything.
-        Raises StateChanged when somebody else has saved since this state was loaded: load and decide again. Raises LeaseLost when
-        the reactions have passed to another process.
-        """
-        ...
-
-    def effects(self, event_id: str, /) -> list[tuple[Caused, str, str]]:
-        """Every effect of an event with its rule's id and version, in the order in which they happened."""
-        ...
-
-    def progress(self) -> tuple[int, dict[Tenant, tuple[int, bool]]]:
-        """The position up to which no event waits but those of tenants that are behind, and each tenant's (position, behind)."""
-        ...
-
-    def advance(self, position: int, /, behind: Mapping[Tenant, int], caught_up: Iterable[Tenant]) -> None:
-        """Move that position on. behind: how far each tenant is whose later events wait; caught_up: whose no longer do."""
-        ...
-
-    def count_attempt(self, event_id: str, /) -> None:
-        """A process ended while it reacted to this event."""
-        ...
-
-    def poisonous(self, most_attempts: int, /) -> set[str]:
-        """The events at which so many processes have ended."""
-        ...
-
-
-class StateChanged(Exception):
-    """The state of a tenant's reactions was saved by somebody else since it was loaded."""
-
-
-class Reactions(Protocol):
-    """Stored events through the reactions again. Any thread may call it; it takes turns with the worker."""
-
-    def replay(
-        self,
-        tenant: Tenant,
-        events: Sequence[StoredEvent],
-        /,
-        *,
-        force: bool,
-        dry_run: bool,
-        before_commit: "BeforeCommit | None" = None,
-    ) -> Outcome:
-        """Run events of one tenant through the reactions in the order given, under the rules that are in force now.
-
-        What an event caused before under the same version of the same rule is not caused again, unless `force`. A dry run
-        does the same and keeps nothing. An event that cannot be reacted to holds up no other, and is in the outcome.
-
-        before_commit: called just before each commit with the transaction, the events that it is for, in order, and their
-        outcome; never in a dry run. What it writes in that transaction is kept with the effects or not at all, and what it
-        raises undoes them and comes out of here. There is one commit, unless events fail.
-        Raises Unavailable; then what was not told to `before_commit` has not happened.
-        """
-        ...
-
-    def effects(self, event: StoredEvent, /) -> list[Effect]:
-        """What an event has set off so far, in order. Raises Unavailable."""
-        ...
-
-
-BeforeCommit = Callable[[object, Sequence[StoredEvent], Outcome], None]
-"""Writes to control beside what reacts: is given the open transaction, which only an adapter looks into."""
 
 
 class ControlFailed(Exception):

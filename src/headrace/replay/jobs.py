@@ -19,7 +19,8 @@ from headrace.model.filters import Cursor, Filters, Selection
 from headrace.model.ledger import Correction
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
 from headrace.pipeline.loop import Loop
-from headrace.ports.control import ControlFailed, JobQueue, LeaseLost, Reactions
+from headrace.ports.control import ControlFailed, JobQueue, LeaseLost
+from headrace.ports.reactions import Reactions
 from headrace.ports.store import Reader
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild, RulesChanged

@@ -7,7 +7,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, parse_id
 from headrace.model.filters import MAX_REPLAY, Filters, Page, Selection
 from headrace.model.ledger import Correction
-from headrace.ports.control import Reactions
+from headrace.ports.reactions import Reactions
 from headrace.ports.store import Reader
 from headrace.replay.rebuild import Rebuild
 

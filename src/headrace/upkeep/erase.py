@@ -9,7 +9,7 @@ from typing import Protocol
 from headrace.model.entries import ErasedEvent, Keyed
 from headrace.model.event import position_of, tail_of
 from headrace.model.repeats import dedup_key
-from headrace.ports.control import ErasedEvents
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.store import ErasableStore
 
 

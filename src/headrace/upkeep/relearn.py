@@ -13,7 +13,7 @@ import structlog
 from headrace.model.entries import Keyed
 from headrace.model.event import first_position
 from headrace.model.repeats import dedup_key
-from headrace.ports.control import ErasedEvents
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import LostKeys
 from headrace.ports.quarantine import PutAside
 
