@@ -1,7 +1,7 @@
-"""Works through the queue of deliveries: hands what is due to the sender, and keeps what has come of it, a batch at a time.
+"""Works through the queue of deliveries: hands due ones to the sender and saves their outcomes, a batch at a time.
 
-One process does so at a time, under the lease "deliveries". A crash between a try and its record repeats the try, with the same
-key and the same body: at least once on the wire, once in state.
+Only one process does so at a time, under the lease "deliveries". After a crash between a try and its record, the try is repeated
+with the same key and body: at least once on the wire, once in state.
 """
 
 import secrets
@@ -20,9 +20,9 @@ from headrace.ports.deliveries import DeliveryQueue
 
 _log = structlog.get_logger("headrace.deliveries")
 LEASE = "deliveries"
-_LOOK_EVERY_MS = 500  # for what another process has enqueued, and for what is due again
+_LOOK_EVERY_MS = 500  # for deliveries that another process has enqueued, and for retries
 _TIDY_EVERY_MS = 2_000
-_BATCH_S = 0.01  # what is tried in this time is recorded in one commit
+_BATCH_S = 0.01  # the outcomes of this time are recorded in one commit
 _AHEAD = 200  # deliveries of one receiver in memory
 _AHEAD_BYTES = 4 * 1024 * 1024
 _ALL_BYTES = 64 * 1024 * 1024
@@ -30,7 +30,7 @@ _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 1_000, 60_000
 
 
 class _Health(msgspec.Struct):
-    """Of a receiver: how many tries have failed since the last that did not, and when it is tried again."""
+    """A receiver's number of consecutive failures, and when it is tried again."""
 
     failures: int = 0
     again_at_ms: int = 0
@@ -38,7 +38,7 @@ class _Health(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """Since the start. `failed`: tries that are made again. `dead`: deliveries that ended without."""
+    """Counts since the start. `failed`: failed tries that are retried. `dead`: deliveries that were given up."""
 
     delivered: int = 0
     failed: int = 0
@@ -46,7 +46,7 @@ class Counts(msgspec.Struct):
 
 
 class Deliverer:
-    """Any thread may call `start`, `stop`, `enqueued` and what only reads."""
+    """Any thread may call `start`, `stop`, `enqueued` and the reading methods."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Deliverer:
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """make_sender: given what to call after each try.
+        """make_sender: called with a function that the sender calls after each try.
 
-        on_step: called with "delivered" when there are tries to record, with "recorded" once they are.
+        on_step: called with "delivered" when there are outcomes to record, with "recorded" once they are.
         """
         self.counts = Counts()
         self.lease: Lease | None = None
@@ -70,16 +70,16 @@ class Deliverer:
         self._on_step = on_step
         self._loop = Loop("deliveries", self.step, idle_s=_LOOK_EVERY_MS / 1000)
         self._sender = make_sender(self._loop.wake)
-        self._held: dict[int, dict[int, int]] = {}  # by receiver: the bytes of each delivery in the sender's hands
+        self._held: dict[int, dict[int, int]] = {}  # by receiver: the bytes of each delivery that the sender has
         self._tried: list[Tried] = []  # not recorded yet
         self._health: dict[int, _Health] = {}
         self._enqueued: set[int] = set()  # receivers with new deliveries; other threads add to it
-        self._touched: set[int] = set()  # receivers to tidy up after
+        self._touched: set[int] = set()  # receivers to clean up after
         self._looked_at_ms = self._tidied_at_ms = 0
 
     @property
     def failing(self) -> str:
-        """What keeps deliveries from going on, or ""."""
+        """The error that deliveries are stuck at, or ""."""
         return self._loop.failing
 
     def start(self) -> None:
@@ -87,27 +87,27 @@ class Deliverer:
         self._loop.start()
 
     def stop(self) -> None:
-        """End after the current step, and record the tries that end soon."""
+        """Stop after the current step, and record the tries that end soon."""
         self._loop.stop()
         self._sender.stop()
-        with suppress(ControlFailed, LeaseLost):  # else they are made again
+        with suppress(ControlFailed, LeaseLost):  # otherwise they are repeated
             self._record()
         if self.lease is not None:
-            with suppress(ControlFailed):  # else it expires
+            with suppress(ControlFailed):  # otherwise it expires
                 self._leases.release(self.lease)
             self.lease = None
 
     def enqueued(self, webhooks: Collection[int], /) -> None:
-        """These have new deliveries, committed by now or in a moment."""
+        """Announce that these webhooks have new deliveries, committed by now or in a moment."""
         self._enqueued.update(webhooks)
         self._loop.wake()
 
     def in_memory(self) -> int:
-        """How many deliveries are tried now or next."""
+        """How many deliveries are being tried, or are next."""
         return sum(map(len, list(self._held.values())))
 
     def step(self) -> bool:
-        """Record, refill, tidy up; whether to go on at once. Raises ControlFailed."""
+        """Record, refill, clean up. Returns whether to go on at once. Raises ControlFailed."""
         if self.lease is None:
             self.lease = self._leases.take(LEASE, self._owner)
             if self.lease is None:
@@ -127,7 +127,7 @@ class Deliverer:
         return bool(tried or begun or more)
 
     def _record(self) -> list[Tried]:
-        """1. Keep what tries have come to. A crash before this is committed repeats them; a failure is followed by another go."""
+        """1. Save the outcomes of tries. A crash before the commit repeats the tries; a failed commit is retried."""
         for number, delivery in self._sender.returned():
             self._let_go(number, delivery)
         self._tried += self._sender.tried()
@@ -169,7 +169,7 @@ class Deliverer:
             )
 
     def _note_health(self, tried: Tried, now_ms: int) -> None:
-        """A receiver that fails again and again is tried once in a while, until it answers."""
+        """Try a receiver that keeps failing only once in a while, until it answers."""
         number = tried.due.receiver.number
         if tried.delivered:
             self._health.pop(number, None)
@@ -185,7 +185,7 @@ class Deliverer:
         health.again_at_ms = max(health.again_at_ms, now_ms + pause_ms)
 
     def _refill(self, freed: Iterable[int]) -> bool:
-        """2. Hand the sender what is due; whether there was anything. A crash after this changes nothing."""
+        """2. Hand due deliveries to the sender. Returns whether there were any. A crash after this changes nothing."""
         now_ms = self._clock_ms()
         everyone = now_ms - self._looked_at_ms >= _LOOK_EVERY_MS
         among = set(freed)
@@ -210,10 +210,10 @@ class Deliverer:
         return begun
 
     def _room(self, number: int, url: str, now_ms: int) -> int:
-        """How many more deliveries of a receiver may be in memory."""
+        """How many more deliveries of a receiver fit into memory."""
         held = self._held.get(number, {})
         health = self._health.get(number)
-        if health is not None and health.url != url:  # it has moved
+        if health is not None and health.url != url:  # its URL has changed
             del self._health[number]
             health = None
         if health is not None and health.again_at_ms > now_ms:
@@ -230,7 +230,7 @@ class Deliverer:
             self._held.setdefault(each.receiver.number, {})[each.number] = len(each.body)
 
     def _tidy(self) -> bool:
-        """3. End what waits in vain and delete what ended long ago, a little at a time; whether there is more."""
+        """3. End deliveries that wait in vain and delete old ones, a little at a time. Returns whether there is more."""
         now_ms = self._clock_ms()
         if now_ms - self._tidied_at_ms < _TIDY_EVERY_MS:
             return False

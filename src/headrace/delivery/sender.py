@@ -1,7 +1,7 @@
-"""Tries deliveries on an event loop of its own thread, so many at a time for each receiver. Knows no database.
+"""Tries deliveries on an event loop in its own thread, a limited number at a time for each receiver. Knows no database.
 
-Each receiver has a lane: a queue and a number of tries at once. So a receiver that is slow or dead keeps only its own lane busy.
-Half of all places are given out freely; of the other half each lane gets one, so that slow receivers leave room for the others.
+Each receiver has a lane: a queue and a number of concurrent tries. So a slow or dead receiver occupies only its own lane. Half of
+all slots are given out freely; of the other half each lane gets one, so that slow receivers leave room for the others.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from headrace.model.webhook import Attempt, Due, Tried
 
 MOST_AT_ONCE = 500
 ENOUGH_FAILURES = 5  # of one receiver, one after the other: then it is left alone for a while
-_RESOLVERS = 32  # threads, each of which a look-up that hangs keeps for half a minute or so
+_RESOLVERS = 32  # threads; a hanging look-up occupies one for about half a minute
 _GONE = 410
 _ASKED_TO_WAIT = (429, 503)
-_STOP_S = 2.0  # for tries under way when the server stops; one that is cut off is made again after the next start
+_STOP_S = 2.0  # for running tries when the server stops; one that is cut off is repeated after the next start
 _HEADERS = {"Content-Type": "application/json", "User-Agent": f"headrace/{__version__}"}
 
 
@@ -54,7 +54,7 @@ class Sender:
         resolve: Resolve | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """timeout_s: for a whole try, from the DNS lookup to the end of the reply. lane_width: tries at once for one receiver.
+        """timeout_s: for a whole try, from the DNS lookup to the end of the reply. lane_width: concurrent tries per receiver.
 
         on_tried: called after each try from the sender's thread. chance: for the jitter of retries.
         """
@@ -80,39 +80,39 @@ class Sender:
         self._ready.wait()
 
     def stop(self) -> None:
-        """Begin no more tries, give those under way a moment, and end."""
+        """Start no more tries, give the running ones a moment, and stop."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._end)
             self._thread.join()
         self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, due: Sequence[Due], /) -> None:
-        """Try these, in the order given as far as their lanes allow."""
+        """Try these deliveries, in the given order as far as their lanes allow."""
         self._loop.call_soon_threadsafe(self._accept, due)
 
     def tried(self) -> list[Tried]:
-        """What has been tried since the last call."""
+        """The outcomes since the last call."""
         found: list[Tried] = []
         while self._tried:
             found.append(self._tried.popleft())
         return found
 
     def recall(self, receiver: int, /) -> None:
-        """Do not begin what waits in a receiver's lane: `returned` tells what that was."""
+        """Do not start the deliveries waiting in a receiver's lane. `returned` gives them back."""
         self._loop.call_soon_threadsafe(self._give_back, receiver)
 
     def returned(self) -> list[tuple[int, int]]:
-        """Receiver and delivery of what was recalled since the last call, by number."""
+        """(receiver, delivery) of the deliveries recalled since the last call, by number."""
         found: list[tuple[int, int]] = []
         while self._returned:
             found.append(self._returned.popleft())
         return found
 
     def at_once(self) -> int:
-        """How many tries are under way."""
+        """How many tries are running."""
         return len(self._running)
 
-    # All that follows runs in the sender's thread.
+    # Everything below runs in the sender's thread.
 
     def _run(self) -> None:
         self._loop = uvloop.new_event_loop()
@@ -135,7 +135,7 @@ class Sender:
             if late:
                 await asyncio.wait(late)
         self._client.close()
-        await asyncio.sleep(0)  # so that the transports are closed before the loop is
+        await asyncio.sleep(0)  # so that the transports close before the loop does
         self._loop.stop()
 
     def _accept(self, due: Sequence[Due]) -> None:
@@ -149,7 +149,7 @@ class Sender:
             self._returned.append((receiver, lane.queue.popleft().number))
 
     def _begin(self) -> None:
-        """Begin what may begin."""
+        """Start all tries that may start."""
         if self._is_closing:
             return
         for number in [number for number, lane in self._lanes.items() if lane.queue or not lane.running]:
@@ -170,7 +170,7 @@ class Sender:
     async def _try(self, lane: _Lane, due: Due) -> None:
         try:
             tried = await self._tried_once(due)
-        except asyncio.CancelledError:  # the server stops: as if it had crashed
+        except asyncio.CancelledError:  # the server is stopping: treat it like a crash
             return
         finally:
             lane.running -= 1
@@ -211,7 +211,7 @@ class Sender:
         return Tried(due=due, attempt=attempt, again_at_ms=again_at_ms, asked_ms=asked_ms)
 
     async def _post(self, due: Due, at_ms: int) -> tuple[Answer | None, str]:
-        """The answer, if there was any, and what was wrong, or "". Raises nothing but CancelledError."""
+        """The answer, if there was one, and the problem, or "". Raises only CancelledError."""
         receiver = due.receiver
         headers = _HEADERS | signature_headers(receiver.secrets, due.key, at_ms // 1000, due.body)
         try:
@@ -248,7 +248,7 @@ def _problem_of(status: int) -> str:
 
 
 def _reply(answer: Answer) -> tuple[bytes, str]:
-    """A reply's JSON, or why there is none."""
+    """The reply's JSON, or the reason why there is none."""
     if answer.is_cut:
         return b"", "The reply is larger than 64 KiB, or encoded."
     if not answer.body.strip():

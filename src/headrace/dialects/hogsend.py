@@ -1,6 +1,6 @@
-"""The Hogsend dialect: the admin plane that browses events and replays them. Translates; never stores.
+"""The Hogsend dialect's admin plane: browses events and replays them. Translates; never stores.
 
-Its data plane, which sends one: hogsend_data.py.
+Its data plane, which accepts single events, is in hogsend_data.py.
 
 Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 """
@@ -113,7 +113,7 @@ _filter_decoder = msgspec.json.Decoder(_Filter | None)
 
 
 def _parse_body(text: bytes) -> tuple[_Replay, _Filter]:
-    """A misspelt criterion would replay everything, so no unknown member is taken, whatever the settings say."""
+    """A misspelt criterion would replay everything, so unknown members are refused, whatever the settings say."""
     request = decode_known(_replay_decoder, text, "The body", _Replay)
     if request.filter is ABSENT or is_empty_array(request.filter):
         return request, _Filter()
@@ -121,7 +121,7 @@ def _parse_body(text: bytes) -> tuple[_Replay, _Filter]:
 
 
 def parse_replay(body: bytes, /) -> ReplayRequest:
-    """Raises InvalidRequest; a string that is no event's id is not an error here but an entry of the reply."""
+    """Raises InvalidRequest. A string that is not an event id is no error: the reply lists it as unknown."""
     request, criteria = confined(body, _parse_body)
     ids = list(dict.fromkeys(request.event_ids or ()))
     if len(ids) > MAX_REPLAY:
@@ -160,7 +160,7 @@ def parse_list_replays(pairs: Pairs, /) -> Page:
 
 
 def _parse_filter(given: _Filter) -> Filters:
-    """What is empty is as if absent, as in a query."""
+    """Empty values count as absent, as in a query."""
     return Filters(
         name=given.event or None,
         person=given.user_id or None,
@@ -220,7 +220,7 @@ def render_names(query: NamesQuery, found: list[Observed], used_by: Callable[[st
     return encode_json({"note": note, "events": events})
 
 
-# Sources by name: what other products' SDKs send through is a connector.
+# Sources by name. The APIs that other products' SDKs use are shown as connectors.
 _SOURCES = {
     "flux": ("builtin", "Flux"),
     "bricqs": ("builtin", "Bricqs"),
@@ -237,7 +237,7 @@ _SOURCES = {
 
 
 def render_sources(found: list[Observed], /) -> bytes:
-    """A source that this version of the program does not know is only observed."""
+    """Render the sources. One that this version does not know is shown as merely observed."""
     sources: list[dict[str, object]] = []
     for each in found:
         kind, label = _SOURCES.get(each.value, ("observed", each.value))
@@ -298,7 +298,7 @@ def render_job(job: ReplayJob, /) -> bytes:
 
 
 def render_jobs(page: Page, total: int, jobs: list[ReplayJob], /) -> bytes:
-    """Without the errors of each."""
+    """Render a page of jobs, without their errors."""
     listed = [_render_job(job) for job in jobs]
     return encode_json({"replays": listed, "total": total, "limit": page.limit, "offset": page.offset})
 

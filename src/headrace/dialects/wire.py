@@ -1,6 +1,6 @@
-"""What the dialects share: decoding JSON without trusting it, and checking one field at a time. Pure.
+"""Shared by the dialects: decodes untrusted JSON, and checks one field at a time. Pure.
 
-Every check raises an error that names the field, says what was wrong and what to send instead.
+Every check raises an error that names the field, and says what is wrong and what to send instead.
 """
 
 import re
@@ -63,23 +63,23 @@ def raw_object(text: str, /) -> msgspec.Raw:
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, /) -> T:
-    """A request's body as `decoder` reads it. Raises InvalidRequest for whatever is not that."""
+    """Decode a request's body. Raises InvalidRequest for anything that `decoder` does not accept."""
     return decode_part(decoder, text_of_body(body), "The body")
 
 
 def text_of_body(body: bytes, /) -> bytes:
-    """The body less a byte order mark. Raises InvalidRequest when there is nothing in it, or no UTF-8."""
+    """The body without a byte order mark. Raises InvalidRequest if it is empty or not UTF-8."""
     body = unmarked(body)
     if not body.isascii():
         try:
-            body.decode()  # parts that stay undecoded would otherwise be taken on trust
+            body.decode()  # otherwise parts that stay undecoded would not be checked
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"The body is not UTF-8: byte {error.start} cannot be decoded.") from None
     return body
 
 
 def unmarked(body: bytes, /) -> bytes:
-    """The body less a byte order mark, whatever else it is. Raises InvalidRequest when there is nothing in it."""
+    """The body without a byte order mark. Raises InvalidRequest if it is empty."""
     body = body.removeprefix(_BOM)  # RFC 8259 §8.1 lets a receiver skip it
     if not body or body.isspace():
         raise InvalidRequest("The body is empty: send a JSON document.")
@@ -87,7 +87,7 @@ def unmarked(body: bytes, /) -> bytes:
 
 
 def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what: str, /) -> T:
-    """A part of a body, in an error called `what`. Raises InvalidRequest."""
+    """Decode a part of a body, which errors call `what`. Raises InvalidRequest."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
@@ -102,9 +102,9 @@ def decode_part(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, what
 def confined(
     body: bytes, parse: Callable[[bytes], Parsed], /, *arrays: str, bare: bool = False, lines: bool = False
 ) -> Parsed:
-    """What `parse` makes of the body's text; what is no JSON inside one event of a batch is that event's error alone.
+    """Parse the body's text so that invalid JSON inside one event of a batch is only that event's error.
 
-    Where the batch is, `spoilt.mended` is told. Raises what `parse` raises, and InvalidRequest.
+    The other arguments tell `spoilt.mended` where the batch is. Raises what `parse` raises, and InvalidRequest.
     """
     try:
         return parse(text_of_body(body))
@@ -128,9 +128,9 @@ def array_of(raw: bytes | msgspec.Raw, field: str, limit: int, /, what: str = "e
 
 @cache
 def _elements_decoder(limit: int) -> msgspec.json.Decoder[msgspec.Struct]:
-    """Reads the first `limit` + 1 elements of an array as they are, and passes over the rest.
+    """A decoder that reads the first `limit` + 1 elements of an array undecoded, and skips the rest.
 
-    A list would hold each of the millions that fit into a body, at forty times its size.
+    A list would hold all of the millions that fit into a body, at forty times its size.
     """
     fields = [(f"element_{index}", msgspec.Raw, ABSENT) for index in range(limit + 1)]
     return msgspec.json.Decoder(msgspec.defstruct("Elements", fields, array_like=True))
@@ -142,9 +142,9 @@ def parse_items(
     context: Context,
     /,
 ) -> Batch:
-    """Each element on its own, so that a bad one costs only itself.
+    """Parse each element on its own, so that an invalid one does not affect the others.
 
-    The Idempotency-Key header, together with the element's own bytes, wins over an element's own key.
+    The Idempotency-Key header, combined with the element's bytes, overrides an element's own key.
     """
     batch = Batch([], [])
     places = Places() if context.idempotency_key else None
@@ -153,7 +153,7 @@ def parse_items(
         try:
             event = parse_item(raw, context)
         except HeadraceError as error:
-            # Its traceback leads back to this batch: a cycle, in which the whole body would wait for the collector.
+            # Its traceback refers to this batch: a cycle that would keep the whole body in memory until the collector runs.
             error.__traceback__ = error.__context__ = None
             batch.rejections.append(Rejection(index, error))
             continue
@@ -164,7 +164,7 @@ def parse_items(
 
 
 def parse_single(body: bytes, parse_item: Callable[[msgspec.Raw, Context], Event], context: Context, /) -> Batch:
-    """A body that is one event. Raises what `parse_item` raises."""
+    """Parse a body that is one event. Raises what `parse_item` raises."""
     try:
         raw = decode_body(_raw_decoder, body)
     except InvalidRequest:
@@ -178,12 +178,12 @@ def parse_single(body: bytes, parse_item: Callable[[msgspec.Raw, Context], Event
 
 
 def decode_item(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, settings: Settings, /) -> T:
-    """One event as `decoder` reads it. Raises EventTooLarge, and InvalidRequest if it is not an object or too deep."""
+    """Decode one event. Raises EventTooLarge, and InvalidRequest if it is not an object or is nested too deeply."""
     return decode_part(decoder, item_text(raw, settings), "The event")
 
 
 def item_text(raw: msgspec.Raw, settings: Settings, /) -> bytes:
-    """One event's JSON. Raises EventTooLarge, and InvalidRequest for what is nested too deeply."""
+    """One event's JSON. Raises EventTooLarge, and InvalidRequest if it is nested too deeply."""
     text = bytes(raw)
     if len(text) > settings.max_event_bytes:
         raise EventTooLarge(f"The event has {len(text)} bytes; the limit is {settings.max_event_bytes}.")
@@ -192,14 +192,14 @@ def item_text(raw: msgspec.Raw, settings: Settings, /) -> bytes:
     return text
 
 
-# Possessive, so that no input makes it go back.
+# Possessive, so that no input makes it backtrack.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def _depth_of(text: bytes) -> int:
-    """How deeply a JSON text nests; 0 for a number or a string."""
+    """The nesting depth of a JSON text; 0 for a number or a string."""
     brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKET)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
@@ -216,7 +216,7 @@ def text_of(value: object, field: str, limit: int, /) -> str:
 
 
 def optional_text(value: object, field: str, limit: int, /) -> str:
-    """An optional string of up to `limit` characters that says nothing when it is empty."""
+    """An optional string of up to `limit` characters; empty counts as absent."""
     return "" if value is None or value == "" else text_of(value, field, limit)
 
 
@@ -227,7 +227,7 @@ def required_text(value: object, field: str, limit: int, /) -> str:
 
 
 def name_of(value: object, field: str, limit: int, /) -> str:
-    """An event's name. Raises MissingName when absent or blank, InvalidRequest if it is not a string or is too long."""
+    """An event's name. Raises MissingName if it is absent or blank, InvalidRequest if it is not a string or is too long."""
     if value is None or (type(value) is str and not value.strip()):
         raise MissingName(f"'{field}' is required: send a string of 1 to {limit} characters.")
     return text_of(value, field, limit)
@@ -248,14 +248,14 @@ _EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*")
 
 
 def is_empty_array(raw: bytes | msgspec.Raw, /) -> bool:
-    """Whether it is what PHP makes of an empty map."""
+    """Whether it is an empty array, as PHP encodes an empty map."""
     return _EMPTY_ARRAY.fullmatch(raw) is not None
 
 
 def object_of(raw: msgspec.Raw, field: str, /) -> tuple[str, dict[str, Any]]:
-    """An optional object, as the text that was sent and as values; ("", {}) for null and absent.
+    """An optional object, as the text that was sent and as decoded values; ("", {}) for null and absent.
 
-    An empty array is an empty object: PHP has one thing for both.
+    An empty array counts as an empty object, because PHP does not distinguish them.
     """
     if raw is ABSENT:
         return "", {}
@@ -291,7 +291,7 @@ _FARTHEST = 10**18
 
 
 def integer_of(text: str, field: str, /) -> int:
-    """A query parameter's whole number; one beyond 10^18, to either side, is 10^18."""
+    """A query parameter's integer, limited to ±10^18."""
     if not _INTEGER.fullmatch(text):
         raise InvalidRequest(f"'{field}' must be a whole number; it is {text[:80]!r}.")
     return max(-_FARTHEST, min(_FARTHEST, int(text[:100])))

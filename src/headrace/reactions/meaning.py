@@ -1,4 +1,4 @@
-"""What each rule means, as a version, and what differs between two documents. Pure.
+"""Versions of rules by their meaning, and the differences between two documents. Pure.
 
 A rule's **meaning** is what decides who gets what; its version is the hash of that. Titles, descriptions and points are no
 part of it. A challenge's meaning includes what the fact rules that feed it let through, for that decides what it counts: not
@@ -93,7 +93,7 @@ def _formerly_fed_by(pattern: str, _field: str | None, document: Document) -> li
 
 
 def _feeding(pattern: str, document: Document) -> list[FactRule]:
-    """The fact rules that make such facts, and those that make others of events which would have been such by default."""
+    """The fact rules that make such facts, and those that make other facts of events that would be such by default."""
     return [
         rule
         for rule in document.facts
@@ -102,7 +102,7 @@ def _feeding(pattern: str, document: Document) -> list[FactRule]:
 
 
 def content_version(document: Document, /) -> str:
-    """The hash of a whole document: 16 hex digits, the same for the same content however it is laid out."""
+    """The hash of a whole document: 16 hex digits, independent of its layout."""
     return blake2b(msgspec.json.encode(document, order="deterministic"), digest_size=8).hexdigest()
 
 
@@ -119,7 +119,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def changes(before: Document, after: Document, /) -> list[Change]:
-    """What differs between two documents, removed rules last."""
+    """The differences between two documents, removed rules last."""
     old: dict[tuple[Kind, str], tuple[Rule, str]] = {
         (kind, rule.id): (rule, version_of(kind, rule, before)) for kind, rule in before.all()
     }

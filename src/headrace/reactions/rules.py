@@ -44,7 +44,7 @@ class _Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FactRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Events of a name, or of names with a prefix (`order.*`), for which a condition holds, become facts of a type."""
+    """Turns events of a name, or of names with a prefix (`order.*`), into facts of a type if a condition holds."""
 
     event: Pattern
     when: str | None = None
@@ -53,7 +53,7 @@ class FactRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`sum` adds a field's numbers up, `distinct` counts its different values: one of the two."""
+    """Either `sum`, which adds up a field's numbers, or `distinct`, which counts its distinct values."""
 
     sum: str | None = None
     distinct: str | None = None
@@ -70,7 +70,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class ChallengeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Facts of a type, or of types with a prefix, counted per participant until a goal."""
+    """Counts facts of a type, or of types with a prefix, per participant until a goal."""
 
     fact: Pattern
     measure: Literal["count", "streak"] | Measure = "count"
@@ -84,7 +84,7 @@ class ChallengeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BadgeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """For a challenge completed (`times` times), for a `count` of facts, or for having other badges: one of the three."""
+    """Awarded for a challenge completed (`times` times), for a `count` of facts, or for other badges: one of the three."""
 
     challenge: str | None = None
     times: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
@@ -168,7 +168,7 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
     for part, rules in named:
         _check_ids(part, rules, problems)
     _check_levels(levels, problems)
-    if not problems:  # what refers to a broken rule would only repeat its problem
+    if not problems:  # a rule that refers to a broken rule would only repeat its problem
         _check_references(facts, challenges, badges, problems)
         if not kept:
             _check_work(facts, problems)
@@ -204,7 +204,7 @@ def _each(
     check: Callable[[AnyRule], "tuple[str, str] | None"],
     problems: list[Problem],
 ) -> dict[int, AnyRule]:
-    """The rules of a part that are sound in themselves, by index."""
+    """The rules of a part that are valid by themselves, by index."""
     sound: dict[int, AnyRule] = {}
     for index, raw in enumerate(lists[part]):
         place = f"{part}[{index}]"
@@ -355,19 +355,19 @@ def _check_references(
         problems += [
             Problem(f"badges[{index}].badges", f"no earlier badge has the id {name[:80]!r}")
             for name in badge.badges or ()
-            if name not in earlier  # so no badge can rest on itself
+            if name not in earlier  # so no badge can depend on itself
         ]
         earlier.add(badge.id)
 
 
 def _check_work(facts: Mapping[int, FactRule], problems: list[Problem]) -> None:
-    """What any one event can reach is within the bound together."""
+    """Check that the rules that any single event can reach stay within the common limit."""
     if too_much := excess_of([Share(rule.id, rule.event, work_of(rule)) for rule in facts.values()]):
         problems.append(Problem("facts", too_much))
 
 
 def work_of(rule: FactRule, /) -> float:
-    """What a fact rule costs over a plain event: its condition, the fact, and the fields picked for it. Raises Malformed."""
+    """The cost of a fact rule over a plain event: its condition, the fact, and the picked fields. Raises Malformed."""
     condition = translate(rule.when).work.at_plain() if rule.when is not None else 0.0
     return condition + cost.FACT_NS + len(rule.fields) * cost.PICK_NS
 
@@ -379,12 +379,12 @@ def measure_kind(rule: ChallengeRule, /) -> Literal["count", "sum", "distinct", 
 
 
 def measure_field(rule: ChallengeRule, /) -> str | None:
-    """The field that is added up, or whose values are told apart."""
+    """The field that is summed, or whose distinct values are counted."""
     return (rule.measure.sum or rule.measure.distinct) if isinstance(rule.measure, Measure) else None
 
 
 def fixed_dates(window: Window, zone: Zone, /) -> tuple[int | None, int | None]:
-    """The first and the last millisecond; a date alone is the zone's. Raises InvalidTimestamp."""
+    """The first and the last millisecond; a date alone is in the zone. Raises InvalidTimestamp."""
     return (
         parse_time(window.from_, "from", zone=zone) if window.from_ else None,
         parse_time(window.to, "to", end_of_day=True, zone=zone) if window.to else None,

@@ -1,7 +1,7 @@
-"""The reactions stage: what events set off. Pure: rules, an event and what is remembered give effects and what to remember.
+"""The reactions stage: computes the effects of events. Pure: rules, an event and the state give effects and the new state.
 
-The event's default fact, `custom.<name>`, is derived: the event itself gives it again. So it is never stored, and counts as
-caused once the event is in the log.
+The event's default fact, `custom.<name>`, can always be derived from the event again. So it is never stored, and counts as caused
+once the event is in the log.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from headrace.reactions.meaning import version_of
 from headrace.reactions.patterns import matches, overlap
 from headrace.reactions.rules import DEFAULT_TYPE, Document, Kind, Rule
 
-_MAX_REMEMBERED = 10_000  # names and types, which clients choose
+_MAX_REMEMBERED = 10_000  # of names and types, which clients choose
 NO_OVERRUNS: Mapping[int, Overrun] = {}
 
 
@@ -36,7 +36,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Listeners(msgspec.Struct, frozen=True):
-    """What facts of one type move: challenges, badges that count such facts, and badges that may follow from either."""
+    """The rules that facts of one type affect: challenges, badges that count such facts, and badges that depend on those."""
 
     challenges: list[Challenge]
     counting: list[Badge]
@@ -108,7 +108,7 @@ class RuleSet:
             self._named = {}
 
     def named(self, name: str, /) -> Named | None:
-        """What the rules want of events of a name; None for nothing."""
+        """The rules for events of a name; None if there are none."""
         try:
             return self._named[name]
         except KeyError:
@@ -133,7 +133,7 @@ class RuleSet:
         moved = {each.no for each in challenges}
         following: list[Badge] = []
         ids: set[str] = set()
-        for badge in self.badges:  # a badge comes after those that it rests on
+        for badge in self.badges:  # a badge comes after those that it depends on
             if badge in counting or badge.challenge_no in moved or ids.intersection(badge.rule.badges or ()):
                 following.append(badge)
                 ids.add(badge.rule.id)
@@ -217,7 +217,7 @@ def needs(rules: RuleSet, events: Iterable[EventFacts], /, *, replayed: bool = F
 def react(
     rules: RuleSet, seen: EventFacts, state: State, /, *, force: bool = False, replayed: bool = False
 ) -> tuple[list[Caused], int]:
-    """The effects of one event now, and how many earlier ones are not caused again. What follows is put into `state`.
+    """React to one event: its new effects, and the number of earlier ones that are not caused again. Updates `state`.
 
     replayed: the event comes once more, which is for journeys to know. `force`: effects that the event had before under the
     same versions happen again, in a new generation; they add no progress, badge or points, which each event counts towards
@@ -247,7 +247,7 @@ def react(
 
 
 class _Effects:
-    """Collects an event's effects that it did not have before, and keeps them."""
+    """Collects the effects that an event did not have before, and adds them to the state."""
 
     def __init__(self, rules: RuleSet, seen: EventFacts, state: State, happened: set[tuple[int, int]]) -> None:
         self.found: list[Caused] = []

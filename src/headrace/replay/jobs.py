@@ -1,7 +1,7 @@
-"""Replay jobs: one thread that replays page after page, oldest first, and leaves live traffic its time.
+"""Replay jobs: one thread that replays page after page, oldest first, and yields to live traffic.
 
-A job's place is written in the transaction of what its events cause: so whatever crashes, each slice happens once, and a
-start goes on after the last event that was done.
+A job's progress is saved in the same transaction as the effects of its events. So whatever crashes, each slice happens once, and
+the next start resumes after the last completed event.
 """
 
 import logging
@@ -29,7 +29,7 @@ _log = structlog.get_logger("headrace.replay.jobs")
 _FIRST_PAGE, _PAGE = 100, 1000  # events; the first tells whether they are so large that more take too much memory
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _IDS_AT_ONCE = 500
-_WINDOW_EVENTS = 50_000  # a page is sorted out of so many, and not out of all that match
+_WINDOW_EVENTS = 50_000  # a page is sorted out of about this many events instead of all matches
 _BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
 
 
@@ -85,7 +85,7 @@ def plan(
 
 
 class ReplayRunner:
-    """Works on one job at a time, under a lease: of any number of runners, one works on it. Any thread may call it."""
+    """Works on one job at a time, under a lease, so that no two runners work on the same job. Any thread may call it."""
 
     def __init__(
         self,
@@ -101,12 +101,12 @@ class ReplayRunner:
         on_step: Callable[[str], None] = lambda _step: None,
         look_every_s: float | None = None,
     ) -> None:
-        """reacted: up to which position a tenant's events have been reacted to.
+        """reacted: the position up to which a tenant's events have been reacted to.
 
         is_busy: whether the worker moves live events just now, or they wait for it longer than they should. on_step: called
         from this thread before and after each slice, and with each correction. rebuild: what corrects the ledger at the end of
         jobs that are to. look_every_s: how often to look for the job of a
-        runner that has died; None where there is no other.
+        runner that has died; None if there are no other runners.
         """
         self._jobs = jobs
         self._reader = reader
@@ -125,15 +125,15 @@ class ReplayRunner:
         self._loop.start()
 
     def stop(self) -> None:
-        """End after the slice that is being worked on; the next start goes on from there."""
+        """Stop after the current slice; the next start resumes from there."""
         self._loop.stop()
 
     def wake(self) -> None:
-        """There may be a job."""
+        """Look for a job now."""
         self._loop.wake()
 
     def step(self) -> bool:
-        """Work on one job until it has ended; False when there is none.
+        """Work on one job until it has ended; False if there is none.
 
         Raises Stopped, LeaseLost, and what control, the reader and the reactions raise.
         """
@@ -151,7 +151,7 @@ class ReplayRunner:
     def _turn(self) -> bool:
         try:
             return self.step()
-        except (Stopped, LeaseLost):  # paused, cancelled, or another runner's by now: there may be another job
+        except (Stopped, LeaseLost):  # paused, cancelled, or taken by another runner: there may be another job
             return True
 
     def _on_failure(self, error: Exception, pause_s: float) -> None:
@@ -168,7 +168,7 @@ class ReplayRunner:
 
     def _work(self, taken: TakenJob) -> None:
         job = taken.job
-        # What the worker has still to react to, it reacts to first: in the order of the log, and once.
+        # Live reactions to earlier events come first: in the order of the log, and once.
         while self._reacted(job.tenant) < job.upto and not self._loop.closing:
             self._loop.rest(0.05)
         left = job.total - job.replayed - job.failed
@@ -201,7 +201,7 @@ class ReplayRunner:
             raise Stopped from None
 
     def _pages(self, taken: TakenJob) -> Iterator[list[StoredEvent]]:
-        """The job's events after its cursor, oldest first. Its memory is one page's."""
+        """The job's events after its cursor, oldest first. Holds one page in memory."""
         job, event_ids = taken.job, taken.event_ids
         cursor, size, most = job.cursor, _FIRST_PAGE, _PAGE
         filters = msgspec.structs.replace(job.filters, ids=event_ids)
@@ -214,7 +214,7 @@ class ReplayRunner:
                 self._pace.begin()
                 try:
                     found = self._reader.oldest(job.tenant, window, cursor, size)
-                except InvalidRequest as error:  # it takes more memory than a query may
+                except InvalidRequest as error:  # it takes more memory than queries may use
                     if size == 1:
                         self._jobs.finish(taken, "failed", error.message, self._clock_ms())
                         raise Stopped from error
@@ -228,10 +228,10 @@ class ReplayRunner:
                 yield found
 
     def _windows(self, tenant: Tenant, filters: Filters) -> list[Filters]:
-        """The filters cut into spans of whole hours, with some ten thousand events each where the hours allow."""
+        """The filters split into spans of whole hours with about ten thousand events each, if the hours allow."""
         try:
             width, series = _HOUR_MS, self._reader.count(tenant, filters, "1h").series
-        except InvalidRequest:  # they are spread over more hours than one question may ask for
+        except InvalidRequest:  # they are spread over more hours than one query may cover
             width, series = _DAY_MS, self._reader.count(tenant, filters, "1d").series
         windows: list[Filters] = []
         start, held = -1, 0
@@ -250,7 +250,7 @@ class ReplayRunner:
         return windows
 
     def _replay(self, taken: TakenJob, events: Sequence[StoredEvent]) -> None:
-        """One slice: its effects and the job's new place in one transaction. A crash before its commit undoes both."""
+        """Replay one slice: its effects and the job's progress are one transaction. A crash before its commit undoes both."""
 
         def note(transaction: object, done: Sequence[StoredEvent], outcome: Outcome) -> None:
             self._jobs.note(transaction, taken, _cursor(done[-1]), len(done), outcome)
@@ -263,9 +263,9 @@ class ReplayRunner:
         self._yield_time(self._pace.end(len(events)))
 
     def _yield_time(self, rest_s: float) -> None:
-        """Leave live traffic its part of the time; then wait for a gap in which the worker does nothing.
+        """Rest to leave live traffic its share of the time, then wait until the worker is idle.
 
-        An insert takes both cores for a moment, and what waits for one then is what makes up the slowest requests.
+        An insert takes both cores for a moment, and requests that wait for a core at that time are the slowest ones.
         """
         self._loop.rest(rest_s)
         until = time.monotonic() + _BUSY_WAIT_S

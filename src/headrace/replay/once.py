@@ -1,4 +1,4 @@
-"""Replay: stored events through the reactions again. Reads and reacts; adds no event and changes no count."""
+"""Small replays, at once: runs stored events through the reactions again. Adds no event and changes no count."""
 
 import msgspec
 
@@ -15,10 +15,10 @@ _SLICE = 500  # the worker waits while one runs
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """`events` went through the reactions and set off `effects`; `suppressed` effects had been set off before.
+    """`events` went through the reactions and caused `effects`; `suppressed` effects had been caused before.
 
-    `unknown` are the selected ids, as they were sent, that no event has; `failed` the ids of those that could not be
-    reacted to, with what was wrong. `corrections`: of the ledger, that a rebuild would add after them.
+    `unknown`: the selected ids, as the client sent them, that belong to no event. `failed`: the ids of events whose reactions
+    failed, with the reason. `corrections`: of the ledger, that a rebuild would add after them.
     """
 
     events: int
@@ -32,7 +32,7 @@ class Replayed(msgspec.Struct, frozen=True):
 def replay(
     reader: Reader, reactions: Reactions, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool
 ) -> Replayed:
-    """Run the selected events through the reactions, oldest first, each once. Raises what the two raise."""
+    """Run the selected events through the reactions, oldest first, each once. Raises what reader and reactions raise."""
     unknown: list[str] = []
     if selection.ids is None:
         page = Page(limit=selection.limit or MAX_REPLAY, oldest_first=True)
@@ -44,7 +44,7 @@ def replay(
         found = {event.id for event in events}
         unknown = [text for text, event_id in ids.items() if event_id not in found]
         events = events[: selection.limit]
-    # A dry run goes through in one piece, for what an event would cause rests on what those before it would.
+    # A dry run is one piece, because the effects of an event depend on those of the events before it.
     size = len(events) or 1 if dry_run else _SLICE
     slices = [
         reactions.replay(tenant, events[start : start + size], force=force, dry_run=dry_run)

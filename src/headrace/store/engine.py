@@ -1,7 +1,7 @@
-"""One ClickHouse database, in this process (`chdb://`) or over HTTP: lends its handles, and asks under the limits of queries.
+"""One ClickHouse database, in this process (`chdb://`) or over HTTP: lends handles, and runs queries within their limits.
 
-Two rules of chDB's shape this file. A handle that has raised may hold the rows of the query that failed and give them to
-the next one, so it is dropped. And one handle runs one query at a time, so there is a pool of them.
+Two properties of chDB shape this file. A handle that has raised may still hold rows of the failed query and return them to the
+next one, so it is dropped. And a handle runs one query at a time, so there is a pool.
 """
 
 import os
@@ -27,11 +27,11 @@ _ERROR_CODE = re.compile(r"Code: (\d+)")
 _TIMED_OUT = {"159", "160"}
 _OUT_OF_MEMORY = {"241"}
 _CANCELLED = {"394", "734"}
-_BAD_VALUE = {"457"}  # a number that its placeholder's type cannot hold, such as a cursor's below zero
+_BAD_VALUE = {"457"}  # a number that does not fit its placeholder's type, such as a cursor below zero
 
 
 class _Row(Event, frozen=True, kw_only=True, gc=False):
-    """A row as the store prints it."""
+    """A row as the store returns it."""
 
     position: int
     tail: int
@@ -49,11 +49,11 @@ class NeedsMoreMemory(InvalidRequest):
 
 
 class Handles:
-    """Clients of one database: lent to one user at a time, and dropped once they have raised."""
+    """Clients of one database, lent to one user at a time, and dropped once they have raised."""
 
     def __init__(self, dsn: str, settings: dict[str, object]) -> None:
         self._dsn = dsn
-        self._settings = settings  # given once a handle: over chDB, giving them with a query costs four times the query
+        self._settings = settings  # once per handle: with chDB, passing them with a query makes it four times slower
         self._idle: list[Client] = []
         self._closed = False
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class Handles:
         try:
             yield client
         except BaseException:
-            client.close()  # not back to the pool: it may hold rows of the query that failed
+            client.close()  # not back to the pool: it may hold rows of the failed query
             raise
         with self._lock:
             if not self._closed:
@@ -75,7 +75,7 @@ class Handles:
         client.close()
 
     def close(self) -> None:
-        """Close those that nobody has; the others once they come back."""
+        """Close idle handles at once, and the others when they are returned."""
         with self._lock:
             self._closed = True
             for client in self._idle:
@@ -84,7 +84,7 @@ class Handles:
 
 
 class Engine:
-    """The handles of a database, and what every kind of question needs."""
+    """The handles of a database, and what all readers share."""
 
     def __init__(self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int) -> None:
         self._query_timeout_s = query_timeout_s
@@ -113,7 +113,7 @@ class Engine:
 
     @contextmanager
     def asking(self, running: RunningQuery, /) -> Generator[None]:
-        """What this thread asks meanwhile, `cancel` can end."""
+        """Within it, `cancel` can end this thread's queries."""
         self._asking.now = running
         try:
             yield
@@ -124,7 +124,7 @@ class Engine:
     def cancel(self, running: RunningQuery, /) -> None:
         """End a question, which then raises Unavailable; return when it has ended. Raises nothing.
 
-        Its query is found by its mark, again and again: it may just be about to begin.
+        The query is looked up by its mark repeatedly, because it may be just about to begin.
         """
         running.cancelled.set()
         while not running.ended.wait(_KILL_EVERY_S):
@@ -135,7 +135,7 @@ class Engine:
                         {"mark": running.mark},
                     )
             except ClickHouseError:
-                running.ended.wait()  # its own time limit ends it
+                running.ended.wait()  # its own time limit will end it
 
     def _ask(self, query: Query, fmt: str) -> bytes:
         running: RunningQuery | None = getattr(self._asking, "now", None)
@@ -143,7 +143,7 @@ class Engine:
         if running is not None:
             if running.cancelled.is_set():
                 raise Unavailable("The query was cancelled.")
-            settings.append(f"log_comment = '{running.mark}'")  # over chDB a query has no id that one could give it
+            settings.append(f"log_comment = '{running.mark}'")  # with chDB one cannot set a query's id
         sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
         try:
             with self._readers.lend() as client:
@@ -172,18 +172,18 @@ class Engine:
 
 
 def let_merges_give_way() -> None:
-    """Have the embedded engine merge with what nobody else needs of the processors: a merge can wait, a request cannot.
+    """Let the embedded engine's merges use only idle processor time: a merge can wait, a request cannot.
 
     The engine's own setting, `os_threads_nice_value_merge_mutate`, does nothing without CAP_SYS_NICE.
     """
-    for thread in Path("/proc/self/task").glob("*"):  # none where the system is no Linux
+    for thread in Path("/proc/self/task").glob("*"):  # not on systems other than Linux
         with suppress(OSError):  # the thread has ended
             if (thread / "comm").read_text().strip() == _MERGING_THREAD:
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), _MERGING_NICENESS)
 
 
 def events_in(body: bytes, /) -> Iterator[StoredEvent]:
-    """The events of an answer in the format JSONEachRow."""
+    """The events of a result in the format JSONEachRow."""
     return (_stored(_decode(_row_decoder, line)) for line in body.splitlines())
 
 

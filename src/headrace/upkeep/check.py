@@ -9,8 +9,7 @@ from headrace.model.event import decode, position_of
 from headrace.pipeline.commands import split
 from headrace.pipeline.quarantine import WHAT_TO_DO
 from headrace.pipeline.recovery import is_behind, still_stored
-from headrace.ports.control import Offsets
-from headrace.ports.erasures import ErasedEvents
+from headrace.ports.control import ErasedEvents, Offsets
 from headrace.ports.log import LogReader
 from headrace.ports.quarantine import Quarantine
 from headrace.ports.store import ErasableStore

@@ -1,4 +1,4 @@
-"""Known keys again, when the log has lost its index of them. Runs at a start, before anything is taken.
+"""Relearns the known dedup keys if the log has lost its index of them. Runs at startup, before any event is accepted.
 
 An event's key is made of what is stored of it (repeats.py); that of an event which was erased or put aside is on the list of
 those.
@@ -23,19 +23,19 @@ _MOST = 200_000  # at once, in memory
 
 
 class Source(Protocol):
-    """A store whose events have keys."""
+    """A store that can return the fields that dedup keys are made of."""
 
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]: ...
 
 
 def relearn(log: LostKeys, store: Source, erased: ErasedEvents, put_aside: PutAside, /) -> int:
-    """Teach the log the keys that it has lost, the youngest first; how many. Raises StoreFailed, ControlFailed, Unavailable."""
+    """Teach the log its lost keys, newest first. Returns their number. Raises StoreFailed, ControlFailed, Unavailable."""
     lost = log.lost_keys()
     if lost is None:
         return 0
     started = time.monotonic()
     (after, end), span, count = lost, _FIRST_SPAN, 0
-    # Before the others: should a key have been given twice, the event that is still there counts.
+    # Before the others: if a key was given twice, the event that still exists counts.
     for listed in (erased, put_aside):
         for page in listed.pages(after, end):
             given = {each.key: (each.position, each.tail) for each in page if each.key}
@@ -44,7 +44,7 @@ def relearn(log: LostKeys, store: Source, erased: ErasedEvents, put_aside: PutAs
     while end > after:
         start = max(after, end - span)
         rows = store.keyed(start, end, limit=_MOST)
-        # The youngest first, so that of a key that was given twice the first position stays.
+        # Newest first, so that for a key given twice the first position remains.
         log.learn({dedup_key(row.event): (row.position, row.tail) for row in rows}, done=False)
         count += len(rows)
         if len(rows) == _MOST:

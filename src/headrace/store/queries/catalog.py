@@ -1,4 +1,4 @@
-"""Questions of which names, sources and properties there are, as SQL. Pure."""
+"""SQL for listing event names, sources and properties. Pure."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,9 @@ def observed(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
 
 
 def observed_lately(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
-    """As `observed`, but only values of the latest events: that takes a bounded memory, however many values there are."""
+    """Like `observed`, but only for the latest events: its memory is bounded, however many values there are."""
     where, params = _of_observed(tenant, column, search)
-    # Numbers first: whoever sorts the texts holds too many of them.
+    # Reduce to numbers first: sorting the texts would hold too many of them in memory.
     latest = f"SELECT position FROM events WHERE {where} ORDER BY events.timestamp DESC LIMIT {_LATEST_EVENTS}"
     where += (
         f" AND {column} IN (SELECT {column} FROM events WHERE {where} AND position IN ({latest}) GROUP BY {column} "
@@ -70,7 +70,7 @@ def names(tenant: Tenant, page: CatalogPage, /, *, in_order: bool = False) -> Qu
 
 
 def names_total(tenant: Tenant, page: CatalogPage, /, *, exact: bool = True) -> Query:
-    """One row (names in all, whatever the page). Not exact, it is right to a thousandth, and takes a bounded memory."""
+    """One row (the number of names, whatever the page). Accurate to a thousandth, in bounded memory."""
     where, params = _of_page(tenant, page)
     count = "uniqExact(name)" if exact else "uniqCombined64(20)(name)"
     return Query(f"SELECT {count} FROM events WHERE {where}", params)
@@ -87,8 +87,8 @@ def _of_page(tenant: Tenant, page: CatalogPage) -> tuple[str, dict[str, object]]
 def properties(tenant: Tenant, names: Sequence[str], /) -> Query:
     """Rows (name, keys of strings, keys of numbers, other keys behind a letter of `PROPERTY_LETTERS`).
 
-    The maps tell strings and numbers. The text is parsed only where it may hold anything else: a literal, a bracket, a
-    string that a tag of its name keeps out of the labels, or a number that no double can hold.
+    Strings and numbers come from the maps. The text is parsed only if it may contain anything else: a literal, a bracket, a
+    string that a tag of the same name keeps out of the labels, or a number that does not fit into a double.
     """
     where, params = where_of(tenant, Filters())
     first = "substring(pair.2, 1, 1)"

@@ -1,4 +1,4 @@
-"""Questions of metrics as SQL, whose points are events of a tenant `Tenant.metrics`. Pure."""
+"""SQL for metrics. Their points are events of the tenant `Tenant.metrics`. Pure."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ def metrics(tenant: Tenant, name: str | None = None, /, *, upto: str | None = No
     """Rows (name, type, points, first millisecond, last millisecond) by name; a metric's type is its latest point's.
 
     One more than a list shows. `upto`: the greatest name to look at, which bounds the memory however many names there are.
-    Of points, as all below are, whose tenant is `Tenant.metrics`.
+    Here and below, the tenant is `Tenant.metrics`.
     """
     where, params = where_of(tenant, Filters(name=name))
     if upto is not None:
@@ -38,7 +38,7 @@ def tag_keys(tenant: Tenant, name: str, kind: str, /) -> Query:
     )
 
 
-_PERCENTILES = "quantilesExactInclusive(0.5, 0.9, 0.95, 0.99)(value)"  # spelled alike, so computed once
+_PERCENTILES = "quantilesExactInclusive(0.5, 0.9, 0.95, 0.99)(value)"  # spelled the same, so computed once
 _AGGREGATES: dict[Aggregation, str] = {
     "avg": "sumKahan(value) / count()",
     "min": "min(value)",
@@ -65,7 +65,7 @@ def figures(
 ) -> Query:
     """Rows (bucket's first millisecond or null, key or null, points, [figures]), most points first, then by key and bucket.
 
-    groups: the keys to keep to; () keeps to all keys, and None groups by none. frequent_only: to the most frequent keys, see
+    groups: the keys to include; () includes all keys, None means no grouping. frequent_only: to the most frequent keys, see
     `frequent`.
     """
     where, params = where_of(tenant, question.filters)
