@@ -1,4 +1,4 @@
-"""How the server is doing, gathered when somebody asks. Reads; changes nothing."""
+"""Gathers the server's status on request. Only reads."""
 
 import platform
 import shutil
@@ -16,7 +16,7 @@ _MAX_LAGS = 100
 
 
 def status_of(runtime: Runtime, tenant: Tenant, /, *, whole: bool) -> Status:
-    """Asks control and the log: not for the event loop's thread. Raises ControlFailed, Unavailable."""
+    """The server's status. Reads control and the log: not for the event loop's thread. Raises ControlFailed, Unavailable."""
     lags = sorted(reaction_lags(runtime), key=lambda lag: -lag.seconds)
     return Status(
         version=__version__,
@@ -54,6 +54,6 @@ def _whole(runtime: Runtime, lags: list[Lag]) -> WholeServer:
 
 
 def _oldest_unseen_s(runtime: Runtime) -> float:
-    """Of the event itself, and not since the last one that was seen: after an idle hour that would be an hour."""
+    """The age of the event itself. The time since the last visible event would be an hour after an idle hour."""
     records = runtime.log.read(runtime.worker.progress.visible, 1, 1)
     return max(0, clock_ms() - received_at_ms(records[0].position)) / 1000 if records else 0.0

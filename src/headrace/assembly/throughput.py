@@ -1,4 +1,4 @@
-"""How many events came and went of late. The request path only adds to integers; a thread looks at them every few seconds."""
+"""Recent rates of events. The request path only adds to integers; a thread samples them every few seconds."""
 
 import time
 from collections import deque
@@ -12,7 +12,7 @@ _STEPS = 90  # a quarter of an hour
 
 
 class Throughput:
-    """`accepted`, `refused` and `refused_requests` are added to by the event loop's thread alone, and only ever grow."""
+    """`accepted`, `refused` and `refused_requests` only grow, and only the event loop's thread adds to them."""
 
     def __init__(self, stored: Callable[[], int], clock_ms: Callable[[], int]) -> None:
         """stored: how many events have been stored since startup."""
@@ -24,13 +24,13 @@ class Throughput:
         self._seen: deque[tuple[int, float, tuple[int, ...]]] = deque(maxlen=_STEPS + 1)
 
     def sample(self) -> bool:
-        """Note how far the counts are; False, so that the loop that calls this rests."""
+        """Take a sample. Returns False so that the loop that calls this rests."""
         counts = self.accepted, self._stored(), self.refused, self.refused_requests
         self._seen.append((self._clock_ms(), time.monotonic(), counts))
         return False
 
     def steps(self) -> Sequence[Step]:
-        """Per second between each two samples, oldest first. Any thread may call this."""
+        """The rates per second between samples, oldest first. Any thread may call this."""
         seen = list(self._seen)
         found: list[Step] = []
         for (_, began, before), (ended_ms, ended, after) in pairwise(seen):

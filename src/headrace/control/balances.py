@@ -10,7 +10,7 @@ from headrace.model.event import Tenant
 
 
 def change_balances(connection: sa.Connection, tenant: Tenant, changes: Mapping[int, int], /) -> None:
-    """Add to balances, by participant number. In the same transaction as the entries that say so."""
+    """Add to balances, by participant number. Call it in the transaction of the ledger entries."""
     rows = [
         {"participant_no": number, "project": tenant.project, "mode": tenant.mode, "balance": change}
         for number, change in sorted(changes.items())

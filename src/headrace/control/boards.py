@@ -9,9 +9,9 @@ from headrace.model.scores import Board, Ranked
 
 
 class BoardRows:
-    """Rows with a column `name` and columns that they are ranked by, the greatest first; of equal ones by name.
+    """Rows with a column `name` and columns to rank them by, greatest first, then by name.
 
-    Equal scores share a rank, and the next one's is that of its place: 1, 2, 2, 4.
+    Equal scores share a rank, and the next rank skips: 1, 2, 2, 4.
     """
 
     def __init__(self, connection: sa.Connection, rows: sa.Subquery, scores: Sequence[str]) -> None:
@@ -20,7 +20,7 @@ class BoardRows:
         self._scores = [rows.c[name] for name in scores]
 
     def page(self, limit: int, offset: int) -> Board:
-        """So many rows from an offset on."""
+        """Up to `limit` rows from an offset on."""
         total = self._connection.scalar(sa.select(sa.func.count()).select_from(self._rows)) or 0
         order = [*(score.desc() for score in self._scores), self._rows.c.name]
         found = self._connection.execute(sa.select(self._rows).order_by(*order).limit(limit).offset(offset)).all()
@@ -38,7 +38,7 @@ class BoardRows:
         return Board(rows, total, offset)
 
     def around(self, name: str, limit: int) -> Board | None:
-        """The page with that row in its middle, as far as there are rows; None where there is no such row."""
+        """The page with this row in its middle, as far as there are rows; None if there is no such row."""
         own = self._connection.execute(sa.select(self._rows).where(self._rows.c.name == name)).first()
         if own is None:
             return None

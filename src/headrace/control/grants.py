@@ -1,4 +1,4 @@
-"""What admins do by hand: grant and deduct points, each once by its key, and take badges back. Knows no rule."""
+"""Manual changes by admins: grant and deduct points, each once by its key, and revoke badges. Knows no rule."""
 
 import secrets
 
@@ -16,7 +16,7 @@ from headrace.model.ledger import Grant, Granted, Revocation
 from headrace.model.webhook import message_of_entry
 from headrace.ports.deliveries import Outbox
 
-MAX_BALANCE = 2**53 - 1  # to either side of 0: what a JavaScript client reads as it is
+MAX_BALANCE = 2**53 - 1  # the integers that JavaScript clients read exactly
 
 
 class ControlGrants:
@@ -70,7 +70,7 @@ class ControlGrants:
         """See the Grants port."""
 
         def take_back(connection: sa.Connection) -> Revocation:
-            # Whoever judges events just now as if it were held finds the state changed, and judges again.
+            # A reactor that is judging events as if the badge were held finds the state changed, and judges again.
             own = reaction_progress.c.project == tenant.project, reaction_progress.c.mode == tenant.mode
             more = {"version": reaction_progress.c.version + 1}
             connection.execute(sa.update(reaction_progress).where(*own).values(more))

@@ -1,4 +1,4 @@
-"""The ledger of points, to be read: entries, participants, and who has the most. Knows no rule but its number."""
+"""Queries of the ledger of points: entries, participants, leaderboards. Knows rules only by their numbers."""
 
 from typing import Any
 

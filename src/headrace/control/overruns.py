@@ -1,4 +1,4 @@
-"""Rules whose conditions cost too much for events in a row, and those that were put aside. Reads; the reactions save."""
+"""Rules whose conditions cost too much for consecutive events, and rules put aside. Only reads; the reactions save them."""
 
 import sqlalchemy as sa
 

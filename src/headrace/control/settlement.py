@@ -1,7 +1,7 @@
-"""Brings what rules have paid to what the rules in force give, by entries of the ledger that say so. Knows rules by number.
+"""Corrects points that rules have paid to what the rules in force give, by ledger entries. Knows rules by number.
 
-It goes by what the reactions remember: facts made, challenges completed and badges held under the versions in force. So it says
-what the rules give once these have counted every event. Running it again changes nothing.
+It uses the state of the reactions: facts made, challenges completed and badges held under the versions in force. So the result is
+right once these have counted every event. Running it again changes nothing.
 """
 
 import secrets
@@ -43,8 +43,8 @@ class Settlement:
         """See the Settlement port."""
 
         def work(connection: sa.Connection) -> Settled:
-            lock_tenant(connection, tenant)  # else a deduction made meanwhile could bring a balance below zero unseen
-            # Whoever judges events just now finds the state changed, and judges again: nothing is paid in between.
+            lock_tenant(connection, tenant)  # else a concurrent deduction could go below zero unnoticed
+            # A reactor that is judging events finds the state changed, and judges again: nothing is paid in between.
             own = reaction_progress.c.project == tenant.project, reaction_progress.c.mode == tenant.mode
             more = {"version": reaction_progress.c.version + 1}
             connection.execute(sa.update(reaction_progress).where(*own).values(more))
@@ -70,12 +70,12 @@ class Settlement:
                 page = _Page(connection, tenant, payers, after)
                 found += page.corrections(left)
                 after = page.last
-        new = (Correction(*key, change.due, change.paid) for key, change in left.items())  # who has no entry yet
+        new = (Correction(*key, change.due, change.paid) for key, change in left.items())  # without an entry so far
         return found + [each for each in new if each.points]
 
 
 class _Page:
-    """Some participants of a tenant, past a number: what each rule has paid to each, and what it is due to pay."""
+    """Some participants of a tenant, after a number: the points that each rule has paid and is due to pay to each."""
 
     def __init__(self, connection: sa.Connection, tenant: Tenant, payers: Sequence[Payer], after: int) -> None:
         self._connection = connection
@@ -99,13 +99,13 @@ class _Page:
             )
         }
         self._paid: dict[_Key, int] = {}
-        self._by_others: dict[_Key, int] = {}  # under other versions than the one in force
+        self._by_others: dict[_Key, int] = {}  # under versions other than the one in force
         self._credited: dict[_Key, int] = {}  # under the version in force
         self._read_ledger()
         self._due = self._read_due()
 
     def corrections(self, changes: dict[tuple[str, str, str], Change]) -> list[Correction]:
-        """Entries that are not zero; takes out of `changes` what is in them."""
+        """The corrections that are not zero. Removes what they cover from `changes`."""
         found: list[Correction] = []
         numbers = {name: no for no, name in self._names.items()}
         also = {(numbers[name], kind, rule_id) for name, kind, rule_id in changes if name in numbers}
@@ -159,7 +159,7 @@ class _Page:
         return messages
 
     def _number_of(self, kind: str, rule_id: str) -> int:
-        """Of the version in force; of a rule that is no longer in force, its latest."""
+        """The number of the version in force or, for a rule no longer in force, of its latest version."""
         if payer := self._payers.get((kind, rule_id)):
             return payer.rule_no
         return max(no for no, known in self._known.items() if known == (kind, rule_id))

@@ -1,4 +1,4 @@
-"""Points and ranks in the native dialect: the ledger, participants, leaderboards. Translates; never asks."""
+"""Points and ranks in the native dialect: the ledger, participants, leaderboards. Translates; never queries."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ _PLACE = re.compile(r"[0-9a-f]{32}:[0-9]{1,18}:[0-9]{1,9}", re.ASCII)
 
 
 class AskedBoard(msgspec.Struct, frozen=True):
-    """A page from `offset` on, or the one around a participant; of a time, where that is given."""
+    """A page from `offset` on, or around a participant; limited to a time if that is given."""
 
     limit: int
     offset: int
@@ -29,7 +29,7 @@ class AskedBoard(msgspec.Struct, frozen=True):
 
 
 class AskedEntries(msgspec.Struct, frozen=True):
-    """Entries of one participant, or of all, past a place."""
+    """Entries of one participant, or of all, after a cursor."""
 
     limit: int
     participant: str | None
@@ -37,7 +37,7 @@ class AskedEntries(msgspec.Struct, frozen=True):
 
 
 def entry_value(entry: Entry, /) -> dict[str, object]:
-    """An entry that an event earned names the event; every other says why there is one."""
+    """An entry as a value. It names the event that earned it, or else gives a reason."""
     return {
         "points": entry.points,
         "entry": entry.kind,
@@ -79,7 +79,7 @@ def parse_points_board(pairs: Pairs, /) -> AskedBoard:
 def render_board(
     asked: AskedBoard, board: Board | None, scores: Callable[[dict[str, Any]], dict[str, object]], /
 ) -> bytes:
-    """Raises NotFound where the participant that the page was to be around is not on the board."""
+    """Render a page. Raises NotFound if it should be around a participant who is not on the board."""
     if board is None:
         raise NotFound(f"The participant {(asked.around or '')[:200]!r} is not on this leaderboard.")
     rows = [{"rank": row.rank, "participant": row.participant} | scores(row.scores) for row in board.rows]
@@ -95,12 +95,12 @@ def points_scores(scores: dict[str, Any], /) -> dict[str, object]:
 
 
 def number_of(text: str, /) -> int | float:
-    """A decimal as JSON's number: an integer where it is whole."""
+    """A decimal as a JSON number: an integer if it is whole."""
     return float(text) if "." in text else int(text)
 
 
 def parse_participants(pairs: Pairs, /) -> tuple[int, str | None]:
-    """`limit`, and the name that the page comes after. Raises InvalidRequest."""
+    """`limit`, and the name after which the page begins. Raises InvalidRequest."""
     given = {name: value for name, value in pairs if value}
     return native.parse_limit(given), native.parse_cursor(given)
 
@@ -122,7 +122,7 @@ def parse_entries(pairs: Pairs, /) -> AskedEntries:
 
 
 def render_entries(asked: AskedEntries, page: LedgerPage, /) -> bytes:
-    """`points` in `meta` is the sum of all entries, also of those on other pages."""
+    """Render entries. `points` in `meta` is the sum of all entries, including those on other pages."""
     rows = [{"participant": name} | entry_value(entry) for name, entry in page.entries]
     cursor = None
     if page.more:

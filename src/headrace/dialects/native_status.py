@@ -1,4 +1,4 @@
-"""How the server is doing, in the native dialect. Translates; never asks."""
+"""The server's status in the native dialect. Translates; never queries."""
 
 from headrace.dialects.native import render_data
 from headrace.model.status import Lag, Status, WholeServer
@@ -6,7 +6,7 @@ from headrace.model.times import render_time_short
 
 
 def render_status(status: Status, /) -> bytes:
-    """`server` is null for who may not see the figures of all projects together."""
+    """Render the status. `server` is null for keys that may not see the figures of all projects."""
     return render_data(
         {
             "versions": {"headrace": status.version, "python": status.python, "control_schema": status.schema},

@@ -1,4 +1,4 @@
-"""The native routes by which admins grant points and take badges back. Each parses, asks, and renders."""
+"""The native routes by which admins grant points and revoke badges. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,7 +22,7 @@ class Grants:
     async def grant(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
-        # As it was sent: in the path of the route a slash of the id looks like one between segments.
+        # As it was sent, because in the route's path a slash in the id looks like a separator.
         participant = native_grants.parse_participant(req.scope["raw_path"].decode("latin-1"))
         body = await read_body(req, _MAX_BYTES)
         grant, key = native_grants.parse_grant(participant, body, (req.get_header("Idempotency-Key") or "").strip())

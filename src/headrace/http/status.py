@@ -1,4 +1,4 @@
-"""The native route that says how the server is doing: for a project, and for whoever runs the server."""
+"""The native route for the server's status: for a project, and for the server's operator."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The ledger of points: its entries, corrections, and who is due what. No I/O, and no rule's meaning."""
+"""The ledger of points: entries, corrections, and points due. No I/O, and no knowledge of what rules mean."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,7 +9,7 @@ EntryKind = Literal["earned", "granted", "rebuilt"]
 
 
 class Payer(msgspec.Struct, frozen=True):
-    """A rule in force, by the number of its version, and what it pays: for a fact, a completion, or a badge."""
+    """A rule in force, by the number of its version, and the points that it pays for a fact, a completion, or a badge."""
 
     rule_no: int
     kind: str
@@ -18,7 +18,7 @@ class Payer(msgspec.Struct, frozen=True):
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """An entry that brings what a rule has paid to a participant to what it gives now: `due` instead of `paid`."""
+    """An entry that corrects the points that a rule has paid to a participant: `due` instead of `paid`."""
 
     participant: str
     kind: str
@@ -32,21 +32,21 @@ class Correction(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What events that are not replayed yet would add to what a rule is due to pay to a participant, and to what it pays."""
+    """What events not replayed yet would add to the points that a rule is due to pay to a participant, and to those it pays."""
 
     due: int = 0
     paid: int = 0
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """One page of participants, corrected. last: the number of the last of them; None where there are no more."""
+    """One page of participants, corrected. last: the number of the last one; None if there are no more."""
 
     corrections: Sequence[Correction]
     last: int | None
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Points that an admin gives, or takes where they are below zero.
+    """Points that an admin grants or, if negative, deducts.
 
     allow_negative: whether they may bring the balance below zero, or further below it.
     """
@@ -58,7 +58,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """A grant as it was made, with the balance after it. `repeated`: it had been made before, with the same key."""
+    """A grant with the balance after it. `repeated`: it had already been made with the same key."""
 
     grant: Grant
     entry_id: str
@@ -67,7 +67,7 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Revocation(msgspec.Struct, frozen=True):
-    """A badge that an admin took back. `event_id`: of the event that had brought it. `repeated`: it was taken back before."""
+    """A badge that an admin revoked. `event_id`: of the event that had earned it. `repeated`: it had been revoked before."""
 
     participant: str
     badge: str

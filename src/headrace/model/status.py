@@ -1,4 +1,4 @@
-"""How a server is doing, for one project and, for whoever runs it, as a whole. No I/O."""
+"""A server's status: for one project and, for its operator, as a whole. No I/O."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from headrace.model.event import Tenant
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Some seconds that ended at a moment, per second: events accepted, stored and refused, and requests refused as a whole.
+    """Rates per second over some seconds: events accepted, stored and refused, and requests refused as a whole.
 
-    A repeat is neither accepted nor refused. A refused request is a POST that was answered with an error: how many events it
-    held is not known.
+    A repeat is neither accepted nor refused. A refused request is a POST that was answered with an error, with an unknown number
+    of events.
     """
 
     ended_at_ms: int
@@ -22,7 +22,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """Reactions of a project and mode. waiting: events in memory; more may wait in the store. seconds: the oldest one's age."""
+    """A tenant's backlog of reactions. waiting: events in memory; more may wait in the store. seconds: the oldest one's age."""
 
     tenant: Tenant
     waiting: int
@@ -30,14 +30,14 @@ class Lag(msgspec.Struct, frozen=True):
 
 
 class WholeServer(msgspec.Struct, frozen=True):
-    """Figures of all projects together. `lags`: those with the most to react to first, at most so many as are shown."""
+    """Figures of all projects together. `lags`: the largest backlogs first, limited to those that are shown."""
 
     step_s: float
     steps: Sequence[Step]
     log_bytes: int
     log_max_bytes: int
     intake_queue_bytes: int
-    oldest_unseen_s: float  # age of the oldest acknowledged event that queries do not see yet; 0.0 for none
+    oldest_unseen_s: float  # age of the oldest acknowledged event that queries do not see yet; else 0.0
     unreacted_events: int
     lags: Sequence[Lag]
     tenants_behind: int
@@ -50,7 +50,7 @@ class WholeServer(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """`own`: of the project and mode that asks. `whole` is None for who may not see it."""
+    """`own`: of the project and mode that asks. `whole` is None for keys that may not see it."""
 
     version: str
     python: str

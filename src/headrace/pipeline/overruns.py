@@ -1,4 +1,4 @@
-"""The rules that are put aside, as the reactor needs them: remembered between turns, and read again once others have saved."""
+"""The rules that are put aside, for the reactor: cached between turns, and read again if others have saved."""
 
 import structlog
 
@@ -12,7 +12,7 @@ _log = structlog.get_logger("headrace.reactor")
 
 
 class OverrunWatch:
-    """For the reactor's thread. What it holds is that of one version of a tenant's state (see ReactionStates)."""
+    """A cache for the reactor's thread. Each entry belongs to one version of a tenant's state (see ReactionStates)."""
 
     def __init__(self, overruns: Overruns, limits: Limits) -> None:
         self._overruns = overruns
@@ -20,14 +20,14 @@ class OverrunWatch:
         self._known: dict[Tenant, tuple[int, dict[int, Overrun]]] = {}
 
     def of(self, tenant: Tenant, /) -> dict[int, Overrun]:
-        """By rule number, to be judged by and to be counted in: a copy. Raises ControlFailed."""
+        """A copy by rule number, for judging and counting. Raises ControlFailed."""
         if tenant not in self._known:
             version, found = self._overruns.load(tenant)
             self._known[tenant] = version, dict(found)
         return dict(self._known[tenant][1])
 
     def still_holds(self, tenant: Tenant, version: int, /) -> bool:
-        """Whether what `of` gave is that of this version of the state, too; if not, `of` has what is. Raises ControlFailed."""
+        """Whether `of`'s result also holds for this version of the state. If not, call `of` again. Raises ControlFailed."""
         known_version, known = self._known[tenant]
         if known_version == version:
             return True
@@ -36,11 +36,11 @@ class OverrunWatch:
         return found == known
 
     def follow(self, rules: RuleSet, seen: EventFacts, held: dict[int, Overrun], state: State, /) -> bool:
-        """Count one event; whether a rule was put aside at it."""
+        """Count one event. Returns whether a rule was put aside at it."""
         return follow(rules, seen, held, self._limits, state)
 
     def saved(self, tenant: Tenant, rules: RuleSet, held: dict[int, Overrun], state: State, /) -> None:
-        """The state was saved; name the rules that were put aside."""
+        """The state was saved: log the rules that were put aside."""
         self._known[tenant] = state.version + 1, held
         for rule_no, overrun in state.overruns.items():
             if overrun is not None and overrun.is_aside:
@@ -56,5 +56,5 @@ class OverrunWatch:
                 )
 
     def forget(self, tenant: Tenant, /) -> None:
-        """Somebody else has saved, or nobody knows."""
+        """Drop the entry, because somebody else has saved or may have."""
         self._known.pop(tenant, None)

@@ -1,4 +1,4 @@
-"""Points: the ledger to be read, what admins add to it, and what corrects it. Everything raises ControlFailed."""
+"""Points: queries of the ledger, grants by admins, and corrections. Everything raises ControlFailed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -9,14 +9,14 @@ from headrace.model.scores import Board, LedgerPage, Participants
 
 
 class Ledger(Protocol):
-    """Points, and who has how many; always of one tenant."""
+    """Queries of points, always of one tenant."""
 
     def entries(self, tenant: Tenant, participant: str | None, after: str, limit: int, /) -> LedgerPage:
-        """Entries of one participant or of all, newest first, past the place that a page before told; "" for the first page."""
+        """Entries of one participant or of all, newest first, after the previous page's cursor; "" for the first page."""
         ...
 
     def participants(self, tenant: Tenant, after: str, limit: int, /) -> Participants:
-        """Everybody whom reactions know, by name, past a name."""
+        """All participants known to the reactions, by name, after a name."""
         ...
 
     def leaderboard(
@@ -29,39 +29,39 @@ class Ledger(Protocol):
         /,
         around: str | None = None,
     ) -> Board | None:
-        """Most points first, then by name; equal points share a rank. Who has none is left out.
+        """Most points first, then by name; equal points share a rank. Participants without points are left out.
 
-        from_ms, to_ms: only entries of that time count, which are events' own times; without either, balances.
+        from_ms, to_ms: count only entries of that time, by the events' own times; without them, balances.
         around: see Scores.
         """
         ...
 
 
 class Grants(Protocol):
-    """What admins do by hand, always to one tenant. Raises ControlFailed."""
+    """Manual changes by admins, always for one tenant. Raises ControlFailed."""
 
     def grant(self, tenant: Tenant, grant: Grant, key: str, now_ms: int, /) -> Granted:
-        """Grant or deduct points once: the same key again gives what the first one did.
+        """Grant or deduct points once: repeating the key returns the first result.
 
-        Raises Conflict where a deduction would bring the balance below zero and may not, or where the key was used for another
+        Raises Conflict if a deduction may not bring the balance below zero but would, or if the key was used for a different
         grant.
         """
         ...
 
     def revoke(self, tenant: Tenant, badge: str, participant: str, reason: str, now_ms: int, /) -> Revocation:
-        """Take a badge back for good: it is held no more, counts for no other badge, and is not earned again.
+        """Revoke a badge permanently: it is no longer held, counts for no other badge, and cannot be earned again.
 
-        The points that it brought stay. Raises NotFound where it was never held.
+        The points that it earned stay. Raises NotFound if it was never held.
         """
         ...
 
     def revocations(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Revocation]:
-        """Those that were taken back, the latest first."""
+        """The revoked badges, latest first."""
         ...
 
 
 class Settlement(Protocol):
-    """Brings what rules have paid to what the rules in force give, which are told by their payers."""
+    """Corrects points that rules have paid to what the rules in force (given as payers) give."""
 
     def settle(
         self,
@@ -74,16 +74,16 @@ class Settlement(Protocol):
     ) -> Settled:
         """Correct the next participants past a number, in one transaction; call it until there are no more.
 
-        What a rule gives follows from what the reactions remember of its version in force. A second call changes nothing.
-        before_commit: called with the open transaction last of all; what it raises undoes everything.
+        What a rule gives follows from the reactions' state for its version in force. A second call changes nothing.
+        before_commit: called last with the open transaction; if it raises, everything is undone.
         """
         ...
 
     def foresee(
         self, tenant: Tenant, payers: Sequence[Payer], changes: Mapping[tuple[str, str, str], Change], /
     ) -> list[Correction]:
-        """What `settle` would correct of all participants.
+        """The corrections that `settle` would make for all participants.
 
-        changes: by participant, kind of rule and rule id, what a replay would change before.
+        changes: by participant, kind of rule and rule id, what a replay before it would change.
         """
         ...

@@ -1,8 +1,8 @@
-"""Which rules are put aside: those whose condition was not evaluated, as too costly, for one event after the other. Pure.
+"""Decides which rules to put aside: those whose condition was too costly to evaluate for consecutive events. Pure.
 
-A rule is put aside for one project and mode once that has happened for so many events in a row, over so long a time: both, so
-that neither a few large events nor a burst of them ends a rule that other events are evaluated for in between. A put-aside rule
-costs nothing any more; applying a document brings it back. docs/decisions/0107-rules-put-aside.md says why.
+A rule is put aside for one project and mode once that has happened for a number of consecutive events over a period of time.
+Both are required, so that neither a few large events nor a burst of them disables a rule that is evaluated for other events. A
+rule put aside costs nothing; applying a document brings it back. docs/decisions/0107-rules-put-aside.md says why.
 """
 
 import msgspec
@@ -13,14 +13,14 @@ from headrace.reactions.stage import EventFacts, RuleSet
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """When a rule is put aside: after so many events in a row that took at least so long to come in."""
+    """When a rule is put aside: after this many consecutive events that arrived over at least this time."""
 
     events: int = 100
     milliseconds: int = 600_000
 
 
 def follow(rules: RuleSet, seen: EventFacts, held: dict[int, Overrun], limits: Limits, state: State, /) -> bool:
-    """Count one event in `held` and in what `state` keeps; whether a rule was put aside at it."""
+    """Count one event in `held` and in `state`. Returns whether a rule was put aside at it."""
     is_new = False
     too_costly = {failure.rule_no: failure for failure in seen.failures if failure.too_costly}
     for rule_no in seen.about:

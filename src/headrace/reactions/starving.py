@@ -1,11 +1,11 @@
-"""Which rules of a document miss events because of other rules in it: said when it is applied, lest it is overlooked. Pure."""
+"""Finds rules that miss events because of other rules in the same document, for warnings when it is applied. Pure."""
 
 from headrace.model.errors import Problem
 from headrace.reactions.rules import DEFAULT_TYPE, Document, FactRule, matches, overlap, type_pattern
 
 
 def starved(document: Document, /) -> list[Problem]:
-    """One warning for each rule and reason, at the place of the rule that gets less than it looks.
+    """One warning for each rule and reason, at the place of the rule that misses events.
 
     An event that a fact rule matches is no longer the fact `custom.<name>`: a challenge or badge that counts those misses it.
     """
@@ -27,7 +27,7 @@ def starved(document: Document, /) -> list[Problem]:
 
 
 def takes_away(fact: FactRule, pattern: str, /) -> bool:
-    """Whether the rule turns events that would have become facts of the pattern into others."""
+    """Whether the rule turns events that would become facts of the pattern into other facts."""
     makes_others = not overlap(pattern, type_pattern(fact))
     return makes_others and overlap(pattern, DEFAULT_TYPE + fact.event)
 

@@ -1,6 +1,6 @@
-"""A rebuild: brings every participant's points to what the rules in force give, once these have counted every event.
+"""A rebuild: corrects every participant's points to what the rules in force give, once these have counted every event.
 
-Its replay comes first and is no other than any; this is what follows it. Decides nothing about what rules give.
+An ordinary replay comes first; this module does the corrections after it. It does not decide what rules give.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ Note = Callable[[object, Sequence[Correction]], None]
 
 
 class RulesChanged(Exception):
-    """Other rules are in force than when the rebuild was asked for: these have not counted every event."""
+    """The rules have changed since the rebuild was asked for, and the new ones have not counted every event."""
 
 
 class Rebuild:
@@ -28,19 +28,19 @@ class Rebuild:
         payers: Callable[[str], tuple[str, list[Payer]]],
         clock_ms: Callable[[], int],
     ) -> None:
-        """payers: which application of a project's rules is in force, and what each rule pays."""
+        """payers: gives the application of a project's rules that is in force, and what each rule pays."""
         self._settlement = settlement
         self._payers = payers
         self._clock_ms = clock_ms
 
     def applied(self, project: str, /) -> str:
-        """Which application of the rules a rebuild begun now is for."""
+        """The application of the rules that a rebuild started now is for."""
         return self._payers(project)[0]
 
     def run(self, tenant: Tenant, applied: str, note: Note, goes_on: Callable[[], bool], /) -> None:
-        """Correct all participants, some at a time, as long as `goes_on`; again from the start after a crash changes nothing.
+        """Correct all participants, some at a time, as long as `goes_on`. Restarting after a crash repeats nothing.
 
-        note: writes down the corrections in their transaction. Raises RulesChanged, ControlFailed, and what `note` raises.
+        note: saves the corrections in their transaction. Raises RulesChanged, ControlFailed, and what `note` raises.
         """
         after: int | None = 0
         while after is not None and goes_on():
@@ -50,7 +50,7 @@ class Rebuild:
             after = self._settlement.settle(tenant, payers, after, self._clock_ms(), note).last
 
     def foresee(self, tenant: Tenant, effects: Iterable[Effect], /) -> list[Correction]:
-        """What a rebuild would correct whose replay would cause these effects."""
+        """The corrections of a rebuild whose replay would cause these effects."""
         _, payers = self._payers(tenant.project)
         worth = {(payer.kind, payer.rule_id): payer.points for payer in payers}
         changes: dict[tuple[str, str, str], Change] = {}
