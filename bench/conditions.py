@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from bench import report
 from headrace.reactions import cost
 from headrace.reactions.conditions import Condition, Malformed, TooCostly, load_cel
+from headrace.reactions.document import FactRule
 from headrace.reactions.facts import FactMaker, facts_of
 from headrace.reactions.reading import Reading
-from headrace.reactions.rules import FactRule
 from tests.reactions import arbitrary
 
 _EVENTS = 40

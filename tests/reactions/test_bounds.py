@@ -9,8 +9,10 @@ import pytest
 from headrace.model.errors import InvalidRules
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.cost import FACT_NS, PICK_NS, STEP_NS
+from headrace.reactions.document import FactRule
+from headrace.reactions.patterns import matches, overlap
 from headrace.reactions.reading import MAX_FIELD_CHARS, Reading
-from headrace.reactions.rules import FactRule, matches, overlap, work_of
+from headrace.reactions.rules import work_of
 from headrace.reactions.translation import translate
 from tests.reactions.given import event
 

@@ -7,8 +7,8 @@ import pytest
 
 from headrace.model.reaction_state import State
 from headrace.reactions.challenges import Challenge
+from headrace.reactions.document import ChallengeRule, Measure, Window
 from headrace.reactions.facts import Fact
-from headrace.reactions.rules import ChallengeRule, Measure, Window
 from tests.reactions.given import DAY_MS
 
 DATES = Window(from_="2025-01-06", to="2025-01-12")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from headrace.model.event import Event
 from headrace.reactions.conditions import FIELDS, FUNCTIONS, Condition, Malformed
+from headrace.reactions.document import FactRule
 from headrace.reactions.facts import FactMaker, facts_of
-from headrace.reactions.rules import FactRule
 from tests.reactions.given import event
 
 EVENTS = [event("order.a", amount=amount) for amount in (None, "much", 10**400, 2**63, -0.5, [{}], True)]

@@ -15,10 +15,11 @@ from headrace.model.event import Event
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions import cost
 from headrace.reactions.conditions import Condition, Malformed, TooCostly
+from headrace.reactions.document import FactRule
 from headrace.reactions.facts import FactMaker, Failure, facts_of
 from headrace.reactions.reach import Share, dearest_reach
 from headrace.reactions.reading import Reading
-from headrace.reactions.rules import FactRule, parse_rules
+from headrace.reactions.rules import parse_rules
 from tests.reactions import arbitrary
 from tests.reactions.given import Machine
 from tests.reactions.given import event as event_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.model.errors import InvalidRules
 from headrace.pipeline.rulesets import parse_document
-from headrace.reactions.rules import Level, level_of
+from headrace.reactions.document import Level, level_of
 from tests.reactions.given import Machine
 
 BRONZE, GOLD = {"id": "bronze", "points": 10}, {"id": "gold", "points": 100, "title": "Gold"}

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from headrace.model.event import StoredEvent, Tenant, event_id, first_position
 from headrace.model.reaction_state import Overrun, State
+from headrace.reactions.document import Document, FactRule
 from headrace.reactions.facts import Failure
 from headrace.reactions.overruns import Limits, follow
-from headrace.reactions.rules import Document, FactRule
 from headrace.reactions.stage import EventFacts, RuleSet
 from tests.reactions.given import Crash, Machine, event
 

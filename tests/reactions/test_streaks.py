@@ -11,8 +11,8 @@ from headrace.model.errors import InvalidRules
 from headrace.model.reaction_state import State
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.challenges import Challenge
+from headrace.reactions.document import ChallengeRule
 from headrace.reactions.facts import Fact
-from headrace.reactions.rules import ChallengeRule
 from tests.reactions.given import DAY_MS, Machine, event
 
 FIRST = 20_000  # some day, counted from 1970

@@ -14,7 +14,7 @@ from headrace.model.event import Tenant, render_evt
 from headrace.model.rulebook import PutAside, RuleRow, Version
 from headrace.model.status import Lag
 from headrace.model.times import render_time_short
-from headrace.reactions.rules import Document
+from headrace.reactions.document import Document
 from headrace.reactions.source import MAX_BYTES
 
 

@@ -17,7 +17,7 @@ from headrace.model.scores import Award, Board, Score
 from headrace.model.times import render_time_short
 from headrace.ports.control import Scores
 from headrace.reactions.challenges import Challenge
-from headrace.reactions.rules import Level, level_of
+from headrace.reactions.document import Level, level_of
 from headrace.reactions.stage import RuleSet
 
 

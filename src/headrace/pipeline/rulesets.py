@@ -12,10 +12,11 @@ from headrace.model.journeys import WAITS, JourneyVersion
 from headrace.model.rulebook import RuleRow, Version
 from headrace.ports.control import RuleStore
 from headrace.ports.journeys import JourneyVersions
+from headrace.reactions.document import Document, Kind
 from headrace.reactions.journeys.document import JourneyRule, all_steps
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.meaning import Change, changes, content_version, former_version_of, version_of
-from headrace.reactions.rules import Document, Kind, parse_rules
+from headrace.reactions.rules import parse_rules
 from headrace.reactions.source import parse_source, place
 from headrace.reactions.stage import RuleSet
 from headrace.reactions.starving import starved

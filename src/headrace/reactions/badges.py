@@ -1,7 +1,7 @@
 """Badges: decides who has earned one. Pure. A participant holds a badge once and for ever, whatever happens to its rule."""
 
 from headrace.model.reaction_state import State
-from headrace.reactions.rules import BadgeRule
+from headrace.reactions.document import BadgeRule
 
 
 class Badge:

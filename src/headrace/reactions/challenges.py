@@ -14,8 +14,7 @@ import msgspec
 
 from headrace.model.reaction_state import Standing, State
 from headrace.model.zones import UTC_ZONE, zone_of
-from headrace.reactions.facts import Fact, Scalar
-from headrace.reactions.rules import (
+from headrace.reactions.document import (
     ChallengeRule,
     Window,
     duration_ms,
@@ -24,6 +23,7 @@ from headrace.reactions.rules import (
     measure_field,
     measure_kind,
 )
+from headrace.reactions.facts import Fact, Scalar
 
 STREAK_LOOKBACK_DAYS = 1100  # a streak is not followed further back
 MAX_AMOUNT = 10**15

@@ -11,9 +11,9 @@ from headrace.model.event import Event, fact_id
 from headrace.reactions import cost
 from headrace.reactions.conditions import Condition, Malformed, TooCostly, load_cel
 from headrace.reactions.cost import Path, Size
+from headrace.reactions.document import DEFAULT_TYPE, FactRule
 from headrace.reactions.reach import REACH_NS
 from headrace.reactions.reading import MAX_FIELD_CHARS, Reading, Scalar
-from headrace.reactions.rules import DEFAULT_TYPE, FactRule
 
 __all__ = ["DEFAULT_FACT", "MAX_FIELD_CHARS", "Fact", "FactMaker", "Failure", "Scalar", "fact_of", "facts_of"]
 

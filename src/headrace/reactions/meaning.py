@@ -11,9 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from headrace.reactions.journeys.document import JourneyRule
-from headrace.reactions.patterns import overlap
-from headrace.reactions.rules import (
+from headrace.reactions.document import (
     DEFAULT_AHEAD,
     DEFAULT_TYPE,
     BadgeRule,
@@ -27,6 +25,8 @@ from headrace.reactions.rules import (
     measure_field,
     type_pattern,
 )
+from headrace.reactions.journeys.document import JourneyRule
+from headrace.reactions.patterns import overlap
 
 
 def version_of(kind: Kind, rule: Rule, document: Document, /) -> str:

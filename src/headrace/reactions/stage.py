@@ -12,13 +12,13 @@ from headrace.model.event import Event, position_of, received_ms_of, render_evt
 from headrace.model.reaction_state import Caused, Needs, Overrun, State
 from headrace.reactions.badges import Badge
 from headrace.reactions.challenges import Challenge
+from headrace.reactions.document import DEFAULT_TYPE, Document, Kind, Rule
 from headrace.reactions.facts import Fact, FactMaker, Failure, facts_of
 from headrace.reactions.journeys.machine import Seen
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.journeys.stage import Change, Journeys, JourneySet, seen_of
 from headrace.reactions.meaning import version_of
 from headrace.reactions.patterns import matches, overlap
-from headrace.reactions.rules import DEFAULT_TYPE, Document, Kind, Rule
 
 _MAX_REMEMBERED = 10_000  # of names and types, which clients choose
 NO_OVERRUNS: Mapping[int, Overrun] = {}

@@ -1,7 +1,8 @@
 """Finds rules that miss events because of other rules in the same document, for warnings when it is applied. Pure."""
 
 from headrace.model.errors import Problem
-from headrace.reactions.rules import DEFAULT_TYPE, Document, FactRule, matches, overlap, type_pattern
+from headrace.reactions.document import DEFAULT_TYPE, Document, FactRule, type_pattern
+from headrace.reactions.patterns import matches, overlap
 
 
 def starved(document: Document, /) -> list[Problem]:
