@@ -8,12 +8,12 @@ import msgspec
 
 from headrace.model.errors import NotFound, Unavailable
 from headrace.model.event import Tenant
+from headrace.model.journey_document import JourneyRule
 from headrace.model.journeys import ListedRun, RunCount, Status
 from headrace.pipeline.journeys import RunChanges
 from headrace.pipeline.rulesets import RuleCache
 from headrace.ports.control import ControlFailed
 from headrace.ports.journeys import JourneyRuns, JourneyVersions
-from headrace.reactions.journeys.document import JourneyRule
 
 Answer = TypeVar("Answer")
 Found: TypeAlias = tuple[str, JourneyRule | None, str | None, Sequence[RunCount]]

@@ -9,6 +9,7 @@ import structlog
 from headrace.model.effects import Effect, Outcome
 from headrace.model.errors import Unavailable
 from headrace.model.event import Event, StoredEvent, Tenant
+from headrace.model.journey_document import JourneyRule
 from headrace.model.ledger import Payer
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
@@ -16,7 +17,6 @@ from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import BeforeCommit, ReactionState, StateChanged
 from headrace.reactions import stage
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
-from headrace.reactions.journeys.document import JourneyRule
 from headrace.reactions.stage import RuleSet
 
 _log = structlog.get_logger("headrace.reactions")

@@ -8,12 +8,12 @@ import msgspec
 import structlog
 
 from headrace.model.errors import InvalidRules
+from headrace.model.journey_document import JourneyRule, all_steps
 from headrace.model.journeys import WAITS, JourneyVersion
 from headrace.model.rulebook import RuleRow, Version
 from headrace.ports.control import RuleStore
 from headrace.ports.journeys import JourneyVersions
 from headrace.reactions.document import Document, Kind
-from headrace.reactions.journeys.document import JourneyRule, all_steps
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.meaning import Change, changes, content_version, former_version_of, version_of
 from headrace.reactions.rules import parse_rules

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from headrace.model.journey_document import JourneyRule
 from headrace.model.times import parse_time
 from headrace.model.zones import Zone
-from headrace.reactions.journeys.document import JourneyRule
 from headrace.reactions.patterns import matches, overlap
 
 MAX_DISTINCT = 500

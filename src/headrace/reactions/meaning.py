@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from headrace.model.journey_document import JourneyRule
 from headrace.reactions.document import (
     DEFAULT_AHEAD,
     DEFAULT_TYPE,
@@ -25,7 +26,6 @@ from headrace.reactions.document import (
     measure_field,
     type_pattern,
 )
-from headrace.reactions.journeys.document import JourneyRule
 from headrace.reactions.patterns import overlap
 
 

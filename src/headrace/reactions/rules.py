@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, Problem
+from headrace.model.journey_document import JourneyRule
 from headrace.model.zones import UTC_ZONE, Zone, zone_of
 from headrace.reactions import cost
 from headrace.reactions.conditions import FIELDS, OBJECTS, Condition, Malformed
@@ -28,7 +29,7 @@ from headrace.reactions.document import (
     measure_field,
     measure_kind,
 )
-from headrace.reactions.journeys.document import MAX_JOURNEYS, JourneyRule, check_journey, check_together
+from headrace.reactions.journeys.document import MAX_JOURNEYS, check_journey, check_together
 from headrace.reactions.patterns import overlap, pattern_problem
 from headrace.reactions.reach import Share, excess_of
 from headrace.reactions.translation import translate

@@ -1,16 +1,16 @@
-"""The part of a rules document that defines journeys, and its checks. Pure; runs nothing.
+"""Checks the journeys of a rules document. Pure; runs nothing.
 
 Every journey ends: steps never go back, every wait has an end, and waits for events have a timeout.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 
 from headrace.model.errors import InvalidRequest, Problem
+from headrace.model.journey_document import KINDS, Branch, JourneyRule, Limits, Step, Until, all_steps
 from headrace.model.zones import DAY_MS, zone_of
 from headrace.reactions.conditions import Condition, Malformed
 from headrace.reactions.patterns import matches, pattern_problem
@@ -19,105 +19,16 @@ from headrace.reactions.reach import Share, excess_of
 MAX_JOURNEYS = 100
 MAX_STEPS = 100
 MAX_NESTING = 5
-MAX_AT_ONCE = 10
 MAX_DURATION_MS = 366 * DAY_MS
-MAX_EXITS = 20
 MAX_GIVEN_BYTES = 16 * 1024  # of an emitted event's properties, or of a call's body
 MAX_DEPTH = 5  # consecutive journeys, each started by the one before
 MAX_SET_OFF = 1000  # events that a single event may cause through all of them
 PERSONS_ZONE = "person"
 
-Text = Annotated[str, Meta(max_length=2000)]
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Pattern = Annotated[str, Meta(min_length=1, max_length=200)]
-StepKind: TypeAlias = Literal["wait", "wait_for", "branch", "emit", "call"]
-KINDS: tuple[StepKind, ...] = ("wait", "wait_for", "branch", "emit", "call")
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
-
-
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True): ...
-
-
-class Trigger(_Part, frozen=True, kw_only=True):
-    """Events of a name, or of names with a prefix (`order.*`), for which a condition holds."""
-
-    event: Pattern
-    when: str | None = None
-
-
-class Limits(_Part, frozen=True, kw_only=True):
-    """How often a person may enter: once per `per`, or any number of times with up to `at_most` runs at once."""
-
-    per: str | None = None
-    at_most: Annotated[int, Meta(ge=1, le=MAX_AT_ONCE)] | None = None
-
-
-class Until(_Part, frozen=True, kw_only=True):
-    """Wait until clocks next show `until`, in a named zone or, for `person`, in the person's zone."""
-
-    until: str
-    time_zone: str = "UTC"
-
-
-class WaitFor(_Part, frozen=True, kw_only=True):
-    event: Pattern
-    timeout: str | None = None  # required; a missing one gets its own message
-    when: str | None = None
-
-
-class Branch(_Part, frozen=True, kw_only=True):
-    when: str
-    then: "list[Step]" = []
-    else_: "list[Step]" = msgspec.field(default=[], name="else")
-
-
-class Emit(_Part, frozen=True, kw_only=True):
-    event: Annotated[str, Meta(min_length=1, max_length=200)]
-    properties: dict[str, Any] = {}
-
-
-class Call(_Part, frozen=True, kw_only=True):
-    webhook: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}$")]
-    body: dict[str, Any] = {}
-
-
-class Step(_Part, frozen=True, kw_only=True):
-    """One of the five kinds."""
-
-    id: Id
-    title: Text = ""
-    wait: str | Until | None = None
-    wait_for: WaitFor | None = None
-    branch: Branch | None = None
-    emit: Emit | None = None
-    call: Call | None = None
-
-    @property
-    def kind(self) -> StepKind:
-        """The first kind that is set; a checked step has exactly one."""
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
-
-
-class JourneyRule(_Part, frozen=True, kw_only=True):
-    """The steps that a person goes through once an event has started the journey."""
-
-    points: ClassVar[int] = 0  # which other rules may use
-
-    id: Id
-    title: Text = ""
-    description: Text = ""
-    trigger: Trigger
-    entry: Literal["once"] | Limits = "once"
-    exit: Annotated[list[Pattern], Meta(max_length=MAX_EXITS)] = []
-    steps: list[Step] = []
-
-    def patterns(self) -> list[str]:
-        """The events that may start, move or end a run."""
-        awaited = [step.wait_for.event for step in all_steps(self.steps) if step.wait_for is not None]
-        return list(dict.fromkeys([self.trigger.event, *awaited, *self.exit]))
 
 
 def duration_ms(text: str, /) -> int:
@@ -135,15 +46,6 @@ def time_of_day_ms(text: str, /) -> int:
     if not match:
         raise Malformed(f"{text[:80]!r} is not a time of day: write 09:00, from 00:00 to 23:59")
     return int(match[1]) * _UNIT_MS["h"] + int(match[2]) * _UNIT_MS["m"]
-
-
-def all_steps(steps: Sequence[Step], /) -> Iterator[Step]:
-    """Every step, including those within branches, in the order of the document."""
-    for step in steps:
-        yield step
-        if step.branch is not None:
-            yield from all_steps(step.branch.then)
-            yield from all_steps(step.branch.else_)
 
 
 def check_journey(journey: JourneyRule, /) -> list[tuple[str, str]]:

@@ -10,11 +10,12 @@ import msgspec
 
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Event, decode, encode, render_evt
+from headrace.model.journey_document import Until
 from headrace.model.journeys import SOURCE, Called, Emitted, Person, Run, Status, Visit, Waiting
 from headrace.model.times import render_time_short
 from headrace.model.zones import UTC_ZONE, Zone, zone_of
 from headrace.reactions.conditions import Malformed, TooCostly
-from headrace.reactions.journeys.document import MAX_DEPTH, PERSONS_ZONE, Until, duration_ms
+from headrace.reactions.journeys.document import MAX_DEPTH, PERSONS_ZONE, duration_ms
 from headrace.reactions.journeys.known import Known, Meter
 from headrace.reactions.journeys.program import END, Checked, Journey, Op, next_time_of_day
 from headrace.reactions.patterns import matches

@@ -4,17 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headrace.model.journey_document import JourneyRule, Limits, Step, all_steps
 from headrace.model.journeys import Entries
 from headrace.model.zones import DAY_MS, Zone
 from headrace.reactions.conditions import Condition, Malformed
-from headrace.reactions.journeys.document import (
-    JourneyRule,
-    Limits,
-    Step,
-    all_steps,
-    duration_ms,
-    time_of_day_ms,
-)
+from headrace.reactions.journeys.document import duration_ms, time_of_day_ms
 from headrace.reactions.patterns import matches
 
 END = ""

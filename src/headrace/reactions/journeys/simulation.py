@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from headrace.model.event import Event, Tenant, event_id, next_position
+from headrace.model.journey_document import JourneyRule
 from headrace.model.journeys import Person, Run, RunState, Visit
 from headrace.model.repeats import dedup_key
 from headrace.model.times import render_time
-from headrace.reactions.journeys.document import JourneyRule
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.journeys.stage import Journeys, JourneySet, seen_of
 
