@@ -21,7 +21,7 @@ _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date
 
 
 class FaultyProxy:
-    """`url` stands for the server's; `met` are the faults that senders have met so far.
+    """`url` stands for the server's; `met` are the faults that senders have met so far, `asked` how and where they sent.
 
     gateway: where there is no answer of the server's, a sender hears 502, as from a load balancer; otherwise its connection is cut.
     lock: one for all proxies of a server that is killed; who comes while it starts waits for it.
@@ -31,6 +31,7 @@ class FaultyProxy:
         self, server: Server, plan: list[Fault], *, gateway: bool = False, lock: "threading.Lock | None" = None
     ) -> None:
         self.met: list[Fault] = []
+        self.asked: list[str] = []
         self._server = server
         self._gateway = gateway
         self._plan = list(plan)
@@ -65,11 +66,13 @@ class FaultyProxy:
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         body = _body_of(request)
-        sends = request.command == "POST" and not request.path.startswith(_ASKS)
+        sends = _sends(request)
         with self._lock:
             fault = self._plan.pop(0) if sends and self._plan else None
             if fault:
                 self.met.append(fault)
+            if sends:
+                self.asked.append(f"{request.command} {request.path.partition('?')[0]}")
         if fault in ("500", "429", "503"):
             _make_up(request, int(fault))
         elif fault == "kill":
@@ -108,6 +111,12 @@ class FaultyProxy:
         headers["Host"] = request.headers["Host"]
         connection.request(request.command, request.path, body or None, headers)
         return connection
+
+
+def _sends(request: BaseHTTPRequestHandler) -> bool:
+    """Whether the request carries events: in its body or, for SDKs that send by GET, in its query."""
+    by_post = request.command == "POST" and not request.path.startswith(_ASKS)
+    return by_post or (request.command == "GET" and "data=" in request.path)
 
 
 def _body_of(request: BaseHTTPRequestHandler) -> bytes:

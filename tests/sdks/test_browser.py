@@ -53,7 +53,13 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "page.viewed": {"type": "page", "user_id": "user_1"},
     },
 }
-PACKAGES = {"segment": "@segment/analytics-next", "posthog": "posthog-js", "mixpanel": "mixpanel-browser"}
+PACKAGES = {
+    "segment": "@segment/analytics-next",
+    "posthog": "posthog-js",
+    "mixpanel": "mixpanel-browser",
+    "amplitude": "@amplitude/analytics-browser",
+    "rudderstack": "@rudderstack/analytics-js",
+}
 # posthog-js drops what is answered 429, as it does what is answered 400; so the server answers it 503 where others get 429.
 FAULTS: dict[str, list[Fault]] = {"segment": ["500", "429", "lost"], "posthog": ["500", "503", "lost"]}
 

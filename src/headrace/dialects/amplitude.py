@@ -2,6 +2,7 @@
 
 Amplitude accepts all of a request or nothing, and says which events were invalid; its SDKs then drop those and resend the
 others. We do the same: valid events beside an invalid one are not stored, so the SDK's retry neither loses nor doubles them.
+The exception is a beacon, whose sender never sees the response: its valid events are stored.
 
 Sources: https://amplitude.com/docs/apis/analytics/http-v2 and https://amplitude.com/docs/apis/analytics/batch-event-upload
 """
@@ -16,6 +17,7 @@ from headrace.dialects.route import Dialect, Ingest, Route
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
+    accepted,
     elements_of,
     event_name,
     id_of,
@@ -161,9 +163,17 @@ def parse(body: bytes, context: Context, /) -> Upload:
         return parse_items(elements_of(envelope.events, "events", MAX_BATCH), _parse_item, sent)
 
     batch = confined(body, parse_text, *_ARRAYS)
-    if batch.rejections:
+    if batch.rejections and not (batch.items and _is_beacon(context)):
         raise _refusal(batch.rejections, len(batch.items))
     return Upload(batch.items, batch.rejections, len(body), context.now_ms)
+
+
+def _is_beacon(context: Context) -> bool:
+    """A page that is left sends text, and nobody is there to read which events were wrong and to send the others again.
+
+    Source: https://w3c.github.io/beacon/#sec-processing-model (a string is sent as text/plain)
+    """
+    return any(name == "content-type" and value.startswith("text/plain") for name, value in context.headers)
 
 
 def _refusal(rejections: list[Rejection], good: int) -> HeadraceError:
@@ -249,24 +259,22 @@ def _rest_of(raw: msgspec.Raw) -> str:
 
 def render_accepted(batch: Batch, receipts: list[Receipt], /) -> bytes:
     upload = batch if isinstance(batch, Upload) else Upload(batch.items)
-    return encode_json(
-        {
-            "code": 200,
-            "events_ingested": len(receipts),
-            "payload_size_bytes": upload.size,
-            "server_upload_time": upload.now_ms,
-        }
-    )
+    reply: dict[str, object] = {
+        "code": 200,
+        "events_ingested": len(receipts),
+        "payload_size_bytes": upload.size,
+        "server_upload_time": upload.now_ms,
+    }
+    return accepted(reply, upload)
 
 
+_TAKES = Ingest(parse, render_accepted, find_key=find_key, whole=True)
 DIALECT = Dialect(
     NAME,
     render_error,
     (
-        Route("POST", "/2/httpapi", "ingest", "amplitude", Ingest(parse, render_accepted, find_key=find_key)),
-        Route(
-            "POST", "/batch", "ingest", "amplitude", Ingest(parse, render_accepted, find_key=find_key, claims=claims)
-        ),
+        Route("POST", "/2/httpapi", "ingest", "amplitude", _TAKES),
+        Route("POST", "/batch", "ingest", "amplitude", structs.replace(_TAKES, claims=claims)),
     ),
     prefixes=("/2",),
     about_people=True,

@@ -1,14 +1,8 @@
 // Sends from a page in a headless Chromium with one SDK: node browse.mjs SDK START URL QUERY_KEY COUNT CHROMIUM PORT STAYS
 // START is the line that starts the SDK, as docs/sdks-js.md has it with this server's address and a key. The page is served from 127.0.0.1:PORT, another origin than the events'. The page stays until the server has STAYS of them, and is left then. Ends once the server has COUNT events; prints what the page said.
-import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import { dirname, join, normalize } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import puppeteer from 'puppeteer-core'
+import { launch, serve, tab } from './site.mjs'
 
 const [sdk, start, url, queryKey, count, chromium, port, stays] = process.argv.slice(2)
-const folder = dirname(fileURLToPath(import.meta.url))
-const packages = join(folder, 'node_modules')
 
 const pages = {
   segment: `
@@ -54,34 +48,16 @@ const pages = {
     </script>`,
 }
 
-const site = createServer(async (request, response) => {
-  const path = normalize(new URL(request.url, 'http://site').pathname)
-  try {
-    const body = path === '/' ? `<!doctype html><title>Pricing</title>${pages[sdk]}` : await readFile(join(packages, path))
-    response.writeHead(200, { 'content-type': path === '/' ? 'text/html' : 'text/javascript' })
-    response.end(body)
-  } catch {
-    response.writeHead(404).end()
-  }
-})
-await new Promise((listening) => site.listen(Number(port), '127.0.0.1', listening))
+const site = await serve(pages[sdk], Number(port))
 
 async function stored() {
   const answer = await fetch(`${url}/api/v1/events/count`, { headers: { authorization: `Bearer ${queryKey}` } })
   return (await answer.json()).data.total
 }
 
-const browser = await puppeteer.launch({
-  executablePath: chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run'],
-  timeout: 60000,
-  protocolTimeout: 60000,
-})
+const browser = await launch(chromium)
 try {
-  const page = await browser.newPage()
-  page.on('console', (message) => console.log('page:', message.text()))
-  page.on('pageerror', (error) => console.log('page error:', error.message))
-  page.on('requestfailed', (request) => console.log('failed:', request.url(), request.failure()?.errorText))
+  const page = await tab(browser)
   await page.goto(`http://127.0.0.1:${port}/`, { timeout: 60000 })
   await page.waitForFunction('window.sent', { timeout: 60000 })
   const leave = Date.now() + 60000
