@@ -4,11 +4,12 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.model.errors import InvalidTimestamp
 from headrace.model.times import EARLIEST_MS, LATEST_MS, parse_ago, parse_time, render_time, render_time_short
+from headrace.model.zones import zone_of
 from tests.dialects.given import NOW_MS
 from tests.dialects.strategies import examples
 
@@ -186,11 +187,22 @@ def test_any_text_is_a_time_within_the_range_or_refused(text: str) -> None:
 
 @examples(100)
 @given(st.dates(date(1970, 1, 1), date(2261, 12, 31)), st.booleans())
+@example(date(1970, 1, 1), False)
+@example(date(2261, 12, 31), True)
 def test_a_date_alone_is_its_first_millisecond_and_as_an_upper_bound_its_last(day: date, basic: bool) -> None:
     text = day.strftime("%Y%m%d" if basic else "%Y-%m-%d")
     first = (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_MS
     assert parse_time(text) == first
     assert parse_time(text, end_of_day=True) == first + DAY_MS - 1
+
+
+def test_the_first_and_the_last_date_of_a_zone_reach_as_far_as_events_can() -> None:
+    east, west = zone_of("Asia/Tokyo"), zone_of("America/New_York")
+    assert parse_time("1970-01-01", zone=east) == EARLIEST_MS
+    assert parse_time("1970-01-01", zone=west) == 5 * 3_600_000
+    assert parse_time("1970-01-01", zone=east, end_of_day=True) == 15 * 3_600_000 - 1
+    assert parse_time("2261-12-31", zone=west, end_of_day=True) == LATEST_MS
+    assert parse_time("2261-12-31", zone=east, end_of_day=True) == LATEST_MS - 9 * 3_600_000
 
 
 @examples(100)

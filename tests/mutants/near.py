@@ -23,7 +23,7 @@ NEAR: dict[str, Tests] = {
     "control/": Tests(
         (
             "tests/control/test_keys.py", "tests/control/test_keyring.py", "tests/control/test_offsets.py",
-            "tests/control/test_control_database.py", "tests/contracts/test_control.py", "tests/contracts/test_control_erasures.py",
+            "tests/control/test_control_database.py", "tests/log/test_lazy_sqlite.py", "tests/contracts/test_control.py", "tests/contracts/test_control_erasures.py",
             "tests/contracts/test_control_jobs.py", "tests/contracts/test_control_leases.py",
             "tests/contracts/test_control_migrations.py", "tests/reactions/test_once.py", "tests/reactions/test_model.py",
             "tests/reactions/test_turns.py", "tests/jobs",
@@ -71,11 +71,11 @@ NEAR: dict[str, Tests] = {
         ("tests/http/test_replay_jobs.py", "tests/http/test_replay.py", "tests/crash/test_replay_jobs.py"),
     ),
     "store/": Tests(
-        ("tests/store", "tests/contracts/test_store.py", "tests/contracts/test_measures.py", "tests/queries"),
+        ("tests/store", "tests/contracts/test_store.py", "tests/contracts/test_pages.py", "tests/contracts/test_measures.py", "tests/queries"),
         ("tests/http/test_reading.py", "tests/http/test_catalog.py"),
     ),
     "store/queries/": Tests(
-        ("tests/queries/test_text.py", "tests/contracts/test_measures.py", "tests/contracts/test_store.py",
+        ("tests/queries/test_text.py", "tests/contracts/test_pages.py", "tests/contracts/test_measures.py", "tests/contracts/test_store.py",
          "tests/queries/test_against_brute_force.py", "tests/store/test_clickhouse.py"),
         ("tests/http/test_reading.py", "tests/http/test_flux_metrics.py", "tests/http/test_catalog.py"),
     ),

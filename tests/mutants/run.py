@@ -34,6 +34,7 @@ _TOO_LATE = 2  # the exit code where --minutes left some untried
 _USAGE, _NO_TESTS_RAN = 4, 5  # of pytest's
 _LONG_S = 15  # a test that takes longer is run where the shorter ones did not notice the change
 _WIDE_S, _WIDE_EACH_S = 900, 180
+_LONGEST_NAME = 200
 
 
 class Ended(NamedTuple):
@@ -207,7 +208,10 @@ def main() -> int:
     paths = [path for each in options.modules for path in (sorted((package / each).rglob("*.py")) or [package / each])]
     originals = {str(path.relative_to(package)): path.read_text() for path in paths}
     changes = sample(originals, options.sample, options.seed)
-    kept = KEPT / f"{'+'.join(options.modules).replace('/', '.')}.{options.seed}.jsonl"
+    modules = "+".join(options.modules).replace("/", ".")
+    if len(modules) > _LONGEST_NAME:
+        modules = hashlib.sha256(modules.encode()).hexdigest()[:16]
+    kept = KEPT / f"{modules}.{options.seed}.jsonl"
     if not (options.go_on or options.again):
         kept.unlink(missing_ok=True)
     elif options.again and kept.exists():

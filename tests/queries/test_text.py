@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.model.event import Tenant, position_of, tail_of
-from headrace.model.filters import CatalogPage, Cursor, Dimension, Filters, Page
+from headrace.model.filters import MAX_BUCKETS, CatalogPage, Cursor, Dimension, Filters, Page
 from headrace.model.measures import Question
-from headrace.model.zones import INTERVALS, Interval, zone_of
+from headrace.model.times import LATEST_MS
+from headrace.model.zones import DAY_MS, INTERVALS, Interval, zone_of
 from headrace.store.queries import catalog, conditions, events, metrics, upkeep
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.events import PageHint
@@ -177,6 +178,16 @@ def test_the_shape_of_the_sql_depends_on_which_filters_are_given_and_not_on_thei
     same = Filters(**{field: plain(getattr(filters, field)) for field in filters.__struct_fields__ if field != "ids"})
     same = msgspec.structs.replace(same, ids=filters.ids and [ID, ID])
     assert events.total(tenant, filters).sql == events.total(tenant, same).sql
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_series_reads_one_bucket_more_than_it_may_show_and_of_weeks_and_months_every_day(interval: Interval) -> None:
+    sql = events.series(Tenant("p", "live"), Filters(), interval, BERLIN).sql
+    limit = int(sql.rpartition(" LIMIT ")[2])
+    if interval in ("1w", "1M"):
+        assert limit > LATEST_MS // DAY_MS + 1
+    else:
+        assert limit == MAX_BUCKETS + 1
 
 
 def test_an_event_is_found_by_its_position_and_told_by_its_id() -> None:
