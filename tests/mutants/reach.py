@@ -74,8 +74,9 @@ class Reach:
         if function and enter and "cache" not in source:
             return [each[:2] for each in enter]
         others = [each for each in found if each not in enter]
-        if function:
-            others = [each for each in others if any(name.startswith(f"{file}:") for name in each[2])]
+        if function:  # one that nobody enters may have come from another file since the tests were looked at
+            in_file = [each for each in others if any(name.startswith(f"{file}:") for name in each[2])]
+            others = in_file or others
         return [each[:2] for each in (*enter, *others)]
 
     def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, float, list[str]]]:
