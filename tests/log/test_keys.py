@@ -157,3 +157,14 @@ def test_a_generation_that_a_crash_left_beside_the_two_younger_ones_is_removed(t
         assert sorted(each.name.split("-")[0] for each in (tmp_path / "keys").iterdir()) == ["1", "2"]
         assert keys.find([key(1), key(2), key(3)]).keys() == {key(2), key(3)}
         assert keys.last() == 3
+
+
+def test_several_voids_survive_a_restart_each_as_it_was(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(open_keys(tmp_path, clock)) as keys:
+        keys.add({key(each): (each, each) for each in range(1, 20)}, 19)
+        for void in ((2, 4), (7, 8), (11, 15)):
+            keys.void(*void)
+    with closing(open_keys(tmp_path, clock)) as keys:
+        gone = {key(each) for each in (3, 4, 8, 12, 13, 14, 15)}
+        assert keys.find([key(each) for each in range(1, 20)]).keys() == {key(each) for each in range(1, 20)} - gone

@@ -21,7 +21,7 @@ from headrace.log.known_keys import BYTES_PER_KEY
 from headrace.log.sqlite import SqliteLog
 from headrace.model.entries import Entry, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import STEP, first_position
+from headrace.model.event import STEP, first_position, tail_of
 
 NOW_MS = 1_736_899_200_000
 
@@ -270,3 +270,11 @@ def test_a_chunk_is_not_trimmed_before_the_index_has_its_keys_on_disk(tmp_path: 
     shutil.copytree(tmp_path, tmp_path / "after", ignore=shutil.ignore_patterns("after", "LOCK"))
     with closing(log), closing(open_log(tmp_path / "after")) as again:
         assert all(append_keys(again, range(1000)))
+
+
+def test_an_id_holds_the_whole_tail_so_that_it_finds_its_event(tmp_path: Path) -> None:
+    with closing(open_log(tmp_path)) as log:
+        receipts = [each for _ in range(50) for each in log.append([Entry(b"a"), Entry(b"b")])]
+        assert [tail_of(each.id) for each in receipts] == [each.tail for each in receipts]
+        assert len({each.tail for each in receipts}) == 100, "and no other event at its position has it"
+        assert [record.id for record in log.read(0, 999, 1 << 20)] == [each.id for each in receipts]
