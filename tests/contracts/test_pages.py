@@ -1,9 +1,11 @@
 """Pages of every store, however the events are found: by a user, by a tag that is one, by one that is a property."""
 
+import json
+
 import pytest
 
 from headrace.model.event import Tenant
-from headrace.model.filters import Cursor, Filters, Page
+from headrace.model.filters import CatalogPage, Cursor, Filters, Page
 from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
@@ -82,3 +84,11 @@ def test_an_empty_tag_beside_another_wants_its_key(store: Stores, tenant: Tenant
         assert [event.name for event in found.events] == ["empty"]
     assert store.count(tenant, Filters(tags=(("cold", "yes"), ("label", "yes")))).total == COUNT
     assert store.count(tenant, Filters(tags=(("cold", "yes"), ("other", "")))).total == 0
+
+
+def test_a_property_is_shown_in_the_catalogue_with_the_first_200_characters_of_its_key(store: Stores) -> None:
+    tenant = fresh_tenant()
+    labels = {"k" * 200: "", "l" * 201: ""}
+    store.insert(records_of([event_of(tenant, properties=json.dumps(labels), labels=labels)]))
+    [entry] = store.catalog(tenant, CatalogPage(limit=9)).entries
+    assert [key for key, _ in entry.properties] == ["k" * 200, "l" * 200]

@@ -102,3 +102,8 @@ def test_a_message_is_shown_as_it_is_whatever_the_characters() -> None:
     assert _rendered(bricqs.render_error, error)["detail"] == error.message
     assert _rendered(solute.render_error, error)["error"]["message"] == error.message
     assert _rendered(hogsend.render_error, error)["error"] == error.message
+
+
+def test_a_client_is_told_to_come_again_in_a_second_unless_it_takes_longer() -> None:
+    assert errors.Unavailable().retry_after_s == 1
+    assert errors.Unavailable("later", retry_after_s=60).retry_after_s == 60

@@ -118,6 +118,12 @@ def is_accepted(file: str, change: Change) -> bool:
     return any((each.file, each.was, each.becomes) == (file, change.was, change.becomes) for each in ACCEPTED)
 
 
+def outdated(originals: dict[str, str]) -> list[str]:
+    """The lines of accepted changes to these files that are not there any more."""
+    lines = {file: {line.strip() for line in source.splitlines()} for file, source in originals.items()}
+    return [f"{each.file}: {each.was}" for each in ACCEPTED if each.file in lines and each.was not in lines[each.file]]
+
+
 class Attempts:
     """Tries changes, each in a copy of the source that nobody else uses meanwhile."""
 
@@ -231,6 +237,8 @@ def main() -> int:
     noticed = counts["noticed"] + counts["slow"]
     judged = noticed + counts["SURVIVED"]
     print(", ".join(f"{number} {what}" for what, number in sorted(counts.items())) + f"; seed {options.seed}")
+    for line in outdated(originals):
+        print(f"accepted.py names a line that is gone: {line}")
     print(f"{noticed} of {judged} that are not accepted were noticed: {100 * noticed / max(1, judged):.0f} %")
     if counts["not tried"]:
         return _TOO_LATE

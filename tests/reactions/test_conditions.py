@@ -230,3 +230,11 @@ def test_a_function_that_is_called_wrongly_is_shown_as_it_is_written(condition: 
 def test_a_property_may_have_any_key(key: str) -> None:
     assert judge(f"event.properties['{key}'] == 'yes'", event("n", **{key: "yes", f"{key}x": "no"}))
     assert not judge(f"event.properties['{key}'] == 'yes'", event("n", **{key: "no", f"{key}x": "yes"}))
+
+
+def test_a_condition_may_have_500_characters_and_not_one_more() -> None:
+    start, end = "event.name == '", "'"
+    whole = f"{start}{'x' * (500 - len(start) - len(end))}{end}"
+    assert not judge(whole, event("n"))
+    with pytest.raises(Malformed, match="500"):
+        Condition(f"{whole[:-1]}x'")
