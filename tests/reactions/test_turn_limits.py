@@ -10,6 +10,7 @@ import pytest
 from headrace.model.effects import Outcome
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent
+from headrace.model.reaction_state import Needs
 from headrace.pipeline import reaction_queue, reaction_turns
 from headrace.pipeline import reactor as reactor_module
 from headrace.pipeline.current_event import CurrentEventFile
@@ -128,6 +129,20 @@ def test_rules_are_forgotten_only_when_every_event_that_they_judge_has_been_judg
         assert (versions(before[1:]), versions(after)) == ({first.version}, {second.version})
     timelines.forget(before[-1].position)
     assert versions(after) == {second.version}
+
+
+def test_the_events_that_a_rule_was_not_evaluated_for_are_counted_one_by_one(machine: Machine) -> None:
+    machine.apply({"facts": [*RULES["facts"], {"id": "other", "event": "visit"}]})
+    found = machine.rulebook.current(TENANT.project)
+    assert found is not None
+    numbers = {row.rule_id: row.no for row in found[1]}
+    for saved, passed_over in ((("visit", "visit", "other"), (2, 1)), (("visit",), (3, 1))):
+        state = machine.states.load(TENANT, Needs([], [], {}))
+        state.passed_over = [(numbers[rule], each.id, "told to") for rule, each in zip(saved, visits(3), strict=False)]
+        machine.states.save(TENANT, state)
+        found = machine.rulebook.current(TENANT.project)
+        assert found is not None
+        assert tuple(row.passed_over for row in sorted(found[1], key=lambda row: row.no)) == passed_over
 
 
 @pytest.mark.parametrize("failing", [{0}, {1, 2}, {3}, set(range(4)), set(range(400))])
