@@ -16,7 +16,7 @@ import msgspec
 from headrace.__main__ import NEWEST, OLDEST
 from headrace.assembly.folder import address_in
 from headrace.control.database import inspect_database
-from headrace.log.sqlite import last_position
+from headrace.log.reading import last_position
 from headrace.model.errors import HeadraceError
 from headrace.model.settings import Settings
 from headrace.upkeep.diagnosis import Facts, Finding, diagnose

@@ -36,7 +36,7 @@ def apply(
         move_runs: Have runs of changed journeys go on by the new version, where it has the step that they are at.
     """
     # Imported here: it loads the condition language, which no other command needs.
-    from headrace.log.sqlite import last_position  # noqa: PLC0415
+    from headrace.log.reading import last_position  # noqa: PLC0415
     from headrace.pipeline.rulesets import apply_rules  # noqa: PLC0415
 
     try:

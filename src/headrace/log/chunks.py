@@ -23,6 +23,7 @@ _LATER_COLUMNS = {
     # See checks.py; empty in what was written before there were any. Only read along with the payloads.
     "checks": "BLOB NOT NULL DEFAULT x''",
 }
+INCREMENTAL = 2  # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
 _VIEW = """
 CREATE VIEW IF NOT EXISTS spans AS
 SELECT last - (count - 1) * iif(spaced, 64, 1) AS first, iif(spaced, 64, 1) AS step, last, count, spaced, kinds FROM chunks
@@ -31,6 +32,7 @@ SELECT last - (count - 1) * iif(spaced, 64, 1) AS first, iif(spaced, 64, 1) AS s
 
 def bring_up_to_date(connection: sqlite3.Connection, /) -> None:
     """Make the tables, or give those of an earlier version the columns they lack. Raises sqlite3.Error."""
+    connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # counts for a new file only
     connection.executescript(_TABLES)
     known = {row[1] for row in connection.execute("PRAGMA table_info(chunks)")}
     for name, declared in _LATER_COLUMNS.items():

@@ -3,12 +3,14 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from headrace.log.checks import Chunk, has_sound_fields, has_sound_keys, payloads_of, saved_from
 from headrace.model.entries import Record
+from headrace.model.errors import Unavailable
 from headrace.model.event import STEP
 
 _SELECT_AFTER = (
@@ -111,3 +113,21 @@ def last_position_in(connection: sqlite3.Connection, /) -> int:
     if not has_sound_fields(*row):
         raise Torn(f"the fields of the chunk at position {row[0]} are not those that were written")
     return row[0]
+
+
+def last_position(path: Path, /) -> int:
+    """The position of the last durable entry of a log that another process may have open; 0 where there is none.
+
+    Raises Unavailable.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            asked = (
+                "SELECT max((SELECT coalesce(max(last), 0) FROM chunks), "
+                "(SELECT coalesce(max(value), 0) FROM marks WHERE name = 'last'))"
+            )
+            return connection.execute(asked).fetchone()[0]
+    except sqlite3.Error as error:
+        raise Unavailable(f"The log {path} cannot be read: {error}.") from error

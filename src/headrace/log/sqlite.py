@@ -9,17 +9,18 @@ import os
 import sqlite3
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
+from headrace.log import space, write_ahead
 from headrace.log.checks import checks_of
 from headrace.log.chunks import bring_up_to_date, last_event_of, positions_of
+from headrace.log.held import held_upto
 from headrace.log.key_index import NO_KEY, KeyIndex
 from headrace.log.reading import ChunkReader, Torn, is_no_database, is_torn, last_position_in
 from headrace.log.rescue import finish, rescue
@@ -31,9 +32,8 @@ from headrace.model.event import STEP, first_position, next_position
 _TRIM_CHUNKS = 256
 _TRIM_BYTES = 4 * 1024 * 1024
 _TRIM_S = 0.3
-_A_YEAR_MS = (
-    366 * 86_400_000
-)  # no clock is as far ahead: a position that is was not given, but read from a damaged file
+# No clock is as far ahead: a position that is was not given, but read from a damaged file.
+_A_YEAR_MS = 366 * 86_400_000
 
 _NO_DATABASE = (
     " Put a copy of it back, or move it and its -wal file out of the folder: the server then begins a new log, "
@@ -81,6 +81,7 @@ class SqliteLog:
         with ExitStack() as opened:
             try:
                 finish(path, clock_ms())
+                write_ahead.mend(path, clock_ms())
                 try:
                     last = self._open()
                 except (sqlite3.Error, Torn) as error:
@@ -119,6 +120,7 @@ class SqliteLog:
         with ExitStack() as opened:
             writer = opened.enter_context(closing(self._connect()))
             bring_up_to_date(writer)
+            space.let_shrink(writer)
             reader = opened.enter_context(closing(self._connect()))
             opened.pop_all()
         self._writer, self._reader = writer, reader
@@ -165,6 +167,8 @@ class SqliteLog:
             connection.execute("PRAGMA synchronous = FULL")  # WAL with NORMAL may lose the last commits to a power cut
             connection.execute("PRAGMA busy_timeout = 5000")
             connection.execute("PRAGMA cache_size = -65536")
+            # Or a trim would need as much room as it frees: pages of zeros, in builds that have this on.
+            connection.execute("PRAGMA secure_delete = FAST")
             connection.execute("PRAGMA journal_size_limit = 67108864")
         except BaseException:
             connection.close()
@@ -267,6 +271,15 @@ class SqliteLog:
         if is_torn(error):
             self._torn = str(error)
 
+    def probe(self) -> None:
+        """Write something durably that nobody reads. Raises Unavailable if that cannot be done."""
+        try:
+            with self._writing:
+                self._writer.execute("INSERT OR REPLACE INTO marks VALUES ('probed at', ?)", (self._clock_ms(),))
+        except sqlite3.Error as error:
+            self._note(error)
+            raise Unavailable(f"The log cannot be written: {error}.", retry_after_s=5) from error
+
     def last(self) -> int:
         """See the Log port."""
         return self._durable
@@ -277,23 +290,7 @@ class SqliteLog:
 
     def held(self, upto: int, /) -> Held:
         """See the Log port."""
-        [(entries, first, last_event)] = self._rows(
-            "SELECT coalesce(sum(min(count, (? - first) / step + 1)), 0), min(first), "
-            "max(iif(length(kinds), 0, min(last, ? - (? - first) % step))) FROM spans WHERE first <= ?",
-            *(upto,) * 4,
-        )
-        if first is None:
-            # A file whose chunks all went before there were commands has no mark: whatever was committed was an event.
-            return Held(0, upto, self._mark("event") or upto)
-        mixed = self._rows(
-            "SELECT last, count, spaced, kinds FROM spans WHERE length(kinds) > 0 AND first <= ? ORDER BY last", upto
-        )
-        for last, count, spaced, kinds in mixed:
-            positions = positions_of(last, count, spaced)
-            positions = positions[: bisect_right(positions, upto)]
-            entries -= len(positions) - kinds.count(0, 0, len(positions))
-            last_event = max(last_event, last_event_of(positions, kinds))
-        return Held(entries, first - 1, last_event or self._mark("event"))
+        return held_upto(upto, self._rows, self._mark)
 
     def trim(self, upto: int, /) -> int:
         """See the Log port. Appends go on between its steps."""
@@ -309,8 +306,26 @@ class SqliteLog:
                 raise Unavailable(f"The log cannot be trimmed: {error}.") from error
             gone += entries
             if not left or time.monotonic() >= until:
-                return gone
+                break
             time.sleep(0.001)  # a lock is not fair: let an append that waits for it go first
+        if gone:
+            with suppress(sqlite3.Error):  # a full disk, or a lock: another time
+                self._with_writer(space.give_back_if_much)
+        return gone
+
+    def give_back_room(self) -> None:
+        """See the Log port. Appends go on between its steps."""
+        until = time.monotonic() + _TRIM_S
+        try:
+            while self._with_writer(space.give_back_a_little) and time.monotonic() < until:
+                time.sleep(0.001)
+        except sqlite3.Error as error:
+            self._note(error)
+            raise Unavailable(f"The log cannot give room back: {error}.") from error
+
+    def _with_writer(self, work: Callable[[sqlite3.Connection], bool]) -> bool:
+        with self._writing:
+            return work(self._writer)
 
     def _trim_step(self, upto: int) -> tuple[int, bool]:
         """One transaction: how many entries went, and whether any may be left to go."""
@@ -387,21 +402,3 @@ class SqliteLog:
         except sqlite3.Error as error:
             self._note(error)
             raise Unavailable(f"The log {self._path} cannot be read: {error}.") from error
-
-
-def last_position(path: Path, /) -> int:
-    """The position of the last durable entry of a log that another process may have open; 0 where there is none.
-
-    Raises Unavailable.
-    """
-    if not path.exists():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            asked = (
-                "SELECT max((SELECT coalesce(max(last), 0) FROM chunks), "
-                "(SELECT coalesce(max(value), 0) FROM marks WHERE name = 'last'))"
-            )
-            return connection.execute(asked).fetchone()[0]
-    except sqlite3.Error as error:
-        raise Unavailable(f"The log {path} cannot be read: {error}.") from error

@@ -52,6 +52,10 @@ class Log(LogReader, Protocol):
         """
         ...
 
+    def give_back_room(self) -> None:
+        """Return disk space that trimmed entries took, as far as that is possible now. Raises Unavailable."""
+        ...
+
     def size_bytes(self) -> int:
         """Bytes of payload that the partition holds."""
         ...

@@ -1,0 +1,58 @@
+"""Gives the room of what was trimmed back to the disk. SQLite keeps free pages in its file unless it is told.
+
+Source: https://www.sqlite.org/pragma.html#pragma_incremental_vacuum
+"""
+
+import sqlite3
+from contextlib import suppress
+
+from headrace.log.chunks import INCREMENTAL
+
+_PAGES_AT_ONCE = 1024  # of 4 KiB
+_A_FEW_PAGES = 128  # what moves needs room in the write-ahead file
+_MANY_FREE_PAGES = 16_384
+_CHEAPLY_COPIED_BYTES = 16 * 1024 * 1024
+
+
+def let_shrink(connection: sqlite3.Connection, /) -> None:
+    """Have a file from before free pages were given back give them back, if it holds so little that it is copied at once."""
+    if connection.execute("PRAGMA auto_vacuum").fetchone()[0]:
+        return
+    if connection.execute("SELECT coalesce(sum(bytes), 0) FROM chunks").fetchone()[0] <= _CHEAPLY_COPIED_BYTES:
+        with suppress(sqlite3.OperationalError):  # no room for the copy, or another process has the file open
+            connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+            connection.execute("VACUUM")
+
+
+def give_back_a_little(connection: sqlite3.Connection, /) -> bool:
+    """Shorten the file by some free pages, for which little room is needed; whether there are more. Raises sqlite3.Error."""
+    _empty_write_ahead(connection)
+    if not _free_pages(connection):
+        return False
+    _shrink(connection, _A_FEW_PAGES)
+    _empty_write_ahead(connection)  # only now does the file become shorter
+    return _free_pages(connection) > 0
+
+
+def give_back_if_much(connection: sqlite3.Connection, /) -> bool:
+    """Free some pages if most of a large file is free: appends would not use them soon. Raises sqlite3.Error."""
+    free = _free_pages(connection)
+    [(pages,)] = connection.execute("PRAGMA page_count")
+    if free <= _MANY_FREE_PAGES or free * 2 <= pages:
+        return False
+    _shrink(connection, _PAGES_AT_ONCE)
+    return True
+
+
+def _shrink(connection: sqlite3.Connection, pages: int) -> None:
+    # As a script: `execute` would end after one of the pages, for this statement has no row to step to.
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+
+
+def _free_pages(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA freelist_count").fetchone()[0]
+
+
+def _empty_write_ahead(connection: sqlite3.Connection) -> None:
+    """Move what is in the write-ahead file to its place."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
