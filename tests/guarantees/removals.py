@@ -221,8 +221,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a command is no event that was lost",
-        "log/sqlite.py",
-        "            entries -= len(positions) - kinds.count(0, 0, len(positions))\n",
+        "log/held.py",
+        "        entries -= len(positions) - kinds.count(0, 0, len(positions))\n",
         "",
         "tests/contracts/test_log.py::test_what_is_held_counts_events_alone_and_knows_the_last_of_them",
     ),
@@ -777,11 +777,11 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/worker/test_worker.py::test_what_cannot_be_read_is_put_aside_and_holds_nothing_up",
     ),
     (
-        "what was put aside is no data loss, and no start stores it",
+        "what was put aside is stored by no start",
         "pipeline/recovery.py",
         "for listed in (self._erased, self._put_aside):",
         "for listed in (self._erased,):",
-        "tests/worker/test_worker.py::test_what_was_put_aside_is_no_loss_and_stays_aside_although_it_can_be_read_again",
+        "tests/worker/test_worker.py::test_what_was_put_aside_before_a_commit_that_failed_is_not_stored_when_it_can_be_read_again",
     ),
     (
         "a sender may repeat what was dropped",
@@ -936,6 +936,41 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "        self._save_overruns(state)\n",
         "",
         "tests/reactions/test_put_aside.py::test_a_crash_at_any_event_puts_the_rule_aside_at_the_same_one",
+    ),
+    (
+        "a changed byte in the write-ahead file costs nothing",
+        "log/sqlite.py",
+        "                write_ahead.mend(path, clock_ms())\n",
+        "",
+        "tests/log/test_write_ahead.py::test_many_changed_bytes_cost_their_entry_and_none_after_it",
+    ),
+    (
+        "what does not fit is halved",
+        "pipeline/portion.py",
+        "max(_FEWEST_EVENTS, len(records) // 2), max(_FEWEST_BYTES, size // 2)",
+        "self._now",
+        "tests/worker/test_worker.py::test_what_does_not_fit_is_halved_until_it_does_and_grows_again_when_there_is_room",
+    ),
+    (
+        "on a full disk the log lets go of what is stored",
+        "pipeline/worker.py",
+        "            self._make_room()\n",
+        "            pass\n",
+        "tests/worker/test_worker.py::test_on_a_full_disk_the_log_lets_go_of_what_is_stored_at_once",
+    ),
+    (
+        "nothing is ready before a probe could be written",
+        "pipeline/worker.py",
+        "                self._probe()\n",
+        "                pass\n",
+        "tests/worker/test_worker.py::test_nothing_is_ready_before_a_probe_could_be_written",
+    ),
+    (
+        "damaged files are told",
+        "assembly/adapters.py",
+        "        self.damage = integrity.problems(settings, quick=True)\n",
+        "        self.damage = list[str]()\n",
+        "tests/crash/test_damaged_files.py::test_a_damaged_page_of_control_is_said_at_start_by_ready_and_by_a_check",
     ),
 )
 

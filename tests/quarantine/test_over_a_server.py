@@ -126,7 +126,9 @@ def test_a_changed_event_is_put_aside_and_its_neighbours_are_stored(tmp_path: Pa
         [problem] = ready.json()["problems"]
         assert "headrace quarantine list" in problem
         assert metric(client, "quarantined_entries") == 1
-        assert send_one(client, "berta", key="k-") == sent["berta"], "a repeat of it is still one"
+        reply = client.post("/api/v1/events", json=event_of("berta", "k-"))
+        assert reply.json()["data"]["id"] == sent["berta"], "a repeat of it is still one"
+        assert reply.json()["data"]["user_id"] == "berta", "and shows nothing of what the disk made of it"
     [line] = [line for line in server.logs if line["event"] == "entries_put_aside"]
     assert (line["entries"], line["level"]) == (1, "error")
     assert line["first"] == sent["berta"].removeprefix("evt_").replace("-", "")
@@ -164,6 +166,36 @@ def test_what_can_be_read_again_is_stored_under_its_id_and_counts_once(tmp_path:
     assert server.stop() == 0
     assert check(tmp_path)[1].problems == []
     assert headrace(tmp_path, "list").stdout.count("\n") == 1
+
+
+def test_what_is_stored_after_all_is_reacted_to_once(tmp_path: Path, server: Server) -> None:
+    rules = {"facts": [{"id": "sold", "event": "sale", "fact_type": "sold", "points": 10}]}
+    server.start()
+    key = server.key()
+    with server.client(key) as client:
+        assert client.put("/api/v1/rules", json=rules).status_code == 200
+    server.kill()
+    _, sent = acknowledged_and_killed(server)
+    checkpoint(tmp_path)
+    flip(tmp_path, b'"user_id":"berta"', b'"user_id":"bertb"')
+    server.start()
+
+    def points(client: Client, user: str) -> float:
+        reply = client.get(f"/api/v1/participants/{user}")
+        return reply.json()["data"]["points"]["balance"] if reply.status_code == 200 else 0
+
+    with server.client(key) as client:
+        assert (points(client, "anna"), points(client, "berta")) == (10, 0)
+        (tmp_path / "export").write_text(headrace(tmp_path, "export").stdout.replace("bertb", "berta"))
+        for _ in range(2):
+            headrace(tmp_path, "retry", "--file", str(tmp_path / "export"))
+            assert (points(client, "anna"), points(client, "berta")) == (10, 10)
+    server.kill()
+    server.start()
+    with server.client(key) as client:
+        assert points(client, "berta") == 10
+        assert stored(client) == sent
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("how", ["as it is", "corrected", "without a server"])

@@ -1,9 +1,10 @@
 """The worker over fakes that fail and crash where they are told to."""
 
+import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from headrace.model.event import STEP, Event, encode, position_of, tail_of
 from headrace.model.settings import Settings
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed, LeaseLost
-from headrace.ports.store import StoreFailed
+from headrace.ports.store import StoreFailed, StoreRefused
 from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 
 NOW_MS = 1_736_899_200_000
@@ -89,7 +90,7 @@ class Machine:
         self.needed_from = END
         self._numbers = itertools.count()
 
-    def worker(self, crash_after: str = "", **settings: float) -> Worker:
+    def worker(self, crash_after: str = "", probe: Callable[[], None] = lambda: None, **settings: float) -> Worker:
         def step(name: str) -> None:
             if name == crash_after:
                 raise Crash
@@ -102,6 +103,7 @@ class Machine:
             needed_from=lambda: self.needed_from,
             erased=self.erased,
             put_aside=self.quarantine,
+            probe=probe,
             commands=self.run,
             on_progress=lambda: self.progressed.put(None),
             clock_ms=lambda: self.now_ms,
@@ -394,6 +396,21 @@ def test_what_was_put_aside_is_no_loss_and_stays_aside_although_it_can_be_read_a
     assert logged == ["entries_put_aside"] * put_aside_before
 
 
+def test_what_was_put_aside_before_a_commit_that_failed_is_not_stored_when_it_can_be_read_again() -> None:
+    machine = Machine()
+    ids = machine.append(4)
+    readable = list(machine.log._records)
+    machine.log.spoil(position_of(ids[3]))
+    machine.offsets.broken = True
+    with pytest.raises(ControlFailed):
+        machine.worker().step()
+    machine.log._records = readable
+    machine.offsets.broken = False
+    drain(machine.worker())
+    assert machine.stored() == ids[:3], "only a retry stores it, and takes it off the list"
+    assert machine.quarantine.count() == 1
+
+
 def test_what_the_store_lost_and_the_log_cannot_give_back_is_put_aside(logged: list[str]) -> None:
     machine = Machine()
     ids = machine.append(4)
@@ -597,3 +614,109 @@ def test_whatever_crashes_and_fails_each_event_is_stored_once(actions: list[tupl
     assert machine.stored() == sorted(set(ids) - gone)
     assert list(dict.fromkeys(machine.commands)) == commands
     assert machine.offsets.committed in (0, machine.log.last())
+
+
+class SmallStore(MemoryStore):
+    """A store on a full disk: `room` bytes of payload fit in, and an insert that does not fit stores nothing."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.tried: list[int] = []
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        self.tried.append(len(records))
+        size = sum(len(record.payload) for record in records)
+        if size > self.room:
+            raise StoreFailed("Code: 243. Cannot reserve 1.00 MiB, not enough space: NOT_ENOUGH_SPACE")
+        self.room -= size
+        super().insert(records)
+
+
+def test_what_does_not_fit_is_halved_until_it_does_and_grows_again_when_there_is_room() -> None:
+    machine = Machine()
+    ids = machine.append(64)
+    size = len(machine.log.read(0, 1, 1)[0].payload)
+    machine.store = store = SmallStore(room=size * 6)  # pyright: ignore[reportAttributeAccessIssue]
+    worker = machine.worker()
+    for _ in range(12):
+        with contextlib.suppress(StoreFailed):
+            worker.step()
+    assert machine.stored() == ids[: len(machine.stored())]
+    assert len(machine.stored()) >= 5, "what fits in is stored"
+    assert store.tried[:5] == [64, 32, 16, 8, 4]
+    store.room = 10**9
+    store.tried.clear()
+    drain(worker)
+    assert machine.stored() == ids
+    assert store.tried[0] <= 4
+    assert max(store.tried) > store.tried[0], "and the portions grow again"
+
+
+def test_on_a_full_disk_the_log_lets_go_of_what_is_stored_at_once() -> None:
+    machine = Machine()
+    machine.append(10)
+    worker = machine.worker()
+    drain(worker)
+    assert machine.log.held(END).events == 10, "kept for a while as a second copy"
+    machine.append(5)
+    store = machine.store
+    store.broken = "told to"
+    worker._on_failure(StoreFailed("told to"), 1)
+    assert machine.log.held(END).events == 15, "a store that fails otherwise may yet need the second copy"
+    worker._on_failure(StoreFailed("write: No space left on device"), 1)
+    assert machine.log.held(END).events == 5
+    machine.needed_from = 0
+    worker._on_failure(StoreFailed("No space left on device"), 1)
+    assert machine.log.held(END).events == 5
+
+
+def test_nothing_is_ready_before_a_probe_could_be_written() -> None:
+    machine = Machine()
+    machine.append(1)
+    tried: queue.SimpleQueue[None] = queue.SimpleQueue()
+    works = threading.Event()
+
+    def probe() -> None:
+        tried.put(None)
+        if not works.is_set():
+            raise StoreFailed("a disk that is read-only")
+
+    worker = machine.worker(probe=probe)
+    worker.start()
+    try:
+        for _ in range(2):
+            tried.get(timeout=30)
+        worker.wait_until_tried(30)
+        assert not worker.progress.ready
+        assert machine.stored() == []
+        works.set()
+        while not worker.progress.ready:
+            machine.progressed.get(timeout=30)
+        assert len(machine.stored()) == 1
+    finally:
+        worker.stop()
+
+
+class PickyStore(MemoryStore):
+    """A store that can never take an event with a certain name."""
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        if any(b'"n13"' in record.payload or b'"n20"' in record.payload for record in records):
+            raise StoreRefused("Code: 117. DB::Exception: Cannot parse")
+        super().insert(records)
+
+
+def test_what_the_store_can_never_take_is_put_aside_and_holds_nothing_up(logged: list[str]) -> None:
+    machine = Machine()
+    ids = machine.append(40)
+    machine.store = PickyStore()  # pyright: ignore[reportAttributeAccessIssue]
+    drain(machine.worker(flush_max_events=25))
+    refused = [ids[13], ids[20]]
+    assert machine.stored() == [event_id for event_id in ids if event_id not in refused]
+    assert [each.id for each in machine.quarantine.listed(-1, 99)] == refused
+    assert "Cannot parse" in machine.quarantine.listed(-1, 99)[0].why
+    assert machine.offsets.committed == machine.log.last()
+    logged.clear()
+    drain(machine.worker())
+    assert logged == []

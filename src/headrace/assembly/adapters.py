@@ -2,9 +2,12 @@
 
 from contextlib import suppress
 
+import structlog
+
+from headrace.assembly import integrity
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control, take_partition
-from headrace.assembly.folder import DataFolder
+from headrace.assembly.folder import DataFolder, require_no_dead_link
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
 from headrace.control.quarantine import ControlQuarantine
@@ -14,6 +17,8 @@ from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.upkeep.relearn import relearn
+
+_log = structlog.get_logger("headrace")
 
 
 class Adapters:
@@ -25,11 +30,15 @@ class Adapters:
         Raises SettingsError if the folder cannot be used or another server holds it, StoreFailed, Unavailable.
         """
         self.folder = DataFolder(settings.data)
+        self.damage = integrity.problems(settings, quick=True)
+        for problem in self.damage:
+            _log.error("folder_damaged", problem=problem)
         self.control = open_control(settings)
         self.leases, self.lease = take_partition(self.control)
         self.offsets = ControlOffsets(self.control, lease=self.lease)
         self.erased = ControlErasedEvents(self.control)
         self.quarantine = ControlQuarantine(self.control)
+        require_no_dead_link(settings.data / "store")
         self.store = ClickHouseStore(
             f"chdb://{settings.data.resolve() / 'store'}",
             query_timeout_s=settings.query_timeout_s,
@@ -48,6 +57,11 @@ class Adapters:
             is_sound=is_event,
         )
         relearn(self.log, self.store, self.erased, self.quarantine)
+
+    def probe(self) -> None:
+        """Write something to the store and to the log, and remove it. Raises StoreFailed, Unavailable if that cannot be done."""
+        self.store.probe()
+        self.log.probe()
 
     def renew_leases(self) -> bool:
         """Renew the leases. For their loop: returns False so that it rests."""

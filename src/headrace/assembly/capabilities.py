@@ -279,20 +279,31 @@ class ReplayAdmin:
         return job
 
 
+# By how the errors of a part begin.
+_PARTS = (("The control database", "control database"), ("The log", "log"), ("A part of the log", "log"))
+
+
 class ServerStatus:
     """How the server is doing."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def is_failing(self) -> bool:
-        """Whether what it is sent does not get stored now."""
-        return bool(self._runtime.worker.failing)
+    def hindrance(self) -> str:
+        """What keeps events from being stored now, "" for nothing."""
+        failing = self._runtime.worker.failing
+        if failing:
+            part = next((name for sign, name in _PARTS if failing.startswith(sign)), "store")
+            return f"the {part} is failing; see the log"
+        return "" if self._runtime.worker.progress.ready else "starting: nothing could be written to the store yet"
 
     def problems(self) -> list[str]:
-        """What is wrong although new events get stored, a sentence each, with what to do."""
+        """What is wrong beside that, a sentence each, with what to do."""
         aside = self._runtime.quarantine.count
-        return [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
+        listed = [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
+        # Not which: anybody may ask, and the words for the operator name folders.
+        damaged = ["a file of the data folder is damaged: `headrace check` says which, and how to mend it"]
+        return [*(damaged if self._runtime.damage else []), *listed]
 
     @property
     def throughput(self) -> Throughput:

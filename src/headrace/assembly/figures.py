@@ -6,9 +6,11 @@ import msgspec
 
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.runtime import Runtime
+from headrace.model.errors import Unavailable
 from headrace.model.event import received_at_ms
 from headrace.model.status import Lag
 from headrace.ports.control import ControlFailed
+from headrace.ports.log import LogReader
 
 Sample = tuple[Sequence[str], float]
 _MAX_RULES = 100  # of one project, because a key that may change rules can create any number of them
@@ -37,10 +39,9 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     """Every figure. Reads from control: not for the event loop's thread."""
     log, worker, reactor = runtime.log, runtime.worker, runtime.reactor
     progress = worker.progress
-    behind_ms = received_at_ms(log.last()) - received_at_ms(progress.visible)
     yield _one("log_bytes", "Bytes of payload in the log.", log.size_bytes())
     yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.intake.queued_bytes())
-    yield _one("store_lag_seconds", "Seconds that the store lags behind the log.", max(0, behind_ms) / 1000)
+    yield from _store_lag(runtime)
     yield _one("stored_events", "Events stored since startup.", progress.stored_events)
     yield _one("flushes", "Inserts since startup.", progress.flushes)
     yield _one("worker_failing", "1 while the worker is failing.", bool(worker.failing))
@@ -67,6 +68,32 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
 
 def _one(name: str, text: str, value: float) -> Figure:
     return Figure(name, text, [((), value)])
+
+
+def _store_lag(runtime: Runtime) -> Iterator[Figure]:
+    """None where it cannot be known: the log or control fails."""
+    try:
+        visible = runtime.visible()
+        age_s = store_lag_s(runtime.log, visible, clock_ms())
+    except (ControlFailed, Unavailable):
+        return
+    yield _one(
+        "store_lag_seconds",
+        "Age of the oldest acknowledged event that queries do not see yet; 0 if they see all.",
+        age_s,
+    )
+
+
+def store_lag_s(log: LogReader, visible: int, now_ms: int, /) -> float:
+    """The age of the oldest entry past the position up to which all are visible; 0 if there is none. Raises Unavailable.
+
+    It grows while the store takes nothing, whether or not events arrive, and is no distance between two of them: after an idle
+    hour the first event is as old as it is.
+    """
+    if log.last() <= visible:
+        return 0.0
+    oldest = log.read(visible, 1, 1)
+    return max(0, now_ms - received_at_ms(oldest[0].position)) / 1000 if oldest else 0.0
 
 
 def _reaction_lags(runtime: Runtime) -> Iterator[Figure]:

@@ -50,7 +50,10 @@ class DataFolder:
     def publish(self, host: str, port: int, token: str, /) -> None:
         """Publish this server's address: see `address_in`."""
         path = self._path / _ADDRESS_FILE
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be replaced: {error.strerror}. Remove it and start again.") from error
         with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             file.write(msgspec.json.encode(Address(os.getpid(), host, port, token)))
 
@@ -68,11 +71,19 @@ def address_in(path: Path, /) -> Address:
     return msgspec.json.decode((path / _ADDRESS_FILE).read_bytes(), type=Address)
 
 
+def require_no_dead_link(path: Path, /) -> None:
+    """Raises SettingsError if the path is a link whose target is not there: most likely a disk that is not mounted."""
+    if path.is_symlink() and not path.exists():
+        raise SettingsError(f"{path} is a link to {path.readlink()}, which is not there: is a disk not mounted?")
+
+
 def _keep_temporary_files_in(folder: Path) -> None:
     """Keep temporary files in the data folder. clickhouse-connect passes inserts to chDB as temporary files, which hold events.
 
     A killed server leaves its last one behind, so the folder is emptied at startup.
     """
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = str(folder)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
+from headrace.assembly import integrity
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
@@ -38,7 +39,7 @@ from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
 from headrace.model.effects import Trace
 from headrace.model.entries import Receipt
-from headrace.model.errors import Unavailable
+from headrace.model.errors import SettingsError, Unavailable
 from headrace.model.event import StoredEvent, Tenant, received_at_ms, render_evt
 from headrace.model.filters import Selection
 from headrace.model.journeys import RunState
@@ -72,6 +73,7 @@ from headrace.upkeep.quarantine import QuarantineDesk
 _BEHIND_MS = 250
 _QUIET_MS = 1000
 _AT_ONCE = 500
+_LONGEST_FIRST_TURN_S = 5.0
 
 
 class Runtime:
@@ -83,6 +85,7 @@ class Runtime:
         allowed = parse_networks(settings.webhook_allowed_networks)
         self._adapters = adapters = Adapters(settings)
         self.log, self.store, control = adapters.log, adapters.store, adapters.control
+        self.damage = adapters.damage  # what is wrong with files, as of the start or of the last check
         self.rulebook = Rulebook(control)
         self.rule_cache = RuleCache(self.rulebook)
         self.scoreboard = Scoreboard(control)
@@ -124,6 +127,7 @@ class Runtime:
             needed_from=self._reactions_committed,
             on_progress=self._on_stored,
             clock_ms=clock_ms,
+            probe=adapters.probe,
             on_step=on_step,
         )
         self._current = CurrentEventFile(settings.data / "reacting")
@@ -223,6 +227,8 @@ class Runtime:
         if self._adapters.leases.length_s is not None:
             self._renewal.start()
         self.worker.start()
+        # So that whoever is told of the address finds a server that is ready, unless that takes long.
+        await asyncio.to_thread(self.worker.wait_until_tried, _LONGEST_FIRST_TURN_S)
         self.reactor.start()
         self.intake.start()
         self.timers.start()
@@ -254,9 +260,17 @@ class Runtime:
         """Write down where this server listens, for the commands on this machine that talk to it."""
         self._adapters.folder.publish(host, port, self.local_token)
 
+    def visible(self) -> int:
+        """The position up to which the store has every event, as far as this process knows. Raises ControlFailed."""
+        return self.worker.progress.visible or self._adapters.offsets.position()  # before the worker has begun
+
     def check(self) -> Report:
         """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
-        return check(self.log, self.store, self._adapters.offsets, self._adapters.erased, self._adapters.quarantine)
+        self.damage = integrity.problems(self.settings, quick=False)
+        return check(
+            *(self.log, self.store, self._adapters.offsets, self._adapters.erased, self._adapters.quarantine),
+            damage=self.damage,
+        )
 
     async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, rebuild: bool, /) -> ReplayJob:
         """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
@@ -354,3 +368,19 @@ class Runtime:
         if last > visible and self.worker.progress.flushing:
             return True
         return last > visible and clock_ms() - received_at_ms(visible) > _BEHIND_MS + self.settings.flush_interval_ms
+
+
+def open_runtime(settings: Settings, /) -> Runtime:
+    """The runtime of a data folder. Raises SettingsError, in one line, for whatever keeps it from being opened; Unavailable."""
+    try:
+        return Runtime(settings)
+    except StoreFailed as error:
+        raise SettingsError(f"The store in {settings.data} cannot be opened: {error}") from error
+    except ControlFailed as error:
+        raise SettingsError(f"{error} `headrace check` says more.") from error
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise SettingsError(
+            f"The data folder {settings.data} cannot be used: {error.strerror or error}{where}. "
+            "Everything in it has to belong to the user that runs the server, and be a file or folder as the server made it."
+        ) from error

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
-from headrace.assembly.runtime import Runtime
+from headrace.assembly.runtime import open_runtime
 from headrace.model.errors import InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.settings import Settings
 from headrace.upkeep.check import Report
@@ -24,7 +24,7 @@ def check(settings: Settings, /) -> Report:
     if reply := _ask_server(settings, "/internal/check"):
         return msgspec.json.decode(reply, type=Report)
     configure(settings)
-    runtime = Runtime(settings)
+    runtime = open_runtime(settings)
     try:
         return runtime.check()
     finally:
@@ -49,7 +49,7 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
     configure(settings)
-    runtime = Runtime(settings)
+    runtime = open_runtime(settings)
     try:
         return msgspec.json.encode(answer(runtime.quarantine, msgspec.convert(asked, Asked)))
     finally:

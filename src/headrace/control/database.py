@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from headrace.control.postgres import open_server, require_usable, was_undone_for_another
-from headrace.control.sqlite import WRITES, open_file
+from headrace.control.sqlite import WRITES, is_full, open_file, reuse_write_ahead
 from headrace.model.errors import SettingsError
 from headrace.ports.control import ControlConflict, ControlFailed
 
@@ -44,6 +44,8 @@ def open_database(where: str | Path, /) -> sa.Engine:
             version = _version(connection)
         if version != HEAD:
             _migrate(engine, shown)
+            if engine.dialect.name == "sqlite":
+                reuse_write_ahead(engine)  # while there is room for the file to take its pages
     except SQLAlchemyError as error:
         engine.dispose()
         remedy = " Check HEADRACE_CONTROL_URL." if engine.dialect.name == "postgresql" else ""
@@ -105,13 +107,19 @@ def writing(engine: sa.Engine, /) -> Generator[sa.Connection]:
 
 
 def transact(engine: sa.Engine, work: Callable[[sa.Connection], T], /) -> T:
-    """What `work` returns, given a transaction as `writing` gives; called again, a few times, after a ControlConflict."""
+    """What `work` returns, given a transaction as `writing` gives; called again, a few times, after a ControlConflict.
+
+    On a full disk it is called again once SQLite's write-ahead file, which never becomes shorter, has room in it.
+    """
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
             with writing(engine) as connection:
                 return work(connection)
         except ControlConflict:
             if attempt == _MOST_ATTEMPTS:
+                raise
+        except ControlFailed as error:
+            if attempt > 1 or not is_full(error.__cause__) or not reuse_write_ahead(engine):
                 raise
         time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311  so that two do not meet again at once
     raise AssertionError

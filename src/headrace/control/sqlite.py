@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.model.errors import SettingsError
 
@@ -70,3 +71,21 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.005)
+
+
+def is_full(error: BaseException | None, /) -> bool:
+    """Whether an error says that there is no room on the disk."""
+    original = getattr(error, "orig", None)
+    return isinstance(original, sqlite3.Error) and original.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
+
+
+def reuse_write_ahead(engine: sa.Engine, /) -> bool:
+    """Move what is in the write-ahead file to its place, so that the next transaction begins at its start; whether that worked.
+
+    So there is room for small transactions, such as revoking a key, on a disk without any.
+    """
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            return connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").one()[0] == 0
+    except SQLAlchemyError:
+        return False

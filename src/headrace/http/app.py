@@ -44,10 +44,10 @@ class _Health:
         resp.data = encode_json({"status": "ok"})
 
     async def on_get_ready(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        failing = self._status.is_failing()
-        resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK)
+        hindrance = self._status.hindrance()
+        resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if hindrance else HTTPStatus.OK)
         found = {"problems": problems} if (problems := self._status.problems()) else {}
-        resp.data = encode_json({"status": "the store is failing; see the log" if failing else "ready"} | found)
+        resp.data = encode_json({"status": hindrance or "ready"} | found)
 
 
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:

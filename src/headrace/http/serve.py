@@ -17,7 +17,7 @@ import uvicorn
 
 from headrace.assembly.capabilities import capabilities_of
 from headrace.assembly.logs import configure
-from headrace.assembly.runtime import Runtime
+from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import DIALECTS
 from headrace.http.app import create_app
@@ -26,7 +26,6 @@ from headrace.http.protocol import Protocol
 from headrace.http.unread import Unread
 from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
-from headrace.ports.store import StoreFailed
 
 _log = structlog.get_logger("headrace")
 # Threads hand over to each other in every request. Python's default of 5 ms would be most of a request's time.
@@ -48,10 +47,7 @@ def serve(settings: Settings, /) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # imported modules stay, so the collector need not walk them
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    try:
-        runtime = Runtime(settings)
-    except StoreFailed as error:
-        raise SettingsError(f"The store in {settings.data} cannot be opened: {error}") from error
+    runtime = open_runtime(settings)
     return run(runtime)
 
 

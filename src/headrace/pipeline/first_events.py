@@ -34,7 +34,7 @@ class FirstEvents:
     async def _first(self, sent: Event, receipt: Receipt) -> Event:
         """Read the event from the log, which keeps it for a while and answers even if the store fails; else from the store."""
         records = await asyncio.to_thread(self._log.read, receipt.position - 1, 1, 1)
-        if records and records[0].position == receipt.position:
+        if records and records[0].position == receipt.position and not records[0].kind:
             return decode(records[0].payload)
         tenant = Tenant(sent.project, sent.mode)
         found = await self._queries.ask(lambda reader: reader.get(tenant, [receipt.id]))

@@ -10,6 +10,7 @@ import structlog
 from headrace.model.entries import UNREADABLE, Record
 from headrace.pipeline.commands import split
 from headrace.pipeline.months import of_one_month
+from headrace.pipeline.portion import Portion
 from headrace.pipeline.quarantine import put_aside
 from headrace.ports.control import Offsets
 from headrace.ports.erasures import ErasedEvents
@@ -29,18 +30,17 @@ class Recovery:
         erased: ErasedEvents,
         put_aside: PutAside,
         *,
-        most_events: int,
-        most_bytes: int,
+        portion: Portion,
         clock_ms: Callable[[], int],
     ) -> None:
-        """most_events, most_bytes: how much to read and insert at once."""
+        """portion: says how much to read and insert at once."""
         self._log = log
         self._store = store
         self._offsets = offsets
         self._erased = erased
         self._put_aside = put_aside
         self._clock_ms = clock_ms
-        self._most = (most_events, most_bytes)
+        self._portion = portion
         self._repaired = False
         self._is_retaken = False
 
@@ -102,12 +102,14 @@ class Recovery:
         self._erase_again(0, after)  # an older copy of the store may still have erased events
         while after < position:
             records = [
-                record for record in of_one_month(self._log.read(after, *self._most)) if record.position <= position
+                record
+                for record in of_one_month(self._log.read(after, *self._portion.size()))
+                if record.position <= position
             ]
             if not records:
                 return
             if missing := self.missing(split(records)[0]):
-                self._store.insert(missing)
+                self._portion.insert(self._store, missing)
             self._put_aside_lost(records)
             after = records[-1].position
 

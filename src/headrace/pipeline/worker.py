@@ -7,23 +7,25 @@ store says which of the records after it are already there.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
+from headrace.model.entries import Record, Unreadable
 from headrace.model.errors import Unavailable
 from headrace.model.event import first_position
 from headrace.model.settings import Settings
 from headrace.pipeline.commands import skip, split
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
+from headrace.pipeline.portion import Portion, is_out_of_room
 from headrace.pipeline.quarantine import put_aside
 from headrace.pipeline.recovery import Recovery
 from headrace.ports.control import LeaseLost, Offsets
 from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import Log
 from headrace.ports.quarantine import PutAside
-from headrace.ports.store import ErasableStore
+from headrace.ports.store import ErasableStore, StoreRefused
 
 _log = structlog.get_logger("headrace.pipeline.worker")
 _LONGEST_BREATH_S = 0.1
@@ -37,6 +39,7 @@ class Progress:
     def __init__(self) -> None:
         self.visible = 0  # every event up to here is in the store
         self.flushing = False  # it is moving a batch, if there is one
+        self.ready = False  # a probe could be written, and what there was to recover from is known
         self.stored_events = 0
         self.flushes = 0
 
@@ -64,6 +67,7 @@ class Worker:
         needed_from: Callable[[], int],
         on_progress: Callable[[], None],
         clock_ms: Callable[[], int],
+        probe: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """needed_from: gives the position up to which only the store needs the log.
@@ -72,16 +76,17 @@ class Worker:
         Some events after it may be stored too, and events before it may still wait for the reactor. A committed command is not
         run again, but a command may run again after a crash before its commit, so it must recognise a repeat by its position.
         If it raises, the worker cannot go on.
+        probe: writes something and removes it; called until it succeeds, before anything else. Raises StoreFailed, Unavailable.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
         """
         self.progress = Progress()
         self._log = log
         self._store = store
         self._offsets = offsets
+        self._portion = Portion(settings.flush_max_events, settings.flush_max_bytes)
         self._recovery = Recovery(
             *(log, store, offsets, erased, put_aside),
-            most_events=settings.flush_max_events,
-            most_bytes=settings.flush_max_bytes,
+            portion=self._portion,
             clock_ms=clock_ms,
         )
         self._commands = commands
@@ -91,6 +96,7 @@ class Worker:
         self._on_progress = on_progress
         self._on_step = on_step
         self._clock_ms = clock_ms
+        self._probe = probe
         self._position = 0
         self._unsure_upto: int | None = None  # up to here later events may be stored already; None: not asked yet
         self._wanted = 0
@@ -100,6 +106,7 @@ class Worker:
         self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
         self._trimmed_at = 0.0
         self._asked: deque[_Asked] = deque()
+        self._has_tried = threading.Event()
 
     @property
     def failing(self) -> str:
@@ -108,6 +115,10 @@ class Worker:
 
     def start(self) -> None:
         self._loop.start()
+
+    def wait_until_tried(self, timeout_s: float, /) -> None:
+        """Return once the first turn has succeeded or failed, or the time is over."""
+        self._has_tried.wait(timeout_s)
 
     def stop(self) -> None:
         """Drain the log into the store, then stop. Does not wait for a failing store: the log keeps the rest."""
@@ -163,7 +174,7 @@ class Worker:
         # 1. Read. A crash here costs nothing: the log still has every record.
         last = self._log.last()
         self._gathered = 0  # before reading: what arrives in between may count twice
-        records = of_one_month(self._log.read(self._position, *self._flush_size()))
+        records = of_one_month(self._log.read(self._position, *self._portion.size()))
         if not records:
             if last > self.progress.visible:  # positions that a lost log assigned to events that will never come
                 self.progress.visible = last
@@ -178,7 +189,7 @@ class Worker:
         events, commands = split(records)
         missing = self._recovery.missing(events) if records[0].position <= unsure_upto else events
         if missing:
-            self._store.insert(missing)
+            self._insert(missing)
         position = records[-1].position
         self.progress.visible = position
         self._on_progress()
@@ -198,15 +209,27 @@ class Worker:
         self._on_step("trim")
         return True
 
+    def _insert(self, records: Sequence[Record]) -> None:
+        """Insert records. Those that the store can never take are found by halves, and put aside: nothing waits for them."""
+        try:
+            self._portion.insert(self._store, records)
+        except StoreRefused as error:
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._insert(records[:middle])
+                self._insert(records[middle:])
+                return
+            [record] = records
+            why = f"the store cannot take it: {str(error)[:300]}"
+            refused = Unreadable.at(record.position, record.tail, record.payload, why)
+            put_aside([refused], self._put_aside, self._clock_ms())
+
     def _recover(self) -> int:
         """Find where to begin, and up to which position later events may be stored already."""
         self._position, stored_upto = self._recovery.begin(self._position)
         self.progress.visible = max(self.progress.visible, self._position)
         self._on_progress()
         return stored_upto
-
-    def _flush_size(self) -> tuple[int, int]:
-        return self._settings.flush_max_events, self._settings.flush_max_bytes
 
     def _trim(self) -> None:
         if time.monotonic() - self._trimmed_at < _TRIM_EVERY_S:
@@ -224,11 +247,15 @@ class Worker:
         flushed_at = time.monotonic()
         self.progress.flushing = True
         try:
+            if not self.progress.ready:
+                self._probe()
             moved = self.step()
             if not moved:
                 self._trim()
         finally:
             self.progress.flushing = False
+        self.progress.ready = True
+        self._has_tried.set()
         took_s = time.monotonic() - flushed_at if moved else 0.0
         if not moved:
             if self._loop.closing:
@@ -245,6 +272,20 @@ class Worker:
         else:
             _log.error("worker_failed", retry_in_s=pause_s, exc_info=error)
         self._unsure_upto = None
+        self._has_tried.set()
+        if not is_out_of_room(error):
+            return
+        try:
+            self._make_room()
+        except Exception as failure:  # noqa: BLE001  it may not work either, and what failed first is what counts
+            _log.warning("no_room_made", why=str(failure))
+
+    def _make_room(self) -> None:
+        """Have the log let go of what the store has: on a full disk, room counts for more than a second copy."""
+        stored = self._position or self._offsets.position()
+        gone = self._log.trim(min(stored, self._needed_from()))
+        self._log.give_back_room()
+        _log.info("room_made", entries=gone)
 
     def _pace(self, flushed_at: float, took_s: float) -> None:
         """Let events gather between two inserts: until there are enough, or only for a moment if somebody waits for them.

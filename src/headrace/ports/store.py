@@ -30,7 +30,7 @@ class Store(Protocol):
     def insert(self, records: Sequence[Record], /) -> None:
         """Store records whose positions fall in one month, in one atomic, durable step; visible on return.
 
-        Raises StoreFailed when it is not known whether they were stored: ask `present`.
+        Raises StoreRefused, and StoreFailed when it is not known whether they were stored: ask `present`.
         """
         ...
 
@@ -69,6 +69,10 @@ class ErasableStore(Store, Protocol):
 
 class StoreFailed(Exception):
     """The store did not answer, or refused; whether it stored the records is not known."""
+
+
+class StoreRefused(StoreFailed):
+    """The store cannot take some of these records, however often it is asked; none of them was stored."""
 
 
 class MetricReader(Protocol):

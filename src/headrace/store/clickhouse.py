@@ -1,5 +1,6 @@
 """The store: ClickHouse through clickhouse-connect. Migrates the schema and writes; its base classes answer queries."""
 
+import traceback
 from collections.abc import Sequence
 from importlib import resources
 
@@ -8,8 +9,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.entries import Keyed, Record
 from headrace.model.event import MAX_TAIL, Event, Mode, event_id, position_of, tail_of
-from headrace.ports.store import StoreFailed
-from headrace.store.engine import let_merges_give_way
+from headrace.ports.store import StoreFailed, StoreRefused
+from headrace.store.engine import ERROR_CODE, let_merges_give_way
 from headrace.store.events import EventReader
 from headrace.store.metrics import MetricsReader
 from headrace.store.people import PersonReader
@@ -32,6 +33,8 @@ _INSERT_SETTINGS: dict[str, object] = {
 }
 
 _POSITIONS_AT_ONCE = 1000
+# What a row itself is wrong with: text, numbers or times that cannot be parsed, or do not fit their column.
+_REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "321", "691"}
 
 
 class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
@@ -122,6 +125,18 @@ class ClickHouseStore(EventReader, MetricsReader, PersonReader):
                     "arriving", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
                 )
         except (ClickHouseError, OSError) as error:  # with chDB the rows pass through a temporary file
+            _let_go(error)
+            found = ERROR_CODE.search(str(error))
+            raise (StoreRefused if found and found[1] in _REFUSED else StoreFailed)(str(error)) from error
+
+    def probe(self) -> None:
+        """Insert a row that is no event into another table, and remove it. Raises StoreFailed if that cannot be done."""
+        try:
+            with self._writers.lend() as client:
+                client.raw_insert("erasing", ("position", "tail"), insert_block=b"0\t0", fmt="TabSeparated")
+                client.command(upkeep.FORGET_ERASED)
+        except (ClickHouseError, OSError) as error:
+            _let_go(error)
             raise StoreFailed(str(error)) from error
 
     def present(self, after: int, upto: int, /) -> set[str]:
@@ -191,6 +206,14 @@ class ClickHouseStore(EventReader, MetricsReader, PersonReader):
                 return client.raw_query(query.sql, query.params, fmt="TabSeparated").decode()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
+
+
+def _let_go(error: BaseException) -> None:
+    """Close the temporary file of an insert that failed: its room on a full disk is held for as long as the error is."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 def _id(row: str) -> str:

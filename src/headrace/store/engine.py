@@ -22,7 +22,7 @@ from headrace.model.event import Event, StoredEvent, event_id
 from headrace.ports.store import RunningQuery
 from headrace.store.queries.conditions import Query
 
-_ERROR_CODE = re.compile(r"Code: (\d+)")
+ERROR_CODE = re.compile(r"Code: (\d+)")
 # Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _TIMED_OUT = {"159", "160"}
 _OUT_OF_MEMORY = {"241"}
@@ -152,7 +152,7 @@ class Engine:
             raise self._refused(error) from error
 
     def _refused(self, error: ClickHouseError) -> InvalidRequest | Unavailable:
-        found = _ERROR_CODE.search(str(error))
+        found = ERROR_CODE.search(str(error))
         code = found[1] if found else ""
         if code in _TIMED_OUT:
             return Unavailable(

@@ -1,15 +1,17 @@
 """Compares the log, the store and control, and says where they disagree. Reads; repairs nothing: a start does that."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
 from headrace.model.entries import Record, Unreadable
+from headrace.model.errors import Unavailable
 from headrace.model.event import decode, position_of
 from headrace.pipeline.commands import split
 from headrace.pipeline.quarantine import WHAT_TO_DO
 from headrace.pipeline.recovery import is_behind, still_stored
-from headrace.ports.control import ErasedEvents, Offsets
+from headrace.ports.control import ControlFailed, ErasedEvents, Offsets
 from headrace.ports.log import LogReader
 from headrace.ports.quarantine import Quarantine
 from headrace.ports.store import ErasableStore
@@ -36,17 +38,40 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def check(
-    log: LogReader, store: ErasableStore, offsets: Offsets, erased: ErasedEvents, quarantine: Quarantine, /
+    log: LogReader,
+    store: ErasableStore,
+    offsets: Offsets,
+    erased: ErasedEvents,
+    quarantine: Quarantine,
+    /,
+    damage: Sequence[str] = (),
 ) -> Report:
     """Read all of the store's files; compare every event that the log still holds with it, and the committed position with both.
 
     May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.
+    damage: what is known to be wrong with the files of the log and of control. If there is any, it is reported whatever else
+    cannot be read.
     Raises StoreFailed, ControlFailed, Unavailable.
     """
+    try:
+        return _compare(log, store, offsets, erased, quarantine, list(damage))
+    except (ControlFailed, Unavailable) as error:
+        if not damage:
+            raise
+        return Report(0, 0, 0, 0, [*damage, f"Nothing else could be checked: {error}"])
+
+
+def _compare(
+    log: LogReader,
+    store: ErasableStore,
+    offsets: Offsets,
+    erased: ErasedEvents,
+    quarantine: Quarantine,
+    problems: list[str],
+) -> Report:
     committed, last = offsets.position(), log.last()
     if damaged := store.damaged():  # what cannot be read cannot be counted
-        return Report(committed, 0, 0, 0, damaged[:_MOST_PROBLEMS])
-    problems: list[str] = []
+        return Report(committed, 0, 0, 0, [*problems, *damaged[:_MOST_PROBLEMS]])
     if committed > last:
         problems.append(f"Control has committed position {committed}, but the log ends at {last}.")
     held = stored = pending = gone = 0

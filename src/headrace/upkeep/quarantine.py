@@ -12,7 +12,7 @@ from headrace.model.quarantine import Quarantined
 from headrace.pipeline.months import of_one_month
 from headrace.ports.log import LogReader
 from headrace.ports.quarantine import Quarantine
-from headrace.ports.store import ErasableStore
+from headrace.ports.store import ErasableStore, StoreRefused
 
 _NO_EVENT = "what is left of it is no event: export it, correct its payload, and retry it with --file"
 _NOT_CHECKED = (
@@ -117,16 +117,27 @@ class QuarantineDesk:
                 failed.append((entry.id, why))
             else:
                 records.append(Record(entry.position, entry.tail, payload))
-        rest = records
-        while rest:
-            some = of_one_month(rest)
-            rest = rest[len(some) :]
-            self._in_worker(lambda some=some: self._restore(some))
-        for tenant, stored in _by_tenant(records).items():
-            self._react(tenant, stored)
-        self._quarantine.remove([record.position for record in records])
+        stored: list[Record] = []
+        while records:
+            some = of_one_month(records)
+            records = records[len(some) :]
+            stored += self._store_again(some, failed)
+        for tenant, event_ids in _by_tenant(stored).items():
+            self._react(tenant, event_ids)
+        self._quarantine.remove([record.position for record in stored])
         self.count = self._quarantine.count()
-        return Retried([record.id for record in records], failed)
+        return Retried([record.id for record in stored], failed)
+
+    def _store_again(self, records: list[Record], failed: list[tuple[str, str]]) -> list[Record]:
+        """Those of the records that the store takes; the others are added to `failed`."""
+        try:
+            self._in_worker(lambda: self._restore(records))
+        except StoreRefused as error:
+            if len(records) == 1:
+                failed.append((records[0].id, f"the store cannot take it: {str(error)[:300]}"))
+                return []
+            return [record for each in records for record in self._store_again([each], failed)]
+        return records
 
     def drop(self, ids: Sequence[str], /) -> int:
         """Give entries up for good; how many. If a sender sends one of them again, it is taken as a new event."""

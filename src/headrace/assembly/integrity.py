@@ -1,0 +1,53 @@
+"""Whether the files of the log and of control are what SQLite wrote, and how to mend them. Reads; mends nothing."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from headrace.model.settings import Settings
+
+_QUICK_BYTES = 64 * 1024 * 1024  # a larger file is not read at start: this takes 0.1 s
+_MOST_ROWS = 5
+_HOW_TO_MEND_CONTROL = (
+    "Stop the server and put back a copy of the file. Without one, save what can be read: "
+    "`sqlite3 control.sqlite .recover | sqlite3 new.sqlite`, and put new.sqlite in its place."
+)
+_HOW_TO_MEND_LOG = (
+    "The server copies what can be read as soon as it comes upon it, and keeps the damaged file; "
+    "`headrace quarantine list` then shows what was lost."
+)
+
+
+def problems(settings: Settings, /, *, quick: bool) -> list[str]:
+    """A sentence for each file that is damaged: where, and what to do. Another process may have the files open.
+
+    quick: read only what takes a moment, for a start; else every page, and whether indexes agree with their tables.
+    PostgreSQL looks after its own files.
+    """
+    files = [("log", settings.data / "log.sqlite", _HOW_TO_MEND_LOG)]
+    if not settings.control_url:
+        files.append(("control database", settings.data / "control.sqlite", _HOW_TO_MEND_CONTROL))
+    return [
+        f"The {name} {path} is damaged: {found}. {how_to_mend}"
+        for name, path, how_to_mend in files
+        if path.is_file()
+        and not (quick and path.stat().st_size > _QUICK_BYTES)
+        and (found := _damage(path, quick=quick))
+    ]
+
+
+def _damage(path: Path, *, quick: bool) -> str:
+    """What SQLite finds wrong with a file, or ""."""
+    pragma = f"PRAGMA {'quick_check' if quick else 'integrity_check'}({_MOST_ROWS})"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            rows = [str(row[0]) for row in connection.execute(pragma)]
+    except sqlite3.OperationalError:  # locked, or out of room: nothing is known, and whoever uses the file will say so
+        return ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return (
+        ""
+        if rows == ["ok"]
+        else "; ".join(" ".join(row.replace("*** in database main ***", "").split()) for row in rows)
+    )

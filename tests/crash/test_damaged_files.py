@@ -1,0 +1,159 @@
+"""Files of the data folder that are damaged or not what they should be: said at start, by a check, by /ready, and in one line."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.crash.test_check import run as check
+from tests.crash.test_disk import send, stored
+from tests.server import Server
+
+
+def damage_a_page(path: Path, holding: bytes) -> None:
+    """Overwrite the page of a database that holds these bytes, past its header: its table is not readable there any more."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(path.read_bytes())
+    at = content.rfind(holding)
+    assert at > 4096, "not in the first page, which holds the schema"
+    start = at // 4096 * 4096
+    content[start : start + 64] = b"\xff" * 64
+    path.write_bytes(content)
+
+
+def served(data: Path) -> dict[str, str]:
+    """A folder in which a server has worked; what it stored."""
+    server = Server(data).start()
+    with server.client(server.key()) as client:
+        sent = send(client, 5)
+        assert stored(client) == sent
+    assert server.stop() == 0
+    return sent
+
+
+def test_a_damaged_page_of_control_is_said_at_start_by_ready_and_by_a_check(tmp_path: Path) -> None:
+    served(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "control.sqlite", isolation_level=None)) as control:
+        [(columns,)] = control.execute("SELECT count(*) FROM pragma_table_info('replies')")
+        assert columns
+        for number in range(200):
+            control.execute("INSERT INTO projects VALUES (?, 1)", (f"a-project-of-a-test-{number}",))
+    damage_a_page(tmp_path / "control.sqlite", b"a-project-of-a-test-150")
+    code, report = check(tmp_path)
+    assert code == 1
+    [problem, *_] = report.problems
+    assert problem.startswith(f"The control database {tmp_path / 'control.sqlite'} is damaged: ")
+    assert "put back a copy" in problem
+    server = Server(tmp_path).start()
+    assert [line["level"] for line in server.logs if line.get("event") == "folder_damaged"] == ["error"]
+    with server.client() as client:
+        ready = client.get("/ready").json()
+        assert "headrace check" in ready["problems"][0]
+        assert str(tmp_path) not in ready["problems"][0]
+    code, report = check(tmp_path)
+    assert (code, report.problems[0][:20]) == (1, "The control database")
+    server.kill()
+
+
+def test_a_sound_folder_has_no_problems(tmp_path: Path) -> None:
+    served(tmp_path)
+    assert check(tmp_path)[1].problems == []
+    server = Server(tmp_path).start()
+    with server.client() as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+    assert server.stop() == 0
+
+
+def serve(data: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "headrace.cli.main", "serve", "--port", "0", "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def in_the_place_of(name: str, what: str) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        path = data / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if what == "a folder":
+            path.mkdir()
+            (path / "something").write_text("in it")
+        elif what == "a file":
+            path.write_text("what is this")
+        elif what == "a link to nowhere":
+            path.symlink_to(data / "nowhere" / name)
+        else:
+            path.symlink_to(path)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("control.sqlite", "a folder"),
+        ("control.sqlite", "a file"),
+        ("control.sqlite", "a link to nowhere"),
+        ("control.sqlite", "a link to itself"),
+        ("log.sqlite", "a folder"),
+        ("log.sqlite", "a file"),
+        ("log.sqlite", "a link to nowhere"),
+        ("log.keys", "a file"),
+        ("log.keys", "a link to nowhere"),
+        ("store", "a file"),
+        ("store", "a link to nowhere"),
+        ("store", "a link to itself"),
+        ("lock", "a folder"),
+        ("lock", "a link to nowhere"),
+        ("reacting", "a folder"),
+        ("reacting", "a link to nowhere"),
+        ("server.json", "a folder"),
+        ("tmp", "a link to itself"),
+    ],
+)
+def test_a_start_on_a_folder_that_cannot_be_used_ends_in_one_line(tmp_path: Path, name: str, what: str) -> None:
+    served(tmp_path)
+    in_the_place_of(name, what)(tmp_path)
+    if (name, what) == ("tmp", "a link to itself"):  # nobody's data: it is put right
+        server = Server(tmp_path).start()
+        assert server.stop() == 0
+        return
+    done = serve(tmp_path)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("headrace: ")
+    assert "Traceback" not in done.stderr
+    assert name in lines[0] or str(tmp_path) in lines[0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+@pytest.mark.parametrize("name", ["control.sqlite", "log.sqlite", "log.keys", "store", "tmp", "lock", "reacting"])
+def test_a_start_on_a_folder_with_wrong_modes_ends_in_one_line(tmp_path: Path, name: str) -> None:
+    served(tmp_path)
+    (tmp_path / name).chmod(0)
+    done = serve(tmp_path)
+    (tmp_path / name).chmod(0o700)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+
+
+@pytest.mark.parametrize("missing", ["control.sqlite", "store", "store/metadata", "log.keys"])
+def test_half_a_restore_starts_or_ends_in_one_line(tmp_path: Path, missing: str) -> None:
+    served(tmp_path)
+    for path in [tmp_path / missing, *tmp_path.glob(f"{missing}-*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    server = Server(tmp_path)
+    server.begin()
+    try:
+        server.wait_until_listening()
+    except RuntimeError:
+        assert not any("Traceback" in line.get("event", "") for line in server.logs), server.logs
+        return
+    with server.client() as client:
+        assert client.get("/ready").status_code == 200
+    assert server.stop() == 0
