@@ -8,7 +8,6 @@ from headrace.dialects.route import Handled, Route
 from headrace.dialects.wire import Pairs
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Event, decode, render_evt
-from headrace.model.journey_document import JourneyRule, Step, all_steps
 from headrace.model.journeys import STATUSES, ListedRun, Run, RunCount, Status, Visit
 from headrace.model.times import render_time_short
 
