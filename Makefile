@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys
+.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -62,6 +62,9 @@ bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: i
 
 bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules (ARGS=--record)
 	$(VENV)/bin/python -m bench.reactions $(ARGS)
+
+bench-webhooks: $(READY) ## deliveries a second to one receiver while another is dead (ARGS="--rate 1000 --seconds 20")
+	$(VENV)/bin/python -m bench.webhooks $(ARGS)
 
 bench-queries: $(READY) ## how fast questions are answered (EVENTS=1M, 10M, 100M)
 	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/bench.txt

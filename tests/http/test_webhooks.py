@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.delivery.receivers import LOOPBACK, OK, Receiver, answer
+from tests.delivery.receivers import LOOPBACK, OK, Posted, Receiver, answer
 from tests.server import Client, Server
 
 RULES = b"""
@@ -215,6 +215,39 @@ def test_what_an_event_sets_off_is_delivered_once_and_signed(hooks: Client) -> N
         receiver.wait_for(lambda: len(receiver.posted) >= 5)
         assert max(receiver.keys.values()) == 1, "a replay sends nothing again"
         assert Webhook(secret).verify(receiver.posted[4].body, receiver.posted[4].headers)["type"] == "test"
+
+
+JOURNEY = """
+journeys:
+  - id: welcome
+    trigger: {event: signed_up}
+    steps:
+      - {id: crm.1, call: {webhook: w, body: {template: hello}}}
+      - id: known
+        branch:
+          when: steps["crm.1"].reply.ok == true
+          then: [{id: thanks, emit: {event: welcomed}}]
+"""
+
+
+def test_a_journey_calls_a_webhook_and_goes_on_by_its_reply(hooks: Client) -> None:
+    def reply(_connection: object, posted: Posted) -> bytes:
+        return answer(200, b'{"ok": true}') if b'"journey.called"' in posted.body else OK
+
+    with Receiver(reply) as receiver:
+        topics = ["journey.called", "journey.ended", "event"]
+        filters = {"name": "welcomed"}
+        secret = create(hooks, id="w", url=receiver.url, topics=topics, filter=filters)["secret"]
+        assert hooks.put("/api/v1/rules", content=JOURNEY).status_code == 200
+        hooks.post("/api/v1/events", json={"name": "signed_up", "user_id": "u"})
+        receiver.wait_for(lambda: len(receiver.posted) >= 3)
+        bodies = {
+            body["type"]: body["data"] for body in (Webhook(secret).verify(p.body, p.headers) for p in receiver.posted)
+        }
+        assert bodies["journey.called"]["body"] == {"template": "hello"}
+        assert (bodies["event"]["name"], bodies["event"]["user_id"]) == ("welcomed", "u")
+        assert (bodies["journey.ended"]["journey"], bodies["journey.ended"]["status"]) == ("welcome", "done")
+        assert max(receiver.keys.values()) == 1
 
 
 def test_the_events_that_match_the_filter_are_delivered(hooks: Client) -> None:
