@@ -33,7 +33,10 @@ def test_a_timer_waits_for_events_that_were_received_before_it(machine: Machine)
     machine.now_ms += HOUR_MS - 1
     machine.send("x")
     machine.now_ms += 10
+    wanted: list[int] = []
+    machine.timers._want = wanted.append
     assert not machine.timers.step()
+    assert wanted == [machine.log.last()]
     machine.settle()
     assert [visit.outcome for visit in machine.runs()[0].visits] == ["happened"]
 

@@ -172,6 +172,7 @@ class Runtime:
             accept=self._accept,
             last=self.log.last,
             reacted=self.reactor.reacted,
+            want=self.worker.want,
             clock_ms=clock_ms,
             on_step=on_step,
             look_every_s=adapters.leases.length_s,

@@ -46,13 +46,15 @@ class Timers:
         accept: Callable[[Sequence[Item]], object],
         last: Callable[[], int],
         reacted: Callable[[Tenant], int],
+        want: Callable[[int], None] = lambda _position: None,
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
         look_every_s: float | None = None,
     ) -> None:
         """accept: makes events durable before it returns. last: the position of the last acknowledged event.
 
-        reacted: the position up to which a tenant's events have been reacted to. on_step: called with "emit" and "emitted"
+        reacted: the position up to which a tenant's events have been reacted to. want: asks for events up to a position to be
+        stored soon, since timers wait for their reactions. on_step: called with "emit" and "emitted"
         before and after events go through intake, with "fire" and "fired" before and after timers are saved. look_every_s: how
         often to look for work that another process has left; None if there are no other processes.
         """
@@ -63,6 +65,7 @@ class Timers:
         self._accept = accept
         self._last = last
         self._reacted = reacted
+        self._want = want
         self._clock_ms = clock_ms
         self._on_step = on_step
         self._look_every_s = look_every_s or _LONGEST_WAIT_S
@@ -245,6 +248,7 @@ class Timers:
             raise
         self._note_due(tenant, following[0][0] if following else None)
         if not due and following and following[0][0] <= now_ms:
+            self._want(upto)
             self._is_blocked = True  # by events that have not been reacted to
         return bool(due)
 
