@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-webhooks
+.PHONY: help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -59,6 +59,9 @@ bench-ingest: $(READY) ## events a second, beside what else could take them (nee
 
 bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
 	$(VENV)/bin/python -m bench.replay $(ARGS)
+
+bench-people: $(READY) ## people listed, found, merged (ARGS="--people 1000000 --record")
+	$(VENV)/bin/python -m bench.people $(ARGS)
 
 bench-reactions: $(READY) ## events a second with 0, 10 and 100 rules (ARGS=--record)
 	$(VENV)/bin/python -m bench.reactions $(ARGS)

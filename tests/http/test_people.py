@@ -47,7 +47,7 @@ def test_anonymous_history_becomes_the_users_in_the_next_request(client: Client)
     assert [(each["name"], each["count"]) for each in person["names"]] == [
         *[("bought", 1), ("user.identified", 1), ("visited", 1)]
     ]
-    assert set(person["participant"]) == {"facts", "challenges", "badges", "points"}
+    assert set(person["participant"]) == {"facts", "challenges", "badges", "level", "next_level", "points"}
     assert names(client, "u") == ["bought", "user.identified", "visited"]
 
 
@@ -189,3 +189,24 @@ def test_people_outlive_restarts_and_what_was_said_before_one_is_known_after_it(
     with server.client("secret") as client:
         assert data(client, of("a"))["ids"] == ["u", "a"]
         assert data(client, of("null"))["ids"] == ["null", "b"]
+
+
+def test_progress_and_points_of_both_are_one_persons_until_the_merge_is_undone(make_server: MakeServer) -> None:
+    server = make_server()
+    rules = "challenges:\n  - {id: visits, fact: custom.visited, goal: 2, points: 10}\n"
+    with server.client("secret") as client:
+        headers = {"content-type": "application/yaml"}
+        assert client.put("/api/v1/rules", content=rules, headers=headers).status_code == 200
+        send(client, *(track("visited", anonymous="a") for _ in range(3)), track("visited", user="u"))
+        send(client, track("visited", user="u"))
+
+        def points_and_progress(name: str) -> tuple[int, int]:
+            shown = data(client, f"/api/v1/participants/{name}")
+            return shown["points"]["balance"], shown["challenges"][0]["progress"]
+
+        assert (points_and_progress("a"), points_and_progress("u")) == ((10, 3), (10, 2))
+        send(client, identify("u", "a"))
+        assert points_and_progress("a") == points_and_progress("u") == (10, 5)
+        assert data(client, of("a"))["participant"]["points"]["balance"] == 10
+        assert client.delete(f"{of('u')}/aliases/a").status_code == 200
+        assert (points_and_progress("a"), points_and_progress("u")) == ((10, 3), (10, 2))

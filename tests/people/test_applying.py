@@ -181,7 +181,7 @@ def test_groups_are_joined_and_have_traits_of_their_own(world: World) -> None:
     world.say(Statement("u", (), group=ACME, group_ops=[Op("set", "size", 5)], groups=(ACME,)), 10)
     world.say(Statement("", (), group=ACME, group_ops=[Op("set", "size", 4), Op("set", "town", "Lund")]), 5)
     assert traits.shown(world.state.groups[ACME]) == {"size": 5, "town": "Lund"}
-    assert world.state.new_members == {("u", ACME)}
+    assert world.state.new_members == {("u", ACME): 10}
 
 
 def test_who_a_person_goes_by_follows_from_the_joins_that_are_left() -> None:

@@ -13,7 +13,7 @@ from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.figures import Figure, figures, reaction_lags
 from headrace.assembly.journeys import JourneyAdmin
-from headrace.assembly.people import PeopleDirectory
+from headrace.assembly.people import ContactDirectory, PeopleDirectory
 from headrace.assembly.runtime import Runtime
 from headrace.assembly.status import status_of
 from headrace.assembly.throughput import Throughput
@@ -359,6 +359,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     replays: ReplayAdmin
     webhooks: WebhookAdmin
     people: PeopleDirectory
+    contacts: ContactDirectory
     journeys: JourneyAdmin
     status: ServerStatus
     quarantine: QuarantineAdmin
@@ -383,6 +384,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         ReplayAdmin(runtime),
         runtime.webhooks,
         PeopleDirectory(runtime.people, runtime.people_admin, runtime.people_freshness, runtime.queries),
+        ContactDirectory(runtime.contacts, runtime.people_freshness, runtime.queries),
         JourneyAdmin(
             *(runtime.rule_cache, runtime.journeys, runtime.journeys, runtime.run_changes),
             settled=runtime.freshness.settled,

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from headrace.control.contacts import ControlContacts
 from headrace.control.people import ControlPeople
 from headrace.model.errors import Unavailable
 from headrace.model.event import Tenant
 from headrace.model.filters import Events, Filters, Observed, Page
-from headrace.model.person import Group, GroupKey, Person
+from headrace.model.person import Contact, Group, GroupKey, Member, Person, SeenGroup
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.queries import QuerySlots
@@ -56,16 +57,36 @@ def whole_person(people: ControlPeople, freshness: PeopleFreshness, /) -> Callab
     return ids_of
 
 
-class PeopleDirectory:
+class Directory:
+    """What both directories have. Raises Unavailable."""
+
+    def __init__(self, freshness: PeopleFreshness, queries: QuerySlots) -> None:
+        self._freshness = freshness
+        self._queries = queries
+
+    async def seen(self, tenant: Tenant, ids: Sequence[str], /) -> Mapping[str, Observed]:
+        """By id: what events it has."""
+        if not ids:
+            return {}
+        return {each.value: each for each in await self._queries.ask(lambda reader: reader.seen_by_id(tenant, ids))}
+
+    async def _ask(self, tenant: Tenant, question: Callable[[], Answer]) -> Answer:
+        await self._freshness.known(tenant)
+        try:
+            return await asyncio.to_thread(question)
+        except ControlFailed as error:
+            raise Unavailable("The control database is not responding.") from error
+
+
+class PeopleDirectory(Directory):
     """People, groups and their events. Raises Unavailable, NotFound."""
 
     def __init__(
         self, people: ControlPeople, admin: PeopleAdmin, freshness: PeopleFreshness, queries: QuerySlots
     ) -> None:
+        super().__init__(freshness, queries)
         self._people = people
         self._admin = admin
-        self._freshness = freshness
-        self._queries = queries
 
     async def one(self, tenant: Tenant, user_id: str, /) -> Person | None:
         """The person of an id; None where no event has said anything about it."""
@@ -77,12 +98,6 @@ class PeopleDirectory:
         """So many people, the newest first, each with its number; and by id what events they have."""
         found = await self._ask(tenant, lambda: self._people.listed(tenant, search, before, limit))
         return found, await self.seen(tenant, [each for _, person in found for each in person.ids])
-
-    async def seen(self, tenant: Tenant, ids: Sequence[str], /) -> Mapping[str, Observed]:
-        """By id: what events it has."""
-        if not ids:
-            return {}
-        return {each.value: each for each in await self._queries.ask(lambda reader: reader.seen_by_id(tenant, ids))}
 
     async def names(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
         """The most frequent names of the ids' events."""
@@ -99,9 +114,32 @@ class PeopleDirectory:
         """Undo what made two ids one person; both persons then."""
         return await self._ask(tenant, lambda: self._admin.part(tenant, one, other))
 
-    async def _ask(self, tenant: Tenant, question: Callable[[], Answer]) -> Answer:
-        await self._freshness.known(tenant)
-        try:
-            return await asyncio.to_thread(question)
-        except ControlFailed as error:
-            raise Unavailable("The control database is not responding.") from error
+
+class ContactDirectory(Directory):
+    """People and groups as contacts. Raises Unavailable."""
+
+    def __init__(self, contacts: ControlContacts, freshness: PeopleFreshness, queries: QuerySlots) -> None:
+        super().__init__(freshness, queries)
+        self._contacts = contacts
+
+    async def find(self, tenant: Tenant, ids: Sequence[str], email: str, /) -> list[Contact]:
+        """Those with one of the ids, or the email."""
+        return await self._ask(tenant, lambda: self._contacts.find(tenant, ids, email))
+
+    async def numbered(self, tenant: Tenant, number: int, /) -> Contact | None:
+        return await self._ask(tenant, lambda: self._contacts.numbered(tenant, number))
+
+    async def groups(self, tenant: Tenant, kind: str, limit: int, offset: int, /) -> list[SeenGroup]:
+        """Those spoken of last first; of every type where `kind` is ""."""
+        return await self._ask(tenant, lambda: self._contacts.groups(tenant, kind, limit, offset))
+
+    async def group(self, tenant: Tenant, group: GroupKey, /) -> SeenGroup | None:
+        return await self._ask(tenant, lambda: self._contacts.group(tenant, group))
+
+    async def members(self, tenant: Tenant, group: GroupKey, limit: int, offset: int, /) -> list[Member]:
+        """Those who joined last first."""
+        return await self._ask(tenant, lambda: self._contacts.members(tenant, group, limit, offset))
+
+    async def joined_ms(self, tenant: Tenant, group: GroupKey, contact: Contact, /) -> int:
+        """Since when a contact is in a group; 0 where it is not."""
+        return await self._ask(tenant, lambda: self._contacts.joined_ms(tenant, group, contact))

@@ -15,6 +15,7 @@ from headrace.assembly.people import PeopleFreshness, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.assembly.throughput import STEP_S, Throughput
 from headrace.control.api_keys import Keys
+from headrace.control.contacts import ControlContacts
 from headrace.control.grants import ControlGrants
 from headrace.control.journey_messages import RunReplies
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
@@ -104,6 +105,7 @@ class Runtime:
         timelines = RuleTimelines(self.rulebook, self.journeys)
         kept_states = ControlReactionStates(control, adapters.lease, self.outbox)
         self.people, people_states = ControlPeople(control), ControlPeopleStates(control)
+        self.contacts = ControlContacts(control)
         states = WatchedStates(kept_states, self._on_runs_changed, self.people)
         self.reactions = Reactions(states, timelines, clock_ms)
         self.people_admin = PeopleAdmin(self.people, people_states, states, self.reactions)

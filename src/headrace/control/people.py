@@ -24,7 +24,7 @@ class ControlPeople:
         """See the People port."""
         with reading(self._engine) as connection:
             number = connection.scalar(_person_no(tenant, id))
-            return None if number is None else _persons(connection, [number])[number]
+            return None if number is None else persons_by_number(connection, [number])[number]
 
     def ids_of(self, tenant: Tenant, id: str, /) -> Sequence[str]:  # noqa: A002
         """See the People port."""
@@ -54,7 +54,7 @@ class ControlPeople:
             asked = asked.where(person_ids.c.no < before)
         with reading(self._engine) as connection:
             numbers = list(connection.scalars(asked.order_by(person_ids.c.no.desc()).limit(limit)))
-            found = _persons(connection, numbers)
+            found = persons_by_number(connection, numbers)
         return [(number, found[number]) for number in numbers]
 
     def group(self, tenant: Tenant, group: GroupKey, /) -> Group | None:
@@ -81,7 +81,7 @@ def _person_no(tenant: Tenant, id: str) -> "sa.Select[int]":  # noqa: A002
     return sa.select(person_ids.c.person_no).where(*of_tenant(tenant), person_ids.c.id == id)
 
 
-def _persons(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, Person]:
+def persons_by_number(connection: sa.Connection, numbers: Sequence[int], /) -> dict[int, Person]:
     """People by number."""
     ids: dict[int, list[str]] = {number: [] for number in numbers}
     cells: dict[int, list[Cells]] = {number: [] for number in numbers}

@@ -96,9 +96,9 @@ class ControlPeopleStates:
     def _load_groups(
         self, connection: sa.Connection, tenant: Tenant, groups: Iterable[GroupKey], state: PeopleState
     ) -> None:
-        for number, cells, key in _groups(connection, tenant, groups):
-            del number
-            state.groups[key] = cells_of(cells)
+        for row, key in _groups(connection, tenant, groups):
+            state.groups[key] = cells_of(row.traits)
+            state.group_times[key] = row.first_ms, row.last_ms
 
     def save(self, transaction: object, tenant: Tenant, state: PeopleState, /) -> None:
         """See the PeopleStates port."""
@@ -115,7 +115,7 @@ class _Saving:
 
     def save(self) -> None:
         state = self._state
-        touched = state.changed_ids | state.moved_ids | {id_ for id_, _ in state.new_members}
+        touched = state.changed_ids | state.moved_ids | {id_ for id_, _ in (*state.new_members, *state.left_members)}
         touched |= {state.ids[each].person for each in touched if each in state.ids}
         for join in (*state.new_joins, *state.undone):
             touched |= {join.kept, join.other}
@@ -185,21 +185,33 @@ class _Saving:
         state = self._state
         rows: list[dict[str, Any]] = [
             {**self._tenant, "type": each.type, "key": each.key, "traits": _encoder.encode(state.groups[each]).decode()}
+            | dict(zip(("first_ms", "last_ms"), state.group_times[each], strict=True))
             for each in sorted(state.changed_groups, key=lambda group: (group.type, group.key))
         ]
         if rows:
             statement = insert(self._connection, person_groups)
             keys = ["project", "mode", "type", "key"]
-            new = {"traits": statement.excluded["traits"]}
+            new = {name: statement.excluded[name] for name in ("traits", "first_ms", "last_ms")}
             self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
-        if state.new_members:
-            wanted = {group for _, group in state.new_members}
-            of_group = {key: number for number, _, key in _groups(self._connection, self._of, wanted)}
-            members = sorted((of_group[group], numbers[id_]) for id_, group in state.new_members)
-            self._connection.execute(
-                insert(self._connection, group_members).on_conflict_do_nothing(),
-                [{"group_no": group_no, "id_no": id_no} for group_no, id_no in members],
-            )
+        self._save_members(numbers)
+
+    def _save_members(self, numbers: dict[str, int]) -> None:
+        new, left = self._state.new_members, self._state.left_members
+        if not new and not left:
+            return
+        wanted = {group for _, group in (*new, *left)}
+        of_group = {key: row.no for row, key in _groups(self._connection, self._of, wanted)}
+        gone = [{"b_group": of_group[group], "b_id": numbers[id_]} for id_, group in left if group in of_group]
+        if gone:
+            own = (group_members.c.group_no == sa.bindparam("b_group"), group_members.c.id_no == sa.bindparam("b_id"))
+            self._connection.execute(sa.delete(group_members).where(*own), gone)
+        rows = [
+            {"group_no": of_group[group], "id_no": numbers[id_], "joined_ms": joined_ms}
+            for (id_, group), joined_ms in new.items()
+        ]
+        if rows:
+            rows.sort(key=lambda row: (row["group_no"], row["id_no"]))
+            self._connection.execute(insert(self._connection, group_members).on_conflict_do_nothing(), rows)
 
 
 def of_tenant(tenant: Tenant, /) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
@@ -237,19 +249,19 @@ def slices(values: Sequence[_Value], /) -> list[Sequence[_Value]]:
 
 def _groups(
     connection: sa.Connection, tenant: Tenant, groups: Iterable[GroupKey], /
-) -> list[tuple[int, str, GroupKey]]:
-    """(number, traits, key) of those that there are."""
+) -> list[tuple[sa.Row[Any], GroupKey]]:
+    """(row, key) of those that there are."""
     wanted: dict[str, list[str]] = {}
     for each in groups:
         wanted.setdefault(each.type, []).append(each.key)
-    found: list[tuple[int, str, GroupKey]] = []
+    found: list[tuple[sa.Row[Any], GroupKey]] = []
     for kind, keys in sorted(wanted.items()):
         for some in slices(sorted(keys)):
-            asked = sa.select(person_groups.c.no, person_groups.c.traits, person_groups.c.key).where(
+            asked = sa.select(person_groups).where(
                 person_groups.c.project == tenant.project,
                 person_groups.c.mode == tenant.mode,
                 person_groups.c.type == kind,
                 person_groups.c.key.in_(some),
             )
-            found += [(row.no, row.traits, GroupKey(kind, row.key)) for row in connection.execute(asked)]
+            found += [(row, GroupKey(kind, row.key)) for row in connection.execute(asked)]
     return found

@@ -11,9 +11,7 @@ from headrace.control.ledger import entry_of, newest_entries
 from headrace.control.tables import awards, balances, buckets, effects, participants, points, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Standing, State
-from headrace.model.scores import Award, Board, KeptFact, Score
-
-MAX_LISTED = 50
+from headrace.model.scores import MAX_LISTED, Award, Board, KeptFact, Score
 
 
 class Scoreboard:
@@ -21,6 +19,13 @@ class Scoreboard:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+
+    def known(self, tenant: Tenant, names: Sequence[str], /) -> list[str]:
+        """See the Scores port."""
+        asked = sa.select(participants.c.name).where(*_of(tenant), participants.c.name.in_(list(names)))
+        with reading(self._engine) as connection:
+            found = set(connection.scalars(asked))
+        return [name for name in names if name in found]
 
     def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Score | None:
         """What is kept of a participant, with the buckets of some spans (rule number, first, last); None for an unknown one."""

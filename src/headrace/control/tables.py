@@ -474,7 +474,10 @@ person_groups = Table(
     Column("type", text(60), nullable=False),
     Column("key", text(255), nullable=False),
     Column("traits", text(), nullable=False),  # as in person_ids
+    Column("first_ms", BigInteger, nullable=False),  # when events first and last spoke of it
+    Column("last_ms", BigInteger, nullable=False),
     UniqueConstraint("project", "mode", "type", "key"),
+    Index("ix_person_groups_last_ms", "project", "mode", "last_ms"),
 )
 
 group_members = Table(
@@ -482,5 +485,6 @@ group_members = Table(
     metadata,
     Column("group_no", BigInteger, primary_key=True, autoincrement=False),
     Column("id_no", BigInteger, primary_key=True, autoincrement=False, index=True),
+    Column("joined_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

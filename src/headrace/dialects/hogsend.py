@@ -38,6 +38,8 @@ DEFAULT_NAMES = 100
 MAX_NAMES = 200
 EVENT_NOT_FOUND = "Event not found"
 CONTACT_DELETED = "contact.deleted"  # the event that a deleted contact leaves
+GROUP_LEFT = "group.left"  # and somebody who leaves a group
+DELETED = "$deleted"  # the trait of a contact that was deleted
 
 
 def render_error(error: HeadraceError, _status: int, /) -> bytes:

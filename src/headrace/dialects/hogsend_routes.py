@@ -26,6 +26,7 @@ def _doing(path: str, handler: str) -> Route:
     return Route("POST", f"/v1/admin/{path}", "admin", "hogsend", Handled(handler))
 
 
+_GROUP = "{group_type:id}/{group_key:id}"
 DIALECT = Dialect(
     hogsend.NAME,
     hogsend.render_error,
@@ -38,6 +39,22 @@ DIALECT = Dialect(
             Ingest(hogsend_data.parse_event, hogsend_data.render_stored, shows_event=True),
             202,
         ),
+        Route("PUT", "/v1/contacts", "ingest", "hogsend", Handled("upsert_contact")),
+        Route("DELETE", "/v1/contacts", "admin", "hogsend", Handled("delete_contact")),
+        Route("GET", "/v1/contacts/find", "query", "hogsend", Handled("find_contacts")),
+        Route("POST", "/v1/groups", "ingest", "hogsend", Handled("identify_group")),
+        Route("GET", "/v1/groups", "query", "hogsend", Handled("list_groups")),
+        Route("GET", f"/v1/groups/{_GROUP}", "query", "hogsend", Handled("hogsend_group")),
+        Route("GET", f"/v1/groups/{_GROUP}/members", "query", "hogsend", Handled("group_members")),
+        Route("POST", f"/v1/groups/{_GROUP}/members", "ingest", "hogsend", Handled("add_group_member")),
+        Route(
+            "DELETE",
+            f"/v1/groups/{_GROUP}/members/{{contact_id:id}}",
+            "admin",
+            "hogsend",
+            Handled("remove_group_member"),
+        ),
+        Route("POST", "/v1/admin/events", "admin", "hogsend", Handled("fire_event"), 202),
         _reading("events", Ask(_list)),
         _reading("events/names", Handled("event_names")),
         _reading("events/sources", Ask(_sources)),

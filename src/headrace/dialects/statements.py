@@ -31,7 +31,12 @@ def statement_of(event: Event, /) -> Statement | None:
         return None
     statement = _READERS.get(event.source, _of_spec)(event)
     is_empty = statement is None or not (
-        statement.joins or statement.ops or statement.group or statement.groups or event.type == "identify"
+        statement.joins
+        or statement.ops
+        or statement.group
+        or statement.groups
+        or statement.left
+        or event.type == "identify"
     )
     return None if is_empty else statement
 
@@ -119,18 +124,33 @@ def _of_mixpanel(event: Event) -> Statement | None:
 
 def _of_hogsend(event: Event) -> Statement | None:
     """A contact goes by email, user id and anonymous id, one person: https://hogsend.com/docs/data-api/contacts"""
+    if event.type == "group":
+        return _hogsends_group(event)
     values = _object(event.traits)
     email = values.get("email")
     email = email if type(email) is str else ""
     user_id = "" if event.user_id == email else event.user_id
     others = tuple(each for each in (event.anonymous_id, email) if each)
-    ops = [Op("unset", name) if value is None else Op("set", name, value) for name, value in values.items()]
+    ops = _sets_or_unsets(values)
     if event.name == hogsend.CONTACT_DELETED:
-        ops = [Op("clear")]
+        ops = [Op("clear"), Op("set", hogsend.DELETED, value=True)]
+    elif event.type == "identify":
+        ops.append(Op("unset", hogsend.DELETED))
     joins = "identify" if user_id and others else None
     if not user_id and email and event.anonymous_id:
         return Statement(email, (event.anonymous_id,), "identify", ops=ops, groups=_groups_in_context(event))
     return Statement(user_id, others, joins, ops=ops, groups=_groups_in_context(event))
+
+
+def _hogsends_group(event: Event) -> Statement | None:
+    groups = _groups_in_context(event)
+    if event.name == hogsend.GROUP_LEFT:
+        return msgspec.structs.replace(_identified(event, (), joins=False), left=groups)
+    return _about_group(event, groups[0] if groups else None, _sets_or_unsets(_object(event.traits)))
+
+
+def _sets_or_unsets(values: _Values) -> list[Op]:
+    return [Op("unset", name) if value is None else Op("set", name, value) for name, value in values.items()]
 
 
 def _groups_in_context(event: Event) -> Sequence[GroupKey]:

@@ -12,6 +12,7 @@ from headrace.dialects.table import DIALECTS
 from headrace.dialects.wire import encode_json
 from headrace.http import docs
 from headrace.http.body import Budget
+from headrace.http.contacts import Contacts
 from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.grants import Grants
@@ -81,9 +82,10 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
     rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
     webhooks = Webhooks(can.webhooks)
     journeys, catalogue = Journeys(can.journeys), Catalogue(gate, can.rules)
-    scoreboards, traces = Scoreboards(can.scoreboard), Traces(gate, can.history)
+    scoreboards, traces = Scoreboards(can.scoreboard, can.people), Traces(gate, can.history)
     people = People(can.people, scoreboards)
     ledgers, grants = Ledgers(can.scoreboard), Grants(can.scoreboard)
+    contacts = Contacts(can.contacts, can.intake, can.settings)
     return {
         "status": Statuses(can.admission, can.status).show,
         "catalog": catalogue.listed,
@@ -104,6 +106,16 @@ def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
         "leaderboard": scoreboards.leaderboard,
         "badges": scoreboards.badges,
         "holders": scoreboards.holders,
+        "upsert_contact": contacts.upsert,
+        "delete_contact": contacts.delete,
+        "find_contacts": contacts.find,
+        "identify_group": contacts.identify_group,
+        "list_groups": contacts.groups,
+        "hogsend_group": contacts.group,
+        "group_members": contacts.members,
+        "add_group_member": contacts.add_member,
+        "remove_group_member": contacts.remove_member,
+        "fire_event": contacts.fire,
         "people": people.listed,
         "person": people.one,
         "person_events": people.events,

@@ -84,7 +84,7 @@ class EventTaker:
         else:
             served, tenant, body = await self._admit_by_body(req, resp, shown, served)
             does = served.does
-        context = Context(tenant, clock_ms(), self._settings, _idempotency_key(req))
+        context = Context(tenant, clock_ms(), self._settings, idempotency_key(req))
         if does.whole:
             headers = [
                 (lower, value) for name, value in req.headers.items() if (lower := name.lower()) not in _NOT_FOR_PARSERS
@@ -176,7 +176,7 @@ async def _in_good_time(question: Callable[[bytes], Answer], body: bytes) -> Ans
 _MAX_KEY_CHARS = 255
 
 
-def _idempotency_key(req: falcon.asgi.Request) -> str:
+def idempotency_key(req: falcon.asgi.Request) -> str:
     key = (req.get_header("Idempotency-Key") or "").strip()
     if len(key) > _MAX_KEY_CHARS:
         raise InvalidRequest(f"The Idempotency-Key header has {len(key)} characters; the limit is {_MAX_KEY_CHARS}.")

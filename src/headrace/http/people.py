@@ -36,7 +36,7 @@ class People:
         if found is None and not seen:
             raise NotFound(f"There is no user {user_id[:200]!r}.")
         names = await self._directory.names(tenant, person.ids)
-        participant = await self._scoreboards.scores_of(tenant, person.id)
+        participant = await self._scoreboards.scores_of(tenant, person.ids)
         resp.data = native.render_data(people.profile_value(person, names, list(seen.values()), participant))
 
     async def events(

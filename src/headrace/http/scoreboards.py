@@ -1,6 +1,6 @@
 """The native routes about what reactions have come to: participants, challenges, badges. Each parses, asks, and renders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import falcon
@@ -8,17 +8,21 @@ import falcon.asgi
 
 from headrace.assembly.capabilities import SettledScoreboard
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.people import PeopleDirectory
 from headrace.dialects import native, native_scores
 from headrace.http.gate import parameters
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant, render_evt
 from headrace.model.reaction_state import State
-from headrace.model.scores import Award, Board, Score
+from headrace.model.scores import MAX_LISTED, Award, Board, Score
 from headrace.model.times import render_time_short
 from headrace.ports.control import Scores
+from headrace.reactions import merging
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.document import Level, level_of
 from headrace.reactions.stage import RuleSet
+
+_NOTHING = Score(State(), [], 0, [], [])
 
 
 def _reply(resp: falcon.asgi.Response, data: object, meta: object = None) -> None:
@@ -26,30 +30,40 @@ def _reply(resp: falcon.asgi.Response, data: object, meta: object = None) -> Non
 
 
 class Scoreboards:
-    def __init__(self, scoreboard: SettledScoreboard) -> None:
+    def __init__(self, scoreboard: SettledScoreboard, people: PeopleDirectory) -> None:
         self._scoreboard = scoreboard
+        self._people = people
 
     async def participant(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         name = path["name"]
+        person = await self._people.one(tenant, name)
+        ids = person.ids if person else [name]
         events = await self._scoreboard.count_events(tenant, name)
-        now_ms = clock_ms()
-        score, rules = await self._scoreboard.ask(
-            tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms)
-        )
+        score, rules, now_ms = await self._score(tenant, ids)
         if score is None and not events:
             raise NotFound(f"There is no participant {name[:200]!r}.")
-        _reply(resp, _participant(name, events, score or Score(State(), [], 0, [], []), rules, now_ms))
+        _reply(resp, _participant(ids[0], events, score or _NOTHING, rules, now_ms))
 
-    async def scores_of(self, tenant: Tenant, name: str, /) -> dict[str, object]:
-        """What the participant view shows of somebody, but for id and events."""
-        now_ms = clock_ms()
-        score, rules = await self._scoreboard.ask(
-            tenant, lambda board, rules: _read(board, tenant, name, rules, now_ms)
-        )
-        shown = _participant(name, 0, score or Score(State(), [], 0, [], []), rules, now_ms)
+    async def scores_of(self, tenant: Tenant, ids: Sequence[str], /) -> dict[str, object]:
+        """What the participant view shows of somebody, given all ids, but for id and events."""
+        score, rules, now_ms = await self._score(tenant, ids)
+        shown = _participant(ids[0], 0, score or _NOTHING, rules, now_ms)
         return {field: value for field, value in shown.items() if field not in ("id", "events")}
+
+    async def _score(self, tenant: Tenant, ids: Sequence[str]) -> tuple[Score | None, RuleSet, int]:
+        now_ms = clock_ms()
+
+        def ask(board: Scores, rules: RuleSet) -> Score | None:
+            known = board.known(tenant, ids)
+            parts = [(each, score) for each in known if (score := _read(board, tenant, each, rules, now_ms))]
+            if len(ids) == 1:
+                return parts[0][1] if parts else None
+            return merging.merged(rules, ids[0], parts, MAX_LISTED) if parts else None
+
+        score, rules = await self._scoreboard.ask(tenant, ask)
+        return score, rules, now_ms
 
     async def challenges(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

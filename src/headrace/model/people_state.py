@@ -37,7 +37,9 @@ class PeopleState:
         self.changed_ids: set[str] = set()
         self.moved_ids: set[str] = set()  # whose person, or whether they are known, has changed
         self.changed_groups: set[GroupKey] = set()
-        self.new_members: set[tuple[str, GroupKey]] = set()
+        self.group_times: dict[GroupKey, tuple[int, int]] = {}  # when events first and last spoke of it
+        self.new_members: dict[tuple[str, GroupKey], int] = {}  # with the time of joining
+        self.left_members: set[tuple[str, GroupKey]] = set()
         self.new_joins: list[Join] = []
         self.undone: list[Join] = []
         self.refused = 0  # joins that would have made a person of more than MAX_IDS ids
@@ -50,6 +52,7 @@ class PeopleState:
             or self.moved_ids
             or self.changed_groups
             or self.new_members
+            or self.left_members
             or self.new_joins
             or self.undone
         )

@@ -39,6 +39,7 @@ class Statement(msgspec.Struct, frozen=True):
     user_id: the id of a known user, or "". anonymous_ids: ids that the event calls the same somebody by.
     joins: "identify" joins the anonymous ids to the user, "alias" joins `previous_id` to the event's first id.
     ops: changes of the traits of the event's first id. group_ops: of the traits of `group`. groups: the first id is in them.
+    left: whoever the first id is, is in them no more.
     """
 
     user_id: str = ""
@@ -49,6 +50,7 @@ class Statement(msgspec.Struct, frozen=True):
     group: GroupKey | None = None
     group_ops: Sequence[Op] = ()
     groups: Sequence[GroupKey] = ()
+    left: Sequence[GroupKey] = ()
 
     @property
     def owner(self) -> str:
@@ -89,6 +91,40 @@ class Person(msgspec.Struct, frozen=True):
     ids: Sequence[str]
     traits: dict[str, Any]
     groups: Sequence[GroupKey] = ()
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """A person with numbers that stay: `no` is that of the first id, `person_no` that of the id the person goes by.
+
+    user_id: a known user's id, or "". known: all of those.
+    """
+
+    no: int
+    person_no: int
+    person: Person
+    user_id: str
+    known: Sequence[str]
+
+    def is_named(self, ids: Sequence[str], /) -> bool:
+        """Whether any of the ids is the person's."""
+        return not set(ids).isdisjoint(self.person.ids)
+
+
+class SeenGroup(msgspec.Struct, frozen=True):
+    """A group, and when events first and last spoke of it, by their own time."""
+
+    no: int
+    key: GroupKey
+    traits: dict[str, Any]
+    first_ms: int
+    last_ms: int
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Somebody in a group, and since when."""
+
+    contact: Contact
+    joined_ms: int
 
 
 class Group(msgspec.Struct, frozen=True):

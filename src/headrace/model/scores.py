@@ -7,6 +7,8 @@ import msgspec
 from headrace.model.ledger import EntryKind
 from headrace.model.reaction_state import State
 
+MAX_LISTED = 50  # grants and facts of a participant
+
 
 class Award(msgspec.Struct, frozen=True):
     """A badge that a participant holds, and the event that earned it."""

@@ -48,6 +48,7 @@ def cleared(statement: Statement, placeholders: Placeholders, /) -> Statement | 
         joins=joins,
         ops=statement.ops if owner else (),
         groups=statement.groups if owner else (),
+        left=statement.left if owner else (),
     )
     return statement if owner or statement.group else None
 
@@ -57,10 +58,10 @@ def needs(statements: Iterable[Statement], /) -> PeopleNeeds:
     found = PeopleNeeds(set(), set(), set())
     for each in statements:
         found.ids.update(each.ids)
-        found.groups.update(each.groups)
+        found.groups.update(each.groups, each.left)
         if each.group:
             found.groups.add(each.group)
-        if each.joins:
+        if each.joins or each.left:
             found.persons.update(each.ids)
     return found
 
@@ -78,10 +79,19 @@ def apply(state: PeopleState, statement: Statement, at_ms: int, position: int, /
             if held.cells != before:
                 state.before.setdefault(owner, before)
                 state.changed_ids.add(owner)
-        state.new_members.update((owner, group) for group in statement.groups)
+        for group in statement.groups:
+            state.left_members.discard((owner, group))
+            state.new_members.setdefault((owner, group), at_ms)
+        for group in statement.left:
+            for each in state.of_person(held.person):
+                state.new_members.pop((each.id, group), None)
+                state.left_members.add((each.id, group))
     for group in chain(statement.groups, [statement.group] if statement.group else []):
-        if group not in state.groups:
-            state.groups[group] = {}
+        cells = state.groups.setdefault(group, {})
+        first, last = state.group_times.get(group, (at_ms, at_ms))
+        times = min(first, at_ms), max(last, at_ms)
+        if state.group_times.get(group) != times:
+            state.groups[group], state.group_times[group] = cells, times
             state.changed_groups.add(group)
     if statement.group and statement.group_ops:
         before = state.groups[statement.group]

@@ -208,6 +208,10 @@ class JobQueue(Protocol):
 class Scores(Protocol):
     """What can be read of the reactions. Changes nothing; always of one tenant."""
 
+    def known(self, tenant: Tenant, names: Sequence[str], /) -> list[str]:
+        """Those of the names, in their order, that anything is kept of."""
+        ...
+
     def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Score | None:
         """What is kept of a participant, with the buckets of some spans (rule number, first, last); None for an unknown one."""
         ...

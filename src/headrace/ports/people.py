@@ -5,7 +5,7 @@ from typing import Protocol
 
 from headrace.model.event import Tenant
 from headrace.model.people_state import PeopleNeeds, PeopleState
-from headrace.model.person import Group, GroupKey, Person
+from headrace.model.person import Contact, Group, GroupKey, Member, Person, SeenGroup
 
 
 class People(Protocol):
@@ -27,6 +27,32 @@ class People(Protocol):
         ...
 
     def group(self, tenant: Tenant, group: GroupKey, /) -> Group | None: ...
+
+
+class Contacts(Protocol):
+    """People and groups as contacts, without those that were deleted. Always of one tenant; changes nothing."""
+
+    def find(self, tenant: Tenant, ids: Sequence[str], email: str, /) -> list[Contact]:
+        """Those with one of the ids or, unless it is "", with the trait `email`; 100 at most."""
+        ...
+
+    def numbered(self, tenant: Tenant, number: int, /) -> Contact | None:
+        """The contact one of whose ids has the number."""
+        ...
+
+    def groups(self, tenant: Tenant, kind: str, limit: int, offset: int, /) -> list[SeenGroup]:
+        """Groups of a type, or of every type where it is "", those spoken of last first."""
+        ...
+
+    def group(self, tenant: Tenant, group: GroupKey, /) -> SeenGroup | None: ...
+
+    def members(self, tenant: Tenant, group: GroupKey, limit: int, offset: int, /) -> list[Member]:
+        """Who is in a group, those who joined last first."""
+        ...
+
+    def joined_ms(self, tenant: Tenant, group: GroupKey, contact: Contact, /) -> int:
+        """Since when a contact is in a group; 0 where it is not."""
+        ...
 
 
 class PeopleStates(Protocol):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
+from itertools import count
 
 import msgspec
 
@@ -126,6 +127,31 @@ class Challenge:
             unbroken = [int(length) for start, length in runs.items() if 0 <= bucket - start <= int(length)]
             return Decimal(max(unbroken, default=0))
         return self._measure(state.bucket(self.no, participant, bucket))
+
+    def together(self, parts: Sequence[Mapping[int, str]], /) -> dict[int, str]:
+        """The buckets of participants as those of one: as if all their events had been the one's."""
+        found: dict[int, str] = {}
+        if self.kind == "streak":
+            days = {start + day for buckets in parts for start, run in buckets.items() for day in range(int(run))}
+            for start in sorted(day for day in days if day - 1 not in days):
+                length = next(number for number in count(1) if start + number not in days)
+                found[start] = str(length)
+            return found
+        for buckets in parts:
+            for bucket, value in buckets.items():
+                found[bucket] = self._added(found[bucket], value) if bucket in found else value
+        return found
+
+    def size(self, best: str, /) -> Decimal:
+        """A standing's `best` as a number."""
+        return Decimal(best)
+
+    def _added(self, one: str, other: str) -> str:
+        if self.kind == "distinct":
+            return " ".join(sorted({*one.split(), *other.split()})[: int(self.goal)])
+        if self.kind == "count":
+            return str(int(one) + int(other))
+        return format(_EXACT.add(Decimal(one), Decimal(other)), "f")
 
     def _times(self, before: Decimal, after: Decimal, completions: int) -> int:
         if not self.rule.repeat:

@@ -59,13 +59,17 @@ def upgrade() -> None:
         sa.Column("type", text(60), nullable=False),
         sa.Column("key", text(255), nullable=False),
         sa.Column("traits", text(), nullable=False),
+        sa.Column("first_ms", sa.BigInteger(), nullable=False),
+        sa.Column("last_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("no", name="pk_person_groups"),
         sa.UniqueConstraint("project", "mode", "type", "key", name="uq_person_groups_project"),
     )
+    op.create_index("ix_person_groups_last_ms", "person_groups", ["project", "mode", "last_ms"])
     op.create_table(
         "group_members",
         sa.Column("group_no", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("id_no", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("joined_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("group_no", "id_no", name="pk_group_members"),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,161 @@
+"""People at size: applying statements, listing, searching, one profile, one history, and a merge of two people with many events.
+
+python -m bench.people [--people 1000000] [--events 100000] [--record]
+
+Each person has two ids, joined by an identify, an email and a plan. Then two more people get `--events` events each in an embedded
+store, beside as many of others, and become one. Times are medians of several, in milliseconds; memory is not measured.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import report
+from headrace.control.database import open_database, transact
+from headrace.control.people import ControlPeople
+from headrace.control.people_states import ControlPeopleStates
+from headrace.control.reaction_states import ControlReactionStates
+from headrace.control.rulebook import Rulebook
+from headrace.model.entries import Record
+from headrace.model.event import Event, Tenant, encode, first_position
+from headrace.model.filters import Filters, Page
+from headrace.model.person import Op, Statement
+from headrace.people import applying
+from headrace.pipeline.people import PeopleAdmin
+from headrace.pipeline.reactions import Reactions
+from headrace.pipeline.rulesets import RuleTimelines
+from headrace.store.clickhouse import ClickHouseStore
+
+TENANT = Tenant("bench", "live")
+_AT_ONCE = 2000
+_NOW_MS = 1_767_225_600_000
+_STEP_MS = 1000
+
+
+def statements(people: int) -> Iterator[Statement]:
+    for number in range(people):
+        ops = (Op("set", "email", f"{number % 97}.{number}@example.com"), Op("set", "plan", "pro"))
+        yield Statement(f"user-{number}", (f"anonymous-{number}",), "identify", ops=ops)
+
+
+def fill(states: ControlPeopleStates, engine: Any, people: int) -> float:
+    """Statements applied in a second."""
+    begun = time.perf_counter()
+    batch: list[Statement] = []
+    position = 0
+    for statement in statements(people):
+        batch.append(statement)
+        if len(batch) == _AT_ONCE or position + len(batch) == people:
+            state = states.load(TENANT, applying.needs(batch))
+            for each in batch:
+                position += 1
+                applying.apply(state, each, position, position)
+            transact(engine, lambda connection, state=state: states.save(connection, TENANT, state))
+            batch = []
+    return people / (time.perf_counter() - begun)
+
+
+def milliseconds(run: Callable[[int], object], times: int = 7) -> float:
+    """The median of a few runs, each given its number."""
+    took: list[float] = []
+    for number in range(times):
+        begun = time.perf_counter()
+        run(number)
+        took.append((time.perf_counter() - begun) * 1000)
+    return round(median(took), 2)
+
+
+def fill_store(store: ClickHouseStore, events: int) -> None:
+    """Events of two people, as anonymous visitors and as users, among as many of others."""
+    position = first_position(_NOW_MS)
+    records: list[Record] = []
+    for number in range(events * 4):
+        who = ("one", "two", f"user-{number}", f"user-{number + 1}")[number % 4]
+        is_anonymous = number % 4 < 2 and number % 8 < 4
+        event = Event(
+            TENANT.project,
+            TENANT.mode,
+            "segment",
+            f"event-{number % 40}",
+            _NOW_MS + number * _STEP_MS,
+            user_id="" if is_anonymous else who,
+            anonymous_id=f"anonymous-{who}" if is_anonymous else "",
+            properties='{"amount":5}',
+        )
+        position += 64
+        records.append(Record(position, 7, encode(event)))
+        if len(records) == 50_000 or number == events * 4 - 1:
+            store.insert(records)
+            records = []
+
+
+def measure(folder: Path, people: int, events: int) -> dict[str, float]:
+    engine = open_database(folder / "control.sqlite")
+    states, directory = ControlPeopleStates(engine), ControlPeople(engine)
+    reaction_states = ControlReactionStates(engine)
+    reactions = Reactions(reaction_states, RuleTimelines(Rulebook(engine)), lambda: _NOW_MS)
+    admin = PeopleAdmin(directory, states, reaction_states, reactions)
+    found: dict[str, float] = {"statements applied a second": round(fill(states, engine, people))}
+    found["control MiB"] = round((folder / "control.sqlite").stat().st_size / 2**20)
+    step = max(1, people // 11)
+    found["list, first page of 50"] = milliseconds(lambda _: directory.listed(TENANT, "", None, 50))
+    found["list, page in the middle"] = milliseconds(lambda _: directory.listed(TENANT, "", people, 50))
+    found["search, one email"] = milliseconds(
+        lambda run: directory.listed(TENANT, f"{run * step % 97}.{run * step}@", None, 50)
+    )
+    found["search, one letter of an email"] = milliseconds(lambda run: directory.listed(TENANT, str(run), None, 50))
+    found["search, every id"] = milliseconds(lambda _: directory.listed(TENANT, "user-", None, 50), 3)
+    found["one profile by its anonymous id"] = milliseconds(
+        lambda run: directory.person_of(TENANT, f"anonymous-{run * step}")
+    )
+
+    store = ClickHouseStore(f"chdb://{folder / 'store'}")
+    fill_store(store, events)
+    told = [Statement(who, (f"anonymous-{who}",), "identify") for who in ("one", "two")]
+    say(engine, states, told, people + 1)
+    before = directory.ids_of(TENANT, "one")
+    page = Page(limit=50, brief=True)
+    found["history of 50, two ids"] = milliseconds(lambda _: store.events(TENANT, Filters(people=before), page))
+    found["counts by name, two ids"] = milliseconds(lambda _: store.seen_by_name(TENANT, before, 1000))
+    found["merge"] = milliseconds(lambda _: say(engine, states, [Statement("one", (), "alias", "two")], people + 9), 1)
+    after = directory.ids_of(TENANT, "two")
+    assert len(after) == 4
+    assert store.events(TENANT, Filters(people=after), page).total == 2 * events
+    found["history of 50, four ids"] = milliseconds(lambda _: store.events(TENANT, Filters(people=after), page))
+    found["counts by name, four ids"] = milliseconds(lambda _: store.seen_by_name(TENANT, after, 1000))
+    found["undo"] = milliseconds(lambda _: admin.part(TENANT, "one", "two"), 1)
+    assert store.events(TENANT, Filters(people=directory.ids_of(TENANT, "two")), page).total == events
+    store.close()
+    engine.dispose()
+    return found
+
+
+def say(engine: Any, states: ControlPeopleStates, told: list[Statement], first: int) -> None:
+    state = states.load(TENANT, applying.needs(told))
+    for position, each in enumerate(told, first):
+        applying.apply(state, each, position, position)
+    transact(engine, lambda connection: states.save(connection, TENANT, state))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--record", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), given.people, given.events)
+    lines = [f"| {what} | {value:g} |" for what, value in found.items()]
+    text = "\n".join(("| what | figure |", "|---|---|", *lines))
+    print(text)
+    if given.record:
+        title = f"## People: {given.people:,} of them, two with {given.events:,} events each"
+        report.record("people", f"{title}\n\n{report.machine()}. Milliseconds, unless it says otherwise.\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()
