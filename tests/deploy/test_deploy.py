@@ -12,6 +12,7 @@ import yaml
 
 from headrace.http.serve import BACKSTOP_S
 from headrace.model.settings import Settings, table
+from tests.server import Server
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -53,6 +54,39 @@ def test_every_variable_in_deploy_and_its_page_is_a_setting():
     named = {name for text in texts for name in re.findall(r"HEADRACE_[A-Z_]*[A-Z]", text)}
     assert named
     assert named <= known
+
+
+@pytest.mark.parametrize("name", ["prometheus-rules.yaml", "grafana-dashboard.json"])
+def test_every_metric_that_is_watched_exists(server: Server, name: str):
+    with server.client() as client:
+        shown = client.get("/metrics").text
+    # A counter with labels has no sample before its first event, but it is described.
+    described = set(re.findall(r"^# TYPE (\S+) ", shown, re.MULTILINE))
+    described |= {f"{name}_{part}" for name in described for part in ("bucket", "count", "sum")}
+    watched = set(re.findall(r"\b(?:headrace|process)_[a-z_]+\b", " ".join(_expressions(name))))
+    assert len(watched) > 5
+    assert watched - described == set()
+
+
+def _expressions(name: str) -> list[str]:
+    content = cast("dict[str, Any]", yaml.safe_load((DEPLOY / name).read_text()))
+    if "groups" in content:
+        return [rule["expr"] for group in content["groups"] for rule in group["rules"]]
+    return [target["expr"] for panel in content["panels"] for target in panel["targets"]]
+
+
+def test_every_alert_says_what_is_at_stake_and_what_to_do():
+    content = cast("dict[str, Any]", yaml.safe_load((DEPLOY / "prometheus-rules.yaml").read_text()))
+    for rule in content["groups"][0]["rules"]:
+        assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_promtool_takes_the_alerts():
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    command = ["promtool", "check", "rules", str(DEPLOY / "prometheus-rules.yaml")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_the_image_has_what_the_package_is_built_from_and_runs_as_nobody_special():

@@ -231,4 +231,4 @@ def test_how_often_a_condition_failed_is_told_to_prometheus(shop: Client) -> Non
     told = shop.get("/metrics").text
     assert 'headrace_rule_failures_total{project="' in told
     assert 'rule="purchase"} 2.0' in told
-    assert "headrace_unreacted_events 0.0" in told
+    assert "headrace_unreacted_events_total 0.0" in told

@@ -1,6 +1,7 @@
 """The metrics of a running server, one line each. Only reads."""
 
 from collections.abc import Iterator, Sequence
+from shutil import disk_usage
 
 import msgspec
 
@@ -40,17 +41,21 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     log, worker, reactor = runtime.log, runtime.worker, runtime.reactor
     progress = worker.progress
     yield _one("log_bytes", "Bytes of payload in the log.", log.size_bytes())
+    yield _one("log_max_bytes", "Bytes of payload at which the log is full.", runtime.settings.log_max_bytes)
+    yield _one("disk_free_bytes", "Free bytes where the data folder is.", disk_usage(runtime.settings.data).free)
+    yield _one("queries_running", "Queries that are being answered.", runtime.queries.running)
+    yield _one("queries_waiting", "Queries that wait for one of those to end.", runtime.queries.waiting)
     yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.intake.queued_bytes())
     yield from _store_lag(runtime)
-    yield _one("stored_events", "Events stored since startup.", progress.stored_events)
-    yield _one("flushes", "Inserts since startup.", progress.flushes)
+    yield _count("stored_events", "Events stored since startup.", progress.stored_events)
+    yield _count("flushes", "Inserts since startup.", progress.flushes)
     yield _one("worker_failing", "1 while the worker is failing.", bool(worker.failing))
     yield _one(
         "quarantined_entries",
         "Acknowledged events and commands that are put aside because the log cannot give them back as they were written.",
         runtime.quarantine.count,
     )
-    yield _one("unreacted_events", "Events since startup that could not be reacted to.", reactor.failed_events)
+    yield _count("unreacted_events", "Events since startup that could not be reacted to.", reactor.failed_events)
     yield _one("reactor_failing", "1 while the reactor is failing.", bool(reactor.failing))
     yield from _reaction_lags(runtime)
     timers = runtime.timers
@@ -58,8 +63,8 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
         "timers_lag_seconds", "Seconds that the first due timer of a journey's run has waited.", timers.lag_ms() / 1000
     )
     yield _one("timers_failing", "1 while timers of journeys are failing.", bool(timers.failing))
-    yield _one("timers_fired", "Timers of journeys fired since startup.", timers.fired)
-    yield _one("journey_events", "Events emitted by journeys since startup.", timers.emitted)
+    yield _count("timers_fired", "Timers of journeys fired since startup.", timers.fired)
+    yield _count("journey_events", "Events emitted by journeys since startup.", timers.emitted)
     yield _rule_failures(runtime)
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
@@ -68,6 +73,10 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
 
 def _one(name: str, text: str, value: float) -> Figure:
     return Figure(name, text, [((), value)])
+
+
+def _count(name: str, text: str, value: float) -> Figure:
+    return Figure(name, text, [((), value)], counts=True)
 
 
 def _store_lag(runtime: Runtime) -> Iterator[Figure]:

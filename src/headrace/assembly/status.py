@@ -5,11 +5,11 @@ import shutil
 
 from headrace import __version__
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.figures import reaction_lags
+from headrace.assembly.figures import reaction_lags, store_lag_s
 from headrace.assembly.runtime import Runtime
 from headrace.assembly.throughput import STEP_S
 from headrace.control.database import HEAD
-from headrace.model.event import Tenant, received_at_ms
+from headrace.model.event import Tenant
 from headrace.model.status import Lag, Status, WholeServer
 
 _MAX_LAGS = 100
@@ -40,7 +40,7 @@ def _whole(runtime: Runtime, lags: list[Lag]) -> WholeServer:
         log_bytes=runtime.log.size_bytes(),
         log_max_bytes=runtime.settings.log_max_bytes,
         intake_queue_bytes=runtime.intake.queued_bytes(),
-        oldest_unseen_s=_oldest_unseen_s(runtime),
+        oldest_unseen_s=store_lag_s(runtime.log, runtime.worker.progress.visible, clock_ms()),
         unreacted_events=runtime.reactor.failed_events,
         lags=lags[:_MAX_LAGS],
         tenants_behind=len(lags),
@@ -51,9 +51,3 @@ def _whole(runtime: Runtime, lags: list[Lag]) -> WholeServer:
         worker_problem=runtime.worker.failing,
         reactor_problem=runtime.reactor.failing,
     )
-
-
-def _oldest_unseen_s(runtime: Runtime) -> float:
-    """The age of the event itself. The time since the last visible event would be an hour after an idle hour."""
-    records = runtime.log.read(runtime.worker.progress.visible, 1, 1)
-    return max(0, clock_ms() - received_at_ms(records[0].position)) / 1000 if records else 0.0
