@@ -79,8 +79,11 @@ bench-journeys: $(READY) ## 100,000 waiting runs: memory, start-up, how late tim
 soak: $(READY) ## run for a long time under load and kills
 	$(VENV)/bin/python -m tests.soak.soak $(ARGS)
 
-fuzz: $(READY) ## send batches with one spoilt event for a minute (ARGS="--seconds 600 --seed 14")
+fuzz: $(READY) ## send batches with one spoilt event, and requests made of the OpenAPI document, a minute each (ARGS="--seconds 600 --seed 14")
 	$(VENV)/bin/python -m tests.fuzz.neighbours $(ARGS)
+	@$(VENV)/bin/python -m venv $(VENV)/fuzz
+	@$(PIP:$(VENV)/%=$(VENV)/fuzz/%) --require-hashes -r requirements/fuzz.txt
+	$(VENV)/bin/python -m tests.fuzz.document $(ARGS)
 
 guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
 	$(VENV)/bin/python -m tests.guarantees.removals
@@ -95,6 +98,7 @@ lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/mutants.in -o requirements/mutants.txt
 	$(PIN) requirements/sdks.in -o requirements/sdks.txt
+	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
 
 PIN = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)

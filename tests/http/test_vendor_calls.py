@@ -58,6 +58,21 @@ def test_a_repeated_call_is_stored_once_and_answered_with_what_is_stored(client:
     assert stored(client) == 1
 
 
+def test_one_key_for_two_calls_is_no_repeat(client: Client) -> None:
+    for _ in range(2):
+        for call, (body, ids, _name) in CALLS.items():
+            answer = client.post(f"/api/{call}", json=body, headers={"Idempotency-Key": "k1"})
+            assert answer.json() == {"success": True} | ids
+    assert stored(client) == 3
+
+
+def test_a_message_id_that_another_call_has_had_is_answered_with_what_is_stored(client: Client) -> None:
+    client.post("/api/identify", json=CALLS["identify"][0] | {"messageId": "m1"})
+    answer = client.post("/api/group", json=CALLS["group"][0] | {"messageId": "m1"})
+    assert answer.json() == {"success": True, "groupId": None}
+    assert stored(client) == 1
+
+
 @EACH
 def test_a_call_that_lacks_something_is_refused_and_says_what(client: Client, call: str) -> None:
     body, ids, _ = CALLS[call]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from headrace.dialects.sdk import NAMES, SpecItem
 from headrace.dialects.solute import NAME
@@ -61,17 +62,21 @@ def call_parser(call: Call, /) -> Callable[[bytes, Context], Batch]:
         )
 
     def parse(body: bytes, context: Context) -> Batch:
+        if (
+            context.idempotency_key
+        ):  # one key for two calls is no repeat: its reply would lack what the second one requires
+            context = structs.replace(context, idempotency_key=f"{call}:{context.idempotency_key}")
         return parse_single(body, parse_item, context)
 
     return parse
 
 
 def render_call(call: Call, /) -> Callable[[Batch, list[Receipt]], bytes]:
-    """Render the reply, which shows the ids that the call requires."""
+    """Render the reply, which shows the ids that the call requires; null for those that the first event of a repeat lacks."""
 
     def render(batch: Batch, _receipts: list[Receipt]) -> bytes:
         event = batch.items[0].event
         ids = {"userId": event.user_id, "groupId": event.group_id, "previousId": event.previous_id}
-        return encode_json({"success": True} | {field: ids[field] for field in _REQUIRED[call]})
+        return encode_json({"success": True} | {field: ids[field] or None for field in _REQUIRED[call]})
 
     return render
