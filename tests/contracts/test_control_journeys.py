@@ -14,7 +14,8 @@ from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 from headrace.model.journeys import Answered, Emitted, JourneyVersion, Run, Visit
 from headrace.model.reaction_state import Needs, State
-from headrace.ports.control import LeaseLost, StateChanged
+from headrace.ports.control import LeaseLost
+from headrace.ports.reactions import StateChanged
 
 LIVE, TEST, OTHER = Tenant("p", "live"), Tenant("p", "test"), Tenant("q", "live")
 

@@ -18,8 +18,8 @@ from headrace.people import applying
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines
-from headrace.ports.control import StateChanged
 from headrace.ports.people import People, PeopleStates
+from headrace.ports.reactions import StateChanged
 
 TENANT, TEST = Tenant("p", "live"), Tenant("p", "test")
 ACME = GroupKey("company", "acme/1")

@@ -12,8 +12,10 @@ from headrace.model.person import Person, Statement
 from headrace.model.reaction_state import Needs
 from headrace.people import applying
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
-from headrace.ports.control import ControlFailed, ErasedEvents, ReactionStates, StateChanged
+from headrace.ports.control import ControlFailed
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.people import People, PeopleStates
+from headrace.ports.reactions import ReactionState, StateChanged
 
 _log = structlog.get_logger("headrace.people")
 
@@ -75,7 +77,7 @@ class PeopleAdmin:
     """Undoes joins. Any thread may call it; it takes turns with the reactor."""
 
     def __init__(
-        self, people: People, states: PeopleStates, reaction_states: ReactionStates, reactions: Reactions
+        self, people: People, states: PeopleStates, reaction_states: ReactionState, reactions: Reactions
     ) -> None:
         self._people = people
         self._states = states

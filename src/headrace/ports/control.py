@@ -16,13 +16,6 @@ from headrace.model.reaction_state import Overrun
 from headrace.model.replay_job import Action, ReplayJob, TakenJob
 from headrace.model.rulebook import PassedOver, PutAside, RuleRow, Version
 from headrace.model.scores import Award, Board, Score
-from headrace.ports.erasures import ErasedEvents as ErasedEvents  # noqa: PLC0414
-from headrace.ports.keys import KeyCheck as KeyCheck  # noqa: PLC0414
-from headrace.ports.keys import KeyStore as KeyStore  # noqa: PLC0414
-from headrace.ports.reactions import BeforeCommit as BeforeCommit  # noqa: PLC0414
-from headrace.ports.reactions import Reactions as Reactions  # noqa: PLC0414
-from headrace.ports.reactions import ReactionStates as ReactionStates  # noqa: PLC0414
-from headrace.ports.reactions import StateChanged as StateChanged  # noqa: PLC0414
 
 
 class Offsets(Protocol):

@@ -11,7 +11,8 @@ from headrace.model.event import decode, position_of
 from headrace.pipeline.commands import split
 from headrace.pipeline.quarantine import WHAT_TO_DO
 from headrace.pipeline.recovery import is_behind, still_stored
-from headrace.ports.control import ControlFailed, ErasedEvents, Offsets
+from headrace.ports.control import ControlFailed, Offsets
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import LogReader
 from headrace.ports.quarantine import Quarantine
 from headrace.ports.store import ErasableStore
