@@ -103,8 +103,6 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "of a reply little is read",
         "delivery/connection.py",
-        "        if len(body) > room:  # only the status matters",
-        "        if False:",
         "        if len(body) > room:",
         "        if len(body) > 10 * room:",
         "tests/delivery/test_sender.py::test_who_waits_for_a_reply_gets_its_json_or_is_told_why_not",
