@@ -33,11 +33,15 @@ class GivenProgress:
 
 
 class Given:
-    def __init__(self, timeout_s: float = 30.0) -> None:
+    def __init__(self, timeout_s: float = 30.0, stuck: str = "") -> None:
         self.progress = GivenProgress()
         self.tails = {0: FIRST, 1: SECOND}
         self.freshness = Freshness(
-            tails=self._tails, progress=self.progress, freshness_timeout_s=timeout_s, sync_deadline_s=timeout_s
+            tails=self._tails,
+            progress=self.progress,
+            freshness_timeout_s=timeout_s,
+            sync_deadline_s=timeout_s,
+            stuck=lambda: stuck,
         )
         self.freshness.start()
 
@@ -117,5 +121,16 @@ def test_one_partition_that_does_not_catch_up_in_time_refuses_the_query() -> Non
         assert not await given.freshness.reacted(LIVE, SECOND)
         given.progress.stored[1] = SECOND
         await given.freshness.visible()
+
+    asyncio.run(run())
+
+
+def test_while_the_store_is_known_to_fail_a_query_that_would_wait_is_refused_at_once() -> None:
+    async def run() -> None:
+        given = Given(timeout_s=3600, stuck="no room")
+        with pytest.raises(Unavailable, match="failing"):
+            await given.freshness.visible()
+        given.progress.stored.update(given.tails)
+        await given.freshness.visible()  # it lacks nothing
 
     asyncio.run(run())

@@ -73,6 +73,16 @@ def test_what_it_fails_at_is_said_until_it_succeeds(error: Exception, said: str)
     assert (seen, loop.failing) == ([said], "")
 
 
+def test_it_is_stuck_at_what_has_failed_three_times_in_a_row_until_it_succeeds() -> None:
+    seen: list[str] = []
+    errors = [OSError("a"), OSError("b"), True, OSError("c"), OSError("d"), OSError("e"), OSError("f")]
+    loop = Loop("test", step := Step(*errors), on_failure=lambda _error, _pause_s: seen.append(loop.stuck))
+    loop.start()
+    assert step.ended.wait(30)
+    loop.stop()
+    assert (seen, loop.stuck) == (["", "", "", "", "e", "f"], "")
+
+
 def test_a_loop_that_is_stopped_drains_what_there_is_if_it_is_to() -> None:
     for drain, calls in ((True, 4), (False, 1)):
         entered, go = threading.Event(), threading.Event()

@@ -154,6 +154,7 @@ class Runtime:
             ),
             freshness_timeout_s=settings.freshness_timeout_s,
             sync_deadline_s=settings.sync_deadline_s,
+            stuck=lambda: self.worker.stuck,
         )
         self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.last)
         self.store.know_people(whole_person(self.people, self.people_freshness))

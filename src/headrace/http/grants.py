@@ -10,6 +10,7 @@ from headrace.assembly.capabilities import SettledScoreboard
 from headrace.dialects import native, native_grants, native_scores
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
+from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 
 _MAX_BYTES = 64 * 1024
@@ -42,6 +43,11 @@ class Grants:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         limit, offset = native_scores.parse_page({name: value for name, value in parameters(req) if value})
-        found = await self._scoreboard.revocations(tenant, path["badge_id"], limit, offset)
+        badge_id = path["badge_id"]
+        found = await self._scoreboard.revocations(tenant, badge_id, limit, offset)
+        if not found and not offset:
+            _, rules = await self._scoreboard.ask(tenant, lambda _board, _now_ms: None)
+            if all(each.rule.id != badge_id for each in rules.badges):
+                raise NotFound(f"There is no badge {badge_id[:80]!r}.")
         rows = [native_grants.revocation_value(each) for each in found]
         resp.data = native.render_data(rows, {"limit": limit, "offset": offset})

@@ -22,8 +22,10 @@ class Freshness:
         progress: Progress,
         freshness_timeout_s: float,
         sync_deadline_s: float,
+        stuck: Callable[[], str] = lambda: "",
     ) -> None:
-        """tails: see the LogTails port."""
+        """tails: see the LogTails port. stuck: why nothing can become visible now, or "": then nobody waits for it in vain."""
+        self._stuck = stuck
         self._tails = tails
         self._progress = progress
         self._freshness_timeout_s = freshness_timeout_s
@@ -74,6 +76,10 @@ class Freshness:
         behind = [(each, tail) for each, tail in tails.items() if self._reached(each, tenant) < tail]
         if not behind:
             return True
+        if self._stuck():
+            raise Unavailable(
+                "The store is failing, and lacks events acknowledged before this query; see the server log."
+            )
         for partition, tail in behind:  # all of them before the first wait
             self._progress.want(partition, tail)
         clock = asyncio.get_running_loop().time

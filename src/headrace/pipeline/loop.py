@@ -7,12 +7,14 @@ import structlog
 
 _log = structlog.get_logger("headrace.loop")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_STUCK_AFTER = 3  # failures in a row: fewer may well be over with the next step
 
 
 class Loop:
     """Calls `step` from its own thread until it is stopped. Any thread may call the public methods.
 
     `failing`: the last step's error, or "" if it succeeded. `failures`: how many steps have failed since the start.
+    `stuck`: like `failing`, once three steps in a row have failed.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Loop:
         on_failure: called with the error and the seconds until the retry, instead of logging a traceback.
         """
         self.failing = ""
+        self.stuck = ""
         self.failures = 0
         self.closing = False
         self.changed = threading.Condition()
@@ -75,21 +78,23 @@ class Loop:
             self.wait_for(lambda: self.closing, seconds)
 
     def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        pause_s, in_a_row = _FIRST_PAUSE_S, 0
         while self._drain or not self.closing:
             try:
                 worked = self._step()
             except Exception as error:  # noqa: BLE001  whatever it is, this thread must go on: no other does its work
                 self.failing = str(error)[:500] or type(error).__name__
                 self.failures += 1
+                in_a_row += 1
+                self.stuck = self.failing if in_a_row >= _STUCK_AFTER else ""
                 self._report(error, pause_s)
                 self.rest(pause_s)
                 if self.closing:
                     return
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
-            self.failing = ""
-            pause_s = _FIRST_PAUSE_S
+            self.failing = self.stuck = ""
+            pause_s, in_a_row = _FIRST_PAUSE_S, 0
             if worked:
                 continue
             if self.closing:

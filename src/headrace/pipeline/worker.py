@@ -113,6 +113,11 @@ class Worker:
         """The error that the worker is stuck at, or ""."""
         return self._loop.failing
 
+    @property
+    def stuck(self) -> str:
+        """Like `failing`, once several steps in a row have failed."""
+        return self._loop.stuck
+
     def start(self) -> None:
         self._loop.start()
 
