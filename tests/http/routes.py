@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from headrace.dialects.route import Ingest as Takes
+from headrace.dialects.route import Tell
 from headrace.dialects.table import DIALECTS
 from headrace.model.keys import Scope
 from tests.http.families import ERRORS
@@ -26,6 +27,7 @@ class Route(NamedTuple):
     scope: Scope
     status: int
     body: Any = None
+    for_browsers: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -60,6 +62,7 @@ def _mounted() -> tuple[Route, ...]:
             route.scope,
             404 if "{" in route.path else route.status,
             None if route.method == "GET" else {},
+            isinstance(route.does, Takes | Tell),
         )
         for dialect in DIALECTS
         for route in dialect.routes
@@ -122,7 +125,13 @@ LISTS = tuple(
         *("/api/v1/events", "/api/v1/events/count", "/api/v1/events/stats", "/v1/admin/events", "/api/v1/catalog"),
     )
 )
-READ = tuple(route for route in MOUNTED if route.method == "GET" and route.scope != "ingest")
+_NEEDED = {"/v1/contacts/find": "?userId=u"}
+"""What a good request has to ask for."""
+READ = tuple(
+    route._replace(path=route.path + _NEEDED.get(route.path, ""))
+    for route in MOUNTED
+    if route.method == "GET" and route.scope != "ingest"
+)
 REPLAY = _BY_NAME["POST /v1/admin/events/replay"]._replace(body={"eventIds": ["x"]})
 APPLY_RULES = _BY_NAME["PUT /api/v1/rules"]
 EVERY = (*(each.route for each in INGEST), *READ, REPLAY, APPLY_RULES)

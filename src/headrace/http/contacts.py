@@ -76,7 +76,9 @@ class Contacts:
 
     async def members(self, req: Request, resp: Response, tenant: Tenant, path: Path) -> None:
         _, limit, offset = dialect.parse_page(parameters(req))
-        resp.data = dialect.render_members(await self._directory.members(tenant, _group_in(path), limit, offset))
+        group = _group_in(path)
+        await self._group(tenant, group)
+        resp.data = dialect.render_members(await self._directory.members(tenant, group, limit, offset))
 
     async def add_member(self, req: Request, resp: Response, tenant: Tenant, path: Path) -> None:
         group = _group_in(path)
