@@ -226,9 +226,9 @@ def test_who_waits_for_a_reply_gets_its_json_or_is_told_why_not(
 
 
 def test_a_receiver_that_is_not_there_is_tried_again(bench: Bench) -> None:
-    receiver = receivers.Receiver()
-    receiver.close()
-    tried = bench.once(receiver.url)
+    with socket.socket() as nobody:  # bound, so that nobody else gets the port meanwhile, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        tried = bench.once(f"http://127.0.0.1:{nobody.getsockname()[1]}/")
     assert tried.attempt.problem.startswith("The connection failed: ")
     assert tried.again_at_ms
 

@@ -32,7 +32,7 @@ def test_its_headrace_commands_exist(command: str) -> None:
 
 def test_its_curl_commands_work_one_after_the_other(server: Server, project: str) -> None:
     keys = {style: server.key(project, style=style) for style in STYLES}
-    setup = re.sub(r"^(pip|headrace serve) .*\n", "", SCRIPT, flags=re.MULTILINE)
+    setup = re.sub(r"^(uv tool|headrace serve) .*\n", "", SCRIPT, flags=re.MULTILINE)
     requests = curls(setup, keys)
     assert len(requests) == SCRIPT.count("curl ") == 6
     replies = [_send(server, request) for request in requests]

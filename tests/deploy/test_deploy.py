@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +25,7 @@ def test_systemd_takes_the_unit_without_a_word(tmp_path: Path):
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
     unit = tmp_path / "headrace.service"
-    unit.write_text(UNIT.replace("/opt/headrace/bin/headrace", sys.executable))
+    unit.write_text(UNIT.replace("/opt/headrace/bin/headrace", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     if "Failed to" in done.stderr and "D-Bus" in done.stderr:
         pytest.skip("systemd-analyze needs a bus here")

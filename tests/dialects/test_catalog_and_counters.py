@@ -57,7 +57,7 @@ def test_an_example_shows_its_user_or_else_its_anonymous_id(user_id: str, anonym
     )
     assert json.loads(native.render_event_data(event))["user_id"] == shown
     entry = CatalogEntry("n", 1, NOW_MS, NOW_MS, [], False, event)
-    reply = json.loads(native.render_catalog(CatalogPage(limit=1), Catalog(1, [entry], False)))
+    reply = json.loads(native.render_catalog(CatalogPage(limit=1), Catalog(1, [entry], False), lambda _name: []))
     assert reply["data"][0]["example"]["user_id"] == shown
 
 

@@ -73,7 +73,8 @@ SOURCES = Counter(family.source for family in FAMILIES.values())
 def test_every_source_that_there_is_is_here() -> None:
     from headrace.http.docs import document
 
-    assert set(document()["components"]["schemas"]["Source"]["enum"]) == set(SOURCES)
+    # Journeys emit events themselves; lines of log shippers have tests of their own.
+    assert set(document()["components"]["schemas"]["Source"]["enum"]) - {"journey", "native"} == set(SOURCES)
 
 
 def test_one_person_and_purchase_through_every_family_is_one_history_with_equal_figures(client: Client) -> None:
