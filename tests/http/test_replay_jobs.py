@@ -166,7 +166,9 @@ def test_the_command_line_says_when_there_is_no_server(tmp_path: Path) -> None:
     assert refused.stderr.startswith(f"headrace: No server is running on {tmp_path}")
 
 
-def test_the_servers_own_token_opens_what_an_administrator_may_do_and_ask_and_sends_no_events(server: Server, project: str) -> None:
+def test_the_servers_own_token_opens_what_an_administrator_may_do_and_ask_and_sends_no_events(
+    server: Server, project: str
+) -> None:
     token = json.loads((server.data / "server.json").read_text())["token"]
     with server.client(token) as local:
         local.headers["Headrace-Project"] = project

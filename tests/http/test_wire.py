@@ -428,7 +428,7 @@ def test_the_openapi_document_describes_every_route(anonymous: Client) -> None:
         found = [
             path
             for path in document["paths"]
-            if path == route.path or ("{" in path and route.path.startswith(path.partition("{")[0]))
+            if path == route.path.partition("?")[0] or ("{" in path and route.path.startswith(path.partition("{")[0]))
         ]
         assert any(route.method.lower() in document["paths"][path] for path in found), route
 

@@ -104,7 +104,7 @@ def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(stor
     with store._writers.lend() as client:
         client.command(f"INSERT INTO events ({columns}) SELECT {row}, {moments} FROM numbers({many})")
         last = client.command(f"SELECT concat(lower(hex(sipHash64(toUInt64({many - 1})))), repeat('x', 184))")
-    small = with_limits(query_max_memory_bytes=112_000_000)
+    small = with_limits(query_max_memory_bytes=160_000_000)
     found = small.observed(tenant, "name", 100)
     assert (found[0].value, len(found)) == (last, 100)
     assert [each.last_ms for each in found] == sorted((each.last_ms for each in found), reverse=True)
@@ -127,7 +127,7 @@ def test_groups_of_millions_of_values_are_the_most_frequent_ones_each_counted_ex
     with store._writers.lend() as client:
         for project in (tenant.project, tenant.metrics.project):
             client.command(f"INSERT INTO events ({columns}) SELECT '{project}', {row} FROM numbers({many})")
-    small = with_limits(query_max_memory_bytes=72_000_000)
+    small = with_limits(query_max_memory_bytes=96_000_000)
     dimensions = (Dimension("name"), Dimension("user_id"), Dimension("tag", "tag"), Dimension("tag", "label"))
     for dimension in dimensions:
         with pytest.raises(InvalidRequest, match="more memory"):

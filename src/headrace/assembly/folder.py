@@ -45,7 +45,11 @@ class DataFolder:
             raise SettingsError(
                 f"Another headrace server is running on {path}: stop it, or give this one its own --data."
             ) from None
-        _keep_temporary_files_in(path / "tmp")
+        try:
+            _keep_temporary_files_in(path / "tmp")
+        except SettingsError:
+            self._lock.close()
+            raise
 
     def publish(self, host: str, port: int, token: str, /) -> None:
         """Publish this server's address: see `address_in`."""
@@ -80,10 +84,12 @@ def require_no_dead_link(path: Path, /) -> None:
 def _keep_temporary_files_in(folder: Path) -> None:
     """Keep temporary files in the data folder. clickhouse-connect passes inserts to chDB as temporary files, which hold events.
 
-    A killed server leaves its last one behind, so the folder is emptied at startup.
+    A killed server leaves its last one behind, so the folder is emptied at startup. Raises SettingsError.
     """
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(f"{folder} cannot be written: remove it, or give this user access to it.")
     tempfile.tempdir = str(folder)
