@@ -68,17 +68,19 @@ class Metrics:
         self._requests_of: Callable[[str, str, int], Histogram] = cache(self.requests.labels)
 
     def count_batch(self, source: str, batch: Batch, receipts: list[Receipt], /) -> None:
-        duplicates = sum(receipt.duplicate for receipt in receipts)
-        for outcome, count in (
-            ("accepted", len(receipts) - duplicates),
-            ("duplicate", duplicates),
-            ("rejected", len(batch.rejections)),
-        ):
-            if count:
-                self._events_of(source, outcome).inc(count)
+        duplicates = 0
+        for receipt in receipts:
+            duplicates += receipt.duplicate
+        accepted, rejected = len(receipts) - duplicates, len(batch.rejections)
+        if accepted:
+            self._events_of(source, "accepted").inc(accepted)
+        if duplicates:
+            self._events_of(source, "duplicate").inc(duplicates)
+        if rejected:
+            self._events_of(source, "rejected").inc(rejected)
         throughput = self._status.throughput
-        throughput.accepted += len(receipts) - duplicates
-        throughput.refused += len(batch.rejections)
+        throughput.accepted += accepted
+        throughput.refused += rejected
 
     def count_refusal(self, error: HeadraceError, /) -> None:
         self._refusals.labels(kind_of(error)).inc()
