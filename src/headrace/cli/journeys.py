@@ -1,7 +1,6 @@
 """`headrace journeys`: rehearses journeys on a virtual clock, and asks the running server about them. Parses and prints."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +10,11 @@ from urllib.parse import quote, urlencode
 import msgspec
 from cyclopts import App, Parameter
 
+from headrace.cli.server import Data, Server, print_json
 from headrace.model.errors import InvalidRequest, InvalidRules, SettingsError
 from headrace.model.event import Event, EventType, Mode
 from headrace.model.labels import labels_and_numbers
-from headrace.model.settings import Settings
 from headrace.model.times import parse_time, render_time
-
-Data = Annotated[Path | None, Parameter(help="Data folder of the running server; default: HEADRACE_DATA.")]
 
 app = App(name="journeys", help="Rehearse, list and steer journeys.")
 _MAX_REPLIES = 100
@@ -126,13 +123,13 @@ class _Page(msgspec.Struct):
 _page_decoder = msgspec.json.Decoder(_Page)
 
 
-def _stored(server: "Server", from_: str | None, to: str | None) -> list[Event]:
+def _stored(server: Server, from_: str | None, to: str | None) -> list[Event]:
     """The server's events, the earliest first. Raises InvalidRequest for more than are taken, and what `ask` raises."""
     found: list[Event] = []
     cursor: str | None = ""
     while cursor is not None:
         given = {"limit": str(_PAGE), "cursor": cursor, "from": from_ or "", "to": to or ""}
-        page = _page_decoder.decode(_ask_bytes(server, "GET", f"/api/v1/events?{urlencode(given)}"))
+        page = _page_decoder.decode(server.ask_bytes("GET", f"/api/v1/events?{urlencode(given)}"))
         found += map(_event, page.data)
         cursor = page.meta.next_cursor
         if len(found) > _MAX_STORED:
@@ -213,7 +210,7 @@ def print_list(*, project: str = "default", mode: Mode = "live", data: Data = No
     """
     statuses = ("active", "done", "exited", "cancelled", "failed")
     print("id", "version", "in_force", *statuses, sep="\t")
-    for each in _ask(Server(project, mode, data), "GET", "/api/v1/journeys")["data"]:
+    for each in Server(project, mode, data).ask("GET", "/api/v1/journeys")["data"]:
         runs = [each["runs"][status] for status in statuses]
         print(each["id"], each["version"] or "-", str(each["in_force"]).lower(), *runs, sep="\t")
 
@@ -221,7 +218,7 @@ def print_list(*, project: str = "default", mode: Mode = "live", data: Data = No
 @app.command
 def show(journey: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Print a journey with counts for each step, as JSON."""
-    _print(_ask(Server(project, mode, data), "GET", f"/api/v1/journeys/{quote(journey, safe='')}"))
+    print_json(Server(project, mode, data).ask("GET", f"/api/v1/journeys/{quote(journey, safe='')}"))
 
 
 @app.command
@@ -245,14 +242,14 @@ def runs(
     path = f"/api/v1/journeys/{quote(journey, safe='')}/runs?{query}"
     columns = ("id", "person", "status", "step", "version", "started_at", "due_at")
     print(*columns, sep="\t")
-    for each in _ask(Server(project, mode, data), "GET", path)["data"]:
+    for each in Server(project, mode, data).ask("GET", path)["data"]:
         print(*(each[column] or "-" for column in columns), sep="\t")
 
 
 @app.command
 def run(run_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Print a run with each of its steps, and what it waits for, as JSON."""
-    _print(_ask(Server(project, mode, data), "GET", f"/api/v1/runs/{quote(run_id, safe='')}"))
+    print_json(Server(project, mode, data).ask("GET", f"/api/v1/runs/{quote(run_id, safe='')}"))
 
 
 @app.command
@@ -267,31 +264,6 @@ def retry(run_id: str, /, *, project: str = "default", mode: Mode = "live", data
     _steer(Server(project, mode, data), run_id, "retry")
 
 
-class Server(msgspec.Struct, frozen=True):
-    """Whose journeys, and where the server is."""
-
-    project: str
-    mode: Mode
-    data: Path | None
-
-
 def _steer(server: Server, run_id: str, action: str) -> None:
-    found = _ask(server, "POST", f"/api/v1/runs/{quote(run_id, safe='')}/{action}")["data"]
+    found = server.ask("POST", f"/api/v1/runs/{quote(run_id, safe='')}/{action}")["data"]
     print(f"{found['id']} is {found['status']}" + (f" at {found['step']}" if found["step"] else ""))
-
-
-def _print(reply: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(reply)).decode())
-
-
-def _ask(server: Server, method: str, path: str) -> Any:
-    return msgspec.json.decode(_ask_bytes(server, method, path))
-
-
-def _ask_bytes(server: Server, method: str, path: str) -> bytes:
-    # Imported here: it loads the store's engine, which the other commands do not need.
-    from headrace.cli.local import ask  # noqa: PLC0415
-
-    settings = Settings.from_environ(os.environ, data=server.data)
-    headers = {"Headrace-Project": server.project, "Headrace-Mode": server.mode}
-    return ask(settings, method, path, None, headers)

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from headrace.cli.opened import Data
 from headrace.model.errors import InvalidRequest, SettingsError
 from headrace.model.quarantine import Quarantined
 from headrace.model.settings import Settings
 from headrace.model.times import render_time
 
-Data = Annotated[Path | None, Parameter(help="Data folder; default: HEADRACE_DATA, else ./headrace-data.")]
 All = Annotated[bool, Parameter(name="--all", help="Every entry that is put aside.")]
 
 app = App(

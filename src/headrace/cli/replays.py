@@ -1,19 +1,14 @@
 """`headrace replay`: asks the running server to replay and shows progress. Parses and prints; never opens the data."""
 
-import os
 import sys
 import time
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 from cyclopts import App, Parameter
 
+from headrace.cli.server import Data, Server, print_json
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Mode
-from headrace.model.settings import Settings
-
-Data = Annotated[Path | None, Parameter(help="Data folder of the running server; default: HEADRACE_DATA.")]
 
 app = App(
     name="replay",
@@ -22,14 +17,6 @@ app = App(
 _JOBS = "/v1/admin/replays"
 _POLL_S = 0.3
 _ENDED = ("done", "cancelled", "failed")
-
-
-class Tenant(msgspec.Struct, frozen=True):
-    """Whose events to replay, and where the server is."""
-
-    project: str
-    mode: Mode
-    data: Path | None
 
 
 @app.default
@@ -75,12 +62,12 @@ def replay(
     body |= {} if limit is None else {"limit": limit}
     if rebuild:
         body |= {"rebuild": True, "async": not dry_run}
-    tenant = Tenant(project, mode, data)
-    reply = _ask(tenant, "POST", "/v1/admin/events/replay", body)
+    server = Server(project, mode, data)
+    reply = server.ask("POST", "/v1/admin/events/replay", body)
     if wait:
-        _wait(tenant, reply["replay"]["id"])
+        _wait(server, reply["replay"]["id"])
     else:
-        _print(reply)
+        print_json(reply)
 
 
 @app.command(name="list")
@@ -90,7 +77,7 @@ def print_list(*, limit: int = 20, project: str = "default", mode: Mode = "live"
     Args:
         limit: Maximum number of jobs, 1 to 100.
     """
-    reply = _ask(Tenant(project, mode, data), "GET", f"{_JOBS}?limit={limit}")
+    reply = Server(project, mode, data).ask("GET", f"{_JOBS}?limit={limit}")
     columns = ("id", "status", "replayed", "total", "failed", "effects", "suppressed", "createdAt", "finishedAt")
     print(*columns, sep="\t")
     for job in reply["replays"]:
@@ -100,39 +87,39 @@ def print_list(*, limit: int = 20, project: str = "default", mode: Mode = "live"
 @app.command
 def show(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Print one job as JSON."""
-    _print(_ask(Tenant(project, mode, data), "GET", _path(replay_id)))
+    print_json(Server(project, mode, data).ask("GET", _path(replay_id)))
 
 
 @app.command
 def wait(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Show a job's progress until it ends. Exits with 1 unless every event was replayed."""
-    _wait(Tenant(project, mode, data), replay_id)
+    _wait(Server(project, mode, data), replay_id)
 
 
 @app.command
 def pause(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Pause a job."""
-    _steer(Tenant(project, mode, data), replay_id, "pause")
+    _steer(Server(project, mode, data), replay_id, "pause")
 
 
 @app.command
 def resume(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Resume a paused job."""
-    _steer(Tenant(project, mode, data), replay_id, "resume")
+    _steer(Server(project, mode, data), replay_id, "resume")
 
 
 @app.command
 def cancel(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Cancel a job permanently. Effects it has caused remain."""
-    _steer(Tenant(project, mode, data), replay_id, "cancel")
+    _steer(Server(project, mode, data), replay_id, "cancel")
 
 
-def _steer(tenant: Tenant, replay_id: str, action: Literal["pause", "resume", "cancel"]) -> None:
-    job = _ask(tenant, "POST", f"{_path(replay_id)}/{action}")["replay"]
+def _steer(server: Server, replay_id: str, action: Literal["pause", "resume", "cancel"]) -> None:
+    job = server.ask("POST", f"{_path(replay_id)}/{action}")["replay"]
     print(f"{job['id']} is {job['status']}: {job['replayed']} of {job['total']} replayed")
 
 
-def _wait(tenant: Tenant, replay_id: str) -> None:
+def _wait(server: Server, replay_id: str) -> None:
     """Show a progress bar on stderr if it is a terminal, and print the job as JSON on stdout at the end."""
     # Imported here: only this function needs it.
     from rich.console import Console  # noqa: PLC0415
@@ -142,13 +129,13 @@ def _wait(tenant: Tenant, replay_id: str) -> None:
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("replay")
         while True:
-            job = _ask(tenant, "GET", _path(replay_id))["replay"]
+            job = server.ask("GET", _path(replay_id))["replay"]
             done = job["replayed"] + job["failed"]
             progress.update(task, description=job["status"], total=job["total"], completed=done)
             if job["status"] in _ENDED:
                 break
             time.sleep(_POLL_S)
-    _print({"replay": job})
+    print_json({"replay": job})
     if job["status"] != "done" or job["failed"] or job["unknown"]:
         raise SystemExit(1)
 
@@ -157,16 +144,3 @@ def _path(replay_id: str) -> str:
     if not replay_id.removeprefix("replay_").isalnum():
         raise InvalidRequest(f"{replay_id[:80]!r} is not a replay id: `headrace replay list` shows them.")
     return f"{_JOBS}/{replay_id}"
-
-
-def _print(reply: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(reply)).decode())
-
-
-def _ask(tenant: Tenant, method: str, path: str, body: object = None) -> Any:
-    # Imported here: it loads the store's engine, which the other commands do not need.
-    from headrace.cli.local import ask  # noqa: PLC0415
-
-    settings = Settings.from_environ(os.environ, data=tenant.data)
-    headers = {"Headrace-Project": tenant.project, "Headrace-Mode": tenant.mode}
-    return msgspec.json.decode(ask(settings, method, path, body, headers))

@@ -1,18 +1,14 @@
 """`headrace webhooks`: sets up webhooks on the running server and shows their deliveries. Parses and prints."""
 
-import os
 import time
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
-import msgspec
 from cyclopts import App, Parameter
 
+from headrace.cli.server import Data, Server, print_json
 from headrace.model.event import Mode
-from headrace.model.settings import Settings
 
-Data = Annotated[Path | None, Parameter(help="Data folder of the running server; default: HEADRACE_DATA.")]
 Status = Literal["waiting", "delivered", "dead"]
 
 app = App(
@@ -22,14 +18,6 @@ app = App(
 _POLL_S = 0.1
 
 
-class Tenant(msgspec.Struct, frozen=True):
-    """Whose webhooks, and where the server is."""
-
-    project: str
-    mode: Mode
-    data: Path | None
-
-
 @app.command(name="list")
 def print_list(*, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """List webhooks as tab-separated lines."""
@@ -37,7 +25,7 @@ def print_list(*, project: str = "default", mode: Mode = "live", data: Data = No
     print(*columns, sep="\t")
     cursor = ""
     while True:
-        page = _ask(Tenant(project, mode, data), "GET", f"?limit=100&cursor={quote(cursor)}")
+        page = _ask(Server(project, mode, data), "GET", f"?limit=100&cursor={quote(cursor)}")
         for each in page["data"]:
             shown = each | {"topics": ",".join(each["topics"]), "problem": each["reason"] or each["problem"]}
             print(*("-" if shown[column] is None else shown[column] for column in columns), sep="\t")
@@ -70,13 +58,13 @@ def create(
     body: dict[str, object] = {"url": url, "topics": list(topics)}
     body |= {"id": id} if id else {}
     body |= {"filter": {"name": name}} if name else {}
-    _print(_ask(Tenant(project, mode, data), "POST", "", body)["data"])
+    print_json(_ask(Server(project, mode, data), "POST", "", body)["data"])
 
 
 @app.command
 def show(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Print a webhook as JSON, without its secret."""
-    _print(_ask(Tenant(project, mode, data), "GET", _path(webhook))["data"])
+    print_json(_ask(Server(project, mode, data), "GET", _path(webhook))["data"])
 
 
 @app.command
@@ -99,25 +87,25 @@ def change(
         mode: live or test.
     """
     body = ({"topics": list(topics)} if topics else {}) | ({"url": url} if url else {})
-    _print(_ask(Tenant(project, mode, data), "PATCH", _path(webhook), body)["data"])
+    print_json(_ask(Server(project, mode, data), "PATCH", _path(webhook), body)["data"])
 
 
 @app.command
 def enable(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Send to a webhook again what happens from now on."""
-    _print(_ask(Tenant(project, mode, data), "PATCH", _path(webhook), {"status": "enabled"})["data"])
+    print_json(_ask(Server(project, mode, data), "PATCH", _path(webhook), {"status": "enabled"})["data"])
 
 
 @app.command
 def disable(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Send nothing more to a webhook; what is waiting becomes dead letters."""
-    _print(_ask(Tenant(project, mode, data), "PATCH", _path(webhook), {"status": "disabled"})["data"])
+    print_json(_ask(Server(project, mode, data), "PATCH", _path(webhook), {"status": "disabled"})["data"])
 
 
 @app.command
 def delete(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Delete a webhook and its deliveries."""
-    _ask(Tenant(project, mode, data), "DELETE", _path(webhook))
+    _ask(Server(project, mode, data), "DELETE", _path(webhook))
     print(f"deleted {webhook}")
 
 
@@ -140,18 +128,18 @@ def rotate(
         mode: live or test.
     """
     body = {} if overlap_seconds is None else {"overlap_seconds": overlap_seconds}
-    print(_ask(Tenant(project, mode, data), "POST", f"{_path(webhook)}/rotate", body)["data"]["secret"])
+    print(_ask(Server(project, mode, data), "POST", f"{_path(webhook)}/rotate", body)["data"]["secret"])
 
 
 @app.command(name="test")
 def send_test(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
     """Send a test delivery and print how it went. Exits with 1 unless it was delivered."""
-    tenant = Tenant(project, mode, data)
-    sent = _ask(tenant, "POST", f"{_path(webhook)}/test")["data"]
+    server = Server(project, mode, data)
+    sent = _ask(server, "POST", f"{_path(webhook)}/test")["data"]
     while sent["status"] == "waiting":
         time.sleep(_POLL_S)
-        sent = _ask(tenant, "GET", _delivery(webhook, sent["id"]))["data"]
-    _print(sent)
+        sent = _ask(server, "GET", _delivery(webhook, sent["id"]))["data"]
+    print_json(sent)
     if sent["status"] != "delivered":
         raise SystemExit(1)
 
@@ -178,14 +166,14 @@ def deliveries(
         project: Project whose webhook it is.
         mode: live or test.
     """
-    tenant = Tenant(project, mode, data)
+    server = Server(project, mode, data)
     if delivery is not None:
-        _print(_ask(tenant, "GET", _delivery(webhook, delivery))["data"])
+        print_json(_ask(server, "GET", _delivery(webhook, delivery))["data"])
         return
     query = urlencode({"limit": limit, "status": status or ""})
     columns = ("id", "type", "status", "tries", "created_at", "next_try_at", "problem")
     print(*columns, sep="\t")
-    for each in _ask(tenant, "GET", f"{_path(webhook)}/deliveries?{query}")["data"]:
+    for each in _ask(server, "GET", f"{_path(webhook)}/deliveries?{query}")["data"]:
         print(*("-" if each[column] is None else each[column] for column in columns), sep="\t")
 
 
@@ -211,15 +199,15 @@ def redeliver(
         project: Project whose webhook it is.
         mode: live or test.
     """
-    tenant = Tenant(project, mode, data)
+    server = Server(project, mode, data)
     if delivery is not None:
-        _ask(tenant, "POST", f"{_delivery(webhook, delivery)}/redeliver")
+        _ask(server, "POST", f"{_delivery(webhook, delivery)}/redeliver")
         print("1 delivery is sent again")
         return
     span = {name: value for name, value in (("from", from_), ("to", to)) if value}
     total, more = 0, True
     while more:
-        done = _ask(tenant, "POST", f"{_path(webhook)}/deliveries/redeliver", span)["data"]
+        done = _ask(server, "POST", f"{_path(webhook)}/deliveries/redeliver", span)["data"]
         total, more = total + done["redelivered"], done["more"]
     print(f"{total} {'delivery is' if total == 1 else 'deliveries are'} sent again")
 
@@ -232,15 +220,5 @@ def _delivery(webhook: str, delivery: str) -> str:
     return f"{_path(webhook)}/deliveries/{quote(delivery, safe='')}"
 
 
-def _print(reply: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(reply)).decode())
-
-
-def _ask(tenant: Tenant, method: str, path: str, body: object = None) -> Any:
-    # Imported here: it loads the store's engine, which the other commands do not need.
-    from headrace.cli.local import ask  # noqa: PLC0415
-
-    settings = Settings.from_environ(os.environ, data=tenant.data)
-    headers = {"Headrace-Project": tenant.project, "Headrace-Mode": tenant.mode}
-    reply = ask(settings, method, f"/api/v1/webhooks{path}", body, headers)
-    return msgspec.json.decode(reply) if reply else None
+def _ask(server: Server, method: str, path: str, body: object = None) -> Any:
+    return server.ask(method, f"/api/v1/webhooks{path}", body)
