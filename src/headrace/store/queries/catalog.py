@@ -1,6 +1,6 @@
 """SQL for listing event names, sources and properties. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headrace.model.event import Tenant
 from headrace.model.filters import (
@@ -10,7 +10,7 @@ from headrace.model.filters import (
     Filters,
     PropertyType,
 )
-from headrace.store.queries.conditions import ONE_BY_ONE, PAIRS, Query, pairs, where_of
+from headrace.store.queries.conditions import FEW_AT_ONCE, ONE_BY_ONE, PAIRS, Query, pairs, where_of
 from headrace.store.queries.events import OUTPUT
 
 _LATEST_EVENTS = 50_000
@@ -19,7 +19,7 @@ _LATEST_EVENTS = 50_000
 def observed(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
     """Rows (value, count, first millisecond, last millisecond), the most recently seen first; `search` is a part of the value."""
     where, params = _of_observed(tenant, column, search)
-    return _observed(column, where, params | {"limit": limit})
+    return _observed(column, where, params | {"limit": limit}, {})
 
 
 def observed_lately(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
@@ -31,14 +31,15 @@ def observed_lately(tenant: Tenant, column: str, limit: int, search: str, /) -> 
         f" AND {column} IN (SELECT {column} FROM events WHERE {where} AND position IN ({latest}) GROUP BY {column} "
         f"ORDER BY max(timestamp) DESC, {column} LIMIT {{limit:UInt64}})"
     )
-    return _observed(column, where, params | {"limit": limit})
+    return _observed(column, where, params | {"limit": limit}, FEW_AT_ONCE)
 
 
-def _observed(column: str, where: str, params: dict[str, object]) -> Query:
+def _observed(column: str, where: str, params: dict[str, object], settings: Mapping[str, int]) -> Query:
     return Query(
         f"SELECT {column}, count(), toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) AS last "
         f"FROM events WHERE {where} GROUP BY {column} ORDER BY last DESC, {column} LIMIT {{limit:UInt64}}",
         params,
+        settings,
     )
 
 
@@ -73,7 +74,7 @@ def names_total(tenant: Tenant, page: CatalogPage, /, *, exact: bool = True) -> 
     """One row (the number of names, whatever the page). Accurate to a thousandth, in bounded memory."""
     where, params = _of_page(tenant, page)
     count = "uniqExact(name)" if exact else "uniqCombined64(20)(name)"
-    return Query(f"SELECT {count} FROM events WHERE {where}", params)
+    return Query(f"SELECT {count} FROM events WHERE {where}", params, {} if exact else FEW_AT_ONCE)
 
 
 def _of_page(tenant: Tenant, page: CatalogPage) -> tuple[str, dict[str, object]]:

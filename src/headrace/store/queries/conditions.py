@@ -119,10 +119,17 @@ def between(low: str, high: str) -> str:
 # For what no projection holds: weighing them takes time as well.
 NO_PROJECTIONS: Mapping[str, int] = {"optimize_use_projections": 0}
 
-# For what has to do with little memory: rows that a thread reads at once, whose texts may be long.
-FEW_AT_ONCE: Mapping[str, int] = {"max_block_size": 4096}
+# For what has to do with little memory, however many cores there are: each thread holds the rows that it reads at once,
+# whose texts may be long.
+FEW_AT_ONCE: Mapping[str, int] = {"max_block_size": 4096, "max_threads": 2}
 # For groups by the table's key of which nearly each has one row: one after the other, none kept longer than it takes.
-ONE_BY_ONE: Mapping[str, int] = {**FEW_AT_ONCE, "optimize_aggregation_in_order": 1, "max_threads": 1}
+# Without projections: where one part of the table has the wanted projection, the engine gives up the order for all parts.
+ONE_BY_ONE: Mapping[str, int] = {
+    **FEW_AT_ONCE,
+    **NO_PROJECTIONS,
+    "optimize_aggregation_in_order": 1,
+    "max_threads": 1,
+}
 
 
 _EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
