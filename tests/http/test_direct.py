@@ -14,6 +14,7 @@ from headrace.http import cors
 from headrace.http.app import create_app
 from headrace.http.body import Budget, Request, read_body
 from headrace.http.direct import App
+from headrace.http.scope import SEND_WHOLE
 from headrace.http.unread import Unread
 from headrace.model import errors
 from tests.http.capabilities import bare_capabilities
@@ -108,6 +109,27 @@ def test_the_direct_way_and_the_long_way_say_the_same(what: str, headers: dict[s
     assert found[0] == found[1]
     (status, _, _), counts = found[0]
     assert counts == [({"method": "POST", "route": "/api/v1/stub", "status": str(status)}, 1.0)]
+
+
+def test_a_reply_is_sent_at_once_by_a_function_that_no_scope_keeps() -> None:
+    """The function knows the scope. Left in it, it would be a cycle for each request, and the collector's pauses long."""
+    sent: list[tuple[int, bytes, bytes]] = []
+
+    def send_whole(status: int, lines: bytes, body: bytes) -> bool:
+        sent.append((status, lines, body))
+        return True
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(_message: dict[str, Any]) -> None:
+        raise AssertionError
+
+    scope = create_scope(path="/api/v1/stub", method="POST") | {SEND_WHOLE: send_whole}
+    asyncio.run(_app(_Stub(_created))(scope, receive, send))
+    [(status, lines, body)] = sent
+    assert (status, b"content-type: application/json" in lines, body) == (201, True, b'{"data":1}')
+    assert SEND_WHOLE not in scope
 
 
 def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ Errors, metrics and the budget for bodies are the same on both paths. See docs/d
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,8 @@ import falcon.asgi
 from headrace.http import cors
 from headrace.http.body import Budget, IdConverter, Request, request_within
 from headrace.http.metrics import Metrics
+from headrace.http.scope import SEND_WHOLE
+from headrace.http.whole_replies import Fields, lines_of
 
 
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
@@ -46,6 +48,8 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """Source: https://asgi.readthedocs.io/en/latest/specs/www.html"""
+        # It knows the scope: left there, it would keep each request for the garbage collector.
+        send_whole = scope.pop(SEND_WHOLE, None)
         path: str = scope["path"]
         poster = self.posters.get(path) if scope["method"] == "POST" else None
         if poster is None:
@@ -70,10 +74,23 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
             req.give_back()
         status, body = resp.status_code, resp.data or b""
         self.metrics.observe("POST", path, status, started)
-        headers = {"content-type": falcon.MEDIA_JSON, **resp.headers, "content-length": str(len(body))}
+        own = resp.headers
+        if send_whole and status != HTTPStatus.NO_CONTENT:
+            lines = _USUAL_LINES if not own and not from_page else lines_of(_fields({**_JSON, **own}, from_page))
+            if send_whole(status, lines, body):
+                return
+        headers = {**_JSON, **own, "content-length": str(len(body))}
         if status == HTTPStatus.NO_CONTENT:  # has neither: RFC 9110 §8.6
-            headers = resp.headers
-        fields = [] if from_page else [*cors.WITHOUT_ORIGIN]
-        fields += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": fields})
+            headers = own
+        await send({"type": "http.response.start", "status": status, "headers": _fields(headers, from_page)})
         await send({"type": "http.response.body", "body": body})
+
+
+def _fields(headers: Mapping[str, str], from_page: bool) -> Fields:
+    fields = [] if from_page else [*cors.WITHOUT_ORIGIN]
+    fields += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return fields
+
+
+_JSON = {"content-type": falcon.MEDIA_JSON}
+_USUAL_LINES = lines_of(_fields(_JSON, from_page=False))

@@ -29,8 +29,9 @@ from headrace.http.heads import fault_of, without_upgrade
 from headrace.http.lingering import MAX_DROPPED_BYTES, Lingering, ReplyTransport
 from headrace.http.problems import Problems
 from headrace.http.refusals import Refusals
-from headrace.http.scope import HUNG_UP
+from headrace.http.scope import HUNG_UP, SEND_WHOLE
 from headrace.http.unread import Unread
+from headrace.http.whole_replies import send_whole
 from headrace.model.errors import HeadraceError, InvalidRequest, Unavailable
 
 # Counted in whole pieces of what is read from the socket. The first is free, so this much is always accepted.
@@ -205,6 +206,7 @@ class Protocol(HttpToolsProtocol):
         self.app = self._refusals.refuse_connection if self._one_too_many else self._answer
         super().on_headers_complete()  # raises for a target without a path, while _in_head still says what is wrong
         self.cycle.transport = self._replies  # pyright: ignore[reportAttributeAccessIssue]
+        self.scope[SEND_WHOLE] = partial(send_whole, self.cycle)  # pyright: ignore[reportGeneralTypeIssues]
         if self.expect_100_continue:
             self.cycle.receive = HeadFirst(self.cycle, lambda: self._stopping).receive
         self._in_head, self._in_body = False, True

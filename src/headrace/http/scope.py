@@ -5,3 +5,6 @@ RATE_HEADERS = "headrace.rate_headers"
 
 HUNG_UP = "headrace.hung_up"
 """A function to call if the client hangs up before it has its answer."""
+
+SEND_WHOLE = "headrace.send_whole"
+"""A function that sends a status, header lines and a body at once; see whole_replies.py."""
