@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from headrace.control.bulk import execute_many
 from headrace.control.database import insert
 from headrace.control.tables import participants
 from headrace.model.event import Tenant
@@ -29,7 +30,7 @@ def give_numbers(connection: sa.Connection, tenant: Tenant, names: Iterable[str]
     found = numbers_of(connection, tenant, names)
     if new := [name for name in names if name not in found]:
         rows = [{"project": tenant.project, "mode": tenant.mode, "name": name} for name in new]
-        connection.execute(insert(connection, participants).on_conflict_do_nothing(), rows)
+        execute_many(connection, insert(connection, participants).on_conflict_do_nothing(), rows)
         found |= numbers_of(connection, tenant, new)
     return found
 

@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.balances import change_balances
+from headrace.control.bulk import execute_many
 from headrace.control.database import insert
 from headrace.control.journeys import save_runs
 from headrace.control.participants import give_numbers
@@ -175,12 +176,12 @@ class Saving:
         self._upsert(buckets, kept)
         if gone:
             own = [column == sa.bindparam(f"b_{column.name}") for column in buckets.primary_key.columns]
-            self._connection.execute(sa.delete(buckets).where(*own), gone)
+            execute_many(self._connection, sa.delete(buckets).where(*own), gone)
 
     def _add(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
         """Insert rows that are not there yet; one that is there fails the transaction, for it would happen twice."""
         if rows:
-            self._connection.execute(sa.insert(table), rows)
+            execute_many(self._connection, sa.insert(table), rows)
 
     def _upsert(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
         if not rows:
@@ -188,7 +189,7 @@ class Saving:
         statement = self._insert(table)
         keys = [column.name for column in table.primary_key.columns]
         new = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
+        execute_many(self._connection, statement.on_conflict_do_update(index_elements=keys, set_=new), rows)
 
 
 def _participants_in(state: State) -> set[str]:
