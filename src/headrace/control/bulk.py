@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.compiler import SQLCompiler
 
 
-def execute_many(connection: sa.Connection, statement: sa.Executable, rows: Sequence[dict[str, Any]], /) -> None:
+def execute_many(connection: sa.Connection, statement: sa.UpdateBase, rows: Sequence[dict[str, Any]], /) -> None:
     """Like `connection.execute(statement, rows)`, for rows that all have the same columns."""
     if not rows:
         return
@@ -17,7 +17,9 @@ def execute_many(connection: sa.Connection, statement: sa.Executable, rows: Sequ
         connection.execute(statement, rows)  # columns with a default of Python's
         return
     names = compiled.positiontup
-    if convert := {name: way for name, way in compiled._bind_processors.items() if name in rows[0]}:
+    # Nothing public of SQLAlchemy tells how values are converted.
+    ways: dict[str, Any] = dict(compiled._bind_processors)  # pyright: ignore[reportPrivateUsage]
+    if convert := {name: way for name, way in ways.items() if name in rows[0]}:
         rows = [row | {name: way(row[name]) for name, way in convert.items()} for row in rows]
     if names is None:
         connection.exec_driver_sql(str(compiled), list(rows))
