@@ -5,7 +5,6 @@ from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.compiler import SQLCompiler
 
 
 def execute_many(connection: sa.Connection, statement: sa.UpdateBase, rows: Sequence[dict[str, Any]], /) -> None:
@@ -13,7 +12,7 @@ def execute_many(connection: sa.Connection, statement: sa.UpdateBase, rows: Sequ
     if not rows:
         return
     compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
-    if not isinstance(compiled, SQLCompiler) or compiled.insert_prefetch or compiled.update_prefetch:
+    if compiled.insert_prefetch or compiled.update_prefetch:
         connection.execute(statement, rows)  # columns with a default of Python's
         return
     names = compiled.positiontup
