@@ -21,7 +21,8 @@ from headrace.control.offsets import ControlOffsets, move
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
-from headrace.control.tables import metadata, projects
+from headrace.control.tables import metadata
+from headrace.control.tables.projects import projects
 from headrace.model.errors import InvalidKey, InvalidRequest, NotFound
 from headrace.model.event import StoredEvent, Tenant, event_id
 from headrace.model.lease import Lease

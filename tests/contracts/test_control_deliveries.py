@@ -13,7 +13,9 @@ from headrace.control.leases import ControlLeases
 from headrace.control.outbox import FULL, ControlOutbox
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.rulebook import Rulebook
-from headrace.control.tables import deliveries, leases, projects, webhooks
+from headrace.control.tables.deliveries import deliveries, webhooks
+from headrace.control.tables.positions import leases
+from headrace.control.tables.projects import projects
 from headrace.control.webhooks import ControlWebhooks
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import StoredEvent, Tenant, event_id

@@ -16,7 +16,7 @@ from headrace.control.ledger import ControlLedger
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
-from headrace.control.tables import balances, points
+from headrace.control.tables.ledger import balances, points
 from headrace.model.errors import Conflict, NotFound
 from headrace.model.event import StoredEvent, Tenant, event_id, first_position
 from headrace.model.ledger import Grant

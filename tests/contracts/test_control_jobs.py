@@ -12,7 +12,9 @@ from sqlalchemy import Engine
 from headrace.control.database import open_database, reading, writing
 from headrace.control.leases import ControlLeases
 from headrace.control.replay_jobs import ReplayJobs
-from headrace.control.tables import leases, markers, replays
+from headrace.control.tables.positions import leases
+from headrace.control.tables.reactions import markers
+from headrace.control.tables.replays import replays
 from headrace.model.effects import Effect, Outcome
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import StoredEvent, Tenant

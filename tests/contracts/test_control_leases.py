@@ -8,7 +8,8 @@ from headrace.control.api_keys import Keys
 from headrace.control.database import database_time_ms, reading, writing
 from headrace.control.leases import ControlLeases, LastingLease, require
 from headrace.control.offsets import ControlOffsets, move
-from headrace.control.tables import leases, projects
+from headrace.control.tables.positions import leases
+from headrace.control.tables.projects import projects
 from headrace.model.lease import Lease
 from headrace.ports.control import LeaseLost, Leases
 from tests.contracts.rivals import Rival

@@ -12,7 +12,8 @@ from headrace.control.database import insert, writing
 from headrace.control.ledger import ControlLedger
 from headrace.control.participants import give_numbers
 from headrace.control.scoreboard import Scoreboard
-from headrace.control.tables import points, standings
+from headrace.control.tables.ledger import points
+from headrace.control.tables.scores import standings
 from headrace.model.event import Tenant, event_id, first_position
 from headrace.model.scores import Board
 from headrace.ports.control import Scores

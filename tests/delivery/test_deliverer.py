@@ -12,7 +12,7 @@ from headrace.control.delivery_log import ControlDeliveryLog
 from headrace.control.delivery_queue import ControlDeliveryQueue
 from headrace.control.leases import ControlLeases
 from headrace.control.outbox import ControlOutbox
-from headrace.control.tables import leases
+from headrace.control.tables.positions import leases
 from headrace.control.webhooks import ControlWebhooks
 from headrace.delivery.addresses import parse_networks
 from headrace.delivery.deliverer import Deliverer

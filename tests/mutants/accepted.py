@@ -84,11 +84,24 @@ ACCEPTED: tuple[Accepted, ...] = (
         "LEASE_S = 11.0",
         "only speed: how long the work of a dead server waits for another",
     ),
-    Accepted(
-        "control/tables.py",
-        "sqlite_with_rowid=False,",
-        "sqlite_with_rowid=True,",
-        "only speed: how SQLite lays the table out",
+    *(
+        Accepted(
+            f"control/tables/{subject}.py",
+            "sqlite_with_rowid=False,",
+            "sqlite_with_rowid=True,",
+            "only speed: how SQLite lays the table out",
+        )
+        for subject in (
+            "erasures",
+            "journeys",
+            "ledger",
+            "people",
+            "positions",
+            "projects",
+            "reactions",
+            "rules",
+            "scores",
+        )
     ),
     Accepted(
         "control/migrations/versions/0002_reactions.py",

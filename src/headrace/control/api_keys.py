@@ -16,7 +16,8 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
-from headrace.control.tables import keys, projects
+from headrace.control.tables.keys import keys
+from headrace.control.tables.projects import projects
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Mode, Tenant
 from headrace.model.keys import SCOPES, STYLES, Key, Scope, Style, parse_scopes, render_scopes

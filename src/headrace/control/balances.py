@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from headrace.control.database import insert
-from headrace.control.tables import balances
+from headrace.control.tables.ledger import balances
 from headrace.model.event import Tenant
 
 

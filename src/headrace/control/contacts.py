@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from headrace.control.database import reading
 from headrace.control.people import persons_by_number
 from headrace.control.people_states import cells_of, of_tenant, term_of
-from headrace.control.tables import group_members, person_groups, person_ids, person_terms
+from headrace.control.tables.people import group_members, person_groups, person_ids, person_terms
 from headrace.model.event import Tenant
 from headrace.model.person import Contact, GroupKey, Member, SeenGroup
 from headrace.people.traits import shown

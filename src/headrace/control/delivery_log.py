@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from headrace.control.database import reading, transact
 from headrace.control.outbox import enqueue, new_delivery
-from headrace.control.tables import deliveries
+from headrace.control.tables.deliveries import deliveries
 from headrace.model.errors import NotFound
 from headrace.model.webhook import Attempt, Delivery, DeliveryStatus, Message
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from headrace.control.database import reading, transact
 from headrace.control.leases import require
 from headrace.control.outbox import enqueue, new_delivery
-from headrace.control.tables import deliveries, webhooks
+from headrace.control.tables.deliveries import deliveries, webhooks
 from headrace.control.webhooks import DELETED, count_waiting, filters_of
 from headrace.model.event import Tenant
 from headrace.model.lease import Lease

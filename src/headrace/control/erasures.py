@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
-from headrace.control.tables import erased
+from headrace.control.tables.erasures import erased
 from headrace.model.entries import ErasedEvent
 
 _AT_ONCE = 10_000  # rows of one transaction, and of one page

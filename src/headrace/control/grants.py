@@ -9,7 +9,9 @@ from headrace.control.balances import change_balances
 from headrace.control.database import reading, transact
 from headrace.control.locks import lock_tenant
 from headrace.control.participants import give_numbers
-from headrace.control.tables import awards, balances, grants, participants, points, reaction_progress
+from headrace.control.tables.ledger import balances, grants, points
+from headrace.control.tables.reactions import reaction_progress
+from headrace.control.tables.scores import awards, participants
 from headrace.model.errors import Conflict, NotFound
 from headrace.model.event import MAX_TAIL, Tenant, event_id, first_position
 from headrace.model.ledger import Grant, Granted, Revocation

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from headrace.control.database import insert, reading, transact
 from headrace.control.journeys import run_of
 from headrace.control.leases import ControlLeases, require
-from headrace.control.tables import emits, journeys, replies, rules, run_counts, runs
+from headrace.control.tables.journeys import emits, journeys, replies, run_counts, runs
+from headrace.control.tables.rules import rules
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 from headrace.model.journeys import STATUSES, Answered, Emitted, ListedRun, RunCount, Status

@@ -12,7 +12,8 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert
-from headrace.control.tables import emits, journeys, reaction_progress, run_counts, runs
+from headrace.control.tables.journeys import emits, journeys, run_counts, runs
+from headrace.control.tables.reactions import reaction_progress
 from headrace.model.event import Tenant
 from headrace.model.journeys import Entries, Run, RunState
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import structlog
 
 from headrace.control.database import database_time_ms, insert, reading, transact
-from headrace.control.tables import leases
+from headrace.control.tables.positions import leases
 from headrace.model.lease import Lease
 from headrace.ports.control import LeaseLost
 

@@ -6,7 +6,9 @@ import sqlalchemy as sa
 
 from headrace.control.boards import BoardRows
 from headrace.control.database import reading
-from headrace.control.tables import awards, balances, participants, points, rules
+from headrace.control.tables.ledger import balances, points
+from headrace.control.tables.rules import rules
+from headrace.control.tables.scores import awards, participants
 from headrace.model.event import Tenant
 from headrace.model.scores import Board, Entry, LedgerPage, Participant, Participants
 

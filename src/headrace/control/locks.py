@@ -8,7 +8,7 @@ and locks no rows.
 import sqlalchemy as sa
 
 from headrace.control.database import insert
-from headrace.control.tables import projects, tenants
+from headrace.control.tables.projects import projects, tenants
 from headrace.model.event import Tenant
 
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
 from headrace.control.leases import LastingLease, require
-from headrace.control.tables import offsets
+from headrace.control.tables.positions import offsets
 from headrace.model.lease import Lease
 
 

@@ -6,7 +6,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from headrace.control.database import insert
-from headrace.control.tables import deliveries, rules, webhooks
+from headrace.control.tables.deliveries import deliveries, webhooks
+from headrace.control.tables.rules import rules
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Caused
 from headrace.model.webhook import KEY, MAX_CALL_BYTES, Call, Message, Reply, Topic, messages_of, topics_of

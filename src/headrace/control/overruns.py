@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 
 from headrace.control.database import reading
-from headrace.control.tables import overruns, reaction_progress
+from headrace.control.tables.reactions import reaction_progress
+from headrace.control.tables.rules import overruns
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Overrun
 from headrace.model.rulebook import PutAside

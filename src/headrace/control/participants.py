@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from headrace.control.bulk import execute_many
 from headrace.control.database import insert
-from headrace.control.tables import participants
+from headrace.control.tables.scores import participants
 from headrace.model.event import Tenant
 
 _AT_ONCE = 500  # values in one IN list: SQLite takes 32,766, and a short list keeps statements cached

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading
-from headrace.control.tables import group_members, person_groups, person_ids, person_joins, person_terms
+from headrace.control.tables.people import group_members, person_groups, person_ids, person_joins, person_terms
 from headrace.model.event import Tenant
 from headrace.model.people_state import HeldId, PeopleNeeds, PeopleState
 from headrace.model.person import Cells, GroupKey, Join, JoinKind

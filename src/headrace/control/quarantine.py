@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
-from headrace.control.tables import quarantine
+from headrace.control.tables.quarantine import quarantine
 from headrace.model.entries import ErasedEvent
 from headrace.model.quarantine import Quarantined
 

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from headrace.control.journeys import load_runs
 from headrace.control.participants import in_slices, numbers_of
-from headrace.control.tables import awards, buckets, effects, markers, points, reaction_progress, standings
+from headrace.control.tables.ledger import points
+from headrace.control.tables.reactions import effects, markers, reaction_progress
+from headrace.control.tables.scores import awards, buckets, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Caused, Needs, Standing, State
 

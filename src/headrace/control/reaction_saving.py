@@ -11,18 +11,10 @@ from headrace.control.bulk import execute_many
 from headrace.control.database import insert
 from headrace.control.journeys import save_runs
 from headrace.control.participants import give_numbers
-from headrace.control.tables import (
-    awards,
-    buckets,
-    effects,
-    markers,
-    overruns,
-    passed_over,
-    points,
-    reaction_progress,
-    rules,
-    standings,
-)
+from headrace.control.tables.ledger import points
+from headrace.control.tables.reactions import effects, markers, reaction_progress
+from headrace.control.tables.rules import overruns, passed_over, rules
+from headrace.control.tables.scores import awards, buckets, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import State
 from headrace.ports.reactions import StateChanged

@@ -14,7 +14,10 @@ from headrace.control.leases import LastingLease, require
 from headrace.control.offsets import move
 from headrace.control.reaction_loading import Loading, caused_by
 from headrace.control.reaction_saving import Saving
-from headrace.control.tables import attempts, effects, offsets, participants, reaction_progress, rules
+from headrace.control.tables.positions import offsets
+from headrace.control.tables.reactions import attempts, effects, reaction_progress
+from headrace.control.tables.rules import rules
+from headrace.control.tables.scores import participants
 from headrace.model.event import Tenant
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import Caused, Needs, State

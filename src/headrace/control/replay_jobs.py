@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from headrace.control.database import reading, transact
 from headrace.control.leases import ControlLeases, free, require
 from headrace.control.locks import lock_tenant
-from headrace.control.tables import leases, replays
+from headrace.control.tables.positions import leases
+from headrace.control.tables.replays import replays
 from headrace.model.effects import Outcome
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import Tenant, render_uuid

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from headrace.control.database import insert, reading, transact
 from headrace.control.journeys import keep_versions, move_runs
 from headrace.control.locks import lock_project
-from headrace.control.tables import overruns, passed_over, reaction_progress, rule_sets, rules
+from headrace.control.tables.reactions import reaction_progress
+from headrace.control.tables.rules import overruns, passed_over, rule_sets, rules
 from headrace.model.event import Tenant
 from headrace.model.journeys import JourneyVersion
 from headrace.model.rulebook import PassedOver, RuleRow, Version

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from headrace.control.boards import BoardRows
 from headrace.control.database import reading
 from headrace.control.ledger import entry_of, newest_entries
-from headrace.control.tables import awards, balances, buckets, effects, participants, points, standings
+from headrace.control.tables.ledger import balances, points
+from headrace.control.tables.reactions import effects
+from headrace.control.tables.scores import awards, buckets, participants, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Standing, State
 from headrace.model.scores import MAX_LISTED, Award, Board, KeptFact, Score

@@ -13,7 +13,10 @@ import sqlalchemy as sa
 from headrace.control.balances import change_balances
 from headrace.control.database import reading, transact
 from headrace.control.locks import lock_tenant
-from headrace.control.tables import awards, effects, participants, points, reaction_progress, rules, standings
+from headrace.control.tables.ledger import points
+from headrace.control.tables.reactions import effects, reaction_progress
+from headrace.control.tables.rules import rules
+from headrace.control.tables.scores import awards, participants, standings
 from headrace.model.event import MAX_TAIL, Tenant, event_id, first_position
 from headrace.model.ledger import Change, Correction, Payer, Settled
 from headrace.model.webhook import Message, message_of_entry

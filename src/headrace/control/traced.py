@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from headrace.control.database import reading
 from headrace.control.journey_runs import runs_by_id
-from headrace.control.tables import deliveries, webhooks
+from headrace.control.tables.deliveries import deliveries, webhooks
 from headrace.model.effects import TracedDelivery
 from headrace.model.event import Tenant
 from headrace.model.journeys import ListedRun

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from headrace.control.database import reading, transact
 from headrace.control.locks import lock_project, lock_tenant
-from headrace.control.tables import deliveries, webhooks
+from headrace.control.tables.deliveries import deliveries, webhooks
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Tenant
 from headrace.model.filters import Filters

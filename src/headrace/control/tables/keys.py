@@ -1,0 +1,23 @@
+"""API keys."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Table
+
+from headrace.control.tables.base import metadata
+from headrace.control.tables.projects import projects
+from headrace.control.text import text
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", text(40), primary_key=True),
+    Column("project", text(100), ForeignKey(projects.c.name), nullable=False),
+    Column("mode", text(4), nullable=False),
+    Column("style", text(20), nullable=False),
+    Column("scopes", text(100), nullable=False),  # comma-separated
+    Column("prefix", text(40), nullable=False),
+    Column("hash", text(64), nullable=False, unique=True),  # SHA-256 of the secret, in hex
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+    Column("origins", text()),  # separated by blanks; null: any
+)
