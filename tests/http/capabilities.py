@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import cast
 
-from headrace.assembly.capabilities import Capabilities
+from headrace.assembly.capabilities.bundle import Capabilities
 from headrace.model.settings import Settings
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.assembly.capabilities import EventIntake
+from headrace.assembly.capabilities.events import EventIntake
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.people import ControlPeople
 from headrace.model.batch import Item

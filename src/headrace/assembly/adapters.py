@@ -1,4 +1,4 @@
-"""Opens the data folder and the log, store and control in it. Only this file and `runtime.py` name adapters."""
+"""Opens the data folder and the log, store and control in it. Only this file and `control_adapters.py` name adapters."""
 
 from contextlib import suppress
 

@@ -124,7 +124,7 @@ def _reaction_lags(runtime: Runtime) -> Iterator[Figure]:
 
 def _rule_failures(runtime: Runtime) -> Figure:
     try:
-        found = runtime.rulebook.failures(_MAX_RULES)
+        found = runtime.control.rulebook.failures(_MAX_RULES)
     except ControlFailed:  # the other figures are still shown
         found = []
     return Figure(
@@ -152,7 +152,7 @@ def _deliveries(runtime: Runtime) -> Iterator[Figure]:
 
 def _rules_put_aside(runtime: Runtime) -> Figure:
     try:
-        found = runtime.overruns.counts()
+        found = runtime.control.overruns.counts()
     except ControlFailed:
         found = {}
     samples = [((tenant.project, tenant.mode), float(count)) for tenant, count in found.items()]

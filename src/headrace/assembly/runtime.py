@@ -1,4 +1,4 @@
-"""Puts the parts of a server together, starts and stops them. What the parts do stands in their own files."""
+"""Puts the parts of a server together, starts and stops them. Each part is described in its own file."""
 
 import asyncio
 import secrets
@@ -10,42 +10,24 @@ from headrace.assembly import integrity
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.deliveries import queue_of, sender_of, webhooks_of
-from headrace.assembly.people import PeopleFreshness, whole_person
+from headrace.assembly.control_adapters import ControlAdapters
+from headrace.assembly.deliveries import sender_of
+from headrace.assembly.load import ServerLoad
+from headrace.assembly.people_freshness import PeopleFreshness, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.assembly.throughput import STEP_S, Throughput
-from headrace.control.api_keys import Keys
-from headrace.control.contacts import ControlContacts
-from headrace.control.grants import ControlGrants
 from headrace.control.journey_messages import RunReplies
-from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.keyring import Keyring
-from headrace.control.ledger import ControlLedger
-from headrace.control.outbox import ControlOutbox
-from headrace.control.overruns import ControlOverruns
-from headrace.control.people import ControlPeople
-from headrace.control.people_states import ControlPeopleStates
-from headrace.control.reaction_states import ControlReactionStates
-from headrace.control.replay_jobs import ReplayJobs
-from headrace.control.rulebook import Rulebook
-from headrace.control.scoreboard import Scoreboard
-from headrace.control.settlement import Settlement
-from headrace.control.traced import ControlTraces
 from headrace.delivery.addresses import parse_networks
 from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
-from headrace.delivery.replies import Replies
 from headrace.dialects.native import render_event_data
 from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
-from headrace.model.effects import Trace
 from headrace.model.entries import Receipt
 from headrace.model.errors import SettingsError, Unavailable
-from headrace.model.event import StoredEvent, Tenant, received_at_ms, render_evt
-from headrace.model.filters import Selection
+from headrace.model.event import Tenant
 from headrace.model.journeys import RunState
-from headrace.model.repeats import dedup_key
-from headrace.model.replay_job import ReplayJob
 from headrace.model.settings import Settings
 from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
@@ -63,16 +45,14 @@ from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
 from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
-from headrace.ports.store import Reader, StoreFailed
+from headrace.ports.store import StoreFailed
 from headrace.reactions.overruns import Limits
-from headrace.replay.jobs import ReplayRunner, plan
+from headrace.replay.jobs import ReplayRunner
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
 from headrace.upkeep.check import Report, check
 from headrace.upkeep.quarantine import QuarantineDesk
 
-_BEHIND_MS = 250
-_QUIET_MS = 1000
 _AT_ONCE = 500
 _LONGEST_FIRST_TURN_S = 5.0
 
@@ -83,35 +63,19 @@ class Runtime:
     def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda _step: None) -> None:
         """Open everything. Raises what `Adapters` raises."""
         self.settings = settings
-        allowed = parse_networks(settings.webhook_allowed_networks)
+        self.allowed_networks = parse_networks(settings.webhook_allowed_networks)
         self._adapters = adapters = Adapters(settings)
-        self.log, self.store, control = adapters.log, adapters.store, adapters.control
+        self.log, self.store = adapters.log, adapters.store
         self.damage = adapters.damage  # what is wrong with files, as of the start or of the last check
-        self.rulebook = Rulebook(control)
-        self.rule_cache = RuleCache(self.rulebook)
-        self.scoreboard = Scoreboard(control)
-        self.ledger = ControlLedger(control)
-        self.replies = Replies()
-        self.outbox = ControlOutbox(
-            self.replies,
-            clock_ms=clock_ms,
-            give_up_after_ms=int(settings.webhook_give_up_s * 1000),
-            on_enqueued=self._on_enqueued,
-        )
-        self.journeys = ControlJourneys(control)
-        self.grants = ControlGrants(control, self.outbox)
-        self.overruns = ControlOverruns(control)
-        self.traces = ControlTraces(control)
-        timelines = RuleTimelines(self.rulebook, self.journeys)
-        kept_states = ControlReactionStates(control, adapters.lease, self.outbox)
-        self.people, people_states = ControlPeople(control), ControlPeopleStates(control)
-        self.contacts = ControlContacts(control)
-        states = WatchedStates(kept_states, self._on_runs_changed, self.people)
+        self.control = control = ControlAdapters(adapters, settings, on_enqueued=self._on_enqueued)
+        self.rule_cache = RuleCache(control.rulebook)
+        timelines = RuleTimelines(control.rulebook, control.journeys)
+        states = WatchedStates(control.reaction_states, self._on_runs_changed, control.people)
         self.reactions = Reactions(states, timelines, clock_ms)
-        self.people_admin = PeopleAdmin(self.people, people_states, states, self.reactions)
+        self.people_admin = PeopleAdmin(control.people, control.people_states, states, self.reactions)
         self.watch = StatementWatch(self.log.last())
         self.local_token = secrets.token_urlsafe(32)
-        keyring = Keyring(Keys(control), settings.admin_key, clock_ms)
+        keyring = Keyring(control.keys, settings.admin_key, clock_ms)
         self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
         self.quarantine = QuarantineDesk(
             *(adapters.quarantine, self.log, self.store),
@@ -141,9 +105,13 @@ class Runtime:
             store=self.store,
             visible=lambda: self.worker.progress.visible,
             current=self._current,
-            people=PeopleStage(people_states, adapters.erased, statement_of, placeholders=settings.people_placeholders),
+            people=PeopleStage(
+                control.people_states, adapters.erased, statement_of, placeholders=settings.people_placeholders
+            ),
             watch=self.watch,
-            overruns=OverrunWatch(self.overruns, Limits(settings.put_aside_events, int(settings.put_aside_s * 1000))),
+            overruns=OverrunWatch(
+                control.overruns, Limits(settings.put_aside_events, int(settings.put_aside_s * 1000))
+            ),
             on_progress=self._on_reacted,
             on_step=on_step,
         )
@@ -157,7 +125,7 @@ class Runtime:
             stuck=lambda: self.worker.stuck,
         )
         self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.last)
-        self.store.know_people(whole_person(self.people, self.people_freshness))
+        self.store.know_people(whole_person(control.people, self.people_freshness))
         self.queries = QuerySlots(
             self.store,
             fresh=self.freshness.visible,
@@ -166,11 +134,10 @@ class Runtime:
             clock_ms=clock_ms,
         )
         self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
-        self.run_changes = RunChanges(states, self.reactions, Versions(self.journeys))
-        journey_work = ControlJourneyWork(control, adapters.leases)
+        self.run_changes = RunChanges(states, self.reactions, Versions(control.journeys))
         self.timers = Timers(
-            journey_work,
-            journey_work,
+            control.journey_work,
+            control.journey_work,
             self.run_changes,
             accept=self._accept,
             last=self.log.last,
@@ -180,31 +147,30 @@ class Runtime:
             on_step=on_step,
             look_every_s=adapters.leases.length_s,
         )
-        self.replies.register(RunReplies(journey_work, clock_ms, self.timers.on_reply))
-        self.replays = ReplayJobs(control, adapters.leases)
-        self.rebuild = Rebuild(Settlement(control, self.outbox), self.reactions.payers, clock_ms)
+        control.replies.register(RunReplies(control.journey_work, clock_ms, self.timers.on_reply))
+        self.rebuild = Rebuild(control.settlement, self.reactions.payers, clock_ms)
+        load = ServerLoad(self.log, self.worker, self.queries, settings.flush_interval_ms)
         self.replay_runner = ReplayRunner(
-            self.replays,
+            control.replay_jobs,
             self.store,
             self.reactions,
-            pace=Pace(settings.replay_share, is_quiet=self._is_quiet, ask=self._ping_loop),
+            pace=Pace(settings.replay_share, is_quiet=load.is_quiet, ask=self._ping_loop),
             reacted=self.reactor.reacted,
-            is_busy=self._is_worker_busy,
+            is_busy=load.is_worker_busy,
             clock_ms=clock_ms,
             rebuild=self.rebuild,
             on_step=on_step,
             look_every_s=adapters.leases.length_s,
         )
-        deliveries = queue_of(control, settings, self.replies)
         self.deliverer = Deliverer(
-            deliveries,
+            control.deliveries,
             adapters.leases,
-            partial(sender_of, settings, allowed),
+            partial(sender_of, settings, self.allowed_networks),
             clock_ms=clock_ms,
             on_step=on_step,
         )
         self.event_feed = EventFeed(
-            deliveries,
+            control.deliveries,
             self.store,
             render_event_data,
             visible=lambda: self.worker.progress.visible,
@@ -212,7 +178,6 @@ class Runtime:
             on_enqueued=self._on_enqueued,
             clock_ms=clock_ms,
         )
-        self.webhooks = webhooks_of(control, settings, allowed, last=self.log.last, enqueued=self._on_enqueued)
         self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
         self.throughput = Throughput(lambda: self.worker.progress.stored_events, clock_ms)
         self._sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
@@ -276,53 +241,6 @@ class Runtime:
             damage=self.damage,
         )
 
-    async def plan_replay(self, tenant: Tenant, selection: Selection, force: bool, rebuild: bool, /) -> ReplayJob:
-        """A new job that replays events acknowledged before now. Raises Unavailable, and what the reader raises."""
-        rebuild_for = await asyncio.to_thread(self.rebuild.applied, tenant.project) if rebuild else None
-        # After the rules: what they do not judge as it comes, the job replays.
-        upto = max((await self.log.tails()).values())
-
-        def make(reader: Reader) -> ReplayJob:
-            job, event_ids = plan(
-                reader, tenant, selection, force=force, upto=upto, now_ms=clock_ms(), rebuild_for=rebuild_for
-            )
-            return self.replays.create(job, event_ids)
-
-        try:
-            job = await self.queries.ask(make)
-        except ControlFailed as error:
-            raise Unavailable(str(error)) from error
-        self.replay_runner.wake()
-        return job
-
-    def trace(self, event: StoredEvent, /) -> Trace:
-        """What has become of a stored event. Takes its time: not for the event loop's thread. Raises Unavailable."""
-        try:
-            keyed = self.store.keyed(event.position - 1, event.position, limit=1)
-        except StoreFailed as error:
-            raise Unavailable(str(error)) from error
-        held = self.log.read(event.position - 1, 1, 1)
-        tenant = Tenant(event.project, event.mode)
-        effects = self.reactions.effects(event)
-        run_ids = list(dict.fromkeys(str(each.detail["runId"]) for each in effects if each.kind == "journey"))
-        try:
-            runs = self.traces.runs(tenant, run_ids) if run_ids else []
-            deliveries = self.traces.deliveries(tenant, [render_evt(event.id), *run_ids])
-            called = event.user_id or event.anonymous_id
-            person = self.people.person_of(tenant, called) if called else None
-        except ControlFailed as error:
-            raise Unavailable(str(error)) from error
-        return Trace(
-            event=event,
-            repeat_known=bool(keyed) and self.log.knows(dedup_key(keyed[0].event)) == event.position,
-            in_log=bool(held) and held[0].position == event.position,
-            reacted=self.reactor.reacted(tenant) >= event.position,
-            effects=effects,
-            runs=runs,
-            deliveries=deliveries,
-            person=person.id if person else called,
-        )
-
     def _react_again(self, tenant: Tenant, event_ids: Sequence[str]) -> None:
         """React to events that were stored out of their turn. Raises Unavailable, InvalidRequest."""
         for start in range(0, len(event_ids), _AT_ONCE):
@@ -355,23 +273,12 @@ class Runtime:
             raise Unavailable("The server is starting.")
         return asyncio.run_coroutine_threadsafe(self.intake.accept(items), self._loop).result()
 
-    def _is_quiet(self) -> bool:
-        """Whether nobody has sent an event or asked a question of late."""
-        return clock_ms() - max(received_at_ms(self.log.last()), self.queries.asked_at_ms) > _QUIET_MS
-
     def _ping_loop(self) -> Callable[[], float]:
         """Ping the event loop. The returned function gives the seconds until it answered, or so far."""
         asked, answered = time.monotonic(), list[float]()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(lambda: answered.append(time.monotonic()))
         return lambda: (answered[0] if answered else time.monotonic()) - asked
-
-    def _is_worker_busy(self) -> bool:
-        """Whether the worker moves events just now, or new ones have waited for it for longer than a flush should take."""
-        last, visible = self.log.last(), self.worker.progress.visible
-        if last > visible and self.worker.progress.flushing:
-            return True
-        return last > visible and clock_ms() - received_at_ms(visible) > _BEHIND_MS + self.settings.flush_interval_ms
 
 
 def open_runtime(settings: Settings, /) -> Runtime:

@@ -26,8 +26,8 @@ def status_of(runtime: Runtime, tenant: Tenant, /, *, whole: bool) -> Status:
         uptime_s=round(runtime.uptime_s(), 1),
         dedup_window_s=runtime.log.dedup_window_s(),
         own=next((lag for lag in lags if lag.tenant == tenant), Lag(tenant, 0, 0.0)),
-        passed_over=runtime.rulebook.passed_over_by_all(tenant.project).get(tenant.mode, 0),
-        rules_put_aside=sum(each.mode == tenant.mode for each in runtime.overruns.put_aside(tenant.project)),
+        passed_over=runtime.control.rulebook.passed_over_by_all(tenant.project).get(tenant.mode, 0),
+        rules_put_aside=sum(each.mode == tenant.mode for each in runtime.control.overruns.put_aside(tenant.project)),
         whole=_whole(runtime, lags) if whole else None,
     )
 

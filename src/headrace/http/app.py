@@ -1,38 +1,28 @@
 """The HTTP application: the dialects' routes, and the server's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import Capabilities, ServerStatus
+from headrace.assembly.capabilities.bundle import Capabilities
+from headrace.assembly.capabilities.server import ServerStatus
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import DIALECTS
 from headrace.dialects.wire import encode_json
 from headrace.http import docs
 from headrace.http.body import Budget
-from headrace.http.contacts import Contacts
 from headrace.http.direct import App
 from headrace.http.gate import Gate
-from headrace.http.grants import Grants
-from headrace.http.journeys import Journeys
+from headrace.http.handlers import handlers_of
 from headrace.http.landing import Landing
-from headrace.http.ledgers import Ledgers
 from headrace.http.local import Check, Quarantine
 from headrace.http.metrics import Metrics
-from headrace.http.mount import Handler, Responders, mount
-from headrace.http.names import Catalogue, EventNames
-from headrace.http.people import People
+from headrace.http.mount import Responders, mount
 from headrace.http.problems import Problems
-from headrace.http.replays import Replays
-from headrace.http.rules import Rules
-from headrace.http.scoreboards import Scoreboards
-from headrace.http.status import Statuses
 from headrace.http.strict import Strict
-from headrace.http.traces import Traces
 from headrace.http.unread import Unread
-from headrace.http.webhook_admin import Webhooks
 
 
 class _Health:
@@ -63,7 +53,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
     Problems(dialects).install(app, metrics.count_refusal)
-    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers(gate, can)))
+    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers_of(gate, can)))
     health = _Health(can.status)
     app.add_route("/", Landing())
     app.add_route("/health", health)
@@ -74,76 +64,3 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app
-
-
-def handlers(gate: Gate, can: Capabilities, /) -> Mapping[str, Handler]:
-    """What the tables' `Handled` routes name."""
-    max_bytes = can.settings.max_request_bytes
-    rules, replays = Rules(can.rules, max_bytes), Replays(can.replays, max_bytes)
-    webhooks = Webhooks(can.webhooks)
-    journeys, catalogue = Journeys(can.journeys), Catalogue(gate, can.rules)
-    scoreboards, traces = Scoreboards(can.scoreboard, can.people), Traces(gate, can.history)
-    people = People(can.people, scoreboards)
-    ledgers, grants = Ledgers(can.scoreboard), Grants(can.scoreboard)
-    contacts = Contacts(can.contacts, can.intake, can.settings)
-    return {
-        "status": Statuses(can.admission, can.status).show,
-        "catalog": catalogue.listed,
-        "catalog_entry": catalogue.one,
-        "event_names": EventNames(gate, can.rules).listed,
-        "rules": rules.show,
-        "apply_rules": rules.apply,
-        "passed_over": rules.passed_over,
-        "passed_over_by_all": rules.passed_over_by_all,
-        "grant_points": grants.grant,
-        "revoke_badge": grants.revoke,
-        "revocations": grants.revocations,
-        "participants": ledgers.participants,
-        "participant": scoreboards.participant,
-        "ledger": ledgers.entries,
-        "points_leaderboard": ledgers.leaderboard,
-        "challenges": scoreboards.challenges,
-        "leaderboard": scoreboards.leaderboard,
-        "badges": scoreboards.badges,
-        "holders": scoreboards.holders,
-        "upsert_contact": contacts.upsert,
-        "delete_contact": contacts.delete,
-        "find_contacts": contacts.find,
-        "identify_group": contacts.identify_group,
-        "list_groups": contacts.groups,
-        "hogsend_group": contacts.group,
-        "group_members": contacts.members,
-        "add_group_member": contacts.add_member,
-        "remove_group_member": contacts.remove_member,
-        "fire_event": contacts.fire,
-        "people": people.listed,
-        "person": people.one,
-        "person_events": people.events,
-        "part_person": people.part,
-        "group": people.group,
-        "trace": traces.trace,
-        "effects": traces.effects,
-        "replay": replays.start,
-        "replays": replays.listed,
-        "replay_job": replays.one,
-        "pause_replay": replays.pause,
-        "resume_replay": replays.resume,
-        "cancel_replay": replays.cancel,
-        "webhooks": webhooks.listed,
-        "create_webhook": webhooks.create,
-        "webhook": webhooks.one,
-        "change_webhook": webhooks.change,
-        "delete_webhook": webhooks.delete,
-        "rotate_webhook": webhooks.rotate,
-        "test_webhook": webhooks.test,
-        "deliveries": webhooks.deliveries,
-        "delivery": webhooks.delivery,
-        "redeliver": webhooks.redeliver,
-        "redeliver_all": webhooks.redeliver_all,
-        "journeys": journeys.listed,
-        "journey": journeys.one,
-        "runs": journeys.runs,
-        "run": journeys.run,
-        "cancel_run": journeys.cancel,
-        "retry_run": journeys.retry,
-    }

@@ -5,12 +5,13 @@ from typing import TypeAlias
 
 from falcon.asgi import Request, Response
 
-from headrace.assembly.capabilities import EventIntake
+from headrace.assembly.capabilities.contacts import ContactDirectory
+from headrace.assembly.capabilities.events import EventIntake
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.people import ContactDirectory
 from headrace.dialects import hogsend_contacts as dialect
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.http.ingest import idempotency_key
 from headrace.model.batch import Context
 from headrace.model.errors import NotFound
@@ -26,6 +27,20 @@ class Contacts:
         self._directory = directory
         self._intake = intake
         self._settings = settings
+
+    def handlers(self) -> Handlers:
+        return {
+            "upsert_contact": self.upsert,
+            "delete_contact": self.delete,
+            "find_contacts": self.find,
+            "identify_group": self.identify_group,
+            "list_groups": self.groups,
+            "hogsend_group": self.group,
+            "group_members": self.members,
+            "add_group_member": self.add_member,
+            "remove_group_member": self.remove_member,
+            "fire_event": self.fire,
+        }
 
     async def upsert(self, req: Request, resp: Response, tenant: Tenant, _path: Path) -> None:
         context = self._context(req, tenant)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import falcon.asgi
 
 from headrace.assembly.admission import Admission, Shown
-from headrace.assembly.capabilities import Ask
+from headrace.assembly.capabilities.asking import Ask
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import tell_allowance
 from headrace.http.scope import HUNG_UP

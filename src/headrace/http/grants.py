@@ -6,10 +6,11 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import SettledScoreboard
+from headrace.assembly.capabilities.scoreboard import SettledScoreboard
 from headrace.dialects import native, native_grants, native_scores
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 
@@ -19,6 +20,13 @@ _MAX_BYTES = 64 * 1024
 class Grants:
     def __init__(self, scoreboard: SettledScoreboard) -> None:
         self._scoreboard = scoreboard
+
+    def handlers(self) -> Handlers:
+        return {
+            "grant_points": self.grant,
+            "revoke_badge": self.revoke,
+            "revocations": self.revocations,
+        }
 
     async def grant(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

@@ -13,7 +13,7 @@ import falcon.asgi
 import msgspec
 
 from headrace.assembly.admission import Shown
-from headrace.assembly.capabilities import EventIntake
+from headrace.assembly.capabilities.events import EventIntake
 from headrace.assembly.clock import clock_ms
 from headrace.dialects.route import Dialect, Ingest, Reacted, Route
 from headrace.http.auth import shown_by, shown_by_image

@@ -5,11 +5,12 @@ from typing import Literal
 
 import falcon.asgi
 
-from headrace.assembly.journeys import JourneyAdmin
+from headrace.assembly.capabilities.journeys import JourneyAdmin
 from headrace.dialects import native, native_journeys
 from headrace.dialects.names import fingerprint
 from headrace.http import journey_values
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.event import Tenant
 
 Params = Mapping[str, str]
@@ -18,6 +19,16 @@ Params = Mapping[str, str]
 class Journeys:
     def __init__(self, journeys: JourneyAdmin) -> None:
         self._journeys = journeys
+
+    def handlers(self) -> Handlers:
+        return {
+            "journeys": self.listed,
+            "journey": self.one,
+            "runs": self.runs,
+            "run": self.run,
+            "cancel_run": self.cancel,
+            "retry_run": self.retry,
+        }
 
     async def listed(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Params

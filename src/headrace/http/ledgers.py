@@ -5,15 +5,23 @@ from collections.abc import Mapping
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import SettledScoreboard
+from headrace.assembly.capabilities.scoreboard import SettledScoreboard
 from headrace.dialects import native_scores
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.event import Tenant
 
 
 class Ledgers:
     def __init__(self, scoreboard: SettledScoreboard) -> None:
         self._scoreboard = scoreboard
+
+    def handlers(self) -> Handlers:
+        return {
+            "participants": self.participants,
+            "ledger": self.entries,
+            "points_leaderboard": self.leaderboard,
+        }
 
     async def participants(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

@@ -4,7 +4,7 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.admission import Admission
-from headrace.assembly.capabilities import QuarantineAdmin, ServerStatus
+from headrace.assembly.capabilities.server import QuarantineAdmin, ServerStatus
 from headrace.dialects.wire import encode_json
 from headrace.http.auth import shown_by
 from headrace.http.body import read_body

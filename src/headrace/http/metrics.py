@@ -21,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from headrace import __version__
-from headrace.assembly.capabilities import ServerStatus
+from headrace.assembly.capabilities.server import ServerStatus
 from headrace.assembly.figures import Figure
 from headrace.dialects.errors import kind_of
 from headrace.http.body import Budget

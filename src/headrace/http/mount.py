@@ -5,22 +5,19 @@ from typing import Any
 
 import falcon.asgi
 
-from headrace.assembly.capabilities import EventIntake
+from headrace.assembly.capabilities.events import EventIntake
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.http import cors, webhooks
 from headrace.http.addresses import Addresses
 from headrace.http.auth import shown_by
 from headrace.http.direct import App
 from headrace.http.gate import Gate
+from headrace.http.handler import Handler, Handlers
 from headrace.http.ingest import EventTaker, Served
 from headrace.http.metrics import Metrics
 from headrace.http.questions import ask, tell
-from headrace.model.event import Tenant
 from headrace.model.settings import Settings
 
-Params = Mapping[str, str]
-Handler = Callable[[falcon.asgi.Request, falcon.asgi.Response, Tenant, Params], Awaitable[None]]
-"""Answers a request that has been let in; given the parameters in the path."""
 Responder = Callable[..., Awaitable[None]]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
@@ -41,7 +38,7 @@ class Responders:
         intake: EventIntake,
         settings: Settings,
         metrics: Metrics,
-        handlers: Mapping[str, Handler],
+        handlers: Handlers,
     ) -> None:
         """Raises what Addresses raises."""
         self._gate = gate

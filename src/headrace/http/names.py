@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import RuleAdmin
+from headrace.assembly.capabilities.rules import RuleAdmin
 from headrace.dialects import hogsend, native
 from headrace.http.gate import Gate, parameters
+from headrace.http.handler import Handlers
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 from headrace.model.filters import CatalogPage
@@ -18,6 +19,12 @@ class Catalogue:
     def __init__(self, gate: Gate, rules: RuleAdmin) -> None:
         self._gate = gate
         self._rules = rules
+
+    def handlers(self) -> Handlers:
+        return {
+            "catalog": self.listed,
+            "catalog_entry": self.one,
+        }
 
     async def listed(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
@@ -47,6 +54,11 @@ class EventNames:
     def __init__(self, gate: Gate, rules: RuleAdmin) -> None:
         self._gate = gate
         self._rules = rules
+
+    def handlers(self) -> Handlers:
+        return {
+            "event_names": self.listed,
+        }
 
     async def listed(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import falcon
 import falcon.asgi
 
-from headrace.assembly.people import PeopleDirectory
+from headrace.assembly.capabilities.people import PeopleDirectory
 from headrace.dialects import native, people
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.http.scoreboards import Scoreboards
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
@@ -18,6 +19,15 @@ class People:
     def __init__(self, directory: PeopleDirectory, scoreboards: Scoreboards) -> None:
         self._directory = directory
         self._scoreboards = scoreboards
+
+    def handlers(self) -> Handlers:
+        return {
+            "people": self.listed,
+            "person": self.one,
+            "person_events": self.events,
+            "part_person": self.part,
+            "group": self.group,
+        }
 
     async def listed(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

@@ -7,10 +7,11 @@ from http import HTTPStatus
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import ReplayAdmin
+from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.dialects import hogsend
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.event import Tenant
 from headrace.model.replay_job import Action
 
@@ -22,6 +23,16 @@ class Replays:
         self.pause = partial(self._steer, "pause")
         self.resume = partial(self._steer, "resume")
         self.cancel = partial(self._steer, "cancel")
+
+    def handlers(self) -> Handlers:
+        return {
+            "replay": self.start,
+            "replays": self.listed,
+            "replay_job": self.one,
+            "pause_replay": self.pause,
+            "resume_replay": self.resume,
+            "cancel_replay": self.cancel,
+        }
 
     async def start(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

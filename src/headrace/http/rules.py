@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import RuleAdmin
+from headrace.assembly.capabilities.rules import RuleAdmin
 from headrace.dialects import native
 from headrace.dialects.native_journeys import flag
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.event import Tenant, render_evt
 from headrace.model.rulebook import PutAside, RuleRow, Version
 from headrace.model.status import Lag
@@ -22,6 +23,14 @@ class Rules:
     def __init__(self, rules: RuleAdmin, max_request_bytes: int) -> None:
         self._rules = rules
         self._max_bytes = min(MAX_BYTES, max_request_bytes)
+
+    def handlers(self) -> Handlers:
+        return {
+            "rules": self.show,
+            "apply_rules": self.apply,
+            "passed_over": self.passed_over,
+            "passed_over_by_all": self.passed_over_by_all,
+        }
 
     async def show(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

@@ -6,11 +6,12 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import SettledScoreboard
+from headrace.assembly.capabilities.people import PeopleDirectory
+from headrace.assembly.capabilities.scoreboard import SettledScoreboard
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.people import PeopleDirectory
 from headrace.dialects import native, native_scores
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant, render_evt
 from headrace.model.reaction_state import State
@@ -33,6 +34,15 @@ class Scoreboards:
     def __init__(self, scoreboard: SettledScoreboard, people: PeopleDirectory) -> None:
         self._scoreboard = scoreboard
         self._people = people
+
+    def handlers(self) -> Handlers:
+        return {
+            "participant": self.participant,
+            "challenges": self.challenges,
+            "leaderboard": self.leaderboard,
+            "badges": self.badges,
+            "holders": self.holders,
+        }
 
     async def participant(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]

@@ -15,7 +15,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
-from headrace.assembly.capabilities import capabilities_of
+from headrace.assembly.capabilities.bundle import capabilities_of
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.dialects.route import Dialect

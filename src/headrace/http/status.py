@@ -6,9 +6,10 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.admission import Admission
-from headrace.assembly.capabilities import ServerStatus
+from headrace.assembly.capabilities.server import ServerStatus
 from headrace.dialects.native_status import render_status
 from headrace.http.auth import shown_by
+from headrace.http.handler import Handlers
 from headrace.model.event import Tenant
 
 
@@ -16,6 +17,11 @@ class Statuses:
     def __init__(self, admission: Admission, status: ServerStatus) -> None:
         self._admission = admission
         self._status = status
+
+    def handlers(self) -> Handlers:
+        return {
+            "status": self.show,
+        }
 
     async def show(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import falcon
 import falcon.asgi
 
-from headrace.assembly.capabilities import EventHistory
+from headrace.assembly.capabilities.events import EventHistory
 from headrace.dialects import native
 from headrace.dialects.route import find_event
 from headrace.http.gate import Gate
+from headrace.http.handler import Handlers
 from headrace.model.event import Tenant
 
 
@@ -16,6 +17,12 @@ class Traces:
     def __init__(self, gate: Gate, history: EventHistory) -> None:
         self._gate = gate
         self._history = history
+
+    def handlers(self) -> Handlers:
+        return {
+            "trace": self.trace,
+            "effects": self.effects,
+        }
 
     async def trace(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]

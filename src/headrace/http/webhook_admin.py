@@ -7,13 +7,14 @@ from typing import TypeAlias
 import falcon
 import falcon.asgi
 
+from headrace.assembly.capabilities.webhooks import WebhookAdmin
 from headrace.assembly.clock import clock_ms
-from headrace.assembly.webhooks import WebhookAdmin
 from headrace.dialects import native, native_webhooks
 from headrace.dialects.native_webhooks import delivery_value, webhook_value
 from headrace.dialects.wire import integer_of
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
+from headrace.http.handler import Handlers
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
 from headrace.model.webhook import WebhookChange
@@ -28,6 +29,21 @@ _Path: TypeAlias = Mapping[str, str]
 class Webhooks:
     def __init__(self, webhooks: WebhookAdmin) -> None:
         self._webhooks = webhooks
+
+    def handlers(self) -> Handlers:
+        return {
+            "webhooks": self.listed,
+            "create_webhook": self.create,
+            "webhook": self.one,
+            "change_webhook": self.change,
+            "delete_webhook": self.delete,
+            "rotate_webhook": self.rotate,
+            "test_webhook": self.test,
+            "deliveries": self.deliveries,
+            "delivery": self.delivery,
+            "redeliver": self.redeliver,
+            "redeliver_all": self.redeliver_all,
+        }
 
     async def listed(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
         given = {name: value for name, value in parameters(req) if value}

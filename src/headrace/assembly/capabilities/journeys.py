@@ -1,27 +1,25 @@
-"""What those who talk to a server may do with its journeys. Errors come out as those of `model.errors`."""
+"""Shows journeys and their runs, and cancels or retries runs."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from headrace.model.errors import NotFound, Unavailable
+from headrace.assembly.capabilities.asking import Answer, ask_control
+from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 from headrace.model.journey_document import JourneyRule
 from headrace.model.journeys import ListedRun, RunCount, Status
 from headrace.pipeline.journeys import RunChanges
 from headrace.pipeline.rulesets import RuleCache
-from headrace.ports.control import ControlFailed
 from headrace.ports.journeys import JourneyRuns, JourneyVersions
 
-Answer = TypeVar("Answer")
 Found: TypeAlias = tuple[str, JourneyRule | None, str | None, Sequence[RunCount]]
-"""A journey's id, the rule and version in force, None where there is none, and the counts of its runs."""
+"""A journey's id, the rule and version in force (None if it is no longer in force), and the counts of its runs."""
 
 
 class JourneyAdmin:
-    """Journeys and their runs, once all that was acknowledged before the question has been reacted to.
+    """Journeys and their runs. Every method waits until everything acknowledged before the call has been reacted to.
 
     Raises NotFound, InvalidRequest, Unavailable.
     """
@@ -45,7 +43,7 @@ class JourneyAdmin:
         self._clock_ms = clock_ms
 
     async def listed(self, tenant: Tenant, /) -> list[Found]:
-        """Those in force, in their order, then those of which only runs are left."""
+        """The journeys in force, in their order, then those of which only runs are left."""
         return await self._ask(tenant, lambda: self._found(tenant))
 
     async def one(self, tenant: Tenant, journey_id: str, /) -> Found:
@@ -72,7 +70,7 @@ class JourneyAdmin:
         return await self._ask(tenant, find)
 
     async def steer(self, tenant: Tenant, run_id: str, action: Literal["cancel", "retry"], /) -> None:
-        """Cancel a run that goes on, or have a failed one try its step again."""
+        """Cancel an active run, or let a failed one try its step again."""
         await self._ask(tenant, lambda: self._changes.steer(tenant, run_id, action, self._clock_ms()))
 
     def _found(self, tenant: Tenant) -> list[Found]:
@@ -88,7 +86,4 @@ class JourneyAdmin:
 
     async def _ask(self, tenant: Tenant, question: Callable[[], Answer]) -> Answer:
         await self._settled(tenant)
-        try:
-            return await asyncio.to_thread(question)
-        except ControlFailed as error:
-            raise Unavailable("The control database is not responding.") from error
+        return await ask_control(question)

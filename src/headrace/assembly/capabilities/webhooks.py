@@ -1,28 +1,25 @@
-"""What those who talk to a server may do with its webhooks. Errors come out as those of `model.errors`."""
+"""Manages webhooks, and resends deliveries."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Collection
-from typing import TypeVar
 
 import msgspec
 
+from headrace.assembly.capabilities.asking import ask_control
 from headrace.assembly.clock import clock_ms
 from headrace.delivery.addresses import Network, parse_url
 from headrace.delivery.signing import new_secret
-from headrace.model.errors import InvalidRequest, Unavailable
+from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
 from headrace.model.filters import Filters
 from headrace.model.webhook import Delivery, DeliveryStatus, Message, Topic, Webhook, WebhookChange
-from headrace.ports.control import ControlFailed
 from headrace.ports.deliveries import DeliveryLog, WebhookStore
 
 MAX_AGAIN = 10_000  # deliveries of one request
-Answer = TypeVar("Answer")
 
 
 class WebhookAdmin:
-    """Webhooks and their deliveries. Raises NotFound, InvalidRequest, Unavailable."""
+    """Webhooks and their deliveries. Raises NotFound, InvalidRequest."""
 
     def __init__(
         self,
@@ -35,9 +32,9 @@ class WebhookAdmin:
         give_up_after_ms: int,
         enqueued: Callable[[Collection[int]], None],
     ) -> None:
-        """last: the last acknowledged event's position. overlap_ms: unless a rotation says otherwise.
+        """last: returns the last acknowledged event's position. overlap_ms: the default of a rotation.
 
-        enqueued: told the numbers of webhooks that have something to be sent now.
+        enqueued: called with the numbers of webhooks that have something to send now.
         """
         self._webhooks = webhooks
         self._log = log
@@ -50,7 +47,7 @@ class WebhookAdmin:
     async def create(
         self, tenant: Tenant, webhook_id: str, url: str, topics: tuple[Topic, ...], filters: Filters, /
     ) -> tuple[Webhook, str]:
-        """A new webhook and its secret, which nobody can be told again."""
+        """Create a webhook. Returns it with its secret, which cannot be read again later."""
         parse_url(url, self._allowed)
         secret = new_secret()
         made = Webhook(
@@ -63,14 +60,14 @@ class WebhookAdmin:
             status="enabled",
             created_at_ms=clock_ms(),
         )
-        return await _ask(lambda: self._webhooks.create(made, secret, self._last)), secret
+        return await ask_control(lambda: self._webhooks.create(made, secret, self._last)), secret
 
     async def listed(self, tenant: Tenant, after: str, limit: int, /) -> list[tuple[Webhook, int]]:
         """See the WebhookStore port."""
-        return await _ask(lambda: self._webhooks.listed(tenant, after, limit))
+        return await ask_control(lambda: self._webhooks.listed(tenant, after, limit))
 
     async def get(self, tenant: Tenant, webhook_id: str, /) -> Webhook:
-        return await _ask(lambda: self._webhooks.get(tenant, webhook_id))
+        return await ask_control(lambda: self._webhooks.get(tenant, webhook_id))
 
     async def change(self, tenant: Tenant, webhook_id: str, change: WebhookChange, /) -> Webhook:
         """See the WebhookStore port."""
@@ -78,23 +75,23 @@ class WebhookAdmin:
             parse_url(change.url, self._allowed)
         if change.status == "disabled":
             change = msgspec.structs.replace(change, reason="It was disabled by hand.")
-        changed = await _ask(lambda: self._webhooks.change(tenant, webhook_id, change, self._last))
+        changed = await ask_control(lambda: self._webhooks.change(tenant, webhook_id, change, self._last))
         self._enqueued({changed.number})
         return changed
 
     async def remove(self, tenant: Tenant, webhook_id: str, /) -> None:
-        await _ask(lambda: self._webhooks.remove(tenant, webhook_id))
+        await ask_control(lambda: self._webhooks.remove(tenant, webhook_id))
 
     async def rotate(self, tenant: Tenant, webhook_id: str, overlap_s: int | None, /) -> tuple[Webhook, str]:
-        """The webhook with a new secret, and that. The one before goes on signing for a while; the one before that does not."""
+        """Give a webhook a new secret. Returns both. The former secret signs as well for a while; the one before it stops."""
         secret = new_secret()
         overlap_ms = self._overlap_ms if overlap_s is None else overlap_s * 1000
         until_ms = clock_ms() + overlap_ms if overlap_ms else 0
         change = WebhookChange(secret=secret, overlap_until_ms=until_ms)
-        return await _ask(lambda: self._webhooks.change(tenant, webhook_id, change, self._last)), secret
+        return await ask_control(lambda: self._webhooks.change(tenant, webhook_id, change, self._last)), secret
 
     async def test(self, tenant: Tenant, webhook_id: str, /) -> Delivery:
-        """Send a message of type "test", once, whatever topics the webhook has."""
+        """Send one message of type "test", whatever topics the webhook subscribes to."""
         message = Message(
             key=f"test_{secrets.token_hex(12)}", topic="test", at_ms=clock_ms(), data=b'{"message":"This is a test."}'
         )
@@ -105,7 +102,7 @@ class WebhookAdmin:
             self._enqueued({webhook.number})
             return sent
 
-        return await _ask(send)
+        return await ask_control(send)
 
     async def deliveries(
         self, tenant: Tenant, webhook_id: str, status: DeliveryStatus | None, before: int, limit: int, /
@@ -115,14 +112,14 @@ class WebhookAdmin:
         def ask() -> list[Delivery]:
             return self._log.listed(self._webhooks.get(tenant, webhook_id).number, status, before, limit)
 
-        return await _ask(ask)
+        return await ask_control(ask)
 
     async def delivery(self, tenant: Tenant, webhook_id: str, key: str, /) -> Delivery:
         """See the DeliveryLog port."""
-        return await _ask(lambda: self._log.get(self._webhooks.get(tenant, webhook_id).number, key))
+        return await ask_control(lambda: self._log.get(self._webhooks.get(tenant, webhook_id).number, key))
 
     async def redeliver(self, tenant: Tenant, webhook_id: str, key: str, /) -> Delivery:
-        """Try a delivery again from now on, under the same key and for as long as a new one."""
+        """Attempt a delivery again from now on, under the same key and for as long as a new one."""
 
         def renew() -> Delivery:
             webhook, now_ms = self._enabled(tenant, webhook_id), clock_ms()
@@ -130,12 +127,15 @@ class WebhookAdmin:
             self._enqueued({webhook.number})
             return found
 
-        return await _ask(renew)
+        return await ask_control(renew)
 
     async def redeliver_all(
         self, tenant: Tenant, webhook_id: str, span: tuple[int, int], status: DeliveryStatus, /
     ) -> tuple[int, bool]:
-        """As `redeliver`, those with a status created within a span of milliseconds: how many, and whether there may be more."""
+        """Like `redeliver`, for all with a status that were created within a span of milliseconds.
+
+        Returns how many, and whether there may be more.
+        """
 
         def renew() -> int:
             webhook, now_ms = self._enabled(tenant, webhook_id), clock_ms()
@@ -144,7 +144,7 @@ class WebhookAdmin:
             self._enqueued({webhook.number})
             return renewed
 
-        renewed = await _ask(renew)
+        renewed = await ask_control(renew)
         return renewed, renewed == MAX_AGAIN
 
     def _enabled(self, tenant: Tenant, webhook_id: str) -> Webhook:
@@ -152,11 +152,3 @@ class WebhookAdmin:
         if webhook.status != "enabled":
             raise InvalidRequest(f"The webhook is disabled ({webhook.reason}) Enable it first: PATCH its 'status'.")
         return webhook
-
-
-async def _ask(question: Callable[[], Answer], /) -> Answer:
-    """Ask the control database, off the event loop. Raises Unavailable, and what the question raises."""
-    try:
-        return await asyncio.to_thread(question)
-    except ControlFailed as error:
-        raise Unavailable("The control database is not responding.") from error

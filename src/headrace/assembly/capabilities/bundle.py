@@ -1,0 +1,77 @@
+"""All capabilities of one server, made from its runtime."""
+
+import msgspec
+
+from headrace.assembly.admission import Admission
+from headrace.assembly.capabilities.asking import Ask
+from headrace.assembly.capabilities.contacts import ContactDirectory
+from headrace.assembly.capabilities.events import EventHistory, EventIntake
+from headrace.assembly.capabilities.journeys import JourneyAdmin
+from headrace.assembly.capabilities.people import PeopleDirectory
+from headrace.assembly.capabilities.replays import ReplayAdmin
+from headrace.assembly.capabilities.rules import RuleAdmin
+from headrace.assembly.capabilities.scoreboard import SettledScoreboard
+from headrace.assembly.capabilities.server import QuarantineAdmin, ServerStatus
+from headrace.assembly.capabilities.webhooks import WebhookAdmin
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.runtime import Runtime
+from headrace.model.settings import Settings
+from headrace.pipeline.first_events import FirstEvents
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """All of them, of one server."""
+
+    settings: Settings
+    admission: Admission
+    intake: EventIntake
+    ask: Ask
+    history: EventHistory
+    scoreboard: SettledScoreboard
+    rules: RuleAdmin
+    replays: ReplayAdmin
+    webhooks: WebhookAdmin
+    people: PeopleDirectory
+    contacts: ContactDirectory
+    journeys: JourneyAdmin
+    status: ServerStatus
+    quarantine: QuarantineAdmin
+
+
+def capabilities_of(runtime: Runtime, /) -> Capabilities:
+    settings, control = runtime.settings, runtime.control
+    return Capabilities(
+        settings=settings,
+        admission=runtime.admission,
+        intake=EventIntake(
+            runtime.intake,
+            runtime.freshness,
+            runtime.reactions,
+            FirstEvents(runtime.log, runtime.queries),
+            runtime.watch,
+            runtime.log.last,
+        ),
+        ask=Ask(runtime.queries),
+        history=EventHistory(runtime),
+        scoreboard=SettledScoreboard(runtime),
+        rules=RuleAdmin(runtime),
+        replays=ReplayAdmin(runtime),
+        webhooks=WebhookAdmin(
+            control.webhooks,
+            control.delivery_log,
+            allowed=runtime.allowed_networks,
+            last=runtime.log.last,
+            overlap_ms=int(settings.webhook_overlap_s * 1000),
+            give_up_after_ms=int(settings.webhook_give_up_s * 1000),
+            enqueued=runtime.deliverer.enqueued,
+        ),
+        people=PeopleDirectory(control.people, runtime.people_admin, runtime.people_freshness, runtime.queries),
+        contacts=ContactDirectory(control.contacts, runtime.people_freshness, runtime.queries),
+        journeys=JourneyAdmin(
+            *(runtime.rule_cache, control.journeys, control.journeys, runtime.run_changes),
+            settled=runtime.freshness.settled,
+            clock_ms=clock_ms,
+        ),
+        status=ServerStatus(runtime),
+        quarantine=QuarantineAdmin(runtime),
+    )

@@ -1,0 +1,85 @@
+"""How the server is doing, and the entries that were put aside: for monitoring and for whoever runs it."""
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.assembly.capabilities.asking import ask_control
+from headrace.assembly.figures import Figure, figures
+from headrace.assembly.runtime import Runtime
+from headrace.assembly.status import status_of
+from headrace.assembly.throughput import Throughput
+from headrace.model.errors import InvalidRequest, Unavailable
+from headrace.model.event import Tenant
+from headrace.model.status import Status
+from headrace.pipeline.quarantine import WHAT_TO_DO
+from headrace.ports.control import ControlFailed
+from headrace.ports.store import StoreFailed
+from headrace.upkeep.quarantine import Asked, answer
+
+# Which part is failing, by how its errors begin.
+_PARTS = (("The control database", "control database"), ("The log", "log"), ("A part of the log", "log"))
+
+
+class ServerStatus:
+    """How the server is doing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def hindrance(self) -> str:
+        """What currently keeps events from being stored; "" if nothing does."""
+        failing = self._runtime.worker.failing
+        if failing:
+            part = next((name for sign, name in _PARTS if failing.startswith(sign)), "store")
+            return f"the {part} is failing; see the log"
+        return "" if self._runtime.worker.progress.ready else "starting: nothing could be written to the store yet"
+
+    def problems(self) -> list[str]:
+        """Other problems, one sentence each, with what to do."""
+        aside = self._runtime.quarantine.count
+        listed = [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
+        # Does not say which file: anybody may ask, and the details for the operator name folders.
+        damaged = ["a file of the data folder is damaged: `headrace check` says which, and how to mend it"]
+        return [*(damaged if self._runtime.damage else []), *listed]
+
+    @property
+    def throughput(self) -> Throughput:
+        return self._runtime.throughput
+
+    async def report(self, tenant: Tenant, /, *, is_operator: bool) -> Status:
+        """A tenant's status; operators also get the figures of all projects together. Raises Unavailable."""
+        whole = is_operator or self._runtime.settings.status_figures == "everyone"
+        return await ask_control(lambda: status_of(self._runtime, tenant, whole=whole))
+
+    def figures(self) -> Iterator[Figure]:
+        """Slow: not for the event loop's thread."""
+        return figures(self._runtime)
+
+    async def check(self) -> object:
+        """Compare the log, the store and control: see `upkeep.check`. Raises Unavailable."""
+        try:
+            return await asyncio.to_thread(self._runtime.check)
+        except (StoreFailed, ControlFailed) as error:
+            raise Unavailable(f"The check failed: {error}") from error
+
+
+class QuarantineAdmin:
+    """Entries that were put aside: see `upkeep.quarantine`. One call at a time; others wait for it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._desk = runtime.quarantine
+        self._lock = asyncio.Lock()
+
+    async def ask(self, body: bytes, /) -> object:
+        """Answer a request of `headrace quarantine`. Raises InvalidRequest, NotFound, Unavailable."""
+        try:
+            asked = msgspec.json.decode(body, type=Asked)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"{error}.") from None
+        try:
+            async with self._lock:
+                return await asyncio.to_thread(answer, self._desk, asked)
+        except (StoreFailed, ControlFailed) as error:
+            raise Unavailable(str(error)) from error
