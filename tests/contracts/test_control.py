@@ -30,9 +30,11 @@ from headrace.model.reaction_state import Needs
 from headrace.model.rulebook import PassedOver, RuleRow
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines, apply_rules
-from headrace.ports.control import ControlConflict, ControlFailed, LeaseLost, Offsets, RuleHistory, RuleStore, Scores
+from headrace.ports.control import ControlConflict, ControlFailed, LeaseLost, Offsets
 from headrace.ports.keys import KeyStore
 from headrace.ports.reactions import ReactionStates
+from headrace.ports.rules import RuleHistory, RuleStore
+from headrace.ports.scores import Scores
 from tests.contracts.rivals import Rival, before
 from tests.engine import NOW_MS
 

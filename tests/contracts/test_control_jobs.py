@@ -20,8 +20,9 @@ from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import Cursor, Filters
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
-from headrace.ports.control import JobQueue, JobStore, LeaseLost
+from headrace.ports.control import LeaseLost
 from headrace.ports.reactions import BeforeCommit
+from headrace.ports.replay_jobs import JobStore, RunnerJobs
 from headrace.replay.jobs import ReplayRunner
 from headrace.replay.pace import Pace
 from tests.contracts.rivals import Rival, before
@@ -50,13 +51,13 @@ def expire(engine: Engine) -> None:
         connection.execute(sa.update(leases).values(expires_at_ms=1))
 
 
-def take(jobs: JobQueue, owner: str = "runner") -> TakenJob:
+def take(jobs: RunnerJobs, owner: str = "runner") -> TakenJob:
     taken = jobs.take(owner, NOW_MS)
     assert taken is not None
     return taken
 
 
-def note(engine: Engine, jobs: JobQueue, taken: TakenJob, marker: str, events: int = 1) -> None:
+def note(engine: Engine, jobs: RunnerJobs, taken: TakenJob, marker: str, events: int = 1) -> None:
     """A slice: what its events caused, and the job's new place."""
     with writing(engine) as connection:
         connection.execute(sa.insert(markers).values(event_id=marker, counted=""))

@@ -16,8 +16,8 @@ from headrace.control.tables.ledger import points
 from headrace.control.tables.scores import standings
 from headrace.model.event import Tenant, event_id, first_position
 from headrace.model.scores import Board
-from headrace.ports.control import Scores
 from headrace.ports.ledger import Ledger
+from headrace.ports.scores import Scores
 
 TENANT, OTHER = Tenant("p", "live"), Tenant("p", "test")
 NAMES = [*(f"user-{number:02}" for number in range(30)), "é", "a/b", "%_x", "\x00"]

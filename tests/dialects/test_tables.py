@@ -9,8 +9,8 @@ import pytest
 
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.dialects.table import DIALECTS, Owners
-from headrace.http.handlers import handlers_of
 from headrace.http.docs import document
+from headrace.http.handlers import handlers_of
 from headrace.http.mount import Responders, mount
 from headrace.model.keys import SCOPES
 from headrace.model.settings import Settings

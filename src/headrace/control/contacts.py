@@ -18,7 +18,7 @@ DELETED = "$deleted"  # the trait of a contact that was deleted
 
 
 class ControlContacts:
-    """Fits the Contacts port. Any thread may call it."""
+    """Fits the Contacts and ContactGroups ports. Any thread may call it."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -50,7 +50,7 @@ class ControlContacts:
             return next(iter(_contacts(connection, [person_no])), None) if person_no is not None else None
 
     def groups(self, tenant: Tenant, kind: str, limit: int, offset: int, /) -> list[SeenGroup]:
-        """See the Contacts port."""
+        """See the ContactGroups port."""
         asked = sa.select(person_groups).where(*_of_groups(tenant))
         if kind:
             asked = asked.where(person_groups.c.type == kind)
@@ -59,7 +59,7 @@ class ControlContacts:
             return [_seen(row) for row in connection.execute(newest)]
 
     def group(self, tenant: Tenant, group: GroupKey, /) -> SeenGroup | None:
-        """See the Contacts port."""
+        """See the ContactGroups port."""
         asked = sa.select(person_groups).where(
             *_of_groups(tenant), person_groups.c.type == group.type, person_groups.c.key == group.key
         )
@@ -68,7 +68,7 @@ class ControlContacts:
         return None if row is None else _seen(row)
 
     def joined_ms(self, tenant: Tenant, group: GroupKey, contact: Contact, /) -> int:
-        """See the Contacts port."""
+        """See the ContactGroups port."""
         asked = (
             sa.select(sa.func.min(group_members.c.joined_ms))
             .join(person_ids, person_ids.c.no == group_members.c.id_no)
@@ -80,7 +80,7 @@ class ControlContacts:
             return connection.scalar(asked) or 0
 
     def members(self, tenant: Tenant, group: GroupKey, limit: int, offset: int, /) -> list[Member]:
-        """See the Contacts port."""
+        """See the ContactGroups port."""
         joined = sa.func.min(group_members.c.joined_ms)
         asked = (
             sa.select(person_ids.c.person_no, joined)

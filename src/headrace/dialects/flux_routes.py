@@ -4,7 +4,7 @@ from headrace.dialects import flux, flux_metric_queries, flux_metrics, flux_quer
 from headrace.dialects.route import Answer, Ask, Asked, Dialect, Ingest, Route, find_event
 from headrace.model.event import Tenant
 from headrace.model.measures import Metric
-from headrace.ports.store import Reader
+from headrace.ports.store import MetricReader, Reader
 
 
 def _list(asked: Asked) -> Answer:
@@ -50,7 +50,7 @@ def _measured(asked: Asked) -> Answer:
     return answer
 
 
-def _find_metric(reader: Reader, tenant: Tenant, name: str) -> Metric:
+def _find_metric(reader: MetricReader, tenant: Tenant, name: str) -> Metric:
     found = reader.metric(tenant, name)
     if found is None:
         raise flux_metric_queries.not_found(name)

@@ -15,7 +15,7 @@ from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError, NotFound
 from headrace.model.event import StoredEvent, Tenant, parse_id
 from headrace.model.keys import Scope
-from headrace.ports.store import Reader
+from headrace.ports.store import Reader, StoredEvents
 
 Render: TypeAlias = Callable[[Batch, list[Receipt]], bytes]
 Head: TypeAlias = Iterable[tuple[bytes, bytes]]
@@ -92,7 +92,7 @@ class Ask(msgspec.Struct, frozen=True):
     question: Callable[[Asked], Answer]
 
 
-def find_event(tenant: Tenant, event_id: str, otherwise: str = "", /) -> Callable[[Reader], StoredEvent]:
+def find_event(tenant: Tenant, event_id: str, otherwise: str = "", /) -> Callable[[StoredEvents], StoredEvent]:
     """Asks for the tenant's event of an id, in any of its forms.
 
     Raises NotFound, which says `otherwise`: at once for what is no event's id, and from what it returns for an unknown event.
@@ -101,7 +101,7 @@ def find_event(tenant: Tenant, event_id: str, otherwise: str = "", /) -> Callabl
     if not digits:
         raise missing
 
-    def find(reader: Reader) -> StoredEvent:
+    def find(reader: StoredEvents) -> StoredEvent:
         found = reader.get(tenant, [digits])
         if not found:
             raise missing

@@ -17,7 +17,7 @@ from headrace.model.event import Tenant, render_evt
 from headrace.model.reaction_state import State
 from headrace.model.scores import MAX_LISTED, Award, Board, Score
 from headrace.model.times import render_time_short
-from headrace.ports.control import Scores
+from headrace.ports.scores import Scores
 from headrace.reactions import merging
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.document import Level, level_of

@@ -4,7 +4,7 @@ import structlog
 
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Overrun, State
-from headrace.ports.control import Overruns
+from headrace.ports.rules import Overruns
 from headrace.reactions.overruns import Limits, follow
 from headrace.reactions.stage import EventFacts, RuleSet
 

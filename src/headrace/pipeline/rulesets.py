@@ -11,8 +11,8 @@ from headrace.model.errors import InvalidRules
 from headrace.model.journey_document import JourneyRule, all_steps
 from headrace.model.journeys import WAITS, JourneyVersion
 from headrace.model.rulebook import RuleRow, Version
-from headrace.ports.control import RuleStore
 from headrace.ports.journeys import JourneyVersions
+from headrace.ports.rules import RuleStore
 from headrace.reactions.document import Document, Kind
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.meaning import Change, changes, content_version, former_version_of, version_of

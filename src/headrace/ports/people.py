@@ -1,4 +1,4 @@
-"""People and groups as control keeps them. Everything raises ControlFailed."""
+"""People and groups in control. Everything raises ControlFailed."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,20 +9,20 @@ from headrace.model.person import Contact, Group, GroupKey, Member, Person, Seen
 
 
 class People(Protocol):
-    """Who people are, for those who ask. Always of one tenant; changes nothing. Any thread may call it."""
+    """Queries of people, always of one tenant. Any thread may call it."""
 
     def person_of(self, tenant: Tenant, id: str, /) -> Person | None:  # noqa: A002
-        """The person of an id; None where no event has said anything about it."""
+        """The person with an id; None if no event has said anything about the id."""
         ...
 
     def ids_of(self, tenant: Tenant, id: str, /) -> Sequence[str]:  # noqa: A002
-        """Every id of an id's person, the one that the person goes by first; none for an unknown one."""
+        """Every id of the person with an id, the main one first; empty for an unknown id."""
         ...
 
     def listed(self, tenant: Tenant, search: str, before: int | None, limit: int, /) -> list[tuple[int, Person]]:
-        """So many people, those that came last first, each with a number to go on from: before it the next ones come.
+        """People, most recently created first, each with its number. before: only people with smaller numbers.
 
-        search: what one of their ids begins with or, in any case, one of the traits in `SEARCHED`; "" for everybody.
+        search: the beginning of an id or, ignoring case, of one of the traits in `SEARCHED`; "" for everybody.
         """
         ...
 
@@ -30,41 +30,45 @@ class People(Protocol):
 
 
 class Contacts(Protocol):
-    """People and groups as contacts, without those that were deleted. Always of one tenant; changes nothing."""
+    """People as contacts, without deleted ones. Read-only; always of one tenant."""
 
     def find(self, tenant: Tenant, ids: Sequence[str], email: str, /) -> list[Contact]:
-        """Those with one of the ids or, unless it is "", with the trait `email`; 100 at most."""
+        """Up to 100 contacts with one of the ids or, unless it is "", with this trait `email`."""
         ...
 
     def numbered(self, tenant: Tenant, number: int, /) -> Contact | None:
         """The contact one of whose ids has the number."""
         ...
 
+
+class ContactGroups(Protocol):
+    """Groups and their members as contacts, without deleted ones. Read-only; always of one tenant."""
+
     def groups(self, tenant: Tenant, kind: str, limit: int, offset: int, /) -> list[SeenGroup]:
-        """Groups of a type, or of every type where it is "", those spoken of last first."""
+        """Groups of a type ("": of every type), most recently mentioned first."""
         ...
 
     def group(self, tenant: Tenant, group: GroupKey, /) -> SeenGroup | None: ...
 
     def members(self, tenant: Tenant, group: GroupKey, limit: int, offset: int, /) -> list[Member]:
-        """Who is in a group, those who joined last first."""
+        """A group's members, most recently joined first."""
         ...
 
     def joined_ms(self, tenant: Tenant, group: GroupKey, contact: Contact, /) -> int:
-        """Since when a contact is in a group; 0 where it is not."""
+        """When a contact joined a group; 0 if it is not a member."""
         ...
 
 
 class PeopleStates(Protocol):
-    """What the statements of events have come to: for one writer of a tenant at a time, who saves it with the reactions."""
+    """What events have said about people. One writer per tenant at a time, which saves it along with the reactions."""
 
     def load(self, tenant: Tenant, needs: PeopleNeeds, /, *, joins: bool = False) -> PeopleState:
-        """What is remembered of some ids, the whole persons of some, and some groups.
+        """The state of some ids, of the whole people of some ids, and of some groups.
 
-        joins: also what joined the ids of those persons, to undo it.
+        joins: also load why the ids of those people are one person, so that it can be undone.
         """
         ...
 
     def save(self, transaction: object, tenant: Tenant, state: PeopleState, /) -> None:
-        """Keep what is new in a loaded state, within the transaction that saves the tenant's reactions."""
+        """Save what is new in a loaded state, within the transaction that saves the tenant's reactions."""
         ...

@@ -1,4 +1,4 @@
-"""The store: where events stay, and every question about them."""
+"""The store: keeps events and answers every query about them."""
 
 import secrets
 import threading
@@ -25,12 +25,12 @@ from headrace.model.zones import UTC_ZONE, Interval, Zone
 
 
 class Store(Protocol):
-    """Where events stay. One thread writes."""
+    """Keeps events. One thread writes."""
 
     def insert(self, records: Sequence[Record], /) -> None:
-        """Store records whose positions fall in one month, in one atomic, durable step; visible on return.
+        """Store records whose positions are in one month, in one atomic, durable step. They are visible on return.
 
-        Raises StoreRefused, and StoreFailed when it is not known whether they were stored: ask `present`.
+        Raises StoreRefused, and StoreFailed if it is unknown whether they were stored: ask `present`.
         """
         ...
 
@@ -39,87 +39,62 @@ class Store(Protocol):
         ...
 
     def last(self, after: int, /) -> int:
-        """The greatest position of a stored event, if it is past `after`; else `after`. Raises StoreFailed."""
+        """The greatest position of a stored event, or `after` if that is greater. Raises StoreFailed."""
         ...
 
     def held(self, after: int, upto: int, /) -> int:
-        """How many stored events have `after` < position <= `upto`, of every tenant. Raises StoreFailed."""
+        """The number of stored events with `after` < position <= `upto`, of every tenant. Raises StoreFailed."""
         ...
 
     def damaged(self) -> list[str]:
-        """What is wrong with the store's files, a text for each part that cannot be read. Reads them all. Raises StoreFailed."""
+        """Describes each part of the store that cannot be read. Reads all files. Raises StoreFailed."""
         ...
 
 
 class ErasableStore(Store, Protocol):
-    """A store that can also give events up for good."""
+    """A store that can also erase events for good."""
 
     def stored(self, ids: Sequence[str], /) -> set[str]:
-        """Those of some thousand ids that the store has, of every tenant. Raises StoreFailed."""
+        """Which of some thousand ids the store has, of every tenant. Raises StoreFailed."""
         ...
 
     def erase(self, ids: Sequence[str], /) -> None:
-        """Remove events from disk and from every answer; done on return. Ids of no event are passed over.
+        """Remove events from disk and from every answer, before it returns. Ignores unknown ids.
 
-        For the writing thread. Rewrites what it is part of, so give it many ids at once. Raises StoreFailed when it is not
-        known whether they are gone: call it again.
+        For the writing thread. It rewrites the parts that the events are in, so pass many ids at once. Raises StoreFailed if it
+        is unknown whether they are gone: call it again.
         """
         ...
 
 
 class StoreFailed(Exception):
-    """The store did not answer, or refused; whether it stored the records is not known."""
+    """The store did not answer, or returned an error. It may have stored the records."""
 
 
 class StoreRefused(StoreFailed):
-    """The store cannot take some of these records, however often it is asked; none of them was stored."""
+    """The store can never take some of these records. None of them was stored."""
 
 
-class MetricReader(Protocol):
-    """Every question of metrics, always of one tenant, whose own namespace it looks into. See Reader."""
-
-    def metrics(self, tenant: Tenant, /) -> MetricList:
-        """The first MAX_METRICS metrics by name, without the keys of their tags."""
-        ...
-
-    def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
-        """One metric with the keys of its tags; None where it has no points."""
-        ...
-
-    def measure(self, tenant: Tenant, question: Question, /) -> Measured: ...
-
-
-class PersonEvents(Protocol):
-    """Whose events there are, always of one tenant. An event is its user's, else its anonymous visitor's. See Reader."""
-
-    def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
-        """For each of the ids that has events, how many, and when; in no order."""
-        ...
-
-    def seen_by_name(self, tenant: Tenant, ids: Sequence[str], limit: int, /) -> list[Observed]:
-        """So many names of the ids' events together, the most frequent first, then by name."""
-        ...
-
-
-class Reader(MetricReader, PersonEvents, Protocol):
-    """Every question, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable.
-
-    The filter `person` means every id of that person, as far as the adapter has been told who people are.
-    """
+class StoredEvents(Protocol):
+    """Single events of one tenant. See Reader."""
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events: ...
 
-    def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
-        """At most so many of the matching events after a cursor, oldest first: what a page costs least to be read for.
+    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
+        """The events with these ids (32 hex digits each), oldest first, without unknown ones."""
+        ...
 
-        One question on one core, counting nothing. Its memory grows with the events' size: where it raises InvalidRequest, ask
-        for fewer.
+    def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
+        """Up to `limit` matching events after a cursor, oldest first: the cheapest way to read a page.
+
+        Runs on one core and counts nothing. Its memory grows with the size of the events: if it raises InvalidRequest, ask for
+        fewer.
         """
         ...
 
-    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
-        """The events with these ids (32 hex digits each), oldest first; unknown ones are left out."""
-        ...
+
+class EventCounts(Protocol):
+    """Numbers of events of one tenant. See Reader."""
 
     def count(
         self,
@@ -135,28 +110,69 @@ class Reader(MetricReader, PersonEvents, Protocol):
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats: ...
 
+
+class NameReader(Protocol):
+    """The names and sources of one tenant's events. See Reader."""
+
     def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
-        """So many values of the column `name` or `source`, the most recently seen first. `search`: a part of it, in any case."""
+        """Values of the column `name` or `source` that contain `search`, ignoring case, the most recently seen first."""
         ...
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
-        """What the events of each name were like, by name."""
+        """What the events of each name look like, ordered by name."""
         ...
 
 
+class MetricReader(Protocol):
+    """One tenant's metrics, which have a namespace of their own. See Reader."""
+
+    def metrics(self, tenant: Tenant, /) -> MetricList:
+        """The first MAX_METRICS metrics by name, without the keys of their tags."""
+        ...
+
+    def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
+        """One metric with the keys of its tags; None if it has no points."""
+        ...
+
+    def measure(self, tenant: Tenant, question: Question, /) -> Measured: ...
+
+
+class PersonEvents(Protocol):
+    """Summaries of events by user id, or by anonymous id for events without one; of one tenant. See Reader."""
+
+    def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
+        """For each of the ids that has events: how many, and when. Unordered."""
+        ...
+
+    def seen_by_name(self, tenant: Tenant, ids: Sequence[str], limit: int, /) -> list[Observed]:
+        """The names of the ids' events together, the most frequent first, then by name; at most `limit`."""
+        ...
+
+
+class ReplayReader(StoredEvents, EventCounts, Protocol):
+    """What replays ask."""
+
+
+class Reader(ReplayReader, NameReader, MetricReader, PersonEvents, Protocol):
+    """Every query, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable.
+
+    The filter `person` matches every id of that person, as far as the adapter has been told who people are.
+    """
+
+
 class EventsInOrder(Protocol):
-    """One tenant's stored events in the order of the log."""
+    """One tenant's stored events in log order."""
 
     def in_order(self, tenant: Tenant, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
-        """At most so many events with `after` < position <= `upto`, by position.
+        """Up to `limit` events with `after` < position <= `upto`, by position.
 
-        Raises InvalidRequest where they take too much memory: ask for fewer. Raises Unavailable.
+        Raises InvalidRequest if they take too much memory (ask for fewer), and Unavailable.
         """
         ...
 
 
 class RunningQuery:
-    """One question, which another thread may cancel while it is asked."""
+    """A running query that another thread may cancel."""
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(16)
@@ -165,12 +181,12 @@ class RunningQuery:
 
 
 class CancellableReader(Reader, Protocol):
-    """A reader whose questions another thread may end."""
+    """A reader whose queries another thread may cancel."""
 
     def asking(self, running: RunningQuery, /) -> AbstractContextManager[None]:
-        """Within it, what this thread asks can be ended by `cancel`."""
+        """Within this context, `cancel` ends the queries of this thread."""
         ...
 
     def cancel(self, running: RunningQuery, /) -> None:
-        """End a question, which then raises Unavailable; return when it has ended. Raises nothing."""
+        """End a query, which then raises Unavailable, and wait until it has ended. Raises nothing."""
         ...

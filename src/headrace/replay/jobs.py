@@ -19,9 +19,10 @@ from headrace.model.filters import Cursor, Filters, Selection
 from headrace.model.ledger import Correction
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
 from headrace.pipeline.loop import Loop
-from headrace.ports.control import ControlFailed, JobQueue, LeaseLost
+from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import Reactions
-from headrace.ports.store import Reader
+from headrace.ports.replay_jobs import RunnerJobs
+from headrace.ports.store import ReplayReader
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild, RulesChanged
 
@@ -34,7 +35,7 @@ _BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
 
 
 def plan(
-    reader: Reader,
+    reader: ReplayReader,
     tenant: Tenant,
     selection: Selection,
     /,
@@ -89,8 +90,8 @@ class ReplayRunner:
 
     def __init__(
         self,
-        jobs: JobQueue,
-        reader: Reader,
+        jobs: RunnerJobs,
+        reader: ReplayReader,
         reactions: Reactions,
         *,
         pace: Pace,

@@ -8,7 +8,7 @@ from headrace.model.event import Tenant, parse_id
 from headrace.model.filters import MAX_REPLAY, Filters, Page, Selection
 from headrace.model.ledger import Correction
 from headrace.ports.reactions import Reactions
-from headrace.ports.store import Reader
+from headrace.ports.store import ReplayReader
 from headrace.replay.rebuild import Rebuild
 
 _SLICE = 500  # the worker waits while one runs
@@ -30,7 +30,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def replay(
-    reader: Reader, reactions: Reactions, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool
+    reader: ReplayReader, reactions: Reactions, tenant: Tenant, selection: Selection, /, *, force: bool, dry_run: bool
 ) -> Replayed:
     """Run the selected events through the reactions, oldest first, each once. Raises what reader and reactions raise."""
     unknown: list[str] = []
@@ -56,7 +56,7 @@ def replay(
     return Replayed(len(events) - len(failed), unknown, failed, effects, suppressed)
 
 
-def rehearse(reader: Reader, reactions: Reactions, rebuild: Rebuild, tenant: Tenant, /) -> Replayed:
+def rehearse(reader: ReplayReader, reactions: Reactions, rebuild: Rebuild, tenant: Tenant, /) -> Replayed:
     """What a rebuild would do now, which nothing is changed for. Raises InvalidRequest where there are too many events."""
     total = reader.count(tenant, Filters()).total
     if total > MAX_REPLAY:

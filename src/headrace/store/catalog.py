@@ -16,10 +16,10 @@ from headrace.store.queries import catalog as queries
 
 
 class CatalogReader(Engine):
-    """Part of the Reader port."""
+    """Fits the NameReader port."""
 
     def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
-        """See the Reader port."""
+        """See the NameReader port."""
         asked = tenant, column, limit, search
         try:
             rows = self._rows(queries.observed(*asked))
@@ -28,7 +28,7 @@ class CatalogReader(Engine):
         return [Observed(*row) for row in rows]
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
-        """See the Reader port."""
+        """See the NameReader port."""
         try:
             rows = self._rows(queries.names(tenant, page))
         except NeedsMoreMemory:

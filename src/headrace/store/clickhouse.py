@@ -59,7 +59,7 @@ _keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
 
 
 class ClickHouseStore(EventReader, MetricsReader, PersonReader):
-    """Fits the ErasableStore and the Reader port."""
+    """Fits the ErasableStore, CancellableReader and EventsInOrder ports."""
 
     def __init__(
         self,

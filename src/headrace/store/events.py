@@ -25,7 +25,7 @@ _exact_stats_decoder = msgspec.json.Decoder(tuple[int, float, float, list[_Figur
 
 
 class EventReader(Engine):
-    """Part of the Reader port."""
+    """Fits the StoredEvents and EventCounts ports."""
 
     _hot: Hot = NONE_HOT
     _max_page_bytes = 64 * 1024 * 1024
@@ -46,7 +46,7 @@ class EventReader(Engine):
         return msgspec.structs.replace(filters, person=None, people=ids) if ids else filters
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
-        """See the Reader port."""
+        """See the StoredEvents port."""
         filters = self._meant(tenant, filters)
         total, hint = self._outline(tenant, filters, page)
         if page.offset >= total:  # returns nothing, so there is nothing to sort, however large the offset
@@ -62,7 +62,7 @@ class EventReader(Engine):
         return Events(max(total, page.offset + found), events[: page.limit], more=found > page.limit)
 
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
-        """See the Reader port."""
+        """See the StoredEvents port."""
         filters = self._meant(tenant, filters)
         page = Page(limit=limit, after=after, oldest_first=True)
         query = queries.whole(tenant, filters, page, PageHint(), self._hot)
@@ -114,7 +114,7 @@ class EventReader(Engine):
             )
 
     def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
-        """See the Reader port."""
+        """See the StoredEvents port."""
         ids = list(dict.fromkeys(ids))
         found = [
             event
@@ -132,7 +132,7 @@ class EventReader(Engine):
         group_by: Dimension | None = None,
         zone: Zone = UTC_ZONE,
     ) -> Counts:
-        """See the Reader port."""
+        """See the EventCounts port."""
         filters = self._meant(tenant, filters)
         series = None if interval is None else self._series(tenant, filters, interval, zone)
         if group_by is None:
@@ -165,7 +165,7 @@ class EventReader(Engine):
         return found
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
-        """See the Reader port."""
+        """See the EventCounts port."""
         filters = self._meant(tenant, filters)
         count, total, size, least, most, percentiles = _stats_decoder.decode(
             self._ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")

@@ -9,7 +9,7 @@ from headrace.store.queries import people as queries
 
 
 class PersonReader(Engine):
-    """Part of the Reader port."""
+    """Fits the PersonEvents port."""
 
     def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
         """See the PersonEvents port."""

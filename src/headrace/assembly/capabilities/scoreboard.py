@@ -8,8 +8,8 @@ from headrace.assembly.runtime import Runtime
 from headrace.model.event import Tenant
 from headrace.model.filters import Filters, Page
 from headrace.model.ledger import Grant, Granted, Revocation
-from headrace.ports.control import Scores
 from headrace.ports.ledger import Ledger
+from headrace.ports.scores import Scores
 from headrace.reactions.stage import RuleSet
 
 
