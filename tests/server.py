@@ -153,7 +153,7 @@ class Client(httpx.Client):
         response.read()
         path = request.url.path
         if path.startswith(
-            ("/api/v1/users/", "/api/v1/groups/", "/v1/groups/")
+            ("/api/v1/users/", "/api/v1/participants/", "/api/v1/groups/", "/v1/groups/")
         ):  # each id is one segment, whatever is in it
             path = request.url.raw_path.partition(b"?")[0].decode()
         validator.check(request.method, path, response.status_code, response.headers, response.content)

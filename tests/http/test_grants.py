@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.http.routes import assert_refused
@@ -108,12 +107,19 @@ def test_a_badge_is_not_taken_back_without_a_participant_and_a_reason(club: Clie
     assert_refused(club.post("/api/v1/badges/seen/revocations", json=body), "native", 400)
 
 
-def test_a_path_that_does_not_end_in_points_takes_no_post(club: Client, server: Server) -> None:
-    """The document cannot say so: there the end of the path belongs to the name."""
-    for path in ("/api/v1/participants/u", "/api/v1/participants/u%2Fpoints", "/api/v1/participants//points"):
-        headers = {"Authorization": club.headers["Authorization"]}
-        reply = httpx.post(server.url + path, json={"points": 5, "key": "k"}, headers=headers)
-        assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD")
+def test_an_id_that_ends_in_points_is_not_the_path_that_grants_points(club: Client) -> None:
+    for path in ("/api/v1/participants/u", "/api/v1/participants/u%2Fpoints"):
+        reply = club.post(path, json={"points": 5, "key": "k"})
+        assert_refused(reply, "native", 405)
+        assert reply.headers["allow"] == "GET, HEAD"
+
+
+def test_an_id_has_its_slashes_escaped(club: Client) -> None:
+    grant = {"points": 5, "key": "k"}
+    assert_refused(club.post("/api/v1/participants/u/1/points", json=grant), "native", 404)
+    assert_refused(club.get("/api/v1/participants/u/1"), "native", 404)
+    assert club.post("/api/v1/participants/u%2F1%2F/points", json=grant).status_code == 201
+    assert club.get("/api/v1/participants/u%2F1%2F").json()["data"]["points"]["balance"] == 5
 
 
 def test_two_keys_are_one_too_many(club: Client) -> None:

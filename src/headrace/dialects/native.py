@@ -194,9 +194,8 @@ DIALECT = Dialect(
         _reading("events/{event_id}/trace", Handled("trace")),
         _reading("events/{event_id}/effects", Handled("effects")),
         _reading("participants", Handled("participants")),
-        _reading("participants/{name:path}", Handled("participant")),
-        # Its path ends in `/points`. An id may hold slashes, so the router cannot tell.
-        Route("POST", "/api/v1/participants/{name:path}", "admin", "native", Handled("grant_points")),
+        _reading("participants/{participant_id:id}", Handled("participant")),
+        Route("POST", "/api/v1/participants/{participant_id:id}/points", "admin", "native", Handled("grant_points")),
         _reading("points", Handled("ledger")),
         _reading("points/leaderboard", Handled("points_leaderboard")),
         _reading("challenges", Handled("challenges")),

@@ -1,7 +1,6 @@
-"""Points granted and badges taken back by an admin, in the native dialect. Translates; never decides."""
+"""How admins grant points and revoke badges in the native dialect. Translates; never decides."""
 
 from typing import Annotated
-from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
@@ -9,15 +8,13 @@ from msgspec import Meta
 from headrace.dialects import native
 from headrace.dialects.names import decode_known
 from headrace.dialects.wire import text_of_body
-from headrace.model.errors import InvalidRequest, MethodNotAllowed
+from headrace.model.errors import InvalidRequest
 from headrace.model.event import render_evt
 from headrace.model.ledger import Grant, Granted, Revocation
 from headrace.model.times import render_time_short
 
 MAX_POINTS = 10**9
 MAX_KEY_CHARS = MAX_ID_CHARS = 255
-_BELOW = "/api/v1/participants/"
-_POINTS = "/points"
 _Reason = Annotated[str, Meta(max_length=500)]
 
 
@@ -37,28 +34,18 @@ _grant_decoder = msgspec.json.Decoder(_Grant)
 _revocation_decoder = msgspec.json.Decoder(_Revocation)
 
 
-def parse_participant(raw_path: str, /) -> str:
-    """The id in `/api/v1/participants/{id}/points`, which may hold any character, escaped as in any path.
-
-    Raises MethodNotAllowed for any other path below.
-    """
-    path = raw_path.removesuffix("/")
-    name = unquote(path[len(_BELOW) : -len(_POINTS)]) if path.endswith(_POINTS) else ""
-    if not name:
-        raise MethodNotAllowed("POST", ("GET", "HEAD"))
-    return name
-
-
 def parse_grant(participant: str, body: bytes, header_key: str, /) -> tuple[Grant, str]:
-    """The grant and its key, from the body's `key` or the header Idempotency-Key. Raises InvalidRequest."""
+    """The grant, and its key from the body or else the header Idempotency-Key. Raises InvalidRequest."""
     given = decode_known(_grant_decoder, text_of_body(body), "The body", _Grant)
     if not given.points or abs(given.points) > MAX_POINTS:
         raise InvalidRequest(f"'points' must be a whole number from -{MAX_POINTS} to {MAX_POINTS}, and not 0.")
     if given.key and header_key and given.key != header_key:
-        raise InvalidRequest("'key' and the header Idempotency-Key are two keys: send one.")
+        raise InvalidRequest("'key' and the header Idempotency-Key differ: send one of them.")
     key = given.key or header_key
     if not key:
-        raise InvalidRequest("A key is required, so that a retry grants nothing twice: send 'key' or Idempotency-Key.")
+        raise InvalidRequest(
+            "A key is required, so that a retry does not grant twice: send 'key' or the header Idempotency-Key."
+        )
     _check_id("key", key)
     _check_id("participant", participant)
     return Grant(participant, given.points, given.reason, given.allow_negative), key
@@ -78,7 +65,7 @@ def render_granted(granted: Granted, /) -> bytes:
 
 
 def parse_revocation(body: bytes, /) -> tuple[str, str]:
-    """The participant, and the reason. Raises InvalidRequest."""
+    """The participant and the reason. Raises InvalidRequest."""
     given = decode_known(_revocation_decoder, text_of_body(body), "The body", _Revocation)
     _check_id("participant", given.participant)
     return given.participant, given.reason

@@ -29,12 +29,11 @@ class Grants:
         }
 
     async def grant(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
-        # As it was sent, because in the route's path a slash in the id looks like a separator.
-        participant = native_grants.parse_participant(req.scope["raw_path"].decode("latin-1"))
         body = await read_body(req, _MAX_BYTES)
-        grant, key = native_grants.parse_grant(participant, body, (req.get_header("Idempotency-Key") or "").strip())
+        header_key = (req.get_header("Idempotency-Key") or "").strip()
+        grant, key = native_grants.parse_grant(path["participant_id"], body, header_key)
         granted = await self._scoreboard.grant(tenant, grant, key)
         resp.status = int(HTTPStatus.OK if granted.repeated else HTTPStatus.CREATED)
         resp.data = native_grants.render_granted(granted)

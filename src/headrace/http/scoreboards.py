@@ -47,7 +47,7 @@ class Scoreboards:
     async def participant(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
-        name = path["name"]
+        name = path["participant_id"]
         person = await self._people.one(tenant, name)
         ids = person.ids if person else [name]
         events = await self._scoreboard.count_events(tenant, name)
