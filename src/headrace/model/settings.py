@@ -30,6 +30,10 @@ def _doc(text: str) -> Meta:
     return Meta(description=text)
 
 
+def _limit(requests: str) -> Meta:
+    return _doc(f"Rate limit for {requests}, in requests per minute and key; 0 means none.")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A server's configuration. `from_environ` raises SettingsError for an invalid value."""
 
@@ -70,56 +74,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     rate_limits: Annotated[Literal["on", "off"], _doc("`off` disables every rate limit.")] = "on"
-    limit_flux_single: Annotated[
-        PerMinute, _doc("Rate limit for single Flux events, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_flux_batch: Annotated[
-        PerMinute, _doc("Rate limit for Flux batches, in requests per minute and key; 0 means none.")
-    ] = 10
-    limit_lines: Annotated[
-        PerMinute,
-        _doc(
-            "Rate limit for newline-delimited JSON, as log shippers send it, in requests per minute and key; 0 means none."
-        ),
-    ] = 0
-    limit_flux_query: Annotated[
-        PerMinute, _doc("Rate limit for Flux queries, in requests per minute and key; 0 means none.")
-    ] = 60
-    limit_flux_gem: Annotated[
-        PerMinute, _doc("Rate limit for the Flux gem's batches, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_flux_metrics_batch: Annotated[
-        PerMinute, _doc("Rate limit for metric batches, in requests per minute and key; 0 means none.")
-    ] = 10
-    limit_flux_metrics_query: Annotated[
-        PerMinute, _doc("Rate limit for metric queries, in requests per minute and key; 0 means none.")
-    ] = 60
-    limit_bricqs: Annotated[PerMinute, _doc("Rate limit for Bricqs, in requests per minute and key; 0 means none.")] = 0
-    limit_solute: Annotated[PerMinute, _doc("Rate limit for Solute, in requests per minute and key; 0 means none.")] = 0
-    limit_hogsend: Annotated[
-        PerMinute, _doc("Rate limit for Hogsend, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_native: Annotated[
-        PerMinute,
-        _doc(
-            "Rate limit for the server's own API (catalogue, traces, …), in requests per minute and key; 0 means none."
-        ),
-    ] = 0
-    limit_segment: Annotated[
-        PerMinute, _doc("Rate limit for Segment, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_posthog: Annotated[
-        PerMinute, _doc("Rate limit for PostHog, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_amplitude: Annotated[
-        PerMinute, _doc("Rate limit for Amplitude, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_mixpanel: Annotated[
-        PerMinute, _doc("Rate limit for Mixpanel, in requests per minute and key; 0 means none.")
-    ] = 0
-    limit_cloudevents: Annotated[
-        PerMinute, _doc("Rate limit for CloudEvents, in requests per minute and key; 0 means none.")
-    ] = 0
+    limit_flux_single: Annotated[PerMinute, _limit("single Flux events")] = 0
+    limit_flux_batch: Annotated[PerMinute, _limit("Flux batches")] = 10
+    limit_lines: Annotated[PerMinute, _limit("newline-delimited JSON, as log shippers send it")] = 0
+    limit_flux_query: Annotated[PerMinute, _limit("Flux queries")] = 60
+    limit_flux_gem: Annotated[PerMinute, _limit("the Flux gem's batches")] = 0
+    limit_flux_metrics_batch: Annotated[PerMinute, _limit("metric batches")] = 10
+    limit_flux_metrics_query: Annotated[PerMinute, _limit("metric queries")] = 60
+    limit_bricqs: Annotated[PerMinute, _limit("Bricqs")] = 0
+    limit_solute: Annotated[PerMinute, _limit("Solute")] = 0
+    limit_hogsend: Annotated[PerMinute, _limit("Hogsend")] = 0
+    limit_native: Annotated[PerMinute, _limit("the server's own API (catalogue, traces, …)")] = 0
+    limit_segment: Annotated[PerMinute, _limit("Segment")] = 0
+    limit_posthog: Annotated[PerMinute, _limit("PostHog")] = 0
+    limit_amplitude: Annotated[PerMinute, _limit("Amplitude")] = 0
+    limit_mixpanel: Annotated[PerMinute, _limit("Mixpanel")] = 0
+    limit_cloudevents: Annotated[PerMinute, _limit("CloudEvents")] = 0
 
     max_request_bytes: Annotated[Bytes, _doc("Largest request body, after decompression.")] = 10 * 1024 * 1024
     max_bodies_bytes: Annotated[
