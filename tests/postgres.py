@@ -113,24 +113,13 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     postgres.give_back(url)
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy."""
-    path = tmp_path_factory.mktemp("migrated") / "control.sqlite"
-    engine = open_database(path)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    engine.dispose()
-    return path
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def control_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated database of the test's own, first SQLite, then PostgreSQL."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgres_url")
     path = tmp_path / "control.sqlite"
-    shutil.copy(request.getfixturevalue("migrated_file"), path)
+    shutil.copy(request.getfixturevalue("template"), path)
     return f"sqlite:///{path}"
 
 

@@ -5,9 +5,9 @@ from sqlalchemy import Engine
 
 from headrace.control.database import open_database
 from tests.engine import clickhouse
-from tests.postgres import control_url, empty_url, migrated_file, postgres, postgres_url
+from tests.postgres import control_url, empty_url, postgres, postgres_url
 
-__all__ = ["clickhouse", "control_url", "empty_url", "migrated_file", "postgres", "postgres_url"]
+__all__ = ["clickhouse", "control_url", "empty_url", "postgres", "postgres_url"]
 
 
 @pytest.fixture

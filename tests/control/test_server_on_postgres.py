@@ -17,10 +17,10 @@ from headrace.control.offsets import ControlOffsets
 from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
 from headrace.ports.control import LeaseLost
-from tests.postgres import migrated_file, postgres, postgres_url
+from tests.postgres import postgres, postgres_url
 from tests.server import Client, Server
 
-__all__ = ["migrated_file", "postgres", "postgres_url"]
+__all__ = ["postgres", "postgres_url"]
 
 RULES = """
 facts:

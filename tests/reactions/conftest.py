@@ -1,22 +1,11 @@
-"""A migrated control database to copy: migrating one takes longer than most tests."""
+"""A reactor over a control database of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from headrace.control.database import open_database
 from tests.reactions.given import Machine
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "control.sqlite"
-    engine = open_database(path)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    engine.dispose()
-    return path
 
 
 @pytest.fixture
