@@ -547,7 +547,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "an event causes an effect once",
-        "reactions/stage.py",
+        "reactions/effects.py",
         "if (rule_no, effect.ordinal) in self._happened:",
         "if False:",
         "tests/reactions/test_once.py::test_a_replay_suppresses_what_was_caused_and_counts_nothing_again",
@@ -904,7 +904,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a fact that another version of its rule has paid for is not paid again",
-        "reactions/stage.py",
+        "reactions/effects.py",
         "            points -= self._paid_by_others(rule_no)",
         "            pass",
         "tests/http/test_rebuild.py::test_a_field_more_changes_nobodys_result_and_a_replay_pays_nothing_again",
@@ -912,8 +912,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "completions that other versions of a challenge have paid for are credited in a replay",
         "pipeline/reactions.py",
-        "stage.needs(rules, found, replayed=True)",
-        "stage.needs(rules, found)",
+        "needs(rules, found, replayed=True)",
+        "needs(rules, found)",
         "tests/http/test_rebuild.py::test_a_challenge_with_another_goal_pays_only_beyond_what_was_paid",
     ),
     (

@@ -8,9 +8,10 @@ import msgspec
 from headrace.model.event import Event, event_id, first_position
 from headrace.model.journeys import Person, Run, RunState
 from headrace.pipeline.rulesets import parse_document
-from headrace.reactions.journeys.machine import Machine, Moved, Seen
+from headrace.reactions.journeys.machine import Machine, Moved
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.journeys.stage import Journeys, JourneySet
+from headrace.reactions.journeys.transitions import Seen
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 START_MS = 1_736_121_600_000  # 2025-01-06, a Monday, at midnight

@@ -8,8 +8,8 @@ import pytest
 
 from headrace.model.journeys import Person
 from headrace.model.zones import zone_of
-from headrace.reactions.journeys.machine import broken, cancel
 from headrace.reactions.journeys.program import next_time_of_day
+from headrace.reactions.journeys.transitions import broken, cancel
 from tests.journeys.given import DAY_MS, HOUR_MS, START_MS, Alone, journey, seen
 
 EMIT: dict[str, Any] = {"id": "e", "emit": {"event": "sent", "properties": {"n": 1}}}

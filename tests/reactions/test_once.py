@@ -7,7 +7,8 @@ import pytest
 
 from headrace.model.event import StoredEvent
 from headrace.reactions import stage
-from headrace.reactions.stage import EventFacts, RuleSet
+from headrace.reactions.event_facts import EventFacts
+from headrace.reactions.ruleset import RuleSet
 from tests.reactions.given import Crash, Machine, event
 
 RULES = """

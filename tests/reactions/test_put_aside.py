@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 from headrace.model.event import StoredEvent, Tenant, event_id, first_position
 from headrace.model.reaction_state import Overrun, State
 from headrace.reactions.document import Document, FactRule
+from headrace.reactions.event_facts import EventFacts
 from headrace.reactions.facts import Failure
 from headrace.reactions.overruns import Limits, follow
-from headrace.reactions.stage import EventFacts, RuleSet
+from headrace.reactions.ruleset import RuleSet
 from tests.reactions.given import Crash, Machine, event
 
 COSTLY = {"id": "costly", "event": "order", "when": "size(event.properties.l) > 0", "fact_type": "costly", "points": 1}

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.pipeline.rulesets import parse_document
-from headrace.reactions.stage import RuleSet, facts_of_event
+from headrace.reactions.event_facts import facts_of_event
+from headrace.reactions.ruleset import RuleSet
 from headrace.reactions.starving import starved
 from tests.reactions.given import Machine, event
 

@@ -21,7 +21,7 @@ from headrace.ports.scores import Scores
 from headrace.reactions import merging
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.document import Level, level_of
-from headrace.reactions.stage import RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 _NOTHING = Score(State(), [], 0, [], [])
 

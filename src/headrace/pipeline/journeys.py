@@ -16,8 +16,8 @@ from headrace.ports.control import ControlFailed
 from headrace.ports.journeys import JourneyVersions
 from headrace.ports.people import People
 from headrace.ports.reactions import ReactionState, ReactionStates, StateChanged
-from headrace.reactions.journeys.machine import cancel
 from headrace.reactions.journeys.program import Journey
+from headrace.reactions.journeys.transitions import cancel
 from headrace.reactions.stage import journeys_in
 
 _MOST_READY = 1000

@@ -5,8 +5,9 @@ import structlog
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Overrun, State
 from headrace.ports.rules import Overruns
+from headrace.reactions.event_facts import EventFacts
 from headrace.reactions.overruns import Limits, follow
-from headrace.reactions.stage import EventFacts, RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 _log = structlog.get_logger("headrace.reactor")
 

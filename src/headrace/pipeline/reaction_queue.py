@@ -5,7 +5,7 @@ from collections import deque
 import msgspec
 
 from headrace.model.event import Event, Tenant, decode
-from headrace.reactions.stage import RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 _QUEUE_EVENTS, _QUEUE_BYTES = 20_000, 16 * 1024 * 1024  # of one project and mode
 _ALL_QUEUES_BYTES = 128 * 1024 * 1024

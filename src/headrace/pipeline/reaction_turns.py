@@ -19,7 +19,8 @@ from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import ReactionStates, StateChanged
 from headrace.reactions import stage
-from headrace.reactions.stage import EventFacts, RuleSet
+from headrace.reactions.event_facts import EventFacts, facts_of_event, needs
+from headrace.reactions.ruleset import RuleSet
 
 _log = structlog.get_logger("headrace.reactor")
 _TURN_EVENTS = 5_000
@@ -150,7 +151,7 @@ class ReactionTurns:
                     continue
                 self._current.enter(each.id)
                 event = each.event()
-                found = stage.facts_of_event(rules, each.id, event, overruns=overruns, watched=watched)
+                found = facts_of_event(rules, each.id, event, overruns=overruns, watched=watched)
                 if found.seen is not None and found.participant in said:
                     break  # a journey reads who the person is as of the events before: those are saved first
                 if each.may_say:
@@ -169,7 +170,7 @@ class ReactionTurns:
             ]
             if not relevant and not passed_over and not sayings:
                 return len(facts), State(), PeopleState()
-            state = self._states.load(tenant, stage.needs(rules, relevant))
+            state = self._states.load(tenant, needs(rules, relevant))
             until = max(until, time.perf_counter() + turn_s)
             done = 0
             for each in facts:

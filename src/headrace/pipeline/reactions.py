@@ -16,8 +16,9 @@ from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
 from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import BeforeCommit, ReactionState, StateChanged
 from headrace.reactions import stage
+from headrace.reactions.event_facts import facts_of_event, needs
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
-from headrace.reactions.stage import RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 _log = structlog.get_logger("headrace.reactions")
 MOST_CONFLICTS = 50  # consecutive conflicts with others that change the same state
@@ -155,8 +156,8 @@ class Reactions:
 
         def judge() -> tuple[State, Outcome]:
             now_ms = self._clock_ms()
-            found = [stage.facts_of_event(rules, event.id, event, now_ms) for event in events]
-            state = self._states.load(tenant, stage.needs(rules, found, replayed=True))
+            found = [facts_of_event(rules, event.id, event, now_ms) for event in events]
+            state = self._states.load(tenant, needs(rules, found, replayed=True))
             effects: list[Caused] = []
             suppressed = 0
             for each in found:

@@ -17,8 +17,8 @@ from headrace.reactions.document import Document, Kind
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.meaning import Change, changes, content_version, former_version_of, version_of
 from headrace.reactions.rules import parse_rules
+from headrace.reactions.ruleset import RuleSet
 from headrace.reactions.source import parse_source, place
-from headrace.reactions.stage import RuleSet
 from headrace.reactions.starving import starved
 
 _log = structlog.get_logger("headrace.rules")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.model.reaction_state import Standing, State
 from headrace.model.scores import Award, Entry, KeptFact, Score
-from headrace.reactions.stage import RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 
 def merged(rules: RuleSet, name: str, parts: Sequence[tuple[str, Score]], listed: int, /) -> Score:

@@ -9,7 +9,8 @@ import msgspec
 
 from headrace.model.event import position_of, received_at_ms
 from headrace.model.reaction_state import Overrun, State
-from headrace.reactions.stage import EventFacts, RuleSet
+from headrace.reactions.event_facts import EventFacts
+from headrace.reactions.ruleset import RuleSet
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from headrace.model.event import MODES, Tenant
 from headrace.model.rulebook import PassedOver, PutAside, Version
 from headrace.model.status import Lag
 from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
-from headrace.reactions.stage import RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 _MOST_DOCUMENTS = 50  # of a project's history of rules
 

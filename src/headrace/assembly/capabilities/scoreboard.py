@@ -10,7 +10,7 @@ from headrace.model.filters import Filters, Page
 from headrace.model.ledger import Grant, Granted, Revocation
 from headrace.ports.ledger import Ledger
 from headrace.ports.scores import Scores
-from headrace.reactions.stage import RuleSet
+from headrace.reactions.ruleset import RuleSet
 
 
 class SettledScoreboard:

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.errors import InvalidRequest
 from headrace.model.event import Event
 from headrace.model.journeys import Person, Visit
+from headrace.model.zones import UTC_ZONE, Zone, zone_of
 from headrace.reactions import cost
 from headrace.reactions.conditions import Condition, Malformed, TooCostly, load_cel
 from headrace.reactions.cost import Path, Size
@@ -142,3 +144,26 @@ def _only(reading: Reading, path: Path) -> Any:
     if path in failed:
         raise Malformed(failed[path])
     return values.get(variable(path))
+
+
+def zone_of_person(person: Person, /) -> Zone:
+    """The zone named by a person's trait `time_zone` or `timezone`, else UTC."""
+    try:
+        traits = _zones_decoder.decode(person.traits or "{}")
+    except msgspec.DecodeError:
+        return UTC_ZONE
+    for name in (traits.time_zone, traits.timezone):
+        if isinstance(name, str):
+            try:
+                return zone_of(name)
+            except InvalidRequest:
+                continue
+    return UTC_ZONE
+
+
+class _Zones(msgspec.Struct):
+    time_zone: object = None
+    timezone: object = None
+
+
+_zones_decoder = msgspec.json.Decoder(_Zones)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from headrace.model.event import Event, received_at_ms
 from headrace.model.journeys import Entries, Person, Run, RunState, run_id
-from headrace.reactions.journeys.machine import Machine, Moved, Seen, broken
+from headrace.reactions.journeys.machine import Machine, Moved
 from headrace.reactions.journeys.program import Journey
+from headrace.reactions.journeys.transitions import Seen, broken
 
 PersonOf = Callable[[str], Person | None]
 
