@@ -8,7 +8,9 @@ from sqlalchemy import Engine
 
 from headrace.control.database import reading, writing
 from headrace.control.delivery_log import ControlDeliveryLog
-from headrace.control.delivery_queue import DISABLED, TOO_LATE, ControlDeliveryQueue
+from headrace.control.delivery_queue import ControlDeliveryQueue
+from headrace.control.delivery_tidying import DISABLED, TOO_LATE
+from headrace.control.event_feed import ControlEventFeed
 from headrace.control.leases import ControlLeases
 from headrace.control.outbox import FULL, ControlOutbox
 from headrace.control.reaction_states import ControlReactionStates
@@ -93,8 +95,13 @@ def queue(engine: Engine, handler: Handler) -> ControlDeliveryQueue:
     return make_queue(engine, handler)
 
 
+@pytest.fixture
+def feed(engine: Engine) -> EventFeedQueue:
+    return ControlEventFeed(engine, give_up_after_ms=DAY_MS)
+
+
 def make_queue(engine: Engine, handler: Handler, **given: int) -> ControlDeliveryQueue:
-    usual = {"most_waiting": 100, "keep_ms": 7 * DAY_MS, "keep": 50, "give_up_after_ms": DAY_MS}
+    usual = {"most_waiting": 100, "keep_ms": 7 * DAY_MS, "keep": 50}
     return ControlDeliveryQueue(engine, handler, **usual | given)
 
 
@@ -574,11 +581,10 @@ def test_a_range_of_dead_letters_is_sent_again(
 
 
 def test_events_are_enqueued_once_by_the_webhooks_own_position(
-    engine: Engine, store: WebhookStore, queue: ControlDeliveryQueue
+    store: WebhookStore, queue: ControlDeliveryQueue, feed: EventFeedQueue
 ) -> None:
     make(store, "w", TENANT, "event", last=100)
     make(store, "x")
-    feed: EventFeedQueue = queue
     (wanted,) = feed.wanted(9)
     assert (wanted.id, wanted.tenant, wanted.after) == ("w", TENANT, 100)
     feed.feed(wanted, [message("a", "event")], 150, None, NOW_MS)
@@ -589,26 +595,26 @@ def test_events_are_enqueued_once_by_the_webhooks_own_position(
 
 
 def test_a_webhook_that_is_enabled_again_gets_the_events_from_then_on(
-    engine: Engine, store: WebhookStore, queue: ControlDeliveryQueue
+    store: WebhookStore, feed: EventFeedQueue
 ) -> None:
     make(store, "w", TENANT, "event", last=100)
     store.change(TENANT, "w", WebhookChange(status="disabled", reason="by hand"), lambda: 200)
-    assert queue.wanted(9) == []
+    assert feed.wanted(9) == []
     store.change(TENANT, "w", WebhookChange(status="enabled"), lambda: 300)
-    assert queue.wanted(9)[0].after == 300
+    assert feed.wanted(9)[0].after == 300
     store.change(TENANT, "w", WebhookChange(topics=("badge.awarded",)), lambda: 400)
-    assert queue.wanted(9) == []
+    assert feed.wanted(9) == []
     store.change(TENANT, "w", WebhookChange(topics=("event",)), lambda: 500)
-    assert queue.wanted(9)[0].after == 500
+    assert feed.wanted(9)[0].after == 500
     store.change(TENANT, "w", WebhookChange(filters=Filters(name="n")), lambda: 600)
-    assert queue.wanted(9)[0].after == 500
+    assert feed.wanted(9)[0].after == 500
 
 
 def test_the_feed_of_a_late_sender_enqueues_nothing(
-    engine: Engine, store: WebhookStore, queue: ControlDeliveryQueue
+    store: WebhookStore, queue: ControlDeliveryQueue, feed: EventFeedQueue
 ) -> None:
     make(store, "w", TENANT, "event")
     with pytest.raises(LeaseLost):
-        queue.feed(queue.wanted(9)[0], [message("a", "event")], 150, Lease("deliveries", "nobody", 1), NOW_MS)
+        feed.feed(feed.wanted(9)[0], [message("a", "event")], 150, Lease("deliveries", "nobody", 1), NOW_MS)
     assert due(queue) == []
-    assert queue.wanted(9)[0].after == 7
+    assert feed.wanted(9)[0].after == 7

@@ -49,9 +49,7 @@ class Machine:
         self.outbox = ControlOutbox(Replies(), clock_ms=clock, give_up_after_ms=DAY_MS)
         self.webhooks = ControlWebhooks(self.engine, most=50, most_waiting=5000)
         self.log = ControlDeliveryLog(self.engine)
-        self.queue = ControlDeliveryQueue(
-            self.engine, Replies(), most_waiting=5000, keep_ms=DAY_MS, keep=500, give_up_after_ms=DAY_MS
-        )
+        self.queue = ControlDeliveryQueue(self.engine, Replies(), most_waiting=5000, keep_ms=DAY_MS, keep=500)
         self.steps: list[str] = []
         self.deliverer = Deliverer(self.queue, self.leases, self._sender, clock_ms=clock, on_step=self.steps.append)
         self.sender.start()

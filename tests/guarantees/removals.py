@@ -47,13 +47,13 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a late sender records nothing",
         "control/delivery_queue.py",
-        "    if lease is not None:\n        require(connection, lease)",
-        "    pass",
+        "            require(connection, lease)",
+        "            pass",
         "tests/contracts/test_control_deliveries.py::test_a_late_sender_records_nothing",
     ),
     (
         "each matching event is enqueued once",
-        "control/delivery_queue.py",
+        "control/event_feed.py",
         "                .where(webhooks.c.position == wanted.after)\n",
         "",
         "tests/contracts/test_control_deliveries.py::test_events_are_enqueued_once_by_the_webhooks_own_position",
@@ -61,7 +61,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "how a call ended is handed over where it ends",
         "control/delivery_queue.py",
-        "            self._tell(connection, [(each.due.receiver.tenant, _reply(each)) for each in ended])\n",
+        "            hand_over(connection, self._replies, [(each.due.receiver.tenant, reply_of(each)) for each in ended])\n",
         "",
         "tests/contracts/test_control_deliveries.py::test_a_reply_is_handed_over_in_the_transaction_that_ends_the_call",
     ),

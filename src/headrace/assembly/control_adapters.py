@@ -8,6 +8,7 @@ from headrace.control.api_keys import Keys
 from headrace.control.contacts import ControlContacts
 from headrace.control.delivery_log import ControlDeliveryLog
 from headrace.control.delivery_queue import ControlDeliveryQueue
+from headrace.control.event_feed import ControlEventFeed
 from headrace.control.grants import ControlGrants
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.ledger import ControlLedger
@@ -50,8 +51,8 @@ class ControlAdapters:
             most_waiting=settings.webhook_max_waiting,
             keep_ms=int(settings.webhook_keep_s * 1000),
             keep=settings.webhook_keep,
-            give_up_after_ms=give_up_after_ms,
         )
+        self.event_feed = ControlEventFeed(control, give_up_after_ms=give_up_after_ms)
 
         # Reactions.
         self.rulebook = Rulebook(control)

@@ -170,7 +170,7 @@ class Runtime:
             on_step=on_step,
         )
         self.event_feed = EventFeed(
-            control.deliveries,
+            control.event_feed,
             self.store,
             render_event_data,
             visible=lambda: self.worker.progress.visible,

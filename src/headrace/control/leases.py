@@ -150,11 +150,13 @@ class LastingLease:
         self._leases.release(self.current)
 
 
-def require(connection: sa.Connection, lease: Lease | LastingLease, /) -> None:
+def require(connection: sa.Connection, lease: Lease | LastingLease | None, /) -> None:
     """Raise LeaseLost unless the lease is still this owner's, and keep others from taking it until the transaction ends.
 
-    An expired lease that nobody has taken is still this owner's.
+    An expired lease that nobody has taken is still this owner's. None: there are no other owners, so nothing to check.
     """
+    if lease is None:
+        return
     lease = lease.current if isinstance(lease, LastingLease) else lease
     held = sa.select(leases.c.fence).where(_is(lease)).with_for_update(read=True)
     if connection.scalar(held) is None:
