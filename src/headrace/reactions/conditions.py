@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from headrace.reactions import cost
 from headrace.reactions.cost import Path
+from headrace.reactions.paths import FIELDS, OBJECTS, TEXTS, variable
 from headrace.reactions.surroundings import ROOTS, said
 from headrace.reactions.syntax import FUNCTIONS, MAX_CHARS, MAX_NESTING, Malformed
-from headrace.reactions.translation import FIELDS, OBJECTS, TEXTS, translate, variable
+from headrace.reactions.translation import translate
 
 if TYPE_CHECKING:
     import cel

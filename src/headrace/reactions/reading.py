@@ -10,8 +10,8 @@ import msgspec
 from headrace.model.event import Event
 from headrace.model.zones import zone_of
 from headrace.reactions.cost import PLAIN, Path, Size
+from headrace.reactions.paths import OBJECTS, variable
 from headrace.reactions.syntax import Malformed
-from headrace.reactions.translation import OBJECTS, variable
 
 Scalar: TypeAlias = str | int | float | bool
 

@@ -17,20 +17,10 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.zones import zone_of
 from headrace.reactions import cost, kinds
 from headrace.reactions.cost import NOTHING, Form, Path
+from headrace.reactions.paths import FIELD_KINDS, TEXTS, path_of, variable
 from headrace.reactions.surroundings import ROOTS, kind_of, path_from, said
 from headrace.reactions.syntax import CONVERSIONS, METHODS, Malformed, Node, bare, content_of, parse
 
-TEXTS = (
-    *("name", "type", "source", "user_id", "anonymous_id", "session_id", "group_id"),
-    *("environment", "service", "host", "request_id", "message_id"),
-)
-OBJECTS = ("properties", "context", "traits")
-FIELDS = frozenset((*TEXTS, *OBJECTS, "tags", "value", "timestamp"))
-_FIELD_KINDS = (
-    dict.fromkeys(TEXTS, "string")
-    | dict.fromkeys((*OBJECTS, "tags"), "map")
-    | {"value": "double", "timestamp": "timestamp"}
-)
 _BOOL = frozenset(["bool"])
 _TEXT = frozenset(["string"])
 _SCALAR = Form(cost.Size(1, 400).work())  # the longest text of a number has some 330 characters
@@ -70,15 +60,6 @@ def translate(text: str, steps: frozenset[str] | None = None, /) -> Translated:
     return _Translator(text, steps).run()
 
 
-@lru_cache(4096)
-def variable(path: Path, /) -> str:
-    """The name under which a value is handed over: a field of `event`, because has() works for missing fields."""
-    root, key = path
-    if key is None:
-        return root
-    return f"{root}_s_{key}" if key.isascii() and key.isidentifier() else f"{root}_x_{key.encode().hex()}"
-
-
 class _Translator:
     def __init__(self, text: str, steps: frozenset[str] | None) -> None:
         self._text = text
@@ -96,7 +77,7 @@ class _Translator:
 
     def _path(self, node: Node) -> Path | None:
         """The path that is simply read. Raises Malformed."""
-        return (None if self._steps is None else path_from(node)) or _path_of(node)
+        return (None if self._steps is None else path_from(node)) or path_of(node)
 
     def _pay(self, work: Form, node: Node | None = None) -> None:
         self._work += Form(cost.STEP_NS + work.fixed, work.times, work.text)
@@ -142,7 +123,7 @@ class _Translator:
         size = Form(0.0, {path: 1.0})
         self._find(path)
         self._pay(size, node)
-        kind = _FIELD_KINDS[root] if key is None else "string" if root == "tags" else kind_of(path)
+        kind = FIELD_KINDS[root] if key is None else "string" if root == "tags" else kind_of(path)
         return _Part(kind, f"event.{variable(path)}", size, path)
 
     def _find(self, path: Path) -> None:
@@ -310,26 +291,6 @@ def _as_double(part: _Part) -> _Part:
     if part.text.isdigit():
         return part._replace(kind="double", text=f"{part.text}.0")
     return part._replace(kind="double", text=f"double({part.text})")
-
-
-def _path_of(node: Node) -> Path | None:
-    """The path of a plain read: `event.name`, `event.properties.amount`, `event.tags["a b"]`. Raises Malformed."""
-    if node.op not in (".", "[]"):
-        if node.op == "name" and node.text == "event":
-            raise Malformed(f"'event' must be followed by a field; its fields are: {', '.join(sorted(FIELDS))}")
-        return None
-    target = node.parts[0]
-    if node.op == "." and target.op == "name" and target.text == "event":
-        if node.text not in FIELDS:
-            raise Malformed(f"'event' has no field {node.text!r}; its fields are: {', '.join(sorted(FIELDS))}")
-        return node.text, None
-    if target.op != "." or (root := _path_of(target)) is None or root[1] is not None:
-        return None
-    if root[0] not in (*OBJECTS, "tags"):
-        return None
-    if node.op == ".":
-        return root[0], node.text
-    return (root[0], content_of(node.parts[1])) if node.parts[1].op == "string" else None
 
 
 def _written(name: str) -> str:

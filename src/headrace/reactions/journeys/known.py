@@ -15,9 +15,9 @@ from headrace.model.zones import UTC_ZONE, Zone, zone_of
 from headrace.reactions import cost
 from headrace.reactions.conditions import Condition, Malformed, TooCostly, load_cel
 from headrace.reactions.cost import Path, Size
+from headrace.reactions.paths import variable
 from headrace.reactions.reading import Reading, cel_value_of, size_of
 from headrace.reactions.surroundings import ROOTS
-from headrace.reactions.translation import variable
 
 _ONE = Size(1, 8)
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
