@@ -24,6 +24,7 @@ from headrace.dialects import (
     flux,
     flux_queries,
     hogsend,
+    hogsend_replays,
     jitsu,
     lines,
     mixpanel,
@@ -162,9 +163,11 @@ class _Replayed(msgspec.Struct):
 
 
 def _replay(case: Case) -> Outcome:
-    request = hogsend.parse_replay(_body(case))
+    request = hogsend_replays.parse_replay(_body(case))
     return {"parsed": _given(request)}, _rendered(
-        case, _Replayed, lambda answer: hogsend.render_replay(answer.replayed, answer.unknown, [], answer.effects)
+        case,
+        _Replayed,
+        lambda answer: hogsend_replays.render_replay(answer.replayed, answer.unknown, [], answer.effects),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.dialects import bricqs, flux, hogsend, solute
+from headrace.dialects import bricqs, flux, hogsend_replays, solute
 from headrace.model.batch import Batch
 from headrace.model.errors import BatchTooLarge, EventTooLarge, HeadraceError, InvalidRequest, InvalidTags
 from headrace.model.settings import Settings
@@ -131,7 +131,7 @@ def test_a_batch_over_its_limit_is_refused_also_when_its_items_are_bad() -> None
         (lambda body: bricqs.parse_batch(body, context()), b'{"events":[%b1]}'),
         (lambda body: solute.parse_batch(body, context()), b'{"sentAt":"2025-01-15","batch":[%b1]}'),
         (lambda body: solute.parse_batch(body, context()), b'{"batch":[1],"sentAt":[%b1]}'),
-        (hogsend.parse_replay, b'{"eventIds":[%b1]}'),
+        (hogsend_replays.parse_replay, b'{"eventIds":[%b1]}'),
     ],
     ids=["flux", "flux bare", "bricqs", "solute", "solute sentAt", "hogsend"],
 )
@@ -209,9 +209,9 @@ def test_an_event_full_of_one_thing_takes_time_in_proportion(filling: str) -> No
 
 def test_10000_ids_may_be_replayed_at_once_and_not_one_more() -> None:
     ids = [f"id-{number}" for number in range(10_001)]
-    assert hogsend.parse_replay(msgspec.json.encode({"eventIds": ids[:-1]})).selection.ids == ids[:-1]
+    assert hogsend_replays.parse_replay(msgspec.json.encode({"eventIds": ids[:-1]})).selection.ids == ids[:-1]
     with pytest.raises(InvalidRequest, match="10001 ids; at most 10000"):
-        hogsend.parse_replay(msgspec.json.encode({"eventIds": ids}))
+        hogsend_replays.parse_replay(msgspec.json.encode({"eventIds": ids}))
 
 
 def test_the_settings_say_what_the_limits_are() -> None:

@@ -20,8 +20,8 @@ from headrace.dialects import (
     cloudevents,
     flux,
     flux_metrics,
-    hogsend,
     hogsend_data,
+    hogsend_replays,
     mixpanel,
     mixpanel_profiles,
     posthog,
@@ -38,7 +38,7 @@ BINARY = structs.replace(
     context(),
     headers=(("ce-specversion", "1.0"), ("ce-id", "i"), ("ce-source", "/s"), ("ce-type", "t"), ("ce-userid", "a%20b")),
 )
-Parser = Callable[[bytes], Batch | hogsend.ReplayRequest]
+Parser = Callable[[bytes], Batch | hogsend_replays.ReplayRequest]
 
 PARSERS: dict[str, Parser] = {
     "flux single": lambda body: flux.parse_track(body, context()),
@@ -46,7 +46,7 @@ PARSERS: dict[str, Parser] = {
     "bricqs single": lambda body: bricqs.parse_event(body, context()),
     "bricqs batch": lambda body: bricqs.parse_batch(body, context()),
     "solute batch": lambda body: solute.parse_batch(body, context()),
-    "hogsend replay": hogsend.parse_replay,
+    "hogsend replay": hogsend_replays.parse_replay,
     "hogsend event": lambda body: hogsend_data.parse_event(body, context()),
     "flux gem": lambda body: flux_metrics.parse_gem(body, context()),
     "segment batch": lambda body: segment.parse_batch(body, context()),

@@ -12,8 +12,8 @@ from headrace.dialects import (
     cloudevents,
     flux,
     flux_metrics,
-    hogsend,
     hogsend_data,
+    hogsend_replays,
     mixpanel,
     mixpanel_profiles,
     posthog,
@@ -142,10 +142,10 @@ def test_tags_that_are_no_strings_are_still_refused_in_flux() -> None:
 
 
 def test_the_filter_of_a_replay_may_be_phps_empty_map() -> None:
-    request = hogsend.parse_replay(b'{"eventIds":["a"],"filter":[]}')
+    request = hogsend_replays.parse_replay(b'{"eventIds":["a"],"filter":[]}')
     assert request.selection.ids == ["a"]
     with pytest.raises(InvalidRequest, match="at least one"):
-        hogsend.parse_replay(b'{"filter":[]}')
+        hogsend_replays.parse_replay(b'{"filter":[]}')
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.capabilities.replays import ReplayAdmin
-from headrace.dialects import hogsend
+from headrace.dialects import hogsend_replays
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
 from headrace.http.handler import Handlers
@@ -37,10 +37,10 @@ class Replays:
     async def start(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
-        request = hogsend.parse_replay(await read_body(req, self._max_bytes))
+        request = hogsend_replays.parse_replay(await read_body(req, self._max_bytes))
         if request.later:
             plan = self._replays.plan(tenant, request.selection, request.force, request.rebuild)
-            resp.data = hogsend.render_job(await plan)
+            resp.data = hogsend_replays.render_job(await plan)
             resp.status = int(HTTPStatus.ACCEPTED)
             return
         if request.rebuild:
@@ -51,18 +51,18 @@ class Replays:
         resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
         effects = done.effects if request.dry_run else None
         corrections = done.corrections if request.rebuild else None
-        resp.data = hogsend.render_replay(done.events, done.unknown, done.failed, effects, corrections)
+        resp.data = hogsend_replays.render_replay(done.events, done.unknown, done.failed, effects, corrections)
 
     async def listed(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
-        page = hogsend.parse_list_replays(parameters(req))
-        resp.data = hogsend.render_jobs(page, *await self._replays.listed(tenant, page))
+        page = hogsend_replays.parse_list_replays(parameters(req))
+        resp.data = hogsend_replays.render_jobs(page, *await self._replays.listed(tenant, page))
 
     async def one(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
-        resp.data = hogsend.render_job(await self._replays.get(tenant, path["replay_id"]))
+        resp.data = hogsend_replays.render_job(await self._replays.get(tenant, path["replay_id"]))
 
     async def _steer(
         self,
@@ -72,4 +72,4 @@ class Replays:
         tenant: Tenant,
         path: Mapping[str, str],
     ) -> None:
-        resp.data = hogsend.render_job(await self._replays.steer(tenant, path["replay_id"], action))
+        resp.data = hogsend_replays.render_job(await self._replays.steer(tenant, path["replay_id"], action))
