@@ -1,8 +1,8 @@
-"""Checksums of a chunk, and what can be saved of one that is not what was written. Pure; knows no file.
+"""Checksums of chunks, and what can be saved of a damaged chunk. Pure; opens no file.
 
-CRC-32 as zlib has it: it finds every single changed byte and every burst of up to 32 bits, and costs 0.08 µs for 400 bytes.
-Each chunk has one of its fields, one of its keys and one of its payloads, and then one for each payload: the first three are
-checked on every read, and the others say which entries are still good when the third is not.
+The checksum is zlib's CRC-32, which detects every changed byte and every burst of up to 32 bits, at 0.08 µs for 400 bytes.
+A chunk has three checksums, of its fields, its keys and its payloads, which are checked on every read. One more for each payload
+says which entries are still good if the third does not match.
 See docs/decisions/0103-checksums-in-the-log.md.
 """
 
@@ -19,7 +19,7 @@ from headrace.log.chunks import positions_of
 from headrace.model.entries import Record, Unreadable
 
 _MAX_COUNT = 1 << 20  # of one append
-_FIXED = 12  # bytes of the first three
+_FIXED = 12  # bytes of the three checksums of a chunk
 _SPOILT = "its bytes are not those that were written: the checksum does not match"
 _NO_EVENT = "it is not what an event is written as"
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -28,7 +28,7 @@ _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 class Chunk(NamedTuple):
     """A row of `chunks` as it is read.
 
-    checks: b"" in a row from before there were checksums; text in the place of lost entries.
+    checks: b"" in a row written before there were checksums; a string in a row that marks lost entries.
     """
 
     last: int
@@ -46,15 +46,15 @@ class Chunk(NamedTuple):
 def checks_of(
     last: int, count: int, tail: int, kinds: bytes, keys: bytes, payloads: Sequence[bytes], packed: bytes, /
 ) -> bytes:
-    """The checksums of a new chunk, whose entries are STEP apart: 12 bytes and, unless it is the only one, 4 an entry."""
+    """The checksums of a new chunk, whose entries are STEP apart: 12 bytes, and 4 more per entry if there are several."""
     found = array("I", (_of_fields(last, count, tail, 1, kinds), crc32(keys), crc32(packed)))
-    if count > 1:  # else the third says as much
+    if count > 1:  # else the third checksum says the same
         found.extend(map(crc32, payloads))
     return _little(found).tobytes()
 
 
 def has_sound_fields(last: int, count: int, tail: int, spaced: int, kinds: bytes, checks: bytes | str, /) -> bool:
-    """Whether positions, ids and kinds are those that were written; True where there is no checksum."""
+    """Whether positions, ids and kinds are as written; True if there is no checksum."""
     if isinstance(checks, str) or not checks:
         return _is_a(int, count) and 0 < count <= _MAX_COUNT
     try:
@@ -64,14 +64,14 @@ def has_sound_fields(last: int, count: int, tail: int, spaced: int, kinds: bytes
 
 
 def has_sound_keys(keys: bytes, checks: bytes | str, /) -> bool:
-    """Whether the keys are those that were written; True where there is no checksum."""
+    """Whether the keys are as written; True if there is no checksum."""
     return isinstance(checks, str) or not checks or (_is_a(bytes, checks) and checks[4:8] == _one(crc32(keys)))
 
 
 def payloads_of(chunk: Chunk, is_sound: Callable[[bytes], bool], /) -> list[bytes] | None:
-    """A chunk's payloads, or None if anything about it is not what was written: see `saved_from`.
+    """A chunk's payloads, or None if any part of the chunk is damaged: see `saved_from`.
 
-    is_sound: asked about each event where there is no checksum.
+    is_sound: called for each event if there is no checksum.
     """
     last, count, tail, packed, spaced, kinds, checks = chunk
     if isinstance(checks, str):
@@ -86,20 +86,20 @@ def payloads_of(chunk: Chunk, is_sound: Callable[[bytes], bool], /) -> list[byte
     try:
         if checks[:4] != _one(_of_fields(last, count, tail, spaced, kinds)) or checks[8:12] != _one(crc32(packed)):
             return None
-    except (TypeError, struct.error):  # what is no number or no blob any more
+    except (TypeError, struct.error):  # no longer a number or a blob
         return None
     return _decode(packed)
 
 
 def saved_from(chunk: Chunk, keys: bytes, is_sound: Callable[[bytes], bool], /) -> list[Record]:
-    """A record for each entry of a chunk that `payloads_of` refuses: Unreadable for those that are not what was written.
+    """A record for each entry of a chunk that `payloads_of` rejects; damaged entries become Unreadable.
 
-    keys: the chunk's, b"" if they cannot be read. The chunk's fields have to be sound. Entries that cannot be told from the
-    others are all Unreadable.
+    keys: the chunk's keys, or b"" if they cannot be read. The chunk's fields must be sound. If entries cannot be told from each
+    other, all of them are Unreadable.
     """
     _, count, tail, packed, spaced, kinds, checks = chunk
     packed = packed if _is_a(bytes, packed) else b""
-    if isinstance(checks, str):  # what was lost with a part of the file: see rescue.py
+    if isinstance(checks, str):  # marks entries lost with a part of the file: see rescue.py
         found, why = _unchecked(packed, count, b"", lambda _: False), checks
     elif not checks:
         found, why = _unchecked(packed, count, kinds, is_sound), _NO_EVENT
@@ -119,7 +119,7 @@ def saved_from(chunk: Chunk, keys: bytes, is_sound: Callable[[bytes], bool], /) 
 
 
 def _is_a(kind: type, value: object) -> bool:
-    """Whether a column holds what it should: on a damaged page it may be anything."""
+    """Whether a column has the expected type: on a damaged page it may have any."""
     return isinstance(value, kind)
 
 
@@ -141,11 +141,11 @@ def _events(payloads: Sequence[bytes], kinds: bytes) -> list[bytes]:
     return [payload for payload, kind in zip(payloads, kinds, strict=False) if not kind]
 
 
-_Found = list[tuple[bytes, bool]]  # bytes, and whether they are what was written
+_Found = list[tuple[bytes, bool]]  # bytes, and whether they are as written
 
 
 def _unchecked(packed: bytes, count: int, kinds: bytes, is_sound: Callable[[bytes], bool]) -> _Found:
-    """Of a chunk without checksums: what is an event, and what stands before a frame that is broken."""
+    """For a chunk without checksums: its events, and whatever comes before a broken frame."""
     found: _Found = []
     offset = _array_header(count)
     while len(found) < count and (frame := _frame(packed, offset)):
@@ -157,8 +157,8 @@ def _unchecked(packed: bytes, count: int, kinds: bytes, is_sound: Callable[[byte
 
 
 def _checked(packed: bytes, count: int, checks: bytes) -> _Found:
-    """Each entry against its own checksum. A broken frame ends where the next entry is found to begin."""
-    if len(checks) != _FIXED + 4 * count:  # it is the only one
+    """Check each entry against its own checksum. A broken frame ends where the next entry is found to begin."""
+    if len(checks) != _FIXED + 4 * count:  # the only entry
         frame = _frame(packed, _array_header(count))
         return [(packed[slice(*frame)] if frame else packed, False)]
     sums = _little(array("I", checks[_FIXED:]))
@@ -187,13 +187,13 @@ def _checked(packed: bytes, count: int, checks: bytes) -> _Found:
 
 
 def _filled(found: _Found, rest: bytes, count: int) -> _Found:
-    """`rest`: bytes that belong to the first entry that is missing, and perhaps to those after it."""
+    """rest: the bytes of the first missing entry, and perhaps of those after it."""
     missing = count - len(found)
     return [*found, *[(rest, False)][:missing], *[(b"", False)] * (missing - 1)]
 
 
 def _begin_of(packed: bytes, offset: int, checksum: int) -> int | None:
-    """Where, from an offset on, a frame begins whose payload has this checksum."""
+    """The offset of the next frame whose payload has this checksum."""
     for start in range(offset, len(packed)):
         if packed[start] in _HEADERS and (frame := _frame(packed, start)) and crc32(packed[slice(*frame)]) == checksum:
             return start
@@ -201,7 +201,7 @@ def _begin_of(packed: bytes, offset: int, checksum: int) -> int | None:
 
 
 # Source: https://github.com/msgpack/msgpack/blob/master/spec.md#bin-format-family
-_HEADERS = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # the first byte of a binary: how many bytes its length takes
+_HEADERS = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # by the first byte of a binary: the number of bytes of its length
 
 
 def _array_header(count: int) -> int:
@@ -209,7 +209,7 @@ def _array_header(count: int) -> int:
 
 
 def _frame(packed: bytes, offset: int) -> tuple[int, int] | None:
-    """Where the payload of the binary at an offset begins and ends; None if there is none."""
+    """Where the payload of the binary at an offset begins and ends; None if there is no binary."""
     if offset >= len(packed) or (size := _HEADERS.get(packed[offset])) is None:
         return None
     begin = offset + 1 + size

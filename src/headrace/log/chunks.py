@@ -1,4 +1,4 @@
-"""The table of chunks, one row an append: its columns, and the positions of a chunk's entries. Brings old files up to date."""
+"""The table of chunks, one row per append: its columns, and the positions of a chunk's entries. Upgrades old files."""
 
 import sqlite3
 
@@ -15,12 +15,12 @@ CREATE TABLE IF NOT EXISTS chunks (
 );
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
-# These stand behind the payloads in each row. SQLite stores 0, 1 and an empty blob in no bytes, and so reads them without
-# walking through the payloads: a chunk of events alone pays nothing. Source: https://www.sqlite.org/fileformat2.html#record_format
+# These come after the payloads in each row. SQLite stores 0, 1 and an empty blob in no bytes, so it reads them without
+# walking through the payloads: a chunk with nothing but events pays nothing. Source: https://www.sqlite.org/fileformat2.html#record_format
 _LATER_COLUMNS = {
-    "spaced": "INTEGER NOT NULL DEFAULT 0",  # 1: entries are STEP apart; 0: one apart, as before there were partitions
-    "kinds": "BLOB NOT NULL DEFAULT x''",  # a byte an entry; empty when all are events
-    # See checks.py; empty in what was written before there were any. Only read along with the payloads.
+    "spaced": "INTEGER NOT NULL DEFAULT 0",  # 1: entries are STEP apart; 0: one apart, as before partitions existed
+    "kinds": "BLOB NOT NULL DEFAULT x''",  # one byte per entry; empty if all are events
+    # See checks.py; empty in rows written before there were checksums. Only read along with the payloads.
     "checks": "BLOB NOT NULL DEFAULT x''",
 }
 INCREMENTAL = 2  # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
@@ -31,8 +31,8 @@ SELECT last - (count - 1) * iif(spaced, 64, 1) AS first, iif(spaced, 64, 1) AS s
 
 
 def bring_up_to_date(connection: sqlite3.Connection, /) -> None:
-    """Make the tables, or give those of an earlier version the columns they lack. Raises sqlite3.Error."""
-    connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # counts for a new file only
+    """Create the tables, or add the columns that an earlier version lacks. Raises sqlite3.Error."""
+    connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # only affects a new file
     connection.executescript(_TABLES)
     known = {row[1] for row in connection.execute("PRAGMA table_info(chunks)")}
     for name, declared in _LATER_COLUMNS.items():
@@ -48,7 +48,7 @@ def positions_of(last: int, count: int, spaced: int, /) -> range:
 
 
 def last_event_of(positions: range, kinds: bytes, /) -> int:
-    """The position of a chunk's last event; 0 when it has none."""
+    """The position of a chunk's last event; 0 if it has none."""
     if not kinds:
         return positions[-1]
     index = kinds.rfind(0, 0, len(positions))

@@ -1,4 +1,4 @@
-"""What a log still holds, counted by its chunks alone. Reads no payload."""
+"""Summarizes what a log still holds from the chunks' fields, without reading payloads."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from headrace.model.entries import Held
 
 
 def held_upto(upto: int, rows: Callable[..., list[tuple[Any, ...]]], mark: Callable[[str], int], /) -> Held:
-    """See the Log port. rows: asks the log's file; mark: the value of one of its marks, 0 for none. Raises what they raise."""
+    """See the Log port. rows: queries the log's file. mark: returns the value of a mark, 0 if unset. Raises what they raise."""
     [(entries, first, last_event)] = rows(
         "SELECT coalesce(sum(min(count, (? - first) / step + 1)), 0), min(first), "
         "max(iif(length(kinds), 0, min(last, ? - (? - first) % step))) FROM spans WHERE first <= ?",
         *(upto,) * 4,
     )
     if first is None:
-        # A file whose chunks all went before there were commands has no mark: whatever was committed was an event.
+        # If all chunks were trimmed before commands existed, there is no mark: every committed entry was an event.
         return Held(0, upto, mark("event") or upto)
     mixed = rows(
         "SELECT last, count, spaced, kinds FROM spans WHERE length(kinds) > 0 AND first <= ? ORDER BY last", upto

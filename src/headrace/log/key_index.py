@@ -1,7 +1,7 @@
-"""The keys of the log's chunks, kept where they can be found: feeds `KnownKeys`, and mends it when it lags, breaks or is lost.
+"""Indexes the keys of the log's chunks: feeds `KnownKeys`, and repairs it if it lags, breaks or is lost.
 
-The chunks are the record and this is an index of them; what it lacks it reads there again. Shares the log's connection, so it
-is called by one thread at a time; `written_upto` and `window_s` are for any.
+The chunks are the record and this is an index of them; it reads again there what it lacks. It shares the log's connection, so
+one thread at a time may call it; `written_upto` and `window_s` may be called by any.
 """
 
 import sqlite3
@@ -22,14 +22,14 @@ from headrace.model.event import first_position, received_at_ms
 _log = structlog.get_logger("headrace.log")
 _FLUSH_EVERY_MS = 60_000
 _REOPEN_EVERY_S = 1.0
-# Anything else that keeps the index from opening, such as a full disk, is no reason to forget what it knows.
+# Any other reason why the index cannot be opened, such as a full disk, must not discard what it knows.
 _SIGNS_OF_DAMAGE = ("Corruption", "No such file", "Invalid argument")
 KEY_BYTES = 16
 NO_KEY = bytes(KEY_BYTES)
 
 
 class KeyIndex:
-    """`lost`: (after, upto), positions whose keys are known no more until they have been learnt; None when none are missing."""
+    """lost: (after, upto), the positions whose keys are unknown until they have been learnt; None if none are missing."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class KeyIndex:
         max_bytes: int,
         clock_ms: Callable[[], int],
     ) -> None:
-        """Open or begin the index of the log that `chunks` is open on. Raises Unavailable."""
+        """Open or create the index of the log that the connection `chunks` has open. Raises Unavailable."""
         self._path = path
         self._chunks = chunks
         self._window_ms = int(window_s * 1000)
@@ -52,9 +52,10 @@ class KeyIndex:
         self.lost: tuple[int, int] | None = None
 
     def catch_up(self, last: int, floor: int, /) -> int:
-        """Agree with a log that has just been opened and ends at `last`; returns the position that it has to go on from.
+        """Bring the index in line with a log that was just opened and ends at `last`.
 
-        floor: up to there the store has events. Raises Unavailable, sqlite3.Error.
+        Returns the position from which the log must continue. floor: the store has events up to there.
+        Raises Unavailable, sqlite3.Error.
         """
         self._durable = self._void_keys_of_lost_entries(max(last, floor))
         self.lost = self._find_lost_keys(last, floor)
@@ -62,18 +63,18 @@ class KeyIndex:
         return self._durable
 
     def read_from(self, chunks: sqlite3.Connection, /) -> None:
-        """From now on the log's file is open as this."""
+        """Use this connection to the log's file from now on."""
         self._chunks = chunks
 
     def forget(self, after: int, upto: int, /) -> None:
-        """Know no key any more whose position is past `after`, up to `upto`: what was there is lost. Raises Unavailable."""
+        """Forget keys whose position is past `after`, up to `upto`: the entries there are lost. Raises Unavailable."""
         try:
             self._keys.void(after, upto)
         except Exception as error:
             raise Unavailable(f"Message ids cannot be forgotten: {error}.") from error
 
     def find(self, keys: list[bytes], /) -> dict[bytes, tuple[int, int]]:
-        """Where these keys were first given, of those that were within the dedup window. Raises Unavailable."""
+        """The position and tail that each key was first given, for keys within the dedup window. Raises Unavailable."""
         if not keys:
             return {}
         self._index_keys()
@@ -86,7 +87,7 @@ class KeyIndex:
         return {key: given for key, given in found.items() if given[0] >= oldest}
 
     def add(self, positions: range, tail: int, keys: bytes, /) -> None:
-        """A chunk has become durable, so from here on nothing may fail: what the index lacks, the next look-up gives it."""
+        """Add the keys of a chunk that is durable now. Must not fail: the next look-up adds whatever the index lacks."""
         complete, last = self._indexed >= self._durable, positions[-1]
         self._durable = last
         if not keys:
@@ -99,13 +100,13 @@ class KeyIndex:
             _log.exception("keys_not_indexed", position=last)
 
     def written_upto(self, upto: int, /) -> int:
-        """Up to where the index has written down the keys, so that the chunks' own copy is needed no more."""
+        """The position up to which the index's keys are on disk, so that the chunks' own copy is no longer needed."""
         if upto > self._written:
             keys, indexed = (
                 self._keys,
                 self._indexed,
-            )  # in this order: a reopened index may have less, and has to be fed first
-            # Each flush makes a file, so not at every trim; but when nothing is left to write down, there is no cost.
+            )  # in this order: a reopened index may have less, and must be fed first
+            # Each flush creates a file, so not at every trim; but if there is nothing left to write, it costs nothing.
             if received_at_ms(upto) - received_at_ms(self._written) >= _FLUSH_EVERY_MS or upto >= indexed:
                 try:
                     keys.flush()
@@ -116,7 +117,7 @@ class KeyIndex:
         return self._written
 
     def learn(self, given: Mapping[bytes, tuple[int, int]], /, *, done: bool) -> None:
-        """Know lost keys again, with the position and tail that each was first given. Before the first append.
+        """Add lost keys again, with the position and tail that each was first given. Call it before the first append.
 
         Raises Unavailable.
         """
@@ -132,14 +133,14 @@ class KeyIndex:
             raise Unavailable(f"Message ids cannot be indexed: {error}.") from error
 
     def window_s(self) -> float:
-        """How far back keys are really known: less than the setting once the byte budget bites."""
+        """How far back keys are known: less than the setting once the byte budget is exceeded."""
         return self._keys.window_s()
 
     def close(self) -> None:
         self._keys.close()
 
     def _open(self) -> KnownKeys:
-        """The index; a damaged one is put aside, and a new one begun. Raises Unavailable when it cannot be opened now."""
+        """Open the index; if it is damaged, put it aside and create a new one. Raises Unavailable if it cannot be opened now."""
         path = self._path
         try:
             return self._make(path)
@@ -152,7 +153,7 @@ class KeyIndex:
             return self._make(path)
 
     def _reopen(self) -> None:
-        """After a failed write, such as to a full disk, RocksDB takes no more. What it had in memory, the chunks have too."""
+        """Reopen the index: after a failed write, such as to a full disk, RocksDB accepts no more. The chunks have the rest."""
         if time.monotonic() - self._reopened_at < _REOPEN_EVERY_S:
             return
         self._reopened_at = time.monotonic()
@@ -163,26 +164,26 @@ class KeyIndex:
         self._indexed = self._keys.last()
 
     def _void_keys_of_lost_entries(self, last: int) -> int:
-        """A log put back from an older copy lacks entries whose keys are known: a retry of those must be taken, and stored.
+        """Forget the keys of entries that a log restored from an older copy lacks: a retry of those must be stored.
 
-        What the store has is not lost; the floor tells.
+        Entries up to the floor are in the store, so they are not lost.
         """
         known = self._keys.last()
         if known <= last:
             return last
         _log.warning("log_is_older_than_keys", log_ends_at=last, keys_end_at=known)
         self._keys.void(last, known)
-        return known  # so that no new entry gets a position in between
+        return known  # so that no new entry gets a position in this range
 
     def _find_lost_keys(self, last: int, floor: int) -> tuple[int, int] | None:
-        """The positions, within the window, whose keys neither the index has nor a chunk: the index, or the file, is lost."""
-        after, upto = self._mark("lost after"), self._mark("lost upto")  # by a start that was cut short
+        """The positions within the window whose keys neither the index nor a chunk has: the index, or the file, was lost."""
+        after, upto = self._mark("lost after"), self._mark("lost upto")  # by a start that was interrupted
         if not upto:
             after, upto = self._keys.last(), self._mark("keyed")
-            if self._files_of_first_layout():  # its log has no mark, so whatever was trimmed may have been keyed
+            if self._files_of_first_layout():  # its log has no mark, so trimmed entries may have had keys
                 upto = self._number("SELECT coalesce(min(first) - 1, ?) FROM spans", last)
             if floor > last:
-                upto = floor  # the store has what the log lacks, a new file or one that was cut back: whatever was keyed there
+                upto = floor  # the store has events that the log lacks (a new file, or an older copy): they may have had keys
         after = max(after, self._oldest())
         if after >= upto:
             return None
@@ -193,7 +194,7 @@ class KeyIndex:
         return after, upto
 
     def _index_keys(self) -> None:
-        """Give the index the keys of chunks that it does not have: after a crash, or a failure. Raises Unavailable."""
+        """Add the keys of chunks that the index lacks after a crash or a failure. Raises Unavailable."""
         if self._indexed >= self._durable:
             return
         try:
@@ -226,7 +227,7 @@ class KeyIndex:
         return self._number("SELECT coalesce(max(value), 0) FROM marks WHERE name = ?", name)
 
     def _files_of_first_layout(self) -> list[Path]:
-        """Of an index that was one of RocksDB's folders itself, and had no generations: it is not read, but learnt again."""
+        """The files of an index without generations, from an earlier version: it is not read, and its keys are learnt again."""
         return [each for each in self._path.iterdir() if each.is_file()] if (self._path / "CURRENT").exists() else []
 
     def _number(self, sql: str, *values: object) -> int:
@@ -234,7 +235,7 @@ class KeyIndex:
 
 
 def _given(positions: range, tail: int, keys: bytes) -> dict[bytes, tuple[int, int]]:
-    """The position and tail that each key of a chunk was given."""
+    """The position and tail of each key of a chunk."""
     return {
         key: (position, tail + index)
         for index, position in enumerate(positions)

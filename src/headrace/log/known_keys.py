@@ -1,13 +1,13 @@
-"""The keys that the log has seen within the dedup window: which position each was first given. Holds no entries.
+"""The keys that the log has seen within the dedup window, each with the position it was first given. Holds no entries.
 
-An index and not a record: each key is durable in the log's own chunk before it comes here, so this one is written
-without a log of its own, and after a crash it is given again what its last flush did not hold. That is what makes it
-fast: a random key costs a hash and a memory write, where a B-tree costs a page of disk.
+This is an index, not a record. Every key is durable in the log's own chunk before it gets here, so the index needs no log of its
+own: after a crash, it gets again what its last flush did not contain. That makes it fast: a random key costs a hash and a memory
+write, where a B-tree costs a page of disk.
 
-Two generations are asked, and one is written. When the younger is as old as the window, or holds half the byte budget, it
-becomes the older, and the one before it goes as a whole; so expiry costs a few unlinks, and no key goes before its window
-has passed, unless the budget is short. RocksDB's own expiry by age is not used: it merges files and then drops a merged one when
-the oldest of its keys is due, young ones with it.
+There are two generations: both are searched, and the younger is written. Once the younger is as old as the window, or holds half
+the byte budget, it becomes the older one, and the previous older one is deleted whole. So expiry costs a few unlinks, and no key
+is forgotten before its window has passed unless the budget is exceeded. RocksDB's own expiry by age is not used: it merges files
+and drops a merged file when its oldest key is due, along with the young ones.
 
 Source: https://github.com/facebook/rocksdb/wiki/FIFO-compaction-style
 """
@@ -33,21 +33,21 @@ from rocksdict import (
 
 _log = structlog.get_logger("headrace.log")
 
-BYTES_PER_KEY = 43  # of a file, measured with 2 M random keys
+BYTES_PER_KEY = 43  # in a file, measured with 2 M random keys
 _LAST, _VOIDS = b"last", b"voids"  # shorter than any key
 _MOST_VOIDS = 1000
 _POSITION_BYTES, _TAIL_BYTES = 8, 7
 _TAIL_BITS = 8 * _TAIL_BYTES
-_BLOOM_BITS = 14  # one look-up in a thousand reads a file that does not have the key
+_BLOOM_BITS = 14  # one look-up in a thousand reads a file without the key
 _CACHE_BYTES = 64 << 20
 _FILE_BYTES = 64 << 20
-_MERGED_FILES = 8  # so many become one, since a look-up asks each
-_MEMORY_BLOOM_SHARE = 0.05  # of what waits in memory: an unknown key costs a fifth of what looking for it there does
+_MERGED_FILES = 8  # this many are merged into one, since a look-up asks each
+_MEMORY_BLOOM_SHARE = 0.05  # for keys in memory: rules an unknown key out at a fifth of the cost of searching
 _NO_LIMIT = 1 << 62
 
 
 class _Generation:
-    """The keys of some time: a folder, named by its number and the millisecond of its beginning."""
+    """The keys of a period: a folder, named by its number and its first millisecond."""
 
     def __init__(self, path: Path, max_bytes: int, cache: Cache) -> None:
         self.path = path
@@ -56,13 +56,13 @@ class _Generation:
         self.began_s = int(began_ms) / 1000
         path.mkdir(mode=0o700, exist_ok=True)
         options = _options(max_bytes, cache)
-        # Named once more: to a folder that is there already, options alone would apply in part, and no filter be read or written.
+        # Passed explicitly: for an existing folder, options alone would apply in part, and no filter would be read or written.
         # Source: https://github.com/quixio/quix-streams/issues/1136
         self.files = Rdict(str(path), options, column_families={"default": options})
         self.unsynced = WriteOptions()
         self.unsynced.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue]  its stub says method
         self.files.set_write_options(self.unsynced)
-        # Small files become one. Without a ttl of 0, files would go after 30 days.
+        # Merges small files. Without a ttl of 0, files would be deleted after 30 days.
         fifo = f"{{max_table_files_size={_NO_LIMIT};allow_compaction=true}}"
         self.files.set_options({"ttl": "0", "compaction_options_fifo": fifo})
         self.bytes = sum(file["size"] for file in self.files.live_files())
@@ -84,7 +84,7 @@ class _Generation:
 
 
 class KnownKeys:
-    """Fed and asked by one thread at a time. Raises rocksdict's DbClosedError or Exception when its files cannot be used."""
+    """For one thread at a time. Raises rocksdict's DbClosedError or Exception if its files cannot be used."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class KnownKeys:
         folders = sorted(
             (each for each in path.iterdir() if each.is_dir()), key=lambda each: int(each.name.split("-")[0])
         )
-        for left in folders[:-2]:  # by a crash between making one and removing another
+        for left in folders[:-2]:  # left by a crash between creating one and deleting another
             shutil.rmtree(left)
         generations = [self._open(folder) for folder in folders[-2:]]
         self._current = generations.pop() if generations else self._begin(0)
@@ -121,10 +121,10 @@ class KnownKeys:
         return [self._current, self._older] if self._older else [self._current]
 
     def find(self, keys: Sequence[bytes], /) -> dict[bytes, tuple[int, int]]:
-        """The position and tail that each known key was first given; unknown keys are left out."""
+        """The position and tail that each key was first given, without unknown keys."""
         wanted: list[Any] = list(keys)
         given: dict[bytes, tuple[int, int]] = {}
-        # The younger first: there a key is that was given again after its window.
+        # The younger first: it has the keys that were given again after their window.
         for generation in self._generations():
             found: list[bytes | None] = generation.files.get(wanted) or []
             for key, value in zip(wanted, found, strict=True):
@@ -136,7 +136,7 @@ class KnownKeys:
         return given
 
     def add(self, given: Mapping[bytes, tuple[int, int]], last: int, /) -> None:
-        """Know these keys, and that the log was indexed up to the position `last`. Lost in a crash until flushed."""
+        """Add keys, and note that the log is indexed up to the position `last`. Lost in a crash until flushed."""
         current = self._current
         if self._age_s(current) > self._window_s or current.bytes >= self._max_bytes // 2:
             current = self._turn()
@@ -146,11 +146,11 @@ class KnownKeys:
         last = max(self._last, last)
         batch.put(_LAST, last.to_bytes(_POSITION_BYTES, "big"))
         current.files.write(batch, current.unsynced)
-        self._last = last  # only now: what could not be written is still to be indexed
+        self._last = last  # only now: if the write failed, they are still to be indexed
         current.bytes += len(given) * BYTES_PER_KEY
 
     def _turn(self) -> _Generation:
-        """Begin a generation. What it needs of the one before is on disk first, so a crash here loses nothing."""
+        """Begin a generation, after writing out what it needs of the previous one, so that a crash here loses nothing."""
         self.flush()
         gone, self._older = self._older, self._current
         self._current = self._begin(self._older.number + 1)
@@ -163,9 +163,9 @@ class KnownKeys:
         return self._current
 
     def void(self, after: int, upto: int, /) -> None:
-        """Know no key any more that was given a position with `after` < position <= `upto`: what was there is lost.
+        """Forget keys with `after` < position <= `upto`: the entries there are lost.
 
-        Durable on return. Looking for the keys themselves would mean to read them all.
+        Durable on return. Notes the range, because finding the keys themselves would mean reading all of them.
         """
         self._voids = [*self._voids[-_MOST_VOIDS:], (after, upto)]
         self._current.write_voids(self._voids)
@@ -179,15 +179,15 @@ class KnownKeys:
         return self._last
 
     def flush(self) -> None:
-        """Write down, synced, what is known. May be called while another thread adds; what it adds may miss this flush."""
-        # In this order: should a generation begin in between, it has written down all that was known then.
+        """Write what is known to disk and sync it. Another thread may add keys meanwhile; those may miss this flush."""
+        # In this order: if a generation begins in between, it has written out everything known by then.
         last, current = self._last, self._current
         if last > self._flushed:
             current.files.flush()
             self._flushed = last
 
     def window_s(self) -> float:
-        """How far back keys are known: less than the setting once the byte budget has dropped a generation too soon."""
+        """How far back keys are known: less than the setting once the byte budget has dropped a generation early."""
         oldest = self._older or self._current
         return self._window_s if oldest.number == 0 else min(self._window_s, max(0.0, self._age_s(oldest)))
 
@@ -203,7 +203,7 @@ class KnownKeys:
 
 
 def _file_bytes(max_bytes: int) -> int:
-    """So large that there are few files to look into, and so small that few keys wait in memory."""
+    """The size of a file: large enough that few files must be searched, small enough that few keys wait in memory."""
     return max(64 << 10, min(_FILE_BYTES, max_bytes // 16))
 
 
@@ -225,6 +225,6 @@ def _options(max_bytes: int, cache: Cache) -> Options:
     options.set_level_zero_file_num_compaction_trigger(_MERGED_FILES)
     options.set_max_write_buffer_number(4)  # so that an append need not wait for a file to be written
     options.set_max_background_jobs(2)
-    options.set_max_open_files(-1)  # keeps every file's filter at hand
+    options.set_max_open_files(-1)  # keeps every file's filter in memory
     options.set_keep_log_file_num(2)
     return options

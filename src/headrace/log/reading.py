@@ -1,4 +1,4 @@
-"""Reads the log's chunks, and checks each against its checksums. Writes nothing, and knows nothing of what an entry says."""
+"""Reads the log's chunks and checks each against its checksums. Never writes, and never looks inside an entry."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ _log = structlog.get_logger("headrace.log")
 
 
 class Torn(Exception):
-    """A part of the log's file is not what was written, so that entries cannot be told from each other."""
+    """A part of the log's file is damaged, so that entries cannot be told from each other."""
 
 
 def is_torn(error: Exception, /) -> bool:
-    """Whether an error says that the file itself is damaged. A full disk or a lock does not."""
+    """Whether an error means that the file itself is damaged, unlike a full disk or a lock."""
     return isinstance(error, Torn) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_no_database(error: Exception, /) -> bool:
-    """Whether an error says that the file is something else than a log, or that its very beginning is damaged."""
+    """Whether an error means that the file is not a log, or that its very beginning is damaged."""
     return _code(error) == sqlite3.SQLITE_NOTADB
 
 
@@ -85,7 +85,7 @@ class ChunkReader:
         return records
 
     def _look_again(self, chunk: Chunk) -> Sequence[Record]:
-        """The entries of a chunk that is not what was written, unless a second look at the disk finds that it is."""
+        """The entries of a damaged chunk, unless a second look at the disk finds it sound."""
         keys = b""
         with suppress(sqlite3.Error), closing(self._connect()) as another:
             found: tuple[Any, ...] | None = another.execute(_SELECT_ONE, (chunk.last,)).fetchone()
@@ -104,7 +104,7 @@ class ChunkReader:
 
 
 def last_position_in(connection: sqlite3.Connection, /) -> int:
-    """The position of the last chunk; 0 when there is none. Raises Torn if it cannot be trusted, sqlite3.Error."""
+    """The last chunk's position; 0 if there is no chunk. Raises Torn if it cannot be trusted, sqlite3.Error."""
     row = connection.execute(
         "SELECT last, count, tail, spaced, kinds, checks FROM chunks ORDER BY last DESC LIMIT 1"
     ).fetchone()
@@ -116,7 +116,7 @@ def last_position_in(connection: sqlite3.Connection, /) -> int:
 
 
 def last_position(path: Path, /) -> int:
-    """The position of the last durable entry of a log that another process may have open; 0 where there is none.
+    """The position of the last durable entry of a log that another process may have open; 0 if there is none.
 
     Raises Unavailable.
     """

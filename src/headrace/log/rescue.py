@@ -1,7 +1,7 @@
-"""Puts a damaged log's file aside and begins a new one with every chunk that can still be read. Loses no sound entry.
+"""Puts a damaged log's file aside and starts a new one with every chunk that can still be read. Loses no sound entry.
 
-Where a page of the file is not what was written, SQLite refuses what lies on it, and with it every trim that comes by. So what
-can be read is copied, and a mark takes the place of what cannot: the worker meets it in its order, and puts it aside.
+SQLite refuses to read a damaged page, and with it every trim that touches the page. So everything readable is copied, and a mark
+replaces what is not. The worker meets the mark in order and puts it aside.
 See docs/decisions/0104-a-torn-log.md.
 """
 
@@ -38,17 +38,17 @@ _THE_REST: _Row = ()
 
 
 def rescue(path: Path, now_ms: int, newest: int, /) -> Path:
-    """Copy what can be read into a new file that takes the log's place; returns where the damaged one is now.
+    """Copy what can be read into a new file that replaces the log. Returns where the damaged file is now.
 
-    No connection may be open. newest: no position past it was ever given. What is lost at the file's end counts as lost now.
-    A crash in between leaves either the old file in its place, or `finish` to be called. Raises sqlite3.Error, OSError: then
-    nothing has changed.
+    No connection may be open. newest: no position past it was ever given. Entries lost at the end of the file count as lost now.
+    After a crash, either the old file is still in place, or `finish` must be called. Raises sqlite3.Error, OSError; then nothing
+    has changed.
     """
     part, ready = _part(path), _ready(path)
     for left in (part, part.with_name(part.name + "-journal")):
         left.unlink(missing_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as source, closing(_begin(part)) as target:
-        with suppress(sqlite3.Error):  # what stands in the write-ahead file comes along
+        with suppress(sqlite3.Error):  # includes the write-ahead file
             source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         target.execute("BEGIN")
         entries = lost = 0
@@ -68,13 +68,13 @@ def rescue(path: Path, now_ms: int, newest: int, /) -> Path:
 
 
 def finish(path: Path, now_ms: int, /) -> None:
-    """What a rescue that was cut short had still to do. Before the log is opened. Raises OSError."""
+    """Finish a rescue that was interrupted. Call it before the log is opened. Raises OSError."""
     if _ready(path).exists():
         _swap(path, _ready(path), path.with_name(f"{path.stem}.torn-{now_ms}{path.suffix}"))
 
 
 def _swap(path: Path, ready: Path, aside: Path) -> None:
-    # The write-ahead file goes first: SQLite would apply it to whatever file has the log's name.
+    # Move the write-ahead file first: SQLite would apply it to any file with the log's name.
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
@@ -111,10 +111,10 @@ def _begin(part: Path) -> sqlite3.Connection:
 
 
 def _rows(source: sqlite3.Connection, newest: int, now: int) -> Iterator[tuple[_Row, bool]]:
-    """Rows for a new file, in order, and whether each holds all that it held: a mark takes the place of what is lost."""
+    """Rows for the new file, in order, each with whether it is complete; a mark replaces what is lost."""
     after = 0
     for row in _read_on(source):
-        if row is None or row is _THE_REST:  # nothing is known of it but where it was
+        if row is None or row is _THE_REST:  # only its position is known
             after = after + 1 if row is None else max(after + 1, now)
             yield (after, 1, 0, 0, b"", _pack([]), 0, b"", _UNKNOWN), False
             continue
@@ -134,7 +134,7 @@ def _rows(source: sqlite3.Connection, newest: int, now: int) -> Iterator[tuple[_
 
 
 def _typed(row: _Row) -> _Row:
-    """The row with nothing in the place of blobs that are none any more; their checksums then tell."""
+    """The row with empty values in place of blobs that are no longer blobs; their checksums will not match."""
     last, count, tail, size, keys, payloads, spaced, kinds, checks = row
     keys = keys if isinstance(keys, bytes) else b""
     payloads = payloads if payloads is None or isinstance(payloads, bytes) else b""
@@ -158,7 +158,7 @@ def _is_plausible(row: _Row, after: int, newest: int) -> bool:
         sound = payloads is None or has_sound_fields(last, count, tail, spaced, kinds, checks)
         chunk = Chunk(last, count, tail, b"", spaced, kinds, checks)
         return sound and 0 < count <= 1 << 20 and after < chunk.positions()[0] and last <= newest
-    except (TypeError, ValueError, IndexError, OverflowError):  # what is no number any more
+    except (TypeError, ValueError, IndexError, OverflowError):  # no longer a number
         return False
 
 
@@ -174,9 +174,9 @@ def _pack(payloads: list[bytes]) -> bytes:
 
 
 def _read_on(source: sqlite3.Connection) -> Iterator[_Row | None]:
-    """Every row that can be read, in the file's order; one without payloads has None for them.
+    """Every readable row in file order, with None in place of unreadable payloads.
 
-    A gap is None, and _THE_REST when nothing can be read after it.
+    None stands for a gap, and _THE_REST for one with nothing readable after it.
     """
     after = 0
     while True:
@@ -187,7 +187,7 @@ def _read_on(source: sqlite3.Connection) -> Iterator[_Row | None]:
             return
         except sqlite3.Error:
             pass
-        try:  # the row's own page may be sound, and only those that follow it be damaged
+        try:  # the row's own page may be sound, and only its overflow pages damaged
             head = source.execute(_SELECT_NEXT_HEAD, (after,)).fetchone()
         except sqlite3.Error:
             head = None
@@ -205,7 +205,7 @@ def _read_on(source: sqlite3.Connection) -> Iterator[_Row | None]:
 
 
 def _next_readable(source: sqlite3.Connection, after: int) -> int | None:
-    """The least position from which on something can be read again, or None."""
+    """The least position from which rows can be read again, or None."""
     bits = _FIRST_STEP_BITS
     while not _can_seek(source, min(after + (1 << bits), _MAX)):
         bits += 1

@@ -1,4 +1,4 @@
-"""Gives the room of what was trimmed back to the disk. SQLite keeps free pages in its file unless it is told.
+"""Returns the disk space of trimmed entries. SQLite keeps free pages in its file unless told otherwise.
 
 Source: https://www.sqlite.org/pragma.html#pragma_incremental_vacuum
 """
@@ -9,13 +9,13 @@ from contextlib import suppress
 from headrace.log.chunks import INCREMENTAL
 
 _PAGES_AT_ONCE = 1024  # of 4 KiB
-_A_FEW_PAGES = 128  # what moves needs room in the write-ahead file
+_A_FEW_PAGES = 128  # moved pages need room in the write-ahead file
 _MANY_FREE_PAGES = 16_384
 _CHEAPLY_COPIED_BYTES = 16 * 1024 * 1024
 
 
 def let_shrink(connection: sqlite3.Connection, /) -> None:
-    """Have a file from before free pages were given back give them back, if it holds so little that it is copied at once."""
+    """Let a file from an older version return free pages from now on, if it is small enough to be copied at once."""
     if connection.execute("PRAGMA auto_vacuum").fetchone()[0]:
         return
     if connection.execute("SELECT coalesce(sum(bytes), 0) FROM chunks").fetchone()[0] <= _CHEAPLY_COPIED_BYTES:
@@ -25,12 +25,12 @@ def let_shrink(connection: sqlite3.Connection, /) -> None:
 
 
 def give_back_a_little(connection: sqlite3.Connection, /) -> bool:
-    """Shorten the file by some free pages, for which little room is needed; whether there are more. Raises sqlite3.Error."""
+    """Shorten the file by some free pages, which needs little room. Returns whether there are more. Raises sqlite3.Error."""
     _empty_write_ahead(connection)
     if not _free_pages(connection):
         return False
     _shrink(connection, _A_FEW_PAGES)
-    _empty_write_ahead(connection)  # only now does the file become shorter
+    _empty_write_ahead(connection)  # only this makes the file shorter
     return _free_pages(connection) > 0
 
 
@@ -45,7 +45,7 @@ def give_back_if_much(connection: sqlite3.Connection, /) -> bool:
 
 
 def _shrink(connection: sqlite3.Connection, pages: int) -> None:
-    # As a script: `execute` would end after one of the pages, for this statement has no row to step to.
+    # As a script: `execute` would stop after one page, because this statement returns no rows to step through.
     connection.executescript(f"PRAGMA incremental_vacuum({pages})")
 
 
@@ -54,5 +54,5 @@ def _free_pages(connection: sqlite3.Connection) -> int:
 
 
 def _empty_write_ahead(connection: sqlite3.Connection) -> None:
-    """Move what is in the write-ahead file to its place."""
+    """Move the write-ahead file's contents into the database."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

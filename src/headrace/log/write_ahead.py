@@ -1,9 +1,9 @@
-"""Mends the log's write-ahead file before SQLite opens it, so that a changed byte in it costs no acknowledged entry.
+"""Repairs the log's write-ahead file before SQLite opens it, so that a flipped byte in it costs no acknowledged entry.
 
-SQLite reads the file up to the first frame whose checksum does not match, and drops the rest without a word: after a power cut
-that is right, for the rest was never acknowledged. After a disk has changed a byte, the rest is what clients were told is safe.
-The two look different: torn writes leave no later transaction. And a single changed byte is known from its checksum, which is a
-linear one, so that it can be put right.
+SQLite reads the file up to the first frame whose checksum does not match, and silently drops the rest. After a power cut that is
+right, because the rest was never acknowledged. After a disk has changed a byte, the rest is what clients were told is safe. The
+two can be told apart: torn writes leave no later transaction. Since the checksum is linear, a single changed byte can be found
+from it and corrected.
 Sources: https://www.sqlite.org/fileformat2.html#the_write_ahead_log, https://www.sqlite.org/wal.html
 """
 
@@ -22,24 +22,24 @@ from headrace.log.checks import payloads_of
 
 _log = structlog.get_logger("headrace.log")
 _HEADER, _FRAME_HEADER = 32, 24
-_MAGIC = 0x377F0682  # the lowest bit: checksums are made of big-endian words
+_MAGIC = 0x377F0682  # the lowest bit: checksums are computed from big-endian words
 _VERSION = 3007000
 _MOD = 1 << 32
-_MXFRAME_AT = 16  # in the index of the write-ahead file: how many frames are good
+_MXFRAME_AT = 16  # in the index of the write-ahead file: the number of valid frames
 _MANY = 1 << 30
 _BYTES = [0xFF << shift for shift in (0, 8, 16, 24)]
 Sum = tuple[int, int]
 
 
 def mend(path: Path, now_ms: int, /) -> None:
-    """Make the frames of the log at `path` count that SQLite would drop although they were synced.
+    """Make SQLite accept synced frames of the log at `path` that it would otherwise drop.
 
-    No connection may be open. Where a page cannot be put right it is left as it is: the checksums of the log tell what is wrong.
-    The damaged file is kept beside it then. Raises OSError, sqlite3.Error.
+    No connection may be open. A page that cannot be corrected is left as it is, and the damaged file is kept beside the log; the
+    log's own checksums then tell what is wrong. Raises OSError, sqlite3.Error.
     """
     wal = path.with_name(path.name + "-wal")
     try:
-        content = wal.read_bytes() if path.exists() else b""  # without the log it belongs to nothing
+        content = wal.read_bytes() if path.exists() else b""  # it belongs to no log
     except FileNotFoundError:
         return
     if len(content) <= _HEADER:
@@ -55,7 +55,7 @@ def mend(path: Path, now_ms: int, /) -> None:
         mended, left = (best, 0) if tried[best] == 0 else (mended, left)
     if left and found.is_last_transaction(good) and _unreadable_chunks(path, mended) == _MANY:
         _log.warning("write_ahead_tail_dropped", frames=found.committed_upto() - good, good_frames=good)
-        return  # pages that were never written: a power cut
+        return  # never written, as after a power cut
     part = wal.with_name(wal.name + ".part")
     _write(part, mended)
     if left:
@@ -114,22 +114,22 @@ class _Wal:
         return _Frame(start, any(head[4:8]), bytes(head[8:16]), struct.unpack(">II", head[16:24]))
 
     def committed_upto(self) -> int:
-        """How many frames there are up to the last one that ends a transaction."""
+        """The number of frames up to the last one that ends a transaction."""
         return max([0, *(index + 1 for index, frame in enumerate(self._frames) if frame.commits)])
 
     def is_last_transaction(self, index: int) -> bool:
-        """Whether no transaction begins after the one that this frame belongs to."""
+        """Whether this frame belongs to the last transaction."""
         return sum(frame.commits for frame in self._frames[index : self.committed_upto()]) == 1
 
     def mended_from(self, good: int) -> tuple[bytes, int]:
-        """The file with its frames made valid from the first bad one on, and how many of their pages are not put right."""
+        """The file with its frames made valid from the first bad one on, and the number of pages that could not be corrected."""
         if not self._header_is_sound:
             good = 0
             head = struct.pack(">IIII", _MAGIC, _VERSION, self._page_size, 0) + self._salts
             self._first = self._sum(head, (0, 0))
             self._content[:_HEADER] = head + struct.pack(">II", *self._first)
         last = self.committed_upto()
-        # What was stored before it: of a good header or frame that is what the next one was made with.
+        # The checksum stored before it: the next frame was computed from that of a good header or frame.
         stored = self._frames[good - 1].stored if good else self._first if self._header_is_sound else None
         left = 0
         for index in range(good, last):
@@ -138,7 +138,7 @@ class _Wal:
                 made = self._sum(self._covered(frame), stored)
                 if made != frame.stored and not self._follows(index + 1, made):
                     left += not self._put_right(frame, made)
-            elif index:  # nothing to tell by
+            elif index:  # nothing to compare with
                 left += 1
             stored = frame.stored
         return self._sealed_from(good), left
@@ -155,20 +155,20 @@ class _Wal:
         return bytes(self._content[: self._frames[last - 1].start + _FRAME_HEADER + self._page_size])
 
     def _covered(self, frame: _Frame) -> bytes:
-        """What the frame's checksum is of."""
+        """The bytes that the frame's checksum covers."""
         page = frame.start + _FRAME_HEADER
         return bytes(self._content[frame.start : frame.start + 8] + self._content[page : page + self._page_size])
 
     def _follows(self, index: int, made: Sum) -> bool:
-        """Whether the next frame was made with this checksum: then only the stored one was changed."""
+        """Whether the next frame was computed from this checksum: then only the stored checksum was damaged."""
         if index >= len(self._frames):
             return False
         return self._sum(self._covered(self._frames[index]), made) == self._frames[index].stored
 
     def _put_right(self, frame: _Frame, made: Sum) -> bool:
-        """Change the one byte back that explains the checksum, if there is one; several are kept in `choices`.
+        """Correct the one byte that explains the checksum, if there is one. Several candidates are put in `choices`.
 
-        The highest bytes of words that are 384 apart weigh the same.
+        The highest bytes of words that are 384 apart have the same weight.
         """
         found: list[tuple[int, bytes]] = []
         words = self._words(self._covered(frame))
@@ -180,7 +180,7 @@ class _Wal:
                 continue
             changed = words[index] ^ (words[index] + by) % _MOD
             if sum(bool(changed & byte) for byte in _BYTES) == 1:
-                at = frame.start + 4 * index + (16 if index >= 2 else 0)  # two words stand before the salts
+                at = frame.start + 4 * index + (16 if index >= 2 else 0)  # two words come before the salts
                 found.append((at, struct.pack(f"{self._order}I", (words[index] + by) % _MOD)))
         if len(found) == 1:
             self._change(*found[0])
@@ -189,13 +189,13 @@ class _Wal:
         return len(found) == 1
 
     def _change(self, at: int, word: bytes) -> bytes:
-        """Put a word in its place; what was there."""
+        """Write a word. Returns the one that was there."""
         before = bytes(self._content[at : at + 4])
         self._content[at : at + 4] = word
         return before
 
     def chosen_from(self, good: int) -> Iterator[bytes]:
-        """The file once more, for each of the words that may be the one that was changed."""
+        """Variants of the file, one for each word that may be the damaged one."""
         for at, word in self.choices:
             before = self._change(at, word)
             yield self._sealed_from(good)
@@ -214,7 +214,7 @@ class _Wal:
 
 
 def _weights(words: int) -> Sequence[tuple[int, Sum]]:
-    """What each word, by its index from the last one on, adds to the two halves of a checksum: Fibonacci numbers."""
+    """How much each word, counted from the last, adds to the two halves of a checksum: Fibonacci numbers."""
     found: list[tuple[int, Sum]] = []
     even, odd = (1, 1), (0, 1)
     for index in range(words - 2, -1, -2):
@@ -229,7 +229,7 @@ def _next(weight: Sum) -> Sum:
 
 
 def _good_frames(path: Path) -> int:
-    """How many frames SQLite takes. Changes neither file."""
+    """How many frames SQLite accepts. Changes neither file."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         with suppress(sqlite3.Error):
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -240,7 +240,7 @@ def _good_frames(path: Path) -> int:
 
 
 def _unreadable_chunks(path: Path, mended: bytes) -> int:
-    """How many chunks of the log are not what was written with this write-ahead file; _MANY where SQLite cannot tell."""
+    """How many chunks of the log are damaged with this write-ahead file; _MANY if SQLite cannot tell."""
     trial = path.with_name(path.name + ".trial")
     files = [trial, *(trial.with_name(trial.name + suffix) for suffix in ("-wal", "-shm"))]
     for file in files:
