@@ -1,4 +1,4 @@
-"""People and groups as contacts: with numbers, by their email, and page by page. Changes nothing; always of one tenant."""
+"""Queries of people and groups as contacts: by number, by email, and page by page. Always of one tenant."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from headrace.model.person import Contact, GroupKey, Member, SeenGroup
 from headrace.people.traits import shown
 
 _MOST = 100
-DELETED = "$deleted"  # the trait of a contact that was deleted
+DELETED = "$deleted"  # the trait of deleted contacts
 
 
 class ControlContacts:
@@ -107,7 +107,7 @@ def _seen(row: sa.Row[Any]) -> SeenGroup:
 
 
 def _contacts(connection: sa.Connection, numbers: Sequence[int]) -> list[Contact]:
-    """Those of the people who were not deleted."""
+    """The people who were not deleted."""
     people = persons_by_number(connection, numbers)
     asked = sa.select(person_ids.c.person_no, person_ids.c.no, person_ids.c.id, person_ids.c.known)
     rows = connection.execute(asked.where(person_ids.c.person_no.in_(list(people))).order_by(person_ids.c.no)).all()

@@ -1,4 +1,4 @@
-"""Who people are, for those who ask. Changes nothing; always of one tenant."""
+"""Queries of people, always of one tenant."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from headrace.model.event import Tenant
 from headrace.model.person import Cells, Group, GroupKey, Person
 from headrace.people.traits import merged, shown
 
-_LAST = "\U0010ffff"  # after whatever a text goes on with
+_LAST = "\U0010ffff"  # sorts after any continuation of a text
 
 
 class ControlPeople:
@@ -87,7 +87,7 @@ def persons_by_number(connection: sa.Connection, numbers: Sequence[int], /) -> d
     cells: dict[int, list[Cells]] = {number: [] for number in numbers}
     groups: dict[int, list[GroupKey]] = {number: [] for number in numbers}
     for some in slices(sorted(numbers)):
-        # The person's own id first, then in the order in which they came.
+        # The main id first, then in the order in which they were first seen.
         own_first = (person_ids.c.person_no != person_ids.c.no, person_ids.c.no)
         asked = sa.select(person_ids.c.person_no, person_ids.c.id, person_ids.c.traits)
         for row in connection.execute(asked.where(person_ids.c.person_no.in_(some)).order_by(*own_first)):

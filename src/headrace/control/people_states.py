@@ -1,6 +1,6 @@
-"""What statements about people have come to: loaded, and kept in the transaction of the reactions. Decides nothing.
+"""Loads the state of people, and saves it in the transaction of the reactions. Decides nothing.
 
-Nobody else writes to a tenant's people meanwhile: that transaction claims the version of the tenant's reactions first.
+Nobody else writes to the tenant's people meanwhile, because that transaction first claims the version of the tenant's reactions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class ControlPeopleStates:
         state = PeopleState()
         with reading(self._engine) as connection:
             names: dict[int, str] = {}  # of all loaded ids
-            persons: dict[str, int] = {}  # by id: the number of its person
+            persons: dict[str, int] = {}  # by id: the number of the person
             for some in slices(sorted(needs.ids)):
                 for row in connection.execute(
                     sa.select(person_ids).where(*of_tenant(tenant), person_ids.c.id.in_(some))
@@ -42,7 +42,7 @@ class ControlPeopleStates:
                     names[row.no], persons[row.id] = row.id, row.person_no
                     state.ids[row.id] = HeldId(row.id, "", row.known, cells_of(row.traits))
             whole = {number for id_, number in persons.items() if id_ in needs.persons}
-            # A person's own id may not be among those asked for, but is what the person is called.
+            # The main id may not be among those asked for, but it names the person.
             for some in slices(sorted(whole | set(persons.values()))):
                 self._load_persons(connection, some, whole, state, names, persons)
             for held in state.ids.values():
@@ -126,7 +126,7 @@ class _Saving:
         self._save_groups(numbers)
 
     def _number(self, ids: set[str]) -> dict[str, int]:
-        """The number of each id; new ones get the next, in the order in which they were first spoken of."""
+        """The number of each id. New ids get the next numbers, in the order in which they were first mentioned."""
         found = numbers_of(self._connection, self._of, ids)
         new = [each for each in self._state.ids if each in ids and each not in found]
         if new:
@@ -223,7 +223,7 @@ def cells_of(text: str, /) -> Cells:
 
 
 def numbers_of(connection: sa.Connection, tenant: Tenant, ids: Iterable[str], /) -> dict[str, int]:
-    """The number of each id that has one."""
+    """The numbers of the ids that have one."""
     found: dict[str, int] = {}
     for some in slices(sorted(ids)):
         asked = sa.select(person_ids.c.id, person_ids.c.no).where(*of_tenant(tenant), person_ids.c.id.in_(some))
@@ -232,25 +232,25 @@ def numbers_of(connection: sa.Connection, tenant: Tenant, ids: Iterable[str], /)
 
 
 def term_of(text: str, /) -> str:
-    """How a text is kept to be found by its beginning, and how a search for it is."""
+    """The form in which a text is saved, and searched for by its beginning."""
     return text.strip().casefold()[:_MAX_TERM_CHARS]
 
 
 def terms_of(cells: Cells, /) -> set[str]:
-    """What an id with these traits is found by."""
+    """The search terms of an id with these traits."""
     values = (cells[name].value for name in SEARCHED if name in cells)
     return {term_of(value) for value in values if type(value) is str and value.strip()}
 
 
 def slices(values: Sequence[_Value], /) -> list[Sequence[_Value]]:
-    """So many at once as one IN list takes."""
+    """Slices that are small enough for one IN list."""
     return [values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE)]
 
 
 def _groups(
     connection: sa.Connection, tenant: Tenant, groups: Iterable[GroupKey], /
 ) -> list[tuple[sa.Row[Any], GroupKey]]:
-    """(row, key) of those that there are."""
+    """(row, key) of the groups that exist."""
     wanted: dict[str, list[str]] = {}
     for each in groups:
         wanted.setdefault(each.type, []).append(each.key)

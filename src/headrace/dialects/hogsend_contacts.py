@@ -1,6 +1,6 @@
-"""Hogsend's contacts and groups: people and groups in its words, and its Studio's way to send an event. Translates; never stores.
+"""Contacts and groups in the Hogsend dialect, and the events that its Studio sends. Translates; never stores.
 
-Whatever changes something becomes an event, which is stored and applied like any other.
+Every change becomes an event, which is stored and applied like any other.
 Source: https://hogsend.com/docs/data-api/contacts
 """
 
@@ -39,7 +39,7 @@ _GROUP_ID = "960c9000-0000-8000-8000-{:012x}"
 
 
 class Whom(msgspec.Struct, frozen=True):
-    """Who is meant: at least one of the two is given."""
+    """Identifies a contact; at least one of the two is given."""
 
     email: str
     user_id: str
@@ -88,7 +88,7 @@ _member_decoder = msgspec.json.Decoder(_Member)
 
 
 def parse_upsert(body: bytes, context: Context, /) -> tuple[Whom, Item]:
-    """Who is meant, and the event that says what is to be known of them. Raises InvalidRequest."""
+    """The contact that is meant, and the event with its changes. Raises InvalidRequest."""
     given = decode_known(_upsert_decoder, text_of_body(body), "The body", _Upsert)
     whom = _whom(given.email, given.user_id, context)
     if object_of(given.lists, "lists")[1]:
@@ -112,14 +112,14 @@ def parse_find(pairs: Pairs, context: Context, /) -> Whom:
 
 
 def deletions(contact: Contact, context: Context, /) -> list[Item]:
-    """The events of a contact's end: one for each id, for traits belong to ids."""
+    """The events that delete a contact: one for each id, because traits belong to ids."""
     event = _event(context, CONTACT_DELETED, "identify")
     owners = [{"user_id" if each in contact.known else "anonymous_id": each} for each in contact.person.ids]
     return [Item(number, msgspec.structs.replace(event, **owner)) for number, owner in enumerate(owners)]
 
 
 def parse_fired(body: bytes, context: Context, /) -> Item:
-    """The event that the Studio's panel fires. Raises InvalidRequest, MissingName."""
+    """The event that the Studio sends. Raises InvalidRequest, MissingName."""
     given = decode_known(_fired_decoder, text_of_body(body), "The body", _Fired)
     name = name_of(given.event, "event", context.settings.max_name_chars)
     whom = _whom(given.user_email, given.user_id, context, "userEmail")
@@ -132,7 +132,7 @@ def parse_fired(body: bytes, context: Context, /) -> Item:
 
 
 def parse_group(body: bytes, context: Context, /) -> tuple[GroupKey, Item]:
-    """The group that is meant, and the event that says what is to be known of it. Raises InvalidRequest."""
+    """The group that is meant, and the event with its changes. Raises InvalidRequest."""
     given = decode_known(_group_decoder, text_of_body(body), "The body", _Group)
     limit = context.settings.max_id_chars
     group = group_of(
@@ -158,7 +158,7 @@ def parse_member(body: bytes, /) -> int:
 
 
 def contact_no(contact_id: str, /) -> int:
-    """The number in a contact's id. Raises InvalidRequest for what is no contact's id."""
+    """The number in a contact's id. Raises InvalidRequest if it is not a contact's id."""
     found = _CONTACT_ID.fullmatch(contact_id.lower())
     if found is None:
         raise InvalidRequest("'contactId' is not the id of a contact: send the 'id' that PUT /v1/contacts returned.")
@@ -166,7 +166,7 @@ def contact_no(contact_id: str, /) -> int:
 
 
 def membership(context: Context, group: GroupKey, contact: Contact, /, *, left: bool = False) -> Item:
-    """The event of a contact's joining or leaving a group."""
+    """The event of a contact joining or leaving a group."""
     event = _of_group(context, GROUP_LEFT if left else NAMES["group"], group)
     owner = {"user_id": contact.user_id} if contact.user_id else {"anonymous_id": contact.person.id}
     return Item(0, msgspec.structs.replace(event, **owner))
@@ -189,7 +189,7 @@ def render_upsert(contact: Contact, *, created: bool, linked: bool) -> bytes:
 
 
 def render_contacts(contacts: Sequence[Contact], seen: Mapping[str, Observed], /) -> bytes:
-    """seen: by id."""
+    """seen: summaries of events by id."""
     return encode_json({"contacts": [_contact_value(each, seen) for each in contacts]})
 
 

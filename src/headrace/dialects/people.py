@@ -17,7 +17,7 @@ MAX_SEARCH_CHARS = 200
 
 
 class PeopleQuery(msgspec.Struct, frozen=True):
-    """`before`: the number of the last person of the page before."""
+    """before: the number of the last person on the previous page."""
 
     search: str
     before: int | None
@@ -60,7 +60,7 @@ def _of_person(user_id: str) -> str:
 
 
 def person_value(person: Person, seen: Sequence[Observed], /) -> dict[str, object]:
-    """The row of a list. seen: by id or by name, each event once."""
+    """A row of a list. seen: summaries by id or by name that count each event once."""
     return {
         "id": person.id,
         "ids": list(person.ids),
@@ -72,7 +72,7 @@ def person_value(person: Person, seen: Sequence[Observed], /) -> dict[str, objec
 
 
 def render_people(query: PeopleQuery, found: Sequence[tuple[int, Person]], seen: Mapping[str, Observed], /) -> bytes:
-    """found: at least one more than the limit if there are more, each with its number. seen: by id."""
+    """found: people with their numbers, at least one more than the limit if there are more. seen: summaries by id."""
     rows = [
         person_value(person, [seen[each] for each in person.ids if each in seen]) for _, person in found[: query.limit]
     ]
@@ -84,7 +84,7 @@ def render_people(query: PeopleQuery, found: Sequence[tuple[int, Person]], seen:
 def profile_value(
     person: Person, names: Sequence[Observed], events: Sequence[Observed], participant: object, /
 ) -> dict[str, object]:
-    """names: the most frequent. events: all of them, by id."""
+    """names: the most frequent ones. events: summaries of all events, by id."""
     counts = [
         {
             "name": each.value,

@@ -1,6 +1,6 @@
-"""What a stored event says about people and groups, in the words that its dialect has for it. Pure.
+"""Reads what a stored event says about people and groups, as its dialect expresses it. Pure.
 
-Read from the event and not from the request, so that what is known of people always follows from the events that are stored.
+It reads the event, not the request, so what is known about people always follows from the stored events.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ _decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, 
 
 
 def statement_of(event: Event, /) -> Statement | None:
-    """What the event says about people; None for nothing."""
+    """What the event says about people; None if nothing."""
     if not may_say(event.type, bool(event.traits)):
         return None
     statement = _READERS.get(event.source, _of_spec)(event)
@@ -123,7 +123,7 @@ def _of_mixpanel(event: Event) -> Statement | None:
 
 
 def _of_hogsend(event: Event) -> Statement | None:
-    """A contact goes by email, user id and anonymous id, one person: https://hogsend.com/docs/data-api/contacts"""
+    """A contact's email, user id and anonymous id are one person: https://hogsend.com/docs/data-api/contacts"""
     if event.type == "group":
         return _hogsends_group(event)
     values = _object(event.traits)
@@ -166,7 +166,7 @@ _READERS: Mapping[str, Callable[[Event], Statement | None]] = {
 
 
 def _identified(event: Event, ops: Sequence[Op], groups: Sequence[GroupKey] = (), *, joins: bool = True) -> Statement:
-    """The traits are the user's, else the anonymous visitor's; the two are one where the event joins them."""
+    """Sets traits of the user, or else of the anonymous visitor. If the event has both ids, it joins them."""
     is_joined = bool(joins and event.user_id and event.anonymous_id)
     others = (event.anonymous_id,) if event.anonymous_id and (is_joined or not event.user_id) else ()
     return Statement(event.user_id, others, "identify" if is_joined else None, ops=ops, groups=groups)
@@ -185,7 +185,7 @@ def _about_group(event: Event, group: GroupKey | None, ops: Sequence[Op], *, joi
 
 
 def _group(kind: object, key: object) -> GroupKey | None:
-    """None for what names no group."""
+    """None if the value names no group."""
     if type(kind) is str and kind and len(kind) <= MAX_GROUP_TYPE_CHARS and type(key) is str and key:
         return GroupKey(kind, key)
     return None
@@ -195,7 +195,7 @@ _MAX_KEY_CHARS = 255
 
 
 def _groups(value: object) -> Sequence[GroupKey]:
-    """Of `{"company": "acme"}` or `{"company": ["acme", "apex"]}`."""
+    """The groups in `{"company": "acme"}` or `{"company": ["acme", "apex"]}`."""
     found: list[GroupKey] = []
     for kind, keys in cast("dict[str, Any]", value).items() if type(value) is dict else ():
         for key in cast("list[Any]", keys) if type(keys) is list else [keys]:
@@ -210,7 +210,7 @@ def _sets(values: _Values, kind: OpKind = "set") -> list[Op]:
 
 
 def _ops(values: _Values, operations: Mapping[str, OpKind]) -> list[Op]:
-    """Operations by name or, where none of the members is one, values to be set."""
+    """Operations by name or, if no member is an operation, values to set."""
     if any(name in operations for name in values):
         return list(_operations(values, operations))
     return _sets({name: value for name, value in values.items() if not name.startswith("$")})
@@ -224,7 +224,7 @@ def _operations(values: _Values, operations: Mapping[str, OpKind]) -> Iterator[O
             yield Op("clear")
         elif kind == "unset":
             given = values[name]
-            # Amplitude's are an object's names, Mixpanel's a list.
+            # Amplitude sends the names of an object, Mixpanel a list.
             names = cast("dict[str, Any]", given) if type(given) is dict else _texts(given)
             yield from (Op("unset", each) for each in names)
         else:

@@ -1,4 +1,4 @@
-"""Hogsend's routes about contacts and groups, and the one by which its Studio sends an event. Each parses, asks, and renders."""
+"""Hogsend's routes for contacts and groups, and the one its Studio sends events with. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 from typing import TypeAlias

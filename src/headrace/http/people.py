@@ -1,4 +1,4 @@
-"""The native routes about people and groups. Each parses, asks, and renders."""
+"""The native routes for people and groups. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What is remembered of the people that some events speak about: loaded from control, changed, and saved. No I/O, no rule."""
+"""The state of the people that some events are about: loaded from control, changed, and saved. No I/O, no rules."""
 
 from collections.abc import Iterable
 
@@ -8,16 +8,16 @@ from headrace.model.person import Cells, GroupKey, Join
 
 
 class HeldId(msgspec.Struct):
-    """One id. `person` is the id that its person goes by. `cells` is None where the traits were not asked for."""
+    """One id. `person` is the main id of its person. `cells` is None if the traits were not asked for."""
 
     id: str
     person: str
-    known: bool = False  # a user's, and not an anonymous visitor's
+    known: bool = False  # a user id, not an anonymous one
     cells: Cells | None = None
 
 
 class PeopleNeeds(msgspec.Struct, frozen=True):
-    """What has to be remembered: ids with their traits, ids whose whole person matters, groups with their traits."""
+    """What to load: ids with their traits, ids whose whole person is needed, groups with their traits."""
 
     ids: set[str]
     persons: set[str]
@@ -25,25 +25,25 @@ class PeopleNeeds(msgspec.Struct, frozen=True):
 
 
 class PeopleState:
-    """For one thread. What was not loaded does not exist yet."""
+    """For one thread. An id that was asked for and not loaded does not exist yet."""
 
     def __init__(self) -> None:
         self.ids: dict[str, HeldId] = {}
         self.groups: dict[GroupKey, Cells] = {}
         self.parted: set[tuple[str, str]] = set()  # (kept, other) of joins that were undone
-        self.joins: list[Join] = []  # of the persons that were loaded whole, where they were asked for
-        # What is new, to be kept:
+        self.joins: list[Join] = []  # of the people that were loaded whole, if asked for
+        # New, to be saved:
         self.before: dict[str, Cells] = {}  # the traits of changed ids, as they were loaded
         self.changed_ids: set[str] = set()
-        self.moved_ids: set[str] = set()  # whose person, or whether they are known, has changed
+        self.moved_ids: set[str] = set()  # ids whose person has changed, or whether they are known
         self.changed_groups: set[GroupKey] = set()
-        self.group_times: dict[GroupKey, tuple[int, int]] = {}  # when events first and last spoke of it
-        self.new_members: dict[tuple[str, GroupKey], int] = {}  # with the time of joining
+        self.group_times: dict[GroupKey, tuple[int, int]] = {}  # when events first and last mentioned it
+        self.new_members: dict[tuple[str, GroupKey], int] = {}  # with the time they joined
         self.left_members: set[tuple[str, GroupKey]] = set()
         self.new_joins: list[Join] = []
         self.undone: list[Join] = []
-        self.refused = 0  # joins that would have made a person of more than MAX_IDS ids
-        self.dropped = 0  # changes of traits that there was no room for
+        self.refused = 0  # joins refused because the person would have had more than MAX_IDS ids
+        self.dropped = 0  # changes to traits that were dropped for lack of room
 
     @property
     def is_changed(self) -> bool:
@@ -58,7 +58,7 @@ class PeopleState:
         )
 
     def held(self, id: str, /) -> HeldId:  # noqa: A002
-        """The id's row, made where there is none."""
+        """The id's row, created if there is none."""
         found = self.ids.get(id)
         if found is None:
             found = self.ids[id] = HeldId(id, id, cells={})

@@ -1,7 +1,7 @@
-"""What events say about people and groups, and what is known of them. No I/O.
+"""What events say about people and groups, and what is known about them. No I/O.
 
-A **statement** is what one event says, in words that no dialect owns. An **id** is one name that events call somebody by; a
-**person** is the set of ids that statements have joined, and goes by one of them.
+A **statement** is what one event says, independent of dialects. An **id** is one name that events use for somebody. A **person**
+is a set of ids that statements have joined; one of them is the main id.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
-MAX_IDS = 1000  # of one person; what would join more is refused
+MAX_IDS = 1000  # of one person; a join that would exceed this is refused
 MAX_TRAITS = 1000  # of one id or group
 MAX_TRAITS_BYTES = 256 * 1024  # of one id or group, as JSON
-MAX_GROUPS = 100  # that one event names
+MAX_GROUPS = 100  # named by one event
 MAX_GROUP_TYPE_CHARS = 60
-DEFAULT_GROUP_TYPE = "group"  # where a dialect's groups have no type
+DEFAULT_GROUP_TYPE = "group"  # for dialects whose groups have no type
 
 OpKind = Literal["set", "once", "unset", "add", "append", "union", "remove", "clear"]
 JoinKind = Literal["identify", "alias"]
@@ -36,10 +36,10 @@ class GroupKey(msgspec.Struct, frozen=True):
 class Statement(msgspec.Struct, frozen=True):
     """What one event says about people and groups.
 
-    user_id: the id of a known user, or "". anonymous_ids: ids that the event calls the same somebody by.
+    user_id: the id of a known user, or "". anonymous_ids: other ids that the event uses for the same person.
     joins: "identify" joins the anonymous ids to the user, "alias" joins `previous_id` to the event's first id.
-    ops: changes of the traits of the event's first id. group_ops: of the traits of `group`. groups: the first id is in them.
-    left: whoever the first id is, is in them no more.
+    ops: changes to the traits of the event's first id. group_ops: changes to the traits of `group`.
+    groups: the first id is a member of them. left: the person with the first id is no longer a member of them.
     """
 
     user_id: str = ""
@@ -54,17 +54,17 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def owner(self) -> str:
-        """The id that the statement is about: the user's, else the first anonymous one."""
+        """The id that the statement is about: the user id, or else the first anonymous id."""
         return self.user_id or next(iter(self.anonymous_ids), "")
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Every id in it."""
+        """Every id in the statement."""
         return tuple(each for each in (self.user_id, *self.anonymous_ids, self.previous_id) if each)
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
-    """What is held of one trait: since when by the event's time, by which event's position, and as what it came."""
+    """A trait's value, with the time and position of the event that set it, and how it was set."""
 
     value: Any
     at_ms: int
@@ -76,7 +76,7 @@ Cells = dict[str, Cell]
 
 
 class Join(msgspec.Struct, frozen=True):
-    """Two ids that a statement has joined: `other`'s person became a part of `kept`'s."""
+    """Two ids that a statement has joined: the person of `other` became part of the person of `kept`."""
 
     kept: str
     other: str
@@ -85,7 +85,7 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody. `id` is the one of `ids` that the person goes by; it comes first."""
+    """A person. `id` is the main one of `ids`, and comes first."""
 
     id: str
     ids: Sequence[str]
@@ -94,9 +94,9 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class Contact(msgspec.Struct, frozen=True):
-    """A person with numbers that stay: `no` is that of the first id, `person_no` that of the id the person goes by.
+    """A person with numbers that never change: `no` is the number of the first id, `person_no` that of the main id.
 
-    user_id: a known user's id, or "". known: all of those.
+    user_id: the id of a known user, or "". known: all such ids.
     """
 
     no: int
@@ -106,12 +106,12 @@ class Contact(msgspec.Struct, frozen=True):
     known: Sequence[str]
 
     def is_named(self, ids: Sequence[str], /) -> bool:
-        """Whether any of the ids is the person's."""
+        """Whether the person has any of the ids."""
         return not set(ids).isdisjoint(self.person.ids)
 
 
 class SeenGroup(msgspec.Struct, frozen=True):
-    """A group, and when events first and last spoke of it, by their own time."""
+    """A group, and when events first and last mentioned it, by their own time."""
 
     no: int
     key: GroupKey
@@ -121,14 +121,14 @@ class SeenGroup(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """Somebody in a group, and since when."""
+    """A member of a group, and when they joined."""
 
     contact: Contact
     joined_ms: int
 
 
 class Group(msgspec.Struct, frozen=True):
-    """`users`: how many people are in it."""
+    """A group. users: the number of people in it."""
 
     type: str
     key: str
@@ -137,5 +137,5 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def may_say(event_type: str, has_traits: bool, /) -> bool:
-    """Whether an event may say anything about people: most do not, and cost nothing more than this."""
+    """Whether an event may say anything about people. Most do not, and for those this check is the only cost."""
     return has_traits or event_type in ("identify", "group", "alias")

@@ -1,1 +1,1 @@
-"""Who is one person, and what is known of them. Pure: statements and what is remembered give what to remember."""
+"""Decides which ids are one person, and what is known about people. Pure: statements and the state give the new state."""

@@ -1,9 +1,9 @@
-"""What a statement changes. Pure: applied in the order of the log, each once.
+"""Applies statements to the state of people. Pure. Statements are applied in log order, each once.
 
-- identify joins anonymous ids to a user. It never joins two known users: a device that two people share must not make them one
-  for ever. An anonymous id stays with the first user it was joined to.
-- alias joins whoever the two ids are, as it was asked to. Either join can be undone; what identify had joined, it then
-  does not join again, and an alias does.
+- identify joins anonymous ids to a user. It never joins two known users: a shared device must not merge two people for good.
+An anonymous id stays with the first user it was joined to.
+- alias joins any two ids, because the client asked for it. Either kind of join can be undone. Afterwards, identify does not
+join the same ids again, but an alias does.
 - A placeholder (`null`, `undefined`, `0`, ...) is nobody's id: it joins nothing and has no traits.
 """
 
@@ -20,12 +20,12 @@ Placeholders = frozenset[str]
 
 
 def placeholders_of(text: str, /) -> Placeholders:
-    """Of a setting: ids with commas between, in any case."""
+    """The placeholders in a setting: comma-separated ids, in any case."""
     return frozenset(each.strip().casefold() for each in text.split(",") if each.strip())
 
 
 def cleared(statement: Statement, placeholders: Placeholders, /) -> Statement | None:
-    """The statement without the ids that are nobody's; None where nothing is left of it."""
+    """The statement without placeholders; None if nothing is left of it."""
 
     def real(id: str) -> str:  # noqa: A002
         return "" if id.strip().casefold() in placeholders else id
@@ -38,7 +38,7 @@ def cleared(statement: Statement, placeholders: Placeholders, /) -> Statement | 
     owner = user_id or next(iter(anonymous_ids), "")
     is_about_user = bool(statement.user_id)
     if (is_about_user and not user_id) or (joins == "alias" and not previous_id):
-        # Who is meant is not known: an anonymous id must not get what was said about somebody else.
+        # It is unknown who is meant, and an anonymous id must not get what was said about somebody else.
         joins, owner, user_id, anonymous_ids, previous_id = None, "", "", (), ""
     statement = msgspec.structs.replace(
         statement,
@@ -54,7 +54,7 @@ def cleared(statement: Statement, placeholders: Placeholders, /) -> Statement | 
 
 
 def needs(statements: Iterable[Statement], /) -> PeopleNeeds:
-    """What has to be remembered to apply the statements."""
+    """The state that is needed to apply some statements."""
     found = PeopleNeeds(set(), set(), set())
     for each in statements:
         found.ids.update(each.ids)
@@ -67,7 +67,7 @@ def needs(statements: Iterable[Statement], /) -> PeopleNeeds:
 
 
 def apply(state: PeopleState, statement: Statement, at_ms: int, position: int, /) -> list[Join]:
-    """Put what a statement says into the state; the joins that it makes."""
+    """Apply a statement to the state. Returns the joins that it makes."""
     if statement.user_id:
         _know(state, statement.user_id)
     if owner := statement.owner:
@@ -104,7 +104,7 @@ def apply(state: PeopleState, statement: Statement, at_ms: int, position: int, /
 
 
 def part(state: PeopleState, one: str, other: str, /) -> bool:
-    """Undo what made two ids one person, which were loaded whole; False where they are not one."""
+    """Undo the merge of two ids, whose whole people are loaded. Returns False if they are not one person."""
     join = identity.join_between(state.joins, one, other)
     if join is None:
         return False

@@ -1,7 +1,7 @@
-"""Who is one person. Pure.
+"""Decides which ids are one person. Pure.
 
-Joins between ids make a forest: an id is joined to a person once, so the joins of a person of n ids are n - 1. Which id a person
-goes by follows from the joins in their order, so undoing one leaves both parts as if it had never been.
+Joins between ids form a forest: each id is joined to a person once, so a person with n ids has n - 1 joins. A person's main id
+follows from the joins in order, so undoing a join leaves both parts as if it had never been made.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from headrace.model.person import Join
 
 
 def persons_of(ids: Iterable[str], joins: Iterable[Join], /) -> dict[str, str]:
-    """By id: the id that its person goes by, that is, the one that the others were joined to."""
+    """By id: the main id of its person, to which the others were joined."""
     person = {each: each for each in ids}
     for join in sorted(joins, key=lambda join: (join.position, join.other)):
         kept, other = person[join.kept], person[join.other]
@@ -19,9 +19,9 @@ def persons_of(ids: Iterable[str], joins: Iterable[Join], /) -> dict[str, str]:
 
 
 def join_between(joins: Sequence[Join], one: str, other: str, /) -> Join | None:
-    """The join to undo so that two ids are no longer one person; None where none joins them.
+    """The join to undo so that two ids are no longer one person; None if they are not joined.
 
-    Where others stand between them, that is the latest alias, else the latest of all: the last thing that made them one.
+    If other ids connect them, it is the latest alias on the way, or else the latest join.
     """
     path = _path(joins, one, other)
     aliases = [each for each in path if each.by == "alias"]
@@ -29,7 +29,7 @@ def join_between(joins: Sequence[Join], one: str, other: str, /) -> Join | None:
 
 
 def _path(joins: Sequence[Join], start: str, end: str) -> list[Join]:
-    """The joins from one id to another; none where there is no way."""
+    """The joins from one id to another; empty if they are not connected."""
     beside: dict[str, list[tuple[str, Join]]] = {}
     for join in joins:
         beside.setdefault(join.kept, []).append((join.other, join))

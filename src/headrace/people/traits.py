@@ -1,10 +1,10 @@
-"""Traits: what a person or group is like. Pure.
+"""Traits: the properties of a person or group. Pure.
 
-Each id has traits of its own, and a person's are those of all its ids, merged. So undoing a join needs no look at history.
+Each id has its own traits, and a person has the merged traits of all its ids. So undoing a join does not need the history.
 
-The newest value by the events' own time holds, whatever order events arrive in; of one time, the one that stands later in the
-log. A set-once value stays as it was first set, until a plain set or an unset. Adding, appending and the like change the value
-that is held when they arrive.
+The newest value by the events' own time wins, whatever order events arrive in; at equal times, the one later in the log. A
+set-once value stays as it was first set, until a plain set or an unset. Adding, appending and the like change the value that the
+trait has when they arrive.
 """
 
 import math
@@ -21,7 +21,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def changed(cells: Cells, ops: Sequence[Op], at_ms: int, position: int, /) -> tuple[Cells, int]:
-    """The traits after some changes, and how many changes there was no room for."""
+    """The traits after some changes, and the number of changes that were dropped for lack of room."""
     found, dropped = dict(cells), 0
     for op in ops:
         if op.kind == "clear":
@@ -37,7 +37,7 @@ def changed(cells: Cells, ops: Sequence[Op], at_ms: int, position: int, /) -> tu
 
 
 def merged(parts: Iterable[Cells], /) -> Cells:
-    """The traits of ids that are one person: what was set last, else what was set once first."""
+    """The merged traits of the ids of one person: the value set last, or else the value set once first."""
     found: Cells = {}
     for cells in parts:
         for name, cell in cells.items():
@@ -48,7 +48,7 @@ def merged(parts: Iterable[Cells], /) -> Cells:
 
 
 def shown(cells: Cells, /) -> dict[str, Any]:
-    """Each trait's value, by name, in the order in which they were first set."""
+    """Each trait's value by name, in the order in which the traits were first set."""
     return {name: cell.value for name, cell in cells.items() if cell.kind != _UNSET}
 
 
@@ -65,7 +65,7 @@ def _moment(cell: Cell) -> tuple[int, int]:
 
 
 def _put(cells: Cells, name: str, cell: Cell) -> None:
-    """Set or unset a trait, unless what is held is newer."""
+    """Set or unset a trait, unless its current value is newer."""
     held = cells.get(name)
     if held is None or held.kind == "once" or _moment(cell) >= _moment(held):
         cells[name] = cell
@@ -87,7 +87,7 @@ def _change(cells: Cells, op: Op, at_ms: int, position: int) -> None:
 
 
 def _combined(op: Op, held: Any) -> Any:
-    """What becomes of the value that is held; None for no change."""
+    """The current value after an operation; None if it does not change."""
     if op.kind == "add":
         if not _is_number(op.value):
             return None

@@ -1,4 +1,4 @@
-"""Puts what events say about people into control, in the reactor's turn: once, in the order of the log. Decides nothing."""
+"""Saves what events say about people in control, in the reactor's turn: once, in log order. `people/` decides what changes."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ _log = structlog.get_logger("headrace.people")
 
 
 class Saying(NamedTuple):
-    """An event that may say something about people, and where it stands."""
+    """An event that may say something about people, with its position."""
 
     position: int
     id: str
@@ -39,7 +39,7 @@ class PeopleStage:
         *,
         placeholders: str,
     ) -> None:
-        """statement_of: what an event says. placeholders: ids that are nobody's, with commas between."""
+        """statement_of: returns what an event says. placeholders: comma-separated ids that are nobody's."""
         self._states = states
         self._erased = erased
         self._statement_of = statement_of
@@ -47,7 +47,7 @@ class PeopleStage:
         self.save = states.save
 
     def judge(self, tenant: Tenant, events: Sequence[Saying], /) -> PeopleState:
-        """What is remembered after some events of one tenant, in their order. Raises ControlFailed."""
+        """The state after some events of one tenant, in order. Raises ControlFailed."""
         said: list[tuple[Saying, Statement]] = []
         for each in self._not_erased(events):
             statement = self._statement_of(each.event)
@@ -63,7 +63,7 @@ class PeopleStage:
         return state
 
     def _not_erased(self, events: Sequence[Saying]) -> Sequence[Saying]:
-        """Those that were not erased on purpose while they waited: the log still has them, and they must say nothing more."""
+        """The events without those erased while they waited: the log still has them, but they must no longer have an effect."""
         if not events:
             return events
         after, upto = events[0].position - 1, events[-1].position
@@ -85,10 +85,10 @@ class PeopleAdmin:
         self._reactions = reactions
 
     def part(self, tenant: Tenant, one: str, other: str, /) -> tuple[Person, Person]:
-        """Undo what made two ids one person; the two persons then. Raises NotFound, ControlFailed."""
+        """Undo the merge of two ids. Returns both people as they are afterwards. Raises NotFound, ControlFailed."""
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(tenant):
-                # The version before the rest, so that whatever is saved in between shows.
+                # Load the version first, so that anything saved in between is noticed.
                 reaction_state = self._reaction_states.load(tenant, Needs([], [], {}))
                 state = self._states.load(tenant, PeopleNeeds({one, other}, {one, other}, set()), joins=True)
                 if one not in state.ids or other not in state.ids or not applying.part(state, one, other):

@@ -1,6 +1,6 @@
-"""Knows up to where no event can say anything about people, so that a server to which none does reads nothing for them.
+"""Knows up to which position no event says anything about people, so that a server without such events reads nothing for them.
 
-In memory alone: at the start any event up to the log's last may say something, and what does is reported before it is appended.
+In memory only: at startup, any event up to the log's last may say something. Later ones are reported before they are appended.
 """
 
 import threading
@@ -12,26 +12,26 @@ class StatementWatch:
     """Any thread may call it."""
 
     def __init__(self, unsure_upto: int) -> None:
-        """unsure_upto: up to this position any event may say something."""
+        """unsure_upto: any event up to this position may say something."""
         self._unsure_upto = self._latest = unsure_upto
         self._of_tenant: dict[Tenant, int] = {}
         self._in_flight = 0
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """Some events that may say something are about to be appended."""
+        """Note that events that may say something are about to be appended."""
         with self._lock:
             self._in_flight += 1
 
     def end(self, tenant: Tenant, position: int, /) -> None:
-        """They stand at this position of the log, or before; or nobody knows where, and that is the log's last."""
+        """Note that those events are at or before this position, which is the log's last if theirs is unknown."""
         with self._lock:
             self._in_flight -= 1
             self._latest = max(self._latest, position)
             self._of_tenant[tenant] = max(self._of_tenant.get(tenant, 0), position)
 
     def is_quiet(self, after: int, /) -> bool:
-        """Whether no event past a position says anything, of those that were in the log when this was called."""
+        """Whether no event past a position says anything, among those that are in the log now."""
         with self._lock:
             return not self._in_flight and self._latest <= after
 

@@ -1,7 +1,7 @@
-"""What participants that are one person have come to together. Pure; changes nothing that is kept.
+"""Merges the scores of participants that are one person. Pure; stored state does not change.
 
-Progress stays with the ids of events, so that undoing a merge needs no look back. Here it is added up: buckets are sums, sets or
-runs of days, and no event is in the buckets of two. What a person has twice and may have once, counts once.
+Progress stays with the ids in events, so undoing a merge does not need the history. Here it is added up: buckets are sums, sets
+or runs of days, and no event is in the buckets of two ids. What a person may have only once counts once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +12,10 @@ from headrace.reactions.ruleset import RuleSet
 
 
 def merged(rules: RuleSet, name: str, parts: Sequence[tuple[str, Score]], listed: int, /) -> Score:
-    """The scores of participants, each with its name, as that of the one person `name`.
+    """The scores of participants, given by name, as the score of one person `name`.
 
-    Buckets are those that were loaded; of entries and facts the latest `listed`. Points that a challenge which does not repeat,
-    or a badge, has granted to several, count once where the rule is in force.
+    It has the loaded buckets, and the latest `listed` entries and facts. If a badge or a challenge that does not repeat has paid
+    points to several of the ids, they count once while the rule is in force.
     """
     state, twice = State(), 0
     for challenge in rules.challenges:
@@ -40,7 +40,7 @@ def merged(rules: RuleSet, name: str, parts: Sequence[tuple[str, Score]], listed
 
 
 def _first_awards(name: str, awards: Iterable[Award]) -> list[Award]:
-    """Of each badge the first that was given, in the order in which they were."""
+    """The first award of each badge, in the order in which they were earned."""
     found: dict[str, Award] = {}
     for each in sorted(awards, key=lambda award: (award.at_ms, award.event_id)):
         found.setdefault(each.badge, Award(name, each.badge, each.event_id, each.at_ms))
@@ -48,7 +48,7 @@ def _first_awards(name: str, awards: Iterable[Award]) -> list[Award]:
 
 
 def _holders(parts: Sequence[tuple[str, Score]]) -> Mapping[str, int]:
-    """By badge: how many of the participants hold it."""
+    """By badge: the number of participants who hold it."""
     found: dict[str, int] = {}
     for _, score in parts:
         for award in score.awards:

@@ -1,4 +1,4 @@
-"""Answers questions of whose events there are."""
+"""Summarizes events by user and by name."""
 
 from collections.abc import Sequence
 
