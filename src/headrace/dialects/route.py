@@ -1,7 +1,7 @@
-"""A dialect's routes as data: what a table says of each route. `http/` mounts the tables; nothing here knows a web framework.
+"""A dialect's routes as data. `http/` mounts the tables; nothing here knows a web framework.
 
-A route's `does` says what kind of work it is: Ingest takes events, Ask asks the store, Tell answers from the request alone, and
-Handled names a handler of `http/` for what needs more than that.
+A route's `does` is the kind of work it does: Ingest accepts events, Ask queries the store, Tell answers from the request alone,
+and Handled names a handler in `http/` for everything else.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +22,10 @@ Head: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
 class Reacted(msgspec.Struct, frozen=True):
-    """How a route answers that waits until its one event has been reacted to.
+    """The response of a route that waits until its one event has been reacted to.
 
-    render: the reply, of the receipt, the fact's id and type, and the time now. If the deadline passes first, the route answers
-    as if it did not wait: with its own `render` and `late_status`.
+    render: makes it from the receipt, the fact's id and type, and the current time. If the deadline passes first, the route
+    answers like one that does not wait, with its own `render` and `late_status`.
     """
 
     render: Callable[[Receipt, str, str, int], bytes]
@@ -33,21 +33,21 @@ class Reacted(msgspec.Struct, frozen=True):
 
 
 class Ingest(msgspec.Struct, frozen=True):
-    """Takes events: of the body of a POST, or of the query string of a GET.
+    """Accepts events from the body of a POST or the query string of a GET.
 
-    parse: raises HeadraceError and nothing else. render: the reply once the events are durable; raises nothing.
-    source: the source of the events, where it is not the dialect's name.
-    status_of: the status of the reply, where that depends on the batch.
-    find_key: takes the key out of the body; None where only headers and the query may carry it. Raises HeadraceError.
-    claims: whether a body is this route's, where two dialects share a path; the other route takes what nobody claims.
-    claims_head: the same of a request's headers alone, as ASGI has them: names in lower case.
-    key_in_query: a parameter of the query that carries the key, beside `api_key`.
-    key_in_header: a header that carries it, up to a colon.
-    whole: the parser looks at the query and the headers, too.
-    media_type_of: the reply's media type, "" for the usual one, where that depends on the batch.
-    grants_webhooks: whoever asks its path, as CloudEvents' webhooks do, is allowed to send there.
-    reacted: set where the route answers only after the reactions.
-    shows_event: the reply shows what the event holds, so a repeat's is rendered from the event that is stored.
+    parse: raises HeadraceError and nothing else. render: makes the response once the events are durable; never raises.
+    source: the source of the events, if it is not the dialect's name.
+    status_of: the status of the response, if that depends on the batch.
+    find_key: finds the key in the body; None if only headers and the query may carry it. Raises HeadraceError.
+    claims: whether a body belongs to this route, if two dialects share a path; the other route gets whatever nobody claims.
+    claims_head: like `claims`, from the request's headers alone, as ASGI gives them, with names in lower case.
+    key_in_query: a query parameter that may carry the key, besides `api_key`.
+    key_in_header: a header that may carry the key, up to a colon.
+    whole: whether the parser also needs the query and the headers.
+    media_type_of: the response's media type ("" for the usual one), if that depends on the batch.
+    grants_webhooks: whether to permit senders that ask for permission, as CloudEvents' webhooks do.
+    reacted: set if the route answers only after the reactions.
+    shows_event: whether the response shows the event's contents. A repeat's is then rendered from the stored event.
     """
 
     parse: Callable[[bytes, Context], Batch]
@@ -67,12 +67,12 @@ class Ingest(msgspec.Struct, frozen=True):
 
     @property
     def is_claimant(self) -> bool:
-        """Whether it takes only what it claims, of what is sent to its path."""
+        """Whether it accepts only those requests to its path that it claims."""
         return self.claims is not None or self.claims_head is not None
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a route that asks may know: whose events, the path's and the query's parameters, and the time."""
+    """What a route that queries gets: the tenant, the parameters of the path and the query, and the time."""
 
     tenant: Tenant
     path: Mapping[str, str]
@@ -84,7 +84,7 @@ Answer: TypeAlias = Callable[[Reader], bytes]
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """Asks the store. `question` reads the request; what it returns asks the reader, in the reader's thread, and renders.
+    """Queries the store. `question` parses the request; the function it returns asks the reader, in its thread, and renders.
 
     Both may raise HeadraceError.
     """
@@ -93,9 +93,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 def find_event(tenant: Tenant, event_id: str, otherwise: str = "", /) -> Callable[[StoredEvents], StoredEvent]:
-    """Asks for the tenant's event of an id, in any of its forms.
+    """Find the tenant's event with an id, in any of the id's forms.
 
-    Raises NotFound, which says `otherwise`: at once for what is no event's id, and from what it returns for an unknown event.
+    Raises NotFound with the message `otherwise`: at once if it is not an event id, and from the returned function if there is
+    no such event.
     """
     digits, missing = parse_id(event_id), NotFound(otherwise or f"There is no event {event_id[:80]!r}.")
     if not digits:
@@ -111,9 +112,9 @@ def find_event(tenant: Tenant, event_id: str, otherwise: str = "", /) -> Callabl
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What a route that only tells may know: the path's parameters, the address to send to, and the time.
+    """What a Tell route gets: the path's parameters, this server's address, and the time.
 
-    scheme, host: only for a route that `tells_address`; the host may have a port and a path.
+    scheme, host: only if the route `tells_address`; the host may include a port and a path.
     """
 
     path: Mapping[str, str]
@@ -125,10 +126,10 @@ class Told(msgspec.Struct, frozen=True):
 class Tell(msgspec.Struct, frozen=True):
     """Answers an SDK from the request alone.
 
-    key_in_path: the path's parameter that carries the key; "" where headers and the query carry it.
-    key_in_query: a parameter of the query that carries it, beside `api_key`.
-    find_key: takes the key out of a POST's body. Raises HeadraceError.
-    tells_address: whether the answer has this server's address, which may differ from client to client.
+    key_in_path: the path parameter that carries the key; "" if headers and the query carry it.
+    key_in_query: a query parameter that may carry the key, besides `api_key`.
+    find_key: finds the key in a POST's body. Raises HeadraceError.
+    tells_address: whether the response has this server's address, which may differ from client to client.
     """
 
     render: Callable[[Told], bytes]
@@ -140,7 +141,7 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class Handled(msgspec.Struct, frozen=True):
-    """What a handler of `http/` does; it goes by this name there."""
+    """Handled by the handler in `http/` with this name."""
 
     by: str
 
@@ -148,9 +149,10 @@ class Handled(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """One method at one path.
 
-    path: a template such as `/v1/events/{id}`; `{name:path}` at its end takes the rest of a path, slashes included.
-    scope: what a key needs to be let in. limit: `limit_<limit>` is the setting that holds its rate limit.
-    status: of the reply when all went well.
+    path: a template such as `/v1/events/{event_id}`. `{name:id}` is one segment with anything in it, slashes escaped;
+    `{name:path}` at the end is the rest of the path, slashes included.
+    scope: the scope that a key needs. limit: `limit_<limit>` is the setting with the rate limit.
+    status: the status of a successful response.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -162,20 +164,20 @@ class Route(msgspec.Struct, frozen=True):
 
     @property
     def for_browsers(self) -> bool:
-        """Whether pages of any origin may send to it: CORS headers are on every reply. Such a route never reads a cookie."""
+        """Whether pages of any origin may call it: every response has CORS headers. Such a route never reads a cookie."""
         return isinstance(self.does, Ingest | Tell)
 
     @property
     def has_preflight(self) -> bool:
-        """Whether it answers OPTIONS for browsers; a key in the path needs no header, so no browser asks first."""
+        """Whether it answers OPTIONS for browsers. If the key is in the path, there is no header, and so no preflight."""
         return self.for_browsers and not (isinstance(self.does, Tell) and self.does.key_in_path)
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """A wire dialect: its name, which is also the `source` of its events, how it words an error, and its routes.
+    """A wire dialect: its name, which is also the `source` of its events, how it renders errors, and its routes.
 
-    prefixes: paths below which it words errors where there is no route.
-    statuses: errors to which its clients need another status than the usual one.
+    prefixes: paths below which it renders errors even where there is no route.
+    statuses: errors for which its clients need an unusual status.
     about_people: whether its events may say something about people: see `model.person.may_say`.
     """
 

@@ -25,7 +25,7 @@ def observed(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
 def observed_lately(tenant: Tenant, column: str, limit: int, search: str, /) -> Query:
     """Like `observed`, but only for the latest events: its memory is bounded, however many values there are."""
     where, params = _of_observed(tenant, column, search)
-    # Reduce to numbers first: sorting the texts would hold too many of them in memory.
+    # Reduce to numbers first: sorting the texts would keep too many of them in memory.
     latest = f"SELECT position FROM events WHERE {where} ORDER BY events.timestamp DESC LIMIT {_LATEST_EVENTS}"
     where += (
         f" AND {column} IN (SELECT {column} FROM events WHERE {where} AND position IN ({latest}) GROUP BY {column} "
@@ -56,7 +56,7 @@ def _of_observed(tenant: Tenant, column: str, search: str) -> tuple[str, dict[st
 def names(tenant: Tenant, page: CatalogPage, /, *, in_order: bool = False) -> Query:
     """Rows (name, count, first millisecond, last millisecond), by name; one more than the page holds.
 
-    in_order: takes no more memory however many names there are, and more time where there are few.
+    in_order: uses bounded memory however many names there are, but takes longer if there are few.
     """
     where, params = _of_page(tenant, page)
     if page.after is not None:
@@ -89,7 +89,7 @@ def properties(tenant: Tenant, names: Sequence[str], /) -> Query:
     """Rows (name, keys of strings, keys of numbers, other keys behind a letter of `PROPERTY_LETTERS`).
 
     Strings and numbers come from the maps. The text is parsed only if it may contain anything else: a literal, a bracket, a
-    string that a tag of the same name keeps out of the labels, or a number that does not fit into a double.
+    string that is not in the labels because a tag has the same name, or a number that does not fit into a double.
     """
     where, params = where_of(tenant, Filters())
     first = "substring(pair.2, 1, 1)"
@@ -130,7 +130,7 @@ PROPERTY_LETTERS: dict[str, PropertyType] = {
 
 
 def latest(tenant: Tenant, names: Sequence[tuple[str, int]], /) -> Query:
-    """Whole events: of each name one with this time, in milliseconds."""
+    """One whole event of each name, with the given time in milliseconds."""
     where, params = where_of(tenant, Filters())
     return Query(
         f"SELECT {OUTPUT} FROM events WHERE {where} "

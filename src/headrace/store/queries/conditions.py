@@ -1,11 +1,11 @@
-"""The terms that questions are made of: which events match, each bound to its tenant; and what a tag or a property is in SQL.
+"""SQL conditions for filters, always bound to a tenant, and SQL expressions for tags and properties.
 
-Pure; names no driver. Values are bound parameters. Every builder goes through `where_of`, the one place that binds a query to
-its project and mode.
+Pure; names no driver. Values are bound parameters. Every builder uses `where_of`, the one place that binds a query to its project
+and mode.
 
-A property is text here, as `Filters` says. Two things that JSON leaves open: of a key that an object has twice a property
-filter sees the first value, a tag filter and a statistic the last; and inside an array or object an integer past 64 bits
-is a string of its digits.
+A property is text here, as `Filters` says. Two cases that JSON leaves open: if an object has a key twice, a property filter sees
+the first value, but a tag filter and a statistic see the last; and inside an array or object, an integer beyond 64 bits is a
+string of its digits.
 """
 
 import re
@@ -19,13 +19,13 @@ from headrace.model.event import Tenant, position_of, tail_of
 from headrace.model.filters import MAX_GROUPS, OWN_FIELDS, Dimension, Filters
 from headrace.model.times import render_time
 
-# Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
+# Tags with a column of their own, and its name. It is NULL if an event has neither the tag nor the string property.
 Hot: TypeAlias = Mapping[str, str]
 NONE_HOT: Hot = {}
 
 
 def hot_column(key: str, /) -> tuple[str, str]:
-    """The name of a hot tag's column, and what to add to the table for it; the key goes in as hex digits."""
+    """The name of a hot tag's column, and the columns and indices to add to the table. The key is written as hex digits."""
     digits = key.encode().hex()
     word = f"unhex('{digits}')"
     value = f"multiIf(mapContains(tags, {word}), tags[{word}], mapContains(labels, {word}), labels[{word}], NULL)"
@@ -33,14 +33,14 @@ def hot_column(key: str, /) -> tuple[str, str]:
 
 
 class Query(msgspec.Struct, frozen=True):
-    """SQL, what its `{name:Type}` placeholders stand for, and the engine's settings for it."""
+    """SQL, the values of its `{name:Type}` placeholders, and the engine's settings for it."""
 
     sql: str
     params: dict[str, object]
     settings: Mapping[str, int] = {}
 
 
-SLOT_MS = 900_000  # what the projection by_slot counts by; every zone's offset today is a multiple of it
+SLOT_MS = 900_000  # the unit of the projection by_slot; every zone's offset today is a multiple of it
 OF_SLOT = f"toInt64(slot) * {SLOT_MS}"
 _OF_SLOTS = {"name", "name_prefix", "source", "from_ms", "to_ms"}
 
@@ -50,8 +50,8 @@ def spans_of(
 ) -> tuple[list[tuple[str, str]], dict[str, object]]:
     """Conditions that together match what the filters match, each event once, and each with its expression for the time.
 
-    Where whole slots are enough to answer, that is the slot's beginning; and the first condition is then of whole slots, which
-    a projection has counted if the filters allow, and the second of the times beside them.
+    If whole slots suffice, the time is the beginning of the slot. The first condition then covers whole slots, which a projection
+    has counted if the filters allow it, and the second covers the times on either side.
     """
     given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
     moment = OF_SLOT if whole else "toUnixTimestamp64Milli(timestamp)"
@@ -80,11 +80,11 @@ def spans_of(
 def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict[str, object]]:
     """Conditions that together match what the filters match, each event once.
 
-    A tag is one or a string property of that name, never both. Asked one after the other, the index of names spares reading
-    the one that has none; asked in one condition, both are read for every event.
+    A tag filter matches a tag or a string property of that name; no event has both. As two conditions, the index of names skips
+    the map that lacks the name; as one condition, both maps are read for every event.
     """
     if filters.people is not None:
-        # Each of the two is found by an index of its own; asked for in one condition, neither would be.
+        # Each of the two has an index of its own, which one condition for both would not use.
         ways, params = ways_of(tenant, msgspec.structs.replace(filters, people=None), hot)
         return [f"{way} AND {owned}" for way in ways for owned in OWNED], params | {"people": list(filters.people)}
     cold = next((tag for tag in filters.tags if tag[0] not in hot), None)
@@ -98,13 +98,13 @@ def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict
     return ways, params | {"cold": cold[0], "cold_is": cold[1]}
 
 
-# Whose an event is: its user's, else its anonymous visitor's. An event is never both.
+# The owner of an event: its user, or else its anonymous visitor. Never both.
 OWNED = (
     "user_id IN {people:Array(String)}",
     "user_id = '' AND anonymous_id IN {people:Array(String)}",
 )
 
-# Where a tag's text is, and no key is in both.
+# The maps that may hold a tag's text. No key is in both.
 TAGGED = ("tags", "labels")
 
 
@@ -116,14 +116,14 @@ def between(low: str, high: str) -> str:
     return f"events.timestamp >= {moment_of(low)} AND events.timestamp <= {moment_of(high)}"
 
 
-# For what no projection holds: weighing them takes time as well.
+# For queries that no projection can answer: considering projections takes time as well.
 NO_PROJECTIONS: Mapping[str, int] = {"optimize_use_projections": 0}
 
-# For what has to do with little memory, however many cores there are: each thread holds the rows that it reads at once,
-# whose texts may be long.
+# For queries that must run in little memory however many cores there are: each thread keeps the rows that it reads at once, and
+# their texts may be long.
 FEW_AT_ONCE: Mapping[str, int] = {"max_block_size": 4096, "max_threads": 2}
-# For groups by the table's key of which nearly each has one row: one after the other, none kept longer than it takes.
-# Without projections: where one part of the table has the wanted projection, the engine gives up the order for all parts.
+# For groups by the table's key of which nearly all have one row: processes one after the other and keeps none.
+# Without projections: if one part of the table has a fitting projection, the engine gives up the order for all parts.
 ONE_BY_ONE: Mapping[str, int] = {
     **FEW_AT_ONCE,
     **NO_PROJECTIONS,
@@ -136,7 +136,7 @@ _EQUAL = ("user_id", "source", "session_id", "environment", "service", "host")
 
 
 def where_of(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str, dict[str, object]]:
-    """The condition that binds a query to its tenant and its filters, with the values that it names."""
+    """The condition that binds a query to its tenant and its filters, with the values of its placeholders."""
     terms = ["project = {project:String}", "mode = {mode:String}"]
     params: dict[str, object] = {"project": tenant.project, "mode": tenant.mode}
 
@@ -185,7 +185,7 @@ def moment_of(name: str) -> str:
 
 
 def _tag_is(key: str, name: str, value: str) -> str:
-    """No key is in both maps, and an absent key reads as the empty string."""
+    """Relies on two facts: no key is in both maps, and an absent key reads as the empty string."""
     found = f"(tags[{{{key}:String}}] = {{{name}:String}} OR labels[{{{key}:String}}] = {{{name}:String}})"
     return found if value else f"({_has_tag(key)} AND {_tag(key)} = {{{name}:String}})"
 
@@ -199,7 +199,7 @@ def _tag(key: str) -> str:
 
 
 def _property(key: str) -> str:
-    """A property's text: a string's own, anything else's JSON; null for a JSON null and for none."""
+    """A property's text: a string itself, anything else as JSON; NULL if it is null or absent."""
     path = f"properties, {{{key}:String}}"
     return (
         f"multiIf(JSONType({path}) = 'Null', NULL, "
@@ -210,7 +210,7 @@ def _property(key: str) -> str:
 def _property_is(key: str, name: str, value: str) -> str:
     if not _is_fractional(value):
         return f"{_property(key)} = {{{name}:String}}"
-    # ClickHouse prints both sides, so that they agree.
+    # ClickHouse formats both sides, so that they agree.
     path = f"properties, {{{key}:String}}"
     return (
         f"if(JSONType({path}) = 'String', JSONExtractString({path}) = {{{name}:String}}, "
@@ -222,7 +222,7 @@ _FRACTIONAL = re.compile(r"-?(?:0|[1-9]\d*)(?=[.eE])(?:\.\d+)?(?:[eE][+-]?\d+)?"
 
 
 def _is_fractional(text: str) -> bool:
-    """Whether a text is a JSON number with a point or an exponent, that is, one that has other spellings."""
+    """Whether a text is a JSON number with a point or an exponent, which has other spellings."""
     return bool(_FRACTIONAL.fullmatch(text)) and isfinite(float(text))
 
 
@@ -243,20 +243,20 @@ def key_of(dimension: Dimension, hot: Hot) -> str:
     raise ValueError(dimension.kind)
 
 
-# As one value and not put together by functions: only so does the key find the granules.
+# As one value, not assembled by functions: otherwise the primary key is not used to find the granules.
 PAIRS = "{pairs:Array(Tuple(String, DateTime64(3, 'UTC')))}"
 
 
 def pairs(moments: Sequence[tuple[str, int]]) -> dict[str, object]:
-    """What the placeholder of `PAIRS` stands for."""
+    """The value of the placeholder in `PAIRS`."""
     return {"pairs": [(name, render_time(moment_ms)[:-1].replace("T", " ")) for name, moment_ms in moments]}
 
 
 def frequent(key: str, where: str, /) -> str:
-    """Whether a key is among the most frequent ones of the events that match, some MAX_GROUPS of them.
+    """Whether a key is among the roughly MAX_GROUPS most frequent ones of the matching events.
 
-    In bounded memory, however many keys there are and however long they are: keys are counted by their hashes, and only the
-    frequent ones are kept. Among keys that are all about equally frequent, which ones are found is left to chance.
+    In bounded memory, however many and however long the keys are: they are counted by their hashes, and only the frequent ones
+    are kept. If all keys are about equally frequent, the choice is arbitrary.
     Source: https://clickhouse.com/docs/sql-reference/aggregate-functions/reference/topk
     """
     hashed = f"sipHash64({key})"

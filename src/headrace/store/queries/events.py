@@ -1,4 +1,4 @@
-"""Questions of events as SQL: each builder takes a tenant and filters and gives text with bound parameters. Pure."""
+"""SQL for queries of events: each builder takes a tenant and filters, and returns text with bound parameters. Pure."""
 
 from collections.abc import Sequence
 
@@ -32,16 +32,16 @@ INPUT_COLUMNS = (
     *("numbers", "environment", "service", "host", "request_id", "message_id", "sent_at_ms"),
 )
 _MILLISECONDS = {"timestamp_ms": "timestamp", "sent_at_ms": "sent_at"}
-# What a reply does not show is not read.
+# Columns that a response does not show are not read.
 _SHOWN = [
     f"toUnixTimestamp64Milli({_MILLISECONDS[column]}) AS {column}" if column in _MILLISECONDS else column
     for column in INPUT_COLUMNS
     if column not in ("labels", "numbers")
 ]
 OUTPUT = ", ".join(_SHOWN)
-_AT_ONE_TIME = 10  # events of one user in one millisecond, mostly fewer
+_AT_ONE_TIME = 10  # events of one user in one millisecond; usually there are fewer
 _BRIEF = ", ".join(column for column in _SHOWN if column.split()[-1] not in NOT_BRIEF)
-MAX_DAYS = 1_000_000  # more than all years hold
+MAX_DAYS = 1_000_000  # more than there are in all years
 
 
 def total(tenant: Tenant, filters: Filters, /, hot: Hot = NONE_HOT) -> Query:
@@ -52,9 +52,9 @@ def total(tenant: Tenant, filters: Filters, /, hot: Hot = NONE_HOT) -> Query:
 
 
 def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
-    """One row (count, millisecond): how many match in all, and a time from which on the page has all its events, newest first.
+    """One row (count, millisecond): how many events match, and the earliest time that the page may reach back to.
 
-    Both from one look at how many match in each quarter of an hour, which `by_slot` has counted for some filters.
+    Both follow from the number of matches in each quarter of an hour, which `by_slot` has counted for some filters.
     """
     spans, params = spans_of(tenant, filters, hot)
     parts = " UNION ALL ".join(
@@ -62,7 +62,7 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
         for where, _ in spans
     )
     before = ""
-    if page.after is not None:  # of the quarter with the cursor it is not known how many come after it
+    if page.after is not None:  # it is unknown how many events of the cursor's quarter come after the cursor
         before = "quarter < {before:Int64}"
         params["before"] = page.after.timestamp_ms // SLOT_MS
     return Query(
@@ -76,8 +76,9 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
 
 
 def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
-    """Rows (name, millisecond, count of all that match) of the newest events, as many as the page reaches to and those of
-    the same time: what `by_user` answers alone, and for anonymous visitors the index of their ids.
+    """Rows (name, millisecond, count of all matches) of the newest events up to the end of the page, with ties in time.
+
+    The projection `by_user` answers it alone, and for anonymous visitors the index of their ids.
     """
     ways, params = ways_of(tenant, filters, hot) if filters.people is not None else _one_way(tenant, filters, hot)
     upto = ""
@@ -103,19 +104,19 @@ def _one_way(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dic
 
 
 class PageHint(msgspec.Struct, frozen=True):
-    """Where the page's events are, as far as is known: it narrows what is read and changes nothing of the answer."""
+    """Where the page's events are, as far as is known. It limits what is read and never changes the answer."""
 
     floor_ms: int = 0
     moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
 
 
 def keys(tenant: Tenant, filters: Filters, page: Page, hint: PageHint, /, hot: Hot = NONE_HOT) -> Query:
-    """Rows (name, millisecond, position) of the page's events, and one more than it holds if there are more."""
+    """Rows (name, millisecond, position) of the page's events, plus one if there are more."""
     return _page("name, toUnixTimestamp64Milli(timestamp) AS timestamp_ms, position", tenant, filters, page, hint, hot)
 
 
 def whole(tenant: Tenant, filters: Filters, page: Page, hint: PageHint, /, hot: Hot = NONE_HOT) -> Query:
-    """The page's events whole, and one more if there are more: in one question, for a page that memory bounds anyway."""
+    """The page's whole events, plus one if there are more. In one query, for pages that fit in memory in any case."""
     return _page(_BRIEF if page.brief else OUTPUT, tenant, filters, page, hint, hot)
 
 
@@ -151,7 +152,7 @@ def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: Page
 
 
 def in_order(tenant: Tenant, after: int, upto: int, limit: int, /) -> Query:
-    """One tenant's events between two positions, whole, in the order of the log."""
+    """One tenant's whole events between two positions, in log order."""
     return Query(
         f"SELECT {OUTPUT} FROM events WHERE project = {{project:String}} AND mode = {{mode:String}} "
         "AND position > {after:UInt64} AND position <= {upto:UInt64} ORDER BY position LIMIT {limit:UInt64}",
@@ -161,7 +162,7 @@ def in_order(tenant: Tenant, after: int, upto: int, limit: int, /) -> Query:
 
 
 def matching(tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /, hot: Hot = NONE_HOT) -> Query:
-    """As `in_order`, those that match the filters."""
+    """Like `in_order`, for events that match the filters."""
     where, params = where_of(tenant, filters, hot)
     return Query(
         f"SELECT {OUTPUT} FROM events WHERE {where} AND position > {{after:UInt64}} AND position <= {{until:UInt64}} "
@@ -172,7 +173,7 @@ def matching(tenant: Tenant, filters: Filters, after: int, upto: int, limit: int
 
 
 def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
-    """Whole events, in no order, of keys (name, millisecond, position): of a stranger's positions too, so check them."""
+    """The whole events with some keys (name, millisecond, position), unordered. May include other positions, so check them."""
     where, params = where_of(tenant, Filters())
     return Query(
         f"SELECT {OUTPUT} FROM events WHERE {where} AND (events.name, events.timestamp) IN {PAIRS} "
@@ -182,15 +183,15 @@ def rows(tenant: Tenant, keys: Sequence[tuple[str, int, int]], /) -> Query:
 
 
 def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
-    """Whole events. The position in each id finds it; the tail tells it from a stranger's."""
+    """Whole events by id. The position in an id finds the event; the tail rules out another event at that position."""
     where, params = where_of(tenant, Filters(ids=ids))
     return Query(f"SELECT {OUTPUT} FROM events WHERE {where}", params, NO_PROJECTIONS)
 
 
 def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, hot: Hot = NONE_HOT) -> Query:
-    """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone where `interval` is days.
+    """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone if `interval` is days.
 
-    The zone goes along as two arrays. A day more and a day less keep the division above zero, where it rounds down.
+    The zone is passed as two arrays. Adding and subtracting a day keeps the division above zero, where it rounds down.
     """
     fits_slots = WIDTH_MS.get(interval, SLOT_MS) % SLOT_MS == 0 and not any(
         moment % SLOT_MS for moment in (*zone.since_ms, *zone.offsets_ms)
@@ -224,7 +225,7 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, 
 
 
 def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
-    """Rows (key or null, count, count of all): the events without the key first, then the largest groups."""
+    """Rows (key or null, count, count of all events): events without the key first, then the largest groups."""
     if dimension.kind == "tag" and dimension.key not in hot:
         return _groups_of_tag(tenant, filters, dimension.key, hot)
     spans, params = spans_of(tenant, filters, hot, whole=dimension.kind == "name")
@@ -239,7 +240,7 @@ def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot =
 
 
 def frequent_groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
-    """Rows (key, count) of the most frequent keys, see `frequent`, in the order of `groups`. In bounded memory."""
+    """Rows (key, count) of the most frequent keys, in the order of `groups`. In bounded memory; see `frequent`."""
     where, params = where_of(tenant, filters, hot)
     key = key_of(dimension, hot)
     where += f" AND {key} IS NOT NULL"
@@ -255,9 +256,9 @@ _LARGEST = f"ORDER BY key IS NULL DESC, hits DESC, key ASC LIMIT {MAX_GROUPS + 2
 
 
 def _groups_of_tag(tenant: Tenant, filters: Filters, key: str, hot: Hot) -> Query:
-    """As `groups`. The events without the tag are not looked at: they are those that are left of all.
+    """Like `groups`. Events without the tag are not read: their number is what the others leave of the total.
 
-    An event may arrive between the two counts, so the total is never less than the groups.
+    An event may arrive between the two counts, so the total is never less than the sum of the groups.
     """
     ways, params = ways_of(tenant, filters, hot)
     all_of, of_all = spans_of(tenant, filters, hot)
@@ -268,7 +269,7 @@ def _groups_of_tag(tenant: Tenant, filters: Filters, key: str, hot: Hot) -> Quer
         for column, value in ((each, f"{each}[{{group:String}}]") for each in TAGGED)
     ]
     parts += [f"SELECT {text.format('NULL')} {where}" for where, _ in all_of]
-    # The windows see every group, and so all that have the tag.
+    # The windows see every group, and so every event that has the tag.
     return Query(
         "SELECT key, if(key IS NULL, toUInt64(total - tagged), found) AS hits, total FROM (SELECT key, found, "
         "sumIf(found, key IS NOT NULL) OVER () AS tagged, greatest(sumIf(found, key IS NULL) OVER (), tagged) AS total FROM "

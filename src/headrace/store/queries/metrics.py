@@ -9,9 +9,9 @@ from headrace.store.queries.conditions import FEW_AT_ONCE, ONE_BY_ONE, Query, fr
 
 
 def metrics(tenant: Tenant, name: str | None = None, /, *, upto: str | None = None) -> Query:
-    """Rows (name, type, points, first millisecond, last millisecond) by name; a metric's type is its latest point's.
+    """Rows (name, type, points, first millisecond, last millisecond), by name; a metric's type is that of its latest point.
 
-    One more than a list shows. `upto`: the greatest name to look at, which bounds the memory however many names there are.
+    One more than a list shows. upto: the greatest name to read, which bounds the memory however many names there are.
     Here and below, the tenant is `Tenant.metrics`.
     """
     where, params = where_of(tenant, Filters(name=name))

@@ -1,4 +1,4 @@
-"""Questions of whose events there are, as SQL. Pure."""
+"""SQL for summaries of events by user and by name. Pure."""
 
 from collections.abc import Sequence
 

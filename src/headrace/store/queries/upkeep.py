@@ -1,4 +1,4 @@
-"""SQL for the worker and for checks, over all tenants at once: never for a reply. Pure."""
+"""SQL for the worker and for checks, over all tenants at once. Its results must never reach a response. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from headrace.store.queries.conditions import Query
 
 
 def present(after: int, upto: int, /) -> Query:
-    """Rows (position, tail) between two positions, of every tenant: for the worker's recovery, never for a reply."""
+    """Rows (position, tail) between two positions, of every tenant."""
     return Query(
         "SELECT position, tail FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64}",
         {"after": after, "upto": upto},
@@ -14,12 +14,12 @@ def present(after: int, upto: int, /) -> Query:
 
 
 def last(after: int, /) -> Query:
-    """One row: the greatest position past another, of every tenant, or 0: for the worker, never for a reply."""
+    """One row: the greatest position after another, of every tenant, or 0."""
     return Query("SELECT max(position) FROM events WHERE position > {after:UInt64}", {"after": after})
 
 
 def held(after: int, upto: int, /) -> Query:
-    """One row: how many events lie between two positions, of every tenant: for the worker, never for a reply."""
+    """One row: the number of events between two positions, of every tenant."""
     return Query(
         "SELECT count() FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64}",
         {"after": after, "upto": upto},
@@ -35,7 +35,7 @@ _KEYED = (
 
 
 def keyed(after: int, upto: int, limit: int, /) -> Query:
-    """The fields that events' dedup keys are made of, between two positions, newest first, of every tenant: never for a reply."""
+    """The fields that dedup keys are made of, for events between two positions, newest first, of every tenant."""
     return Query(
         f"{_KEYED} position > {{after:UInt64}} AND position <= {{upto:UInt64}} AND message_id != '' "
         "ORDER BY position DESC LIMIT {limit:UInt64}",
@@ -44,12 +44,12 @@ def keyed(after: int, upto: int, limit: int, /) -> Query:
 
 
 def keyed_at(positions: Sequence[int], /) -> Query:
-    """The fields that the dedup keys of the events at these positions are made of, of every tenant: never for a reply."""
+    """The fields that dedup keys are made of, for the events at some positions, of every tenant."""
     return Query(f"{_KEYED} position IN {{positions:Array(UInt64)}}", {"positions": list(positions)})
 
 
 def stored_at(positions: Sequence[int], /) -> Query:
-    """Rows (position, tail) of the events at these positions, of every tenant: never for a reply."""
+    """Rows (position, tail) of the events at some positions, of every tenant."""
     return Query(
         "SELECT position, tail FROM events WHERE position IN {positions:Array(UInt64)}", {"positions": list(positions)}
     )
@@ -62,7 +62,7 @@ FORGET_ERASED = "TRUNCATE TABLE erasing"
 
 
 def sound_parts() -> Query:
-    """Rows (part, 1 if its files are intact, what is wrong): for a check, never for a reply.
+    """Rows (part, 1 if its files are intact, what is wrong).
 
     Source: https://clickhouse.com/docs/sql-reference/statements/check-table
     """
