@@ -13,7 +13,7 @@ from headrace.ports.progress import Progress
 
 
 class Freshness:
-    """Lets requests wait for positions, in each partition up to its own tail. Only `advance` may be called from other threads."""
+    """Lets requests wait for positions, up to the tail of each partition. Only `advance` may be called from other threads."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Freshness:
         sync_deadline_s: float,
         stuck: Callable[[], str] = lambda: "",
     ) -> None:
-        """tails: see the LogTails port. stuck: why nothing can become visible now, or "": then nobody waits for it in vain."""
+        """tails: see the LogTails port. stuck: why nothing can become visible now, so that nobody waits in vain; "" if it can."""
         self._stuck = stuck
         self._tails = tails
         self._progress = progress
@@ -38,7 +38,7 @@ class Freshness:
         self._loop = asyncio.get_running_loop()
 
     def advance(self) -> None:
-        """The progress has grown. Any thread may call this."""
+        """Call it when progress was made. Any thread may call it."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
@@ -96,7 +96,7 @@ class Freshness:
         try:
             return await waiters.wait(position, timeout_s)
         finally:
-            if tenant is not None and waiters.is_empty():  # there are few partitions, and any number of tenants
+            if tenant is not None and waiters.is_empty():  # there are few partitions, but any number of tenants
                 self._waiters.pop((partition, tenant), None)
 
     def _reached(self, partition: int, tenant: Tenant | None) -> int:
@@ -108,7 +108,7 @@ class Freshness:
 
 
 class Waiters:
-    """Coroutines that wait until `reached` gives their position. For the event loop's thread alone."""
+    """Coroutines that wait until `reached` returns their position. For the event loop's thread only."""
 
     def __init__(self, reached: Callable[[], int]) -> None:
         self.reached = reached
@@ -142,7 +142,7 @@ class Waiters:
             self._given_up = 0
 
     def wake(self) -> None:
-        """End the waits for positions that are reached by now."""
+        """End the waits for positions that have been reached."""
         position = self.reached()
         while self._heap and self._heap[0][0] <= position:
             future = heapq.heappop(self._heap)[2]

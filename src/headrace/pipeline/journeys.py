@@ -44,7 +44,7 @@ class Versions:
 class WatchedStates:
     """Wraps another ReactionStates and calls `on_changed` with runs that have changed, once they are saved.
 
-    people: asked who a person is, where a condition or a call of a journey reads it: as the last turn has left it.
+    people: looked up if a condition or a call of a journey reads the person, as of the end of the previous turn.
     """
 
     def __init__(

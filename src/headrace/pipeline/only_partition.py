@@ -1,4 +1,4 @@
-"""The progress of a server that owns the only partition there is. Reads what its worker and its reactor say."""
+"""The progress of a server that owns the only partition, read from its worker and its reactor."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from headrace.model.event import Tenant
 
 
 class OnlyPartition:
-    """Fits the Progress port. Whatever partition is asked for is this one: positions from before partitions have any number."""
+    """Fits the Progress port. Ignores the partition's number, because positions from before partitions existed may have any."""
 
     def __init__(
         self, *, visible: Callable[[], int], reacted: Callable[[Tenant], int], want: Callable[[int], None]

@@ -1,4 +1,4 @@
-"""How much the worker moves at once: all that it may, and less where that does not fit. Decides nothing else."""
+"""How much the worker inserts at once: the maximum, or less if that does not fit on the disk."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from headrace.ports.store import Store, StoreFailed, StoreRefused
 
 _log = structlog.get_logger("headrace.pipeline.portion")
 _FEWEST_EVENTS, _FEWEST_BYTES = 1, 64 * 1024
-# What the system, SQLite and ClickHouse say of a full disk; the adapters hand their words on.
+# What the system, SQLite and ClickHouse say about a full disk; the adapters pass their messages on.
 _OUT_OF_ROOM = ("No space left on device", "disk is full", "NOT_ENOUGH_SPACE", "Disk quota exceeded")
 
 
 def is_out_of_room(error: BaseException, /) -> bool:
-    """Whether an error says that a disk is full."""
+    """Whether an error means that a disk is full."""
     return any(sign in str(error) for sign in _OUT_OF_ROOM)
 
 
@@ -30,13 +30,13 @@ class Portion:
         return self._now
 
     def insert(self, store: Store, records: Sequence[Record], /) -> None:
-        """Insert records. After a failure the next portion is half of these, down to one event; after a success twice as many.
+        """Insert records. After a failure, the next portion is half as large, down to one event; after a success, twice as large.
 
-        A disk with a little room takes a little, and so on until there is room for all. Raises StoreFailed.
+        So a nearly full disk still accepts a little. Raises StoreFailed.
         """
         try:
             store.insert(records)
-        except StoreRefused:  # not for want of room
+        except StoreRefused:  # not for lack of room
             raise
         except StoreFailed:
             size = sum(len(record.payload) for record in records)

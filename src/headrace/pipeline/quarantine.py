@@ -1,4 +1,4 @@
-"""Puts aside what the log cannot give back as it was written, so that it holds up nothing that comes after it."""
+"""Puts unreadable records of the log aside, so that they do not hold up later ones."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ WHAT_TO_DO = "`headrace quarantine list` shows them; then export, retry or drop 
 
 
 def put_aside(records: Sequence[Record], put_aside: PutAside, now_ms: int, /) -> list[Record]:
-    """List durably those of the records that cannot be read; returns the others. Raises ControlFailed."""
+    """Durably list the records that cannot be read. Returns the others. Raises ControlFailed."""
     unreadable = [record for record in records if isinstance(record, Unreadable)]
     if not unreadable:
         return list(records)

@@ -35,12 +35,12 @@ class QuerySlots:
 
     @property
     def running(self) -> int:
-        """How many questions are being asked, at most."""
+        """The number of running queries, at most."""
         return min(self._taken, self._most_running)
 
     @property
     def waiting(self) -> int:
-        """How many more wait for that."""
+        """The number of queries waiting for a slot."""
         return self._taken - self.running
 
     async def ask(self, question: Callable[[Reader], Answer], /) -> Answer:

@@ -1,4 +1,4 @@
-"""The events that wait to be reacted to, a queue for each project and mode, and whose turn is next. Judges nothing."""
+"""The events waiting for their reactions, one queue for each project and mode, and whose turn is next. Judges nothing."""
 
 from collections import deque
 
@@ -12,7 +12,7 @@ _ALL_QUEUES_BYTES = 128 * 1024 * 1024
 
 
 class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event that waits for its turn, under the rules that were in force where it stands in the log."""
+    """An event that waits for its turn, with the rules in force at its position in the log."""
 
     position: int
     id: str
@@ -25,9 +25,9 @@ class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReactionQueue:
-    """What one project and mode has still to react to.
+    """What one project and mode still has to react to.
 
-    reacted: everything up to this position is done. read_upto: everything later waits in the store, where `is_short`.
+    reacted: everything up to this position is done. read_upto: if `is_short`, everything later waits in the store.
     """
 
     def __init__(self, tenant: Tenant, reacted: int, *, is_short: bool = False) -> None:
@@ -43,14 +43,17 @@ class ReactionQueue:
         self.read_upto = waiting.position
 
     def oldest(self) -> int:
-        """The position of the event that waits longest; while none is in memory, one before it. Any thread may call it."""
+        """The position of the oldest waiting event, or one before it while none is in memory. Any thread may call it."""
         try:
             return self.events[0].position
         except IndexError:
             return self.reacted
 
     def reached(self, last: WaitingEvent, left: int, log_upto: int) -> int:
-        """Up to where everything is done once the event `last` is, while `left` events wait and the log is read to `log_upto`."""
+        """The position up to which everything is done once the event `last` is.
+
+        left: the number of events still waiting. log_upto: how far the log has been read.
+        """
         if left:
             return last.position
         return self.read_upto if self.is_short else log_upto
@@ -103,10 +106,10 @@ class ReactionQueues:
             queue.add(waiting)
 
     def next(self) -> ReactionQueue | None:
-        """The queue whose turn it is; give it back with `end_turn`."""
+        """The queue whose turn it is; return it with `end_turn`."""
         if not self._queues:
             return None
-        # Newcomers go first, but only every other time, so that many of them cannot keep the others waiting for ever.
+        # Newcomers go first, but only every other time, so that many of them cannot keep the others waiting forever.
         self._after_newcomer = bool(self._newcomers) and not (self._after_newcomer and self._waiting)
         return self._queues[(self._newcomers if self._after_newcomer else self._waiting).popleft()]
 

@@ -1,6 +1,6 @@
-"""One turn of one project and mode: judges some of its waiting events, and saves what they cause with how far that is.
+"""One turn of one project and mode: judges some of its waiting events, and saves their effects along with the progress.
 
-Judging holds no transaction open; saving checks that nobody else has saved since. Never decides what an event causes.
+Judging holds no transaction open; saving checks that nobody else has saved since. `reactions/` decides what an event causes.
 """
 
 import time
@@ -24,7 +24,7 @@ from headrace.reactions.ruleset import RuleSet
 
 _log = structlog.get_logger("headrace.reactor")
 _TURN_EVENTS = 5_000
-_TURN_EFFECTS = 2_000  # facts, and so rows: a transaction holds up others who write to control
+_TURN_EFFECTS = 2_000  # facts, and so rows: a transaction blocks other writers to control
 _MOST_ATTEMPTS = 2
 _POISONOUS = f"{_MOST_ATTEMPTS} processes have ended while they reacted to this event, so it was passed over"
 
@@ -59,9 +59,9 @@ class ReactionTurns:
         self._poisonous = self._states.poisonous(_MOST_ATTEMPTS)
 
     def run(self, queue: ReactionQueue, turn_s: float, read_upto: int) -> int:
-        """Judge the queue's first events for about `turn_s`, save what they cause, and take them off the queue.
+        """Judge the queue's first events for about `turn_s`, save their effects, and take them off the queue.
 
-        read_upto: how far the log has been read. Returns how many events could not be reacted to and were given up.
+        read_upto: how far the log has been read. Returns the number of events that failed and were given up.
         """
         rules = queue.events[0].rules
         waiting: list[WaitingEvent] = []
@@ -77,9 +77,9 @@ class ReactionTurns:
     def _try(
         self, queue: ReactionQueue, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float, read_upto: int
     ) -> tuple[int, int]:
-        """How many events were reacted to or given up, and how many of them were given up.
+        """Returns how many events were reacted to or given up, and how many of them were given up.
 
-        A turn that fails is tried again with half its events, until the event is found that it fails for.
+        A failing turn is retried with half its events, until the failing event is found.
         """
         try:
             return self._keep(queue, rules, waiting, turn_s, read_upto), 0
@@ -94,7 +94,7 @@ class ReactionTurns:
     def _keep(
         self, queue: ReactionQueue, rules: RuleSet, waiting: Sequence[WaitingEvent], turn_s: float, read_upto: int
     ) -> int:
-        """Judge as many events as a turn allows, and save what they cause; how many."""
+        """Judge as many events as a turn allows, and save their effects. Returns how many."""
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(queue.tenant):
                 held = self._overruns.of(queue.tenant)
@@ -133,15 +133,15 @@ class ReactionTurns:
         turn_s: float,
         overruns: dict[int, Overrun],
     ) -> tuple[int, State, PeopleState]:
-        """How many events there was time for, and the states after them. Holds no transaction open.
+        """Returns how many events there was time for, and the states after them. Holds no transaction open.
 
-        overruns: see OverrunWatch; afterwards as they are after those events.
+        overruns: see OverrunWatch; updated to the state after those events.
         """
         until = time.perf_counter() + turn_s
         facts: list[EventFacts] = []
         passed_over: list[str] = []
         watched = set(overruns)
-        said: set[str] = set()  # whom earlier events of this turn say something about
+        said: set[str] = set()  # people whom earlier events of this turn say something about
         try:
             made = 0
             for each in waiting:
@@ -153,7 +153,7 @@ class ReactionTurns:
                 event = each.event()
                 found = facts_of_event(rules, each.id, event, overruns=overruns, watched=watched)
                 if found.seen is not None and found.participant in said:
-                    break  # a journey reads who the person is as of the events before: those are saved first
+                    break  # a journey reads the person as of the earlier events, so those are saved first
                 if each.may_say:
                     said |= {event.user_id, event.anonymous_id}
                 facts.append(found)
@@ -196,7 +196,7 @@ def _note_failures(facts: EventFacts, state: State) -> None:
 
 
 def _log_passed_over(tenant: Tenant, rules: RuleSet, state: State, overruns: Mapping[int, Overrun]) -> None:
-    """Log the rules whose conditions were not evaluated for some events: a line for each rule and turn, unless it is aside."""
+    """Log the rules whose conditions were not evaluated for some events: one line per rule and turn, without rules put aside."""
     aside = {no for no, overrun in overruns.items() if overrun.is_aside}
     last = {rule_no: (event_id, why) for rule_no, event_id, why in state.passed_over if rule_no not in aside}
     for rule_no, (event_id, why) in last.items():

@@ -1,4 +1,4 @@
-"""Replays stored events through the reactions, and reads the effects of events. Never decides what an event causes."""
+"""Replays stored events through the reactions, and reads the effects of events. `reactions/` decides what an event causes."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ class Reactions:
         rules: RuleTimelines,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """clock_ms: when a replay is: journeys that it starts begin then."""
+        """clock_ms: the time of a replay, at which journeys that it starts begin."""
         self._clock_ms = clock_ms
         self._states = states
         self._rules = rules
@@ -88,7 +88,7 @@ class Reactions:
         return self._rules.latest(project) is not None
 
     def payers(self, project: str, /) -> tuple[str, list[Payer]]:
-        """Which application of rules is in force, and what each of them pays. Raises Unavailable."""
+        """The application of rules in force, and what each rule pays. Raises Unavailable."""
         try:
             self._rules.refresh()
         except ControlFailed as error:
@@ -117,7 +117,7 @@ class Reactions:
         dry_run: bool,
         before_commit: BeforeCommit | None,
     ) -> Outcome:
-        """Like `replay`. A failing batch is retried in halves, until so many events have failed that the rest is not tried."""
+        """Like `replay`. A failing batch is retried in halves, until too many events have failed."""
         try:
             return self._replay_all(tenant, rules, events, force, dry_run, before_commit)
         except _HookFailed as failed:

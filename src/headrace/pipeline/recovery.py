@@ -33,7 +33,7 @@ class Recovery:
         portion: Portion,
         clock_ms: Callable[[], int],
     ) -> None:
-        """portion: says how much to read and insert at once."""
+        """portion: how much to read and insert at once."""
         self._log = log
         self._store = store
         self._offsets = offsets
@@ -45,7 +45,7 @@ class Recovery:
         self._is_retaken = False
 
     def begin(self, done: int, /) -> tuple[int, int]:
-        """The position to go on from, and the position up to which later events may already be stored, erased or put aside.
+        """The position to resume from, and the position up to which later events may already be stored, erased or put aside.
 
         done: the last position that this process has committed, 0 at the start. If another worker had taken over since, this
         worker resumes from there, because the other may have committed past events that only this worker's log has.
@@ -84,7 +84,7 @@ class Recovery:
         return [event for event in events if event.id not in there] if there else events
 
     def _repair(self, position: int) -> None:
-        """Store again what the store has lost and the log still holds: a disk may lose a young part.
+        """Store events again that the store has lost and the log still has: a disk may lose a young part.
 
         These events were reacted to before, so this only stores them.
         """
@@ -96,7 +96,7 @@ class Recovery:
         lost = held.events - self._missed_on_purpose(after, position) - self._store.held(after, position)
         if not lost:
             return
-        # If negative, the log lacks some. Events that the store lacks besides are stored again all the same.
+        # If negative, the log lacks some events. Others that the store lacks are still stored again.
         event, count = ("store_lost_events", lost) if lost > 0 else ("log_lost_events", -lost)
         _log.warning(event, lost=count, after=after, upto=position)
         self._erase_again(0, after)  # an older copy of the store may still have erased events
@@ -114,14 +114,14 @@ class Recovery:
             after = records[-1].position
 
     def _put_aside_lost(self, records: list[Record]) -> None:
-        """List those that neither the store has nor the log can give back."""
+        """Put events aside that are not in the store and cannot be read from the log."""
         unreadable = [record for record in records if record.kind == UNREADABLE]
         if unreadable:
             there = self._store.present(records[0].position - 1, records[-1].position)
             put_aside([each for each in unreadable if each.id not in there], self._put_aside, self._clock_ms())
 
     def _missed_on_purpose(self, after: int, upto: int) -> int:
-        """How many events the store lacks and should: erased ones, and those that were put aside."""
+        """How many events the store lacks on purpose: erased ones, and those put aside."""
         aside = {each.id for page in self._put_aside.pages(after, upto) for each in page}
         if not aside:
             return self._erased.count(after, upto)

@@ -29,8 +29,8 @@ Awaited: TypeAlias = tuple[int, str, str, int]  # rule number, step, what for, h
 class JourneyChange(msgspec.Struct, frozen=True):
     """What applying a document does to the runs of a changed or removed journey, in both modes.
 
-    runs: that go on by a version that is not in force then. moves: of those, the ones that go on by the new one, where the
-    apply moves them; the others finish on theirs.
+    runs: the runs of versions that will no longer be in force. moves: how many of them continue by the new version, if the apply
+    moves runs; the others finish on their own version.
     """
 
     id: str
@@ -39,7 +39,7 @@ class JourneyChange(msgspec.Struct, frozen=True):
 
 
 class Warned(msgspec.Struct, frozen=True):
-    """A place in the document that is valid and hardly what was meant; `line` as in Problem."""
+    """A place in the document that is valid but probably not what was meant; `line` as in Problem."""
 
     path: str
     detail: str
@@ -47,7 +47,7 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """`applied` is false for a dry run, and for what was in force already; then `changes` is empty."""
+    """`applied` is false for a dry run, and if the document was in force already; then `changes` is empty."""
 
     version: str
     applied: bool
@@ -57,7 +57,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class InForce(msgspec.Struct, frozen=True):
-    """A project's rules. `rows`: all versions of all rules that it ever had."""
+    """A project's rules. rows: all versions of all rules that it ever had."""
 
     version: Version
     document: Document
@@ -92,8 +92,8 @@ def apply_rules(
 ) -> Applied:
     """Put a document in force, or only report what that would change. Raises InvalidRules, ControlFailed.
 
-    last: the position of the last acknowledged event; the document judges those after it.
-    move_runs: runs of changed journeys go on by the new version, where they are at a step that it has and that waits alike.
+    last: returns the position of the last acknowledged event; the document applies to later events.
+    move_runs: whether runs of changed journeys continue by the new version, if it has their current step and waits there alike.
     awaited: what a project's runs wait for: see JourneyRuns.
     """
     document, warnings = _parse(text)
@@ -114,7 +114,7 @@ def apply_rules(
 
 
 def _renamed(document: Document) -> list[tuple[Kind, str, str, str]]:
-    """(kind, rule id, version, what its version is called now) where an earlier version of this program called it otherwise."""
+    """(kind, rule id, version, current name of the version) for versions that an earlier headrace named differently."""
     found: list[tuple[Kind, str, str, str]] = []
     for kind, rule in document.all():
         former, now = former_version_of(kind, rule, document), version_of(kind, rule, document)
@@ -189,14 +189,14 @@ class RuleCache:
 
 
 class RuleTimelines:
-    """Each project's rules by the position from which they judge events. Any thread may call it."""
+    """Each project's rules by the position from which they apply. Any thread may call it."""
 
     def __init__(self, rulebook: RuleStore, versions: JourneyVersions | None = None) -> None:
-        """versions: those of journeys; None where nobody is on one."""
+        """versions: the versions of journeys; None if no journeys are needed."""
         self._rulebook = rulebook
         self._versions = versions
         self._ids: dict[str, int] = {}
-        self._timelines: dict[str, list[tuple[int, RuleSet]]] = {}  # the earliest first
+        self._timelines: dict[str, list[tuple[int, RuleSet]]] = {}  # earliest first
         self._needed_from = 0
         self._lock = threading.Lock()
 
@@ -204,7 +204,7 @@ class RuleTimelines:
         return bool(self._timelines)
 
     def refresh(self) -> None:
-        """Load everything that has been applied by now. Raises ControlFailed."""
+        """Load everything that has been applied so far. Raises ControlFailed."""
         with self._lock:
             ids = self._rulebook.rule_set_ids()
             if ids == self._ids:
@@ -227,7 +227,7 @@ class RuleTimelines:
         return timeline[-1][1] if timeline and not timeline[-1][1].is_empty else None
 
     def applied(self, project: str, /) -> int:
-        """Which application of rules is in force, by a number that grows with each; 0 for a project that never had any."""
+        """The number of the application of rules in force, which grows with each; 0 for a project that never had any."""
         return self._ids.get(project, 0)
 
     def forget(self, position: int, /) -> None:
@@ -251,7 +251,7 @@ class RuleTimelines:
             self._timelines.pop(project, None)
 
     def _learn(self, project: str, documents: Sequence[RuleSet]) -> None:
-        """Have each document know the versions of journeys that runs may be of when it judges."""
+        """Add the versions of journeys to each document that runs may be of while it applies."""
         running: Mapping[int, str] = {} if self._versions is None else self._versions.running(project)
         known = {number: journey for rules in documents for number, journey in rules.journeys.by_no.items()}
         journeys = known | {no: journey_of(no, text) for no, text in running.items() if no not in known}
@@ -261,13 +261,13 @@ class RuleTimelines:
     def _ready(self, project: str, version: Version, rows: list[RuleRow]) -> RuleSet:
         try:
             return _rule_set(version, parse_rules(msgspec.json.decode(version.document), kept=True), rows)
-        except (InvalidRules, KeyError):  # saved by another version of this program; events must not stop
+        except (InvalidRules, KeyError):  # saved by another version of headrace; events must not stop
             _log.exception("rules_unusable", project=project)
             return RuleSet(Document(), "", {})
 
 
 def journey_of(number: int, definition: str, /) -> Journey:
-    """A kept version of a journey, ready to run."""
+    """A saved version of a journey, ready to run."""
     return Journey(msgspec.json.decode(definition, type=JourneyRule), number)
 
 
@@ -284,7 +284,7 @@ def _rule_set(version: Version, document: Document, rows: list[RuleRow]) -> Rule
     numbers: dict[tuple[Kind, str], int] = {}
     for kind, rule in document.all():
         number = known.get((kind, rule.id, version_of(kind, rule, document)))
-        if number is None:  # applied by an earlier version of this program, and nothing since
+        if number is None:  # applied by an earlier version of headrace, and nothing since
             number = known[kind, rule.id, former_version_of(kind, rule, document)]
         numbers[kind, rule.id] = number
     others: dict[int, list[int]] = {}
