@@ -213,8 +213,8 @@ ACCEPTED: tuple[Accepted, ...] = (
     ),
     Accepted(
         "control/postgres.py",
-        "_LOCK_TIMEOUT_MS = 5_000  # for a row that another transaction holds; SQLite's busy timeout is as long",
-        "_LOCK_TIMEOUT_MS = 5001  # for a row that another transaction holds; SQLite's busy timeout is as long",
+        "_LOCK_TIMEOUT_MS = 5_000  # to wait for a row that another transaction has locked; SQLite's busy timeout is as long",
+        "_LOCK_TIMEOUT_MS = 5001  # to wait for a row that another transaction has locked; SQLite's busy timeout is as long",
         "only speed: how long a transaction waits for another",
     ),
     Accepted(

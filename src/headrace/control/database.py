@@ -1,4 +1,4 @@
-"""Opens the control database, SQLite or PostgreSQL, and brings its schema up to date. Never looks into a table of ours."""
+"""Opens the control database, SQLite or PostgreSQL, and brings its schema up to date. Knows no table of headrace's."""
 
 import random
 import time
@@ -21,19 +21,19 @@ from headrace.ports.control import ControlConflict, ControlFailed
 HEAD = "0015"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
 _MIGRATION_LOCK = 0x6865616472616365  # PostgreSQL locks a number; this one is "headrace"
 _SELECT_VERSION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
-_MOST_ATTEMPTS = 5  # at a transaction that others are in the way of
+_MOST_ATTEMPTS = 5  # attempts at a transaction that conflicts with others
 _LONGEST_PAUSE_S = 0.05
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 T = TypeVar("T")
 
 
 def open_database(where: str | Path, /) -> sa.Engine:
-    """The engine of the database at a path (SQLite) or a URL, its schema migrated to HEAD.
+    """The engine of the database at a path (SQLite) or a URL, with its schema migrated to HEAD.
 
-    A new SQLite file is readable by its owner alone, as is its folder when that is new too. Any number of processes may
-    open the same new database at once: one migrates it, the others wait. The caller disposes of the engine.
-    Raises SettingsError for a place that cannot be written, what is no database or no server that will do, and a schema
-    newer than this program.
+    A new SQLite file is readable only by its owner, and so is its folder if that is new. Any number of processes may open the
+    same new database at once: one migrates it, and the others wait. The caller disposes of the engine.
+    Raises SettingsError if the path cannot be written, is not a database, the server is unsuitable, or the schema is newer than
+    this program.
     """
     engine = _make_engine(where)
     shown = _shown(engine)
@@ -45,7 +45,7 @@ def open_database(where: str | Path, /) -> sa.Engine:
         if version != HEAD:
             _migrate(engine, shown)
             if engine.dialect.name == "sqlite":
-                reuse_write_ahead(engine)  # while there is room for the file to take its pages
+                reuse_write_ahead(engine)  # while the file has room for its pages
     except SQLAlchemyError as error:
         engine.dispose()
         remedy = " Check HEADRACE_CONTROL_URL." if engine.dialect.name == "postgresql" else ""
@@ -57,7 +57,7 @@ def open_database(where: str | Path, /) -> sa.Engine:
 
 
 def inspect_database(where: str | Path, /) -> str:
-    """What would keep `open_database` from opening it, "" for nothing; a file that is not there yet is right. Changes nothing."""
+    """Why `open_database` would fail, or "". A file that does not exist yet is fine. Changes nothing."""
     if isinstance(where, Path):
         if not where.exists():
             return ""
@@ -93,11 +93,11 @@ def reading(engine: sa.Engine, /) -> Generator[sa.Connection]:
 
 @contextmanager
 def writing(engine: sa.Engine, /) -> Generator[sa.Connection]:
-    """A transaction, committed on leaving and rolled back on an exception; it may read before it writes.
+    """A transaction, committed on leaving and rolled back on an exception. It may read before it writes.
 
-    On SQLite it waits for its turn to write at the start, so it is alone. On PostgreSQL others run beside it: it locks the rows
-    that it bases a decision on, in the order that locks.py states. Raises ControlFailed when it is not known to be committed,
-    ControlConflict when it was undone for another's sake.
+    On SQLite it waits for its turn to write at the start, so it is alone. On PostgreSQL others run concurrently: it must lock the
+    rows that it bases a decision on, in the order that locks.py states. Raises ControlFailed if it is unknown whether it was
+    committed, and ControlConflict if it was rolled back because of another.
     """
     try:
         with engine.execution_options(**{WRITES: True}).begin() as connection:
@@ -107,9 +107,9 @@ def writing(engine: sa.Engine, /) -> Generator[sa.Connection]:
 
 
 def transact(engine: sa.Engine, work: Callable[[sa.Connection], T], /) -> T:
-    """What `work` returns, given a transaction as `writing` gives; called again, a few times, after a ControlConflict.
+    """Run `work` in a transaction like `writing`'s, and return its result. After a ControlConflict, it is retried a few times.
 
-    On a full disk it is called again once SQLite's write-ahead file, which never becomes shorter, has room in it.
+    On a full disk, it is retried once SQLite's write-ahead file, which never becomes shorter, has room in it.
     """
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
@@ -126,18 +126,18 @@ def transact(engine: sa.Engine, work: Callable[[sa.Connection], T], /) -> T:
 
 
 def failed(error: SQLAlchemyError, /) -> ControlFailed:
-    """What to raise for an error of the database."""
+    """The exception to raise for an error of the database."""
     undone = isinstance(error, DBAPIError) and was_undone_for_another(error)
     return (ControlConflict if undone else ControlFailed)(f"The control database failed: {_reason(error)}.")
 
 
 def insert(connection: sa.Connection, table: sa.Table, /) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that can say ON CONFLICT, which SQLAlchemy has for each database by itself."""
+    """An INSERT that supports ON CONFLICT, which SQLAlchemy offers separately for each database."""
     return (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
 
 
 def database_time_ms(connection: sa.Connection, /) -> sa.ColumnElement[int]:
-    """The database's clock, in milliseconds since 1970: one clock for every process, and not that of the transaction's start."""
+    """The database's current time, in milliseconds since 1970: one clock for all processes. Not the transaction's start."""
     if connection.dialect.name == "sqlite":
         return sa.cast((sa.func.julianday("now") - 2440587.5) * 86_400_000, sa.BigInteger)
     return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1000, sa.BigInteger)

@@ -1,4 +1,4 @@
-"""What has become of deliveries, and sending them again. Sends nothing itself."""
+"""The history of deliveries, and resending them. Sends nothing itself."""
 
 from typing import Any
 

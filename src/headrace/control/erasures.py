@@ -8,7 +8,7 @@ from headrace.control.database import insert, reading, transact
 from headrace.control.tables.erasures import erased
 from headrace.model.entries import ErasedEvent
 
-_AT_ONCE = 10_000  # rows of one transaction, and of one page
+_AT_ONCE = 10_000  # rows per transaction, and per page
 
 
 class ControlErasedEvents:

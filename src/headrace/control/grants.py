@@ -25,7 +25,7 @@ class ControlGrants:
     """Fits the Grants port. Any thread may call it."""
 
     def __init__(self, engine: sa.Engine, outbox: Outbox | None = None) -> None:
-        """outbox: tells webhooks of grants."""
+        """outbox: gets the grants that webhooks want."""
         self._engine = engine
         self._outbox = outbox
 

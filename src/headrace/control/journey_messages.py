@@ -1,4 +1,4 @@
-"""What webhooks are told of runs, through the outbox, and how their replies come back. Sends nothing."""
+"""What runs send to webhooks through the outbox, and how replies come back. Sends nothing itself."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ from headrace.ports.deliveries import Outbox
 
 
 def tell_of_runs(outbox: Outbox, transaction: object, tenant: Tenant, state: RunState, /) -> None:
-    """In the transaction that keeps the runs: enqueue what they call, and that some have ended."""
+    """Enqueue the calls of runs, and the news that some have ended, in the transaction that saves the runs."""
     if state.called:
         calls = [
             Call(
@@ -42,18 +42,18 @@ def _end_of(run: Run) -> Message:
         "step": run.step or None,
         "why": run.visits[-1].why or None if run.visits else None,
     }
-    # A run that failed may be retried, and end once more.
+    # A failed run may be retried, and end again.
     key = _key(f"{run.id}.{run.status}.{run.attempt}.{len(run.visits)}")
     return Message(key=key, topic="journey.ended", at_ms=run.moment_ms, data=msgspec.json.encode(data))
 
 
 def _key(key: str) -> str:
-    """A dot would end the key in what is signed; no run's, step's or status's name has a colon."""
+    """Uses colons: a dot would end the key in the signed text, and no run, step or status has a colon in its name."""
     return key.replace(".", ":")
 
 
 class RunReplies:
-    """Fits the ReplyHandler port: keeps how calls have ended until the runs go on."""
+    """Fits the ReplyHandler port: saves the outcomes of calls until the runs continue."""
 
     def __init__(self, work: ControlJourneyWork, clock_ms: Callable[[], int], on_kept: Callable[[], None]) -> None:
         self._work = work

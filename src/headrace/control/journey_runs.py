@@ -59,7 +59,7 @@ class ControlJourneys:
         """See JourneyRuns."""
         found: list[tuple[int, str, ListedRun]] = []
         with reading(self._engine) as connection:
-            for each in (status,) if status else STATUSES:  # each reads a short part of the index
+            for each in (status,) if status else STATUSES:  # each reads a short range of the index
                 asked = _listed(tenant).where(runs.c.journey == journey, runs.c.status == each)
                 if before is not None:
                     asked = asked.where(sa.tuple_(runs.c.started_ms, runs.c.id) < sa.tuple_(*map(sa.literal, before)))
@@ -179,7 +179,7 @@ class ControlJourneyWork:
 
 
 def runs_by_id(connection: sa.Connection, tenant: Tenant, run_ids: Sequence[str], /) -> list[ListedRun]:
-    """The tenant's runs of some ids, in their order."""
+    """The tenant's runs with some ids, in that order."""
     rows = connection.execute(_listed(tenant).where(runs.c.id.in_(list(run_ids))))
     found = {row.id: _one(row) for row in rows}
     return [found[run_id] for run_id in run_ids if run_id in found]

@@ -24,7 +24,7 @@ class ControlLeases:
     """This process's leases in the control database. Any thread may call it; every method raises ControlFailed.
 
     length_s: how long a lease lasts unless it is renewed. None if this process is known to be the only one: its leases then
-    last for ever, without renewals, and leases that earlier processes left behind do not count.
+    last forever, without renewals, and leases left behind by earlier processes do not count.
     """
 
     def __init__(self, engine: sa.Engine, *, length_s: float | None = LEASE_S) -> None:
@@ -37,7 +37,8 @@ class ControlLeases:
     def take(self, name: str, owner: str, /) -> Lease | None:
         """Take a lease that is free, has expired, or is the owner's already. None while another owner holds it.
 
-        owner: the part of this process that takes it; two with the same name would share the lease. Each taking raises the fence.
+        owner: the part of this process that takes it; two with the same name would share the lease. Taking it increments the
+        fence.
         """
         lease = transact(self._engine, lambda connection: self.take_within(connection, name, owner))
         if lease is not None:
@@ -72,12 +73,12 @@ class ControlLeases:
             self._held[lease.name] = lease
 
     def renews(self, lease: Lease, /) -> bool:
-        """Whether this process still believes that the lease is its own; what is written under the lease finds out."""
+        """Whether this process still believes that it holds the lease. Writing under the lease finds out for certain."""
         with self._lock:
             return self._held.get(lease.name) == lease
 
     def holds(self, lease: Lease, /) -> bool:
-        """Whether nobody has taken the lease since, as the database says. It may have expired."""
+        """Whether nobody has taken the lease since, according to the database. It may have expired."""
         with reading(self._engine) as connection:
             return connection.scalar(sa.select(leases.c.fence).where(_is(lease))) is not None
 
@@ -102,7 +103,7 @@ class ControlLeases:
                 _log.warning("lease_lost", name=lease.name, fence=lease.fence)
 
     def release(self, lease: Lease, /) -> None:
-        """Free the lease at once. One that is no longer held stays as it is."""
+        """Free the lease at once. Does nothing if it is no longer held."""
         if self._drop(lease):
             transact(self._engine, lambda connection: free(connection, lease))
 
@@ -122,19 +123,19 @@ class ControlLeases:
 
 
 class LastingLease:
-    """A lease that its holder takes again after another has taken it and let it go. Any thread may call it.
+    """A lease that its holder takes back after another has taken and released it. Any thread may call it.
 
-    current: the lease as it was last taken. It may have passed to another since; `require` finds out.
+    current: the lease as it was last taken. Another may have taken it since; `require` finds out.
     """
 
     def __init__(self, leases: ControlLeases, owner: str, lease: Lease) -> None:
-        """owner: as it was given to `ControlLeases.take` for this lease."""
+        """owner: the owner passed to `ControlLeases.take` for this lease."""
         self.current = lease
         self._leases = leases
         self._owner = owner
 
     def take_again(self) -> bool:
-        """Take the lease again if it was lost; whether it was. Raises LeaseLost while another holds it, ControlFailed."""
+        """Take the lease back if it was lost. Returns whether it was. Raises LeaseLost while another holds it, ControlFailed."""
         lost = self.current
         if self._leases.holds(lost):
             return False

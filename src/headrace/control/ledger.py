@@ -96,7 +96,7 @@ class ControlLedger:
 
 
 def newest_entries(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Rows for `entry_of`, newest first by the time of receipt; without those that only note a credit."""
+    """Rows for `entry_of`, newest first by time of receipt, without those that only note a credit."""
     return (
         sa.select(points, rules.c.kind.label("rule_kind"), rules.c.rule_id)
         .outerjoin(rules, rules.c.no == points.c.rule_no)

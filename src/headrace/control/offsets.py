@@ -12,7 +12,7 @@ class ControlOffsets:
     """Fits the Offsets port, for one consumer. Any thread may call it."""
 
     def __init__(self, engine: sa.Engine, consumer: str = "worker", lease: Lease | LastingLease | None = None) -> None:
-        """lease: commits are refused with LeaseLost once another has taken it. None where there cannot be another."""
+        """lease: commits raise LeaseLost once another process has taken it. None if there cannot be another process."""
         self._engine = engine
         self._consumer = consumer
         self._lease = lease
@@ -33,7 +33,7 @@ class ControlOffsets:
 
 
 def move(connection: sa.Connection, consumer: str, position: int, lease: Lease | LastingLease | None = None, /) -> None:
-    """Like `ControlOffsets.commit`, within a transaction. Let LeaseLost undo it."""
+    """Like `ControlOffsets.commit`, within a transaction, which LeaseLost must undo."""
     new = insert(connection, offsets).values(consumer=consumer, position=position)
     connection.execute(
         new.on_conflict_do_update(

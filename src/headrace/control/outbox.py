@@ -105,7 +105,7 @@ class ControlOutbox:
 def new_delivery(
     webhook_no: int, message: Message, now_ms: int, give_up_after_ms: int, problem: str = "", reply_to: str = ""
 ) -> dict[str, object]:
-    """A delivery's row. With a problem, it is dead from the beginning. Raises ValueError for a key that cannot be sent."""
+    """A delivery's row. With a problem, it is dead from the start. Raises ValueError for a key that cannot be sent."""
     if not KEY.fullmatch(message.key):
         raise ValueError(f"{message.key!r} cannot be a message's key.")
     return {

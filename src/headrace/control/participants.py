@@ -1,4 +1,4 @@
-"""The number that stands for a participant's name in every other table of the reactions."""
+"""The numbers by which all other tables of the reactions refer to participants."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -15,7 +15,7 @@ _Value = TypeVar("_Value", str, int)
 
 
 def numbers_of(connection: sa.Connection, tenant: Tenant, names: Sequence[str]) -> dict[str, int]:
-    """The number of each participant that has one."""
+    """The numbers of the participants that have one."""
     own = (participants.c.project == tenant.project, participants.c.mode == tenant.mode)
     found: dict[str, int] = {}
     for some in in_slices(list(names)):
@@ -25,7 +25,7 @@ def numbers_of(connection: sa.Connection, tenant: Tenant, names: Sequence[str]) 
 
 
 def give_numbers(connection: sa.Connection, tenant: Tenant, names: Iterable[str]) -> dict[str, int]:
-    """The number of each participant; new participants get the next ones."""
+    """The numbers of participants. New participants get the next numbers."""
     names = sorted(names)
     found = numbers_of(connection, tenant, names)
     if new := [name for name in names if name not in found]:

@@ -10,9 +10,9 @@ from headrace.model.errors import SettingsError
 
 _OLDEST = (14,)  # the oldest that PostgreSQL itself still maintains; 18 is what the tests run
 _CONNECT_TIMEOUT_S = 5
-_POOL_TIMEOUT_S = 5  # for a connection while all are in use
-_LOCK_TIMEOUT_MS = 5_000  # for a row that another transaction holds; SQLite's busy timeout is as long
-# A process that hangs in mid-transaction keeps its rows locked. PostgreSQL undoes the transaction after this time, which is
+_POOL_TIMEOUT_S = 5  # to wait for a connection while all are in use
+_LOCK_TIMEOUT_MS = 5_000  # to wait for a row that another transaction has locked; SQLite's busy timeout is as long
+# A process that hangs in mid-transaction keeps its rows locked. PostgreSQL rolls the transaction back after this time, which is
 # also when the process's leases expire, so a successor need not wait longer.
 _IDLE_IN_TRANSACTION_MS = 10_000
 # serialization_failure, deadlock_detected (https://www.postgresql.org/docs/18/errcodes-appendix.html)
@@ -60,5 +60,5 @@ def require_usable(connection: sa.Connection, shown: str, /) -> None:
 
 
 def was_undone_for_another(error: DBAPIError, /) -> bool:
-    """Whether the transaction was undone because of another one, so that it may succeed if run again."""
+    """Whether the transaction was rolled back because of another one, so that a retry may succeed."""
     return getattr(error.orig, "sqlstate", None) in _UNDONE_FOR_ANOTHER

@@ -9,7 +9,7 @@ from headrace.control.tables.quarantine import quarantine
 from headrace.model.entries import ErasedEvent
 from headrace.model.quarantine import Quarantined
 
-_AT_ONCE = 1000  # rows of one transaction, and of one page
+_AT_ONCE = 1000  # rows per transaction, and per page
 _COLUMNS = [quarantine.c[name] for name in Quarantined.__struct_fields__]
 
 
@@ -86,13 +86,13 @@ def _put_aside() -> sa.Select[tuple[object, ...]]:
 
 
 def _in_order(positions: Sequence[int]) -> list[list[int]]:
-    """Some at a time, in one order for everybody: so two at once wait for each other in no circle."""
+    """Slices in one global order, so that two concurrent transactions cannot deadlock."""
     ordered = sorted(positions)
     return [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]
 
 
 def _add(connection: sa.Connection, entries: Sequence[Quarantined]) -> int:
-    """How many of them were not there."""
+    """Returns how many of them are new."""
     places = [each.position for each in entries]
     known = set(connection.scalars(sa.select(quarantine.c.position).where(quarantine.c.position.in_(places))))
     rows = [

@@ -1,4 +1,4 @@
-"""Reads what the reactions of one project and mode remember. Writes nothing."""
+"""Reads the reactions' state of one project and mode. Writes nothing."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -23,7 +23,7 @@ class Loading:
         self._tenant = tenant
 
     def state(self, needs: Needs) -> State:
-        # First of all, so that whatever is saved while the rest is read shows when this is saved.
+        # Read first, so that a change while the rest is read is noticed when this state is saved.
         version = self._connection.scalar(sa.select(reaction_progress.c.version).where(*_is_of(self._tenant)))
         state = State(version or 0)
         numbers = numbers_of(self._connection, self._tenant, needs.participants)
@@ -40,14 +40,14 @@ class Loading:
                 badges = state.held if row.revoked_at_ms is None else state.revoked
                 badges.setdefault(names[row.participant_no], set()).add(row.badge)
         self._load_buckets(needs, state, numbers, names)
-        if needs.travellers or needs.runs:  # of projects with journeys alone
+        if needs.travellers or needs.runs:  # only needed for projects with journeys
             people = {name: numbers[name] for name in needs.travellers if name in numbers}
             load_runs(self._connection, self._tenant, people, needs.runs, state.journeys)
         self._load_credits(needs, state, names)
         return state
 
     def _load_credits(self, needs: Needs, state: State, names: dict[int, str]) -> None:
-        """What other versions of each rule have paid to each participant, less what the rule was credited with by now."""
+        """What other versions of each rule have paid to each participant, less the credits used so far."""
         if not needs.others:
             return
         wanted = sorted({*needs.others, *(other for others in needs.others.values() for other in others)})
@@ -73,7 +73,7 @@ class Loading:
                     state.credits[rule_no, name] = credit
 
     def _load_buckets(self, needs: Needs, state: State, numbers: dict[str, int], names: dict[int, str]) -> None:
-        """One question for all rules that want the same buckets: most rules of a project have one of few windows."""
+        """One query for all rules that need the same buckets: a project's rules usually share a few windows."""
         wanted: dict[tuple[int, int], tuple[set[int], set[int]]] = {}
         for (rule_no, first, last), who in needs.spans.items():
             known = {numbers[name] for name in who if name in numbers}
@@ -94,7 +94,7 @@ class Loading:
                         held[row.bucket] = row.value
 
     def _load_events(self, event_ids: Sequence[str], state: State, names: dict[int, str]) -> None:
-        """Markers and effects. New events have none, and one look at their range tells so."""
+        """Loads markers and effects. New events have none, which one query of their range shows."""
         if not event_ids:
             return
         first, last = min(event_ids), max(event_ids)

@@ -19,7 +19,7 @@ from headrace.model.event import Tenant
 from headrace.model.reaction_state import State
 from headrace.ports.reactions import StateChanged
 
-MAX_PASSED_OVER = 10_000  # events listed for each rule; more are only counted
+MAX_PASSED_OVER = 10_000  # events listed per rule; more are only counted
 
 
 class Saving:
@@ -105,7 +105,7 @@ class Saving:
         change_balances(self._connection, self._tenant, paid_to)
 
     def _claim(self, version: int, position: int) -> None:
-        """Take the tenant's row, which every transaction takes first, and see that nobody else has saved since."""
+        """Lock the tenant's row, which every transaction locks first, and check that nobody else has saved since."""
         own = {"project": self._tenant.project, "mode": self._tenant.mode}
         insert = self._insert(reaction_progress).values(**own, position=position, behind=False, version=1)
         held = reaction_progress.c
@@ -113,7 +113,7 @@ class Saving:
             "version": held.version + 1,
             "position": sa.case((held.position < position, position), else_=held.position),
         }
-        # RETURNING, for how many rows an INSERT has changed is not known with every driver.
+        # RETURNING, because not every driver tells how many rows an INSERT has added.
         claim = insert.on_conflict_do_update(index_elements=list(own), set_=moved, where=held.version == version)
         if self._connection.scalar(claim.returning(held.version)) is None:
             raise StateChanged
@@ -171,7 +171,7 @@ class Saving:
             execute_many(self._connection, sa.delete(buckets).where(*own), gone)
 
     def _add(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-        """Insert rows that are not there yet; one that is there fails the transaction, for it would happen twice."""
+        """Insert new rows. An existing row fails the transaction, because its effect would happen twice."""
         if rows:
             execute_many(self._connection, sa.insert(table), rows)
 

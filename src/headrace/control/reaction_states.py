@@ -1,7 +1,7 @@
-"""What the reactions of each project and mode remember, and how far they have come. Knows rules only by their numbers.
+"""The reactions' state of each project and mode, and their progress. Knows rules only by their numbers.
 
-To change a tenant's state: load it, decide, save it. Every save raises the state's version, and a save whose version is
-outdated raises StateChanged. So no transaction is open while somebody decides, and no progress is lost, on either database.
+To change a tenant's state: load it, decide, save it. Every save increments the state's version, and a save with an outdated
+version raises StateChanged. So no transaction is open during the decision, and no progress is lost, on either database.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,9 +32,9 @@ class ControlReactionStates:
     def __init__(
         self, engine: sa.Engine, lease: Lease | LastingLease | None = None, outbox: Outbox | None = None
     ) -> None:
-        """lease: saves are refused with LeaseLost once another has taken it. None where there cannot be another.
+        """lease: saves raise LeaseLost once another process has taken it. None if there cannot be another process.
 
-        outbox: told of new effects in the transaction that keeps them.
+        outbox: gets new effects in the transaction that saves them.
         """
         self._engine = engine
         self._lease = lease

@@ -1,4 +1,4 @@
-"""Replay jobs in the control database: created, listed, steered, and advanced by the runner that has taken each. Runs none.
+"""Replay jobs in the control database: creates, lists, steers and advances them. Runs none.
 
 queued ─▶ running ─▶ done, or failed
   ▲ │       │ ▲
@@ -26,12 +26,12 @@ from headrace.model.ledger import Correction
 from headrace.model.replay_job import Action, ReplayJob, ReplayStatus, Stopped, TakenJob
 from headrace.ports.control import ControlFailed, LeaseLost
 
-MAX_WAITING = 100  # jobs of one tenant that are not finished
-MAX_KEPT = 1000  # finished jobs of one tenant
+MAX_WAITING = 100  # unfinished jobs per tenant
+MAX_KEPT = 1000  # finished jobs kept per tenant
 MAX_ERRORS = 100
 _MAX_ERROR_CHARS = 300
-_LEASE = "replay/"  # and a job's id: the name of its lease
-_MOST_TRIES = 10  # at a job that another runner takes first
+_LEASE = "replay/"  # followed by the job's id: the name of its lease
+_MOST_TRIES = 10  # attempts to take a job when other runners are faster
 _LIVE: tuple[ReplayStatus, ...] = ("queued", "running", "paused")
 _STEERED: dict[Action, tuple[tuple[ReplayStatus, ...], ReplayStatus]] = {
     "pause": (("queued", "running"), "paused"),
@@ -52,12 +52,12 @@ class ReplayJobs:
         self._leases = leases or ControlLeases(engine)
 
     def create(self, job: ReplayJob, event_ids: Sequence[str] | None, /) -> ReplayJob:
-        """Keep a new job, giving it its id. Raises Unavailable where too many of the tenant are unfinished."""
+        """See the JobStore port."""
         own = _of(job.tenant)
         job = msgspec.structs.replace(job, id=f"replay_{job.created_at_ms:012x}{secrets.token_hex(5)}")
 
         def keep(connection: sa.Connection) -> None:
-            lock_tenant(connection, job.tenant)  # otherwise two at once would both find room for the last one
+            lock_tenant(connection, job.tenant)  # otherwise two concurrent calls could both find room for the last one
             waiting = connection.scalar(sa.select(sa.func.count()).where(own, replays.c.status.in_(_LIVE)))
             if (waiting or 0) >= MAX_WAITING:
                 raise Unavailable(f"{waiting} replays are unfinished: wait, or cancel one.", retry_after_s=60)
@@ -83,7 +83,7 @@ class ReplayJobs:
             return total or 0, [_job(row._mapping) for row in rows]  # pyright: ignore[reportPrivateUsage]
 
     def steer(self, tenant: Tenant, job_id: str, action: Action, now_ms: int, /) -> ReplayJob:
-        """Pause, resume or cancel; again changes nothing. Raises NotFound, InvalidRequest for a job that is past it."""
+        """See the JobStore port."""
         before, after = _STEERED[action]
 
         def turn(connection: sa.Connection) -> ReplayJob:
@@ -102,7 +102,7 @@ class ReplayJobs:
         return transact(self._engine, turn)
 
     def take(self, owner: str, now_ms: int, /) -> TakenJob | None:
-        """The job to work on, under a lease: one that is running and that no other owner holds, else the oldest that waits."""
+        """See the JobQueue port."""
 
         def choose(connection: sa.Connection) -> TakenJob | None:
             for _ in range(_MOST_TRIES):
@@ -129,7 +129,7 @@ class ReplayJobs:
         return taken
 
     def note(self, transaction: object, taken: TakenJob, cursor: Cursor, events: int, outcome: Outcome, /) -> None:
-        """In the transaction of the effects: so many more events are done, up to a cursor. Raises Stopped, LeaseLost."""
+        """See the JobProgress port."""
         job_id = taken.job.id
         connection = cast("sa.Connection", transaction)
         moved = connection.execute(
@@ -156,7 +156,7 @@ class ReplayJobs:
         require(connection, taken.lease)
 
     def note_corrections(self, transaction: object, taken: TakenJob, corrections: Sequence[Correction], /) -> None:
-        """In the transaction of the entries: so many more of the ledger's. Raises Stopped, LeaseLost."""
+        """See the JobProgress port."""
         connection = cast("sa.Connection", transaction)
         moved = connection.execute(
             sa.update(replays)
@@ -171,7 +171,7 @@ class ReplayJobs:
         require(connection, taken.lease)
 
     def finish(self, taken: TakenJob, status: Literal["done", "failed"], problem: str, now_ms: int, /) -> None:
-        """The job's end, unless it was paused or cancelled meanwhile. Raises LeaseLost."""
+        """See the JobQueue port."""
 
         def end(connection: sa.Connection) -> None:
             connection.execute(
@@ -186,7 +186,7 @@ class ReplayJobs:
         self._leases.forget(taken.lease)
 
     def report(self, taken: TakenJob, problem: str, /) -> None:
-        """What keeps the job from going on; no longer this owner's to say once the job has passed to another."""
+        """See the JobQueue port."""
 
         def say(connection: sa.Connection) -> None:
             connection.execute(
@@ -214,7 +214,7 @@ class ReplayJobs:
 
 
 def _free_job(held_by_another: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """The job that is next for an owner, locked. Another transaction may have just taken it: its lease tells."""
+    """The next job for an owner, locked. Its lease tells whether another transaction has just taken it."""
     held = sa.exists().where(leases.c.name == sa.literal(_LEASE) + replays.c.id, held_by_another)
     return (
         sa.select(replays)
@@ -226,7 +226,7 @@ def _free_job(held_by_another: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 
 def _forget_old(connection: sa.Connection, own: sa.ColumnElement[bool]) -> None:
-    """Delete what ended long ago, and the leases of that, whose names never come again."""
+    """Delete jobs that ended long ago, with their leases, whose names are never used again."""
     ended = replays.c.status.not_in(_LIVE)
     oldest_kept = connection.scalar(
         sa.select(replays.c.id).where(own, ended).order_by(replays.c.id.desc()).offset(MAX_KEPT - 1).limit(1)

@@ -25,16 +25,13 @@ class Rulebook:
         self._engine = engine
 
     def rule_set_ids(self) -> dict[str, int]:
-        """The id of the rules in force by project; projects that never had any are left out."""
+        """See the RuleStore port."""
         asked = sa.select(rule_sets.c.project, sa.func.max(rule_sets.c.id)).group_by(rule_sets.c.project)
         with reading(self._engine) as connection:
             return {row[0]: row[1] for row in connection.execute(asked)}
 
     def timeline(self, project: str, after: int, /) -> list[tuple[int, Version, list[RuleRow]]]:
-        """The documents that judge events past a position, the earliest first.
-
-        Each with the position after which it judges, and the versions of all rules that the project ever had.
-        """
+        """See the RuleStore port."""
         own = rule_sets.c.project == project
         with reading(self._engine) as connection:
             first = connection.scalar(
@@ -49,7 +46,7 @@ class Rulebook:
         ]
 
     def current(self, project: str, /) -> tuple[Version, list[RuleRow]] | None:
-        """The rules in force, with the versions of all rules that the project ever had; None when it never had any."""
+        """See the RuleStore port."""
         with reading(self._engine) as connection:
             row = connection.execute(_current(project)).one_or_none()
             if row is None:
@@ -58,7 +55,7 @@ class Rulebook:
         return Version(row.id, row.version, row.applied_at_ms, row.document), [RuleRow(*each) for each in known]
 
     def failures(self, limit: int, /) -> list[tuple[str, str, int]]:
-        """(project, rule id, how often its condition had no truth value) of each project's rules that failed most often."""
+        """See the RuleHistory port."""
         failed = sa.func.sum(rules.c.failures)
         place = sa.func.row_number().over(partition_by=rules.c.project, order_by=(failed.desc(), rules.c.rule_id))
         asked = (
@@ -72,7 +69,7 @@ class Rulebook:
             return [(row.project, row.rule_id, int(row.failed)) for row in rows]
 
     def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
-        """The tenant's events that a rule did not look at, by id, past an id; rule number 0 has those that no rule looked at."""
+        """See the RuleHistory port."""
         asked = (
             sa.select(passed_over.c.event_id, passed_over.c.why)
             .where(passed_over.c.project == tenant.project, passed_over.c.mode == tenant.mode)
@@ -84,7 +81,7 @@ class Rulebook:
             return [PassedOver(*row) for row in connection.execute(asked)]
 
     def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
-        """By mode: how many of a project's events no rule has looked at."""
+        """See the RuleHistory port."""
         asked = (
             sa.select(passed_over.c.mode, sa.func.count())
             .where(passed_over.c.project == project, passed_over.c.rule_no == 0)
@@ -94,7 +91,7 @@ class Rulebook:
             return {row[0]: row[1] for row in connection.execute(asked)}
 
     def history(self, project: str, limit: int, /) -> list[Version]:
-        """The latest applications, newest first, without their documents."""
+        """See the RuleHistory port."""
         asked = (
             sa.select(rule_sets.c.id, rule_sets.c.version, rule_sets.c.applied_at_ms)
             .where(rule_sets.c.project == project)
@@ -118,16 +115,10 @@ class Rulebook:
         move: bool = False,
         renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
-        """Put a document in force, whole or not at all; False when the same content is in force already.
-
-        meanings: (kind, rule id, version) of each rule in it. A new project is made with it.
-        journeys: those in it. move: runs of other versions go on by these, where they are at a step that is there.
-        renamed: (kind, rule id, version, what it is called now): what was made under the former name goes on.
-        last: asked within the transaction for the position of the last acknowledged event; the document judges what comes after.
-        """
+        """See the RuleStore port."""
 
         def put(connection: sa.Connection) -> bool:
-            # The greatest id is in force, so ids must be given in the order of the commits.
+            # The greatest id is in force, so ids must follow the order of the commits.
             lock_project(connection, project, now_ms)
             row = connection.execute(_current(project)).one_or_none()
             _rename(connection, project, renamed)
@@ -160,9 +151,9 @@ def _rename(connection: sa.Connection, project: str, renamed: Sequence[tuple[str
 
 
 def _bring_back(connection: sa.Connection, project: str, meanings: Sequence[tuple[str, str, str]]) -> bool:
-    """Have the rules of a document that were put aside evaluated again; whether there are any.
+    """Let the rules of a document that were put aside be evaluated again. Returns whether there are any.
 
-    Whoever judges events just now as if they were still aside finds the state changed, and judges again.
+    If events are being judged as if the rules were still put aside, that save finds the state changed and is repeated.
     """
     wanted = set(meanings)
     aside = connection.execute(

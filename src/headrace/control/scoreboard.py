@@ -30,7 +30,7 @@ class Scoreboard:
         return [name for name in names if name in found]
 
     def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Score | None:
-        """What is kept of a participant, with the buckets of some spans (rule number, first, last); None for an unknown one."""
+        """See the Scores port."""
         with reading(self._engine) as connection:
             no = connection.scalar(sa.select(participants.c.no).where(*_of(tenant), participants.c.name == name))
             if no is None:
@@ -67,7 +67,7 @@ class Scoreboard:
             )
 
     def challenge_counts(self, tenant: Tenant, rule_nos: Sequence[int], /) -> Mapping[int, tuple[int, int]]:
-        """By rule number: how many participants have begun a challenge, and how many have completed it."""
+        """See the Scores port."""
         asked = (
             sa.select(
                 standings.c.rule_no,
@@ -96,7 +96,7 @@ class Scoreboard:
             return board.page(limit, offset) if around is None else board.around(around, limit)
 
     def holder_counts(self, tenant: Tenant, /) -> Mapping[str, int]:
-        """By badge: how many hold it."""
+        """See the Scores port."""
         asked = (
             sa.select(awards.c.badge, sa.func.count())
             .join(participants, participants.c.no == awards.c.participant_no)
@@ -107,7 +107,7 @@ class Scoreboard:
             return {row[0]: row[1] for row in connection.execute(asked)}
 
     def holders(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Award]:
-        """Those who hold a badge, the latest first by the time of the event that brought it."""
+        """See the Scores port."""
         asked = (
             sa.select(participants.c.name, awards.c.badge, awards.c.event_id, awards.c.at_ms)
             .join(participants, participants.c.no == awards.c.participant_no)

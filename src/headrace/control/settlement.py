@@ -1,7 +1,7 @@
-"""Corrects points that rules have paid to what the rules in force give, by ledger entries. Knows rules by number.
+"""Adds ledger entries that correct the points paid by rules to what the rules in force give. Knows rules by number.
 
-It uses the state of the reactions: facts made, challenges completed and badges held under the versions in force. So the result is
-right once these have counted every event. Running it again changes nothing.
+It uses the reactions' state: facts made, challenges completed and badges held under the versions in force. So the result is right
+once these versions have counted every event. Running it again changes nothing.
 """
 
 import secrets
@@ -22,7 +22,7 @@ from headrace.model.ledger import Change, Correction, Payer, Settled
 from headrace.model.webhook import Message, message_of_entry
 from headrace.ports.deliveries import Outbox
 
-_PAGE = 500  # participants in one transaction
+_PAGE = 500  # participants per transaction
 _Key = tuple[int, str, str]  # participant, kind, rule id
 
 
@@ -30,7 +30,7 @@ class Settlement:
     """Fits the Settlement port. Any thread may call it."""
 
     def __init__(self, engine: sa.Engine, outbox: Outbox | None = None) -> None:
-        """outbox: tells webhooks of corrections."""
+        """outbox: gets the corrections that webhooks want."""
         self._engine = engine
         self._outbox = outbox
 
@@ -122,9 +122,9 @@ class _Page:
         return found
 
     def write(self, now_ms: int) -> list[Message]:
-        """Add the entries, and say of them what webhooks are to be told.
+        """Add the entries. Returns the messages about them for webhooks.
 
-        With them the credits of the versions in force are used up, since nothing is unpaid any more.
+        This uses up the credits of the versions in force, because nothing is left unpaid.
         """
         rows: list[dict[str, object]] = []
         messages: list[Message] = []

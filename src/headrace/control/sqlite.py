@@ -74,15 +74,16 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def is_full(error: BaseException | None, /) -> bool:
-    """Whether an error says that there is no room on the disk."""
+    """Whether an error means that the disk is full."""
     original = getattr(error, "orig", None)
     return isinstance(original, sqlite3.Error) and original.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
 
 
 def reuse_write_ahead(engine: sa.Engine, /) -> bool:
-    """Move what is in the write-ahead file to its place, so that the next transaction begins at its start; whether that worked.
+    """Move the write-ahead file's contents into the database, so that the next transaction reuses the file. Returns whether it
+    worked.
 
-    So there is room for small transactions, such as revoking a key, on a disk without any.
+    So small transactions, such as revoking a key, work on a full disk.
     """
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,4 +1,4 @@
-"""What an event has led to beyond its effects: runs of journeys as they are now, and deliveries. Reads; changes nothing."""
+"""What an event caused beyond its effects: the current state of journeys' runs, and deliveries. Read-only."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from headrace.model.effects import TracedDelivery
 from headrace.model.event import Tenant
 from headrace.model.journeys import ListedRun
 
-_MOST = 100  # of either
+_MOST = 100  # runs, and deliveries
 
 
 class ControlTraces:
@@ -21,12 +21,12 @@ class ControlTraces:
         self._engine = engine
 
     def runs(self, tenant: Tenant, run_ids: Sequence[str], /) -> list[ListedRun]:
-        """The tenant's runs of some ids, the first hundred of them, in that order."""
+        """The tenant's runs with some ids, in that order; at most a hundred."""
         with reading(self._engine) as connection:
             return runs_by_id(connection, tenant, run_ids[:_MOST])
 
     def deliveries(self, tenant: Tenant, about: Sequence[str], /) -> list[TracedDelivery]:
-        """The tenant's deliveries whose keys begin with what they are about, an event's or a run's id; the first hundred."""
+        """The tenant's deliveries whose keys begin with one of some event or run ids; at most a hundred."""
         found: list[TracedDelivery] = []
         own = (webhooks.c.project == tenant.project, webhooks.c.mode == tenant.mode)
         columns = (deliveries.c.key, deliveries.c.topic, deliveries.c.status, deliveries.c.tries, deliveries.c.problem)
@@ -37,7 +37,7 @@ class ControlTraces:
             for number, name in receivers.all():
                 for each in about:
                     key = deliveries.c.key
-                    # A dot follows, and a slash comes after it.
+                    # A dot follows the id, and a slash sorts after the dot.
                     within = (deliveries.c.webhook_no == number, key >= f"{each}.", key < f"{each}/")
                     asked = sa.select(*columns).where(*within).order_by(key).limit(_MOST)
                     found += [TracedDelivery(name, *row) for row in connection.execute(asked)]

@@ -23,7 +23,7 @@ class ControlWebhooks:
     """Fits the WebhookStore port. Any thread may call it; every method raises ControlFailed."""
 
     def __init__(self, engine: sa.Engine, *, most: int, most_waiting: int) -> None:
-        """most: webhooks of one tenant. most_waiting: deliveries of one webhook that are counted."""
+        """most: webhooks per tenant. most_waiting: how far a webhook's waiting deliveries are counted."""
         self._engine = engine
         self._most = most
         self._most_waiting = most_waiting
@@ -34,7 +34,7 @@ class ControlWebhooks:
 
         def keep(connection: sa.Connection) -> Webhook:
             lock_project(connection, tenant.project, webhook.created_at_ms)
-            lock_tenant(connection, tenant)  # otherwise two at once would both find room for the last one
+            lock_tenant(connection, tenant)  # otherwise two concurrent calls could both find room for the last one
             held = set(connection.scalars(sa.select(webhooks.c.id).where(of(tenant), webhooks.c.status != DELETED)))
             if webhook.id in held:
                 raise InvalidRequest(f"There is a webhook {webhook.id!r} already: change it, or choose another 'id'.")
@@ -117,7 +117,7 @@ def count_waiting(connection: sa.Connection, webhook_no: int, most: int, /) -> i
 def filters_of(text: str, /) -> Filters:
     found = _filters_decoder.decode(text)
     pairs = {name: tuple((key, value) for key, value in getattr(found, name)) for name in ("tags", "properties")}
-    return msgspec.structs.replace(found, **pairs)  # JSON has lists where Filters() has tuples
+    return msgspec.structs.replace(found, **pairs)  # JSON has lists where Filters has tuples
 
 
 def topics_of(text: str, /) -> tuple[Topic, ...]:
