@@ -1,6 +1,6 @@
 """Admission: checks a request's key, origin and rate limit, and finds the tenant it may act for. Knows no web framework.
 
-Used by everything that lets somebody in: the HTTP routes, a console, an MCP server, a command. Never logs a key.
+Used by everything that admits requests: the HTTP routes, a console, an MCP server, a command. Never logs a key.
 """
 
 import asyncio
@@ -88,19 +88,19 @@ class Admission:
         return Admitted(key.tenant, self._limits.spend(limit, key.id))
 
     def is_operator(self, shown: Shown, /) -> bool:
-        """Whether a request that asks comes from whoever runs the server: it shows the key in the server's settings."""
+        """Whether a request comes from the server's operator: it shows the key in the server's settings."""
         key = self._keys.cached(shown.secret("query"))
         return key is not None and key.id == OPERATORS_KEY
 
     def is_local(self, shown: Shown, /) -> bool:
-        """Whether a command on this machine sent it: it shows the token that the server left in its data folder."""
+        """Whether the request comes from a command on this machine: it shows the token in the server's data folder."""
         _, _, token = shown.authorization.partition(" ")
         return hmac.compare_digest(token.encode(), self._local_token)
 
 
 def _check_origin(key: Key, shown: Shown) -> None:
     origin = shown.origin
-    # A page's script and image elements send GET without an Origin. What such a key lets them read is no secret.
+    # A page's script and image elements send GET without an Origin. What such a key can read is not secret.
     if not key.allows(origin) and (origin or shown.method not in ("GET", "HEAD")):
         what = f"from {origin[:255]!r}" if origin else "without the header Origin, which every browser sends"
         raise Forbidden(f"This key is for pages of {', '.join(key.origins)}; the request came {what}.")

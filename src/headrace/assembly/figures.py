@@ -28,7 +28,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 def reaction_lags(runtime: Runtime, /) -> list[Lag]:
-    """Of each project and mode that has events waiting."""
+    """The lag of each project and mode that has events waiting."""
     now_ms = clock_ms()
     return [
         Lag(tenant, waiting, max(0, now_ms - received_at_ms(oldest)) / 1000)
@@ -80,7 +80,7 @@ def _count(name: str, text: str, value: float) -> Figure:
 
 
 def _store_lag(runtime: Runtime) -> Iterator[Figure]:
-    """None where it cannot be known: the log or control fails."""
+    """Yields nothing if it is unknown because the log or control fails."""
     try:
         visible = runtime.visible()
         age_s = store_lag_s(runtime.log, visible, clock_ms())
@@ -94,10 +94,10 @@ def _store_lag(runtime: Runtime) -> Iterator[Figure]:
 
 
 def store_lag_s(log: LogReader, visible: int, now_ms: int, /) -> float:
-    """The age of the oldest entry past the position up to which all are visible; 0 if there is none. Raises Unavailable.
+    """The age of the oldest entry that is not visible yet; 0 if all are visible. Raises Unavailable.
 
-    It grows while the store takes nothing, whether or not events arrive, and is no distance between two of them: after an idle
-    hour the first event is as old as it is.
+    It grows while nothing is stored, whether or not events arrive. It is not the distance between two events: after an idle hour,
+    the first event is only as old as itself.
     """
     if log.last() <= visible:
         return 0.0

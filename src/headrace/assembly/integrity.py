@@ -1,4 +1,4 @@
-"""Whether the files of the log and of control are what SQLite wrote, and how to mend them. Reads; mends nothing."""
+"""Checks the files of the log and of control for damage, and says how to repair them. Read-only."""
 
 import sqlite3
 from contextlib import closing
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headrace.model.settings import Settings
 
-_QUICK_BYTES = 64 * 1024 * 1024  # a larger file is not read at start: this takes 0.1 s
+_QUICK_BYTES = 64 * 1024 * 1024  # a larger file is not read at startup: this size takes 0.1 s
 _MOST_ROWS = 5
 _HOW_TO_MEND_CONTROL = (
     "Stop the server and put back a copy of the file. Without one, save what can be read: "
@@ -19,9 +19,9 @@ _HOW_TO_MEND_LOG = (
 
 
 def problems(settings: Settings, /, *, quick: bool) -> list[str]:
-    """A sentence for each file that is damaged: where, and what to do. Another process may have the files open.
+    """A sentence for each damaged file: where it is, and what to do. Another process may have the files open.
 
-    quick: read only what takes a moment, for a start; else every page, and whether indexes agree with their tables.
+    quick: for startup, check only what takes a moment; otherwise check every page, and that indexes agree with their tables.
     PostgreSQL looks after its own files.
     """
     files = [("log", settings.data / "log.sqlite", _HOW_TO_MEND_LOG)]
@@ -42,7 +42,9 @@ def _damage(path: Path, *, quick: bool) -> str:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             rows = [str(row[0]) for row in connection.execute(pragma)]
-    except sqlite3.OperationalError:  # locked, or out of room: nothing is known, and whoever uses the file will say so
+    except (
+        sqlite3.OperationalError
+    ):  # locked, or out of room: nothing is known, and whatever uses the file will report it
         return ""
     except sqlite3.DatabaseError as error:
         return str(error)

@@ -66,7 +66,7 @@ class Runtime:
         self.allowed_networks = parse_networks(settings.webhook_allowed_networks)
         self._adapters = adapters = Adapters(settings)
         self.log, self.store = adapters.log, adapters.store
-        self.damage = adapters.damage  # what is wrong with files, as of the start or of the last check
+        self.damage = adapters.damage  # what is wrong with files, as of startup or the last check
         self.control = control = ControlAdapters(adapters, settings, on_enqueued=self._on_enqueued)
         self.rule_cache = RuleCache(control.rulebook)
         timelines = RuleTimelines(control.rulebook, control.journeys)
@@ -196,7 +196,7 @@ class Runtime:
         if self._adapters.leases.length_s is not None:
             self._renewal.start()
         self.worker.start()
-        # So that whoever is told of the address finds a server that is ready, unless that takes long.
+        # So that the server is ready once it has announced its address, unless that takes long.
         await asyncio.to_thread(self.worker.wait_until_tried, _LONGEST_FIRST_TURN_S)
         self.reactor.start()
         self.intake.start()
@@ -207,7 +207,7 @@ class Runtime:
         self._sampling.start()
 
     async def stop(self) -> None:
-        """Append what waits, drain the log into the store, and close everything."""
+        """Append waiting events, drain the log into the store, and close everything."""
         await asyncio.to_thread(self._sampling.stop)
         await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.timers.stop)
@@ -220,13 +220,13 @@ class Runtime:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened, and leave the folder to the next."""
+        """Close everything, and release the folder for the next server."""
         self.queries.close()
         self._current.close()
         self._adapters.close()
 
     def publish_address(self, host: str, port: int) -> None:
-        """Write down where this server listens, for the commands on this machine that talk to it."""
+        """Publish where this server listens, for the commands on this machine that talk to it."""
         self._adapters.folder.publish(host, port, self.local_token)
 
     def visible(self) -> int:
@@ -234,7 +234,7 @@ class Runtime:
         return self.worker.progress.visible or self._adapters.offsets.position()  # before the worker has begun
 
     def check(self) -> Report:
-        """Compare the log, the store and control. Takes its time: not for the event loop's thread."""
+        """Compare the log, the store and control. Slow: not for the event loop's thread."""
         self.damage = integrity.problems(self.settings, quick=False)
         return check(
             *(self.log, self.store, self._adapters.offsets, self._adapters.erased, self._adapters.quarantine),
@@ -268,7 +268,7 @@ class Runtime:
         self.timers.on_changed(tenant, state)
 
     def _accept(self, items: Sequence[Item]) -> list[Receipt]:
-        """Make events durable, from a thread that is not the event loop's. Raises Unavailable."""
+        """Make events durable, from a thread other than the event loop's. Raises Unavailable."""
         if self._loop is None:
             raise Unavailable("The server is starting.")
         return asyncio.run_coroutine_threadsafe(self.intake.accept(items), self._loop).result()
@@ -282,7 +282,7 @@ class Runtime:
 
 
 def open_runtime(settings: Settings, /) -> Runtime:
-    """The runtime of a data folder. Raises SettingsError, in one line, for whatever keeps it from being opened; Unavailable."""
+    """Open a server's runtime. Raises SettingsError, with a message of one line, if it cannot be opened, and Unavailable."""
     try:
         return Runtime(settings)
     except StoreFailed as error:

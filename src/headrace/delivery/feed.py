@@ -15,7 +15,7 @@ from headrace.pipeline.loop import Loop
 from headrace.ports.control import LeaseLost
 from headrace.ports.deliveries import EventFeedQueue, EventsWanted, MatchingEvents
 
-_AT_ONCE = 200  # events of one webhook
+_AT_ONCE = 200  # events of one webhook per step
 _MOST_WAITING = 1_000  # per webhook: the rest waits in the store
 _LOOK_EVERY_S = 1.0
 _REST = 4  # rests this many times as long as it has worked: at most a fifth of a core, however many webhooks there are
@@ -36,7 +36,7 @@ class EventFeed:
         on_enqueued: Callable[[Collection[int]], None],
         clock_ms: Callable[[], int],
     ) -> None:
-        """render: makes an event a message's data. visible: the position up to which events are stored. lease: the sender's."""
+        """render: makes a message's data of an event. visible: up to where events are stored. lease: the sender's."""
         self._queue = queue
         self._store = store
         self._render = render
@@ -64,7 +64,7 @@ class EventFeed:
             self._loop.wake()
 
     def step(self) -> bool:
-        """Enqueue some events for each subscribed webhook; whether there may be more. Raises ControlFailed, Unavailable."""
+        """Enqueue some events per subscribed webhook. Returns whether there may be more. Raises ControlFailed, Unavailable."""
         lease = self._lease()
         if lease is None:
             return False

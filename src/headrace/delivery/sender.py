@@ -26,7 +26,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.webhook import Attempt, Due, Tried
 
 MOST_AT_ONCE = 500
-ENOUGH_FAILURES = 5  # of one receiver, one after the other: then it is left alone for a while
+ENOUGH_FAILURES = 5  # consecutive failures of a receiver, after which it is left alone for a while
 _RESOLVERS = 32  # threads; a hanging look-up occupies one for about half a minute
 _GONE = 410
 _ASKED_TO_WAIT = (429, 503)
@@ -186,7 +186,7 @@ class Sender:
             self._loop.call_soon(self._begin)
 
     def _note(self, receiver: int, delivered: bool) -> None:
-        """What waits for a receiver that fails again and again goes back: it would fail as fast as it can be sent."""
+        """Return the deliveries waiting for a receiver that keeps failing: they would fail as fast as they can be sent."""
         if delivered:
             self._failures.pop(receiver, None)
             return

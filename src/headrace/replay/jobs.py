@@ -27,10 +27,10 @@ from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild, RulesChanged
 
 _log = structlog.get_logger("headrace.replay.jobs")
-_FIRST_PAGE, _PAGE = 100, 1000  # events; the first tells whether they are so large that more take too much memory
+_FIRST_PAGE, _PAGE = 100, 1000  # events; the first page shows whether full pages would take too much memory
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _IDS_AT_ONCE = 500
-_WINDOW_EVENTS = 50_000  # a page is sorted out of about this many events instead of all matches
+_WINDOW_EVENTS = 50_000  # a page is selected from about this many events instead of all matches
 _BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
 
 
@@ -45,9 +45,9 @@ def plan(
     now_ms: int,
     rebuild_for: str | None = None,
 ) -> tuple[ReplayJob, list[str] | None]:
-    """A job for events up to a position, counted, and its event ids where it has any. Raises what the reader raises.
+    """A job for the events up to a position, with their number, and its event ids if it is by ids. Raises what the reader raises.
 
-    rebuild_for: the application of rules that it is to bring the ledger to; None for a mere replay.
+    rebuild_for: the application of rules that a rebuild is for; None for an ordinary replay.
     """
     unknown: list[str] = []
     wanted: list[str] | None = None
@@ -104,10 +104,9 @@ class ReplayRunner:
     ) -> None:
         """reacted: the position up to which a tenant's events have been reacted to.
 
-        is_busy: whether the worker moves live events just now, or they wait for it longer than they should. on_step: called
-        from this thread before and after each slice, and with each correction. rebuild: what corrects the ledger at the end of
-        jobs that are to. look_every_s: how often to look for the job of a
-        runner that has died; None if there are no other runners.
+        is_busy: whether the worker is inserting live events, or they have waited for it too long. on_step: called from this
+        thread before and after each slice, and with each correction. rebuild: corrects the ledger at the end of rebuilds.
+        look_every_s: how often to look for jobs of runners that have died; None if there are no other runners.
         """
         self._jobs = jobs
         self._reader = reader
@@ -169,7 +168,7 @@ class ReplayRunner:
 
     def _work(self, taken: TakenJob) -> None:
         job = taken.job
-        # Live reactions to earlier events come first: in the order of the log, and once.
+        # Live reactions to earlier events come first, in log order, and once.
         while self._reacted(job.tenant) < job.upto and not self._loop.closing:
             self._loop.rest(0.05)
         left = job.total - job.replayed - job.failed

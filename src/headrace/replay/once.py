@@ -17,8 +17,8 @@ _SLICE = 500  # the worker waits while one runs
 class Replayed(msgspec.Struct, frozen=True):
     """`events` went through the reactions and caused `effects`; `suppressed` effects had been caused before.
 
-    `unknown`: the selected ids, as the client sent them, that belong to no event. `failed`: the ids of events whose reactions
-    failed, with the reason. `corrections`: of the ledger, that a rebuild would add after them.
+    unknown: selected ids, as the client sent them, that belong to no event. failed: ids of events whose reactions failed, with
+    the reason. corrections: ledger entries that a rebuild would add afterwards.
     """
 
     events: int
@@ -57,7 +57,7 @@ def replay(
 
 
 def rehearse(reader: ReplayReader, reactions: Reactions, rebuild: Rebuild, tenant: Tenant, /) -> Replayed:
-    """What a rebuild would do now, which nothing is changed for. Raises InvalidRequest where there are too many events."""
+    """What a rebuild would do now. Changes nothing. Raises InvalidRequest if there are too many events."""
     total = reader.count(tenant, Filters()).total
     if total > MAX_REPLAY:
         raise InvalidRequest(

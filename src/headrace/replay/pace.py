@@ -12,9 +12,9 @@ from collections.abc import Callable
 # job does nothing else.
 _ALONE, _BESIDE = (0.03, 100), (0.006, 50)
 _MOST_EVENTS = 500
-_BEARABLE_S = 0.005  # what the event loop may need to answer while the job works
-_BREATH_S = 0.01  # for others to get at the control database: waiting writers retry at growing intervals
-_LEAST = 1 / 4  # of the share: a question to the store is long, and at a sixteenth its rest was 13 s
+_BEARABLE_S = 0.005  # how long the event loop may take to answer while the job works
+_BREATH_S = 0.01  # lets others use the control database: waiting writers retry at growing intervals
+_LEAST = 1 / 4  # of the share: a query of the store takes long, and at a sixteenth the rest after it was 13 s
 
 Ask = Callable[[], Callable[[], float]]
 

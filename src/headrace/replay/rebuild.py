@@ -28,7 +28,7 @@ class Rebuild:
         payers: Callable[[str], tuple[str, list[Payer]]],
         clock_ms: Callable[[], int],
     ) -> None:
-        """payers: gives the application of a project's rules that is in force, and what each rule pays."""
+        """payers: returns the application of a project's rules that is in force, and what each rule pays."""
         self._settlement = settlement
         self._payers = payers
         self._clock_ms = clock_ms

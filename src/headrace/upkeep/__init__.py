@@ -1,1 +1,1 @@
-"""Compares, mends and removes: check, relearn, erase."""
+"""Maintenance: check, relearn, erase, quarantine, diagnosis."""

@@ -1,4 +1,4 @@
-"""Compares the log, the store and control, and says where they disagree. Reads; repairs nothing: a start does that."""
+"""Compares the log, the store and control, and reports where they disagree. Read-only: a start repairs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,11 +22,11 @@ _MOST_PROBLEMS = 100
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Counts of the events that the log holds; `problems` is empty where all agree.
+    """Counts of the events that the log still has; `problems` is empty if everything agrees.
 
-    `stored`: those that the store has. `pending`: those that wait for the store, as they may. `erased`: those that were
-    erased on purpose. quarantined: events and commands, trimmed ones too, that were put aside because the log cannot give them
-    back as they were written; those that an operator dropped do not count.
+    stored: events in the store. pending: events not yet in the store, which is normal. erased: events erased on purpose.
+    quarantined: events and commands, trimmed ones included, that were put aside because they cannot be read from the log; without
+    those that an operator has dropped.
     """
 
     committed: int
@@ -47,11 +47,11 @@ def check(
     /,
     damage: Sequence[str] = (),
 ) -> Report:
-    """Read all of the store's files; compare every event that the log still holds with it, and the committed position with both.
+    """Read all of the store's files, compare the store with every event that the log still has, and both with the committed
+    position.
 
-    May run beside a worker that works: what moves meanwhile is looked at again before it counts as a problem.
-    damage: what is known to be wrong with the files of the log and of control. If there is any, it is reported whatever else
-    cannot be read.
+    May run beside a working worker: anything that moves meanwhile is checked again before it counts as a problem.
+    damage: what is known to be wrong with the files of the log and of control; reported even if nothing else can be read.
     Raises StoreFailed, ControlFailed, Unavailable.
     """
     try:
@@ -71,7 +71,7 @@ def _compare(
     problems: list[str],
 ) -> Report:
     committed, last = offsets.position(), log.last()
-    if damaged := store.damaged():  # what cannot be read cannot be counted
+    if damaged := store.damaged():  # unreadable parts cannot be counted
         return Report(committed, 0, 0, 0, [*problems, *damaged[:_MOST_PROBLEMS]])
     if committed > last:
         problems.append(f"Control has committed position {committed}, but the log ends at {last}.")
@@ -80,7 +80,7 @@ def _compare(
     while records := log.read(after, _ENTRIES_AT_ONCE, _BYTES_AT_ONCE):
         problems += _order_problems(records, after)
         before, upto = records[0].position - 1, records[-1].position
-        settled = min(upto, offsets.position())  # what is past it may be stored between one question and the next
+        settled = min(upto, offsets.position())  # later events may be stored between one query and the next
         ids = store.present(before, upto)
         once = sum(position_of(each) <= settled for each in ids)
         count = store.held(before, settled) if settled > before else 0
@@ -105,7 +105,7 @@ def _compare(
         after = records[-1].position
     if is_behind(log, store, erased, quarantine, committed):
         problems.append(f"Control has committed position {committed}, but the store ends at {store.last(0)}.")
-    # An erasure lists events before it removes them, so those that it is about to remove are looked at twice.
+    # An erasure lists events before it removes them, so events that it is about to remove are checked twice.
     if (back := still_stored(store, erased, 0, committed)) and (back := store.stored(sorted(back))):
         problems.append(f"{len(back)} erased events are still in the store.")
     if put_aside := quarantine.count():
@@ -117,7 +117,7 @@ def _compare(
 
 
 def _unreadable_problems(unreadable: list[Unreadable], stored: set[str], aside: set[str], committed: int) -> list[str]:
-    """What is wrong with entries that the log cannot give back: the others are stored, wait for the worker, or are put aside."""
+    """Problems with entries that cannot be read from the log and are neither stored nor put aside, nor wait for the worker."""
     lost = [
         each for each in unreadable if each.position <= committed and each.id not in stored and each.id not in aside
     ]

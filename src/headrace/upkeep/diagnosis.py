@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and how to mend it. Pure: judges facts that somebody else has gathered."""
+"""Finds what is wrong with a set-up, and how to fix it. Pure: judges facts gathered elsewhere."""
 
 from typing import Literal
 
@@ -32,12 +32,12 @@ _AHEAD_MS = 60_000
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a machine and a data folder are like.
+    """The properties of a machine and a data folder.
 
-    folder: "absent" where the folder would be made by the first start. mode: its permission bits; is_ours: whether this user owns
-    it. filesystem: as /proc/mounts names it, "" where that is unknown. files_limit: the hard limit of open files.
-    port: "ours" where the server of this folder listens. last_event_ms: the newest position in the log, 0 without one.
-    database, engine: what was wrong with the control database and with the store's engine, "" for nothing.
+    folder: "absent" if the first start would create it. mode: its permission bits. is_ours: whether this user owns it.
+    filesystem: as named in /proc/mounts, "" if unknown. files_limit: the hard limit of open files.
+    port: "ours" if this folder's server listens on it. last_event_ms: the time of the log's newest position, 0 if there is none.
+    database, engine: what is wrong with the control database and with the store's engine, "" for nothing.
     """
 
     python: str
@@ -59,7 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """remedy: what to do, "" where nothing needs doing."""
+    """remedy: what to do, "" if nothing is needed."""
 
     verdict: Verdict
     subject: str
@@ -68,7 +68,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def diagnose(settings: Settings, facts: Facts, /) -> list[Finding]:
-    """One finding for each subject at least, in the order in which a start meets them."""
+    """At least one finding for each subject, in the order in which a start would encounter them."""
     return [
         _python(facts),
         *_folder(settings, facts),

@@ -1,4 +1,4 @@
-"""What an operator does with entries that were put aside: look at them, try them again, give them up. Decides nothing itself."""
+"""Lets an operator view, retry or give up entries that were put aside. Decides nothing itself."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
@@ -23,20 +23,20 @@ _COMMAND = "it is a command and no event: it can only be dropped"
 
 
 class ForgettingLog(LogReader, Protocol):
-    """A log that can forget the keys of entries that are gone."""
+    """A log that can forget the keys of lost entries."""
 
     def forget(self, after: int, upto: int, /) -> None: ...
 
 
 class Retried(msgspec.Struct, frozen=True):
-    """`stored`: ids of the events that are stored now and were reacted to. `failed`: (id, why) of those that stay put aside."""
+    """stored: ids of the events that are now stored and were reacted to. failed: (id, reason) of those that stay put aside."""
 
     stored: list[str]
     failed: list[tuple[str, str]]
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What `headrace quarantine` asks for. corrected: payloads by id."""
+    """A request of `headrace quarantine`. corrected: payloads by id."""
 
     action: Literal["list", "retry", "drop"]
     ids: list[str] = []
@@ -47,7 +47,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class QuarantineDesk:
-    """Fits the PutAside port too: for the worker, which any thread may be; all else is for one thread at a time.
+    """Also fits the PutAside port, for the worker. Any thread may call that part; the rest is for one thread at a time.
 
     Raises ControlFailed, StoreFailed, Unavailable, NotFound."""
 
@@ -61,9 +61,9 @@ class QuarantineDesk:
         react: Callable[[Tenant, Sequence[str]], None],
         clock_ms: Callable[[], int],
     ) -> None:
-        """in_worker: calls a function in the thread that writes to the store, and returns when it has.
+        """in_worker: calls a function in the thread that writes to the store, and waits for it.
 
-        react: runs stored events, by id, through the reactions of their tenant.
+        react: runs stored events, given by id, through the reactions of their tenant.
         """
         self._quarantine = quarantine
         self._log = log
@@ -71,7 +71,7 @@ class QuarantineDesk:
         self._in_worker = in_worker
         self._react = react
         self._clock_ms = clock_ms
-        self.count = quarantine.count()  # how many are put aside, for who asks often
+        self.count = quarantine.count()  # how many are put aside, cached for frequent readers
 
     def add(self, entries: Sequence[Quarantined], /) -> int:
         """See the PutAside port."""
@@ -88,11 +88,11 @@ class QuarantineDesk:
         return self._quarantine.last(after)
 
     def listed(self, after: int, limit: int, /) -> list[Quarantined]:
-        """Those that are put aside, in the order of the log, past a position."""
+        """The entries that are put aside, in log order, after a position."""
         return self._quarantine.listed(after, limit)
 
     def find(self, ids: Sequence[str], /) -> list[Quarantined]:
-        """Those with these ids. Raises NotFound for an id that none has."""
+        """The entries with some ids. Raises NotFound for an unknown id."""
         positions = {text: _position(text) for text in ids}
         found = self._quarantine.find(list(positions.values()))
         there = {each.position for each in found}
@@ -105,8 +105,8 @@ class QuarantineDesk:
     def retry(self, ids: Sequence[str], /, *, as_is: bool, corrected: Mapping[str, bytes]) -> Retried:
         """Store events under the ids that they were acknowledged with, and react to them.
 
-        Each is read from the log once more, which may succeed now. as_is: else the bytes that were read are good enough, if they
-        are an event. corrected: payloads by id, which count in any case. A repeat after a crash stores nothing twice.
+        Each is read from the log again, which may succeed now. as_is: if it does not, accept the bytes that were read if they are
+        an event. corrected: payloads by id, which take precedence. Repeating it after a crash stores nothing twice.
         """
         records: list[Record] = []
         failed: list[tuple[str, str]] = []
@@ -129,7 +129,7 @@ class QuarantineDesk:
         return Retried([record.id for record in stored], failed)
 
     def _store_again(self, records: list[Record], failed: list[tuple[str, str]]) -> list[Record]:
-        """Those of the records that the store takes; the others are added to `failed`."""
+        """The records that the store accepts; the others are added to `failed`."""
         try:
             self._in_worker(lambda: self._restore(records))
         except StoreRefused as error:
@@ -140,7 +140,7 @@ class QuarantineDesk:
         return records
 
     def drop(self, ids: Sequence[str], /) -> int:
-        """Give entries up for good; how many. If a sender sends one of them again, it is taken as a new event."""
+        """Give entries up for good. Returns how many. If a client sends one of them again, it is a new event."""
         found = self.find(ids)
         for after, upto in _stretches([each.position for each in found]):
             self._log.forget(after, upto)
@@ -149,7 +149,7 @@ class QuarantineDesk:
         return len(found)
 
     def _payload(self, entry: Quarantined, corrected: bytes | None, *, as_is: bool) -> tuple[bytes, str]:
-        """What to store, or b"" and why nothing can be."""
+        """The payload to store, or b"" and the reason why there is none."""
         if entry.kind:
             return b"", _COMMAND
         if corrected is not None:
@@ -168,7 +168,7 @@ class QuarantineDesk:
 
 
 def answer(desk: QuarantineDesk, asked: Asked, /) -> object:
-    """Do what was asked; what comes of it, to be encoded as JSON. Raises what the desk raises."""
+    """Execute a request. Returns the result, to be encoded as JSON. Raises what the desk raises."""
     if asked.action == "list":
         return desk.listed(asked.after, asked.limit)
     if asked.action == "drop":
@@ -190,7 +190,7 @@ def _by_tenant(records: Sequence[Record]) -> dict[Tenant, list[str]]:
 
 
 def _stretches(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """(after, upto) of each run of neighbours, so that nothing that lies between two runs is forgotten."""
+    """(after, upto) of each run of adjacent entries, so that nothing between two runs is forgotten."""
     runs: list[tuple[int, int]] = []
     for position in positions:
         if runs and position - runs[-1][1] in (1, STEP):

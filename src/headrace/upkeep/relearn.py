@@ -1,7 +1,7 @@
 """Relearns the known dedup keys if the log has lost its index of them. Runs at startup, before any event is accepted.
 
-An event's key is made of what is stored of it (repeats.py); that of an event which was erased or put aside is on the list of
-those.
+An event's key is computed from the stored event (repeats.py). The keys of events that were erased or put aside are on the
+respective list.
 See docs/decisions/0020-lost-keys.md.
 """
 
