@@ -1,4 +1,4 @@
-"""`headrace doctor`: gathers what there is to know about a set-up and prints what is wrong with it. Changes nothing."""
+"""`headrace doctor`: examines a set-up and prints what is wrong with it. Changes nothing."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def examine(settings: Settings, /) -> list[Finding]:
 
 
 def render(findings: list[Finding], /) -> str:
-    """A line for each finding, and its remedy below."""
+    """A line for each finding, followed by its remedy."""
     lines: list[str] = []
     for each in findings:
         lines.append(f"{_MARKS[each.verdict]:<5} {each.subject}: {each.text}")
@@ -41,7 +41,7 @@ def render(findings: list[Finding], /) -> str:
 
 
 def gather(settings: Settings, /) -> Facts:
-    """The facts about this machine and the data folder; makes nothing, and writes nothing."""
+    """The facts about this machine and the data folder. Creates nothing and writes nothing."""
     path = settings.data.absolute()
     folder, problem = _folder(path)
     at = next(each for each in (path, *path.parents) if each.exists())
@@ -57,7 +57,7 @@ def gather(settings: Settings, /) -> Facts:
         is_ours=found.st_uid == os.geteuid(),
         filesystem=_filesystem(at),
         free_bytes=shutil.disk_usage(at).free,
-        free_inodes=disk.f_favail if disk.f_files else 1 << 62,  # btrfs counts none
+        free_inodes=disk.f_favail if disk.f_files else 1 << 62,  # btrfs does not count inodes
         memory_bytes=_memory_bytes(),
         files_limit=_files_limit(),
         port=_port(settings),
@@ -85,7 +85,7 @@ def _folder(path: Path) -> tuple[Literal["absent", "usable", "unusable"], str]:
 
 
 def _filesystem(path: Path) -> str:
-    """Of the innermost mount that the path is below. Source: https://man7.org/linux/man-pages/man5/fstab.5.html"""
+    """The file system of the innermost mount above the path. Source: https://man7.org/linux/man-pages/man5/fstab.5.html"""
     try:
         mounts = [line.split()[1:3] for line in _MOUNTS.read_text().splitlines()]
     except OSError:
@@ -96,7 +96,7 @@ def _filesystem(path: Path) -> str:
 
 
 def _memory_bytes() -> int:
-    """What the machine has, or this container may use."""
+    """The memory of the machine, or the limit of this container."""
     has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for path in _CGROUP_LIMITS:
         try:
@@ -143,7 +143,7 @@ def _server_runs(data: Path) -> bool:
 
 
 def _last_event_ms(path: Path) -> tuple[int, str]:
-    """When the newest event was received, and what keeps the log from being read."""
+    """When the newest event was received, and why the log cannot be read, if it cannot."""
     try:
         return last_position(path / "log.sqlite") >> 20, ""
     except HeadraceError as error:

@@ -43,11 +43,11 @@ def simulate(
         events: One event per line, as JSON: name, timestamp, user_id or anonymous_id, properties, type, traits, … as in the
             rows of GET /api/v1/events. `-` reads standard input. Without it, the stored events of the running server,
             as that route lists them: at most 100,000.
-        replies: A JSON object of what each webhook answers: {"crm": {"ok": true}}; null is a webhook that fails.
+        replies: A JSON object with each webhook's reply: {"crm": {"ok": true}}; null is a webhook that fails.
         journey: Only this journey.
         from_: Earliest time of stored events.
         to: Latest time of stored events.
-        project: Project whose stored events to take.
+        project: Project whose stored events to use.
         mode: live or test.
     """
     # Imported here: it loads the condition language, which most commands do not need.
@@ -76,7 +76,7 @@ def simulate(
 
 
 class _Row(msgspec.Struct):
-    """A line of the events' file."""
+    """A line of the file of events."""
 
     name: str
     timestamp: str
@@ -124,7 +124,7 @@ _page_decoder = msgspec.json.Decoder(_Page)
 
 
 def _stored(server: Server, from_: str | None, to: str | None) -> list[Event]:
-    """The server's events, the earliest first. Raises InvalidRequest for more than are taken, and what `ask` raises."""
+    """The server's events, earliest first. Raises InvalidRequest if there are too many, and what `ask` raises."""
     found: list[Event] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -232,7 +232,7 @@ def runs(
     mode: Mode = "live",
     data: Data = None,
 ) -> None:
-    """List a journey's runs, the latest start first, as tab-separated lines.
+    """List a journey's runs, latest start first, as tab-separated lines.
 
     Args:
         status: Only runs that are active, done, exited, cancelled or failed.
@@ -260,7 +260,7 @@ def cancel(run_id: str, /, *, project: str = "default", mode: Mode = "live", dat
 
 @app.command
 def retry(run_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """Have a failed run try its step again."""
+    """Let a failed run try its step again."""
     _steer(Server(project, mode, data), run_id, "retry")
 
 

@@ -95,7 +95,7 @@ def ask(settings: Settings, method: str, path: str, body: object, headers: Mappi
 
 
 class _Refusal(msgspec.Struct):
-    """Hogsend's errors have the one, the native dialect's the other."""
+    """Hogsend's errors have `error`, and the native dialect's have `detail`."""
 
     error: str = ""
     detail: str = ""

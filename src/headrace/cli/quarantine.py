@@ -24,7 +24,7 @@ _AT_ONCE = 1000
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """A line of an export. text: the payload as text, to be corrected; what is not UTF-8 in it is U+FFFD."""
+    """A line of an export. text: the payload as text, to be corrected; bytes that are not UTF-8 become U+FFFD."""
 
     id: str
     found_at: str
@@ -46,7 +46,7 @@ def print_list(*, data: Data = None) -> None:
 def export(*ids: str, data: Data = None) -> None:
     """Print entries as JSON lines: `text` is what could be read, `payload` the exact bytes in base64.
 
-    Correct `text` and give the lines to `headrace quarantine retry --file` to store the corrected events.
+    Correct `text`, and pass the lines to `headrace quarantine retry --file` to store the corrected events.
 
     Args:
         ids: Entries to print; default: all.
@@ -64,11 +64,11 @@ def export(*ids: str, data: Data = None) -> None:
 
 @app.command
 def retry(*ids: str, every: All = False, as_is: bool = False, file: Path | None = None, data: Data = None) -> None:
-    """Read entries from the log once more, and store those that can be read now under their ids. Exits with 1 if some cannot.
+    """Read entries from the log again, and store those that can be read now under their ids. Exits with 1 if some cannot.
 
     Args:
         ids: Entries to retry.
-        as_is: Store what was read of the others too if it is an event, although it is not what was written.
+        as_is: If what could be read of an entry is an event, store it, although it is damaged.
         file: Store the `text` of these lines of an export, which you have corrected.
     """
     corrected: dict[str, bytes] = {}

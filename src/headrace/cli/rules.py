@@ -33,7 +33,7 @@ def apply(
         file: A YAML or JSON document.
         project: Project whose rules these are, in both of its modes.
         dry_run: Check the document and show what it would change, without applying it.
-        move_runs: Have runs of changed journeys go on by the new version, where it has the step that they are at.
+        move_runs: Let runs of changed journeys continue by the new version, if it has the step that they are at.
     """
     # Imported here: it loads the condition language, which no other command needs.
     from headrace.log.reading import last_position  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What commands on the running server share: whom they act for, how they ask it, and how they print its replies."""
+"""What commands on the running server share: the tenant they act for, how they ask, and how they print responses."""
 
 import os
 from pathlib import Path

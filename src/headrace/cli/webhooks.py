@@ -81,7 +81,7 @@ def change(
 
     Args:
         webhook: The webhook's id.
-        topics: All the topics it is to have; without any they stay as they are.
+        topics: The complete new list of topics; default: unchanged.
         url: Where deliveries are posted.
         project: Project whose webhook it is.
         mode: live or test.
@@ -92,13 +92,13 @@ def change(
 
 @app.command
 def enable(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """Send to a webhook again what happens from now on."""
+    """Resume sending to a webhook, from now on."""
     print_json(_ask(Server(project, mode, data), "PATCH", _path(webhook), {"status": "enabled"})["data"])
 
 
 @app.command
 def disable(webhook: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
-    """Send nothing more to a webhook; what is waiting becomes dead letters."""
+    """Stop sending to a webhook; waiting deliveries become dead letters."""
     print_json(_ask(Server(project, mode, data), "PATCH", _path(webhook), {"status": "disabled"})["data"])
 
 
@@ -161,7 +161,7 @@ def deliveries(
     Args:
         webhook: The webhook's id.
         delivery: A delivery's id.
-        status: Only those that are waiting, delivered or dead letters.
+        status: Only deliveries that are waiting, delivered or dead letters.
         limit: Maximum number of deliveries, 1 to 100.
         project: Project whose webhook it is.
         mode: live or test.

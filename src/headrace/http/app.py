@@ -26,7 +26,7 @@ from headrace.http.unread import Unread
 
 
 class _Health:
-    """/health says that the process answers; /ready, that what it is sent gets stored."""
+    """/health tells that the process answers, and /ready that events are being stored."""
 
     def __init__(self, status: ServerStatus) -> None:
         self._status = status
@@ -49,7 +49,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
         Budget(max(settings.max_bodies_bytes, settings.max_request_bytes)),
     )
     metrics = Metrics(can.status, bodies, unread)
-    # What a route does not say otherwise of its reply is JSON: falcon.DEFAULT_MEDIA_TYPE.
+    # Responses are JSON (falcon.DEFAULT_MEDIA_TYPE) unless a route sets another type.
     app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
     Problems(dialects).install(app, metrics.count_refusal)

@@ -26,10 +26,10 @@ def shown_by(req: falcon.asgi.Request, scope: Scope, in_body: str = "", /) -> Sh
 
 
 def shown_by_image(req: falcon.asgi.Request, /) -> Shown:
-    """As `shown_by`, of a GET that sends an event.
+    """Like `shown_by`, for a GET that sends an event, such as a tracking pixel.
 
-    What a GET without an Origin may ask for is no secret, but what it stores counts: so this is no such GET. A browser gives the
-    request of an image or script element no Origin, but a Referer.
+    Other GETs without an Origin are exempt from the check of origins, because what they can read is not secret. One that stores
+    an event must not be. Browsers send no Origin for image and script elements, but they send a Referer.
     Source: https://www.w3.org/TR/referrer-policy/#default-referrer-policy
     """
     shown = shown_by(req, "ingest")
@@ -39,7 +39,7 @@ def shown_by_image(req: falcon.asgi.Request, /) -> Shown:
 
 
 def _origin_of(url: str) -> str:
-    """The origin of a URL, "" for none."""
+    """The origin of a URL, or ""."""
     try:
         scheme, host, *_ = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reads and inflates request bodies: within a limit for each, and a common one for all. Never parses them."""
+"""Reads and inflates request bodies, within a limit for each and one for all of them. Never parses them."""
 
 import sys
 import zlib
@@ -17,11 +17,11 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_SLASHES = (b"%2F", b"%2f")  # for a name in the path: a user id, an event name
+_SLASHES = (b"%2F", b"%2f")  # in a name in the path: a user id, an event name
 _GZIP_MAGIC = b"\x1f\x8b"
 _Event = Mapping[str, Any]
 
-_MAX_MEMBERS = 1000  # an empty gzip member costs the sender 20 bytes, and the server as much as any other member
+_MAX_MEMBERS = 1000  # an empty gzip member costs the sender 20 bytes, but the server as much as any other member
 _PIECE_BYTES = 64 * 1024
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # wbits: https://docs.python.org/3/library/zlib.html#zlib.decompressobj
 
@@ -56,16 +56,16 @@ class Budget:
 class Request(falcon.asgi.Request):
     """Yields the pieces of its body as they arrive, and keeps track of how many bytes it holds.
 
-    Falcon's own stream is slower, and takes a client's disconnect for the end of the body. A slash at the end of a path's last
-    name is part of the name.
+    Falcon's own stream is slower, and mistakes a client's disconnect for the end of the body. A slash at the end of the path's
+    last name is part of the name.
     """
 
     __slots__ = ("first_event", "held_bytes", "receive")
     budget = Budget(1 << 62)
     names_below: tuple[str, ...] = ()
-    """The beginnings of paths whose rest is a name, slashes included."""
+    """Prefixes of paths whose rest is a name, slashes included."""
     ids_below: tuple[str, ...] = ()
-    """The beginnings of paths with ids in them, each one segment, whatever is in it."""
+    """Prefixes of paths that contain ids, each of which is one segment, whatever is in it."""
 
     def __init__(
         self,
@@ -77,25 +77,25 @@ class Request(falcon.asgi.Request):
         self.held_bytes = 0
         super().__init__(scope, receive, first_event, options)
         if scope.get("raw_path", b"").endswith(_SLASHES) and scope["path"].startswith(self.names_below):
-            self.path = scope["path"]  # Falcon takes it for a separator and strips it
+            self.path = scope["path"]  # Falcon would strip it as a separator
         if b"%" in scope.get("raw_path", b"") and scope["path"].startswith(self.ids_below):
             self.path = _with_whole_segments(scope["raw_path"])
         self.receive = receive
         self.first_event = first_event
 
     def hold(self, size: int) -> None:
-        """Hold this many bytes of the budget, instead of any held before, until the answer. Raises Unavailable."""
+        """Hold this many bytes of the budget, instead of any held before, until the response. Raises Unavailable."""
         self.budget.take(size - self.held_bytes)
         self.held_bytes = size
 
     def give_back(self) -> None:
-        """Return everything to the budget, because the request is answered."""
+        """Return everything to the budget, because the request has been answered."""
         self.budget.give_back(self.held_bytes)
         self.held_bytes = 0
 
 
 def _with_whole_segments(raw_path: bytes) -> str:
-    """The path with what was escaped escaped again, so that a slash in an id divides nothing. `IdConverter` undoes it."""
+    """The path with each segment's escapes kept, so that a slash in an id is not a separator. `IdConverter` unescapes them."""
     path = "/".join(
         quote(unquote(segment.decode("latin-1"), errors="replace"), safe="") for segment in raw_path.split(b"/")
     )
@@ -162,7 +162,7 @@ def inflate(body: bytes, encoding: str, max_bytes: int, /) -> bytes:
     if encoding in ("gzip", "x-gzip"):
         return _inflate(body, lambda: zlib.decompressobj(_GZIP), "gzip", max_bytes)
     if encoding == "deflate":
-        # RFC 9110 §8.4.1.2 means zlib's format; some clients send a raw deflate stream.
+        # RFC 9110 §8.4.1.2 says zlib's format, but some clients send a raw deflate stream.
         wbits = _ZLIB if body[:1] and body[0] & 0x0F == zlib.DEFLATED and _is_zlib(body) else _RAW_DEFLATE
         return _inflate(body, lambda: zlib.decompressobj(wbits), "deflate", max_bytes)
     if encoding == "zstd":

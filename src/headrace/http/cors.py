@@ -1,7 +1,7 @@
 """CORS headers that let pages of any origin send events. Admission decides which origins a key allows.
 
-Some SDKs send with credentials (mixpanel-browser always does), and then a browser hides any reply that allows `*`. So the reply
-names the page's origin. Cookies never count on these routes, so this gives a page nothing that its key does not.
+Some SDKs send with credentials (mixpanel-browser always does), and browsers then hide a response that allows `*`. So the response
+names the page's origin. These routes ignore cookies, so a page gains nothing that its key does not give.
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -11,7 +11,7 @@ from http import HTTPStatus
 import falcon.asgi
 
 ALLOWED_HEADERS = ("authorization", "content-type", "x-api-key", "idempotency-key")
-# Scripts see only these headers of a reply. SDKs need `Retry-After`.
+# Scripts see only these headers of a response. SDKs need `Retry-After`.
 _EXPOSED_HEADERS = (
     "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy"
 )

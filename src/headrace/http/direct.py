@@ -19,9 +19,9 @@ from headrace.http.whole_replies import Fields, lines_of
 
 
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
-    """`posters`: by path, the handler of its POSTs; each path is also a route. A path spelled differently takes the normal way.
+    """posters: by path, the handler of POSTs to it. Each path is also a route, for paths spelled differently.
 
-    Any page may read a poster's reply. The CORS headers for clients that are not pages are made only once.
+    Any page may read a poster's response. The CORS headers for clients that are not pages are created only once.
     """
 
     def __init__(self, metrics: Metrics, bodies: Budget) -> None:

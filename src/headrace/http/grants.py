@@ -1,4 +1,4 @@
-"""The native routes by which admins grant points and revoke badges. Each parses, asks, and renders."""
+"""The native routes for admins to grant points and revoke badges. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

@@ -29,9 +29,9 @@ from headrace.model.settings import Settings
 
 Answer = TypeVar("Answer")
 _LARGE_BODY_BYTES = 1024 * 1024
-# Proxies in front of a server accept URLs of 8 to 32 KiB at most.
+# Proxies in front of a server accept URLs of up to 8 or 32 KiB.
 _MAX_QUERY_BYTES = 32 * 1024
-# Credentials are for admission alone, and cookies for nobody, because pages of any origin may send here.
+# Credentials are only for admission, and cookies for nobody, because pages of any origin may send here.
 _NOT_FOR_PARSERS = frozenset({"authorization", "cookie", "x-api-key"})
 
 

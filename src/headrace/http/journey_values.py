@@ -1,4 +1,4 @@
-"""Journeys and runs as the native routes show them, with what their documents say."""
+"""Journeys and runs as the native routes show them, with details from their documents."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from headrace.reactions.journeys.document import JourneyRule, Step, all_steps
 def journey_value(
     journey_id: str, rule: JourneyRule | None, version: str | None, counts: Sequence[RunCount], /
 ) -> dict[str, object]:
-    """A journey in a list; `rule` and `version` are those in force, None where only runs are left."""
+    """A journey in a list. rule, version: those in force; None if only runs are left."""
     return {
         "id": journey_id,
         "title": rule.title if rule else None,
@@ -33,7 +33,7 @@ def whole_journey_value(
     counts: Sequence[RunCount],
     /,
 ) -> dict[str, object]:
-    """A journey with its steps, and for each version how many runs are and were at each."""
+    """A journey with its steps, and for each version the number of runs that are and were at each step."""
     steps = [_step(step) for step in all_steps(rule.steps)] if rule else []
     versions = list(dict.fromkeys([*([version] if version else []), *(each.version for each in reversed(counts))]))
     return journey_value(journey_id, rule, version, counts) | {
@@ -56,7 +56,7 @@ def _step(step: Step) -> dict[str, object]:
 
 
 def _at_steps(counts: Sequence[RunCount], rule: JourneyRule | None) -> list[dict[str, object]]:
-    """In the order of the document where that is known."""
+    """In document order, if that is known."""
     ids = [step.id for step in all_steps(rule.steps)] if rule else []
     ids += sorted({each.step for each in counts if each.step} - set(ids))
     return [
@@ -70,7 +70,7 @@ def _at_steps(counts: Sequence[RunCount], rule: JourneyRule | None) -> list[dict
 
 
 def whole_run_value(listed: ListedRun, rule: JourneyRule | None, /) -> dict[str, object]:
-    """A run with each of its steps, and what it waits for; `rule` is its version of the journey."""
+    """A run with each of its steps, and what it waits for. rule: its version of the journey."""
     return run_value(listed) | {
         "waits": _waits(listed.run, rule),
         "depth": listed.run.depth,

@@ -1,4 +1,4 @@
-"""The native routes about journeys and their runs. Each parses, asks, and renders."""
+"""The native routes for journeys and their runs. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 from typing import Literal

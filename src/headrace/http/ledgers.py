@@ -1,4 +1,4 @@
-"""The native routes about points: participants, the ledger, leaderboards. Each parses, asks, and renders."""
+"""The native routes for points: participants, the ledger, leaderboards. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Closes connections whose clients are still sending, so that they can read the last reply. Discards what arrives unseen.
+"""Closes connections whose clients are still sending, so that they can read the last response. Discards everything that arrives.
 
 Closing a socket while bytes are arriving resets the connection, and the reset deletes what the client has not read yet. So the
 server ends only its own side and keeps reading for a while.

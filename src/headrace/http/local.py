@@ -1,4 +1,4 @@
-"""Routes for commands on this machine, which show the token from the server's data folder. Not for anybody else."""
+"""Routes only for commands on this machine, which show the token from the server's data folder."""
 
 import falcon
 import falcon.asgi

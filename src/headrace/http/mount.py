@@ -63,7 +63,7 @@ class Responders:
                 return _handled(self._gate, route, self._handlers[name])
 
     def preflight(self, methods: Sequence[str], grants_webhooks: bool) -> Responder:
-        """Answers OPTIONS: for browsers and, where the path is one for webhooks, for whoever wants to send there."""
+        """Answers OPTIONS for browsers and, if the path accepts webhooks, for senders that ask for permission."""
         allow = ", ".join((*methods, "OPTIONS"))
         per_minute = self._settings.limit_cloudevents if self._settings.rate_limits == "on" else 0
 
@@ -76,7 +76,7 @@ class Responders:
 
 
 def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
-    """Raises KeyError for a route that names an unknown handler, ValueError for two routes that cannot be told apart."""
+    """Raises KeyError for a route with an unknown handler, and ValueError for two routes that cannot be told apart."""
     paths: dict[str, dict[str, list[Served]]] = {}
     for dialect in dialects:
         for route in dialect.routes:

@@ -1,4 +1,4 @@
-"""The names of a project's events, with the rules and journeys about each: asks the store and the rules, and renders."""
+"""The names of a project's events, with the rules and journeys that use each. Asks the store and the rules, and renders."""
 
 from collections.abc import Mapping
 

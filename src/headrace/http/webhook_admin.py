@@ -1,4 +1,4 @@
-"""The native routes about webhooks: setting them up, and what became of their deliveries. Each parses, asks, and renders."""
+"""The native routes for webhooks and their deliveries. Each parses, asks, and renders."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

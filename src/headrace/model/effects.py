@@ -34,7 +34,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class TracedDelivery(msgspec.Struct, frozen=True):
-    """A delivery to a webhook of what an event, or a run that it moved, has to tell. tries: how many there were."""
+    """A webhook delivery about an event, or about a run that it moved. tries: how many there were."""
 
     webhook: str
     key: str
@@ -45,13 +45,13 @@ class TracedDelivery(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Where an event is and what it caused. `repeat_known`: if it were sent again now, it would be recognised as a repeat."""
+    """Where an event is and what it caused. repeat_known: whether sending it again now would be recognised as a repeat."""
 
     event: StoredEvent
     repeat_known: bool
     in_log: bool
     reacted: bool
     effects: list[Effect]
-    runs: list[ListedRun] = []  # of journeys, that the event started, moved or ended, as they are now
+    runs: list[ListedRun] = []  # of journeys: those that the event started, moved or ended, in their current state
     deliveries: list[TracedDelivery] = []
-    person: str = ""  # the id that the event's person goes by
+    person: str = ""  # the main id of the event's person

@@ -56,14 +56,14 @@ class Record(_Placed, frozen=True, gc=False):
     kind: int = 0
 
 
-UNREADABLE = 256  # a kind that no disk holds: an entry's kind is one byte there
+UNREADABLE = 256  # a kind that is never on disk, where a kind is one byte
 
 
 class Unreadable(Record, frozen=True, gc=False):
-    """What the log gives in the place of an entry that it cannot give back as it was written. Its kind is UNREADABLE.
+    """What the log returns in place of an entry that it cannot read as written. Its kind is UNREADABLE.
 
-    payload: the bytes as they were read, b"" where not even that was possible. was: the kind that it was written with. key: its
-    dedup key, where that could be read. entries: how many entries this may stand for, 0 if it is not known.
+    payload: the bytes as read, b"" if not even that was possible. was: the kind in the log. key: its dedup key, if that could be
+    read. entries: how many entries this may stand for, 0 if unknown.
     """
 
     why: str = ""

@@ -167,7 +167,7 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class RunState:
-    """The loaded runs of some persons, and the changes made to them since. For one thread.
+    """The loaded runs of some people, and the changes made to them since. For one thread.
 
     entries: by person, a summary for each version of each journey that the person has entered.
     """

@@ -1,9 +1,9 @@
-"""What conditions of journeys may read beside an event: the person, and what earlier steps have come to. Pure; reads paths alone.
+"""What conditions of journeys may read besides an event: the person, and the outcomes of earlier steps. Pure; only reads paths.
 
 - `person.id`; `person.traits.plan` and `person.traits`; `person.groups.company`
-- `steps.<id>.happened`, true or false; `steps.<id>.reply`, JSON that a call was answered with, and what is in it;
-  `steps.<id>.event.name` and the other fields of the event that a step waited for. An id with other characters than letters,
-  digits and `_` is written `steps["ask-name"]`.
+- `steps.<id>.happened`, true or false; `steps.<id>.reply`, the JSON reply to a call, and its members;
+`steps.<id>.event.name` and the other fields of the event that a step waited for. An id with characters other than letters,
+digits and `_` is written `steps["ask-name"]`.
 
 Their paths have the keys `traits/plan`, `ask-name/event/properties/amount`, and so on; no step's id holds a slash.
 """
@@ -22,7 +22,7 @@ _PERSON = {"id": "string", "traits": "map", "groups": "map"}
 
 
 def path_from(node: Node, /) -> Path | None:
-    """The path that is simply read, where a node reads the person or a step; None for any other. Raises Malformed."""
+    """The path of a plain read of the person or a step; None for any other node. Raises Malformed."""
     members: list[str] = []
     target = node
     while target.op in (".", "[]"):

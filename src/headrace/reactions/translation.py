@@ -76,7 +76,7 @@ class _Translator:
         return Translated(part.text, frozenset(self._paths), self._work, self._dearest[1])
 
     def _path(self, node: Node) -> Path | None:
-        """The path that is simply read. Raises Malformed."""
+        """The path of a plain read; None for any other node. Raises Malformed."""
         return (None if self._steps is None else path_from(node)) or path_of(node)
 
     def _pay(self, work: Form, node: Node | None = None) -> None:

@@ -17,7 +17,7 @@ PersonOf = Callable[[str], Person | None]
 
 
 class JourneySet:
-    """A project's journeys: those in force, in order, and other versions that persons may be in."""
+    """A project's journeys: those in force, in order, and other versions that people may be in."""
 
     def __init__(self, current: Sequence[Journey] = ()) -> None:
         self.current = current
@@ -75,7 +75,8 @@ class Journeys:
         """Apply an event: it moves or ends the person's runs, then starts new ones of the journeys in force.
 
         generations: the number under which a journey that the event has started before would start again; None if it must not.
-        replayed: the event is replayed. No timer fires for it, and it starts a new version for persons who were in another one.
+        replayed: whether the event is replayed. No timer fires for it, and it starts a new version for people who were in
+        another.
         """
         if not replayed:
             self.fire([run for run in self._state.of(person) if run.rule_no in self._knows], seen.at_ms)
@@ -149,7 +150,7 @@ class Journeys:
 
     def _is_kept_out(self, journey: Journey, person: str, seen: Seen, replayed: bool) -> bool:
         def counts(entries: Entries) -> bool:
-            # A replay under a changed journey repeats it. Other events do not repeat it for persons who have been through it.
+            # A replay under a changed journey repeats it. Other events do not repeat it for people who have been through it.
             return entries.rule_no == journey.no if replayed else entries.journey == journey.rule.id
 
         return bool(journey.may_enter(self._state.entered(person, counts), seen.at_ms))
