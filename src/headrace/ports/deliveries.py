@@ -1,6 +1,6 @@
 """Deliveries: the outbox that effects are written to in their own transaction, and the queue that the sender works through.
 
-Nothing is ever sent inside a transaction. Everything raises ControlFailed. Two adapters hold to all of it: SQLite and PostgreSQL.
+Nothing is ever sent inside a transaction. Everything raises ControlFailed.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -32,16 +32,17 @@ class Outbox(Protocol):
     def publish(self, transaction: object, tenant: Tenant, messages: Sequence[Message], /) -> None:
         """Enqueue a delivery of each message for every enabled webhook of the tenant that wants its topic.
 
-        A message whose key the webhook already had is not enqueued again. Without such a webhook it costs one index look-up.
+        A message with a key that the webhook has already had is not enqueued again. Costs one index look-up if there is no such
+        webhook.
         """
         ...
 
     def call(self, transaction: object, tenant: Tenant, calls: Sequence[Call], /) -> None:
         """Enqueue messages, each for one webhook. The replies go to the registered ReplyHandler.
 
-        The webhook has to subscribe to the topic "journey.called". If it does not, is missing or is disabled, the call ends at
-        once: a reply that says so is handed over within this transaction. A key that the webhook already had is not enqueued
-        again. Raises ValueError for a key that a Message may not have, and for too much data.
+        The webhook must subscribe to the topic "journey.called". If it does not, is missing or is disabled, the call ends at
+        once, and a reply that says so is handed over within this transaction. A key that the webhook has already had is not
+        enqueued again. Raises ValueError for a key that a Message may not have, and for too much data.
         """
         ...
 
@@ -56,8 +57,8 @@ class ReplyHandler(Protocol):
     def keep(self, transaction: object, tenant: Tenant, replies: Sequence[Reply], /) -> None:
         """Save replies in the transaction that ends their deliveries, so that each outcome is handed over once, crash or not.
 
-        Must be short, and only write to control. A delivery that an operator resends ends again and is handed over again, so
-        ignore replies that nobody waits for. If it raises, the transaction is undone and all of it is retried later.
+        Must be short, and only write to control. If an operator resends a delivery, its outcome is handed over again, so ignore
+        replies that nobody waits for. If it raises, the transaction is undone and all of it is retried later.
         """
         ...
 
@@ -67,12 +68,12 @@ class ReplyHandler(Protocol):
 
 
 class WebhookStore(Protocol):
-    """The webhooks of each project and mode, for those who manage them."""
+    """The webhooks of each project and mode, for managing them."""
 
     def create(self, webhook: Webhook, secret: str, last: Callable[[], int], /) -> Webhook:
         """Create a webhook, and its project if that is new. Returns it with its number.
 
-        last: asked within the transaction for the last acknowledged event's position; topic "event" begins after it.
+        last: called within the transaction for the last acknowledged event's position; topic "event" begins after it.
         Raises InvalidRequest if the id is taken, or the tenant has reached its limit.
         """
         ...
@@ -82,19 +83,19 @@ class WebhookStore(Protocol):
         ...
 
     def listed(self, tenant: Tenant, after: str, limit: int, /) -> list[tuple[Webhook, int]]:
-        """Webhooks by id, after an id, each with its number of waiting deliveries, counted up to their limit."""
+        """Webhooks ordered by id, after an id, each with its number of waiting deliveries, counted up to their limit."""
         ...
 
     def change(self, tenant: Tenant, webhook_id: str, change: WebhookChange, last: Callable[[], int], /) -> Webhook:
         """Raises NotFound.
 
-        A webhook that newly subscribes to events, or is enabled again, gets those after `last`. A disabled webhook gets nothing
-        more: its waiting deliveries end as dead.
+        A webhook that newly subscribes to events, or is enabled again, gets the events after `last`. A disabled webhook gets
+        nothing more, and its waiting deliveries become dead.
         """
         ...
 
     def remove(self, tenant: Tenant, webhook_id: str, /) -> None:
-        """Delete a webhook. Nothing more is sent to it, its id is free at once; its deliveries go soon. Raises NotFound."""
+        """Delete a webhook. Nothing more is sent to it, its id is free at once, and its deliveries go soon. Raises NotFound."""
         ...
 
 
@@ -127,7 +128,7 @@ class DeliveryLog(Protocol):
         give_up_at_ms: int,
         /,
     ) -> int:
-        """Like `again`, for the oldest `limit` with a status that were created within a span of milliseconds; how many."""
+        """Like `again`, for the oldest `limit` with a status created within a span of milliseconds. Returns how many."""
         ...
 
 
@@ -141,9 +142,9 @@ class DeliveryQueue(Protocol):
     def due(
         self, receiver: Receiver, now_ms: int, limit: int, max_bytes: int, besides: Collection[int], /
     ) -> list[Due]:
-        """Up to a number of a webhook's due deliveries, the longest due first, without those of some numbers.
+        """Up to `limit` of a webhook's due deliveries, longest due first, except the numbers in `besides`.
 
-        Only the last of them may exceed the limit on bytes of bodies.
+        Stops after the one that reaches `max_bytes` of bodies.
         """
         ...
 
@@ -154,9 +155,9 @@ class DeliveryQueue(Protocol):
     def tidy(self, touched: Collection[int], besides: Collection[int], lease: Lease | None, now_ms: int, /) -> bool:
         """Do a little periodic cleaning. Returns whether there may be more to do.
 
-        Ends deliveries that have waited too long or wait for a disabled webhook, without those of some numbers; deletes old ended
-        deliveries and those of deleted webhooks; and marks webhooks that have reached their limit of waiting deliveries.
-        touched: webhooks whose deliveries have changed. Of the others, a few are checked each time.
+        Ends deliveries that have waited too long or wait for a disabled webhook, except the numbers in `besides`; deletes old
+        ended deliveries and those of deleted webhooks; and marks webhooks that have reached their limit of waiting deliveries.
+        touched: webhooks whose deliveries have changed. A few of the others are checked each time.
         """
         ...
 
@@ -181,12 +182,12 @@ class EventFeedQueue(Protocol):
     def feed(
         self, wanted: EventsWanted, messages: Sequence[Message], upto: int, lease: Lease | None, now_ms: int, /
     ) -> None:
-        """Enqueue messages and move the webhook's position on, in one transaction, unless somebody else has."""
+        """Enqueue messages and advance the webhook's position in one transaction, unless somebody else has advanced it."""
         ...
 
 
 class MatchingEvents(Protocol):
-    """Stored events in the order of the log."""
+    """Stored events in log order."""
 
     def matching(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
         """Up to `limit` matching events with `after` < position <= `upto`, by position. Raises what `in_order` raises."""

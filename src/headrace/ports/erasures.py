@@ -1,4 +1,4 @@
-"""What control remembers of erased events."""
+"""The list of erased events in control."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ class ErasedEvents(Protocol):
     """
 
     def add(self, events: Sequence[ErasedEvent], /) -> None:
-        """Durably list events; one that is listed already stays as it is."""
+        """Durably list events. An event that is listed already stays as it is."""
         ...
 
     def count(self, after: int, upto: int, /) -> int:
@@ -26,5 +26,5 @@ class ErasedEvents(Protocol):
         ...
 
     def last(self, after: int, /) -> int:
-        """The greatest position of a listed event, if it is past `after`; else `after`."""
+        """The greatest position of a listed event, or `after` if that is greater."""
         ...

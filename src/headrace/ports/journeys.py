@@ -14,7 +14,7 @@ class JourneyVersions(Protocol):
     """Each version of each journey by its rule number, as JSON."""
 
     def running(self, project: str, /) -> Mapping[int, str]:
-        """The versions that some person of the project is in, in either mode."""
+        """The versions that have active runs in the project, in either mode."""
         ...
 
     def find(self, rule_nos: Sequence[int], /) -> Mapping[int, str]:

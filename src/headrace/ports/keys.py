@@ -1,4 +1,4 @@
-"""API keys: their store, and the check of a secret. The store's methods raise ControlFailed."""
+"""API keys: their store, and looking up the key of a secret. The store's methods raise ControlFailed."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -9,7 +9,7 @@ from headrace.model.keys import Key, Scope, Style
 
 
 class KeyStore(Protocol):
-    """API keys. A secret is kept as its hash alone."""
+    """API keys. Only the hash of a secret is stored."""
 
     def create(
         self,
@@ -21,29 +21,29 @@ class KeyStore(Protocol):
         expires_at_ms: int | None = None,
         origins: Sequence[str] = (),
     ) -> tuple[Key, str]:
-        """A new key and its secret, which nobody can be told again; a new project is made with it. Raises InvalidRequest."""
+        """Create a key, and its project if that is new. Returns it with its secret, never shown again. Raises InvalidRequest."""
         ...
 
     def list(self) -> tuple[Key, ...]:
-        """Every key, also revoked and expired ones, oldest first."""
+        """Every key, including revoked and expired ones, oldest first."""
         ...
 
     def find(self, secret: str, /) -> Key | None:
-        """The key of a secret, also when it is revoked or expired."""
+        """The key with a secret, even if it is revoked or expired."""
         ...
 
     def revoke(self, named: str, /, now_ms: int) -> Key:
-        """Revoke the key of that id, secret or prefix. Raises NotFound, and InvalidRequest where several keys fit."""
+        """Revoke the key with this id, secret or prefix. Raises NotFound, and InvalidRequest if several keys match."""
         ...
 
 
 class KeyCheck(Protocol):
-    """Says which key a secret is, many thousand times a second. Any thread may call it."""
+    """Looks up the key of a secret, many thousand times a second. Any thread may call it."""
 
     def cached(self, secret: str, /) -> Key | None:
-        """The key, if it is known to work without asking the database; None says nothing: call `check`."""
+        """The key, if it is known to work without asking the database. None means unknown: call `check`."""
         ...
 
     def check(self, secret: str, /) -> Key:
-        """The key of a secret. May ask the database: call it off the event loop. Raises InvalidKey, Unavailable."""
+        """The key of a secret. May ask the database, so call it off the event loop. Raises InvalidKey, Unavailable."""
         ...

@@ -16,7 +16,7 @@ class Ledger(Protocol):
         ...
 
     def participants(self, tenant: Tenant, after: str, limit: int, /) -> Participants:
-        """All participants known to the reactions, by name, after a name."""
+        """All participants known to the reactions, ordered by name, after a name."""
         ...
 
     def leaderboard(
@@ -31,7 +31,7 @@ class Ledger(Protocol):
     ) -> Board | None:
         """Most points first, then by name; equal points share a rank. Participants without points are left out.
 
-        from_ms, to_ms: count only entries of that time, by the events' own times; without them, balances.
+        from_ms, to_ms: count only entries from that span, by the events' own times; without them, balances count.
         around: see Scores.
         """
         ...
@@ -72,9 +72,9 @@ class Settlement(Protocol):
         /,
         before_commit: Callable[[object, Sequence[Correction]], None],
     ) -> Settled:
-        """Correct the next participants past a number, in one transaction; call it until there are no more.
+        """Correct the next participants after a number, in one transaction. Call it until there are no more.
 
-        What a rule gives follows from the reactions' state for its version in force. A second call changes nothing.
+        What a rule gives follows from the reactions' state for its version in force. Repeating a call changes nothing.
         before_commit: called last with the open transaction; if it raises, everything is undone.
         """
         ...

@@ -1,4 +1,4 @@
-"""The log: the one thing that an acknowledgement rests on. One protocol for each kind of caller; an adapter fits them all.
+"""The log, on which every acknowledgement rests. One protocol for each kind of caller; an adapter fits them all.
 
 An embedded log has one partition. A shared one has several, each read and trimmed by the worker that owns it.
 """
@@ -34,7 +34,7 @@ class LogReader(Protocol):
         ...
 
     def last(self) -> int:
-        """The position of the last durable entry, or the floor below which none will ever be given."""
+        """The position of the last durable entry, or the floor at or below which no position will ever be given."""
         ...
 
     def held(self, upto: int, /) -> Held:
@@ -46,7 +46,7 @@ class Log(LogReader, Protocol):
     """One partition's entries, for the worker that owns the partition."""
 
     def trim(self, upto: int, /) -> int:
-        """Forget entries up to and including a position, and keys past their window; return how many entries went.
+        """Delete entries up to and including a position, and keys past their window. Returns the number of deleted entries.
 
         Works in bounded steps, so one call may leave some for the next.
         """
@@ -65,7 +65,7 @@ class LogTails(Protocol):
     """Where the log ends, for requests that wait until everything acknowledged before them is visible."""
 
     async def tails(self) -> Tails:
-        """The tail of every partition, one that was never written to included. For the event loop's thread.
+        """The tail of every partition, including those never written to. For the event loop's thread.
 
         An entry acknowledged before the call, by any process, is at or below its partition's tail. Raises Unavailable.
         """
@@ -80,19 +80,19 @@ class KnownKeys(Protocol):
         ...
 
     def dedup_window_s(self) -> float:
-        """How far back keys are known: less than the setting once they take more than the space they are allowed."""
+        """How far back keys are known: less than the setting once the keys exceed their disk space."""
         ...
 
 
 class LostKeys(Protocol):
-    """A log that keeps its keys apart from its entries, and so may lose them alone. For startup, before the first append."""
+    """A log that keeps its keys apart from its entries, and so may lose only the keys. For startup, before the first append."""
 
     def lost_keys(self) -> tuple[int, int] | None:
         """(after, upto): the positions whose keys are unknown until they have been learnt; None if none are missing."""
         ...
 
     def learn(self, given: Mapping[bytes, tuple[int, int]], /, *, done: bool) -> None:
-        """Know lost keys again, with the position and tail that each was first given. `done`: these were the last.
+        """Add lost keys again, with the position and tail that each was first given. done: whether these were the last.
 
         Raises Unavailable.
         """

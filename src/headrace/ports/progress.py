@@ -1,4 +1,4 @@
-"""How far stored events are behind acknowledged ones, by partition."""
+"""How far inserts and reactions have come, by partition."""
 
 from typing import Protocol
 
@@ -8,18 +8,18 @@ from headrace.model.event import Tenant
 class Progress(Protocol):
     """How far each partition's worker and reactor have come, as far as this process knows.
 
-    Answers from memory: any thread may ask, and what it says never goes back. A process that works on no partition itself
-    keeps a copy of what the owners publish.
+    Answers from memory. Any thread may ask, and positions never go back. A process that owns no partition keeps a copy of what
+    the owners publish.
     """
 
     def visible(self, partition: int, /) -> int:
-        """Every event of the partition up to this position is in the store."""
+        """The position up to which every event of the partition is in the store."""
         ...
 
     def reacted(self, tenant: Tenant, partition: int, /) -> int:
-        """Every event of the tenant in the partition up to this position has been reacted to."""
+        """The position up to which every event of the tenant in the partition has been reacted to."""
         ...
 
     def want(self, partition: int, position: int, /) -> None:
-        """Somebody waits for this position: ask the partition's worker not to let time pass before its next insert."""
+        """Ask the partition's worker to insert soon, because somebody waits for this position."""
         ...

@@ -1,4 +1,4 @@
-"""Entries of the log that were put aside because they cannot be read as they were written. Everything raises ControlFailed."""
+"""Log entries that were put aside because they cannot be read as written. Everything raises ControlFailed."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -8,43 +8,43 @@ from headrace.model.quarantine import Quarantined
 
 
 class PutAside(Protocol):
-    """What the worker, recovery and checks need to know of them: the store lacks these events, and no start makes up for it."""
+    """For the worker, recovery and checks: the store lacks these events, and a start cannot restore them."""
 
     def add(self, entries: Sequence[Quarantined], /) -> int:
-        """Durably list entries that are not listed yet; how many are new."""
+        """Durably list entries that are not listed yet. Returns how many are new."""
         ...
 
     def pages(self, after: int, upto: int, /) -> Iterator[list[ErasedEvent]]:
-        """Where the events with `after` < position <= `upto` are, dropped ones too, in order and some thousand at a time.
+        """The listed events with `after` < position <= `upto`, dropped ones included, in order, some thousands at a time.
 
-        Those that were dropped have no key.
+        Dropped events have no key.
         """
         ...
 
     def last(self, after: int, /) -> int:
-        """The greatest position of one, if it is past `after`; else `after`."""
+        """The greatest position of a listed event, or `after` if that is greater."""
         ...
 
 
 class Quarantine(PutAside, Protocol):
-    """What an operator does with them."""
+    """For the operator."""
 
     def listed(self, after: int, limit: int, /) -> list[Quarantined]:
-        """Those that are put aside and were not dropped, past a position, in order."""
+        """Entries that are put aside and not dropped, after a position, in order."""
         ...
 
     def find(self, positions: Sequence[int], /) -> list[Quarantined]:
-        """Those at some positions that are put aside and were not dropped, in order."""
+        """Entries at some positions that are put aside and not dropped, in order."""
         ...
 
     def drop(self, positions: Sequence[int], now_ms: int, /) -> None:
-        """Give them up for good: their bytes and keys go, and they stay on the list so that nobody takes them for lost."""
+        """Give entries up for good: delete their bytes and keys. They stay on the list, so that they are not reported as lost."""
         ...
 
     def remove(self, positions: Sequence[int], /) -> None:
-        """Take them off the list: they are stored now."""
+        """Take entries off the list because they are stored now."""
         ...
 
     def count(self) -> int:
-        """How many are put aside and were not dropped."""
+        """How many are put aside and not dropped."""
         ...

@@ -18,7 +18,8 @@ class ReactionState(Protocol):
     def save(
         self, tenant: Tenant, state: State, /, position: int = 0, before_commit: Callable[[object], None] | None = None
     ) -> None:
-        """Save what is new in a loaded state, and that the tenant's events up to a position have been reacted to, all or nothing.
+        """Save what is new in a loaded state, and the position up to which the tenant's events have been reacted to, all or
+        nothing.
 
         before_commit: called last with the open transaction; if it raises, everything is undone.
         Raises StateChanged if somebody else has saved since this state was loaded: load and decide again. Raises LeaseLost if
@@ -27,12 +28,12 @@ class ReactionState(Protocol):
         ...
 
     def effects(self, event_id: str, /) -> list[tuple[Caused, str, str]]:
-        """Every effect of an event with its rule's id and version, in the order in which they happened."""
+        """Every effect of an event with its rule's id and version, in the order in which they were caused."""
         ...
 
 
 class ReactionProgress(Protocol):
-    """How far the reactions have come, and at which events processes ended. Everything raises ControlFailed."""
+    """How far the reactions have come, and during which events processes died. Everything raises ControlFailed."""
 
     def progress(self) -> tuple[int, dict[Tenant, tuple[int, bool]]]:
         """The position up to which only tenants that are behind have events waiting, and each tenant's (position, is behind)."""
@@ -43,11 +44,11 @@ class ReactionProgress(Protocol):
         ...
 
     def count_attempt(self, event_id: str, /) -> None:
-        """Count that a process ended while it reacted to this event."""
+        """Count that a process died while it reacted to this event."""
         ...
 
     def poisonous(self, most_attempts: int, /) -> set[str]:
-        """The events at which at least this many processes have ended."""
+        """The events during which at least this many processes have died."""
         ...
 
 
