@@ -26,7 +26,7 @@ def methods_of(port: type) -> list[str]:
     return [name for name, value in vars(port).items() if inspect.isfunction(value) and not name.startswith("_")]
 
 
-@pytest.mark.parametrize("port", every_port(), ids=lambda port: port.__name__)
+@pytest.mark.parametrize("port", tuple(every_port()), ids=lambda port: port.__name__)
 def test_a_port_has_at_most_five_methods_of_its_own(port: type) -> None:
     assert len(methods_of(port)) <= MOST
 
