@@ -912,8 +912,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "completions that other versions of a challenge have paid for are credited in a replay",
         "pipeline/reactions.py",
-        "needs(rules, found, replayed=True)",
-        "needs(rules, found)",
+        "event_facts.needs(rules, found, replayed=True)",
+        "event_facts.needs(rules, found)",
         "tests/http/test_rebuild.py::test_a_challenge_with_another_goal_pays_only_beyond_what_was_paid",
     ),
     (

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from headrace.pipeline import reaction_queue, reaction_turns
 from headrace.pipeline import reactor as reactor_module
 from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.rulesets import RuleTimelines
-from headrace.reactions import stage
+from headrace.reactions import event_facts, stage
 from tests.reactions.given import TENANT, Machine, event, record_of
 
 RULES = {
@@ -44,19 +44,19 @@ def effects_by_step(machine: Machine) -> list[int]:
     return [each for each in found if each]
 
 
-@pytest.mark.parametrize("slow", ["facts_of_event", "react"])
+@pytest.mark.parametrize(("module", "slow"), [(event_facts, "facts_of_event"), (stage, "react")])
 def test_a_turn_ends_once_its_time_is_over_whether_finding_facts_or_moving_progress_takes_it(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, slow: str
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, module: ModuleType, slow: str
 ) -> None:
     now_s = 0.0
-    real = getattr(stage, slow)
+    real = getattr(module, slow)
 
     def slowly(*arguments: Any, **options: Any) -> Any:
         nonlocal now_s
         now_s += 0.04
         return real(*arguments, **options)
 
-    monkeypatch.setattr(stage, slow, slowly)
+    monkeypatch.setattr(module, slow, slowly)
     monkeypatch.setattr(reaction_turns, "time", SimpleNamespace(perf_counter=lambda: now_s))
     machine.apply(RULES)
     given(machine, *visits(10))

@@ -18,8 +18,8 @@ from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import ReactionStates, StateChanged
-from headrace.reactions import stage
-from headrace.reactions.event_facts import EventFacts, facts_of_event, needs
+from headrace.reactions import event_facts, stage
+from headrace.reactions.event_facts import EventFacts
 from headrace.reactions.ruleset import RuleSet
 
 _log = structlog.get_logger("headrace.reactor")
@@ -151,7 +151,7 @@ class ReactionTurns:
                     continue
                 self._current.enter(each.id)
                 event = each.event()
-                found = facts_of_event(rules, each.id, event, overruns=overruns, watched=watched)
+                found = event_facts.facts_of_event(rules, each.id, event, overruns=overruns, watched=watched)
                 if found.seen is not None and found.participant in said:
                     break  # a journey reads the person as of the earlier events, so those are saved first
                 if each.may_say:
@@ -170,7 +170,7 @@ class ReactionTurns:
             ]
             if not relevant and not passed_over and not sayings:
                 return len(facts), State(), PeopleState()
-            state = self._states.load(tenant, needs(rules, relevant))
+            state = self._states.load(tenant, event_facts.needs(rules, relevant))
             until = max(until, time.perf_counter() + turn_s)
             done = 0
             for each in facts:

@@ -15,8 +15,7 @@ from headrace.model.reaction_state import Caused, Needs, State
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
 from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import BeforeCommit, ReactionState, StateChanged
-from headrace.reactions import stage
-from headrace.reactions.event_facts import facts_of_event, needs
+from headrace.reactions import event_facts, stage
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
 from headrace.reactions.ruleset import RuleSet
 
@@ -156,8 +155,8 @@ class Reactions:
 
         def judge() -> tuple[State, Outcome]:
             now_ms = self._clock_ms()
-            found = [facts_of_event(rules, event.id, event, now_ms) for event in events]
-            state = self._states.load(tenant, needs(rules, found, replayed=True))
+            found = [event_facts.facts_of_event(rules, event.id, event, now_ms) for event in events]
+            state = self._states.load(tenant, event_facts.needs(rules, found, replayed=True))
             effects: list[Caused] = []
             suppressed = 0
             for each in found:
