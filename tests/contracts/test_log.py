@@ -46,12 +46,12 @@ class SqliteLogs:
 
     def break_down(self) -> None:
         assert self._log
-        pages = self._log._writer.execute("PRAGMA page_count").fetchone()[0]
-        self._log._writer.execute(f"PRAGMA max_page_count = {pages}")
+        pages = self._log._file.writer.execute("PRAGMA page_count").fetchone()[0]
+        self._log._file.writer.execute(f"PRAGMA max_page_count = {pages}")
 
     def mend(self) -> None:
         assert self._log
-        self._log._writer.execute("PRAGMA max_page_count = 1000000000")
+        self._log._file.writer.execute("PRAGMA max_page_count = 1000000000")
 
     def close(self) -> None:
         if self._log:

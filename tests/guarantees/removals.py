@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an acknowledged event is on disk",
-        "log/sqlite.py",
+        "log/file.py",
         "PRAGMA synchronous = FULL",
         "PRAGMA synchronous = OFF",
         "tests/log/test_sqlite.py::test_an_append_is_synced_before_it_returns",
@@ -117,8 +117,11 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an acknowledged event survives SIGKILL",
         "log/sqlite.py",
-        '            self._writer.execute("INSERT INTO chunks',
-        '            self._writer.in_transaction or self._writer.execute("BEGIN")\n            self._writer.execute("INSERT INTO chunks',
+        '            self._file.writer.execute("INSERT INTO chunks',
+        (
+            '            self._file.writer.in_transaction or self._file.writer.execute("BEGIN")\n'
+            '            self._file.writer.execute("INSERT INTO chunks'
+        ),
         "tests/log/test_sqlite.py::test_a_killed_process_leaves_each_acknowledged_entry_once",
     ),
     (
@@ -792,9 +795,9 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a damaged page loses nothing that lies elsewhere",
-        "log/sqlite.py",
-        "                    rescue(path, clock_ms(), first_position(clock_ms() + _A_YEAR_MS))\n",
-        "                    raise\n",
+        "log/file.py",
+        "                rescue(self._path, self._clock_ms(), first_position(self._clock_ms() + _A_YEAR_MS))\n",
+        "                raise\n",
         "tests/log/test_spoilt.py::test_wherever_the_file_is_damaged_what_can_be_read_is_and_the_rest_is_told",
     ),
     (
@@ -939,8 +942,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a changed byte in the write-ahead file costs nothing",
-        "log/sqlite.py",
-        "                write_ahead.mend(path, clock_ms())\n",
+        "log/file.py",
+        "            write_ahead.mend(self._path, self._clock_ms())\n",
         "",
         "tests/log/test_write_ahead.py::test_many_changed_bytes_cost_their_entry_and_none_after_it",
     ),

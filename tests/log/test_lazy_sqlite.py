@@ -32,7 +32,7 @@ def lazy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_log_waits_for_the_disk(tmp_path: Path) -> None:
     with closing(SqliteLog(tmp_path / "log.sqlite", clock_ms=lambda: 1)) as log:
-        assert log._writer.execute("PRAGMA synchronous").fetchone() == (FULL,)
+        assert log._file.writer.execute("PRAGMA synchronous").fetchone() == (FULL,)
 
 
 def test_control_waits_for_the_disk_and_keeps_its_references(tmp_path: Path) -> None:

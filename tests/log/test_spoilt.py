@@ -115,7 +115,7 @@ def test_a_byte_that_is_only_misread_once_is_read_again(path: Path, log: SqliteL
     everything(log)  # the connection keeps the page
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         [(packed,)] = file.execute("SELECT payloads FROM chunks")
-    rows = log._reader.execute("SELECT last, count, tail, payloads, spaced, kinds, checks FROM chunks").fetchall()
+    rows = log._file.reader.execute("SELECT last, count, tail, payloads, spaced, kinds, checks FROM chunks").fetchall()
     misread = [(*row[:3], packed.replace(b"two", b"twa"), *row[4:]) for row in rows]
 
     class Misreading:
@@ -264,7 +264,7 @@ def test_a_page_that_is_damaged_while_the_log_is_open_is_put_aside_with_the_file
             for payload in list(written.values())[10:60:10]:
                 file.seek(pages.find(payload[:100]) // 4096 * 4096)
                 file.write(bytes(4096))
-        log._reader.execute("PRAGMA cache_size = 0")
+        log._file.reader.execute("PRAGMA cache_size = 0")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:  # so that the connections read it anew
             other.execute("UPDATE marks SET value = value")
             other.execute("INSERT OR REPLACE INTO marks VALUES ('test', 1)")

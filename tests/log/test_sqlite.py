@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.log import sqlite
+from headrace.log import trimming
 from headrace.log.known_keys import BYTES_PER_KEY
 from headrace.log.sqlite import SqliteLog
 from headrace.model.entries import Entry, Record
@@ -32,8 +32,10 @@ def open_log(folder: Path, **settings: int) -> SqliteLog:
 
 def test_an_append_is_synced_before_it_returns(tmp_path: Path) -> None:
     with closing(open_log(tmp_path)) as log:
-        assert log._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert log._writer.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: each commit waits for its fsync"
+        assert log._file.writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert log._file.writer.execute("PRAGMA synchronous").fetchone() == (2,), (
+            "FULL: each commit waits for its fsync"
+        )
 
 
 def test_only_its_owner_may_read_the_file(tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_a_file_that_belongs_to_somebody_else_is_unavailable(tmp_path: Path, mon
 
 def test_a_log_that_another_connection_holds_is_unavailable_and_recovers(tmp_path: Path) -> None:
     with closing(open_log(tmp_path)) as log, closing(sqlite3.connect(tmp_path / "log.sqlite")) as other:
-        log._writer.execute("PRAGMA busy_timeout = 10")
+        log._file.writer.execute("PRAGMA busy_timeout = 10")
         first = log.append([Entry(b"a")])[0].position
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable):
@@ -181,12 +183,14 @@ def test_a_log_that_another_connection_holds_is_unavailable_and_recovers(tmp_pat
 def test_a_failed_trim_forgets_nothing_and_keeps_count(tmp_path: Path) -> None:
     with closing(open_log(tmp_path)) as log:
         log.append([Entry(b"a", b"k" * 16)])
-        log._writer.set_authorizer(lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_DELETE else 0)
+        log._file.writer.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_DELETE else 0
+        )
         before = (log.size_bytes(), log.read(0, 9, 99))
         with pytest.raises(Unavailable):
             log.trim(2**62)
         assert (log.size_bytes(), log.read(0, 9, 99)) == before
-        log._writer.set_authorizer(None)
+        log._file.writer.set_authorizer(None)
         assert log.trim(2**62) == 1
         assert log.size_bytes() == 0
         assert log.append([Entry(b"b", b"k" * 16)])[0].duplicate
@@ -195,7 +199,7 @@ def test_a_failed_trim_forgets_nothing_and_keeps_count(tmp_path: Path) -> None:
 def test_one_trim_takes_many_steps_and_lets_appends_through_between_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_TRIM_CHUNKS", 1)
+    monkeypatch.setattr(trimming, "MOST_CHUNKS", 1)
     with closing(open_log(tmp_path)) as log:
         for _ in range(60):
             log.append([Entry(b"x" * 50_000)])
@@ -214,7 +218,7 @@ def test_one_trim_takes_many_steps_and_lets_appends_through_between_them(
 
 def test_a_large_append_is_trimmed_although_it_is_larger_than_a_step(tmp_path: Path) -> None:
     with closing(open_log(tmp_path)) as log:
-        log.append([Entry(b"x" * (sqlite._TRIM_BYTES + 1))])
+        log.append([Entry(b"x" * (trimming.MOST_BYTES + 1))])
         log.append([Entry(b"y")])
         assert log.trim(2**62) == 2
         assert log.read(0, 9, 9) == list[Record]()

@@ -116,9 +116,9 @@ ACCEPTED: tuple[Accepted, ...] = (
         "equal in effect: groups past MAX_GROUPS are cut off and reported, whether one was read or two",
     ),
     Accepted(
-        "log/sqlite.py",
-        "return sum(chunk[1] for chunk in gone), len(gone) < len(chunks) or len(chunks) == _TRIM_CHUNKS",
-        "return sum(chunk[1] for chunk in gone), len(gone) <= len(chunks) or len(chunks) == _TRIM_CHUNKS",
+        "log/trimming.py",
+        "has_more = len(gone) < len(chunks) or len(chunks) == MOST_CHUNKS",
+        "has_more = len(gone) <= len(chunks) or len(chunks) == MOST_CHUNKS",
         "only speed: a trim looks again for what is not there until its time is over",
     ),
     Accepted(
