@@ -420,7 +420,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a query ends when its client hangs up",
-        "http/protocol.py",
+        "http/connection.py",
         "            hang_up()\n",
         "            pass\n",
         "tests/guarantees/test_bounded.py",
@@ -469,7 +469,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "connections are bounded, and those that were there first are served on",
-        "http/protocol.py",
+        "http/connection.py",
         "self._one_too_many = self._max_connections is not None and len(self.connections) > self._max_connections",
         "self._one_too_many = False",
         "tests/http/test_overload.py::test_a_thousand_slow_connections_cost_little_and_hold_up_nobody",
@@ -490,7 +490,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a client that is still sending reads its refusal",
-        "http/protocol.py",
+        "http/connection.py",
         "        if self._is_ending() or self._half_closed:",
         "        if True:",
         "tests/http/test_last_replies.py::test_a_body_past_the_limit_is_answered_413_to_who_reads_after_sending_all",
@@ -655,14 +655,14 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "requests that wait for their turn fill no memory",
-        "http/protocol.py",
+        "http/connection.py",
         "return not self.pipeline and not self._unparsed and self._last_words is None",
         "return self._last_words is None",
         "tests/http/test_pipelines.py::test_requests_that_wait_for_their_turn_wait_as_bytes",
     ),
     (
         "a refusal waits for the replies to the requests before it",
-        "http/protocol.py",
+        "http/connection.py",
         "elif self._in_body or not self.cycle or self.cycle.response_complete:",
         "else:",
         "tests/http/test_pipelines.py::test_what_comes_before_a_refused_request_is_answered_first",
