@@ -122,7 +122,7 @@ def test_a_byte_that_is_only_misread_once_is_read_again(path: Path, log: SqliteL
         def execute(self, sql: str, _values: object) -> Iterator[object]:
             return iter(misread)
 
-    log._chunks._connection = Misreading()  # pyright: ignore[reportAttributeAccessIssue]
+    log._file.chunks._connection = Misreading()  # pyright: ignore[reportAttributeAccessIssue]
     assert [record.payload for record in everything(log)] == [b"one", b"two"]
 
 
