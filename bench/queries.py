@@ -24,12 +24,18 @@ from typing import Any
 
 from bench import report as figures_of
 from bench.events_sql import NAMES, PLANS, PROJECT, START_MS, rows
-from bench.query_rivals import NAME, TAG, figure, rivals, timed
+from bench.query_rivals import CHANNEL, FUNNEL, NAME, ORDER, SECOND_TAG, SIGN_UP, TAG, figure, rivals, timed
 from bench.report import say
 
 HERE = Path(__file__).parent
 RIVALS = {"postgres": "PostgreSQL 18", "duckdb": "DuckDB"}
 BATCH = 500_000
+# What analysts write by hand: no durations, and events of one time in whatever order they were read.
+WINDOW_FUNNEL = (
+    "SELECT countIf(level >= 3) FROM (SELECT windowFunnel(604800000)(toUInt64(toUnixTimestamp64Milli(timestamp)), "
+    + ", ".join(f"name = '{name}'" for name in FUNNEL)
+    + f") AS level FROM events WHERE project = '{PROJECT}' AND mode = 'live' AND name IN {FUNNEL} GROUP BY user_id)"
+)
 
 
 def count_of(text: str) -> int:
@@ -109,9 +115,13 @@ def questions() -> dict[str, Callable[[Any], Any]]:
     What is looked for is another one each time (a user, an id, a bound, a list's name or tag): the engine remembers which
     granules a condition matched, and the same user's list again takes a fraction of the time.
     """
+    from headrace.model.conditions import Condition, Field
     from headrace.model.event import Tenant
+    from headrace.model.event_queries import EventQuery
     from headrace.model.filters import Dimension, Filters, Page
-    from headrace.model.zones import zone_of
+    from headrace.model.funnels import FunnelQuery, RetentionQuery
+    from headrace.model.zones import DAY_MS, zone_of
+    from headrace.store.queries.conditions import Query
 
     tenant = Tenant(PROJECT, "live")
     berlin = zone_of("Europe/Berlin")
@@ -124,6 +134,23 @@ def questions() -> dict[str, Callable[[Any], Any]]:
 
     def page_of(store: Any, **filters: Any) -> int:
         return store.events(tenant, Filters(**filters), page).total
+
+    def measured(store: Any, measure: str, filters: Filters, *fields: Field, **more: Any) -> Any:
+        query = EventQuery(filters=filters, measure=measure, breakdown=fields, **more)
+        found = store.measure_events(tenant, query)
+        return found.value if found.groups is None else len(found.groups)
+
+    def where(path: str, op: str, value: Any) -> Filters:
+        return Filters(conditions=[Condition(Field("property", (path,)), op, [value])])
+
+    def named(name: str) -> list[Condition]:
+        return [Condition(Field("column", ("name",)), "=", [name])]
+
+    funnel = FunnelQuery(filters=all_of, steps=[named(each) for each in FUNNEL], window_ms=7 * DAY_MS)
+    retention = RetentionQuery(
+        filters=all_of, first=named(SIGN_UP), returning=named(ORDER), period="week", periods=8, zone=berlin
+    )
+    plan, region = Field("tag", (TAG,)), Field("tag", (SECOND_TAG,))
 
     return {
         "count, all": lambda store: store.count(tenant, all_of).total,
@@ -143,6 +170,17 @@ def questions() -> dict[str, Callable[[Any], Any]]:
         "list 50, one tag": lambda store: page_of(store, tags=((TAG, PLANS[next(turn) % 4]),)),
         "get by id": lambda store: len(store.get(tenant, [an_id(store, next(turn))])),
         "names seen": lambda store: len(store.observed(tenant, "name", 100)),
+        "filter by a number": lambda store: measured(store, "count", where("amount", ">", 100.0 + next(turn))),
+        "filter by a string property": lambda store: measured(store, "count", where("channel", "=", CHANNEL)),
+        "group by two tags, one name": lambda store: measured(store, "count", one, plan, region),
+        "p95 of a property by a tag": lambda store: measured(
+            store, "p95", one, plan, number=Field("property", ("took_ms",))
+        ),
+        "people, one name": lambda store: measured(store, "users", one),
+        "people by week, all": lambda store: measured(store, "users", all_of, interval="1w", zone=berlin),
+        "funnel of three steps": lambda store: store.funnel(tenant, funnel).steps[-1].count,
+        "funnel of three steps, windowFunnel": lambda store: store._rows(Query(WINDOW_FUNNEL, {}))[0][0],
+        "retention of 8 weeks": lambda store: len(store.retention(tenant, retention).cohorts),
     }
 
 
@@ -165,6 +203,7 @@ AIMS = {
     "series by hour, one name": (30, 60), "series by day, all, Berlin": (30, 60), "series by day, one name": (30, 60),
     "group by a tag, one name": (50, 300), "stats of value, one name": (120, 800), "list 50, all": (50, 150),
     "list 50, one name": (50, 150), "list 50, one user": (50, 150), "list 50, one tag": (100, 500), "get by id": (20, 50),
+    "funnel of three steps": (200, 2000), "retention of 8 weeks": (300, 3000),
 }  # fmt: skip
 
 

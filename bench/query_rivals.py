@@ -15,7 +15,9 @@ from bench.report import say
 
 NAME = NAMES[0]  # the most frequent: one event in six
 USER = "user_777"
-TAG, VALUE = "plan", "pro"
+TAG, VALUE, SECOND_TAG, CHANNEL = "plan", "pro", "region", "newsletter"
+SIGN_UP, ORDER = "user.signup", "order.placed"
+FUNNEL = ("product.viewed", "cart.updated", ORDER)
 
 
 def timed(call: Callable[[], Any], rounds: int) -> tuple[list[float], Any]:
@@ -71,6 +73,19 @@ RIVAL_SQL = {
     "list 50, one user": "SELECT * FROM events WHERE {t} AND user_id = '{user}' ORDER BY timestamp DESC, position DESC LIMIT 51",
     "list 50, one tag": "SELECT * FROM events WHERE {t} AND {is_tag} ORDER BY timestamp DESC, position DESC LIMIT 51",
     "get by id": "SELECT * FROM events WHERE {t} AND position = {position}",
+    "filter by a number": "SELECT count(*) FROM events WHERE {t} AND {amount} > 100",
+    "filter by a string property": "SELECT count(*) FROM events WHERE {t} AND properties->>'channel' = '{channel}'",
+    "group by two tags, one name":
+        "SELECT {tag} k, {second_tag} l, count(*) FROM events WHERE {t} AND name = '{name}' GROUP BY 1, 2 ORDER BY 3 DESC",
+    "people, one name": "SELECT count(DISTINCT user_id) FROM events WHERE {t} AND name = '{name}'",
+    "people by week, all":
+        "SELECT date_trunc('week', timestamp) b, count(DISTINCT user_id) FROM events WHERE {t} GROUP BY 1 ORDER BY 1",
+    "retention of 8 weeks":
+        "WITH first AS (SELECT user_id, min(timestamp) AS at FROM events WHERE {t} AND name = '{sign_up}' GROUP BY 1) "
+        "SELECT cohort, week, count(DISTINCT user_id) FROM (SELECT first.user_id, date_trunc('week', at)::date AS cohort, "
+        "floor((date_trunc('week', timestamp)::date - date_trunc('week', at)::date) / 7.0) AS week FROM first JOIN events "
+        "ON events.user_id = first.user_id WHERE {t} AND name = '{order}' AND timestamp > at) AS returns "
+        "WHERE week < 8 GROUP BY 1, 2",
 }  # fmt: skip
 
 
@@ -81,6 +96,9 @@ def rival_questions(dialect: dict[str, str], position: int) -> dict[str, list[st
         "name": NAME,
         "user": USER,
         "position": position,
+        "channel": CHANNEL,
+        "sign_up": SIGN_UP,
+        "order": ORDER,
     } | dialect
     found: dict[str, list[str]] = {}
     for name, sql in RIVAL_SQL.items():
@@ -121,7 +139,8 @@ def against_duckdb(work: Path, parquet: Path, rounds: int, keep: Callable[[dict[
     position = database.execute(f"SELECT min(position) FROM events WHERE position >= {position}").fetchone()[0]
     words = {
         "tag": f"tags['{TAG}']", "is_tag": f"tags['{TAG}'] = '{VALUE}'",
-        "percentiles": "quantile_cont(value, [0.5, 0.95, 0.99])",
+        "percentiles": "quantile_cont(value, [0.5, 0.95, 0.99])", "second_tag": f"tags['{SECOND_TAG}']",
+        "amount": "CAST(properties->>'amount' AS DOUBLE)",
     }  # fmt: skip
     found = asked(lambda sql: database.execute(sql).fetchall(), rival_questions(words, position), rounds)
     database.close()
@@ -156,6 +175,7 @@ def against_postgres(work: Path, parquet: Path, rounds: int, keep: Callable[[dic
             words = {
                 "tag": f"tags->>'{TAG}'", "is_tag": f"""tags @> '{{"{TAG}":"{VALUE}"}}'""",
                 "percentiles": "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY value)",
+                "second_tag": f"tags->>'{SECOND_TAG}'", "amount": "(properties->>'amount')::float8",
             }  # fmt: skip
             found = asked(lambda sql: database.execute(sql).fetchall(), rival_questions(words, position), rounds)
             version = database.execute("SHOW server_version").fetchone()[0]

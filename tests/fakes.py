@@ -1,12 +1,10 @@
 """A log and a store over Python lists: they fit the ports, and say in a few lines what every adapter has to answer."""
 
-import json
 import math
 import os
-import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from threading import RLock
@@ -58,6 +56,9 @@ from headrace.model.measures import (
 from headrace.model.quarantine import Quarantined
 from headrace.model.zones import UTC_ZONE, Interval, Zone
 from headrace.ports.store import StoreFailed
+from tests.printed import holds, number_at, print_json, properties_of, property_of, spellings, tag_of
+
+__all__ = ["print_json"]
 
 BYTES_PER_KEY = 80
 
@@ -368,13 +369,13 @@ class MemoryStore:
         if field.kind not in ("value", "property"):
             raise ValueError(field.kind)
         found = self._matching(tenant, filters)
-        numbers = sorted(number for event in found if (number := _number(event, field)) is not None)
+        numbers = sorted(number for event in found if (number := number_at(event, field)) is not None)
         if not numbers:
             return Stats(0)
         exact = sum(map(Fraction, numbers))
         return Stats(
-            *(len(numbers), _double(exact), _double(exact / len(numbers)), numbers[0], numbers[-1]),
-            *(_percentile(numbers, rank) for rank in (0.5, 0.95, 0.99)),
+            *(len(numbers), rounded(exact), rounded(exact / len(numbers)), numbers[0], numbers[-1]),
+            *(percentile(numbers, rank) for rank in (0.5, 0.95, 0.99)),
         )
 
     def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
@@ -455,17 +456,17 @@ def _figures(points: list[StoredEvent], question: Question) -> list[float | None
     exact = sum(map(Fraction, numbers), Fraction())
     every: dict[str, float | None] = {
         "count": float(len(points)),
-        "sum": _double(exact),
+        "sum": rounded(exact),
         "cardinality": float(len({point.user_id for point in points})),
     }
     if numbers:
         every |= {
-            "avg": _double(exact / len(numbers)),
+            "avg": rounded(exact / len(numbers)),
             "min": numbers[0],
             "max": numbers[-1],
             "last": max(points, key=_time_and_position).value,
         }
-        every |= {f"p{rank}": _percentile(numbers, rank / 100) for rank in (50, 90, 95, 99)}
+        every |= {f"p{rank}": percentile(numbers, rank / 100) for rank in (50, 90, 95, 99)}
     return [every.get(each) for each in question.aggregations]
 
 
@@ -482,8 +483,9 @@ def matches(event: StoredEvent, filters: Filters, /) -> bool:
         and (filters.ids is None or event.id in filters.ids)
         and filters.person in (None, event.user_id, event.anonymous_id)
         and (filters.people is None or _owner(event) in filters.people)
-        and all(_tag(event, key) == value for key, value in filters.tags)
-        and all(_property(event, key) in _spellings(event, key, value) for key, value in filters.properties)
+        and all(tag_of(event, key) == value for key, value in filters.tags)
+        and all(property_of(event, key) in spellings(event, key, value) for key, value in filters.properties)
+        and all(holds(event, each) for each in filters.conditions)
     )
 
 
@@ -497,7 +499,7 @@ _TYPES = ((bool, "boolean"), (str, "string"), (int | float, "number"), (dict, "o
 def _catalogued(name: str, events: list[StoredEvent]) -> CatalogEntry:
     found: dict[str, set[str]] = {}
     for event in events:
-        for key, value in _properties(event).items():
+        for key, value in properties_of(event).items():
             kind = next((kind for of, kind in _TYPES if isinstance(value, of)), "null")
             found.setdefault(key[:MAX_PROPERTY_CHARS], set()).add(kind)
     times = [event.timestamp_ms for event in events]
@@ -535,62 +537,24 @@ def _offset_ms(moment_ms: int, zone: str) -> int:
     return round(offset.total_seconds()) * 1000
 
 
-def _properties(event: StoredEvent) -> dict[str, Any]:
-    return json.loads(event.properties) if event.properties else {}
-
-
-def _tag(event: StoredEvent, key: str) -> str | None:
-    if key in event.tags:
-        return event.tags[key]
-    value = _properties(event).get(key)
-    return value if isinstance(value, str) else None
-
-
-def _property(event: StoredEvent, key: str) -> str | None:
-    value = _properties(event).get(key)
-    return value if value is None or isinstance(value, str) else print_json(value)
-
-
-def _spellings(event: StoredEvent, key: str, value: str) -> set[str]:
-    """The property's texts that a filter's value matches: a number by any spelling of its value."""
-    if isinstance(_properties(event).get(key), str) or not re.fullmatch(
-        r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", value, re.ASCII
-    ):
-        return {value}
-    number = float(value) if set(value) & set(".eE") else None
-    return {value} if number is None or math.isinf(number) else {print_json(number)}
-
-
 def _key(event: StoredEvent, dimension: Dimension) -> str | None:
     match dimension.kind:
         case "tag":
-            return _tag(event, dimension.key)
+            return tag_of(event, dimension.key)
         case "property":
-            return _property(event, dimension.key)
+            return property_of(event, dimension.key)
         case "name":
             return event.name
         case "user_id":
             return event.user_id or None
         case "own":
-            tag = _tag(event, dimension.key)
+            tag = tag_of(event, dimension.key)
             return tag if tag is not None else getattr(event, dimension.key) or None
         case _:
             raise ValueError(dimension.kind)
 
 
-def _number(event: StoredEvent, field: Dimension) -> float | None:
-    if field.kind == "value":
-        return event.value
-    value = _properties(event).get(field.key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-def _percentile(numbers: list[float], rank: float) -> float | None:
+def percentile(numbers: list[float], rank: float) -> float | None:
     """percentile_cont: between the two neighbours, linearly."""
     place = rank * (len(numbers) - 1)
     low = numbers[math.floor(place)]
@@ -599,58 +563,11 @@ def _percentile(numbers: list[float], rank: float) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _double(exact: Fraction | int) -> float | None:
+def rounded(exact: Fraction | int) -> float | None:
     try:
         return float(exact)
     except OverflowError:
         return None
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_ESCAPES |= {"\u2028": "\\u2028", "\u2029": "\\u2029"}
-_ESCAPES = {chr(code): f"\\u{code:04X}" for code in range(32)} | _ESCAPES
-
-
-def print_json(value: object, /) -> str:
-    """Compact JSON, numbers as JavaScript prints them: how a property that is no string reads in a filter or a group."""
-    match value:
-        case None | bool():
-            return json.dumps(value)
-        case str():
-            return '"' + "".join(_ESCAPES.get(each, each) for each in value) + '"'
-        case int():
-            return str(value)
-        case float():
-            return _print_double(value)
-        case dict():
-            return "{" + ",".join(f"{print_json(key)}:{_print_inner(each)}" for key, each in value.items()) + "}"
-        case _:
-            assert isinstance(value, Iterable)
-            return "[" + ",".join(map(_print_inner, value)) + "]"
-
-
-def _print_inner(value: object) -> str:
-    past_64_bits = isinstance(value, int) and not -(2**63) <= value < 2**64
-    return f'"{value}"' if past_64_bits else print_json(value)
-
-
-def _print_double(number: float) -> str:
-    """The shortest digits that give the double back, laid out as ECMAScript's Number::toString, but 1e21 for 1e+21."""
-    sign = "-" if math.copysign(1, number) < 0 else ""
-    mantissa, exponent = f"{abs(number)!r}e0".split("e")[:2]
-    whole, _, fraction = mantissa.partition(".")
-    digits = (whole + fraction).lstrip("0")
-    point = len(whole) + int(exponent) - (len(whole + fraction) - len(digits))
-    digits = digits.rstrip("0")
-    if not digits:
-        return f"{sign}0"
-    if len(digits) <= point <= 21:
-        return sign + digits.ljust(point, "0")
-    if 0 < point <= 21:
-        return f"{sign}{digits[:point]}.{digits[point:]}"
-    if -6 < point <= 0:
-        return f"{sign}0.{'0' * -point}{digits}"
-    return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{point - 1}"
 
 
 def _stored(record: Record) -> StoredEvent:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from headrace.dialects.wire import ABSENT, labels_and_numbers, object_of
+from headrace.model.conditions import OPS
 from headrace.model.entries import Record
 from headrace.model.event import Event, Tenant
 from headrace.model.filters import OWN_FIELDS, Cursor, Dimension, Filters, Page, Stats
@@ -24,6 +25,7 @@ from headrace.model.zones import INTERVALS, zone_of
 from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
+from tests.queries import conditions
 
 EXAMPLES = int(os.environ.get("QUERY_EXAMPLES", "90"))
 SHRINK = "QUERY_SHRINK" in os.environ  # takes minutes; what failed is printed in full either way
@@ -80,7 +82,13 @@ _LITERALS = (
         "[ ]",
         '{ "b" : 1.0 , "a" : [1, null, "\\u001f\\u2028/"]}',
     ),
-    *("[18446744073709551616, 5.0, -0.0, 1e2]", '{"é":{"\\"":"\\\\"}}', "1" + "0" * 400),
+    *(
+        "[18446744073709551616, 5.0, -0.0, 1e2]",
+        '{"a": 5, "b": {"a": "x", "é": true, "n": null}}',
+        '{"a": 5.0, "b": {"a": 1e2}}',
+        '{"é":{"\\"":"\\\\"}}',
+        "1" + "0" * 400,
+    ),
 )
 _literals = (
     st.sampled_from(_LITERALS)
@@ -219,6 +227,9 @@ class Asker:
         choices["upto"] = lambda: (
             draw(st.sampled_from(self._records)).position + draw(st.integers(-1, 1)) if known else 5
         )
+        choices["conditions"] = lambda: tuple(
+            conditions.condition(draw, self._events) for _ in range(draw(st.integers(1, 2)))
+        )
         assert set(choices) == set(FIELDS)
         return Filters(**{field: choice() for field, choice in choices.items() if field in wanted})
 
@@ -256,6 +267,8 @@ class Asker:
         note(f"{question} {filters} {more}")
         covered, tenant = self._covered, self._tenant
         covered["questions"] += 1
+        for each in filters.conditions:
+            covered[f"condition {each.op} of {each.field.kind}"] += 1
         for field in FIELDS:
             if getattr(filters, field) not in (None, ()):
                 alone = self._model.count(tenant, Filters(**{field: getattr(filters, field)})).total
@@ -363,6 +376,8 @@ def expected_coverage() -> list[str]:
         *(f"interval {interval}" for interval in (None, *INTERVALS)),
         *(f"zone {name} moved a bucket" for name in ZONES if name != "UTC"),
         *(f"group by {kind}" for kind in (None, *KINDS)),
+        *(f"condition {op} of property" for op in OPS),
+        *(f"condition = of {kind}" for kind in ("column", "tag", "value", "person")),
         *("page cut by limit", "page from offset", "page past the end", "page oldest first", "page after cursor"),
         *("page of equal times", "group of the empty string", "events in no group", "get found"),
         *("stats of value", "stats of property", "stats of nothing", "stats of both signs"),

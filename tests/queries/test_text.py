@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.model.conditions import Condition, Field
 from headrace.model.event import Tenant, position_of, tail_of
+from headrace.model.event_queries import EventQuery
 from headrace.model.filters import MAX_BUCKETS, CatalogPage, Cursor, Dimension, Filters, Page
+from headrace.model.funnels import FunnelQuery, PathsQuery, RetentionQuery, Step
 from headrace.model.measures import Question
 from headrace.model.times import LATEST_MS
 from headrace.model.zones import DAY_MS, INTERVALS, Interval, zone_of
-from headrace.store.queries import catalog, conditions, events, metrics, upkeep
+from headrace.store.queries import analysis, catalog, conditions, events, funnels, merged, metrics, upkeep
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.events import PageHint
 
@@ -46,6 +49,40 @@ BUILDERS: dict[str, Builder] = {
     "frequent_groups": lambda tenant, filters, dimension, *_: events.frequent_groups(tenant, filters, dimension),
     "metrics": lambda tenant, filters, *_: metrics.metrics(tenant, filters.name, upto=filters.name),
     "tag_keys": lambda tenant, filters, *_: metrics.tag_keys(tenant, filters.name or "n", "gauge"),
+    "measured": lambda tenant, filters, dimension, interval, _page: analysis.measured(
+        tenant,
+        EventQuery(
+            filters=filters,
+            measure="p95",
+            number=Field("property", (dimension.key, dimension.key)),
+            breakdown=(Field("tag", (dimension.key,)), Field("property", (dimension.key,)), Field("person")),
+            interval=interval,
+            zone=BERLIN,
+        ),
+        4321,
+        grouped=True,
+        by_period=True,
+        only=[5],
+    ),
+    "funnel": lambda tenant, filters, dimension, *_: funnels.funnel(
+        tenant,
+        FunnelQuery(
+            filters=filters, steps=2 * [_step(filters)], window_ms=9, breakdown=(Field("property", (dimension.key,)),)
+        ),
+        4321,
+    ),
+    "retention": lambda tenant, filters, *_: funnels.retention(
+        tenant,
+        RetentionQuery(
+            filters=filters, first=_step(filters), returning=_step(filters), period="month", periods=3, zone=BERLIN
+        ),
+        4321,
+    ),
+    "paths": lambda tenant, filters, *_: funnels.paths(
+        tenant,
+        PathsQuery(filters=filters, start=_step(filters), direction="before", steps=3, window_ms=9),
+        None,
+    ),
     "figures": lambda tenant, filters, dimension, _interval, _page: metrics.figures(
         tenant,
         Question("n", "gauge", filters, ("p95", "last"), "1h", dimension.key or "k"),
@@ -62,6 +99,7 @@ OF_EVERY_TENANT = {
     "keyed_at",
     "stored_at",
     "sound_parts",
+    "drop",
 }  # for the worker, never for a reply
 
 
@@ -74,6 +112,10 @@ def _hint(filters: Filters) -> PageHint:
     return PageHint(floor_ms=5, moments=[(filters.name or "n", 6)])
 
 
+def _step(filters: Filters) -> Step:
+    return [*filters.conditions, Condition(Field("column", ("name",)), "=", [filters.name or "n"])]
+
+
 def _field(dimension: Dimension) -> Dimension:
     return Dimension("property", dimension.key)
 
@@ -81,7 +123,7 @@ def _field(dimension: Dimension) -> Dimension:
 def test_every_builder_is_looked_at() -> None:
     found = {
         name
-        for module in (catalog, conditions, events, metrics, upkeep)
+        for module in (analysis, catalog, conditions, events, funnels, merged, metrics, upkeep)
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and inspect.signature(value).return_annotation is Query and name[0] != "_"
     }
@@ -104,12 +146,18 @@ _hostile = st.builds(
 )
 _pairs = st.lists(st.tuples(_hostile, _hostile | st.sampled_from(["1.5e3", "12.75", ""])), max_size=3)
 _numbers = st.integers(10**12, 10**13)
+_fields = st.builds(Field, st.sampled_from(("tag", "property")), st.tuples(_hostile)) | st.builds(
+    Field, st.just("property"), st.tuples(_hostile, _hostile)
+)
+_conditions = st.builds(
+    Condition, _fields, st.sampled_from(("=", "!=", "in", "contains")), st.lists(_hostile, min_size=1, max_size=2)
+) | st.builds(Condition, st.just(Field("person")), st.just("in"), st.lists(_hostile, min_size=1, max_size=2))
 _filters = st.builds(
     Filters,
     **{
         field: st.none() | _hostile
         for field in Filters.__struct_fields__
-        if field not in ("from_ms", "to_ms", "tags", "properties", "ids", "upto")
+        if field not in ("from_ms", "to_ms", "tags", "properties", "ids", "upto", "conditions")
     },
     upto=_numbers,
     ids=st.none() | st.just([ID]),
@@ -117,6 +165,7 @@ _filters = st.builds(
     to_ms=_numbers,
     tags=_pairs,
     properties=_pairs,
+    conditions=st.lists(_conditions, max_size=3),
 )
 _dimensions = st.builds(Dimension, st.sampled_from(("tag", "property", "name", "user_id")), _hostile)
 _pages = st.builds(
@@ -126,7 +175,23 @@ _pages = st.builds(
     after=st.none() | st.builds(Cursor, _numbers, _numbers),
     oldest_first=st.booleans(),
 )
-OURS = {"", "-", "UTC", "Null", "String", "true", "false", "null", "[0-9]{309}", "\\\\", *'"sibtfn[{'}
+OURS = {
+    "+",
+    "Int64",
+    "UInt64",
+    "Double",
+    "",
+    "-",
+    "UTC",
+    "Null",
+    "String",
+    "true",
+    "false",
+    "null",
+    "[0-9]{309}",
+    "\\\\",
+    *'"sibtfn[{',
+}
 _PLACEHOLDER = re.compile(r"\{(\w+):[^{}]+\}")
 
 
@@ -146,7 +211,9 @@ def test_no_value_is_ever_part_of_the_sql(
         values = [tenant.project, dimension.key, ID]
         for field in filters.__struct_fields__:
             value = getattr(filters, field)
-            if isinstance(value, list):
+            if field == "conditions":
+                values += [text for each in value for text in (*each.field.path, *each.values)]
+            elif isinstance(value, list):
                 values += [text for pair in value for text in pair if field != "ids"]
             else:
                 values.append(str(value))
@@ -175,8 +242,14 @@ def test_the_shape_of_the_sql_depends_on_which_filters_are_given_and_not_on_thei
             ]
         return value and (1 if isinstance(value, int) else "v")
 
-    same = Filters(**{field: plain(getattr(filters, field)) for field in filters.__struct_fields__ if field != "ids"})
-    same = msgspec.structs.replace(same, ids=filters.ids and [ID, ID])
+    same = Filters(
+        **{
+            field: plain(getattr(filters, field))
+            for field in filters.__struct_fields__
+            if field not in ("ids", "conditions")
+        }
+    )
+    same = msgspec.structs.replace(same, ids=filters.ids and [ID, ID], conditions=filters.conditions)
     assert events.total(tenant, filters).sql == events.total(tenant, same).sql
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from headrace.model.conditions import Condition, Field
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Tenant, event_id, first_position
+from headrace.model.event_queries import EventQuery, QueryGroup
 from headrace.model.filters import MAX_GROUPS, CatalogPage, Counts, Cursor, Dimension, Filters, Page
+from headrace.model.funnels import FunnelQuery
 from headrace.model.measures import MAX_METRICS, Metric, Question
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
@@ -141,6 +144,13 @@ def test_groups_of_millions_of_values_are_the_most_frequent_ones_each_counted_ex
         found = small.count(tenant, ALL, group_by=dimension)
         assert (found.total, found.truncated, len(found.groups or ())) == (many, True, MAX_GROUPS)
         assert (found.groups or [])[:10] == [(str(each), many // 100) for each in range(0, 100, 10)]
+    by_two = (Field("column", ("user_id",)), Field("tag", ("tag",)))
+    asked = small.measure_events(tenant, EventQuery(filters=ALL, measure="count", breakdown=by_two, limit=10))
+    assert (asked.value, asked.truncated) == (many, True)
+    assert asked.groups == [QueryGroup([str(each)] * 2, many // 100) for each in range(0, 100, 10)]
+    steps = [[Condition(Field("tag", ("tag",)), "exists", [True])]] * 2
+    reached = small.funnel(tenant, FunnelQuery(filters=ALL, steps=steps, window_ms=1)).steps
+    assert [step.count for step in reached] == [many * 9 // 10 + 10, 10], "gathered on disk"
     question = Question("0", "gauge", Filters(), ("sum",), None, "tag")
     measured = small.measure(tenant, question)
     assert [(each.key, each.figures) for each in (measured.groups or [])[:10]] == [

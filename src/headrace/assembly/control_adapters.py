@@ -12,6 +12,7 @@ from headrace.control.event_feed import ControlEventFeed
 from headrace.control.grants import ControlGrants
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.ledger import ControlLedger
+from headrace.control.merged_ids import ControlMergedIds
 from headrace.control.outbox import ControlOutbox
 from headrace.control.overruns import ControlOverruns
 from headrace.control.people import ControlPeople
@@ -73,5 +74,6 @@ class ControlAdapters:
 
         # People.
         self.people = ControlPeople(control)
+        self.merged_ids = ControlMergedIds(control)
         self.people_states = ControlPeopleStates(control)
         self.contacts = ControlContacts(control)

@@ -1,8 +1,9 @@
 """Waits until what events said about people is known."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from headrace.control.merged_ids import ControlMergedIds
 from headrace.control.people import ControlPeople
 from headrace.model.errors import Unavailable
 from headrace.model.event import Tenant
@@ -46,3 +47,18 @@ def whole_person(people: ControlPeople, freshness: PeopleFreshness, /) -> Callab
             raise Unavailable("The control database is not responding.") from error
 
     return ids_of
+
+
+def merged_ids(
+    merged: ControlMergedIds, freshness: PeopleFreshness, /
+) -> Callable[[Tenant], Iterator[Sequence[tuple[str, str]]]]:
+    """For the store's readers: the ids that go by another one of their person, with that one, by id. Raises Unavailable."""
+
+    def pages(tenant: Tenant) -> Iterator[Sequence[tuple[str, str]]]:
+        freshness.wait(tenant)
+        try:
+            yield from merged.pages(tenant)
+        except ControlFailed as error:
+            raise Unavailable("The control database is not responding.") from error
+
+    return pages

@@ -13,7 +13,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.deliveries import sender_of
 from headrace.assembly.load import ServerLoad
-from headrace.assembly.people_freshness import PeopleFreshness, whole_person
+from headrace.assembly.people_freshness import PeopleFreshness, merged_ids, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.assembly.throughput import STEP_S, Throughput
 from headrace.control.journey_messages import RunReplies
@@ -126,6 +126,7 @@ class Runtime:
         )
         self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.last)
         self.store.know_people(whole_person(control.people, self.people_freshness))
+        self.store.know_merged(merged_ids(control.merged_ids, self.people_freshness))
         self.queries = QuerySlots(
             self.store,
             fresh=self.freshness.visible,

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from headrace.dialects import native_journeys, native_webhooks
+from headrace.dialects import native_funnels, native_journeys, native_queries, native_webhooks
 from headrace.dialects.flux_queries import render_row
 from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint
@@ -216,12 +216,15 @@ DIALECT = Dialect(
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
         *native_webhooks.ROUTES,
+        *native_queries.ROUTES,
+        *native_funnels.ROUTES,
         *native_journeys.ROUTES,
     ),
     # The rest of /api/v1 is Flux's.
     prefixes=(
         *(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
         *native_journeys.PREFIXES,
+        *native_queries.PREFIXES,
     ),
     statuses=((Conflict, 409),),
     error_type="application/problem+json",

@@ -1,6 +1,7 @@
 """Makes every handler that the dialects' tables name. A new wing adds one line here."""
 
 from headrace.assembly.capabilities.bundle import Capabilities
+from headrace.http.analysis import Analysis
 from headrace.http.contacts import Contacts
 from headrace.http.gate import Gate
 from headrace.http.grants import Grants
@@ -32,6 +33,7 @@ def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
         Contacts(can.contacts, can.intake, can.settings),
         People(can.people, scoreboards),
         Traces(gate, can.history),
+        Analysis(gate),
         Replays(can.replays, max_bytes),
         Webhooks(can.webhooks),
         Journeys(can.journeys),

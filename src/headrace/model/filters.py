@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from headrace.model.conditions import Condition
 from headrace.model.event import StoredEvent
 
 MAX_GROUPS = 1000
@@ -36,6 +37,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     properties: Sequence[tuple[str, str]] = ()
     ids: Sequence[str] | None = None  # 32 hex digits each
     upto: int | None = None  # the greatest position
+    conditions: Sequence[Condition] = ()
 
 
 class Cursor(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
-from headrace.model.errors import InvalidTimestamp
+from headrace.model.errors import InvalidRequest, InvalidTimestamp
 from headrace.model.zones import DAY_MS, UTC_ZONE, Zone
 
 EARLIEST_MS = 0
@@ -118,9 +118,16 @@ def _parse_unusual(text: str, end_of_day: bool, zone: Zone) -> int:
 
 def parse_ago(text: str, now_ms: int, /, field: str, *, end_of_day: bool = False, zone: Zone = UTC_ZONE) -> int:
     """Parse a time, or a span before now such as `15m`, `24h`, `7d`, `2w`. Raises InvalidTimestamp."""
-    if span := _DURATION.fullmatch(text):
-        return max(EARLIEST_MS, now_ms - int(span[1]) * _UNIT_MS[span[2]])
+    if _DURATION.fullmatch(text):
+        return max(EARLIEST_MS, now_ms - parse_span(text, field))
     return parse_time(text, field, end_of_day=end_of_day, zone=zone)
+
+
+def parse_span(text: str, field: str, /) -> int:
+    """A span such as `15m`, `24h`, `7d`, `2w`, in milliseconds. Raises InvalidRequest."""
+    if not (span := _DURATION.fullmatch(text)):
+        raise InvalidRequest(f"'{field}' must be a span such as 15m, 24h, 7d or 2w; it is {text[:_MAX_SHOWN]!r}.")
+    return int(span[1]) * _UNIT_MS[span[2]]
 
 
 def render_time(milliseconds: int, /) -> str:

@@ -22,6 +22,7 @@ from headrace.model.filters import (
 )
 from headrace.model.measures import Measured, Metric, MetricList, Question
 from headrace.model.zones import UTC_ZONE, Interval, Zone
+from headrace.ports.analysis import EventQueries
 
 
 class Store(Protocol):
@@ -153,7 +154,7 @@ class ReplayReader(StoredEvents, EventCounts, Protocol):
     """What replays ask."""
 
 
-class Reader(ReplayReader, NameReader, MetricReader, PersonEvents, Protocol):
+class Reader(ReplayReader, NameReader, MetricReader, PersonEvents, EventQueries, Protocol):
     """Every query, always of one tenant. Any thread may ask. Raises InvalidRequest, Unavailable.
 
     The filter `person` matches every id of that person, as far as the adapter has been told who people are.

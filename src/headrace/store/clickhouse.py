@@ -11,7 +11,7 @@ from headrace.model.entries import Keyed, Record
 from headrace.model.event import MAX_TAIL, Event, Mode, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed, StoreRefused
 from headrace.store.engine import ERROR_CODE, let_merges_give_way
-from headrace.store.events import EventReader
+from headrace.store.funnels import FunnelReader
 from headrace.store.metrics import MetricsReader
 from headrace.store.people import PersonReader
 from headrace.store.queries import conditions, upkeep
@@ -58,7 +58,7 @@ class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
 _keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
 
 
-class ClickHouseStore(EventReader, MetricsReader, PersonReader):
+class ClickHouseStore(FunnelReader, MetricsReader, PersonReader):
     """Fits the ErasableStore, CancellableReader and EventsInOrder ports."""
 
     def __init__(

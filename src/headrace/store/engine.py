@@ -88,6 +88,7 @@ class Engine:
 
     def __init__(self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int) -> None:
         self._query_timeout_s = query_timeout_s
+        self._query_max_memory_bytes = query_max_memory_bytes
         self._asking = threading.local()
         self._writers = Handles(dsn, {})
         self._readers = Handles(

@@ -1,27 +1,28 @@
 """SQL conditions for filters, always bound to a tenant, and SQL expressions for tags and properties.
 
 Pure; names no driver. Values are bound parameters. Every builder uses `where_of`, the one place that binds a query to its project
-and mode.
-
-A property is text here, as `Filters` says. Two cases that JSON leaves open: if an object has a key twice, a property filter sees
-the first value, but a tag filter and a statistic see the last; and inside an array or object, an integer beyond 64 bits is a
-string of its digits.
+and mode. A property is text here, as `Filters` says.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
-from typing import TypeAlias
 
 import msgspec
 
 from headrace.model.event import Tenant, position_of, tail_of
 from headrace.model.filters import MAX_GROUPS, OWN_FIELDS, Dimension, Filters
 from headrace.model.times import render_time
-
-# Tags with a column of their own, and its name. It is NULL if an event has neither the tag nor the string property.
-Hot: TypeAlias = Mapping[str, str]
-NONE_HOT: Hot = {}
+from headrace.store.queries import fields
+from headrace.store.queries.fields import (
+    NONE_HOT,
+    TAGGED,
+    Hot,
+    Values,
+    property_is,
+    property_text,
+    tag,
+    tag_is,
+    term_of,
+)
 
 
 def hot_column(key: str, /) -> tuple[str, str]:
@@ -104,12 +105,10 @@ OWNED = (
     "user_id = '' AND anonymous_id IN {people:Array(String)}",
 )
 
-# The maps that may hold a tag's text. No key is in both.
-TAGGED = ("tags", "labels")
-
 
 def has(column: str, key: str) -> str:
-    return f"mapContains({column}, {{{key}:String}})"
+    """key: the name of a placeholder."""
+    return fields.has(column, f"{{{key}:String}}")
 
 
 def between(low: str, high: str) -> str:
@@ -173,64 +172,31 @@ def where_of(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str
         if key in hot:
             add(f"{hot[key]} = {{tag_{number}:String}}", **{f"tag_{number}": value})
             continue
-        add(_tag_is(f"tag_key_{number}", f"tag_{number}", value), **{f"tag_key_{number}": key, f"tag_{number}": value})
+        named, told = f"tag_key_{number}", f"tag_{number}"
+        add(tag_is(_text(named), _text(told), empty=not value), **{named: key, told: value})
     for number, (key, value) in enumerate(filters.properties):
-        names = f"property_key_{number}", f"property_{number}"
-        add(_property_is(*names, value), **dict(zip(names, (key, value), strict=True)))
-    return " AND ".join(terms), params
+        named, told = f"property_key_{number}", f"property_{number}"
+        add(property_is(_text(named), _text(told), value), **{named: key, told: value})
+    values = Values("condition_")
+    for condition in filters.conditions:
+        add(term_of(condition, values, hot))
+    return " AND ".join(terms), params | values.params
+
+
+def _text(name: str) -> str:
+    return f"{{{name}:String}}"
 
 
 def moment_of(name: str) -> str:
     return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
 
 
-def _tag_is(key: str, name: str, value: str) -> str:
-    """Relies on two facts: no key is in both maps, and an absent key reads as the empty string."""
-    found = f"(tags[{{{key}:String}}] = {{{name}:String}} OR labels[{{{key}:String}}] = {{{name}:String}})"
-    return found if value else f"({_has_tag(key)} AND {_tag(key)} = {{{name}:String}})"
-
-
-def _has_tag(key: str) -> str:
-    return f"({' OR '.join(has(column, key) for column in TAGGED)})"
-
-
-def _tag(key: str) -> str:
-    return f"concat(tags[{{{key}:String}}], labels[{{{key}:String}}])"
-
-
-def _property(key: str) -> str:
-    """A property's text: a string itself, anything else as JSON; NULL if it is null or absent."""
-    path = f"properties, {{{key}:String}}"
-    return (
-        f"multiIf(JSONType({path}) = 'Null', NULL, "
-        f"JSONType({path}) = 'String', JSONExtractString({path}), JSONExtractRaw({path}))"
-    )
-
-
-def _property_is(key: str, name: str, value: str) -> str:
-    if not _is_fractional(value):
-        return f"{_property(key)} = {{{name}:String}}"
-    # ClickHouse formats both sides, so that they agree.
-    path = f"properties, {{{key}:String}}"
-    return (
-        f"if(JSONType({path}) = 'String', JSONExtractString({path}) = {{{name}:String}}, "
-        f"JSONExtractRaw({path}) = toString(toFloat64({{{name}:String}})))"
-    )
-
-
-_FRACTIONAL = re.compile(r"-?(?:0|[1-9]\d*)(?=[.eE])(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-def _is_fractional(text: str) -> bool:
-    """Whether a text is a JSON number with a point or an exponent, which has other spellings."""
-    return bool(_FRACTIONAL.fullmatch(text)) and isfinite(float(text))
-
-
 def key_of(dimension: Dimension, hot: Hot) -> str:
+    group = _text("group")
     if dimension.kind == "tag":
-        return hot.get(dimension.key) or f"if({_has_tag('group')}, toNullable({_tag('group')}), NULL)"
+        return hot.get(dimension.key) or f"if({fields.has_tag(group)}, toNullable({tag(group)}), NULL)"
     if dimension.kind == "property":
-        return _property("group")
+        return property_text(group)
     if dimension.kind == "name":
         return "toNullable(toString(name))"
     if dimension.kind == "user_id":
@@ -239,7 +205,7 @@ def key_of(dimension: Dimension, hot: Hot) -> str:
         field = f"nullIf(toString({dimension.key}), '')"
         if dimension.key in hot:
             return f"coalesce({hot[dimension.key]}, {field})"
-        return f"if({_has_tag('group')}, toNullable({_tag('group')}), {field})"
+        return f"if({fields.has_tag(group)}, toNullable({tag(group)}), {field})"
     raise ValueError(dimension.kind)
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.model.event import Tenant
 from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, NOT_BRIEF, Dimension, Filters, Page
-from headrace.model.zones import DAY_MS, WIDTH_MS, Interval, Zone
+from headrace.model.zones import WIDTH_MS, Interval, Zone
 from headrace.store.queries.conditions import (
     FEW_AT_ONCE,
     NO_PROJECTIONS,
@@ -25,6 +25,7 @@ from headrace.store.queries.conditions import (
     ways_of,
     where_of,
 )
+from headrace.store.queries.periods import period_of
 
 INPUT_COLUMNS = (
     *("position", "tail", "project", "mode", "source", "name", "type", "timestamp_ms", "user_id", "anonymous_id"),
@@ -189,32 +190,15 @@ def get(tenant: Tenant, ids: Sequence[str], /) -> Query:
 
 
 def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, hot: Hot = NONE_HOT) -> Query:
-    """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone if `interval` is days.
-
-    The zone is passed as two arrays. Adding and subtracting a day keeps the division above zero, where it rounds down.
-    """
+    """Rows (bucket, count), ascending: a bucket's first millisecond, or its day in the zone if `interval` is days."""
     fits_slots = WIDTH_MS.get(interval, SLOT_MS) % SLOT_MS == 0 and not any(
         moment % SLOT_MS for moment in (*zone.since_ms, *zone.offsets_ms)
     )
     spans, params = spans_of(tenant, filters, hot, whole=fits_slots)
-    moves = len(zone.since_ms) > 1 or any(zone.offsets_ms)
-    if moves:
-        params |= {"since": list(zone.since_ms), "offsets": list(zone.offsets_ms)}
-    if interval in WIDTH_MS:
-        params["width"] = WIDTH_MS[interval]
-
-    def bucket(moment: str) -> str:
-        since, offset = "0", "0"
-        if moves:
-            since = f"roundDown({moment}, {{since:Array(Int64)}})"
-            offset = f"transform({since}, {{since:Array(Int64)}}, {{offsets:Array(Int64)}})"
-        if interval in WIDTH_MS:
-            whole = f"intDiv({moment} + {offset} + {DAY_MS}, {{width:Int64}}) * {{width:Int64}} - {DAY_MS} - {offset}"
-            return f"greatest({whole}, {since})"
-        return f"intDiv({moment} + {offset} + {DAY_MS}, {DAY_MS}) - 1"
-
+    own, values = period_of(zone, interval if interval in WIDTH_MS else "1d")
+    params |= values
     parts = " UNION ALL ".join(
-        f"SELECT {bucket(moment)} AS bucket, count() AS hits FROM events WHERE {where} GROUP BY bucket"
+        f"SELECT {own(moment)} AS bucket, count() AS hits FROM events WHERE {where} GROUP BY bucket"
         for where, moment in spans
     )
     return Query(

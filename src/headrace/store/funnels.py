@@ -1,0 +1,105 @@
+"""Answers how far people go, whether they come back, and which way they take."""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from headrace.model.errors import InvalidRequest
+from headrace.model.event import Tenant
+from headrace.model.filters import Filters
+from headrace.model.funnels import (
+    MAX_COHORTS,
+    Cohort,
+    FunnelAnswer,
+    FunnelGroup,
+    FunnelQuery,
+    Path,
+    PathsAnswer,
+    PathsQuery,
+    Reached,
+    RetentionAnswer,
+    RetentionQuery,
+    Step,
+)
+from headrace.store.analysis import AnalysisReader
+from headrace.store.queries import funnels as queries
+from headrace.store.queries.conditions import Query
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+class FunnelReader(AnalysisReader):
+    """Part of the EventQueries port."""
+
+    def funnel(self, tenant: Tenant, query: FunnelQuery, /) -> FunnelAnswer:
+        """See the EventQueries port."""
+        query = msgspec.structs.replace(
+            query,
+            filters=self._meant(tenant, query.filters),
+            steps=[self._meant_step(tenant, step) for step in query.steps],
+        )
+        with self._merged(tenant, needed=True) as merged:
+            rows = self._gathered(queries.funnel(tenant, query, merged.edition, self._hot))
+        whole = next((_steps(row) for row in rows if not row[0]), [Reached(0, None, None)] * len(query.steps))
+        if not query.breakdown:
+            return FunnelAnswer(whole, merged=merged.complete)
+        groups = [FunnelGroup(row[1], _steps(row)) for row in rows if row[0]]
+        return FunnelAnswer(whole, groups[: query.limit], len(groups) > query.limit, merged.complete)
+
+    def retention(self, tenant: Tenant, query: RetentionQuery, /) -> RetentionAnswer:
+        """See the EventQueries port."""
+        query = msgspec.structs.replace(
+            query,
+            filters=self._meant(tenant, query.filters),
+            first=self._meant_step(tenant, query.first),
+            returning=self._meant_step(tenant, query.returning),
+        )
+        with self._merged(tenant, needed=True) as merged:
+            rows = self._gathered(queries.retention(tenant, query, merged.edition, self._hot))
+        found: dict[int, dict[int, int]] = {}
+        for period, since, people in rows:
+            found.setdefault(period, {})[since] = people
+        if len(found) > MAX_COHORTS:
+            raise InvalidRequest(
+                f"There are more than {MAX_COHORTS} cohorts: narrow 'from' and 'to', or use a longer period."
+            )
+        cohorts = [
+            Cohort(
+                query.zone.first_of_day(_month_day(period) if query.period == "month" else period),
+                people[-1],
+                [people.get(since, 0) for since in range(query.periods)],
+            )
+            for period, people in sorted(found.items())
+        ]
+        return RetentionAnswer(cohorts, merged.complete)
+
+    def paths(self, tenant: Tenant, query: PathsQuery, /) -> PathsAnswer:
+        """See the EventQueries port."""
+        query = msgspec.structs.replace(
+            query, filters=self._meant(tenant, query.filters), start=self._meant_step(tenant, query.start)
+        )
+        with self._merged(tenant, needed=True) as merged:
+            rows = self._gathered(queries.paths(tenant, query, merged.edition, self._hot))
+        if not rows:
+            return PathsAnswer(0, 0, [], merged=merged.complete)
+        (_, starts, users), *others = rows
+        found = [Path(*row) for row in others]
+        return PathsAnswer(starts, users, found[: query.limit], len(found) > query.limit, merged.complete)
+
+    def _gathered(self, query: Query) -> list[list[Any]]:
+        """Rows of a query that gathers people: on disk beyond half of its memory, so that there may be any number of them."""
+        on_disk = {"max_bytes_before_external_group_by": self._query_max_memory_bytes // 2}
+        return self._rows(msgspec.structs.replace(query, settings={**query.settings, **on_disk}))
+
+    def _meant_step(self, tenant: Tenant, step: Step) -> Step:
+        return self._meant(tenant, Filters(conditions=step)).conditions
+
+
+def _steps(row: list[Any]) -> list[Reached]:
+    return [Reached(*each) for each in zip(*row[2:], strict=True)]
+
+
+def _month_day(month: int) -> int:
+    """The first day of a month, since 1970-01-01; the month's number is from the year 0 on."""
+    return date(month // 12, month % 12 + 1, 1).toordinal() - _EPOCH_ORDINAL

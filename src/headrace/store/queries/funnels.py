@@ -1,0 +1,144 @@
+"""Funnels, retention and paths of people as SQL. Pure.
+
+Each gathers a person's events in an array, in the order of time and position, and works on whole arrays at once: a lambda that
+looked from each element at all others would take the square of their number.
+"""
+
+from collections.abc import Sequence
+
+from headrace.model.event import Tenant
+from headrace.model.filters import Filters
+from headrace.model.funnels import MAX_COHORTS, FunnelQuery, PathsQuery, RetentionQuery, Step
+from headrace.model.zones import Interval
+from headrace.store.queries.conditions import Query, where_of
+from headrace.store.queries.fields import NONE_HOT, OWNER, Hot, Values, term_of, text_of
+from headrace.store.queries.merged import joined
+from headrace.store.queries.periods import period_of
+
+_AT = "toUnixTimestamp64Milli(events.timestamp) AS at"
+_PLACE = "(at, position)"
+
+
+def _matches(step: Step, values: Values, hot: Hot) -> str:
+    return f"({' AND '.join(term_of(each, values, hot) for each in step)})"
+
+
+def _of_people(
+    tenant: Tenant, filters: Filters, hot: Hot, columns: Sequence[str], terms: str, edition: int | None
+) -> tuple[str, dict[str, object]]:
+    """Rows (columns, at, position, person) of the events that match and are somebody's."""
+    where, params = where_of(tenant, filters, hot)
+    selected = ", ".join((*columns, _AT, "position", f"{OWNER} AS owner"))
+    rows, of_edition = joined(f"(SELECT {selected} FROM events WHERE {where} AND {OWNER} != ''{terms})", edition)
+    return rows, params | of_edition
+
+
+def funnel(tenant: Tenant, query: FunnelQuery, edition: int | None, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (whether it is of a group, [key], [count of each step], [average ms], [median ms]), the greatest groups first.
+
+    `reached_n` holds, for each event of a person by which step n is reached, when the first step was, and -1 for the others.
+    That never falls from one event to the next, so the last of those so far is the latest.
+    """
+    values = Values("step_")
+    steps = [_matches(each, values, hot) for each in query.steps]
+    numbers = range(len(steps))
+    bits = " + ".join(f"toUInt16({step}) * {1 << number}" for number, step in enumerate(steps))
+    texts = ", ".join(text_of(each, values, hot) for each in query.breakdown)
+    columns = [f"{bits} AS steps", f"CAST([{texts}] AS Array(Nullable(String))) AS texts"]
+    any_step = f" AND ({' OR '.join(steps)})" if query.order == "loose" else ""
+    rows, params = _of_people(tenant, query.filters, hot, columns, any_step, edition)
+    levels = ["arrayMap((t, m) -> if(bitTest(m, 0), t, toInt64(-1)), times, masks) AS reached_0"]
+    for number in numbers[1:]:
+        before = f"reached_{number - 1}"
+        so_far = f"arrayFill(x -> x >= 0, {before})" if query.order == "loose" else before
+        levels.append(f"arrayPushFront(arrayPopBack({so_far}), toInt64(-1)) AS before_{number}")
+        levels.append(
+            f"arrayMap((t, m, b) -> if(bitTest(m, {number}) AND b >= 0 AND t - b <= {{window:Int64}}, b, toInt64(-1)), "
+            f"times, masks, before_{number}) AS reached_{number}"
+        )
+    firsts = [f"arrayFirstIndex(x -> x >= 0, reached_{number}) AS place_{number}" for number in numbers]
+    took = [
+        f"if(place_{number} = 0, toInt64(-1), times[place_{number}] - reached_{number}[place_{number}])"
+        for number in numbers
+    ]
+    people = (
+        f"SELECT arraySort(groupArray(({_PLACE[1:-1]}, steps))) AS seen, seen.1 AS times, seen.3 AS masks, "
+        f"argMin(texts, (NOT bitTest(steps, 0), {_PLACE[1:-1]})) AS keys, {', '.join((*levels, *firsts))}, "
+        f"[{', '.join(took)}] AS took FROM {rows} GROUP BY person HAVING place_0 > 0"
+    )
+    counts, averages, medians = (
+        ", ".join(each.format(f"took[{number + 1}]") for number in numbers)
+        for each in ("countIf({0} >= 0)", "avgIf({0}, {0} >= 0)", "quantileExactInclusiveIf(0.5)({0}, {0} >= 0)")
+    )
+    figures = f"[{counts}] AS counts, [{averages}], [{medians}] FROM (SELECT keys, took FROM ({people}))"
+    sql = f"SELECT 0 AS is_group, [], {figures}"
+    if query.breakdown:
+        sql = (
+            f"SELECT 1 - grouping(keys) AS is_group, keys, {figures} GROUP BY GROUPING SETS ((keys), ()) "
+            f"ORDER BY is_group, counts[1] DESC, keys LIMIT {query.limit + 2}"
+        )
+    return Query(sql, params | values.params | {"window": query.window_ms})
+
+
+def retention(tenant: Tenant, query: RetentionQuery, edition: int | None, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows (cohort's period, periods since, people); -1 periods since for all people of the cohort. In no order.
+
+    A period is the number of days since 1970-01-01 of its first day or, for months, the month's number since the year 0.
+    """
+    values = Values("step_")
+    first, returning = _matches(query.first, values, hot), _matches(query.returning, values, hot)
+    interval: Interval = "1w" if query.period == "week" else "1d"
+    period_at, moves = period_of(query.zone, interval)
+    period = period_at("toUnixTimestamp64Milli(events.timestamp)")
+    if query.period == "month":
+        period = f"toInt64(toYear(toDate32(toInt32({period})))) * 12 + toMonth(toDate32(toInt32({period}))) - 1"
+    columns = [f"{first} AS is_first", f"{returning} AS is_return", f"{period} AS period"]
+    rows, params = _of_people(tenant, query.filters, hot, columns, f" AND ({first} OR {returning})", edition)
+    width = 7 if query.period == "week" else 1
+    periods = (
+        f"SELECT person, period, countIf(is_first) AS firsts, minIf({_PLACE}, is_first) AS first_at, "
+        f"countIf(is_return) AS returns, maxIf({_PLACE}, is_return) AS last_at FROM {rows} GROUP BY person, period"
+    )
+    people = (
+        "SELECT minIf((first_at, period), firsts > 0) AS begun, "
+        "groupArrayIf((last_at, period), returns > 0) AS returned FROM "
+        f"({periods}) GROUP BY person HAVING sum(firsts) > 0"
+    )
+    later = "arrayFilter(x -> x.1 > begun.1, returned)"
+    since = f"arrayMap(x -> intDiv(x.2 - begun.2, {width}), {later})"
+    within = f"arrayFilter(x -> x >= 0 AND x < {query.periods}, {since})"
+    return Query(
+        f"SELECT begun.2 AS cohort, arrayJoin(arrayPushFront({within}, toInt64(-1))) AS since, count() FROM ({people}) "
+        f"GROUP BY cohort, since LIMIT {(MAX_COHORTS + 1) * (query.periods + 1)}",
+        params | moves | values.params,
+    )
+
+
+def paths(tenant: Tenant, query: PathsQuery, edition: int | None, /, hot: Hot = NONE_HOT) -> Query:
+    """Rows ([names], count, people): the beginnings of paths, the most frequent first, and before all others the empty one."""
+    values = Values("step_")
+    columns = ["toString(name) AS called", f"{_matches(query.start, values, hot)} AS is_start"]
+    rows, params = _of_people(tenant, query.filters, hot, columns, "", edition)
+    seen = f"arraySort(groupArray(({_PLACE[1:-1]}, called, is_start)))"
+    shifted = [
+        f"arrayResize(arraySlice({column}, {step + 1}), length({column}), {beyond}) AS {column}_{step}"
+        for step in range(1, query.steps + 1)
+        for column, beyond in (("names", "''"), ("times", f"toInt64({-(2**50)})"))
+    ]
+    given = [(f"n{step}", f"t{step}") for step in range(1, query.steps + 1)]
+    inputs = ", ".join(f"names_{step}, times_{step}" for step in range(1, query.steps + 1))
+    following = ", ".join(f"if(abs({time} - t) <= {{window:Int64}}, {name}, '')" for name, time in given)
+    names = ", ".join(each for pair in given for each in pair)
+    people = (
+        f"SELECT person, {f'arrayReverse({seen})' if query.direction == 'before' else seen} AS seen, seen.1 AS times, "
+        f"seen.3 AS names, seen.4 AS starts, {', '.join(shifted)}, "
+        f"arrayMap((t, {names}) -> arrayFilter(x -> x != '', [{following}]), times, {inputs}) AS after "
+        f"FROM {rows} GROUP BY person HAVING countIf(is_start) > 0"
+    )
+    path = f"SELECT person, arrayJoin(arrayFilter((x, s) -> s, after, starts)) AS path FROM ({people})"
+    return Query(
+        "SELECT beginning, count() AS hits, uniqExact(person) FROM (SELECT person, "
+        f"arrayJoin(arrayMap(x -> arraySlice(path, 1, x), range(length(path) + 1))) AS beginning FROM ({path})) "
+        f"GROUP BY beginning ORDER BY hits DESC, length(beginning), beginning LIMIT {query.limit + 2}",
+        params | values.params | {"window": query.window_ms},
+    )
