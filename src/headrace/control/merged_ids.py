@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from headrace.control.database import reading
 from headrace.control.people_states import of_tenant
-from headrace.control.tables import person_ids
+from headrace.control.tables.people import person_ids
 from headrace.model.event import Tenant
 
 _AT_ONCE = 10_000
