@@ -65,7 +65,7 @@ def basic(user: str) -> str:
     ],
 )
 def test_a_key_is_taken_from_bearer_api_key_basic_query_and_body_in_this_order(shown: Shown) -> None:
-    assert admit(shown) == Admitted(SHOP)
+    assert admit(shown) == Admitted(SHOP, key=key())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_basic_credentials_that_are_not_base64_or_not_utf_8_show_no_key(credenti
 
 def test_the_user_of_basic_credentials_may_lack_a_password_and_ends_at_the_first_colon() -> None:
     for text in ("right", "right:", "right:a:b"):
-        assert admit(Shown(authorization=f"Basic {b64encode(text.encode()).decode()}")) == Admitted(SHOP)
+        assert admit(Shown(authorization=f"Basic {b64encode(text.encode()).decode()}")) == Admitted(SHOP, key=key())
 
 
 @pytest.mark.parametrize("scope", ["query", "admin"])
@@ -159,7 +159,7 @@ def test_a_command_on_this_machine_acts_for_whom_it_names_and_sends_no_events() 
 def test_a_cookie_cannot_be_shown() -> None:
     """The fields are all that admission knows: to let a cookie count, one would have to be added here."""
     assert Shown.__struct_fields__ == (
-        *("method", "authorization", "api_key", "in_query", "in_body", "origin", "project", "mode"),
+        *("method", "authorization", "api_key", "in_query", "in_body", "origin", "project", "mode", "user"),
     )
 
 

@@ -3,9 +3,11 @@
 Most commands run in this process, since each interpreter takes a second to start; a few run as a shell would run them.
 """
 
+import getpass
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -98,7 +100,7 @@ def test_the_folder_comes_from_the_environment_and_the_option_wins(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "command", [("keys", "create"), ("keys", "list"), ("rules", "apply", __file__), ("rules", "show")]
+    "command", [("keys", "create"), ("keys", "list"), ("rules", "apply", __file__), ("rules", "show"), ("audit",)]
 )
 def test_a_folder_that_no_server_has_used_is_told_and_not_made(tmp_path: Path, command: tuple[str, ...]):
     mistyped = tmp_path / "dta"
@@ -134,7 +136,7 @@ def test_a_list_on_a_terminal_is_a_table_whose_ids_are_whole(tmp_path: Path):
 
 
 def test_a_list_as_json_has_every_field_of_a_key_but_its_secret(tmp_path: Path):
-    secret = create(tmp_path, "--expires-in", "90s")
+    secret = create(tmp_path, "--expires-in", "90s", "--name", "the shop")
     key = kept(tmp_path)
     printed = headrace("keys", "list", "--json", "--data", tmp_path).stdout
     assert json.loads(printed) == [
@@ -150,6 +152,9 @@ def test_a_list_as_json_has_every_field_of_a_key_but_its_secret(tmp_path: Path):
             "expires_at": render_time_short(key.created_at_ms // 1000 * 1000 + 90_000),
             "revoked_at": None,
             "origins": [],
+            "name": "the shop",
+            "last_used_at": None,
+            "replaced_by": None,
         }
     ]
     assert secret not in printed
@@ -175,6 +180,63 @@ def test_a_revoked_key_is_named_and_listed_as_revoked(tmp_path: Path):
     assert secret not in done.stdout
     assert kept(tmp_path).revoked_at_ms is not None
     assert "\trevoked\t" in headrace("keys", "list", "--data", tmp_path).stdout
+
+
+def test_a_rotation_prints_the_new_key_alone_and_says_on_stderr_until_when_the_other_works(tmp_path: Path):
+    secret = create(tmp_path, "--style", "admin", "--name", "deploy")
+    former = kept(tmp_path)
+    done = headrace("keys", "rotate", former.id, "--overlap", "7d", "--data", tmp_path)
+    assert done.returncode == 0
+    assert re.fullmatch(r"adm_live_[A-Za-z0-9_-]{32,}\n", done.stdout)
+    listed = json.loads(headrace("keys", "list", "--json", "--data", tmp_path).stdout)
+    [old] = [each for each in listed if each["id"] == former.id]
+    [new] = [each for each in listed if each["id"] != former.id]
+    assert done.stderr == f"{new['id']} takes the place of {former.id}, which works until {old['expires_at']}\n"
+    assert (old["replaced_by"], new["name"], new["scopes"]) == (new["id"], "deploy", ["ingest", "query", "admin"])
+    assert done.stdout.strip().startswith(new["prefix"])
+    assert secret not in done.stderr
+    assert_one_line(headrace("keys", "rotate", former.id, "--data", tmp_path), new["id"])
+    assert_one_line(headrace("keys", "rotate", new["id"], "--overlap", "2y", "--data", tmp_path), "--overlap")
+
+
+def test_what_commands_change_is_in_the_audit_with_who_and_where_and_no_secret(tmp_path: Path):
+    secret = create(tmp_path, "--project", "shop", "--mode", "test")
+    key = kept(tmp_path)
+    (tmp_path / "rules.yaml").write_text("badges: [{id: b, title: B, fact: custom.b, count: 1}]")
+    for command in (
+        ("rules", "apply", tmp_path / "rules.yaml", "--project", "shop", "--dry-run"),
+        ("rules", "apply", tmp_path / "rules.yaml", "--project", "shop"),
+        ("rules", "show"),
+        ("keys", "list"),
+        ("keys", "revoke", secret),
+        ("audit",),
+    ):
+        assert headrace(*command, "--data", tmp_path).returncode == 0
+    printed = headrace("audit", "--json", "--data", tmp_path).stdout
+    entries = json.loads(printed)
+    told = [(each["action"], each["project"], each["mode"], each["outcome"]) for each in entries]
+    assert told == [
+        ("keys revoke", "shop", "test", "done"),
+        ("rules apply", "shop", None, "done"),
+        ("keys create", "shop", "test", "done"),
+    ]
+    assert key.id in entries[0]["detail"]
+    assert secret not in printed
+    by = {"kind": "command", "key_id": None, "prefix": None, "name": getpass.getuser(), "address": socket.gethostname()}
+    assert all(each["by"] == by for each in entries)
+    header, *lines = headrace("audit", "--data", tmp_path, "--action", "keys create").stdout.splitlines()
+    assert len(lines) == 1
+    row = dict(zip(header.split("\t"), lines[0].split("\t"), strict=True))
+    assert (row["by"], row["project"], row["target"]) == (f"command of {getpass.getuser()}", "shop", "-")
+    assert headrace("audit", "--data", tmp_path, "--project", "other").stdout.splitlines() == [header]
+    assert_one_line(headrace("audit", "--data", tmp_path, "--limit", "0"), "--limit")
+    assert_one_line(headrace("audit", "--data", tmp_path, "--from", "soon"), "from")
+
+
+def test_a_command_that_is_refused_changes_nothing_and_leaves_no_entry(tmp_path: Path):
+    assert headrace("keys", "create", "--project", "My Shop", "--data", tmp_path).returncode == 2
+    assert headrace("keys", "revoke", "key_unknown", "--data", tmp_path).returncode == 2
+    assert json.loads(headrace("audit", "--json", "--data", tmp_path).stdout) == []
 
 
 def test_revoking_an_unknown_key_is_one_line_that_does_not_repeat_it(tmp_path: Path):

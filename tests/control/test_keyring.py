@@ -50,6 +50,28 @@ def test_a_revoked_key_stops_within_a_second(keys: Keys, keyring: Keyring, clock
         keyring.check(secret)
 
 
+def test_a_keys_last_use_is_known_to_half_a_second_and_told_once(keys: Keys, keyring: Keyring, clock: Clock):
+    key, secret = keys.create("shop", "live", "flux", None, clock())
+    keys.create("shop", "live", "flux", None, clock())
+    assert keyring.take_used() == {}
+    for _ in range(11):
+        keyring.cached(secret) or keyring.check(secret)
+        last_ms = clock.now_ms
+        clock.now_ms += 100
+    used = keyring.take_used()
+    assert used.keys() == {key.id}
+    assert last_ms - 500 <= used[key.id] <= last_ms
+    assert keyring.take_used() == {}
+
+
+def test_what_is_refused_uses_no_key(keys: Keys, keyring: Keyring, clock: Clock):
+    key, secret = keys.create("shop", "live", "flux", None, clock())
+    keys.revoke(key.id, clock())
+    with pytest.raises(InvalidKey):
+        keyring.check(secret)
+    assert keyring.take_used() == {}
+
+
 def test_requests_that_come_at_once_look_a_key_up_once(
     keys: Keys, keyring: Keyring, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):

@@ -193,4 +193,4 @@ TAKE: Callable[..., Any] = lambda *_: None  # noqa: E731
 )
 def test_a_table_that_cannot_be_served_keeps_the_server_from_starting(dialect: Dialect) -> None:
     with pytest.raises((ValueError, KeyError)):
-        mount(ANYTHING, [dialect], Responders(ANYTHING, ANYTHING, Settings(), ANYTHING, {}))
+        mount(ANYTHING, [dialect], Responders(ANYTHING, ANYTHING, Settings(), ANYTHING, {}, ANYTHING, ANYTHING))

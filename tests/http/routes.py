@@ -28,6 +28,7 @@ class Route(NamedTuple):
     status: int
     body: Any = None
     for_browsers: bool = False
+    template: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -63,6 +64,7 @@ def _mounted() -> tuple[Route, ...]:
             404 if "{" in route.path else route.status,
             None if route.method == "GET" else {},
             isinstance(route.does, Takes | Tell),
+            route.path,
         )
         for dialect in DIALECTS
         for route in dialect.routes

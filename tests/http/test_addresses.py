@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import falcon.asgi
+import falcon.testing
 import pytest
 
 from headrace.http.addresses import Addresses
@@ -51,6 +53,34 @@ def test_a_host_is_told_with_its_port(server: Server, key: str, host: str) -> No
 )
 def test_a_host_that_is_none_is_refused(server: Server, key: str, host: str) -> None:
     assert_refused(told(server, key, {"Host": host}), "segment", 400)
+
+
+@pytest.mark.parametrize(
+    ("peer", "lines", "client"),
+    [
+        ("203.0.113.7", {}, "203.0.113.7"),
+        ("::ffff:203.0.113.7", {}, "203.0.113.7"),
+        ("203.0.113.7", {"X-Forwarded-For": "198.51.100.1"}, "203.0.113.7"),
+        ("203.0.113.7", {"Forwarded": "for=198.51.100.1"}, "203.0.113.7"),
+        ("10.0.0.1", {}, "10.0.0.1"),
+        ("10.0.0.1", {"X-Forwarded-For": "198.51.100.1"}, "198.51.100.1"),
+        ("10.0.0.1", {"X-Forwarded-For": "1.1.1.1, 198.51.100.1, 10.0.0.2"}, "198.51.100.1"),
+        ("10.0.0.1", {"X-Forwarded-For": "198.51.100.1:4711"}, "198.51.100.1"),
+        ("10.0.0.1", {"X-Forwarded-For": "10.0.0.3, 10.0.0.2"}, "10.0.0.3"),
+        ("10.0.0.1", {"X-Forwarded-For": "198.51.100.1, <script>"}, "10.0.0.1"),
+        ("10.0.0.1", {"Forwarded": 'for=1.1.1.1, for="[2001:db8::7]:4711", for=10.0.0.2'}, "2001:db8::7"),
+        ("10.0.0.1", {"Forwarded": "for=198.51.100.1", "X-Forwarded-For": "1.1.1.1"}, "198.51.100.1"),
+        ("10.0.0.1", {"Forwarded": "for=_hidden"}, "10.0.0.1"),
+        ("", {"X-Forwarded-For": "198.51.100.1"}, ""),
+    ],
+)
+def test_a_client_is_where_the_last_proxy_that_is_trusted_says(
+    peer: str, lines: Mapping[str, str], client: str
+) -> None:
+    scope = falcon.testing.create_scope(headers=dict(lines), remote_addr=peer or None)
+    scope["client"] = (peer, 1)
+    request = falcon.asgi.Request(scope, lambda: None)  # type: ignore[arg-type]
+    assert Addresses(Settings(trusted_proxies="10.0.0.0/8")).client_of(request) == client
 
 
 @pytest.fixture(scope="module")

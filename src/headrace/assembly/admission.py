@@ -29,7 +29,7 @@ class Shown(msgspec.Struct, frozen=True):
 
     authorization, api_key: the headers Authorization and X-API-Key. in_query: `?api_key=`, used only where events are
     sent. in_body: the key in a body or path, used last. origin: the header Origin, "" if absent. project, mode: the tenant
-    that a command on this machine names, "" for the default.
+    that a command on this machine names, "" for the default. user: who runs that command.
     """
 
     method: str = "POST"
@@ -40,6 +40,7 @@ class Shown(msgspec.Struct, frozen=True):
     origin: str = ""
     project: str = ""
     mode: str = ""
+    user: str = ""
 
     def secret(self, scope: Scope, /) -> str:
         """The secret: Bearer, else X-API-Key, else HTTP Basic's user name, else (to send events) the query, else the body."""
@@ -54,10 +55,15 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """An admitted request's tenant. `allowance`: what is left of its rate limit; None if there is no limit."""
+    """An admitted request's tenant. `allowance`: what is left of its rate limit; None if there is no limit.
+
+    key: None for a command on this machine, which `user` runs.
+    """
 
     tenant: Tenant
     allowance: Allowance | None = None
+    key: Key | None = None
+    user: str = ""
 
 
 class Admission:
@@ -74,7 +80,7 @@ class Admission:
         Raises MissingKey, InvalidKey, Forbidden, RateLimited (with the allowance), Unavailable, InvalidRequest.
         """
         if scope != "ingest" and self.is_local(shown):
-            return Admitted(_tenant_named(shown))
+            return Admitted(_tenant_named(shown), user=shown.user)
         secret = shown.secret(scope)
         if not secret:
             raise MissingKey
@@ -85,7 +91,7 @@ class Admission:
             raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route requires '{scope}'.")
         if key.origins:
             _check_origin(key, shown)
-        return Admitted(key.tenant, self._limits.spend(limit, key.id))
+        return Admitted(key.tenant, self._limits.spend(limit, key.id), key)
 
     def is_operator(self, shown: Shown, /) -> bool:
         """Whether a request comes from the server's operator: it shows the key in the server's settings."""

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection
 
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
-from headrace.control.api_keys import Keys
+from headrace.control.api_keys import ControlTenantKeys, Keys
+from headrace.control.audit import ControlAudit
 from headrace.control.contacts import ControlContacts
 from headrace.control.delivery_log import ControlDeliveryLog
 from headrace.control.delivery_queue import ControlDeliveryQueue
@@ -38,6 +39,8 @@ class ControlAdapters:
         control, leases = adapters.control, adapters.leases
         give_up_after_ms = int(settings.webhook_give_up_s * 1000)
         self.keys = Keys(control)
+        self.tenant_keys = ControlTenantKeys(control)
+        self.audit = ControlAudit(control)
 
         # Webhooks. The outbox is what everything else here writes deliveries with.
         self.replies = Replies()

@@ -50,6 +50,7 @@ from headrace.reactions.overruns import Limits
 from headrace.replay.jobs import ReplayRunner
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
+from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.check import Report, check
 from headrace.upkeep.quarantine import QuarantineDesk
 
@@ -76,6 +77,14 @@ class Runtime:
         self.watch = StatementWatch(self.log.last())
         self.local_token = secrets.token_urlsafe(32)
         keyring = Keyring(control.keys, settings.admin_key, clock_ms)
+        bookkeeping = Bookkeeping(
+            control.tenant_keys,
+            control.audit,
+            take_used=keyring.take_used,
+            keep_ms=int(settings.audit_keep_s * 1000),
+            clock_ms=clock_ms,
+        )
+        self._bookkeeping = Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True)
         self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
         self.quarantine = QuarantineDesk(
             *(adapters.quarantine, self.log, self.store),
@@ -206,6 +215,7 @@ class Runtime:
         self.deliverer.start()
         self.event_feed.start()
         self._sampling.start()
+        self._bookkeeping.start()
 
     async def stop(self) -> None:
         """Append waiting events, drain the log into the store, and close everything."""
@@ -217,6 +227,7 @@ class Runtime:
         await asyncio.to_thread(self.reactor.stop)
         await asyncio.to_thread(self.event_feed.stop)
         await asyncio.to_thread(self.deliverer.stop)
+        await asyncio.to_thread(self._bookkeeping.stop)
         await asyncio.to_thread(self._renewal.stop)
         self.close()
 

@@ -1,23 +1,26 @@
-"""`headrace keys`: create, list and revoke API keys. Works with or without a running server."""
+"""`headrace keys`: create, list, rotate and revoke API keys. Works with or without a running server."""
 
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
 from headrace.cli.opened import Data, now_ms, open_used
 from headrace.control.api_keys import Keys
+from headrace.dialects.native_keys import MAX_OVERLAP_S, Status, status_of
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Mode
 from headrace.model.keys import SCOPES, Key, Scope, Style, parse_origins, parse_scopes
 from headrace.model.times import render_time_short
 
-app = App(name="keys", help="Create, list and revoke API keys. Works with or without a running server.")
+_MAX_OVERLAP = timedelta(seconds=MAX_OVERLAP_S)
+
+app = App(name="keys", help="Create, list, rotate and revoke API keys. Works with or without a running server.")
 
 
 @app.command
@@ -30,6 +33,7 @@ def create(
     expires_in: timedelta | None = None,
     publishable: bool = False,
     origins: str | None = None,
+    name: str = "",
     data: Data = None,
 ) -> None:
     """Create a key and print it, with nothing else. It cannot be shown again: only its hash is stored.
@@ -43,6 +47,7 @@ def create(
         expires_in: Lifetime such as 12h, 30d or 1y; without it the key never expires.
         publishable: Create a key that is safe to put in a web page: it can only send events.
         origins: Pages that may use a publishable key, such as https://app.example,https://*.example.org; default: any.
+        name: What the key is for, as lists and the audit show it.
     """
     if publishable and style not in ("flux", "publishable"):
         raise InvalidRequest(f"A key cannot be both publishable and of style {style}.")
@@ -53,6 +58,7 @@ def create(
         _, secret = keys.create(
             *(project, mode, "publishable" if publishable else style, given, now, until_ms),
             origins=() if origins is None else parse_origins(origins),
+            name=name,
         )
     print(secret)
 
@@ -78,11 +84,40 @@ def print_list(
 
 
 @app.command
+def rotate(
+    key: str,
+    /,
+    *,
+    overlap: timedelta = timedelta(days=1),
+    expires_in: timedelta | None = None,
+    data: Data = None,
+) -> None:
+    """Create a key in place of another, which keeps working for a while, and print it, with nothing else on stdout.
+
+    The new key has the name, scopes and origins of the other. Until when that works is printed on stderr.
+
+    Args:
+        key: The other key's id, its prefix or the start of it. The key itself works too, but other users see it in `ps`.
+        overlap: How long the other key keeps working, such as 0s, 12h or 7d.
+        expires_in: Lifetime of the new key; default: as long as the other key was to live, from now.
+    """
+    if not timedelta(0) <= overlap <= _MAX_OVERLAP:
+        raise InvalidRequest(f"--overlap must be 0s to {_MAX_OVERLAP.days}d.")
+    now = now_ms()
+    until_ms = None if expires_in is None else now + expires_in // timedelta(milliseconds=1)
+    with _keys(data) as keys:
+        made, secret, former = keys.rotate(key, now, overlap // timedelta(milliseconds=1), until_ms)
+    print(secret)
+    works_until = _to_second(former.expires_at_ms or now)
+    print(f"{made.id} takes the place of {former.id}, which works until {works_until}", file=sys.stderr)
+
+
+@app.command
 def revoke(key: str, /, *, data: Data = None) -> None:
     """Revoke a key permanently. A running server rejects it within a second.
 
     Args:
-        key: The key's id, its prefix or the start of it, or the key itself.
+        key: The key's id, its prefix or the start of it. The key itself works too, but other users see it in `ps`.
     """
     with _keys(data) as keys:
         revoked = keys.revoke(key, now_ms())
@@ -98,11 +133,14 @@ class Listed(msgspec.Struct, frozen=True):
     style: Style
     scopes: tuple[Scope, ...]
     prefix: str
-    status: Literal["works", "expired", "revoked"]
+    status: Status
     created_at: str
     expires_at: str | None
     revoked_at: str | None
     origins: tuple[str, ...]
+    name: str | None
+    last_used_at: str | None
+    replaced_by: str | None
 
 
 def _list_one(key: Key, now_ms: int) -> Listed:
@@ -113,18 +151,15 @@ def _list_one(key: Key, now_ms: int) -> Listed:
         style=key.style,
         scopes=tuple(scope for scope in SCOPES if scope in key.scopes),
         prefix=key.prefix,
-        status=_status(key, now_ms),
+        status=status_of(key, now_ms),
         created_at=_to_second(key.created_at_ms),
         expires_at=None if key.expires_at_ms is None else _to_second(key.expires_at_ms),
         revoked_at=None if key.revoked_at_ms is None else _to_second(key.revoked_at_ms),
         origins=key.origins,
+        name=key.name or None,
+        last_used_at=None if key.last_used_at_ms is None else _to_second(key.last_used_at_ms),
+        replaced_by=key.replaced_by or None,
     )
-
-
-def _status(key: Key, now_ms: int) -> Literal["works", "expired", "revoked"]:
-    if key.revoked_at_ms is not None:
-        return "revoked"
-    return "works" if key.works_at(now_ms) else "expired"
 
 
 def _to_second(milliseconds: int) -> str:
@@ -143,12 +178,14 @@ def _print_table(listed: Sequence[Listed]) -> None:
 
     # In 80 columns the others may fold, but `keys revoke` needs these two.
     table = Table(Column("id", no_wrap=True), Column("prefix", no_wrap=True), box=SIMPLE)
-    for header in ("project", "mode", "scopes", "status"):
+    for header in ("name", "project", "mode", "scopes", "status"):
         table.add_column(header, overflow="fold")
     for one in listed:
         day = (one.revoked_at or one.expires_at or "")[:10]
         status = f"{one.status} until {day}" if day and one.status == "works" else f"{one.status} {day}"
-        table.add_row(one.id, one.prefix, one.project, one.mode, " ".join((*one.scopes, *one.origins)), status)
+        table.add_row(
+            one.id, one.prefix, one.name or "", one.project, one.mode, " ".join((*one.scopes, *one.origins)), status
+        )
     Console().print(table)
 
 

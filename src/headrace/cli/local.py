@@ -4,12 +4,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPResponse
+from urllib.parse import quote
 
 import msgspec
 
 from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import open_runtime
+from headrace.cli.opened import deed_of, user_name
+from headrace.model.audit import MAX_DETAIL_CHARS
 from headrace.model.errors import InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.settings import Settings
 from headrace.upkeep.check import Report
@@ -50,8 +53,15 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
         pass
     configure(settings)
     runtime = open_runtime(settings)
+    wanted = msgspec.convert(asked, Asked)
     try:
-        return msgspec.json.encode(answer(runtime.quarantine, msgspec.convert(asked, Asked)))
+        if wanted.action == "list":
+            return msgspec.json.encode(answer(runtime.quarantine, wanted))
+        deed = deed_of(f"quarantine {wanted.action}", ", ".join(wanted.ids)[:MAX_DETAIL_CHARS])
+        runtime.control.audit.begin(deed)
+        done = answer(runtime.quarantine, wanted)
+        runtime.control.audit.end(deed, "done")
+        return msgspec.json.encode(done)
     finally:
         runtime.close()
 
@@ -116,7 +126,12 @@ def _open(
         f"http://{host}:{address.port}{path}",
         method=method,
         data=None if body is None else msgspec.json.encode(body),
-        headers={"Authorization": f"Bearer {address.token}", "Content-Type": "application/json", **(headers or {})},
+        headers={
+            "Authorization": f"Bearer {address.token}",
+            "Content-Type": "application/json",
+            "Headrace-User": quote(user_name(), safe="@"),
+            **(headers or {}),
+        },
     )
     # Ignore the environment's proxies: both processes run on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

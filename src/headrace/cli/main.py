@@ -9,9 +9,10 @@ import msgspec
 from cyclopts import App, CycloptsError, Parameter
 
 from headrace import __version__
+from headrace.cli.audit import print_audit
 from headrace.cli.journeys import app as journeys_app
 from headrace.cli.keys import app as keys_app
-from headrace.cli.opened import Data
+from headrace.cli.opened import Data, running
 from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
 from headrace.cli.rules import app as rules_app
@@ -38,13 +39,17 @@ app.command(journeys_app)
 app.command(quarantine_app)
 app.command(webhooks_app)
 
+app.command(print_audit, name="audit")
+
 _ENDED_BY_READER = 128 + signal.SIGPIPE  # the exit code that shells use
 
 
 def main() -> None:
     """Run the command in sys.argv. Expected errors become one line on stderr and exit code 2."""
     try:
-        app(sys.argv[1:])
+        arguments = sys.argv[1:]
+        running.set(" ".join(app.parse_commands(arguments)[0]))
+        app(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again as it ends

@@ -1,4 +1,4 @@
-"""API keys: creates, lists, finds and revokes them. Stores a hash of each secret and never the secret.
+"""API keys: creates, lists, finds, rotates and revokes them. Stores a hash of each secret and never the secret.
 
 Clients send the **secret**. A **prefix** is its beginning: enough to tell keys apart, too little to guess the rest. An **id**
 names the key where the secret must not be seen.
@@ -8,23 +8,35 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from headrace.control.database import insert, reading, transact
+from headrace.control.database import reading, transact
+from headrace.control.locks import lock_project, lock_tenant
 from headrace.control.tables.keys import keys
-from headrace.control.tables.projects import projects
-from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.audit import add_detail
+from headrace.model.errors import Conflict, InvalidRequest, NotFound
 from headrace.model.event import Mode, Tenant
-from headrace.model.keys import SCOPES, STYLES, Key, Scope, Style, parse_scopes, render_scopes
+from headrace.model.keys import (
+    SCOPES,
+    SHOWN_CHARS,
+    STYLES,
+    Key,
+    Scope,
+    Style,
+    check_name,
+    masked,
+    parse_scopes,
+    render_scopes,
+)
 from headrace.model.times import LATEST_MS
 
 _SECRET_BYTES = 32  # 256 bits, 43 characters
-_SHOWN_CHARS = 6  # of these 43, in the prefix; 220 bits stay unknown
+MOST_KEYS = 1000  # that work, of a project and mode
 _PROJECT = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
 
 
@@ -43,44 +55,46 @@ class Keys:
         now_ms: int,
         expires_at_ms: int | None = None,
         origins: Sequence[str] = (),
+        name: str = "",
     ) -> tuple[Key, str]:
         """Create a key, and its project if that is new. Returns the key and its secret, which cannot be shown again.
 
-        scopes: None means those of the style. Raises InvalidRequest for an invalid project name, an empty set of scopes, a
-        publishable key with a scope other than ingest, and an expiry that is not in the future.
+        scopes: None means those of the style. Raises InvalidRequest for an invalid project name or name, an empty set of scopes,
+        a publishable key with a scope other than ingest, and an expiry that is not in the future; Conflict for a key too many.
         """
         if not _PROJECT.fullmatch(project):
             raise InvalidRequest(
                 "A project's name is 1 to 100 characters, each a lower-case letter a to z, a digit, '_' or '-'."
             )
-        live_prefix, test_prefix, style_scopes = STYLES[style]
+        style_scopes = STYLES[style][2]
         if scopes is not None and not scopes:
             raise InvalidRequest(f"A key needs a scope: one or more of {', '.join(SCOPES)}.")
-        if expires_at_ms is not None and not now_ms < expires_at_ms <= LATEST_MS:
-            raise InvalidRequest("A key's expiry must be in the future, and before the year 2262.")
+        _check_expiry(expires_at_ms, now_ms)
         if style == "publishable" and scopes not in (None, style_scopes):
             raise InvalidRequest(
                 "Anybody who opens the page can read a publishable key, so its only scope can be ingest."
             )
         if origins and style != "publishable":
             raise InvalidRequest("Only a publishable key has origins: add --publishable.")
-        start = live_prefix if mode == "live" else test_prefix
-        secret = start + secrets.token_urlsafe(_SECRET_BYTES)
+        secret, prefix = _new_secret(style, mode)
         key = Key(
-            id=f"key_{secrets.token_hex(8)}",
+            id=_new_id(),
             tenant=Tenant(project, mode),
             style=style,
             scopes=style_scopes if scopes is None else frozenset(scopes),
-            prefix=secret[: len(start) + _SHOWN_CHARS],
+            prefix=prefix,
             created_at_ms=now_ms,
             expires_at_ms=expires_at_ms,
             origins=tuple(origins),
+            name=check_name(name),
         )
 
         def keep(connection: sa.Connection) -> None:
-            new = insert(connection, projects).values(name=project, created_at_ms=now_ms)
-            connection.execute(new.on_conflict_do_nothing())
+            lock_project(connection, project, now_ms)
+            lock_tenant(connection, key.tenant)  # else two at once would both find room for the last one
+            _require_room(connection, key.tenant, now_ms)
             connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **_columns(key)))
+            add_detail(f"made {key.id} ({key.prefix}…)", key.tenant)
 
         transact(self._engine, keep)
         return key, secret
@@ -107,25 +121,95 @@ class Keys:
         Raises NotFound, and InvalidRequest for a prefix that several working keys share or that names only a style: a key
         cannot be restored, so a slip must not revoke the only key there happens to be.
         """
-        starts = [start for live, test, _ in STYLES.values() for start in (live, test)]
-        if any(start.startswith(named) for start in starts):
-            raise InvalidRequest("Too many keys start with this: give an id, or more of the key.")
+        _require_more_than_a_style(named)
 
         def end(connection: sa.Connection) -> Key:
-            asked = sa.select(keys).where(_is_named(named)).order_by(keys.c.id).with_for_update()
-            rows = connection.execute(asked).all()
-            if not rows:
-                raise NotFound("No key has this id, prefix or secret; `headrace keys list` shows every id.")
-            found = [key for key in map(_key, rows) if key.revoked_at_ms is None]
-            if not found:
-                return _key(rows[0])
-            if len(found) > 1:
-                ids = ", ".join(key.id for key in found[:5])
-                raise InvalidRequest(f"{len(found)} keys start with this: give the id of one ({ids}).")
-            connection.execute(sa.update(keys).where(keys.c.id == found[0].id).values(revoked_at_ms=now_ms))
-            return msgspec.structs.replace(found[0], revoked_at_ms=now_ms)
+            key = _one_named(connection, named)
+            if key.revoked_at_ms is not None:
+                return key
+            connection.execute(sa.update(keys).where(keys.c.id == key.id).values(revoked_at_ms=now_ms))
+            add_detail(f"revoked {key.id} ({key.prefix}…)", key.tenant)
+            return msgspec.structs.replace(key, revoked_at_ms=now_ms)
 
         return transact(self._engine, end)
+
+    def rotate(
+        self, named: str, /, now_ms: int, overlap_ms: int, expires_at_ms: int | None = None
+    ) -> tuple[Key, str, Key]:
+        """Make a key that takes the place of another, which works for `overlap_ms` more, unless it expires earlier.
+
+        named: as for `revoke`. expires_at_ms: of the new key; None means that it lives as long as the former was to live.
+        Returns the new key, its secret, which cannot be shown again, and the former key. Raises what `revoke` and `create`
+        raise, and Conflict for a key that does not work any more or was rotated already.
+        """
+        _require_more_than_a_style(named)
+
+        def turn(connection: sa.Connection) -> tuple[Key, str, Key]:
+            former = _one_named(connection, named)
+            if former.replaced_by:
+                raise Conflict(
+                    f"The key {former.id} was rotated already: rotate {former.replaced_by}, which replaced it."
+                )
+            if not former.works_at(now_ms):
+                raise Conflict(f"The key {former.id} does not work any more: create a new one.")
+            until_ms = now_ms + overlap_ms
+            lives_until_ms = expires_at_ms
+            if former.expires_at_ms is not None:
+                until_ms = min(until_ms, former.expires_at_ms)
+                lives_until_ms = expires_at_ms or now_ms + former.expires_at_ms - former.created_at_ms
+            _check_expiry(lives_until_ms, now_ms)
+            secret, prefix = _new_secret(former.style, former.tenant.mode)
+            key = msgspec.structs.replace(
+                former,
+                id=_new_id(),
+                prefix=prefix,
+                created_at_ms=now_ms,
+                expires_at_ms=lives_until_ms,
+                last_used_at_ms=None,
+            )
+            _require_room(connection, key.tenant, now_ms)
+            connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **_columns(key)))
+            former = msgspec.structs.replace(former, expires_at_ms=until_ms, replaced_by=key.id)
+            changed = {"expires_at_ms": until_ms, "replaced_by": key.id}
+            connection.execute(sa.update(keys).where(keys.c.id == former.id).values(changed))
+            add_detail(f"made {key.id} ({key.prefix}…) in place of {former.id} ({former.prefix}…)", key.tenant)
+            return key, secret, former
+
+        return transact(self._engine, turn)
+
+
+class ControlTenantKeys:
+    """Fits the TenantKeys port. Any thread may call it; every method raises ControlFailed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def page(self, tenant: Tenant, after: tuple[int, str], limit: int, /) -> list[Key]:
+        """See the TenantKeys port."""
+        place = sa.tuple_(keys.c.created_at_ms, keys.c.id)
+        asked = sa.select(keys).where(_of(tenant), place > sa.tuple_(*map(sa.literal, after)))
+        with reading(self._engine) as connection:
+            return [
+                _key(row) for row in connection.execute(asked.order_by(keys.c.created_at_ms, keys.c.id).limit(limit))
+            ]
+
+    def get(self, tenant: Tenant, key_id: str, /) -> Key:
+        """See the TenantKeys port."""
+        with reading(self._engine) as connection:
+            row = connection.execute(sa.select(keys).where(_of(tenant), keys.c.id == key_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no key {masked(key_id[:80])!r} in this project and mode.")
+        return _key(row)
+
+    def mark_used(self, used: Mapping[str, int], /) -> None:
+        """See the TenantKeys port."""
+        latest = sa.update(keys).where(
+            keys.c.id == sa.bindparam("key_id"),
+            sa.or_(keys.c.last_used_at_ms.is_(None), keys.c.last_used_at_ms < sa.bindparam("at_ms")),
+        )
+        rows = [{"key_id": key_id, "at_ms": at_ms} for key_id, at_ms in sorted(used.items())]
+        values: dict[str, sa.BindParameter[int]] = {"last_used_at_ms": sa.bindparam("at_ms")}
+        transact(self._engine, lambda connection: connection.execute(latest.values(values), rows))
 
 
 def digest(secret: str, /) -> bytes:
@@ -133,6 +217,54 @@ def digest(secret: str, /) -> bytes:
     # Slow hashes (argon2, bcrypt) are for passwords, which can be guessed. 256 random bits cannot, so one SHA-256 is as
     # safe as many rounds, and costs a microsecond per request.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _new_id() -> str:
+    return f"key_{secrets.token_hex(8)}"
+
+
+def _new_secret(style: Style, mode: Mode) -> tuple[str, str]:
+    """A secret and its prefix."""
+    live, test, _ = STYLES[style]
+    start = live if mode == "live" else test
+    secret = start + secrets.token_urlsafe(_SECRET_BYTES)
+    return secret, secret[: len(start) + SHOWN_CHARS]
+
+
+def _check_expiry(expires_at_ms: int | None, now_ms: int) -> None:
+    if expires_at_ms is not None and not now_ms < expires_at_ms <= LATEST_MS:
+        raise InvalidRequest("A key's expiry must be in the future, and before the year 2262.")
+
+
+def _require_room(connection: sa.Connection, tenant: Tenant, now_ms: int) -> None:
+    works = keys.c.revoked_at_ms.is_(None), sa.or_(keys.c.expires_at_ms.is_(None), keys.c.expires_at_ms > now_ms)
+    held = connection.scalar(sa.select(sa.func.count()).where(_of(tenant), *works)) or 0
+    if held >= MOST_KEYS:
+        raise Conflict(
+            f"There are {held} working keys in this project and mode, and there can be no more: revoke some."
+        )
+
+
+def _require_more_than_a_style(named: str) -> None:
+    starts = [start for live, test, _ in STYLES.values() for start in (live, test)]
+    if any(start.startswith(named) for start in starts):
+        raise InvalidRequest("Too many keys start with this: give an id, or more of the key.")
+
+
+def _one_named(connection: sa.Connection, named: str) -> Key:
+    """The one key of that id, secret or prefix that is not revoked, locked; else the first that is."""
+    rows = connection.execute(sa.select(keys).where(_is_named(named)).order_by(keys.c.id).with_for_update()).all()
+    if not rows:
+        raise NotFound("No key has this id, prefix or secret; `headrace keys list` shows every id.")
+    found = [key for key in map(_key, rows) if key.revoked_at_ms is None]
+    if len(found) > 1:
+        ids = ", ".join(key.id for key in found[:5])
+        raise InvalidRequest(f"{len(found)} keys start with this: give the id of one ({ids}).")
+    return found[0] if found else _key(rows[0])
+
+
+def _of(tenant: Tenant) -> sa.ColumnElement[bool]:
+    return sa.and_(keys.c.project == tenant.project, keys.c.mode == tenant.mode)
 
 
 def _is_named(text: str) -> sa.ColumnElement[bool]:
@@ -155,6 +287,7 @@ def _columns(key: Key) -> dict[str, object]:
         "expires_at_ms": key.expires_at_ms,
         "revoked_at_ms": key.revoked_at_ms,
         "origins": " ".join(key.origins) or None,
+        "name": key.name,
     }
 
 
@@ -169,4 +302,7 @@ def _key(row: sa.Row[Any]) -> Key:
         expires_at_ms=row.expires_at_ms,
         revoked_at_ms=row.revoked_at_ms,
         origins=tuple((row.origins or "").split()),
+        name=row.name,
+        last_used_at_ms=row.last_used_at_ms,
+        replaced_by=row.replaced_by or "",
     )

@@ -1,4 +1,7 @@
-"""Opens the control database, SQLite or PostgreSQL, and brings its schema up to date. Knows no table of headrace's."""
+"""Opens the control database, SQLite or PostgreSQL, and brings its schema up to date.
+
+Of the tables it knows only the audit's: a transaction that does what is audited also records it.
+"""
 
 import random
 import time
@@ -13,12 +16,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from headrace.control.deeds import record
 from headrace.control.postgres import open_server, require_usable, was_undone_for_another
 from headrace.control.sqlite import WRITES, is_full, open_file, reuse_write_ahead
+from headrace.model.audit import deed_to_record
 from headrace.model.errors import SettingsError
 from headrace.ports.control import ControlConflict, ControlFailed
 
-HEAD = "0015"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
+HEAD = "0018"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
 _MIGRATION_LOCK = 0x6865616472616365  # PostgreSQL locks a number; this one is "headrace"
 _SELECT_VERSION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
 _MOST_ATTEMPTS = 5  # attempts at a transaction that conflicts with others
@@ -109,12 +114,18 @@ def writing(engine: sa.Engine, /) -> Generator[sa.Connection]:
 def transact(engine: sa.Engine, work: Callable[[sa.Connection], T], /) -> T:
     """Run `work` in a transaction like `writing`'s, and return its result. After a ControlConflict, it is retried a few times.
 
+    What it does is audited in the same transaction if it is done for an audited request or command (model/audit.py).
     On a full disk, it is retried once SQLite's write-ahead file, which never becomes shorter, has room in it.
     """
+    deed = deed_to_record()
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
             with writing(engine) as connection:
-                return work(connection)
+                done = work(connection)
+                number = None if deed is None else record(connection, deed, "done")
+            if deed is not None:
+                deed.number = number
+            return done
         except ControlConflict:
             if attempt == _MOST_ATTEMPTS:
                 raise

@@ -12,6 +12,7 @@ from headrace.control.participants import give_numbers
 from headrace.control.tables.ledger import balances, grants, points
 from headrace.control.tables.reactions import reaction_progress
 from headrace.control.tables.scores import awards, participants
+from headrace.model.audit import add_detail
 from headrace.model.errors import Conflict, NotFound
 from headrace.model.event import MAX_TAIL, Tenant, event_id, first_position
 from headrace.model.ledger import Grant, Granted, Revocation
@@ -42,6 +43,7 @@ class ControlGrants:
             if made is not None:
                 if made.request != request:
                     raise Conflict("This key was used for another grant: send a new key with each grant.")
+                add_detail("nothing: the key was used before", person=grant.participant)
                 return Granted(grant, made.entry_id, made.balance, repeated=True)
             number = give_numbers(connection, tenant, [grant.participant])[grant.participant]
             balance = connection.scalar(sa.select(balances.c.balance).where(balances.c.participant_no == number)) or 0
@@ -64,6 +66,7 @@ class ControlGrants:
             if self._outbox is not None:
                 what = (grant.participant, grant.points, "granted", grant.reason)
                 self._outbox.publish(connection, tenant, [message_of_entry(entry_id, 0, now_ms, *what)])
+            add_detail(f"granted {grant.points} points", person=grant.participant)
             return Granted(grant, entry_id, after, repeated=False)
 
         return transact(self._engine, make)
@@ -83,6 +86,7 @@ class ControlGrants:
             ).first()
             if row is None:
                 raise NotFound(f"The participant {participant[:200]!r} does not hold the badge {badge[:80]!r}.")
+            add_detail("revoked the badge", person=participant)
             if row.revoked_at_ms is not None:
                 return Revocation(participant, badge, row.event_id, row.revoked_why, row.revoked_at_ms, repeated=True)
             connection.execute(

@@ -49,6 +49,7 @@ class Keyring:
         self._max_cached = max_cached
         # By digest: the key, and the time before its look-up, which no later revocation can have affected; oldest first.
         self._seen: dict[bytes, tuple[Key, int]] = {}
+        self._used: dict[str, int] = {}
         self._lock = Lock()
 
     def cached(self, secret: str, /) -> Key | None:
@@ -79,7 +80,17 @@ class Keyring:
             if len(self._seen) >= self._max_cached:
                 del self._seen[next(iter(self._seen))]
             self._seen[hashed] = (key, now_ms)
+            self._used[key.id] = now_ms
         return key
+
+    def take_used(self) -> dict[str, int]:
+        """When which key was last used, by id, of those used since the last call; to within `fresh_for_ms`.
+
+        A look-up per key and half-second is what a key in use costs anyway, so that no request has to be noted for this.
+        """
+        with self._lock:
+            used, self._used = self._used, {}
+        return used
 
     def _remembered(self, hashed: bytes, now_ms: int) -> Key | None:
         if self._admin_digest and hmac.compare_digest(hashed, self._admin_digest):

@@ -1,8 +1,8 @@
 """Row locks until the end of the transaction, so that two transactions that read, compute and write run one after the other.
 
 To avoid deadlocks, every transaction locks in this order, and rows of one kind in the order of their keys: project, tenant, its
-reaction progress, participants, rules, offsets, replay job, webhook, deliveries, lease. On SQLite a writing transaction is alone
-and locks no rows.
+reaction progress, participants, rules, offsets, replay job, webhook, deliveries, lease, API key. On SQLite a writing transaction
+is alone and locks no rows.
 """
 
 import sqlalchemy as sa

@@ -13,6 +13,7 @@ from headrace.control.journeys import keep_versions, move_runs
 from headrace.control.locks import lock_project
 from headrace.control.tables.reactions import reaction_progress
 from headrace.control.tables.rules import overruns, passed_over, rule_sets, rules
+from headrace.model.audit import add_detail
 from headrace.model.event import Tenant
 from headrace.model.journeys import JourneyVersion
 from headrace.model.rulebook import PassedOver, RuleRow, Version
@@ -129,6 +130,7 @@ class Rulebook:
                 connection.execute(added, [_new_rule(project, *each) for each in meanings])
             if journeys:
                 _keep_journeys(connection, project, journeys, move=move)
+            add_detail(f"version {version}" if is_new else f"version {version}, which was in force", project=project)
             if not is_new:
                 return False
             values: dict[str, object] = {"project": project, "version": version, "document": document}

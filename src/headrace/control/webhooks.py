@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from headrace.control.database import reading, transact
 from headrace.control.locks import lock_project, lock_tenant
 from headrace.control.tables.deliveries import deliveries, webhooks
+from headrace.model.audit import add_detail
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import Tenant
 from headrace.model.filters import Filters
@@ -60,6 +61,7 @@ class ControlWebhooks:
                 "problem": "",
                 "created_at_ms": webhook.created_at_ms,
             }
+            add_detail(f"made the webhook {webhook.id}", tenant)
             number = connection.scalars(sa.insert(webhooks).values(row).returning(webhooks.c.no)).one()
             return msgspec.structs.replace(webhook, number=number)
 

@@ -23,7 +23,8 @@ def _reading(path: str, does: Ask | Handled) -> Route:
 
 
 def _doing(path: str, handler: str) -> Route:
-    return Route("POST", f"/v1/admin/{path}", "admin", "hogsend", Handled(handler))
+    does = Handled(handler, in_control=handler != "replay")
+    return Route("POST", f"/v1/admin/{path}", "admin", "hogsend", does)
 
 
 _GROUP = "{group_type:id}/{group_key:id}"

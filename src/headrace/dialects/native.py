@@ -7,10 +7,13 @@ Source: shared/CONTRACT.md
 import base64
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import Literal
 
 import msgspec
 
 from headrace.dialects import native_funnels, native_journeys, native_queries, native_webhooks
+
+from headrace.dialects import native_audit, native_journeys, native_keys, native_webhooks
 from headrace.dialects.flux_queries import render_row
 from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint
@@ -185,6 +188,11 @@ def _reading(path: str, does: Handled) -> Route:
     return Route("GET", f"/api/v1/{path}", "query", "native", does)
 
 
+def _changing(method: Literal["POST", "PUT", "DELETE"], path: str, handler: str) -> Route:
+    """A route by which an admin changes something in control."""
+    return Route(method, f"/api/v1/{path}", "admin", "native", Handled(handler, in_control=True))
+
+
 DIALECT = Dialect(
     NAME,
     render_error,
@@ -195,7 +203,7 @@ DIALECT = Dialect(
         _reading("events/{event_id}/effects", Handled("effects")),
         _reading("participants", Handled("participants")),
         _reading("participants/{participant_id:id}", Handled("participant")),
-        Route("POST", "/api/v1/participants/{participant_id:id}/points", "admin", "native", Handled("grant_points")),
+        _changing("POST", "participants/{participant_id:id}/points", "grant_points"),
         _reading("points", Handled("ledger")),
         _reading("points/leaderboard", Handled("points_leaderboard")),
         _reading("challenges", Handled("challenges")),
@@ -206,15 +214,17 @@ DIALECT = Dialect(
         _reading("users", Handled("people")),
         _reading("users/{user_id:id}", Handled("person")),
         _reading("users/{user_id:id}/events", Handled("person_events")),
-        Route("DELETE", "/api/v1/users/{user_id:id}/aliases/{other:id}", "admin", "native", Handled("part_person")),
+        _changing("DELETE", "users/{user_id:id}/aliases/{other:id}", "part_person"),
         _reading("groups/{type:id}/{key:id}", Handled("group")),
         _reading("badges/{badge_id}/revocations", Handled("revocations")),
-        Route("POST", "/api/v1/badges/{badge_id}/revocations", "admin", "native", Handled("revoke_badge")),
+        _changing("POST", "badges/{badge_id}/revocations", "revoke_badge"),
         _reading("status", Handled("status")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
-        Route("PUT", "/api/v1/rules", "admin", "native", Handled("apply_rules")),
+        _changing("PUT", "rules", "apply_rules"),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
+        *native_keys.ROUTES,
+        *native_audit.ROUTES,
         *native_webhooks.ROUTES,
         *native_queries.ROUTES,
         *native_funnels.ROUTES,
@@ -223,6 +233,7 @@ DIALECT = Dialect(
     # The rest of /api/v1 is Flux's.
     prefixes=(
         *(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
+        *native_keys.PREFIXES,
         *native_journeys.PREFIXES,
         *native_queries.PREFIXES,
     ),

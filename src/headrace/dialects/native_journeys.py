@@ -17,8 +17,8 @@ ROUTES = (
     Route("GET", "/api/v1/journeys/{journey_id}", "query", "native", Handled("journey")),
     Route("GET", "/api/v1/journeys/{journey_id}/runs", "query", "native", Handled("runs")),
     Route("GET", "/api/v1/runs/{run_id}", "query", "native", Handled("run")),
-    Route("POST", "/api/v1/runs/{run_id}/cancel", "admin", "native", Handled("cancel_run")),
-    Route("POST", "/api/v1/runs/{run_id}/retry", "admin", "native", Handled("retry_run")),
+    Route("POST", "/api/v1/runs/{run_id}/cancel", "admin", "native", Handled("cancel_run", in_control=True)),
+    Route("POST", "/api/v1/runs/{run_id}/retry", "admin", "native", Handled("retry_run", in_control=True)),
 )
 
 

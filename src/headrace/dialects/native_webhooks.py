@@ -255,7 +255,8 @@ def _render_filter(filters: Filters) -> dict[str, object]:
 
 
 def _route(method: Literal["GET", "POST", "PATCH", "DELETE"], path: str, handler: str, status: int = 200) -> Route:
-    return Route(method, f"/api/v1/webhooks{path}", "admin", "native", Handled(handler), status)
+    does = Handled(handler, in_control=method != "GET")
+    return Route(method, f"/api/v1/webhooks{path}", "admin", "native", does, status)
 
 
 ROUTES = (

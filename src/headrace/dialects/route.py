@@ -141,9 +141,14 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class Handled(msgspec.Struct, frozen=True):
-    """Handled by the handler in `http/` with this name."""
+    """Handled by the handler in `http/` with this name, which is also what the audit calls it.
+
+    in_control: whether it changes something only within one transaction of the control database, which then also records it
+    in the audit. What changes anything else is recorded before it is tried.
+    """
 
     by: str
+    in_control: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -166,6 +171,11 @@ class Route(msgspec.Struct, frozen=True):
     def for_browsers(self) -> bool:
         """Whether pages of any origin may call it: every response has CORS headers. Such a route never reads a cookie."""
         return isinstance(self.does, Ingest | Tell)
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether an admin changes something by it: each request that is let in is recorded in the audit."""
+        return self.scope == "admin" and self.method != "GET"
 
     @property
     def has_preflight(self) -> bool:

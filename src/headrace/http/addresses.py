@@ -1,4 +1,4 @@
-"""The address under which clients reach this server. Checks every header before using it."""
+"""The address under which clients reach this server, and the clients' own. Checks every header before using it."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -38,6 +38,22 @@ class Addresses:
             host = told_host if _is_host(told_host) else host
         return scheme, host
 
+    def client_of(self, req: falcon.asgi.Request, /) -> str:
+        """The address that the request came from; behind trusted proxies the last one that is not theirs.
+
+        What stands before that one, its sender may have made up. "" for the peer of a Unix socket.
+        """
+        peer = req.remote_addr
+        if not self._is_proxy(peer):
+            return _address(peer)
+        for told in reversed(_told_clients(req)):
+            if not _address(told):
+                break
+            peer = _address(told)
+            if not self._is_proxy(peer):
+                break
+        return _address(peer)
+
     def _is_proxy(self, address: str) -> bool:
         try:
             parsed = ip_address(address)
@@ -54,6 +70,26 @@ def _told_by_proxy(req: falcon.asgi.Request) -> tuple[str, str]:
         return (first.scheme or "").lower(), first.host or ""
     scheme, host = (req.get_header(f"X-Forwarded-{name}") or "" for name in ("Proto", "Host"))
     return scheme.partition(",")[0].strip().lower(), host.partition(",")[0].strip()
+
+
+def _told_clients(req: falcon.asgi.Request) -> list[str]:
+    """Whom each proxy says it was asked by, the first proxy first."""
+    if forwarded := req.forwarded:
+        return [each.src or "" for each in forwarded]
+    return (req.get_header("X-Forwarded-For") or "").split(",")
+
+
+def _address(text: str) -> str:
+    """An IP address as it is usually written, without a port; "" for anything else."""
+    text = text.strip().strip('"')
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        parsed = ip_address(bare)
+    except ValueError:
+        return ""
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def _is_host(text: str) -> bool:

@@ -12,6 +12,8 @@ from headrace.dialects.route import Dialect
 from headrace.dialects.table import DIALECTS
 from headrace.dialects.wire import encode_json
 from headrace.http import docs
+from headrace.http.addresses import Addresses
+from headrace.http.audited import Auditor
 from headrace.http.body import Budget
 from headrace.http.direct import App
 from headrace.http.gate import Gate
@@ -42,7 +44,7 @@ class _Health:
 
 
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:
-    """The ASGI application of a server that speaks these dialects."""
+    """The ASGI application of a server that speaks these dialects. Raises what Addresses raises."""
     settings = can.settings
     gate, bodies = (
         Gate(can.admission, can.ask, unread, Strict() if settings.unknown_parameters == "reject" else None),
@@ -53,14 +55,17 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
     Problems(dialects).install(app, metrics.count_refusal)
-    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers_of(gate, can)))
+    addresses = Addresses(settings)
+    auditor = Auditor(can.audit, addresses, settings.admin_key)
+    own = handlers_of(gate, can)
+    mount(app, dialects, Responders(gate, can.intake, settings, metrics, own, auditor, addresses))
     health = _Health(can.status)
     app.add_route("/", Landing())
     app.add_route("/health", health)
     app.add_route("/ready", health, suffix="ready")
     app.add_route("/metrics", metrics)
     app.add_route("/internal/check", Check(can.admission, can.status))
-    app.add_route("/internal/quarantine", Quarantine(can.admission, can.quarantine))
+    app.add_route("/internal/quarantine", Quarantine(can.admission, can.quarantine, auditor))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app

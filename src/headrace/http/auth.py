@@ -22,6 +22,7 @@ def shown_by(req: falcon.asgi.Request, scope: Scope, in_body: str = "", /) -> Sh
         req.get_header("Origin") or "",
         (req.get_header("Headrace-Project") or "") if scope != "ingest" else "",
         (req.get_header("Headrace-Mode") or "") if scope != "ingest" else "",
+        (req.get_header("Headrace-User") or "") if scope == "admin" else "",
     )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import falcon.asgi
 
-from headrace.assembly.admission import Admission, Shown
+from headrace.assembly.admission import Admission, Admitted, Shown
 from headrace.assembly.capabilities.asking import Ask
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import tell_allowance
@@ -15,7 +15,6 @@ from headrace.http.scope import HUNG_UP
 from headrace.http.strict import Strict
 from headrace.http.unread import Unread
 from headrace.model.errors import InvalidRequest, RateLimited, Unavailable
-from headrace.model.event import Tenant
 from headrace.model.keys import Scope
 from headrace.ports.store import Reader
 
@@ -34,8 +33,8 @@ class Gate:
 
     async def admit(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, shown: Shown, scope: Scope, limit: str, /
-    ) -> Tenant:
-        """The tenant that the request is bound to. Adds the rate-limit headers to the response, even if it is refused.
+    ) -> Admitted:
+        """The tenant that the request is bound to, and who sent it. Adds the rate-limit headers, even if it is refused.
 
         Raises what `Admission.admit` raises, and InvalidRequest for parameters that the route does not accept.
         """
@@ -49,7 +48,7 @@ class Gate:
             tell_allowance(req, resp, admitted.allowance)
         if self._strict and scope != "ingest" and req.query_string:
             self._strict.check(req, parameters(req))
-        return admitted.tenant
+        return admitted
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
         """Query the store; cancelled if the client hangs up. Raises what `Ask` raises."""

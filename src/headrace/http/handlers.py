@@ -2,11 +2,14 @@
 
 from headrace.assembly.capabilities.bundle import Capabilities
 from headrace.http.analysis import Analysis
+
+from headrace.http.audit import AuditRoutes
 from headrace.http.contacts import Contacts
 from headrace.http.gate import Gate
 from headrace.http.grants import Grants
 from headrace.http.handler import Handlers
 from headrace.http.journeys import Journeys
+from headrace.http.keys import KeyRoutes
 from headrace.http.ledgers import Ledgers
 from headrace.http.names import Catalogue, EventNames
 from headrace.http.people import People
@@ -37,6 +40,8 @@ def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
         Replays(can.replays, max_bytes),
         Webhooks(can.webhooks),
         Journeys(can.journeys),
+        KeyRoutes(can.keys),
+        AuditRoutes(can.audit),
     )
     found = [each for wing in wings for each in wing.handlers().items()]
     by_name = dict(found)

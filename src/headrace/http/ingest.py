@@ -79,7 +79,7 @@ class EventTaker:
         shown = self._shown_by(req, does)
         may_be_claimed = self._claimants and served is self._served
         if does.find_key is None or (not may_be_claimed and shown.secret("ingest")):
-            tenant = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)
+            tenant = (await self._gate.admit(req, resp, shown, "ingest", served.route.limit)).tenant
             body = await self._body(req)
         else:
             served, tenant, body = await self._admit_by_body(req, resp, shown, served)
@@ -147,7 +147,8 @@ class EventTaker:
                 req.context.dialect = served.dialect
         if served.does.find_key and not shown.secret("ingest"):
             shown = msgspec.structs.replace(shown, in_body=await _in_good_time(served.does.find_key, body))
-        return served, await self._gate.admit(req, resp, shown, "ingest", served.route.limit), body
+        admitted = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)
+        return served, admitted.tenant, body
 
     async def _body(self, req: falcon.asgi.Request) -> bytes:
         if self._reads_body:

@@ -6,6 +6,7 @@ import falcon.asgi
 from headrace.assembly.admission import Admission
 from headrace.assembly.capabilities.server import QuarantineAdmin, ServerStatus
 from headrace.dialects.wire import encode_json
+from headrace.http.audited import Auditor
 from headrace.http.auth import shown_by
 from headrace.http.body import read_body
 from headrace.model.errors import InvalidKey
@@ -28,13 +29,20 @@ class Check:
 class Quarantine:
     """POST /internal/quarantine: `headrace quarantine`."""
 
-    def __init__(self, admission: Admission, quarantine: QuarantineAdmin) -> None:
+    def __init__(self, admission: Admission, quarantine: QuarantineAdmin, auditor: Auditor) -> None:
         self._admission = admission
         self._quarantine = quarantine
+        self._auditor = auditor
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         _require_local(self._admission, req)
-        resp.data = encode_json(await self._quarantine.ask(await read_body(req, _MAX_BYTES)))
+        asked = self._quarantine.parse(await read_body(req, _MAX_BYTES))
+        if asked.action == "list":
+            resp.data = encode_json(await self._quarantine.ask(asked))
+            return
+        deed = self._auditor.command(req, f"quarantine {asked.action}", ", ".join(asked.ids))
+        async with self._auditor.doing(deed, in_control=False):
+            resp.data = encode_json(await self._quarantine.ask(asked))
 
 
 def _require_local(admission: Admission, req: falcon.asgi.Request) -> None:

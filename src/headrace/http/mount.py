@@ -9,6 +9,7 @@ from headrace.assembly.capabilities.events import EventIntake
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
 from headrace.http import cors, webhooks
 from headrace.http.addresses import Addresses
+from headrace.http.audited import Auditor
 from headrace.http.auth import shown_by
 from headrace.http.direct import App
 from headrace.http.gate import Gate
@@ -39,14 +40,16 @@ class Responders:
         settings: Settings,
         metrics: Metrics,
         handlers: Handlers,
+        auditor: Auditor,
+        addresses: Addresses,
     ) -> None:
-        """Raises what Addresses raises."""
         self._gate = gate
         self._intake = intake
         self._settings = settings
-        self._addresses = Addresses(settings)
+        self._addresses = addresses
         self._metrics = metrics
         self._handlers = handlers
+        self._auditor = auditor
 
     def responder(self, served: Served, claimants: Sequence[Served]) -> Responder:
         """Raises KeyError for an unknown handler."""
@@ -60,6 +63,8 @@ class Responders:
             case Tell() as does:
                 return tell(self._gate, self._addresses, route, does)
             case Handled(by=name):
+                if route.is_audited:
+                    return _audited(self._gate, self._auditor, route, name, self._handlers[name])
                 return _handled(self._gate, route, self._handlers[name])
 
     def preflight(self, methods: Sequence[str], grants_webhooks: bool) -> Responder:
@@ -112,8 +117,17 @@ def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:
 
 def _handled(gate: Gate, route: Route, handler: Handler) -> Responder:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
-        tenant = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
-        await handler(req, resp, tenant, params)
+        admitted = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
+        await handler(req, resp, admitted.tenant, params)
+
+    return respond
+
+
+def _audited(gate: Gate, auditor: Auditor, route: Route, action: str, handler: Handler) -> Responder:
+    async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
+        admitted = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
+        async with auditor.recording(req, admitted, route, action, params):
+            await handler(req, resp, admitted.tenant, params)
 
     return respond
 

@@ -12,6 +12,7 @@ from headrace.dialects import hogsend_replays
 from headrace.http.body import read_body
 from headrace.http.gate import parameters
 from headrace.http.handler import Handlers
+from headrace.model.audit import add_detail
 from headrace.model.event import Tenant
 from headrace.model.replay_job import Action
 
@@ -38,9 +39,12 @@ class Replays:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
         request = hogsend_replays.parse_replay(await read_body(req, self._max_bytes))
+        if request.dry_run:
+            add_detail("dry run")
         if request.later:
-            plan = self._replays.plan(tenant, request.selection, request.force, request.rebuild)
-            resp.data = hogsend_replays.render_job(await plan)
+            job = await self._replays.plan(tenant, request.selection, request.force, request.rebuild)
+            add_detail(f"started {job.id}")
+            resp.data = hogsend_replays.render_job(job)
             resp.status = int(HTTPStatus.ACCEPTED)
             return
         if request.rebuild:

@@ -8,3 +8,6 @@ HUNG_UP = "headrace.hung_up"
 
 SEND_WHOLE = "headrace.send_whole"
 """A function that sends a status, header lines and a body at once; see whole_replies.py."""
+
+ADMITTED = "headrace.admitted"
+"""An Admitted: who sent the request. Only on routes that are audited."""

@@ -6,8 +6,9 @@ from typing import Literal, get_args
 
 import msgspec
 
-from headrace.model.errors import InvalidRequest
+from headrace.model.errors import Forbidden, InvalidRequest
 from headrace.model.event import Tenant
+from headrace.model.times import render_time_short
 
 Scope = Literal["ingest", "query", "admin"]
 
@@ -32,6 +33,8 @@ STYLES: dict[Style, tuple[str, str, frozenset[Scope]]] = {
 OPERATORS_KEY = "env"  # the id of the key that the server's settings give
 
 
+MAX_NAME_CHARS = 100
+SHOWN_CHARS = 6  # of the 43 random ones, in a key's prefix; 220 bits stay unknown
 _MAX_ORIGINS = 50
 
 
@@ -42,8 +45,19 @@ _ORIGIN = re.compile(r"(https?)://((?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
+_SECRET = re.compile(
+    rf"((?:{'|'.join(start for live, test, _ in STYLES.values() for start in (live, test))}|whsec_)"
+    rf"[\w+-]{{{SHOWN_CHARS}}})[\w+=-]+",
+    re.ASCII,
+)
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key without its secret. `origins`: the web pages that may use it; () means any client may."""
+    """An API key without its secret. `origins`: the web pages that may use it; () means any client may.
+
+    last_used_at_ms: to within a minute or so; None if it never was. replaced_by: the id of the key that rotation made in its
+    place, "" if it was not rotated.
+    """
 
     id: str
     tenant: Tenant
@@ -54,6 +68,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
     origins: tuple[str, ...] = ()
+    name: str = ""
+    last_used_at_ms: int | None = None
+    replaced_by: str = ""
 
     def allows(self, origin: str, /) -> bool:
         """Whether a page of this origin may use the key. "" is a request without an origin, which no web page sends.
@@ -70,6 +87,16 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     def works_at(self, now_ms: int, /) -> bool:
         """Whether the key is neither revoked nor expired at this time."""
         return self.revoked_at_ms is None and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key to be made. scopes: None means those of the style. expires_at_ms: None means as long as its maker may give."""
+
+    style: Style
+    scopes: frozenset[Scope] | None
+    expires_at_ms: int | None
+    origins: tuple[str, ...]
+    name: str
 
 
 def parse_scopes(text: str, /) -> frozenset[Scope]:
@@ -115,6 +142,28 @@ def _is_below(sent: re.Match[str], allowed: str) -> bool:
         return False
     domain = found[2][1:]
     return sent[2].endswith(domain) and _written(sent) == allowed.replace(found[2], sent[2], 1)
+
+
+def check_name(name: str, /) -> str:
+    """A key's name as it is kept. Raises InvalidRequest."""
+    name = name.strip()
+    if len(name) > MAX_NAME_CHARS or not name.isprintable():
+        raise InvalidRequest(f"A key's name has at most {MAX_NAME_CHARS} characters, and no control characters.")
+    return name
+
+
+def check_may_make(maker: Key, scopes: AbstractSet[Scope], expires_at_ms: int | None, /) -> None:
+    """Raises Forbidden for a key that may do more than the key that makes it, or that works for longer."""
+    if more := [scope for scope in SCOPES if scope in scopes and scope not in maker.scopes]:
+        raise Forbidden(f"A key can only give scopes that it has; this one lacks {', '.join(more)}.")
+    if maker.expires_at_ms is not None and (expires_at_ms is None or expires_at_ms > maker.expires_at_ms):
+        until = render_time_short(maker.expires_at_ms)
+        raise Forbidden(f"This key expires at {until}; a key that it makes or renews must expire by then.")
+
+
+def masked(text: str, /) -> str:
+    """The text with everything that looks like a key, or a webhook's secret, cut to its first characters."""
+    return _SECRET.sub(r"\1…", text)
 
 
 def render_scopes(scopes: AbstractSet[Scope], /) -> str:

@@ -227,6 +227,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0)],
         _doc("How long the old secret keeps signing after a rotation, unless the request says otherwise."),
     ] = 86_400.0
+    audit_keep_s: Annotated[Seconds, _doc("How long the audit keeps what was done with admin keys and commands.")] = (
+        400 * 86_400.0
+    )
     shutdown_timeout_s: Annotated[Seconds, _doc("How long to wait for requests in flight after SIGTERM.")] = 20.0
 
     @classmethod

@@ -1,10 +1,10 @@
 """API keys: their store, and looking up the key of a secret. The store's methods raise ControlFailed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from headrace.model.event import Mode
+from headrace.model.event import Mode, Tenant
 from headrace.model.keys import Key, Scope, Style
 
 
@@ -20,8 +20,12 @@ class KeyStore(Protocol):
         now_ms: int,
         expires_at_ms: int | None = None,
         origins: Sequence[str] = (),
+        name: str = "",
     ) -> tuple[Key, str]:
-        """Create a key, and its project if that is new. Returns it with its secret, never shown again. Raises InvalidRequest."""
+        """Create a key, and its project if that is new. Returns it with its secret, never shown again.
+
+        Raises InvalidRequest, and Conflict for a key too many.
+        """
         ...
 
     def list(self) -> tuple[Key, ...]:
@@ -34,6 +38,31 @@ class KeyStore(Protocol):
 
     def revoke(self, named: str, /, now_ms: int) -> Key:
         """Revoke the key with this id, secret or prefix. Raises NotFound, and InvalidRequest if several keys match."""
+        ...
+
+    def rotate(
+        self, named: str, /, now_ms: int, overlap_ms: int, expires_at_ms: int | None = None
+    ) -> tuple[Key, str, Key]:
+        """Make a key that takes the place of another, which works for `overlap_ms` more; the new one, its secret, the former one.
+
+        Raises what `revoke` raises, and Conflict for a key that does not work any more or was rotated already.
+        """
+        ...
+
+
+class TenantKeys(Protocol):
+    """The API keys of one project and mode."""
+
+    def page(self, tenant: Tenant, after: tuple[int, str], limit: int, /) -> list[Key]:
+        """Keys past a time of creation and an id, oldest first, also revoked and expired ones."""
+        ...
+
+    def get(self, tenant: Tenant, key_id: str, /) -> Key:
+        """Raises NotFound, also for the key of another project or mode."""
+        ...
+
+    def mark_used(self, used: Mapping[str, int], /) -> None:
+        """Keep when keys, by id, were used, where that is later than what is kept."""
         ...
 
 

@@ -4,9 +4,11 @@ import msgspec
 
 from headrace.assembly.admission import Admission
 from headrace.assembly.capabilities.asking import Ask
+from headrace.assembly.capabilities.audit import AuditTrail
 from headrace.assembly.capabilities.contacts import ContactDirectory
 from headrace.assembly.capabilities.events import EventHistory, EventIntake
 from headrace.assembly.capabilities.journeys import JourneyAdmin
+from headrace.assembly.capabilities.keys import KeyAdmin
 from headrace.assembly.capabilities.people import PeopleDirectory
 from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.assembly.capabilities.rules import RuleAdmin
@@ -36,6 +38,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     journeys: JourneyAdmin
     status: ServerStatus
     quarantine: QuarantineAdmin
+    keys: KeyAdmin
+    audit: AuditTrail
 
 
 def capabilities_of(runtime: Runtime, /) -> Capabilities:
@@ -74,4 +78,6 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         ),
         status=ServerStatus(runtime),
         quarantine=QuarantineAdmin(runtime),
+        keys=KeyAdmin(control.keys, control.tenant_keys),
+        audit=AuditTrail(control.audit),
     )

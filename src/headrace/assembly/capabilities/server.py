@@ -72,12 +72,15 @@ class QuarantineAdmin:
         self._desk = runtime.quarantine
         self._lock = asyncio.Lock()
 
-    async def ask(self, body: bytes, /) -> object:
-        """Answer a request of `headrace quarantine`. Raises InvalidRequest, NotFound, Unavailable."""
+    def parse(self, body: bytes, /) -> Asked:
+        """A request of `headrace quarantine`. Raises InvalidRequest."""
         try:
-            asked = msgspec.json.decode(body, type=Asked)
+            return msgspec.json.decode(body, type=Asked)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"{error}.") from None
+
+    async def ask(self, asked: Asked, /) -> object:
+        """Answer a request of `headrace quarantine`. Raises NotFound, Unavailable."""
         try:
             async with self._lock:
                 return await asyncio.to_thread(answer, self._desk, asked)

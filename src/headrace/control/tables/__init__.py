@@ -4,6 +4,7 @@ A new file is imported here, so that `metadata` knows its tables.
 """
 
 from headrace.control.tables import (
+    audit,
     deliveries,
     erasures,
     journeys,
@@ -21,6 +22,7 @@ from headrace.control.tables import (
 from headrace.control.tables.base import metadata
 
 __all__ = [
+    "audit",
     "deliveries",
     "erasures",
     "journeys",

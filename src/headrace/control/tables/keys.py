@@ -1,6 +1,6 @@
 """API keys."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table
 
 from headrace.control.tables.base import metadata
 from headrace.control.tables.projects import projects
@@ -20,4 +20,8 @@ keys = Table(
     Column("expires_at_ms", BigInteger),
     Column("revoked_at_ms", BigInteger),
     Column("origins", text()),  # separated by blanks; null: any
+    Column("name", text(100), nullable=False, server_default=""),
+    Column("last_used_at_ms", BigInteger),  # may lag by a minute: see upkeep/bookkeeping.py
+    Column("replaced_by", text(40)),  # the id of the key that a rotation made in its place
+    Index("ix_keys_project", "project", "mode", "created_at_ms", "id"),
 )
