@@ -1,11 +1,24 @@
 """Every admin route that changes something leaves one entry in the audit, without being listed here by hand."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import falcon.asgi
+import falcon.inspect
+import falcon.testing
 import pytest
 
 from headrace.dialects.route import Ask, Handled, Route, Tell
 from headrace.dialects.table import DIALECTS
+from headrace.http.addresses import Addresses
+from headrace.http.app import create_app
+from headrace.http.audited import COMMANDS, Auditor
+from headrace.http.unread import Unread
+from headrace.model.audit import Deed
+from headrace.model.errors import InvalidKey
+from headrace.model.settings import Settings
+from tests.http.capabilities import bare_capabilities
 from tests.http.routes import MOUNTED, UNKNOWN_ID, send
 from tests.http.routes import Route as Mounted
 from tests.server import Client, Server
@@ -67,6 +80,58 @@ def test_reading_leaves_no_entry(client: Client) -> None:
         if route.method == "GET" and route.scope == "admin":
             send(client, route)
     assert entries(client) == []
+
+
+def test_what_commands_post_is_recorded_and_what_strangers_post_there_is_not() -> None:
+    """A resource like those under /internal/, added to the application as they are."""
+    recorded: list[tuple[str, str]] = []
+
+    class Trail:
+        now_ms = staticmethod(lambda: 1)
+
+        async def begin(self, deed: Deed) -> None:
+            deed.number = 1
+            recorded.append((deed.action, deed.actor.name))
+
+        async def end(self, deed: Deed, outcome: str) -> None:
+            recorded.append((deed.action, outcome))
+
+    class Backup:
+        async def on_post(self, req: Any, resp: Any) -> None:
+            if req.get_header("Authorization") != "Bearer token":
+                raise InvalidKey
+
+    class Admission:
+        def is_local(self, shown: Any) -> bool:
+            return shown.authorization == "Bearer token"
+
+    auditor = Auditor(Trail(), Admission(), Addresses(Settings()), "")  # type: ignore[arg-type]
+    backup = Backup()
+    auditor.audit_command("/internal/backup", backup)
+
+    def post(**headers: str) -> None:
+        request = falcon.asgi.Request(falcon.testing.create_scope(headers=headers), lambda: None)  # type: ignore[arg-type]
+        asyncio.run(backup.on_post(request, falcon.asgi.Response()))
+
+    with pytest.raises(InvalidKey):
+        post(Authorization="Bearer guessed")
+    assert recorded == []
+    post(Authorization="Bearer token", **{"Headrace-User": "ada"})
+    assert recorded == [("backup", "ada"), ("backup", "done")]
+
+
+def test_each_route_that_commands_post_to_is_audited() -> None:
+    can = SimpleNamespace(**vars(bare_capabilities()))
+    app = create_app(can, Unread(timeout_s=1, max_bytes=1))  # type: ignore[arg-type]
+    posted: list[str] = []
+    for route in falcon.inspect.inspect_routes(app):
+        if route.path.startswith(COMMANDS) and any(
+            each.method == "POST" and not each.internal for each in route.methods
+        ):
+            posted.append(route.path)
+            resource = app._router.find(route.path)[0]  # type: ignore[union-attr]
+            assert "on_post" in vars(resource) or getattr(resource, "audits_itself", False), route.path
+    assert "/internal/quarantine" in posted
 
 
 RULES: dict[str, Any] = {

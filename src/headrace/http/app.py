@@ -56,8 +56,9 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app.req_options.strip_url_path_trailing_slash = True
     Problems(dialects).install(app, metrics.count_refusal)
     addresses = Addresses(settings)
-    auditor = Auditor(can.audit, addresses, settings.admin_key)
+    auditor = Auditor(can.audit, can.admission, addresses, settings.admin_key)
     own = handlers_of(gate, can)
+    app.auditor = auditor
     mount(app, dialects, Responders(gate, can.intake, settings, metrics, own, auditor, addresses))
     health = _Health(can.status)
     app.add_route("/", Landing())

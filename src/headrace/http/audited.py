@@ -1,26 +1,32 @@
-"""Records in the audit what admins change: the one place for every route. Which routes these are, their tables say.
+"""Records in the audit what admins change: the one place for every route. Which routes these are, their tables say; and
+whatever commands on this machine post.
 
 A route that changes something only within a transaction of control is recorded by that transaction (model/audit.py). Any other is
 recorded before it is tried. What is refused is recorded too; a request without a key that opens the route is not.
 """
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import falcon.asgi
 
-from headrace.assembly.admission import Admitted
+from headrace.assembly.admission import Admission, Admitted
 from headrace.assembly.capabilities.audit import AuditTrail
 from headrace.dialects.errors import kind_of
 from headrace.dialects.route import Route
 from headrace.http.addresses import Addresses
+from headrace.http.auth import shown_by
 from headrace.http.scope import ADMITTED
 from headrace.model.audit import MAX_DETAIL_CHARS, Actor, Deed, doing, person_mark
 from headrace.model.errors import HeadraceError
 from headrace.model.event import Tenant
 from headrace.model.keys import MAX_NAME_CHARS, Key, masked
 
+COMMANDS = "/internal/"
+"""What the paths of commands on this machine begin with."""
+Responder: TypeAlias = Callable[[falcon.asgi.Request, falcon.asgi.Response], Awaitable[None]]
 _PARAMETER = re.compile(r"{(\w+)(?::(\w+))?}")
 _MAX_TARGET_CHARS = 500
 
@@ -28,9 +34,10 @@ _MAX_TARGET_CHARS = 500
 class Auditor:
     """Records what requests do."""
 
-    def __init__(self, trail: AuditTrail, addresses: Addresses, admin_key: str) -> None:
+    def __init__(self, trail: AuditTrail, admission: Admission, addresses: Addresses, admin_key: str) -> None:
         """admin_key: that of the settings, which looks like anything."""
         self._trail = trail
+        self._admission = admission
         self._admin_key = admin_key
         self._addresses = addresses
 
@@ -71,6 +78,22 @@ class Auditor:
             raise
         if deed.number is not None and not in_control:
             await self._trail.end(deed, "done")
+
+    def audit_command(self, path: str, resource: object, /) -> None:
+        """Have what commands on this machine post to a resource recorded, unless it `audits_itself`."""
+        post: Responder | None = getattr(resource, "on_post", None)
+        if post is None or getattr(resource, "audits_itself", False):
+            return
+        action = path.removeprefix(COMMANDS)
+
+        async def on_post(req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+            if not self._admission.is_local(shown_by(req, "admin")):
+                await post(req, resp)  # which refuses it
+                return
+            async with self.doing(self.command(req, action, ""), in_control=False):
+                await post(req, resp)
+
+        vars(resource)["on_post"] = on_post
 
     def command(self, req: falcon.asgi.Request, action: str, detail: str, /) -> Deed:
         """What a command on this machine does that concerns no one project."""

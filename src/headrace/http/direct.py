@@ -12,6 +12,7 @@ import falcon
 import falcon.asgi
 
 from headrace.http import cors
+from headrace.http.audited import COMMANDS, Auditor
 from headrace.http.body import Budget, IdConverter, Request, request_within
 from headrace.http.metrics import Metrics
 from headrace.http.scope import SEND_WHOLE
@@ -21,6 +22,7 @@ from headrace.http.whole_replies import Fields, lines_of
 class App(falcon.asgi.App[Request, falcon.asgi.Response]):
     """posters: by path, the handler of POSTs to it. Each path is also a route, for paths spelled differently.
 
+    auditor: records what is posted to the routes of commands on this machine, as those routes are added.
     Any page may read a poster's response. The CORS headers for clients that are not pages are created only once.
     """
 
@@ -28,12 +30,15 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         super().__init__(middleware=[metrics, bodies], request_type=request_within(bodies))
         self.posters: dict[str, Callable[[falcon.asgi.Request, falcon.asgi.Response], Awaitable[None]]] = {}
         self.metrics = metrics
+        self.auditor: Auditor | None = None
 
     def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
         """Like Falcon's, plus HEAD for every GET: monitors and load balancers use it (RFC 9110 §9.3.2)."""
         suffix = f"_{options['suffix']}" if options.get("suffix") else ""
         if get := getattr(resource, f"on_get{suffix}", None):
             setattr(resource, f"on_head{suffix}", get)
+        if self.auditor is not None and uri_template.startswith(COMMANDS):
+            self.auditor.audit_command(uri_template, resource)
         self.router_options.converters.setdefault("id", IdConverter)
         super().add_route(uri_template, resource, **options)
         if ":id}" in uri_template:
