@@ -11,9 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from headrace.dialects import native_funnels, native_journeys, native_queries, native_webhooks
-
-from headrace.dialects import native_audit, native_journeys, native_keys, native_webhooks
+from headrace.dialects import (
+    native_audit,
+    native_funnels,
+    native_journeys,
+    native_keys,
+    native_queries,
+    native_webhooks,
+)
 from headrace.dialects.flux_queries import render_row
 from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint

@@ -2,7 +2,6 @@
 
 from headrace.assembly.capabilities.bundle import Capabilities
 from headrace.http.analysis import Analysis
-
 from headrace.http.audit import AuditRoutes
 from headrace.http.contacts import Contacts
 from headrace.http.gate import Gate
