@@ -16,6 +16,7 @@ import msgspec
 from headrace.model.entries import Entry, ErasedEvent, Held, Keyed, Receipt, Record, Unreadable
 from headrace.model.errors import Unavailable
 from headrace.model.event import (
+    HISTORY,
     StoredEvent,
     Tenant,
     decode,
@@ -93,7 +94,7 @@ class MemoryLog:
         self._trimmed_event = reopens._trimmed_event if reopens else 0
         self._given = self._last
 
-    def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+    def append(self, entries: Sequence[Entry], /, *, history: bool = False) -> list[Receipt]:
         with self._lock:
             if self.size_bytes() >= self._max_bytes:
                 raise Unavailable("The log is full.")
@@ -106,7 +107,7 @@ class MemoryLog:
                     receipts.append(Receipt(first.position, first.tail, duplicate=True))
                     continue
                 self._given = next_position(self._given, self._clock_ms(), self._partition)
-                receipt = Receipt(self._given, int.from_bytes(os.urandom(6)))
+                receipt = Receipt(self._given, int.from_bytes(os.urandom(6)) | (HISTORY if history else 0))
                 receipts.append(receipt)
                 records.append(Record(receipt.position, receipt.tail, entry.payload, entry.kind))
                 if entry.key:

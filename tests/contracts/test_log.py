@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.log.sqlite import SqliteLog
 from headrace.model.entries import Entry, Held, Kind, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import STEP, first_position, partition_of, position_of, received_at_ms
+from headrace.model.event import STEP, first_position, is_history, partition_of, position_of, received_at_ms
 from headrace.ports.log import Log
 from tests.fakes import MemoryLog
 
@@ -113,6 +113,20 @@ def trim_all(log: Log, upto: int = _END) -> int:
 
 
 # Appending and reading
+
+
+def test_ids_say_which_entries_are_history_and_keys_do_not(logs: Logs) -> None:
+    log = logs.open()
+    receipts = [
+        *log.append([keyed("a", "k")]),
+        *log.append([keyed("b", "l"), keyed("c", "k")], history=True),
+        *log.append(entries("d")),
+    ]
+    assert [is_history(receipt.tail) for receipt in receipts] == [False, True, False, False]
+    assert [receipt.duplicate for receipt in receipts] == [False, False, True, False]
+    assert [(record.payload, is_history(record.tail)) for record in everything(logs.open())] == [
+        *((b"a", False), (b"b", True), (b"d", False))
+    ]
 
 
 def test_entries_are_read_in_the_order_in_which_they_were_appended(logs: Logs) -> None:

@@ -1003,6 +1003,27 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "        self.damage = list[str]()\n",
         "tests/crash/test_damaged_files.py::test_a_damaged_page_of_control_is_said_at_start_by_ready_and_by_a_check",
     ),
+    (
+        "an import stores once what the store has, however late",
+        "upkeep/importing.py",
+        "            elif not own.isdisjoint(twins.ids) or (twins.keys and dedup_key(item.event) in twins.keys):",
+        "            elif False:",
+        "tests/moving/test_import.py::test_repeats_are_known_for_ever",
+    ),
+    (
+        "history fires no rule",
+        "pipeline/reactor.py",
+        "rules = None if is_history(record.tail) else self._rules.at(head.project, record.position)",
+        "rules = self._rules.at(head.project, record.position)",
+        "tests/moving/test_import.py::test_history_fires_no_rule_unless_it_is_asked_for",
+    ),
+    (
+        "a continuous export has each event in one file",
+        "upkeep/continuous.py",
+        "            self._marks.intend(tenant, upto)\n",
+        "",
+        "tests/moving/test_continuous.py::test_each_event_is_in_one_file_whatever_step_the_process_dies_after",
+    ),
 )
 
 

@@ -88,7 +88,10 @@ class _Reply:
         schema = self.content.get(media_type)
         if schema is None:
             _fail(f"the content type is {media_type!r} and should be {' or '.join(self.content)}")
-        if media_type.endswith("json"):
+        if media_type == "application/x-ndjson":  # as many documents as there are lines, perhaps none
+            for line in body.splitlines():
+                _parse(line)
+        elif media_type.endswith("json"):
             _validate(schema, _parse(body), "the body")
         else:
             _require(bool(body), "the body is empty")

@@ -9,9 +9,11 @@ from functools import partial
 from headrace.assembly import integrity
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
+from headrace.assembly.backups import Backups
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.deliveries import sender_of
+from headrace.assembly.export_targets import continuous_export_of
 from headrace.assembly.load import ServerLoad
 from headrace.assembly.people_freshness import PeopleFreshness, merged_ids, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
@@ -52,6 +54,7 @@ from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
 from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.check import Report, check
+from headrace.upkeep.importing import Importer
 from headrace.upkeep.quarantine import QuarantineDesk
 
 _AT_ONCE = 500
@@ -91,6 +94,13 @@ class Runtime:
             in_worker=lambda work: self.worker.run(work),  # noqa: PLW0108  the worker is made with this, and so after it
             react=self._react_again,
             clock_ms=clock_ms,
+        )
+        self._is_log_held = False  # so that a copy of it has what the copy of control lacks
+        self.backups = Backups(
+            settings,
+            self.store,
+            hold_trims=partial(self._hold_log, True),
+            release_trims=partial(self._hold_log, False),
         )
         self.worker = Worker(
             self.log,
@@ -143,6 +153,7 @@ class Runtime:
             waiting=settings.query_queue,
             clock_ms=clock_ms,
         )
+        self.importer = Importer(self.store, adapters.erased)
         self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
         self.run_changes = RunChanges(states, self.reactions, Versions(control.journeys))
         self.timers = Timers(
@@ -188,6 +199,9 @@ class Runtime:
             on_enqueued=self._on_enqueued,
             clock_ms=clock_ms,
         )
+        self._continuous = continuous_export_of(
+            settings, adapters.control, self.store, visible=lambda: self.worker.progress.visible
+        )
         self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
         self.throughput = Throughput(lambda: self.worker.progress.stored_events, clock_ms)
         self._sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
@@ -216,10 +230,14 @@ class Runtime:
         self.event_feed.start()
         self._sampling.start()
         self._bookkeeping.start()
+        if self._continuous is not None:
+            self._continuous.start()
 
     async def stop(self) -> None:
         """Append waiting events, drain the log into the store, and close everything."""
         await asyncio.to_thread(self._sampling.stop)
+        if self._continuous is not None:
+            await asyncio.to_thread(self._continuous.stop)
         await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.timers.stop)
         await asyncio.to_thread(self.intake.stop)
@@ -256,13 +274,17 @@ class Runtime:
     def _react_again(self, tenant: Tenant, event_ids: Sequence[str]) -> None:
         """React to events that were stored out of their turn. Raises Unavailable, InvalidRequest."""
         for start in range(0, len(event_ids), _AT_ONCE):
-            events = self.store.get(tenant, event_ids[start : start + _AT_ONCE])
+            found = self.store.get(tenant, event_ids[start : start + _AT_ONCE])
+            events = [event for event in found if not event.is_history]
             self.reactions.replay(tenant, events, force=False, dry_run=False)
 
     def _reactions_committed(self) -> int:
         if self.log.size_bytes() > self.settings.log_max_bytes // 2:
             self.reactor.release_log()
-        return self.reactor.committed()
+        return 0 if self._is_log_held else self.reactor.committed()
+
+    def _hold_log(self, held: bool) -> None:
+        self._is_log_held = held
 
     def _on_stored(self) -> None:
         self.freshness.advance()

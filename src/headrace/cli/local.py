@@ -4,6 +4,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPResponse
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -15,6 +16,7 @@ from headrace.cli.opened import deed_of, user_name
 from headrace.model.audit import MAX_DETAIL_CHARS
 from headrace.model.errors import InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.settings import Settings
+from headrace.upkeep.backup import Done
 from headrace.upkeep.check import Report
 from headrace.upkeep.quarantine import Asked, answer
 
@@ -66,6 +68,26 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
         runtime.close()
 
 
+def backup(settings: Settings, folder: Path, keep: int | None, /) -> Done:
+    """Raises SettingsError if there is no data, InvalidRequest, Unavailable."""
+    _require_log(settings)
+    asked = {"folder": str(folder.absolute()), "keep": keep}
+    try:
+        with _open(settings, "POST", "/internal/backup", asked, timeout_s=None) as reply:
+            return msgspec.json.decode(reply.read(), type=Done)
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 404, 405):  # else another server has the address of one that was killed
+            raise (InvalidRequest if error.code == 400 else Unavailable)(_detail(error.read())) from None
+    except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
+        pass
+    configure(settings)
+    runtime = open_runtime(settings)
+    try:
+        return runtime.backups.make(folder.absolute(), keep)
+    finally:
+        runtime.close()
+
+
 class _Problem(msgspec.Struct):
     detail: str = ""
 
@@ -83,13 +105,18 @@ def _require_log(settings: Settings) -> None:
 
 
 def ask(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> bytes:
-    """Send a request to the server running on the folder and return the response body.
+    """Send a request to the server running on the folder and return the response body. Raises what `opened` raises."""
+    with opened(settings, method, path, body, headers) as reply:
+        return reply.read()
+
+
+def opened(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> HTTPResponse:
+    """Send a request to the server running on the folder. A body of bytes is sent as it is, any other as JSON.
 
     Raises SettingsError if no server runs, and InvalidRequest or Unavailable with the server's message.
     """
     try:
-        with _open(settings, method, path, body, headers) as reply:
-            return reply.read()
+        return _open(settings, method, path, body, headers)
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")
         if error.code == 401:
@@ -118,14 +145,19 @@ def _no_server(settings: Settings) -> SettingsError:
 
 
 def _open(
-    settings: Settings, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    settings: Settings,
+    method: str,
+    path: str,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float | None = _TIMEOUT_S,
 ) -> HTTPResponse:
     address = address_in(settings.data)
     host = f"[{address.host}]" if ":" in address.host else address.host
     request = urllib.request.Request(
         f"http://{host}:{address.port}{path}",
         method=method,
-        data=None if body is None else msgspec.json.encode(body),
+        data=body if body is None or isinstance(body, bytes) else msgspec.json.encode(body),
         headers={
             "Authorization": f"Bearer {address.token}",
             "Content-Type": "application/json",
@@ -135,7 +167,7 @@ def _open(
     )
     # Ignore the environment's proxies: both processes run on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return opener.open(request, timeout=_TIMEOUT_S)
+    return opener.open(request, timeout=timeout_s)
 
 
 def _ask_server(settings: Settings, path: str) -> bytes | None:

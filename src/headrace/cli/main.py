@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -10,6 +11,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 from headrace import __version__
 from headrace.cli.audit import print_audit
+from headrace.cli.exporting import app as export_app
+from headrace.cli.importing import app as import_app
 from headrace.cli.journeys import app as journeys_app
 from headrace.cli.keys import app as keys_app
 from headrace.cli.opened import Data, running
@@ -18,7 +21,7 @@ from headrace.cli.replays import app as replay_app
 from headrace.cli.rules import app as rules_app
 from headrace.cli.webhooks import app as webhooks_app
 from headrace.model import settings
-from headrace.model.errors import HeadraceError
+from headrace.model.errors import HeadraceError, SettingsError
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 
@@ -35,6 +38,8 @@ app = App(
 app.command(keys_app)
 app.command(rules_app)
 app.command(replay_app)
+app.command(export_app)
+app.command(import_app)
 app.command(journeys_app)
 app.command(quarantine_app)
 app.command(webhooks_app)
@@ -87,6 +92,48 @@ def check(*, data: Data = None) -> None:
     print(msgspec.json.format(msgspec.json.encode(report)).decode())
     if report.problems:
         raise SystemExit(1)
+
+
+@app.command
+def backup(folder: Path, /, *, keep: Annotated[int | None, Parameter()] = None, data: Data = None) -> None:
+    """Copy everything into a folder of backups, while the server runs or without one. Prints one JSON object.
+
+    A second backup in the same folder copies only what the first has not. What was acknowledged before the command is in it.
+
+    Args:
+        folder: Folder for backups on the server's machine; made if it is not there.
+        keep: Remove the oldest backups in the folder, but for so many.
+    """
+    # Imported here: it loads the store's engine.
+    from headrace.cli.local import backup as run  # noqa: PLC0415
+
+    done = run(Settings.from_environ(os.environ, data=data), folder, keep)
+    print(msgspec.json.format(msgspec.json.encode(done)).decode())
+
+
+@app.command
+def restore(
+    folder: Path, /, *, snapshot: str | None = None, erasures_of: Path | None = None, data: Data = None
+) -> None:
+    """Restore a backup into a data folder that is empty or not there. Prints one JSON object.
+
+    Args:
+        folder: Folder that `headrace backup` wrote to.
+        snapshot: Which backup in it; default: the latest.
+        erasures_of: Data folder that the backup was taken of: what has been erased there since is erased here, too.
+    """
+    # Imported here: it loads the store's engine.
+    from headrace.assembly.backups import restore_into  # noqa: PLC0415
+    from headrace.assembly.logs import configure  # noqa: PLC0415
+    from headrace.ports.store import StoreFailed  # noqa: PLC0415
+
+    settings = Settings.from_environ(os.environ, data=data)
+    configure(settings)
+    try:
+        done = restore_into(settings, folder, snapshot=snapshot, erased_in=erasures_of)
+    except (StoreFailed, OSError) as error:
+        raise SettingsError(f"{folder} cannot be restored: {error}") from error
+    print(msgspec.json.format(msgspec.json.encode(done)).decode())
 
 
 @app.command

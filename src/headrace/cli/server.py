@@ -1,6 +1,7 @@
 """What commands on the running server share: the tenant they act for, how they ask, and how they print responses."""
 
 import os
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +23,20 @@ class Server(msgspec.Struct, frozen=True):
 
     def ask_bytes(self, method: str, path: str, body: object = None, /) -> bytes:
         """The response body. Raises SettingsError if no server runs, InvalidRequest or Unavailable with its message."""
-        # Imported here: it loads the store's engine, which other commands do not need.
-        from headrace.cli.local import ask  # noqa: PLC0415
+        with self.opened(path, method, body) as reply:
+            return reply.read()
 
-        settings = Settings.from_environ(os.environ, data=self.data)
+    def opened(self, path: str, method: str = "GET", body: object = None, /) -> HTTPResponse:
+        """The response, to be read piece by piece and closed. Raises what `ask_bytes` raises."""
+        # Imported here: it loads the store's engine, which other commands do not need.
+        from headrace.cli.local import opened  # noqa: PLC0415
+
         headers = {"Headrace-Project": self.project, "Headrace-Mode": self.mode}
-        return ask(settings, method, path, body, headers)
+        return opened(self.settings, method, path, body, headers)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_environ(os.environ, data=self.data)
 
     def ask(self, method: str, path: str, body: object = None, /) -> Any:
         """The response's JSON; None where it has no body. Raises what `ask_bytes` raises."""

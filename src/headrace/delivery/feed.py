@@ -87,8 +87,9 @@ class EventFeed:
         found, limit = self._matching(wanted, upto)
         more = len(found) >= limit
         reached = found[-1].position if more else upto
-        self._queue.feed(wanted, [self._message(event) for event in found], reached, lease, self._clock_ms())
-        if found:
+        messages = [self._message(event) for event in found if not event.is_history]
+        self._queue.feed(wanted, messages, reached, lease, self._clock_ms())
+        if messages:
             self._on_enqueued({wanted.webhook})
         return more
 

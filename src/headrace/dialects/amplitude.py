@@ -160,7 +160,7 @@ def parse(body: bytes, context: Context, /) -> Upload:
     def parse_text(text: bytes) -> Batch:
         envelope = _envelope(text)
         sent = structs.replace(context, sent_at_ms=sent_at_of(short_text(envelope.client_upload_time)))
-        return parse_items(elements_of(envelope.events, "events", MAX_BATCH), _parse_item, sent)
+        return parse_items(elements_of(envelope.events, "events", MAX_BATCH), parse_event, sent)
 
     batch = confined(body, parse_text, *_ARRAYS)
     if batch.rejections and not (batch.items and _is_beacon(context)):
@@ -187,7 +187,8 @@ def _refusal(rejections: list[Rejection], good: int) -> HeadraceError:
     return EventsRejected(message, [(each.index, each.error.message) for each in rejections])
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
+def parse_event(raw: msgspec.Raw, context: Context, /) -> Event:
+    """One event as an SDK sends it. Raises InvalidRequest or the subclass that fits."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)

@@ -175,7 +175,8 @@ def _callback_in(wishes: Mapping[str, str]) -> str:
     return callback
 
 
-def _parse_event(raw: msgspec.Raw, context: Context) -> Event:
+def parse_event(raw: msgspec.Raw, context: Context, /) -> Event:
+    """One event as an SDK sends it. Raises InvalidRequest or the subclass that fits."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
@@ -255,9 +256,9 @@ def moment_of(value: object, now_ms: int, field: str, /) -> int:
     return time_of(value, now_ms, field, unit_ms=1 if large else 1000)
 
 
-parse_track = body_parser(_parse_event)
-parse_track_query = body_parser(_parse_event, opened_query)
-parse_import = body_parser(_parse_event, imported=True)
+parse_track = body_parser(parse_event)
+parse_track_query = body_parser(parse_event, opened_query)
+parse_import = body_parser(parse_event, imported=True)
 
 
 def failed(batch: Batch, /) -> bool:

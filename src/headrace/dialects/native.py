@@ -223,6 +223,8 @@ DIALECT = Dialect(
         _reading("groups/{type:id}/{key:id}", Handled("group")),
         _reading("badges/{badge_id}/revocations", Handled("revocations")),
         _changing("POST", "badges/{badge_id}/revocations", "revoke_badge"),
+        _reading("export", Handled("export")),
+        Route("POST", "/api/v1/import", "admin", "native", Handled("import")),
         _reading("status", Handled("status")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         _changing("PUT", "rules", "apply_rules"),

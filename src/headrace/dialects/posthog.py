@@ -184,17 +184,18 @@ def _parse(body: bytes, opener: Opener, context: Context) -> Batch:
 
 def _parse_text(text: bytes, context: Context) -> Batch:
     if text.lstrip()[:1] == b"[":
-        return parse_one_or_many(text, MAX_BATCH, _parse_item, context)
+        return parse_one_or_many(text, MAX_BATCH, parse_event, context)
     envelope = decode_part(_envelope_decoder, text, "The body")
     if envelope.batch is ABSENT:
-        return parse_single(text, _parse_item, context)
+        return parse_single(text, parse_event, context)
     elements = elements_of(envelope.batch, "batch", MAX_BATCH)
     if (sent_at_ms := sent_at_of(short_text(envelope.sent_at))) is not None:
         context = structs.replace(context, sent_at_ms=sent_at_ms)
-    return at_least_one(parse_items(elements, _parse_item, context))
+    return at_least_one(parse_items(elements, parse_event, context))
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
+def parse_event(raw: msgspec.Raw, context: Context, /) -> Event:
+    """One event as an SDK sends it. Raises InvalidRequest or the subclass that fits."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)

@@ -19,7 +19,7 @@ from headrace.http.direct import App
 from headrace.http.gate import Gate
 from headrace.http.handlers import handlers_of
 from headrace.http.landing import Landing
-from headrace.http.local import Check, Quarantine
+from headrace.http.local import Backup, Check, Quarantine
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Responders, mount
 from headrace.http.problems import Problems
@@ -67,6 +67,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app.add_route("/metrics", metrics)
     app.add_route("/internal/check", Check(can.admission, can.status))
     app.add_route("/internal/quarantine", Quarantine(can.admission, can.quarantine, auditor))
+    app.add_route("/internal/backup", Backup(can.admission, can.backups))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app

@@ -5,6 +5,7 @@ Errors, metrics and the budget for bodies are the same on both paths. See docs/d
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +16,7 @@ from headrace.http import cors
 from headrace.http.audited import COMMANDS, Auditor
 from headrace.http.body import Budget, IdConverter, Request, request_within
 from headrace.http.metrics import Metrics
-from headrace.http.scope import SEND_WHOLE
+from headrace.http.scope import SEND_WHOLE, BrokenOff
 from headrace.http.whole_replies import Fields, lines_of
 
 
@@ -58,7 +59,10 @@ class App(falcon.asgi.App[Request, falcon.asgi.Response]):
         path: str = scope["path"]
         poster = self.posters.get(path) if scope["method"] == "POST" else None
         if poster is None:
-            await super().__call__(scope, receive, send)
+            with suppress(
+                BrokenOff
+            ):  # uvicorn then breaks the connection, so that nobody takes half a reply for a whole one
+                await super().__call__(scope, receive, send)
             return
         started = time.perf_counter()
         first_event = await receive()

@@ -10,6 +10,7 @@ from headrace.http.handler import Handlers
 from headrace.http.journeys import Journeys
 from headrace.http.keys import KeyRoutes
 from headrace.http.ledgers import Ledgers
+from headrace.http.moving import Exporting, Importing
 from headrace.http.names import Catalogue, EventNames
 from headrace.http.people import People
 from headrace.http.replays import Replays
@@ -41,6 +42,8 @@ def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
         Journeys(can.journeys),
         KeyRoutes(can.keys),
         AuditRoutes(can.audit),
+        Exporting(can.mover),
+        Importing(can.mover, can.intake, can.settings),
     )
     found = [each for wing in wings for each in wing.handlers().items()]
     by_name = dict(found)

@@ -4,7 +4,7 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.admission import Admission
-from headrace.assembly.capabilities.server import QuarantineAdmin, ServerStatus
+from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, ServerStatus
 from headrace.dialects.wire import encode_json
 from headrace.http.audited import Auditor
 from headrace.http.auth import shown_by
@@ -45,6 +45,18 @@ class Quarantine:
         deed = self._auditor.command(req, f"quarantine {asked.action}", ", ".join(asked.ids))
         async with self._auditor.doing(deed, in_control=False):
             resp.data = encode_json(await self._quarantine.ask(asked))
+
+
+class Backup:
+    """POST /internal/backup: `headrace backup`."""
+
+    def __init__(self, admission: Admission, backups: BackupAdmin) -> None:
+        self._admission = admission
+        self._backups = backups
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        _require_local(self._admission, req)
+        resp.data = encode_json(await self._backups.make(await read_body(req, _MAX_BYTES)))
 
 
 def _require_local(admission: Admission, req: falcon.asgi.Request) -> None:

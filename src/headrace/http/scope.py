@@ -11,3 +11,7 @@ SEND_WHOLE = "headrace.send_whole"
 
 ADMITTED = "headrace.admitted"
 """An Admitted: who sent the request. Only on routes that are audited."""
+
+
+class BrokenOff(Exception):
+    """A response that has begun will not be completed."""

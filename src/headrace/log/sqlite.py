@@ -22,7 +22,7 @@ from headrace.log.reading import Torn, is_torn
 from headrace.log.trimming import trim_step
 from headrace.model.entries import Entry, Held, Receipt, Record
 from headrace.model.errors import Unavailable
-from headrace.model.event import STEP, next_position
+from headrace.model.event import HISTORY, STEP, next_position
 
 _TRIM_S = 0.3
 
@@ -95,7 +95,7 @@ class SqliteLog:
         if damage := self._file.damage:
             self._rescue(damage, self._file.times_opened)
 
-    def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+    def append(self, entries: Sequence[Entry], /, *, history: bool = False) -> list[Receipt]:
         """See the Log port. One transaction, one sync."""
         if not entries:
             return []
@@ -109,6 +109,8 @@ class SqliteLog:
             has_commands = bool([entry for entry in marked if entry.kind])
             known = self._index.find(keys)
             first, tail = self._next()
+            if history:
+                tail |= HISTORY
             if not known and len(set(keys)) == len(keys):  # no repeats, as nearly always
                 positions = self._write_chunk(first, tail, entries, keys, has_commands=has_commands)
                 return list(map(Receipt, positions, range(tail, tail + len(entries))))

@@ -4,7 +4,9 @@ A **position** is a 64-bit integer that the log assigns at append: `milliseconds
 strictly increase within a partition, and no two partitions ever assign the same one. Positions older than partitions have a
 sequence of 20 bits instead and stay valid. The **event id** is a UUIDv7 whose leading bits are the position (RFC 9562 §6.2,
 method 1), so ids sort like positions, and either gives the time of receipt.
-See docs/decisions/0002-the-id-holds-the-position.md and 0090-partition-bits.md.
+The tail's highest bit says that the event is **history**: it was imported, and no rule judges it unless a replay asks. So the
+log, the store and everyone who has the id know it, at no cost. See docs/decisions/0002-the-id-holds-the-position.md,
+0090-partition-bits.md and 0135-history-is-a-bit-of-the-id.md.
 """
 
 import re
@@ -24,6 +26,7 @@ STEP = 1 << PARTITION_BITS  # from one position of a partition to the next
 _BITS_BELOW_MS = SEQUENCE_BITS + PARTITION_BITS
 TAIL_BITS = 54
 MAX_TAIL = (1 << TAIL_BITS) - 1
+HISTORY = 1 << TAIL_BITS - 1  # the log's own tails are below it
 _MAX_POSITION = (1 << 64) - 1
 _BITS_AFTER_VARIANT = 8  # of the 20 bits below the millisecond; the other 12 fit before the variant of a UUIDv7
 
@@ -88,6 +91,11 @@ class StoredEvent(Event, frozen=True, kw_only=True, omit_defaults=True, gc=False
     @property
     def received_at_ms(self) -> int:
         return received_at_ms(self.position)
+
+    @property
+    def is_history(self) -> bool:
+        """Whether it was imported without reactions."""
+        return is_history(tail_of(self.id))
 
 
 _encoder = msgspec.json.Encoder()
@@ -171,6 +179,11 @@ def position_of(event_id: str, /) -> int:
 def tail_of(event_id: str, /) -> int:
     """The bits of an id that do not belong to its position."""
     return int(event_id[16:], 16) & MAX_TAIL
+
+
+def is_history(tail: int, /) -> bool:
+    """Whether the event with this tail was imported without reactions. The log itself draws tails of 48 bits."""
+    return tail >= HISTORY
 
 
 _ID = re.compile(r"(?:evt_)?([0-9a-f]{32})|([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.ASCII)

@@ -192,6 +192,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0, le=1)],
         _doc("Share of the time that a replay job may work beside live traffic."),
     ] = 0.25
+    export_to: Annotated[
+        str,
+        _doc(
+            "Folder, or bucket as s3://bucket/prefix, into which every project's events are exported continuously as Parquet; "
+            "none if empty."
+        ),
+    ] = ""
+    export_every_s: Annotated[Seconds, _doc("How long the continuous export rests between two rounds.")] = 3600.0
     hot_tags: Annotated[str, _doc("Comma-separated tags that get their own column, for faster filters and groups.")] = (
         ""
     )

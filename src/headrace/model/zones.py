@@ -40,6 +40,12 @@ class Zone(msgspec.Struct, frozen=True):
     def offset_ms(self, moment_ms: int, /) -> int:
         return self.offsets_ms[max(0, bisect_right(self.since_ms, moment_ms) - 1)]
 
+    def moment_of(self, clock_ms: int, /) -> int:
+        """When the zone's clock shows so many milliseconds since 1970: the first time that it does or, failing that, would."""
+        before, after = self.offset_ms(clock_ms - DAY_MS), self.offset_ms(clock_ms + DAY_MS)
+        found = [clock_ms - offset for offset in (before, after) if self.offset_ms(clock_ms - offset) == offset]
+        return min(found, default=clock_ms - before)
+
     def day(self, moment_ms: int, /) -> int:
         """The local date, in days since 1970-01-01."""
         return (moment_ms + self.offset_ms(moment_ms)) // DAY_MS

@@ -79,6 +79,20 @@ class Intake:
             loop.call_soon(self._tell)
         return await answer
 
+    async def accept_history(self, items: Sequence[Item], /) -> list[Receipt]:
+        """As `accept`, for events whose ids shall say that they are history: see `model.event`.
+
+        Each call is an append of its own, beside the queue, so a caller should make one at a time.
+        """
+        if self._closed:
+            raise Unavailable("The server is shutting down.")
+        return await asyncio.to_thread(self._append_history, items)
+
+    def _append_history(self, items: Sequence[Item]) -> list[Receipt]:
+        receipts = self._log.append(_entries(items), history=True)
+        self._on_append(len(items))
+        return receipts
+
     def _tell(self) -> None:
         self._telling = False
         self._loop.wake()

@@ -43,9 +43,10 @@ class QuerySlots:
         """The number of queries waiting for a slot."""
         return self._taken - self.running
 
-    async def ask(self, question: Callable[[Reader], Answer], /) -> Answer:
+    async def ask(self, question: Callable[[Reader], Answer], /, *, fresh: bool = True) -> Answer:
         """Run a query against the store once the store holds everything acknowledged before now.
 
+        fresh: false for one that goes on with an earlier one, and so does not wait for that.
         Raises Unavailable if too many queries are waiting or the store is too far behind, and what the question raises.
         If it is cancelled, it stops the query and returns once that has ended.
         """
@@ -54,7 +55,8 @@ class QuerySlots:
         self._taken += 1
         self.asked_at_ms = self._clock_ms()
         try:
-            await self._fresh()
+            if fresh:
+                await self._fresh()
             running = RunningQuery()
             work = self._threads.submit(self._answer, question, running)
             try:

@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.model.entries import Record
 from headrace.model.errors import InvalidRequest
-from headrace.model.event import Tenant
+from headrace.model.event import Tenant, is_history
 from headrace.model.person import may_say
 from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.loop import Loop
@@ -153,7 +153,7 @@ class Reactor:
             if record.kind:  # a command: nothing reacts to it
                 continue
             head = _head_decoder.decode(record.payload)
-            rules = self._rules.at(head.project, record.position)
+            rules = None if is_history(record.tail) else self._rules.at(head.project, record.position)
             says = may_say(head.type, head.traits is not _ABSENT)
             if not says and (rules is None or rules.named(head.name) is None):
                 continue
@@ -223,7 +223,7 @@ class Reactor:
                     raise
                 limit = max(1, limit // 8)
         for event in found:
-            rules = self._rules.at(queue.tenant.project, event.position)
+            rules = None if event.is_history else self._rules.at(queue.tenant.project, event.position)
             says = may_say(event.type, bool(event.traits))
             if says or (rules is not None and rules.named(event.name) is not None):
                 queue.add(WaitingEvent(event.position, event.id, event, rules or NO_RULES, says))

@@ -15,8 +15,10 @@ Tails = Mapping[int, int]
 class LogWriter(Protocol):
     """Where intake makes events durable. Any thread may call it."""
 
-    def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+    def append(self, entries: Sequence[Entry], /, *, history: bool = False) -> list[Receipt]:
         """Write entries durably, in order, all or none; a repeated key writes nothing.
+
+        history: the ids of what is written say that it is history: see `model.event`.
 
         Returns one receipt per entry, in order. A key seen within the dedup window, also earlier in the same call, gives
         a receipt with `duplicate` and the first one's position and id. Positions strictly increase and are never reused,

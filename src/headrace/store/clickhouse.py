@@ -4,14 +4,16 @@ import traceback
 from collections.abc import Sequence
 from importlib import resources
 
-import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.entries import Keyed, Record
-from headrace.model.event import MAX_TAIL, Event, Mode, event_id, position_of, tail_of
+from headrace.model.event import MAX_TAIL, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed, StoreRefused
+from headrace.store.copies import CopiedStore
 from headrace.store.engine import ERROR_CODE, let_merges_give_way
+from headrace.store.exports import ExportReader
 from headrace.store.funnels import FunnelReader
+from headrace.store.keyed import keyed_in
 from headrace.store.metrics import MetricsReader
 from headrace.store.people import PersonReader
 from headrace.store.queries import conditions, upkeep
@@ -37,29 +39,8 @@ _POSITIONS_AT_ONCE = 1000
 _REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "321", "691"}
 
 
-class _KeyedRow(msgspec.Struct, array_like=True, gc=False):
-    """In the order of `upkeep.keyed`."""
-
-    position: int
-    tail: int
-    project: str
-    mode: Mode
-    source: str
-    name: str
-    user_id: str
-    anonymous_id: str
-    request_id: str
-    message_id: str
-    context: str
-    labels: dict[str, str]
-    numbers: dict[str, float]
-
-
-_keyed_row_decoder = msgspec.json.Decoder(_KeyedRow, strict=False)
-
-
-class ClickHouseStore(FunnelReader, MetricsReader, PersonReader):
-    """Fits the ErasableStore, CancellableReader and EventsInOrder ports."""
+class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, PersonReader):
+    """Fits the ErasableStore, CancellableReader, EventsInOrder, Exports, StoredTwins and FrozenParts ports."""
 
     def __init__(
         self,
@@ -197,7 +178,7 @@ class ClickHouseStore(FunnelReader, MetricsReader, PersonReader):
                 lines = client.raw_query(query.sql, query.params, fmt="JSONCompactEachRow").splitlines()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
-        return [_keyed(_keyed_row_decoder.decode(line)) for line in lines]
+        return list(map(keyed_in, lines))
 
     def _tell(self, query: Query) -> str:
         """Run a query for the worker, without the limits of readers."""
@@ -219,17 +200,3 @@ def _let_go(error: BaseException) -> None:
 def _id(row: str) -> str:
     position, tail = row.split("\t")
     return event_id(int(position), int(tail))
-
-
-def _keyed(row: _KeyedRow) -> Keyed:
-    event = Event(
-        *(row.project, row.mode, row.source, row.name, 0),
-        user_id=row.user_id,
-        anonymous_id=row.anonymous_id,
-        request_id=row.request_id,
-        message_id=row.message_id,
-        context=row.context,
-        labels=row.labels,
-        numbers=row.numbers,
-    )
-    return Keyed(row.position, row.tail, event)

@@ -9,11 +9,12 @@ from headrace.assembly.capabilities.contacts import ContactDirectory
 from headrace.assembly.capabilities.events import EventHistory, EventIntake
 from headrace.assembly.capabilities.journeys import JourneyAdmin
 from headrace.assembly.capabilities.keys import KeyAdmin
+from headrace.assembly.capabilities.moving import Mover
 from headrace.assembly.capabilities.people import PeopleDirectory
 from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.assembly.capabilities.rules import RuleAdmin
 from headrace.assembly.capabilities.scoreboard import SettledScoreboard
-from headrace.assembly.capabilities.server import QuarantineAdmin, ServerStatus
+from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, ServerStatus
 from headrace.assembly.capabilities.webhooks import WebhookAdmin
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.runtime import Runtime
@@ -40,6 +41,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     quarantine: QuarantineAdmin
     keys: KeyAdmin
     audit: AuditTrail
+    mover: Mover
+    backups: BackupAdmin
 
 
 def capabilities_of(runtime: Runtime, /) -> Capabilities:
@@ -80,4 +83,6 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         quarantine=QuarantineAdmin(runtime),
         keys=KeyAdmin(control.keys, control.tenant_keys),
         audit=AuditTrail(control.audit),
+        mover=Mover(runtime.queries, runtime.store, runtime.visible, runtime.importer),
+        backups=BackupAdmin(runtime),
     )

@@ -35,20 +35,25 @@ class EventIntake:
     ) -> None:
         """last: returns the position of the last acknowledged event."""
         self.accept: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept
+        self._accept_history: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept_history
         self.in_place_of_repeats: Callable[[Batch, list[Receipt]], Awaitable[Batch]] = first_events.in_place_of_repeats
         self._freshness = freshness
         self._reactions = reactions
         self._watch = watch
         self._last = last
 
-    async def accept_about_people(self, items: Sequence[Item], /) -> list[Receipt]:
-        """Like `accept`, for events that may say something about people: the reactor learns their positions."""
+    async def accept_about_people(self, items: Sequence[Item], /, *, history: bool = False) -> list[Receipt]:
+        """Like `accept`, for events that may say something about people: the reactor learns their positions.
+
+        history: no rule judges them: see `Intake.accept_history`.
+        """
+        accept = self._accept_history if history else self.accept
         if not any(may_say(item.event.type, bool(item.event.traits)) for item in items):
-            return await self.accept(items)
+            return await accept(items)
         event = items[0].event
         self._watch.begin()
         # A task of its own, which learns the positions even if the client hangs up meanwhile.
-        appended = asyncio.ensure_future(self.accept(items))
+        appended = asyncio.ensure_future(accept(items))
         appended.add_done_callback(lambda done: self._watch.end(Tenant(event.project, event.mode), self._place(done)))
         return await asyncio.shield(appended)
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
+from headrace.assembly.backups import parse_backup
 from headrace.assembly.capabilities.asking import ask_control
 from headrace.assembly.figures import Figure, figures
 from headrace.assembly.runtime import Runtime
@@ -86,3 +88,18 @@ class QuarantineAdmin:
                 return await asyncio.to_thread(answer, self._desk, asked)
         except (StoreFailed, ControlFailed) as error:
             raise Unavailable(str(error)) from error
+
+
+class BackupAdmin:
+    """Backups: see `upkeep.backup`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._backups = runtime.backups
+
+    async def make(self, body: bytes, /) -> object:
+        """Do what `headrace backup` asks for. Raises InvalidRequest, Unavailable."""
+        asked = parse_backup(body)
+        try:
+            return await asyncio.to_thread(self._backups.make, Path(asked.folder), asked.keep)
+        except StoreFailed as error:
+            raise Unavailable(f"The backup failed: {error}") from error

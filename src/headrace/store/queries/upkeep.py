@@ -26,7 +26,8 @@ def held(after: int, upto: int, /) -> Query:
     )
 
 
-_KEYED = (
+# The fields that dedup keys are made of: see `store.keyed`.
+KEYED = (
     "SELECT position, tail, project, mode, source, name, user_id, anonymous_id, request_id, message_id, "
     "if(source = 'cloudevents', context, ''), "
     "mapFilter((name, _) -> source = 'mixpanel' AND name IN ('distinct_id', 'time'), labels), "
@@ -37,7 +38,7 @@ _KEYED = (
 def keyed(after: int, upto: int, limit: int, /) -> Query:
     """The fields that dedup keys are made of, for events between two positions, newest first, of every tenant."""
     return Query(
-        f"{_KEYED} position > {{after:UInt64}} AND position <= {{upto:UInt64}} AND message_id != '' "
+        f"{KEYED} position > {{after:UInt64}} AND position <= {{upto:UInt64}} AND message_id != '' "
         "ORDER BY position DESC LIMIT {limit:UInt64}",
         {"after": after, "upto": upto, "limit": limit},
     )
@@ -45,7 +46,7 @@ def keyed(after: int, upto: int, limit: int, /) -> Query:
 
 def keyed_at(positions: Sequence[int], /) -> Query:
     """The fields that dedup keys are made of, for the events at some positions, of every tenant."""
-    return Query(f"{_KEYED} position IN {{positions:Array(UInt64)}}", {"positions": list(positions)})
+    return Query(f"{KEYED} position IN {{positions:Array(UInt64)}}", {"positions": list(positions)})
 
 
 def stored_at(positions: Sequence[int], /) -> Query:

@@ -1,0 +1,277 @@
+"""`headrace export`: asks the running server for pages of events and writes them to disk. Never opens the data.
+
+After each page it notes, durably and beside the output, what it has. So a run that is killed is taken up by the next, which
+writes no event twice and leaves none out.
+"""
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from http.client import IncompleteRead
+from pathlib import Path
+from typing import IO, Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from cyclopts import App, Parameter
+
+from headrace.cli.moved_files import is_terminal
+from headrace.cli.server import Data, Server
+from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
+from headrace.model.event import Mode
+from headrace.model.exports import ExportFormat
+
+app = App(name="export", help="Write events to a file, or to a folder of Parquet files, from the running server.")
+_PAGE_EVENTS = 50_000
+_CHUNK_BYTES = 1 << 20
+_IN_PARTS = ("parquet", "arrow")
+
+
+class _Noted(msgspec.Struct):
+    """How far an export has come. query: what was asked for. total: events at its beginning. written: bytes, or files."""
+
+    query: str
+    total: int
+    events: int = 0
+    written: int = 0
+    after: str = ""
+
+
+@app.default
+def export(
+    target: Path | None = None,
+    /,
+    *,
+    format: ExportFormat | None = None,  # noqa: A002  the option's name
+    event: str | None = None,
+    user: str | None = None,
+    merged: bool = False,
+    source: str | None = None,
+    session: str | None = None,
+    environment: str | None = None,
+    service: str | None = None,
+    host: str | None = None,
+    tag: Sequence[str] = (),
+    property: Sequence[str] = (),  # noqa: A002  the option's name
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    tz: str | None = None,
+    rate: int | None = None,
+    project: str = "default",
+    mode: Mode = "live",
+    data: Data = None,
+) -> None:
+    """Export events in the order of their receipt. Run it again to go on with an export that was interrupted.
+
+    Args:
+        target: A file for jsonl and csv, a folder for parquet and arrow; neither may exist. Without one, stdout.
+        format: jsonl, csv, parquet or arrow; default: by the target's ending, else jsonl.
+        event: Exact event name, or a prefix with a trailing *.
+        user: Exact user id.
+        merged: With --user: every id of that person.
+        source: API that the event was sent through.
+        session: Exact session id.
+        tag: KEY=VALUE, a tag or string property; may be repeated.
+        property: KEY=VALUE, a property; may be repeated.
+        from_: Earliest event time.
+        to: Latest event time.
+        since: Like --from, or a span before now such as 7d.
+        until: Like --to, or a span before now.
+        tz: Time zone of dates without a time.
+        rate: At most this many events a second.
+        project: Project whose events to export.
+        mode: live or test.
+    """
+    chosen = format or next(
+        (each for each in ("csv", "parquet", "arrow") if target and target.suffix == f".{each}"), "jsonl"
+    )
+    given = {"name": event, "user_id": user, "source": source, "session_id": session, "environment": environment}
+    given |= {"service": service, "host": host, "from": from_, "to": to, "since": since, "until": until, "tz": tz}
+    given |= {"merged": "true" if merged else None}
+    pairs = [("format", chosen), *((name, value) for name, value in given.items() if value)]
+    pairs += [(f"tags[{key}]", value) for key, value in map(_pair, tag)]
+    pairs += [(f"properties[{key}]", value) for key, value in map(_pair, property)]
+    server = Server(project, mode, data)
+    if target is None:
+        _to_stdout(server, urlencode(pairs))
+        return
+    query = urlencode([*pairs, ("limit", str(_PAGE_EVENTS))])
+    work = (_ToFolder if chosen in _IN_PARTS else _ToFile)(target, chosen, f"{project}/{mode}?{query}")
+    _run(server, work, query, rate)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidRequest(f"{text!r} must be KEY=VALUE.")
+    return key, value
+
+
+def _to_stdout(server: Server, query: str) -> None:
+    with server.opened(f"/api/v1/export?{query}") as reply, os.fdopen(os.dup(1), "wb") as out:
+        for chunk in _chunks(reply):
+            out.write(chunk)
+
+
+def _run(server: Server, work: "_ToFile | _ToFolder", query: str, rate: int | None) -> None:
+    noted = work.begin()
+    began, had = time.monotonic(), 0 if noted is None else noted.events
+    with _bar() as progress:
+        while True:
+            after = f"&after={noted.after}" if noted and noted.after else ""
+            with server.opened(f"/api/v1/export?{query}{after}") as reply:
+                if noted is None:
+                    noted = _Noted(work.query, _count(server, query))
+                noted = work.take(noted, reply, int(reply.headers["Headrace-Events"]), reply.headers["Headrace-Next"])
+            progress(noted.events, noted.total)
+            if not noted.after:
+                break
+            if rate:
+                time.sleep(max(0.0, began + (noted.events - had) / rate - time.monotonic()))
+    work.end()
+    _summarise("exported", noted.events - had, time.monotonic() - began)
+
+
+def _count(server: Server, query: str) -> int:
+    with server.opened(f"/api/v1/export?{query.replace(f'&limit={_PAGE_EVENTS}', '')}", "HEAD") as reply:
+        return int(reply.headers["Headrace-Events"])
+
+
+def _chunks(reply: Any) -> Iterator[bytes]:
+    try:
+        while chunk := reply.read(_CHUNK_BYTES):
+            yield chunk
+    except (IncompleteRead, OSError) as error:
+        raise Unavailable(f"The server broke the export off: {error}. Run the command again to go on.") from None
+
+
+def _synced(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class _Notes:
+    """Where an export writes down how far it has come: whole or not at all."""
+
+    def __init__(self, path: Path, query: str) -> None:
+        self._path = path
+        self._query = query
+
+    def read(self) -> _Noted | None:
+        """Raises SettingsError if what is there belongs to another export."""
+        try:
+            noted = msgspec.json.decode(self._path.read_bytes(), type=_Noted)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError:
+            raise SettingsError(f"{self._path} cannot be read: remove it and what was exported so far.") from None
+        if noted.query != self._query:
+            raise SettingsError(f"{self._path} belongs to another export, {noted.query}: give the same options.")
+        return noted
+
+    def write(self, noted: _Noted) -> None:
+        draft = self._path.with_name(f"{self._path.name}.new")
+        with draft.open("wb") as file:
+            file.write(msgspec.json.encode(noted))
+            _synced(file)
+        draft.replace(self._path)
+
+    def remove(self) -> None:
+        self._path.unlink()
+
+
+class _ToFile:
+    """Appends pages to one file, which has its name only once it is complete."""
+
+    def __init__(self, target: Path, chosen: str, query: str) -> None:
+        if target.exists():
+            raise SettingsError(f"{target} exists already: name another file.")
+        self.query = query
+        self._target = target
+        self._has_head = chosen == "csv"
+        self._partial = target.with_name(f"{target.name}.partial")
+        self._notes = _Notes(target.with_name(f"{target.name}.partial.json"), query)
+
+    def begin(self) -> _Noted | None:
+        noted = self._notes.read()
+        with self._partial.open("ab") as file:
+            file.truncate(noted.written if noted else 0)  # what came after the last note comes again
+        return noted
+
+    def take(self, noted: _Noted, reply: Any, events: int, after: str | None) -> _Noted:
+        with self._partial.open("ab") as file:
+            skipping = self._has_head and noted.written > 0
+            for chunk in _chunks(reply):
+                written = chunk.partition(b"\n")[2] if skipping else chunk
+                skipping = skipping and b"\n" not in chunk
+                file.write(written)
+            _synced(file)
+            noted = _Noted(noted.query, noted.total, noted.events + events, file.tell(), after or "")
+        if after:
+            self._notes.write(noted)
+        return noted
+
+    def end(self) -> None:
+        self._partial.replace(self._target)
+        if self._notes.read() is not None:
+            self._notes.remove()
+
+
+class _ToFolder:
+    """Writes each page as a file of its own, named by its number: whole or not at all."""
+
+    def __init__(self, target: Path, chosen: str, query: str) -> None:
+        self.query = query
+        self._target = target
+        self._suffix = chosen
+        self._notes = _Notes(target / ".headrace-export.json", query)
+
+    def begin(self) -> _Noted | None:
+        self._target.mkdir(parents=True, exist_ok=True)
+        noted = self._notes.read()
+        if noted is None and any(self._target.iterdir()):
+            raise SettingsError(f"{self._target} is not empty: name another folder.")
+        return noted
+
+    def take(self, noted: _Noted, reply: Any, events: int, after: str | None) -> _Noted:
+        if not noted.written:
+            self._notes.write(noted)  # so that a folder with files is known for this export's
+        number = noted.written
+        path = self._target / f"part-{number:06d}.{self._suffix}"
+        draft = path.with_name(f".{path.name}.partial")
+        with draft.open("wb") as file:
+            for chunk in _chunks(reply):
+                file.write(chunk)
+            _synced(file)
+        draft.replace(path)
+        noted = _Noted(noted.query, noted.total, noted.events + events, number + 1, after or "")
+        if after:  # else a run that is killed now takes this file for missing, and writes it again
+            self._notes.write(noted)
+        return noted
+
+    def end(self) -> None:
+        self._notes.remove()
+
+
+@contextmanager
+def _bar() -> Generator[Callable[[int, int], None]]:
+    """A function to call with how many events there are so far, and in all. It draws a bar on a terminal, else nothing."""
+    # Imported here: it takes a while, and most commands draw nothing.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("export"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal()) as progress:
+        task = progress.add_task("export", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=max(done, total))
+
+        yield show
+
+
+def _summarise(done: str, events: int, seconds: float) -> None:
+    print(f"{done} {events} events in {seconds:.1f} s ({events / max(seconds, 0.001):,.0f} a second)")

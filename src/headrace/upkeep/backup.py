@@ -1,0 +1,205 @@
+"""Copies a server's data while it serves. Restores nothing: restore.py.
+
+A folder of backups holds snapshots, and the parts of the store that they share: a part's files never change, so a snapshot copies
+only those that no earlier one has. A snapshot is there once its manifest is, which comes last; what a crash leaves is none.
+
+Control is copied first, then the store, then the log, and the log lets go of nothing meanwhile. So of whatever the copy of
+control says is still to be stored or reacted to, the copy of the log has the event; of what it says is done, the store's.
+"""
+
+import os
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+
+from headrace import __version__
+from headrace.model.errors import InvalidRequest
+from headrace.model.times import render_time_short
+from headrace.ports.copies import FrozenParts
+
+MANIFEST = "manifest.json"
+SNAPSHOTS, PARTS = "snapshots", "parts"
+DATABASES = ("control.sqlite", "log.sqlite")
+_FORMAT = 1
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of the store. folder: below `parts`; its name has a hash of the part's checksums, so two servers' parts differ."""
+
+    name: str
+    folder: str
+    bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a snapshot consists of. sizes: of the databases, in bytes."""
+
+    taken_at: str
+    version: str
+    sizes: dict[str, int]
+    parts: list[Part]
+    format: int = _FORMAT
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A backup that was made. copied: bytes that no earlier snapshot in the folder had. removed: older snapshots."""
+
+    snapshot: str
+    bytes: int
+    copied: int
+    removed: list[str]
+
+
+def back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, /, *, keep: int | None = None) -> Done:
+    """Make a snapshot of the databases in `data` and of the store. The caller sees to it that the log trims nothing.
+
+    keep: remove the oldest snapshots, but for so many. Raises InvalidRequest if the folder cannot be written, StoreFailed.
+    """
+    frozen = f"backup_{uuid.uuid4().hex}"
+    taken_at = render_time_short(now_ms)
+    name = f"{taken_at.replace(':', '').removesuffix('Z')}Z-{uuid.uuid4().hex[:6]}"
+    draft = folder / SNAPSHOTS / f".{name}"
+    try:
+        (folder / PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.mkdir(mode=0o700, parents=True)
+        copied = 0
+        try:
+            # 1. Control, 2. the store, 3. the log: see above. A crash here leaves a draft, which nobody takes for a snapshot.
+            sizes = {DATABASES[0]: _copy_database(data / DATABASES[0], draft / DATABASES[0])}
+            parts: list[Part] = []
+            for part in store.freeze(frozen):
+                kept, is_new = _keep(part, folder / PARTS)
+                parts.append(kept)
+                copied += kept.bytes * is_new
+            sizes[DATABASES[1]] = _copy_database(data / DATABASES[1], draft / DATABASES[1])
+            # 4. The manifest, and the name: from here on the snapshot is there.
+            manifest = Manifest(taken_at, __version__, sizes, parts)
+            _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+            _sync_folder(folder / PARTS)
+            _sync_folder(draft)
+            draft.rename(folder / SNAPSHOTS / name)
+            _sync_folder(folder / SNAPSHOTS)
+        finally:
+            shutil.rmtree(store.frozen(frozen), ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
+        removed = [] if keep is None else _remove_old(folder, keep)
+    except OSError as error:
+        raise InvalidRequest(
+            f"The backup cannot be written to {folder}: {error.strerror or error}. "
+            "The server writes it, as the user that runs it."
+        ) from error
+    copied += sum(sizes.values())
+    return Done(name, sum(sizes.values()) + sum(part.bytes for part in parts), copied, removed)
+
+
+def snapshots_in(folder: Path, /) -> list[str]:
+    """The snapshots of a folder of backups, the oldest first."""
+    return sorted(each.parent.name for each in (folder / SNAPSHOTS).glob(f"[!.]*/{MANIFEST}"))
+
+
+def manifest_of(folder: Path, snapshot: str, /) -> Manifest:
+    """Raises InvalidRequest for one that cannot be read."""
+    path = folder / SNAPSHOTS / snapshot / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be read: {error}.") from None
+    if manifest.format != _FORMAT:
+        raise InvalidRequest(
+            f"{path} is of headrace {manifest.version}, in a form that headrace {__version__} does not know: "
+            "restore it with that version."
+        )
+    return manifest
+
+
+def _copy_database(source: Path, target: Path) -> int:
+    """Copy a database that may be in use, as it is at one moment; its size. Source: https://www.sqlite.org/backup.html
+
+    Never read such a file otherwise: to close it would drop the locks of everyone in this process that has it open.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
+            closing(sqlite3.connect(target)) as writing,
+        ):
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise OSError(f"{source.name} cannot be copied: {error}") from error
+    _sync(target)
+    return target.stat().st_size
+
+
+def _keep(part: Path, parts: Path) -> tuple[Part, bool]:
+    """A part among the parts that are kept, and whether it was not there yet."""
+    checksums = blake2b((part / "checksums.txt").read_bytes(), digest_size=8).hexdigest()
+    kept = parts / f"{part.name}-{checksums}"
+    if kept.is_dir():
+        return Part(part.name, kept.name, _size_of(kept)), False
+    draft = parts / f".{kept.name}.{uuid.uuid4().hex[:6]}"
+    copy_tree(part, draft)
+    size = _size_of(draft)
+    draft.rename(kept)
+    return Part(part.name, kept.name, size), True
+
+
+def copy_tree(source: Path, target: Path, /) -> None:
+    """Copy a folder durably. Raises OSError, and leaves nothing then."""
+    try:
+        shutil.copytree(source, target, copy_function=shutil.copyfile)
+        for each in [target, *target.rglob("*")]:
+            (_sync_folder if each.is_dir() else _sync)(each)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _size_of(folder: Path) -> int:
+    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+
+
+def _remove_old(folder: Path, keep: int) -> list[str]:
+    """Remove the oldest snapshots and the parts that only they had, and what crashes have left."""
+    found = snapshots_in(folder)
+    removed = found[: max(0, len(found) - keep)]
+    for name in removed:
+        # Renamed first: half a snapshot is none.
+        draft = folder / SNAPSHOTS / f".{name}"
+        (folder / SNAPSHOTS / name).rename(draft)
+        shutil.rmtree(draft)
+    _remove_but(folder / SNAPSHOTS, snapshots_in(folder))
+    used = {part.folder for name in snapshots_in(folder) for part in manifest_of(folder, name).parts}
+    _remove_but(folder / PARTS, used)
+    return removed
+
+
+def _remove_but(folder: Path, names: Sequence[str] | set[str]) -> None:
+    for each in folder.iterdir():
+        if each.name not in names:
+            shutil.rmtree(each)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,107 @@
+"""Puts a snapshot into an empty data folder. Makes none: backup.py.
+
+Everything is put together beside the folder, which gets its name last: a restore that is cut off leaves no folder to start on.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from headrace.model.errors import InvalidRequest, SettingsError
+from headrace.model.event import event_id
+from headrace.ports.copies import EmptyStore
+from headrace.ports.erasures import ErasedEvents
+from headrace.upkeep.backup import PARTS, SNAPSHOTS, Manifest, copy_tree, manifest_of, snapshots_in
+from headrace.upkeep.erase import KeyedStore, erase
+
+_ERASED_AT_ONCE = 10_000
+_EVERY_POSITION = (1 << 63) - 1
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """erased: events that were erased after the snapshot was taken, and are erased here too."""
+
+    snapshot: str
+    taken_at: str
+    bytes: int
+    erased: int
+
+
+class RestoredStore(EmptyStore, KeyedStore, Protocol):
+    """The store of the folder that is being restored."""
+
+
+Opened = AbstractContextManager[tuple[RestoredStore, ErasedEvents]]
+
+
+def restore(
+    folder: Path,
+    data: Path,
+    open_in: Callable[[Path], Opened],
+    /,
+    *,
+    snapshot: str | None = None,
+    erased_later: ErasedEvents | None = None,
+) -> Restored:
+    """Restore a snapshot, the latest unless one is named, into `data`, which must be empty or not there.
+
+    open_in: opens the new store of a folder, and the list of erased events in it. erased_later: the list of the server that the
+    snapshot was taken of, as it is now.
+    Raises SettingsError, InvalidRequest, StoreFailed, ControlFailed.
+    """
+    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+        raise SettingsError(f"{data} is not empty: restore into a new folder, and move the old one away.")
+    found = snapshots_in(folder)
+    name = snapshot or (found[-1] if found else "")
+    if name not in found:
+        raise InvalidRequest(f"There is no snapshot {name!r} in {folder}; it has: {', '.join(found) or 'none'}.")
+    manifest = manifest_of(folder, name)
+    _require_whole(folder, name, manifest)
+    draft = data.with_name(f"{data.name}.restoring")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700, parents=True)
+    for database in manifest.sizes:
+        shutil.copyfile(folder / SNAPSHOTS / name / database, draft / database)
+        (draft / database).chmod(0o600)
+    erased = 0
+    with open_in(draft) as (store, erased_here):
+        arriving = store.arriving_parts()
+        for part in manifest.parts:
+            copy_tree(folder / PARTS / part.folder, arriving / part.name)
+            store.attach(part.name)
+        if erased_later is not None:
+            erased = _erase_again(store, erased_here, erased_later)
+    if data.exists():
+        data.rmdir()
+    draft.rename(data)
+    size = sum(manifest.sizes.values()) + sum(part.bytes for part in manifest.parts)
+    return Restored(name, manifest.taken_at, size, erased)
+
+
+def _require_whole(folder: Path, name: str, manifest: Manifest) -> None:
+    """Raises InvalidRequest if a file of the snapshot is missing or has another size."""
+    for database, size in manifest.sizes.items():
+        path = folder / SNAPSHOTS / name / database
+        if not path.is_file() or path.stat().st_size != size:
+            raise InvalidRequest(f"{path} is missing or has another size than it was copied with.")
+    for part in manifest.parts:
+        path = folder / PARTS / part.folder
+        if not path.is_dir() or sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) != part.bytes:
+            raise InvalidRequest(f"{path} is missing or has another size than it was copied with.")
+
+
+def _erase_again(store: RestoredStore, here: ErasedEvents, later: ErasedEvents) -> int:
+    """Erase what was erased since the snapshot. What is in the log only is on the list, so the worker does not store it."""
+    erased = 0
+    for page in later.pages(0, _EVERY_POSITION):
+        here.add(page)
+        for start in range(0, len(page), _ERASED_AT_ONCE):
+            ids = [event_id(each.position, each.tail) for each in page[start : start + _ERASED_AT_ONCE]]
+            if found := sorted(store.stored(ids)):
+                erase(store, here, found)
+                erased += len(found)
+    return erased
