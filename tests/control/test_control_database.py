@@ -174,5 +174,8 @@ def test_a_transaction_that_reads_first_may_write_although_another_process_wrote
 def test_a_key_cannot_be_of_a_project_that_does_not_exist(engine: Engine):
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), engine.begin() as connection:
         connection.execute(
-            text("INSERT INTO keys VALUES ('k', 'nowhere', 'live', 'flux', '', '', '', 1, NULL, NULL, NULL)")
+            text(
+                "INSERT INTO keys (id, project, mode, style, scopes, prefix, hash, created_at_ms) "
+                "VALUES ('k', 'nowhere', 'live', 'flux', '', '', '', 1)"
+            )
         )

@@ -144,13 +144,15 @@ def _line_of(row: dict[str, Any]) -> bytes:
     return msgspec.json.encode(members)
 
 
-def _value(name: str, value: Any) -> object:
+def _value(name: str, value: object) -> object:
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
         return render_time(int(moment.timestamp() * 1000 + 0.5))
-    if type(value) is list and all(type(each) is tuple for each in cast("list[object]", value)):  # a map
-        return dict(cast("list[tuple[str, object]]", value))
-    text = value.decode(errors="replace") if type(value) is bytes else value
+    if type(value) is list:
+        items = cast("list[object]", value)
+        is_map = all(type(each) is tuple for each in items)
+        return dict(cast("list[tuple[str, object]]", items)) if is_map else items
+    text: object = value.decode(errors="replace") if type(value) is bytes else value
     return json_in(text) if name in _JSON_COLUMNS and type(text) is str else text
 
 
