@@ -88,9 +88,12 @@ class FunnelReader(AnalysisReader):
         return PathsAnswer(starts, users, found[: query.limit], len(found) > query.limit, merged.complete)
 
     def _gathered(self, query: Query) -> list[list[Any]]:
-        """Rows of a query that gathers people: on disk beyond half of its memory, so that there may be any number of them."""
-        on_disk = {"max_bytes_before_external_group_by": self._query_max_memory_bytes // 2}
-        return self._rows(msgspec.structs.replace(query, settings={**query.settings, **on_disk}))
+        """Rows of a query that gathers people: on disk beyond a quarter of its memory, so that there may be any number of them.
+
+        What is read at once is kept small as well, because people's events are gathered beside it.
+        """
+        on_disk = {"max_bytes_before_external_group_by": self._query_max_memory_bytes // 4, "max_block_size": 8192}
+        return self._rows(msgspec.structs.replace(query, settings=on_disk))
 
     def _meant_step(self, tenant: Tenant, step: Step) -> Step:
         return self._meant(tenant, Filters(conditions=step)).conditions
