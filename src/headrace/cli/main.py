@@ -15,6 +15,7 @@ from headrace.cli.exporting import app as export_app
 from headrace.cli.importing import app as import_app
 from headrace.cli.journeys import app as journeys_app
 from headrace.cli.keys import app as keys_app
+from headrace.cli.mcp import app as mcp_app
 from headrace.cli.opened import Data, running
 from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
@@ -43,6 +44,7 @@ app.command(import_app)
 app.command(journeys_app)
 app.command(quarantine_app)
 app.command(webhooks_app)
+app.command(mcp_app)
 
 app.command(print_audit, name="audit")
 

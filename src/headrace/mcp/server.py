@@ -1,0 +1,146 @@
+"""The Model Context Protocol: lists the tools and answers their calls by asking a running server, with the caller's key.
+
+Over stdin and stdout the key is the command's; over HTTP it is the one of each request, and a request without one is refused.
+Source: https://modelcontextprotocol.io/specification
+"""
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+import msgspec
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent, ToolAnnotations
+from mcp_types import Tool as Shown
+
+from headrace import __version__
+from headrace.mcp.tools import Refused, Request, Tool, rendered, tools
+
+_TIMEOUT_S = 60.0
+_MAX_BYTES = 16 * 1024 * 1024
+_Scope: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Unanswered(Exception):
+    """The server refused, or did not answer. Says why."""
+
+
+def ask(url: str, key: str, request: Request, /) -> Any:
+    """The server's answer. Raises Unanswered. Follows no redirect, which would carry the key elsewhere."""
+    body = None if request.body is None else msgspec.json.encode(request.body)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
+    asked = urllib.request.Request(url + request.path, body, headers, method=request.method)  # noqa: S310  checked by `base_of`
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        with opener.open(asked, timeout=_TIMEOUT_S) as reply:
+            found: bytes = reply.read(_MAX_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        raise Unanswered(f"The server answered {error.code}: {_reason(error.read(10_000))}") from None
+    except OSError as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise Unanswered(f"The server at {url} did not answer: {reason}.") from None
+    if len(found) > _MAX_BYTES:
+        raise Unanswered("The answer is too large: ask for less.")
+    return msgspec.json.decode(found)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def http_error_302(self, *_arguments: Any, **_named: Any) -> None:
+        """Leave it as the error that it is."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _reason(body: bytes) -> str:
+    """The message in an error of any of the server's dialects."""
+    try:
+        found = msgspec.json.decode(body, type=_Refusal)
+    except msgspec.DecodeError:
+        return body.decode(errors="replace")[:500]
+    return found.detail or (found.error if isinstance(found.error, str) else found.error.message)
+
+
+class _Message(msgspec.Struct):
+    message: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    detail: str = ""
+    error: str | _Message = ""
+
+
+async def call(known: dict[str, Tool], url: str, key: str, name: str, arguments: dict[str, Any], /) -> CallToolResult:
+    """What goes wrong is the tool's answer, so that a model can ask better."""
+    try:
+        tool = known.get(name)
+        if tool is None:
+            raise Refused(f"There is no tool {name[:80]!r}; known are {', '.join(known)}.")
+        answer = await asyncio.to_thread(ask, url, key, tool.request(arguments))
+        text, failed = rendered(tool.pick(arguments, answer)), False
+    except (Refused, Unanswered) as error:
+        text, failed = str(error), True
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)
+
+
+def server_of(url: str, key: str = "", /) -> Server[Any]:
+    """key: "" where each request brings its own."""
+    known = {tool.name: tool for tool in tools()}
+    shown = [
+        Shown(
+            name=tool.name,
+            description=tool.description,
+            input_schema=tool.schema,
+            annotations=ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False),
+        )
+        for tool in known.values()
+    ]
+
+    async def list_tools(_context: Any, _params: Any) -> ListToolsResult:
+        return ListToolsResult(tools=shown)
+
+    async def call_tool(context: Any, params: CallToolRequestParams) -> CallToolResult:
+        return await call(known, url, key or _key_of(context.request), params.name, params.arguments or {})
+
+    return Server(
+        "headrace",
+        version=__version__,
+        instructions="Questions about a project's events. Begin with the catalogue, which names events and properties.",
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def _key_of(request: Any) -> str:
+    return str(request.headers.get("authorization", "")).removeprefix("Bearer ").strip()
+
+
+async def run_stdio(url: str, key: str, /) -> None:
+    """Until stdin ends."""
+    server = server_of(url, key)
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
+
+
+def http_app(url: str, hosts: list[str], /) -> Callable[[_Scope, _Receive, _Send], Awaitable[None]]:
+    """The ASGI application with `/mcp`. hosts: what requests may call it, beside this machine, for pages may send some too."""
+    names = ["127.0.0.1:*", "localhost:*", "[::1]:*", *hosts]
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=names, allowed_origins=[])
+    inner = server_of(url).streamable_http_app(
+        json_response=True, stateless_http=True, max_request_body_size=256 * 1024, transport_security=security
+    )
+
+    async def app(scope: _Scope, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "http" and not dict(scope["headers"]).get(b"authorization", b"").startswith(b"Bearer "):
+            headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b'{"error":"Send a key: Authorization: Bearer <key>."}'})
+            return
+        await inner(scope, receive, send)
+
+    return app
