@@ -46,7 +46,7 @@ class Server:
         self.listened = False
         self._earlier_lines = len(self.logs)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        environ |= {"HEADRACE_RATE_LIMITS": "off"} | dict(self._settings)
+        environ |= {"HEADRACE_RATE_LIMITS": "off", "HEADRACE_CONSOLE_ATTEMPTS": "1000000"} | dict(self._settings)
         self._process = subprocess.Popen(
             [*self._command, "--port", "0", "--data", str(self.data)],
             stderr=subprocess.PIPE,

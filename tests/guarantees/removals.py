@@ -1023,6 +1023,33 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "            self._marks.intend(tenant, upto)\n",
         "",
         "tests/moving/test_continuous.py::test_each_event_is_in_one_file_whatever_step_the_process_dies_after",
+
+        "only the console's own page uses its session",
+        "http/console_fence.py",
+        'is_own = site == "same-origin"',
+        "is_own = True",
+        "tests/console/test_fence.py::test_only_the_consoles_own_page_may_call",
+    ),
+    (
+        "a change by the console looks like no form",
+        "http/console_fence.py",
+        "            _check_content(req)",
+        "            pass",
+        "tests/console/test_fence.py::test_a_change_must_look_like_no_form_of_a_page",
+    ),
+    (
+        "a session ends with its key",
+        "control/sessions.py",
+        "        keys.c.revoked_at_ms.is_(None),\n",
+        "",
+        "tests/console/test_sessions.py::test_a_session_ends_within_a_second_of_its_keys_revocation",
+    ),
+    (
+        "a watcher's counts are exact",
+        "pipeline/live.py",
+        "            add_counts(self._counts, counts)",
+        "            self._counts = dict(counts)",
+        "tests/console/test_hub.py::test_a_watchers_counts_are_those_of_a_list",
     ),
 )
 

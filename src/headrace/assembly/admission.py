@@ -93,6 +93,10 @@ class Admission:
             _check_origin(key, shown)
         return Admitted(key.tenant, self._limits.spend(limit, key.id), key)
 
+    def known(self, shown: Shown, /) -> Key | None:
+        """The key that a request shows, if it was admitted or looked up just now. Asks nobody, decides nothing."""
+        return self._keys.cached(shown.secret("ingest"))
+
     def is_operator(self, shown: Shown, /) -> bool:
         """Whether a request comes from the server's operator: it shows the key in the server's settings."""
         key = self._keys.cached(shown.secret("query"))

@@ -22,6 +22,7 @@ from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
+from headrace.control.sessions import ControlSessions
 from headrace.control.settlement import Settlement
 from headrace.control.traced import ControlTraces
 from headrace.control.webhooks import ControlWebhooks
@@ -80,3 +81,6 @@ class ControlAdapters:
         self.merged_ids = ControlMergedIds(control)
         self.people_states = ControlPeopleStates(control)
         self.contacts = ControlContacts(control)
+
+        # The console.
+        self.sessions = ControlSessions(control, clock_ms)

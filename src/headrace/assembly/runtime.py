@@ -11,6 +11,7 @@ from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.backups import Backups
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.console import ConsoleAdmission
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.deliveries import sender_of
 from headrace.assembly.export_targets import continuous_export_of
@@ -24,6 +25,7 @@ from headrace.delivery.addresses import parse_networks
 from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
 from headrace.dialects.native import render_event_data
+from headrace.dialects.native_live import render_live_row
 from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
 from headrace.model.entries import Receipt
@@ -35,6 +37,7 @@ from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.intake import Intake
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
+from headrace.pipeline.live import LiveHub
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.only_partition import OnlyPartition
 from headrace.pipeline.overruns import OverrunWatch
@@ -88,7 +91,14 @@ class Runtime:
             clock_ms=clock_ms,
         )
         self._bookkeeping = Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True)
-        self.admission = Admission(keyring, RateLimits(limits_of(settings)), self.local_token)
+        limits = RateLimits(limits_of(settings))
+        self.admission = Admission(keyring, limits, self.local_token)
+        self.console = ConsoleAdmission(
+            *(control.sessions, keyring, limits),
+            admin_key=settings.admin_key,
+            attempts=settings.console_attempts,
+            clock_ms=clock_ms,
+        )
         self.quarantine = QuarantineDesk(
             *(adapters.quarantine, self.log, self.store),
             in_worker=lambda work: self.worker.run(work),  # noqa: PLW0108  the worker is made with this, and so after it
@@ -102,6 +112,7 @@ class Runtime:
             hold_trims=partial(self._hold_log, True),
             release_trims=partial(self._hold_log, False),
         )
+        self.hub = LiveHub(render=render_live_row, want=self._want_stored, last=self.log.last)
         self.worker = Worker(
             self.log,
             self.store,
@@ -111,6 +122,7 @@ class Runtime:
             put_aside=self.quarantine,
             needed_from=self._reactions_committed,
             on_progress=self._on_stored,
+            on_stored=self.hub.offer,
             clock_ms=clock_ms,
             probe=adapters.probe,
             on_step=on_step,
@@ -228,6 +240,7 @@ class Runtime:
         self.replay_runner.start()
         self.deliverer.start()
         self.event_feed.start()
+        self.hub.start()
         self._sampling.start()
         self._bookkeeping.start()
         if self._continuous is not None:
@@ -238,6 +251,7 @@ class Runtime:
         await asyncio.to_thread(self._sampling.stop)
         if self._continuous is not None:
             await asyncio.to_thread(self._continuous.stop)
+        await asyncio.to_thread(self.hub.stop)
         await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.timers.stop)
         await asyncio.to_thread(self.intake.stop)
@@ -290,6 +304,9 @@ class Runtime:
         self.freshness.advance()
         self.reactor.wake()
         self.event_feed.wake()
+
+    def _want_stored(self, position: int) -> None:
+        self.worker.want(position)
 
     def _on_enqueued(self, webhooks: Collection[int]) -> None:
         self.deliverer.enqueued(webhooks)

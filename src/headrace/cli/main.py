@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 from pathlib import Path
+
+import webbrowser
 from typing import Annotated
 
 import msgspec
@@ -79,6 +81,25 @@ def serve(*, host: str | None = None, port: int | None = None, data: Data = None
     from headrace.http.serve import serve as run  # noqa: PLC0415
 
     raise SystemExit(run(chosen))
+
+
+@app.command
+def console(
+    *,
+    print_only: Annotated[bool, Parameter(name="--print", help="Only print the link; open no browser.")] = False,
+    data: Data = None,
+) -> None:
+    """Open the running server's console in a browser, for every project and mode, and print the link.
+
+    The link works once, within a minute.
+    """
+    # Imported here: it loads the store's engine, which other commands do not need.
+    from headrace.cli.console import link  # noqa: PLC0415
+
+    found = link(Settings.from_environ(os.environ, data=data))
+    print(found)
+    if not print_only:
+        webbrowser.open(found)
 
 
 @app.command

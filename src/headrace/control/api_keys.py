@@ -103,7 +103,7 @@ class Keys:
         """Every key, including revoked and expired ones, oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(sa.select(keys).order_by(keys.c.created_at_ms, keys.c.id)).all()
-        return tuple(map(_key, rows))
+        return tuple(map(key_of, rows))
 
     def find(self, secret: str, /) -> Key | None:
         """The key with this secret, even if it is revoked or expired: check `works_at`."""
@@ -113,7 +113,7 @@ class Keys:
         # The time of the index look-up reveals at most bits of a hash, which lead to no secret; the comparison reveals nothing.
         if row is None or not hmac.compare_digest(row.hash, wanted):
             return None
-        return _key(row)
+        return key_of(row)
 
     def revoke(self, named: str, /, now_ms: int) -> Key:
         """Revoke the key with this id, secret, or prefix (as listed, or shortened). A revoked key stays as it is.
@@ -190,7 +190,7 @@ class ControlTenantKeys:
         asked = sa.select(keys).where(_of(tenant), place > sa.tuple_(*map(sa.literal, after)))
         with reading(self._engine) as connection:
             return [
-                _key(row) for row in connection.execute(asked.order_by(keys.c.created_at_ms, keys.c.id).limit(limit))
+                key_of(row) for row in connection.execute(asked.order_by(keys.c.created_at_ms, keys.c.id).limit(limit))
             ]
 
     def get(self, tenant: Tenant, key_id: str, /) -> Key:
@@ -199,7 +199,7 @@ class ControlTenantKeys:
             row = connection.execute(sa.select(keys).where(_of(tenant), keys.c.id == key_id)).one_or_none()
         if row is None:
             raise NotFound(f"There is no key {masked(key_id[:80])!r} in this project and mode.")
-        return _key(row)
+        return key_of(row)
 
     def mark_used(self, used: Mapping[str, int], /) -> None:
         """See the TenantKeys port."""
@@ -256,11 +256,11 @@ def _one_named(connection: sa.Connection, named: str) -> Key:
     rows = connection.execute(sa.select(keys).where(_is_named(named)).order_by(keys.c.id).with_for_update()).all()
     if not rows:
         raise NotFound("No key has this id, prefix or secret; `headrace keys list` shows every id.")
-    found = [key for key in map(_key, rows) if key.revoked_at_ms is None]
+    found = [key for key in map(key_of, rows) if key.revoked_at_ms is None]
     if len(found) > 1:
         ids = ", ".join(key.id for key in found[:5])
         raise InvalidRequest(f"{len(found)} keys start with this: give the id of one ({ids}).")
-    return found[0] if found else _key(rows[0])
+    return found[0] if found else key_of(rows[0])
 
 
 def _of(tenant: Tenant) -> sa.ColumnElement[bool]:
@@ -291,7 +291,8 @@ def _columns(key: Key) -> dict[str, object]:
     }
 
 
-def _key(row: sa.Row[Any]) -> Key:
+def key_of(row: sa.Row[Any], /) -> Key:
+    """The key of a row of the table."""
     return Key(
         id=row.id,
         tenant=Tenant(row.project, row.mode),

@@ -226,6 +226,7 @@ DIALECT = Dialect(
         _reading("export", Handled("export")),
         Route("POST", "/api/v1/import", "admin", "native", Handled("import")),
         _reading("status", Handled("status")),
+        _reading("live", Handled("live")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         _changing("PUT", "rules", "apply_rules"),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),

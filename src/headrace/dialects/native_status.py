@@ -5,14 +5,18 @@ from headrace.model.status import Lag, Status, WholeServer
 from headrace.model.times import render_time_short
 
 
-def render_status(status: Status, /) -> bytes:
-    """Render the status. `server` is null for keys that may not see the figures of all projects."""
+def render_status(status: Status, console: str, /) -> bytes:
+    """Render the status. `server` is null for keys that may not see the figures of all projects.
+
+    console: whether the console is built, stale or missing.
+    """
     return render_data(
         {
             "versions": {"headrace": status.version, "python": status.python, "control_schema": status.schema},
             "started_at": render_time_short(status.started_at_ms),
             "uptime_seconds": status.uptime_s,
             "dedup_window_seconds": status.dedup_window_s,
+            "console": console,
             "reactions": _lag(status.own)
             | {"passed_over": status.passed_over, "rules_put_aside": status.rules_put_aside},
             "server": None if status.whole is None else _server(status.whole),

@@ -27,8 +27,10 @@ class Addresses:
         Without a public URL, the address comes from the Host header or from a trusted proxy; behind several proxies, it is the
         one that the first was asked for. Raises InvalidRequest for an invalid Host.
         """
-        if self._public:
-            return self._public
+        return self._public or self.asked(req)
+
+    def asked(self, req: falcon.asgi.Request, /) -> tuple[str, str]:
+        """As `of`, of this very request, whatever the public URL is. Raises InvalidRequest for an invalid Host."""
         scheme, host = req.scheme, req.get_header("Host") or req.netloc
         if not _is_host(host):
             raise InvalidRequest("The Host header is not a valid host name with an optional port.")

@@ -15,13 +15,17 @@ from headrace.http import docs
 from headrace.http.addresses import Addresses
 from headrace.http.audited import Auditor
 from headrace.http.body import Budget
+from headrace.http.console import mount_console
+from headrace.http.console_fence import Fence
+from headrace.http.console_gate import ConsoleGate
 from headrace.http.direct import App
-from headrace.http.gate import Gate
+from headrace.http.gate import KeyGate
 from headrace.http.handlers import handlers_of
 from headrace.http.landing import Landing
-from headrace.http.local import Backup, Check, Quarantine
+from headrace.http.local import Backup, Check, ConsoleCode, Quarantine
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Responders, mount
+from headrace.http.noted import RefusalNotes
 from headrace.http.problems import Problems
 from headrace.http.strict import Strict
 from headrace.http.unread import Unread
@@ -46,20 +50,23 @@ class _Health:
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:
     """The ASGI application of a server that speaks these dialects. Raises what Addresses raises."""
     settings = can.settings
-    gate, bodies = (
-        Gate(can.admission, can.ask, unread, Strict() if settings.unknown_parameters == "reject" else None),
-        Budget(max(settings.max_bodies_bytes, settings.max_request_bytes)),
-    )
+    addresses = Addresses(settings)
+    strict = Strict() if settings.unknown_parameters == "reject" else None
+    gate = KeyGate(can.admission, can.ask, unread, strict)
+    console_gate = ConsoleGate(can.console, Fence(settings, addresses), can.ask, unread, strict)
+    bodies = Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
     metrics = Metrics(can.status, bodies, unread)
     # Responses are JSON (falcon.DEFAULT_MEDIA_TYPE) unless a route sets another type.
     app = App(metrics, bodies)
     app.req_options.strip_url_path_trailing_slash = True
-    Problems(dialects).install(app, metrics.count_refusal)
-    addresses = Addresses(settings)
+    notes = RefusalNotes(can.admission, can.live)
+    Problems(dialects).install(app, metrics.count_refusal, notes.note)
     auditor = Auditor(can.audit, can.admission, addresses, settings.admin_key)
-    own = handlers_of(gate, can)
     app.auditor = auditor
-    mount(app, dialects, Responders(gate, can.intake, settings, metrics, own, auditor, addresses))
+    rest = (auditor, addresses)
+    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers_of(gate, can), *rest, notes))
+    by_session = Responders(console_gate, can.intake, settings, metrics, handlers_of(console_gate, can), *rest)
+    mount_console(app, console_gate, can.console, auditor, dialects, by_session)
     health = _Health(can.status)
     app.add_route("/", Landing())
     app.add_route("/health", health)
@@ -68,6 +75,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app.add_route("/internal/check", Check(can.admission, can.status))
     app.add_route("/internal/quarantine", Quarantine(can.admission, can.quarantine, auditor))
     app.add_route("/internal/backup", Backup(can.admission, can.backups))
+    app.add_route("/internal/console", ConsoleCode(can.admission, can.console))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app

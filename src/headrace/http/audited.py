@@ -79,6 +79,15 @@ class Auditor:
         if deed.number is not None and not in_control:
             await self._trail.end(deed, "done")
 
+    async def note(self, req: falcon.asgi.Request, admitted: Admitted, action: str, target: str, /) -> None:
+        """Record what has been done already. Raises Unavailable."""
+        tenant = admitted.tenant
+        mode = tenant.mode if tenant.project else ""
+        deed = Deed(actor=self._actor(req, admitted), action=action, at_ms=self._trail.now_ms(), project=tenant.project)
+        deed.mode, deed.target = mode, target[:_MAX_TARGET_CHARS]
+        async with self.doing(deed, in_control=False):
+            pass
+
     def audit_command(self, path: str, resource: object, /) -> None:
         """Have what commands on this machine post to a resource recorded, unless it `audits_itself`."""
         post: Responder | None = getattr(resource, "on_post", None)

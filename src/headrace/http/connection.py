@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 from headrace.http.lingering import Lingering, ReplyTransport
 from headrace.http.problems import Problems
 from headrace.http.refusals import Refusals
-from headrace.http.scope import HUNG_UP
+from headrace.http.scope import HUNG_UP, STREAM
 from headrace.http.unread import Unread
 from headrace.model.errors import HeadraceError, Unavailable
 
@@ -107,6 +107,8 @@ class Connection(HttpToolsProtocol):
             self._linger()
         else:
             super().shutdown()
+            if end := getattr(self.cycle, "scope", {}).pop(STREAM, None):  # it would go on for the whole grace period
+                end()
 
     def _end_query(self) -> None:
         if hang_up := getattr(self.cycle, "scope", {}).pop(HUNG_UP, None):

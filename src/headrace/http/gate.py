@@ -1,7 +1,9 @@
 """The first step of every route: checks key, scope, rate limit and parameters. Knows no dialect."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -10,11 +12,12 @@ import falcon.asgi
 from headrace.assembly.admission import Admission, Admitted, Shown
 from headrace.assembly.capabilities.asking import Ask
 from headrace.dialects.wire import Pairs
-from headrace.http.auth import tell_allowance
+from headrace.http.auth import shown_by, tell_allowance
 from headrace.http.scope import HUNG_UP
 from headrace.http.strict import Strict
 from headrace.http.unread import Unread
-from headrace.model.errors import InvalidRequest, RateLimited, Unavailable
+from headrace.model.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized, Unavailable
+from headrace.model.event import Tenant
 from headrace.model.keys import Scope
 from headrace.ports.store import Reader
 
@@ -22,11 +25,10 @@ _MAX_PARAMETERS = 200
 Answer = TypeVar("Answer")
 
 
-class Gate:
+class Gate(ABC):
     """Admits a request or raises the reason for refusing it, and queries the store for it."""
 
-    def __init__(self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
-        self._admission = admission
+    def __init__(self, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
         self._ask = ask
         self._unread = unread
         self._strict = strict
@@ -39,7 +41,7 @@ class Gate:
         Raises what `Admission.admit` raises, and InvalidRequest for parameters that the route does not accept.
         """
         try:
-            admitted = await self._admission.admit(shown, scope, limit)
+            admitted = await self._admitted(req, shown, scope, limit)
         except RateLimited as error:
             if error.allowance:
                 tell_allowance(req, resp, error.allowance)
@@ -49,6 +51,18 @@ class Gate:
         if self._strict and scope != "ingest" and req.query_string:
             self._strict.check(req, parameters(req))
         return admitted
+
+    @abstractmethod
+    async def _admitted(self, req: falcon.asgi.Request, shown: Shown, scope: Scope, limit: str, /) -> Admitted:
+        """See `Admission.admit`."""
+
+    @abstractmethod
+    async def still_admits(self, req: falcon.asgi.Request, tenant: Tenant, scope: Scope, /) -> bool:
+        """Whether a request that was admitted would be now; counts nothing. For responses that go on. Raises Unavailable."""
+
+    @abstractmethod
+    def owner_of(self, req: falcon.asgi.Request, scope: Scope, /) -> str:
+        """What tells the requests of one key, or of one session, from those of others."""
 
     async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
         """Query the store; cancelled if the client hangs up. Raises what `Ask` raises."""
@@ -67,6 +81,28 @@ class Gate:
             raise Unavailable("The query was stopped: the client hung up, or the server is shutting down.") from None
         finally:
             req.scope.pop(HUNG_UP, None)
+
+
+class KeyGate(Gate):
+    """Admits by key."""
+
+    def __init__(self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
+        super().__init__(ask, unread, strict)
+        self._admission = admission
+
+    async def _admitted(self, req: falcon.asgi.Request, shown: Shown, scope: Scope, limit: str, /) -> Admitted:  # noqa: ARG002
+        return await self._admission.admit(shown, scope, limit)
+
+    async def still_admits(self, req: falcon.asgi.Request, tenant: Tenant, scope: Scope, /) -> bool:
+        """See Gate."""
+        try:
+            return (await self._admission.admit(shown_by(req, scope), scope, "")).tenant == tenant
+        except (Unauthorized, Forbidden):
+            return False
+
+    def owner_of(self, req: falcon.asgi.Request, scope: Scope, /) -> str:
+        """See Gate."""
+        return sha256(shown_by(req, scope).secret(scope).encode(errors="surrogatepass")).hexdigest()
 
 
 def parameters(req: falcon.asgi.Request, /) -> Pairs:

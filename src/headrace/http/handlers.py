@@ -11,6 +11,8 @@ from headrace.http.journeys import Journeys
 from headrace.http.keys import KeyRoutes
 from headrace.http.ledgers import Ledgers
 from headrace.http.moving import Exporting, Importing
+
+from headrace.http.live import LiveEvents
 from headrace.http.names import Catalogue, EventNames
 from headrace.http.people import People
 from headrace.http.replays import Replays
@@ -27,6 +29,7 @@ def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
     scoreboards = Scoreboards(can.scoreboard, can.people)
     wings = (
         Statuses(can.admission, can.status),
+        LiveEvents(gate, can.live, can.people),
         Catalogue(gate, can.rules),
         EventNames(gate, can.rules),
         Rules(can.rules, max_bytes),

@@ -20,6 +20,7 @@ from headrace.http.auth import shown_by, shown_by_image
 from headrace.http.body import read_body
 from headrace.http.gate import Gate
 from headrace.http.metrics import Metrics
+from headrace.http.noted import RefusalNotes
 from headrace.http.warned import Warned
 from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
@@ -58,8 +59,10 @@ class EventTaker:
         metrics: Metrics,
         served: Served,
         claimants: Sequence[Served] = (),
+        notes: RefusalNotes | None = None,
     ) -> None:
         self._gate = gate
+        self._notes = notes
         self._intake = intake
         self._settings = settings
         self._metrics = metrics
@@ -104,6 +107,8 @@ class EventTaker:
         receipts = await accept(batch.items)
         source = does.source or served.dialect.name
         self._metrics.count_batch(source, batch, receipts)
+        if batch.rejections and self._notes:
+            self._notes.note_rejections(req, tenant, batch.rejections)
         if context.warnings:
             self._warned.tell(tenant, source, context.warnings)
         if does.shows_event:
@@ -147,6 +152,7 @@ class EventTaker:
                 req.context.dialect = served.dialect
         if served.does.find_key and not shown.secret("ingest"):
             shown = msgspec.structs.replace(shown, in_body=await _in_good_time(served.does.find_key, body))
+            req.context.shown = shown
         admitted = await self._gate.admit(req, resp, shown, "ingest", served.route.limit)
         return served, admitted.tenant, body
 

@@ -5,6 +5,7 @@ import falcon.asgi
 
 from headrace.assembly.admission import Admission
 from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, ServerStatus
+from headrace.assembly.console import ConsoleAdmission
 from headrace.dialects.wire import encode_json
 from headrace.http.audited import Auditor
 from headrace.http.auth import shown_by
@@ -57,6 +58,18 @@ class Backup:
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         _require_local(self._admission, req)
         resp.data = encode_json(await self._backups.make(await read_body(req, _MAX_BYTES)))
+
+
+class ConsoleCode:
+    """POST /internal/console: `headrace console`."""
+
+    def __init__(self, admission: Admission, console: ConsoleAdmission) -> None:
+        self._admission = admission
+        self._console = console
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        _require_local(self._admission, req)
+        resp.data = encode_json({"code": self._console.new_code()})
 
 
 def _require_local(admission: Admission, req: falcon.asgi.Request) -> None:

@@ -16,6 +16,7 @@ from headrace.http.gate import Gate
 from headrace.http.handler import Handler, Handlers
 from headrace.http.ingest import EventTaker, Served
 from headrace.http.metrics import Metrics
+from headrace.http.noted import RefusalNotes
 from headrace.http.questions import ask, tell
 from headrace.model.settings import Settings
 
@@ -23,7 +24,7 @@ Responder = Callable[..., Awaitable[None]]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
-class _Mounted:
+class Mounted:
     """The resource of a path. Falcon looks for its responders as attributes: `on_get` and so on."""
 
     def __init__(self, responders: Mapping[str, Responder]) -> None:
@@ -42,7 +43,9 @@ class Responders:
         handlers: Handlers,
         auditor: Auditor,
         addresses: Addresses,
+        notes: RefusalNotes | None = None,
     ) -> None:
+        self._notes = notes
         self._gate = gate
         self._intake = intake
         self._settings = settings
@@ -56,7 +59,9 @@ class Responders:
         route = served.route
         match route.does:
             case Ingest():
-                taker = EventTaker(self._gate, self._intake, self._settings, self._metrics, served, claimants)
+                taker = EventTaker(
+                    self._gate, self._intake, self._settings, self._metrics, served, claimants, self._notes
+                )
                 return taker.respond
             case Ask() as does:
                 return ask(self._gate, route, does)
@@ -101,7 +106,7 @@ def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
             allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
             grants = any(isinstance(each.route.does, Ingest) and each.route.does.grants_webhooks for each in every)
             responders["on_options"] = make.preflight([method for method in _METHODS if method in allowed], grants)
-        app.add_route(path, _Mounted(responders))
+        app.add_route(path, Mounted(responders))
 
 
 def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:

@@ -13,6 +13,7 @@ from headrace.dialects.errors import Kind, kind_of
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import Owners
 from headrace.http import cors
+from headrace.http.console_paths import is_console
 from headrace.model import errors
 from headrace.model.errors import HeadraceError
 
@@ -30,6 +31,14 @@ _STATUS: dict[Kind, HTTPStatus] = {
 }
 
 
+Noted = Callable[[falcon.asgi.Request, HeadraceError, int], None]
+"""Given a request that is answered with an error, the error, and the status."""
+
+
+def _note_nothing(_req: falcon.asgi.Request, _error: HeadraceError, _status: int, /) -> None:
+    """Note nothing."""
+
+
 def status_of(error: HeadraceError, dialect: Dialect | None = None, /) -> HTTPStatus:
     """The dialect's own status for the error, or else the usual one."""
     own = errors.look_up(error, dialect.statuses, 0) if dialect else 0
@@ -42,11 +51,21 @@ class Problems:
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._owners = Owners(dialects, otherwise=native.DIALECT)
         self._refused: Callable[[HeadraceError], None] = lambda _error: None
+        self._noted: Noted = _note_nothing
         self._for_browsers = {route.path for dialect in dialects for route in dialect.routes if route.for_browsers}
 
-    def install(self, app: "falcon.asgi.App[Any, Any]", refused: Callable[[HeadraceError], None]) -> None:
-        """Make the application render all its errors, including Falcon's, this way. refused: told of each."""
+    def install(
+        self,
+        app: "falcon.asgi.App[Any, Any]",
+        refused: Callable[[HeadraceError], None],
+        noted: Noted = _note_nothing,
+    ) -> None:
+        """Make the application render all its errors, including Falcon's, this way.
+
+        refused: told of each. noted: given each request that is answered with an error, the error and the status.
+        """
         self._refused = refused
+        self._noted = noted
         app.add_error_handler(Exception, self._handle_bug)
         app.add_error_handler(falcon.HTTPError, self._handle_falcons)
         app.add_error_handler(HeadraceError, self._handle_ours)
@@ -86,7 +105,17 @@ class Problems:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: HeadraceError, _params: dict[str, object]
     ) -> None:
         # If two dialects share a path, only the body showed which one it is.
-        self.answer(resp, req.path, error, getattr(req.context, "dialect", None))
+        self._answer(req, resp, error, getattr(req.context, "dialect", None))
+
+    def _answer(
+        self,
+        req: falcon.asgi.Request,
+        resp: falcon.asgi.Response,
+        error: HeadraceError,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self.answer(resp, req.path, error, dialect)
+        self._noted(req, error, resp.status_code)
 
     async def _handle_falcons(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: dict[str, object]
@@ -96,12 +125,13 @@ class Problems:
             allowed = cast("dict[str, str]", error.headers)["Allow"]
             if req.uri_template in self._for_browsers:
                 cors.allow_any_origin(req, resp)
-            self.answer(resp, req.path, errors.MethodNotAllowed(req.method, allowed.split(", ")))
+            self._answer(req, resp, errors.MethodNotAllowed(req.method, allowed.split(", ")))
         elif isinstance(error, falcon.HTTPNotFound):
-            cors.allow_any_origin(req, resp)  # a page whose SDK has the wrong address should be able to read that
-            self.answer(resp, req.path, errors.NotFound(f"There is no route {req.path[:200]}."))
+            if not is_console(req.path):
+                cors.allow_any_origin(req, resp)  # a page whose SDK has the wrong address should be able to read that
+            self._answer(req, resp, errors.NotFound(f"There is no route {req.path[:200]}."))
         else:
-            self.answer(resp, req.path, errors.InvalidRequest(error.description or error.title or ""))
+            self._answer(req, resp, errors.InvalidRequest(error.description or error.title or ""))
 
     async def _handle_bug(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, _error: Exception, _params: dict[str, object]

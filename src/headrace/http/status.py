@@ -1,5 +1,6 @@
 """The native route for the server's status: for a project, and for the server's operator."""
 
+import asyncio
 from collections.abc import Mapping
 
 import falcon
@@ -9,7 +10,9 @@ from headrace.assembly.admission import Admission
 from headrace.assembly.capabilities.server import ServerStatus
 from headrace.dialects.native_status import render_status
 from headrace.http.auth import shown_by
+from headrace.http.console_files import state
 from headrace.http.handler import Handlers
+from headrace.http.scope import OPERATOR
 from headrace.model.event import Tenant
 
 
@@ -26,6 +29,7 @@ class Statuses:
     async def show(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
-        is_operator = self._admission.is_operator(shown_by(req, "query"))
-        resp.data = render_status(await self._status.report(tenant, is_operator=is_operator))
+        is_operator = OPERATOR in req.scope or self._admission.is_operator(shown_by(req, "query"))
+        report = await self._status.report(tenant, is_operator=is_operator)
+        resp.data = render_status(report, await asyncio.to_thread(state))
         resp.set_header("Cache-Control", "no-store")

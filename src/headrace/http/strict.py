@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.dialects.names import nearest
 from headrace.dialects.wire import Pairs
+from headrace.http.console_paths import api_paths
 from headrace.http.docs import document
 from headrace.model.errors import InvalidRequest
 
@@ -41,7 +42,8 @@ class Strict:
     def check(self, req: falcon.asgi.Request, pairs: Pairs, /) -> None:
         """Raises InvalidRequest for an unknown parameter with a value, and for one with two different values."""
         method = "GET" if req.method == "HEAD" else req.method
-        known = self._routes.get((method, _pathless(req.uri_template or "")))
+        template = _pathless(req.uri_template or "")
+        known = next((found for each in api_paths(template) if (found := self._routes.get((method, each)))), None)
         if known is None:
             return
         seen: dict[str, str] = {}

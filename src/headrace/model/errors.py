@@ -16,7 +16,8 @@
     │   └── EventTooLarge         one event over the size limit
     ├── Unauthorized              no valid key
     │   ├── MissingKey
-    │   └── InvalidKey
+    │   ├── InvalidKey
+    │   └── NoSession             of the console
     ├── Forbidden                 a key without the required scope
     ├── NotFound
     ├── MethodNotAllowed
@@ -129,6 +130,10 @@ class MissingKey(Unauthorized):
 
 class InvalidKey(Unauthorized):
     """The API key is unknown, revoked or expired."""
+
+
+class NoSession(Unauthorized):
+    """No session: it has ended, or there was none. Log in again."""
 
 
 class Forbidden(HeadraceError):

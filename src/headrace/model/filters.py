@@ -36,6 +36,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     tags: Sequence[tuple[str, str]] = ()  # the tag of that name or, without one, the string property
     properties: Sequence[tuple[str, str]] = ()
     ids: Sequence[str] | None = None  # 32 hex digits each
+    after: int | None = None  # the position that is passed
     upto: int | None = None  # the greatest position
     conditions: Sequence[Condition] = ()
 

@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_solute: Annotated[PerMinute, _limit("Solute")] = 0
     limit_hogsend: Annotated[PerMinute, _limit("Hogsend")] = 0
     limit_native: Annotated[PerMinute, _limit("the server's own API (catalogue, traces, …)")] = 0
+    limit_console: Annotated[
+        PerMinute, _doc("Rate limit for the console, in requests per minute and session; 0 means none.")
+    ] = 0
     limit_segment: Annotated[PerMinute, _limit("Segment")] = 0
     limit_posthog: Annotated[PerMinute, _limit("PostHog")] = 0
     limit_amplitude: Annotated[PerMinute, _limit("Amplitude")] = 0
@@ -122,6 +125,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_s: Annotated[Seconds, _doc("Close a connection that has been idle for this long.")] = 75.0
     max_connections: Annotated[Count, _doc("Maximum number of open connections; beyond it new ones get 503.")] = 4096
 
+    live_connections: Annotated[
+        Count, _doc("Maximum number of open `GET /api/v1/live`; beyond it new ones get 503.")
+    ] = 100
+    live_connections_per_key: Annotated[
+        Count, _doc("Maximum number of open `GET /api/v1/live` of one key, or of one session of the console.")
+    ] = 20
+    console_attempts: Annotated[
+        Count,
+        _doc("How often one address may try to log in to the console, per minute; `rate_limits` does not matter."),
+    ] = 10
+    console_plain_http: Annotated[
+        Literal["loopback", "anywhere"],
+        _doc(
+            "From where the console may be used over plain HTTP: from this machine only, or from `anywhere`. "
+            "Anybody on the way can read a session that is not encrypted."
+        ),
+    ] = "loopback"
     status_figures: Annotated[
         Literal["operator", "everyone"],
         _doc(

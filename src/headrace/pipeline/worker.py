@@ -66,6 +66,7 @@ class Worker:
         commands: Callable[[int, int, bytes], None] = skip,
         needed_from: Callable[[], int],
         on_progress: Callable[[], None],
+        on_stored: Callable[[Sequence[Record]], None] = lambda _records: None,
         clock_ms: Callable[[], int],
         probe: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
@@ -77,6 +78,7 @@ class Worker:
         run again, but a command may run again after a crash before its commit, so it must recognise a repeat by its position.
         If it raises, the worker cannot go on.
         probe: writes something and removes it; called until it succeeds, before anything else. Raises StoreFailed, Unavailable.
+        on_stored: given the events that were inserted, once they are visible; must not wait.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
         """
         self.progress = Progress()
@@ -94,6 +96,7 @@ class Worker:
         self._settings = settings
         self._needed_from = needed_from
         self._on_progress = on_progress
+        self._on_stored = on_stored
         self._on_step = on_step
         self._clock_ms = clock_ms
         self._probe = probe
@@ -198,6 +201,7 @@ class Worker:
         position = records[-1].position
         self.progress.visible = position
         self._on_progress()
+        self._on_stored(missing)
         self._on_step("insert")
         # 3. Put aside what cannot be read, run commands, and commit. After a crash before the commit, the next start asks the
         #    store, so nothing is inserted or listed twice, and runs the commands again. After a crash behind it, all is done.

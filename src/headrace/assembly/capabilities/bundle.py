@@ -10,6 +10,8 @@ from headrace.assembly.capabilities.events import EventHistory, EventIntake
 from headrace.assembly.capabilities.journeys import JourneyAdmin
 from headrace.assembly.capabilities.keys import KeyAdmin
 from headrace.assembly.capabilities.moving import Mover
+
+from headrace.assembly.capabilities.live import Live
 from headrace.assembly.capabilities.people import PeopleDirectory
 from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.assembly.capabilities.rules import RuleAdmin
@@ -17,6 +19,7 @@ from headrace.assembly.capabilities.scoreboard import SettledScoreboard
 from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, ServerStatus
 from headrace.assembly.capabilities.webhooks import WebhookAdmin
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.console import ConsoleAdmission
 from headrace.assembly.runtime import Runtime
 from headrace.model.settings import Settings
 from headrace.pipeline.first_events import FirstEvents
@@ -43,6 +46,9 @@ class Capabilities(msgspec.Struct, frozen=True):
     audit: AuditTrail
     mover: Mover
     backups: BackupAdmin
+
+    console: ConsoleAdmission
+    live: Live
 
 
 def capabilities_of(runtime: Runtime, /) -> Capabilities:
@@ -85,4 +91,13 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         audit=AuditTrail(control.audit),
         mover=Mover(runtime.queries, runtime.store, runtime.visible, runtime.importer),
         backups=BackupAdmin(runtime),
+
+        console=runtime.console,
+        live=Live(
+            *(runtime.hub, runtime.queries),
+            visible=lambda: runtime.worker.progress.visible,
+            clock_ms=clock_ms,
+            most=settings.live_connections,
+            most_of_one=settings.live_connections_per_key,
+        ),
     )

@@ -5,6 +5,7 @@ A new file is imported here, so that `metadata` knows its tables.
 
 from headrace.control.tables import (
     audit,
+    console,
     deliveries,
     erasures,
     exports,
@@ -24,6 +25,7 @@ from headrace.control.tables.base import metadata
 
 __all__ = [
     "audit",
+    "console",
     "deliveries",
     "erasures",
     "exports",

@@ -155,6 +155,8 @@ def where_of(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str
         add("(user_id = {person:String} OR anonymous_id = {person:String})", person=filters.person)
     if filters.people is not None:
         add(f"({' OR '.join(f'({owned})' for owned in OWNED)})", people=list(filters.people))
+    if filters.after is not None:
+        add("position > {past:UInt64}", past=filters.after)
     if filters.upto is not None:
         add("position <= {upto:UInt64}", upto=filters.upto)
     if filters.ids is not None:
