@@ -1023,7 +1023,6 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "            self._marks.intend(tenant, upto)\n",
         "",
         "tests/moving/test_continuous.py::test_each_event_is_in_one_file_whatever_step_the_process_dies_after",
-
         "only the console's own page uses its session",
         "http/console_fence.py",
         'is_own = site == "same-origin"',

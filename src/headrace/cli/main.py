@@ -3,9 +3,8 @@
 import os
 import signal
 import sys
-from pathlib import Path
-
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import msgspec

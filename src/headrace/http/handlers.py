@@ -10,9 +10,8 @@ from headrace.http.handler import Handlers
 from headrace.http.journeys import Journeys
 from headrace.http.keys import KeyRoutes
 from headrace.http.ledgers import Ledgers
-from headrace.http.moving import Exporting, Importing
-
 from headrace.http.live import LiveEvents
+from headrace.http.moving import Exporting, Importing
 from headrace.http.names import Catalogue, EventNames
 from headrace.http.people import People
 from headrace.http.replays import Replays

@@ -15,6 +15,8 @@ ADMITTED = "headrace.admitted"
 
 class BrokenOff(Exception):
     """A response that has begun will not be completed."""
+
+
 STREAM = "headrace.stream"
 """A function to call once the server is shutting down: it ends a response that would otherwise go on."""
 

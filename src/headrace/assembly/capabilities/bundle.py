@@ -9,9 +9,8 @@ from headrace.assembly.capabilities.contacts import ContactDirectory
 from headrace.assembly.capabilities.events import EventHistory, EventIntake
 from headrace.assembly.capabilities.journeys import JourneyAdmin
 from headrace.assembly.capabilities.keys import KeyAdmin
-from headrace.assembly.capabilities.moving import Mover
-
 from headrace.assembly.capabilities.live import Live
+from headrace.assembly.capabilities.moving import Mover
 from headrace.assembly.capabilities.people import PeopleDirectory
 from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.assembly.capabilities.rules import RuleAdmin
@@ -91,7 +90,6 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         audit=AuditTrail(control.audit),
         mover=Mover(runtime.queries, runtime.store, runtime.visible, runtime.importer),
         backups=BackupAdmin(runtime),
-
         console=runtime.console,
         live=Live(
             *(runtime.hub, runtime.queries),
