@@ -3,7 +3,7 @@
 python -m bench.people [--people 1000000] [--events 100000] [--record]
 
 Each person has two ids, joined by an identify, an email and a plan. Then two more people get `--events` events each in an embedded
-store, beside as many of others, and become one. Times are medians of several, in milliseconds; memory is not measured.
+store, beside as many of others, and become one, without rules and with some. Times are medians of several, in milliseconds; memory is not measured.
 """
 
 import argparse
@@ -21,16 +21,24 @@ from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.rulebook import Rulebook
 from headrace.model.entries import Record
-from headrace.model.event import Event, Tenant, encode, first_position
-from headrace.model.filters import Filters, Page
+from headrace.model.event import Event, Tenant, encode, event_id, first_position
+from headrace.model.filters import Cursor, Filters, Page
 from headrace.model.person import Op, Statement
 from headrace.people import applying
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines
+from headrace.pipeline.rulesets import RuleTimelines, apply_rules, load_rules
+from headrace.reactions import event_facts, regrouping
 from headrace.store.clickhouse import ClickHouseStore
 
 TENANT = Tenant("bench", "live")
+RULES = b"""{
+  "facts": [{"id": "all", "event": "event-*", "fact_type": "done", "points": 1}],
+  "challenges": [{"id": "often", "fact": "done", "goal": 1000, "repeat": true, "points": 5},
+                 {"id": "daily", "fact": "done", "goal": 10, "window": {"per": "day"}, "repeat": true, "points": 1},
+                 {"id": "streak", "fact": "done", "measure": "streak", "goal": 3}],
+  "badges": [{"id": "gold", "challenge": "often", "times": 10}]
+}"""
 _AT_ONCE = 2000
 _NOW_MS = 1_767_225_600_000
 _STEP_MS = 1000
@@ -127,11 +135,55 @@ def measure(folder: Path, people: int, events: int) -> dict[str, float]:
     assert store.events(TENANT, Filters(people=after), page).total == 2 * events
     found["history of 50, four ids"] = milliseconds(lambda _: store.events(TENANT, Filters(people=after), page))
     found["counts by name, four ids"] = milliseconds(lambda _: store.seen_by_name(TENANT, after, 1000))
+    found |= measure_rules(engine, states, admin, store, reactions, reaction_states)
     found["undo"] = milliseconds(lambda _: admin.part(TENANT, "one", "two"), 1)
     assert store.events(TENANT, Filters(people=directory.ids_of(TENANT, "two")), page).total == events
     store.close()
     engine.dispose()
     return found
+
+
+def measure_rules(
+    engine: Any,
+    states: ControlPeopleStates,
+    admin: PeopleAdmin,
+    store: ClickHouseStore,
+    reactions: Reactions,
+    reaction_states: ControlReactionStates,
+) -> dict[str, float]:
+    """The same merge, where rules have made a fact, points and progress of every event. Both are one person before and after."""
+    apply_rules(Rulebook(engine), TENANT.project, RULES, 1, last=lambda: 0, dry_run=False)
+    admin.part(TENANT, "one", "two")
+    cursor, replayed, begun = None, 0, time.perf_counter()
+    ids = [*store_ids("one"), *store_ids("two")]
+    while page := store.oldest(TENANT, Filters(people=ids), cursor, 500):
+        reactions.replay(TENANT, page, force=False, dry_run=False)
+        cursor, replayed = Cursor(page[-1].timestamp_ms, page[-1].position), replayed + len(page)
+    found: dict[str, float] = {
+        "events with a fact, points and progress a second": round(replayed / (time.perf_counter() - begun))
+    }
+    rules = load_rules(Rulebook(engine), TENANT.project)
+
+    def merge(_: int) -> None:
+        told = [Statement("one", (), "alias", "two")]
+        people = states.load(TENANT, applying.needs(told))
+        applying.apply(people, told[0], _NOW_MS, _NOW_MS)
+        whole = tuple(sorted(people.ids, key=lambda each: each != "one"))
+        state = reaction_states.load(TENANT, event_facts.needs(rules, [], whole=whole))
+        seen = event_facts.EventFacts(
+            event_id(first_position(_NOW_MS + 10**10), 1), "one", _NOW_MS, [], [], relevant=True
+        )
+        regrouping.merge(rules, state, seen, whole)
+        reaction_states.save(TENANT, state, 0, lambda transaction: states.save(transaction, TENANT, people))
+
+    found["merge, with rules"] = milliseconds(merge, 1)
+    found["undo, with rules"] = milliseconds(lambda _: admin.part(TENANT, "one", "two"), 1)
+    say(engine, states, [Statement("one", (), "alias", "two")], _NOW_MS + 1)
+    return found
+
+
+def store_ids(who: str) -> list[str]:
+    return [who, f"anonymous-{who}"]
 
 
 def say(engine: Any, states: ControlPeopleStates, told: list[Statement], first: int) -> None:

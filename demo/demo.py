@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from journey import show_journey
+from merge import show_merge
 from process import LOST, Client, Failed, Reply, Server
 from screen import console, heading, note, ok, print_answer, say, with_bar
 from shop import show_shop
@@ -77,6 +78,7 @@ def show_all(demo: "Demo") -> None:
     show_crash(demo)
     show_shop(demo.server)
     show_journey(demo.server)
+    show_merge(demo.server)
 
 
 class Demo:

@@ -121,8 +121,20 @@ def test_runs_come_in_pages_the_latest_first_and_by_status(client: Client) -> No
     assert found == ["u4", "u3", "u2", "u1", "u0"]
     assert rest.json()["meta"]["next_cursor"] is None
     assert data(client, "/api/v1/journeys/welcome/runs?status=done") == []
-    other = {"cursor": first["meta"]["next_cursor"], "status": "active"}
-    assert client.get("/api/v1/journeys/welcome/runs", params=other).status_code == 400
+    for other in ({"status": "active"}, {"person": "u1"}):
+        params = other | {"cursor": first["meta"]["next_cursor"]}
+        assert client.get("/api/v1/journeys/welcome/runs", params=params).status_code == 400
+
+
+def test_runs_are_found_by_any_id_of_their_person(client: Client) -> None:
+    for user in ("ada", "bob", "visitor/7"):
+        send(client, "signed_up", user)
+    alias = {"userId": "ada", "previousId": "visitor/7", "timestamp": "2025-01-15T10:30:00Z"}
+    assert client.post("/api/alias", json=alias).status_code < 300
+    for asked in ("ada", "visitor/7"):
+        found = client.get("/api/v1/journeys/welcome/runs", params={"person": asked}).json()["data"]
+        assert [run["person"] for run in found] == ["ada", "ada"]
+    assert data(client, "/api/v1/journeys/welcome/runs?person=nobody") == []
 
 
 def test_a_changed_journey_tells_how_many_runs_it_concerns_and_moves_them_when_asked(client: Client) -> None:

@@ -32,7 +32,7 @@ from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
 from headrace.reactions.overruns import Limits
 from tests.fakes import MemoryLog, MemoryStore
-from tests.journeys.given import START_MS
+from tests.journeys.given import DAY_MS, START_MS
 from tests.reactions.given import Crash, GivenCurrentEvent, Mortal
 
 TENANT = Tenant("p", "live")
@@ -82,6 +82,8 @@ class Machine:
             reacted=self.reactor.reacted,
             clock_ms=lambda: self.now_ms,
             on_step=self._step,
+            pruning=self.work,
+            keep_ms=DAY_MS,
         )
 
     def restart(self) -> None:
@@ -102,10 +104,11 @@ class Machine:
             awaited=self.journeys.awaited,
         )
 
-    def identify(self, user: str, **traits: Any) -> None:
+    def identify(self, user: str, anonymous: str = "", **traits: Any) -> None:
         """An event that says something about a person, acknowledged now."""
-        text = msgspec.json.encode(traits).decode()
-        event = Event("p", "live", "flux", "user.identified", self.now_ms, type="identify", user_id=user, traits=text)
+        text = msgspec.json.encode(traits).decode() if traits else ""
+        fields: dict[str, Any] = {"type": "identify", "user_id": user, "anonymous_id": anonymous, "traits": text}
+        event = Event("p", "live", "segment", "user.identified", self.now_ms, **fields)
         self.log.append([Entry(encode(event))])
 
     def send(self, name: str, user: str = "u", **properties: Any) -> StoredEvent:

@@ -108,7 +108,8 @@ def test_the_running_server_is_asked_about_journeys_and_runs(tmp_path: Path) -> 
         listed = run("list", *data).stdout.splitlines()
         assert [line.split("\t")[0] for line in listed] == ["id", "welcome", "follow"]
         assert listed[1].split("\t")[3:] == ["1", "0", "0", "0", "0"]
-        row = run("runs", "welcome", *data).stdout.splitlines()[1].split("\t")
+        assert run("runs", "welcome", "--person", "bob", *data).stdout.splitlines()[1:] == []
+        row = run("runs", "welcome", "--person", "ada", *data).stdout.splitlines()[1].split("\t")
         assert row[1:4] == ["ada", "active", "settle"]
         assert json.loads(run("run", row[0], *data).stdout)["data"]["waits"]["for"] == "time"
         (tmp_path / "rules.yaml").write_text(RULES)
@@ -121,5 +122,31 @@ def test_the_running_server_is_asked_about_journeys_and_runs(tmp_path: Path) -> 
         refused = run("retry", row[0], *data)
         assert (refused.returncode, "Only a failed run can be retried" in refused.stderr) == (2, True)
         assert "There is no journey 'x'" in run("show", "x", *data).stderr
+    finally:
+        assert server.stop() == 0
+
+
+BY_TRAIT = """
+journeys:
+  - id: greet
+    trigger: {event: opened, when: person.traits.plan == "pro"}
+    steps:
+      - {id: hello, emit: {event: hello}}
+"""
+
+
+def test_a_simulation_of_stored_events_knows_traits_and_anonymous_visitors(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    try:
+        with server.client(server.key()) as client:
+            for user, plan in (("ada", "pro"), ("bob", "free")):
+                told = {"userId": user, "timestamp": "2025-01-15T10:30:00Z", "traits": {"plan": plan}}
+                assert client.post("/api/identify", json=told).status_code < 300
+                opened = {"name": "opened", "user_id": user, "timestamp": "2025-01-15T11:00:00Z"}
+                assert client.post("/api/v1/events", json=opened).status_code == 201
+            assert client.post("/api/v1/events", json={"name": "other", "user_id": "ada"}).status_code == 201
+        (tmp_path / "rules.yaml").write_text(BY_TRAIT)
+        shown = run("simulate", str(tmp_path / "rules.yaml"), "--data", str(tmp_path / "data"))
+        assert [line.split()[1] for line in shown.stdout.splitlines()] == ["ada"] * 3, shown
     finally:
         assert server.stop() == 0

@@ -2,13 +2,20 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.control.grants import ControlGrants
+from headrace.control.people import ControlPeople
+from headrace.control.people_states import ControlPeopleStates
 from headrace.control.scoreboard import Scoreboard
+from headrace.model.event import StoredEvent
+from headrace.model.ledger import Grant
 from headrace.model.reaction_state import State
-from headrace.model.scores import MAX_LISTED, Score
+from headrace.model.scores import Score
+from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.rulesets import load_rules
 from headrace.reactions import merging
 from headrace.reactions.challenges import Challenge
@@ -16,72 +23,141 @@ from headrace.reactions.facts import Fact
 from headrace.reactions.rules import parse_rules
 from tests.reactions.given import DAY_MS, TENANT, Machine, event
 
-RULES: dict[str, Any] = {
-    "facts": [
-        {"id": "buy", "event": "order", "fact_type": "purchase", "fields": {"amount": "properties.amount"}, "points": 1}
-    ],
-    "challenges": [
-        {"id": "once", "fact": "purchase", "goal": 2, "points": 10},
-        {"id": "often", "fact": "purchase", "goal": 2, "repeat": True, "points": 3},
-        {"id": "spent", "fact": "purchase", "measure": {"sum": "amount"}, "goal": 100},
-    ],
-    "badges": [{"id": "gold", "challenge": "once", "points": 5}],
-}
-
 
 @pytest.fixture
 def machine(tmp_path: Any, template: Any) -> Machine:
     return Machine(tmp_path, template)
 
 
-def score(machine: Machine, *names: str) -> tuple[Score, dict[str, Challenge]]:
+def score(machine: Machine, name: str) -> tuple[Score, dict[str, Challenge]]:
     """As the participant view reads it."""
     rules = load_rules(machine.rulebook, TENANT.project)
-    board = Scoreboard(machine.engine)
     now_ms = event("now", day=1).timestamp_ms
     spans = [
         (each.no, *each.span(bucket))
         for each in rules.challenges
         if (bucket := each.current_bucket(now_ms)) is not None
     ]
-    parts = [(each, found) for each in board.known(TENANT, names) if (found := board.participant(TENANT, each, spans))]
-    return merging.merged(rules, names[0], parts, MAX_LISTED), {each.rule.id: each for each in rules.challenges}
+    found = Scoreboard(machine.engine).participant(TENANT, name, spans)
+    assert found is not None
+    merging.add_up(rules, found.state, found.state.participant(name))
+    return found, {each.rule.id: each for each in rules.challenges}
 
 
-def shown(machine: Machine, *names: str) -> dict[str, Any]:
-    found, challenges = score(machine, *names)
-    now_ms = event("now", day=1).timestamp_ms
+def shown(machine: Machine, name: str) -> dict[str, Any]:
+    found, challenges = score(machine, name)
+    now_ms, whole = event("now", day=1).timestamp_ms, found.state.participant(name)
     return {
-        "progress": {id_: str(each.value(found.state, names[0], now_ms)) for id_, each in challenges.items()},
-        "completions": {id_: found.state.standing(each.no, names[0]).completions for id_, each in challenges.items()},
+        "progress": {id_: str(each.value(found.state, whole, now_ms)) for id_, each in challenges.items()},
+        "completions": {id_: found.state.standing(each.no, whole).completions for id_, each in challenges.items()},
         "badges": [award.badge for award in found.awards],
         "points": found.balance,
     }
 
 
-def test_progress_badges_and_points_of_two_are_one_persons_and_nothing_counts_twice(machine: Machine) -> None:
-    machine.apply(RULES)
-    machine.react(
-        *(event("order", "u", amount=0.7) for _ in range(3)), *(event("order", "a", amount=1) for _ in range(2))
-    )
-    assert shown(machine, "u", "a") == {
-        "progress": {"once": "5", "often": "5", "spent": "4.1"},
-        "completions": {"once": 1, "often": 2, "spent": 0},
+def identify(user: str, anonymous: str) -> StoredEvent:
+    said = event("Identify", user)
+    return msgspec.structs.replace(said, source="segment", type="identify", anonymous_id=anonymous)
+
+
+def part(machine: Machine, one: str, other: str) -> None:
+    engine = machine.engine
+    people = ControlPeople(engine), ControlPeopleStates(engine)
+    PeopleAdmin(*people, machine.states, machine.reactions, lambda: 1).part(TENANT, one, other)
+
+
+def effects(machine: Machine, kind: str) -> list[str]:
+    return [row[0] for row in machine.rows(f"select event_id from effects where kind = '{kind}'")]
+
+
+GOAL_OF_5 = {
+    "facts": [{"id": "buy", "event": "order", "fact_type": "purchase"}],
+    "challenges": [{"id": "five", "fact": "purchase", "goal": 5, "points": 10}],
+    "badges": [{"id": "gold", "challenge": "five", "points": 5}],
+}
+
+
+def test_three_events_of_one_id_and_two_of_the_other_make_five(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", "anon") for _ in range(3)), identify("u", "anon"), event("order", "u"))
+    assert effects(machine, "challenge") == []
+    fifth = event("order", "u")
+    machine.react(fifth, event("order", "u"), event("order", "anon"))
+    assert effects(machine, "challenge") == effects(machine, "badge") == [fifth.id]
+    for each in ("u", "anon"):
+        assert shown(machine, each) == {
+            "progress": {"five": "7"},
+            "completions": {"five": 1},
+            "badges": ["gold"],
+            "points": 15,
+        }
+
+
+def test_a_merge_that_reaches_the_goal_completes_it_by_its_own_event(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    before = [*(event("order", "anon") for _ in range(3)), *(event("order", "u") for _ in range(2))]
+    joined = identify("u", "anon")
+    machine.react(*before, joined)
+    assert effects(machine, "challenge") == effects(machine, "badge") == [joined.id]
+    assert (shown(machine, "u")["points"], shown(machine, "anon")["badges"]) == (15, ["gold"])
+
+
+def test_an_undone_merge_takes_back_what_only_both_together_had_earned(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", "anon") for _ in range(3)), identify("u", "anon"))
+    machine.react(*(event("order", "u") for _ in range(2)))
+    part(machine, "u", "anon")
+    for each, progress in (("u", "2"), ("anon", "3")):
+        nothing = {"progress": {"five": progress}, "completions": {"five": 0}, "badges": [], "points": 0}
+        assert shown(machine, each) == nothing
+    machine.react(*(event("order", "u") for _ in range(3)))  # and each may earn it
+    assert (shown(machine, "u")["points"], shown(machine, "anon")["points"]) == (15, 0)
+
+
+def test_an_undone_merge_leaves_each_with_what_it_has_earned_by_itself(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", each) for each in ("anon", "u") for _ in range(5)))
+    machine.react(identify("u", "anon"))
+    assert shown(machine, "u") == {
+        "progress": {"five": "10"},
+        "completions": {"five": 1},
         "badges": ["gold"],
-        "points": 5 + 10 + 2 * 3 + 5,
+        "points": 15,
     }
+    machine.apply({"facts": GOAL_OF_5["facts"]})  # even if the rules have gone in between
+    part(machine, "u", "anon")
+    assert (shown(machine, "u")["points"], shown(machine, "anon")["points"]) == (15, 15)
+    assert (shown(machine, "u")["badges"], shown(machine, "anon")["badges"]) == (["gold"], ["gold"])
 
 
-def test_each_of_them_has_their_own_again(machine: Machine) -> None:
-    machine.apply(RULES)
-    machine.react(*(event("order", "u", amount=0.7) for _ in range(3)), event("order", "a", amount=1))
-    assert shown(machine, "u")["progress"] == {"once": "3", "often": "3", "spent": "2.1"}
-    assert shown(machine, "a") == {
-        "progress": {"once": "1", "often": "1", "spent": "1"},
-        "completions": {"once": 0, "often": 0, "spent": 0},
-        "badges": [],
-        "points": 1,
-    }
+def test_a_badge_that_was_taken_back_from_one_id_is_taken_back_from_the_person(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", each) for each in ("anon", "u") for _ in range(5)))
+    ControlGrants(machine.engine).revoke(TENANT, "gold", "anon", "a cheat", 1)
+    machine.react(identify("u", "anon"))
+    assert shown(machine, "u")["badges"] == []
+    part(machine, "u", "anon")
+    assert (shown(machine, "u")["badges"], shown(machine, "anon")["badges"]) == (["gold"], [])
+
+
+def test_points_granted_to_any_id_are_the_persons(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    grants = ControlGrants(machine.engine)
+    grants.grant(TENANT, Grant("anon", 7), "first", 1)
+    machine.react(identify("u", "anon"))
+    assert grants.grant(TENANT, Grant("u", -6), "second", 1).balance == 1
+    assert grants.grant(TENANT, Grant("anon", 2), "third", 1).balance == 3
+    part(machine, "u", "anon")
+    assert (shown(machine, "u")["points"], shown(machine, "anon")["points"]) == (-6, 9)
+
+
+def test_an_id_that_comes_later_counts_for_the_person_it_was_joined_to(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", "u") for _ in range(3)))
+    machine.react(identify("u", "anon"))  # nothing of it is known to the rules
+    machine.restart()
+    machine.react(*(event("order", "anon") for _ in range(2)))
+    assert shown(machine, "u")["points"] == shown(machine, "anon")["points"] == 15
 
 
 def challenge(**rule: Any) -> Challenge:
@@ -118,3 +194,32 @@ def test_buckets_together_are_those_of_one_who_did_it_all(
         one.count([fact], "person", bucket, together)
     parts = [apart.buckets.get((1, who), {}) for who in "uva"]
     assert one.together(parts) == together.buckets.get((1, "person"), {})
+
+
+@given(
+    _moves,
+    st.sampled_from(
+        [
+            {"goal": 3},
+            {"goal": 2, "repeat": True},
+            {"goal": 3, "measure": {"distinct": "item"}},
+            {"goal": 2.5, "measure": {"sum": "item"}, "repeat": True},
+            {"goal": 3, "measure": "streak"},
+            {"goal": 2, "measure": "streak", "repeat": True},
+            {"goal": 4, "measure": "streak", "freezes": 2},
+            {"goal": 2, "window": {"per": "week"}, "repeat": True},
+            {"goal": 2, "window": {"days": 3}},
+            {"goal": 2, "window": {"days": 3}, "measure": {"distinct": "item"}},
+        ]
+    ),
+)
+def test_an_outcome_is_the_standing_that_counting_has_led_to(
+    moves: list[tuple[str, int, int]], rule: dict[str, Any]
+) -> None:
+    one, state = challenge(**rule), State()
+    for number, (_, day, item) in enumerate(moves):
+        bucket = one.bucket(day * DAY_MS)
+        assert bucket is not None
+        one.count([Fact(f"fact_{number}", "custom.f", fields={"item": item})], "u", bucket, state)
+    found, held = one.outcome(state.buckets.get((1, "u"), {})), state.standing(1, "u")
+    assert (found.completions, one.size(found.best)) == (held.completions, one.size(held.best))

@@ -179,6 +179,8 @@ class Runtime:
             clock_ms=clock_ms,
             on_step=on_step,
             look_every_s=adapters.leases.length_s,
+            pruning=control.journey_work,
+            keep_ms=int(settings.journey_keep_s * 1000),
         )
         control.replies.register(RunReplies(control.journey_work, clock_ms, self.timers.on_reply))
         self.rebuild = Rebuild(control.settlement, self.reactions.payers, clock_ms)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -65,7 +65,10 @@ def simulate(
     if not chosen:
         raise InvalidRequest(f"{file} has no journey{f' {journey[:80]!r}' if journey else 's'}.")
     simulation = Simulation(chosen, _replies(replies))
-    happened = list(_stored(Server(project, mode, data), from_, to) if events is None else _events(events))
+    if events is None:
+        happened = _stored(Server(project, mode, data), from_, to, simulation.is_about)
+    else:
+        happened = list(_events(events))
     try:
         for happening in simulation.run(happened):
             print(_line(happening, as_json=as_json))
@@ -94,6 +97,7 @@ class _Row(msgspec.Struct):
     service: str | None = None
     host: str | None = None
     message_id: str | None = None
+    id: str = ""
 
 
 _row_decoder = msgspec.json.Decoder(_Row)
@@ -120,19 +124,31 @@ class _Page(msgspec.Struct):
     meta: _PageMeta
 
 
+class _One(msgspec.Struct):
+    data: _Row
+
+
 _page_decoder = msgspec.json.Decoder(_Page)
+_one_decoder = msgspec.json.Decoder(_One)
 
 
-def _stored(server: Server, from_: str | None, to: str | None) -> list[Event]:
-    """The server's events, earliest first. Raises InvalidRequest if there are too many, and what `ask` raises."""
+def _stored(server: Server, from_: str | None, to: str | None, matters: Callable[[str], bool]) -> list[Event]:
+    """The server's events with names that matter, each as a whole, for lists leave out traits and anonymous ids.
+
+    The earliest first. Raises InvalidRequest for more than are taken, and what `ask` raises.
+    """
     found: list[Event] = []
+    read = 0
     cursor: str | None = ""
     while cursor is not None:
         given = {"limit": str(_PAGE), "cursor": cursor, "from": from_ or "", "to": to or ""}
         page = _page_decoder.decode(server.ask_bytes("GET", f"/api/v1/events?{urlencode(given)}"))
-        found += map(_event, page.data)
+        for row in page.data:
+            read += 1
+            if matters(row.name):
+                found.append(_event(_one_decoder.decode(server.ask_bytes("GET", f"/api/v1/events/{row.id}")).data))
         cursor = page.meta.next_cursor
-        if len(found) > _MAX_STORED:
+        if read > _MAX_STORED:
             raise InvalidRequest(f"There are more than {_MAX_STORED:,} events: narrow them with --from and --to.")
     return found[::-1]
 
@@ -227,6 +243,7 @@ def runs(
     /,
     *,
     status: str | None = None,
+    person: str | None = None,
     limit: int = 50,
     project: str = "default",
     mode: Mode = "live",
@@ -236,9 +253,11 @@ def runs(
 
     Args:
         status: Only runs that are active, done, exited, cancelled or failed.
+        person: Only runs of this person, by any of the ids.
         limit: Maximum number of runs, 1 to 100.
     """
-    query = urlencode({"limit": limit} | ({"status": status} if status else {}))
+    chosen = {"status": status, "person": person}
+    query = urlencode({"limit": limit} | {name: value for name, value in chosen.items() if value})
     path = f"/api/v1/journeys/{quote(journey, safe='')}/runs?{query}"
     columns = ("id", "person", "status", "step", "version", "started_at", "due_at")
     print(*columns, sep="\t")

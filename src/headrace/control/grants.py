@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from headrace.control.balances import change_balances
 from headrace.control.database import reading, transact
 from headrace.control.locks import lock_tenant
-from headrace.control.participants import give_numbers
+from headrace.control.participants import enrol, places_of, whole_of
 from headrace.control.tables.ledger import balances, grants, points
 from headrace.control.tables.reactions import reaction_progress
 from headrace.control.tables.scores import awards, participants
@@ -45,8 +45,11 @@ class ControlGrants:
                     raise Conflict("This key was used for another grant: send a new key with each grant.")
                 add_detail("nothing: the key was used before", person=grant.participant)
                 return Granted(grant, made.entry_id, made.balance, repeated=True)
-            number = give_numbers(connection, tenant, [grant.participant])[grant.participant]
-            balance = connection.scalar(sa.select(balances.c.balance).where(balances.c.participant_no == number)) or 0
+            places = places_of(connection, tenant, [grant.participant])
+            whole = places.participants.get(grant.participant, grant.participant)
+            numbers = enrol(connection, tenant, [grant.participant], places.participants)
+            number, whole_no = numbers[grant.participant], numbers.get(whole) or numbers[grant.participant]
+            balance = connection.scalar(sa.select(balances.c.balance).where(balances.c.participant_no == whole_no)) or 0
             after = balance + grant.points
             if grant.points < 0 and after < 0 and not grant.allow_negative:
                 raise Conflict(
@@ -59,12 +62,12 @@ class ControlGrants:
             entry = {"event_id": entry_id, "rule_no": 0, "ordinal": 0, "participant_no": number}
             entry |= {"points": grant.points, "at_ms": now_ms, "kind": "granted", "reason": grant.reason}
             connection.execute(sa.insert(points).values(entry))
-            change_balances(connection, tenant, {number: grant.points})
+            change_balances(connection, tenant, {whole_no: grant.points})
             connection.execute(
                 sa.insert(grants).values(own | {"entry_id": entry_id, "request": request, "balance": after})
             )
             if self._outbox is not None:
-                what = (grant.participant, grant.points, "granted", grant.reason)
+                what = (whole, grant.points, "granted", grant.reason)
                 self._outbox.publish(connection, tenant, [message_of_entry(entry_id, 0, now_ms, *what)])
             add_detail(f"granted {grant.points} points", person=grant.participant)
             return Granted(grant, entry_id, after, repeated=False)
@@ -79,31 +82,27 @@ class ControlGrants:
             own = reaction_progress.c.project == tenant.project, reaction_progress.c.mode == tenant.mode
             more = {"version": reaction_progress.c.version + 1}
             connection.execute(sa.update(reaction_progress).where(*own).values(more))
-            row = connection.execute(
-                sa.select(awards)
-                .join(participants, participants.c.no == awards.c.participant_no)
-                .where(*_of(tenant), participants.c.name == participant, awards.c.badge == badge)
-            ).first()
+            _, numbers = whole_of(connection, tenant, participant)
+            theirs = awards.c.participant_no.in_(numbers), awards.c.badge == badge
+            row = connection.execute(sa.select(awards).where(*theirs, awards.c.stands)).first()
             if row is None:
                 raise NotFound(f"The participant {participant[:200]!r} does not hold the badge {badge[:80]!r}.")
             add_detail("revoked the badge", person=participant)
             if row.revoked_at_ms is not None:
                 return Revocation(participant, badge, row.event_id, row.revoked_why, row.revoked_at_ms, repeated=True)
-            connection.execute(
-                sa.update(awards)
-                .where(awards.c.participant_no == row.participant_no, awards.c.badge == badge)
-                .values(revoked_at_ms=now_ms, revoked_why=reason)
-            )
+            connection.execute(sa.update(awards).where(*theirs).values(revoked_at_ms=now_ms, revoked_why=reason))
             return Revocation(participant, badge, row.event_id, reason, now_ms)
 
         return transact(self._engine, take_back)
 
     def revocations(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Revocation]:
         """See the Grants port."""
+        own = participants.alias()
         asked = (
             sa.select(participants.c.name, awards)
-            .join(participants, participants.c.no == awards.c.participant_no)
-            .where(*_of(tenant), awards.c.badge == badge, awards.c.revoked_at_ms.is_not(None))
+            .join(own, own.c.no == awards.c.participant_no)
+            .join(participants, participants.c.no == sa.func.coalesce(own.c.whole_no, own.c.no))
+            .where(*_of(tenant), awards.c.badge == badge, awards.c.stands, awards.c.revoked_at_ms.is_not(None))
             .order_by(awards.c.revoked_at_ms.desc(), participants.c.name)
             .limit(limit)
             .offset(offset)

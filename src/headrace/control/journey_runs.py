@@ -7,10 +7,12 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
-from headrace.control.journeys import run_of
+from headrace.control.journeys import prune_runs, run_of
 from headrace.control.leases import ControlLeases, require
+from headrace.control.participants import whole_of
 from headrace.control.tables.journeys import emits, journeys, replies, run_counts, runs
 from headrace.control.tables.rules import rules
+from headrace.control.tables.scores import participants
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 from headrace.model.journeys import STATUSES, Answered, Emitted, ListedRun, RunCount, Status
@@ -54,13 +56,23 @@ class ControlJourneys:
             return [RunCount(*row) for row in connection.execute(asked)]
 
     def listed(
-        self, tenant: Tenant, journey: str, status: Status | None, before: tuple[int, str] | None, limit: int, /
+        self,
+        tenant: Tenant,
+        journey: str,
+        status: Status | None,
+        before: tuple[int, str] | None,
+        limit: int,
+        /,
+        person: str = "",
     ) -> list[ListedRun]:
         """See JourneyRuns."""
         found: list[tuple[int, str, ListedRun]] = []
         with reading(self._engine) as connection:
+            theirs: list[sa.ColumnElement[bool]] = []
+            if person:
+                theirs.append(runs.c.participant_no.in_(whole_of(connection, tenant, person)[1]))
             for each in (status,) if status else STATUSES:  # each reads a short range of the index
-                asked = _listed(tenant).where(runs.c.journey == journey, runs.c.status == each)
+                asked = _listed(tenant).where(runs.c.journey == journey, runs.c.status == each, *theirs)
                 if before is not None:
                     asked = asked.where(sa.tuple_(runs.c.started_ms, runs.c.id) < sa.tuple_(*map(sa.literal, before)))
                 asked = asked.order_by(runs.c.started_ms.desc(), runs.c.id.desc()).limit(limit)
@@ -143,6 +155,21 @@ class ControlJourneyWork:
 
         transact(self._engine, drop)
 
+    def has_old(self, before_ms: int, /) -> bool:
+        """See RunPruning."""
+        with reading(self._engine) as connection:
+            return connection.scalar(sa.select(runs.c.id).where(runs.c.ended_ms < before_ms).limit(1)) is not None
+
+    def prune(self, before_ms: int, most: int, check: Callable[[object], None], /) -> int:
+        """See RunPruning."""
+
+        def work(connection: sa.Connection) -> int:
+            gone = prune_runs(connection, before_ms, most)
+            check(connection)
+            return gone
+
+        return transact(self._engine, work)
+
     def keep(self, transaction: object, answered: Sequence[Answered], /) -> None:
         """Save the outcomes of calls, in the transaction in which they end. Any thread may call this."""
         assert isinstance(transaction, sa.Connection)  # noqa: S101
@@ -185,13 +212,17 @@ def runs_by_id(connection: sa.Connection, tenant: Tenant, run_ids: Sequence[str]
     return [found[run_id] for run_id in run_ids if run_id in found]
 
 
-def _listed(tenant: Tenant) -> sa.Select[Any, Any, Any, Any, Any]:
+def _listed(tenant: Tenant) -> sa.Select[Any, Any, Any, Any, Any, Any]:
+    own, whole = participants.alias(), participants.alias()
+    columns = (runs.c.id, runs.c.started_ms, runs.c.state, runs.c.rule_no)
     return (
-        sa.select(runs.c.id, runs.c.started_ms, runs.c.state, runs.c.rule_no, rules.c.version)
+        sa.select(*columns, rules.c.version, whole.c.name.label("person"))
         .join(rules, rules.c.no == runs.c.rule_no)
+        .join(own, own.c.no == runs.c.participant_no)
+        .join(whole, whole.c.no == sa.func.coalesce(own.c.whole_no, own.c.no))
         .where(runs.c.project == tenant.project, runs.c.mode == tenant.mode)
     )
 
 
 def _one(row: Any) -> ListedRun:
-    return ListedRun(run_of(row), row.version)
+    return ListedRun(run_of(row), row.version, row.person)

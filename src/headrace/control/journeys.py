@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert
-from headrace.control.tables.journeys import emits, journeys, run_counts, runs
+from headrace.control.tables.journeys import emits, former_runs, journeys, run_counts, runs
 from headrace.control.tables.reactions import reaction_progress
 from headrace.model.event import Tenant
 from headrace.model.journeys import Entries, Run, RunState
@@ -54,8 +54,10 @@ def _load_entries(connection: sa.Connection, names: Mapping[int, str], state: Ru
     for some in _slices(sorted(names)):
         asked = sa.select(*columns, *counted).where(runs.c.participant_no.in_(some)).group_by(*columns)
         for number, journey, rule_no, entered, active, last_ms in connection.execute(asked):
-            held = state.entries.setdefault(names[number], {})
-            held[rule_no] = Entries(journey, rule_no, entered, int(active), last_ms)
+            state.enter(names[number], Entries(journey, rule_no, entered, int(active), last_ms))
+        gone = sa.select(former_runs).where(former_runs.c.participant_no.in_(some))
+        for row in connection.execute(gone):
+            state.enter(names[row.participant_no], Entries(row.journey, row.rule_no, row.runs, 0, row.last_ms))
 
 
 def save_runs(connection: sa.Connection, tenant: Tenant, people: Mapping[str, int], state: RunState, /) -> None:
@@ -64,7 +66,7 @@ def save_runs(connection: sa.Connection, tenant: Tenant, people: Mapping[str, in
         return
     own = {"project": tenant.project, "mode": tenant.mode}
     statement = insert(connection, runs)
-    kept = ("rule_no", "participant_no", "status", "step", "waiting", "due_ms", "state")
+    kept = ("rule_no", "participant_no", "status", "step", "waiting", "due_ms", "ended_ms", "state")
     changed = statement.on_conflict_do_update(
         index_elements=["id"], set_={name: statement.excluded[name] for name in kept}
     )
@@ -73,6 +75,37 @@ def save_runs(connection: sa.Connection, tenant: Tenant, people: Mapping[str, in
     if state.emitted:
         rows = [own | {"key": each.key, "emitted": msgspec.json.encode(each).decode()} for each in state.emitted]
         connection.execute(insert(connection, emits).on_conflict_do_nothing(), rows)
+
+
+def prune_runs(connection: sa.Connection, before_ms: int, most: int, /) -> int:
+    """Delete runs of one tenant that ended before a moment, and remember that they were. Returns their number."""
+    is_old = runs.c.ended_ms < before_ms
+    first = connection.execute(sa.select(runs.c.project, runs.c.mode).where(is_old).limit(1)).first()
+    if first is None:
+        return 0
+    # Whoever has loaded one of them to retry it finds the state changed, and loads it again.
+    own = reaction_progress.c.project == first.project, reaction_progress.c.mode == first.mode
+    connection.execute(sa.update(reaction_progress).where(*own).values(version=reaction_progress.c.version + 1))
+    columns = (runs.c.id, runs.c.participant_no, runs.c.rule_no, runs.c.journey, runs.c.started_ms)
+    asked = sa.select(*columns).where(runs.c.project == first.project, runs.c.mode == first.mode, is_old)
+    found = connection.execute(asked.order_by(runs.c.ended_ms).limit(most)).all()
+    gone: dict[tuple[int, int], dict[str, Any]] = {}
+    for row in found:
+        key = {"participant_no": row.participant_no, "rule_no": row.rule_no, "journey": row.journey}
+        each = gone.setdefault((row.participant_no, row.rule_no), key | {"runs": 0, "last_ms": 0})
+        each["runs"], each["last_ms"] = each["runs"] + 1, max(each["last_ms"], row.started_ms)
+    statement = insert(connection, former_runs)
+    held, new = former_runs.c, statement.excluded
+    more = {
+        "runs": held.runs + new.runs,
+        "last_ms": sa.case((held.last_ms < new.last_ms, new.last_ms), else_=held.last_ms),
+    }
+    keys = ["participant_no", "rule_no"]
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=more), [gone[key] for key in sorted(gone)]
+    )
+    connection.execute(sa.delete(runs).where(runs.c.id.in_([row.id for row in found])))
+    return len(found)
 
 
 def _row(run: Run, participant_no: int) -> dict[str, object]:
@@ -86,6 +119,7 @@ def _row(run: Run, participant_no: int) -> dict[str, object]:
         "waiting": run.waiting,
         "due_ms": run.due_ms,
         "started_ms": run.started_ms,
+        "ended_ms": None if run.status == "active" else run.moment_ms,
         "state": msgspec.json.encode(run).decode(),
     }
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from headrace.control.boards import BoardRows
 from headrace.control.database import reading
+from headrace.control.participants import is_whole, whole_of
 from headrace.control.tables.ledger import balances, points
 from headrace.control.tables.rules import rules
 from headrace.control.tables.scores import awards, participants
@@ -21,18 +22,20 @@ class ControlLedger:
 
     def entries(self, tenant: Tenant, participant: str | None, after: str, limit: int, /) -> LedgerPage:
         """See the Ledger port."""
-        own = [*_of(tenant), participants.c.no == points.c.participant_no]
-        if participant is not None:
-            own.append(participants.c.name == participant)
-        asked = newest_entries(*own).add_columns(participants.c.name)
-        if after:
-            event_id, rule_no, ordinal = after.split(":")
-            place = sa.tuple_(points.c.event_id, points.c.rule_no, points.c.ordinal)
-            asked = asked.where(
-                place < sa.tuple_(sa.literal(event_id), sa.literal(int(rule_no)), sa.literal(int(ordinal)))
-            )
-        sums = sa.select(sa.func.count(), sa.func.sum(points.c.points)).where(points.c.points != 0, *own)
+        each = participants.alias()  # the id that an entry is on
+        whole = sa.func.coalesce(each.c.whole_no, each.c.no)
+        own = [*_of(tenant), each.c.no == points.c.participant_no, participants.c.no == whole]
         with reading(self._engine) as connection:
+            if participant is not None:
+                own.append(points.c.participant_no.in_(whole_of(connection, tenant, participant)[1]))
+            asked = newest_entries(*own).add_columns(participants.c.name)
+            if after:
+                event_id, rule_no, ordinal = after.split(":")
+                place = sa.tuple_(points.c.event_id, points.c.rule_no, points.c.ordinal)
+                asked = asked.where(
+                    place < sa.tuple_(sa.literal(event_id), sa.literal(int(rule_no)), sa.literal(int(ordinal)))
+                )
+            sums = sa.select(sa.func.count(), sa.func.sum(points.c.points)).where(points.c.points != 0, *own)
             total, together = connection.execute(sums).one()
             rows = connection.execute(asked.limit(limit + 1)).all()
         return LedgerPage(
@@ -41,22 +44,29 @@ class ControlLedger:
 
     def participants(self, tenant: Tenant, after: str, limit: int, /) -> Participants:
         """See the Ledger port."""
+        each = participants.alias()
+        is_theirs = sa.or_(each.c.no == participants.c.no, each.c.whole_no == participants.c.no)
         held = (
             sa.select(sa.func.count())
-            .where(awards.c.participant_no == participants.c.no, awards.c.revoked_at_ms.is_(None))
+            .select_from(each)
+            .join(awards, awards.c.participant_no == each.c.no)
+            .where(is_theirs, awards.c.stands, awards.c.revoked_at_ms.is_(None))
+            .correlate(participants)
             .scalar_subquery()
         )
         asked = (
             sa.select(participants.c.name, sa.func.coalesce(balances.c.balance, 0), held)
             .outerjoin(balances, balances.c.participant_no == participants.c.no)
-            .where(*_of(tenant))
+            .where(*_of(tenant), is_whole())
             .order_by(participants.c.name)
             .limit(limit + 1)
         )
         if after:
             asked = asked.where(participants.c.name > after)
         with reading(self._engine) as connection:
-            total = connection.scalar(sa.select(sa.func.count()).select_from(participants).where(*_of(tenant)))
+            total = connection.scalar(
+                sa.select(sa.func.count()).select_from(participants).where(*_of(tenant), is_whole())
+            )
             rows = connection.execute(asked).all()
         return Participants([Participant(*row) for row in rows[:limit]], total or 0, more=len(rows) > limit)
 
@@ -79,9 +89,12 @@ class ControlLedger:
             )
         else:
             together = sa.func.sum(points.c.points)
+            each = participants.alias()
             rows = (
                 sa.select(participants.c.name, sa.cast(together, sa.BigInteger).label("points"))
-                .join(points, points.c.participant_no == participants.c.no)
+                .select_from(points)
+                .join(each, each.c.no == points.c.participant_no)
+                .join(participants, participants.c.no == sa.func.coalesce(each.c.whole_no, each.c.no))
                 .where(*_of(tenant))
                 .group_by(participants.c.no, participants.c.name)
                 .having(together != 0)
@@ -92,7 +105,9 @@ class ControlLedger:
                 rows = rows.where(points.c.at_ms <= to_ms)
         with reading(self._engine) as connection:
             board = BoardRows(connection, rows.subquery(), ("points",))
-            return board.page(limit, offset) if around is None else board.around(around, limit)
+            if around is None:
+                return board.page(limit, offset)
+            return board.around(whole_of(connection, tenant, around)[0], limit)
 
 
 def newest_entries(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -67,7 +67,7 @@ class ControlOutbox:
             receiver = found.get(call.webhook)
             problem = _refusal(call.webhook, receiver)
             if receiver is not None:
-                rows.append(self._row(receiver, call.message, problem, "" if problem else call.reply_to))
+                rows.append(self._row(receiver, call.message, problem, call.reply_to))
             if problem:
                 refused.append(
                     Reply(

@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from headrace.control.balances import change_balances
+from headrace.control.balances import change_balances, set_balance
 from headrace.control.bulk import execute_many
 from headrace.control.database import insert
 from headrace.control.journeys import save_runs
-from headrace.control.participants import give_numbers
-from headrace.control.tables.ledger import points
+from headrace.control.participants import enrol, in_slices, numbers_of
+from headrace.control.tables.ledger import balances, points
 from headrace.control.tables.reactions import effects, markers, reaction_progress
 from headrace.control.tables.rules import overruns, passed_over, rules
-from headrace.control.tables.scores import awards, buckets, standings
+from headrace.control.tables.scores import awards, buckets, shares, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import State
 from headrace.ports.reactions import StateChanged
@@ -35,7 +35,7 @@ class Saving:
         self._claim(state.version, position)
         if not state.is_changed:
             return
-        numbers = give_numbers(self._connection, self._tenant, _participants_in(state)) | {"": 0}
+        numbers = self._enrol(state) | {"": 0}
         self._upsert(
             markers,
             [
@@ -77,6 +77,8 @@ class Saving:
                 for name, badge, each in state.new_badges
             ],
         )
+        self._save_awards(numbers, state)
+        self._save_shares(numbers, state)
         self._pay(state, numbers)
         save_runs(self._connection, self._tenant, numbers, state.journeys)
         self._pass_over(state)
@@ -88,7 +90,58 @@ class Saving:
                 .values(failures=rules.c.failures + count, failed_event=event_id, failed_why=why)
             )
 
+    def _enrol(self, state: State) -> dict[str, int]:
+        """The numbers of all whom something is kept of. Regrouped ids point to their persons'; others are emptied."""
+        wanted = _participants_in(state)
+        regrouped = {each for ids in state.regrouped.values() for each in ids}
+        known = numbers_of(self._connection, self._tenant, sorted(regrouped - wanted))
+        whose = state.participants | {name: name for name in state.regrouped}
+        numbers = enrol(self._connection, self._tenant, wanted | known.keys(), whose)
+        if gone := sorted(numbers[each] for each in state.emptied if each in numbers):
+            for table in (standings, balances):
+                for some in in_slices(gone):
+                    self._connection.execute(sa.delete(table).where(table.c.participant_no.in_(some)))
+        return numbers
+
+    def _save_awards(self, numbers: dict[str, int], state: State) -> None:
+        kept: list[dict[str, Any]] = []
+        for name, badge in sorted(state.changed_awards):
+            key = {"participant_no": numbers[name], "badge": badge}
+            if held := state.awards.get((name, badge)):
+                kept.append(key | msgspec.structs.asdict(held))
+            else:
+                own = [awards.c[column] == value for column, value in key.items()]
+                self._connection.execute(sa.delete(awards).where(*own))
+        self._upsert(awards, kept)
+
+    def _save_shares(self, numbers: dict[str, int], state: State) -> None:
+        rows = [
+            {"participant_no": numbers[name], "rule_no": rule_no, "completions": held.completions}
+            | {"corrected": held.corrected}
+            for rule_no, name in sorted(state.changed_shares)
+            if (held := state.shares[rule_no, name])
+        ]
+        self._upsert(shares, rows)
+
     def _pay(self, state: State, numbers: dict[str, int]) -> None:
+        if state.bookings:
+            self._add(
+                points,
+                [
+                    {"event_id": each.event_id, "rule_no": each.rule_no, "ordinal": each.ordinal}
+                    | {"participant_no": numbers[each.id], "points": each.points, "at_ms": each.at_ms}
+                    | {"kind": "merged", "reason": each.reason}
+                    for each in state.bookings
+                ],
+            )
+        self._pay_new(state, numbers)
+        for name, ids in sorted(state.regrouped.items()):
+            if name in numbers:
+                set_balance(
+                    self._connection, self._tenant, numbers[name], [numbers[each] for each in ids if each in numbers]
+                )
+
+    def _pay_new(self, state: State, numbers: dict[str, int]) -> None:
         if not state.new_points:
             return
         self._add(
@@ -101,7 +154,8 @@ class Saving:
         )
         paid_to: dict[int, int] = {}
         for name, paid, _, _ in state.new_points:
-            paid_to[numbers[name]] = paid_to.get(numbers[name], 0) + paid
+            number = numbers[state.participant(name)]
+            paid_to[number] = paid_to.get(number, 0) + paid
         change_balances(self._connection, self._tenant, paid_to)
 
     def _claim(self, version: int, position: int) -> None:
@@ -192,4 +246,7 @@ def _participants_in(state: State) -> set[str]:
         | {name for name, _, _ in state.new_badges}
         | {name for name, _, _, _ in state.new_points}
         | {run.person for run in state.journeys.changed}
+        | {name for _, name in state.changed_shares}
+        | {name for name, _ in state.changed_awards}
+        | {each.id for each in state.bookings}
     )

@@ -6,11 +6,13 @@ version raises StateChanged. So no transaction is open during the decision, and 
 
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import insert, reading, transact
 from headrace.control.journey_messages import tell_of_runs
 from headrace.control.leases import LastingLease, require
+from headrace.control.locks import lock_tenant
 from headrace.control.offsets import move
 from headrace.control.reaction_loading import Loading, caused_by
 from headrace.control.reaction_saving import Saving
@@ -20,7 +22,8 @@ from headrace.control.tables.rules import rules
 from headrace.control.tables.scores import participants
 from headrace.model.event import Tenant
 from headrace.model.lease import Lease
-from headrace.model.reaction_state import Caused, Needs, State
+from headrace.model.reaction_state import Booking, Caused, Needs, State
+from headrace.model.webhook import Message, message_of_entry
 from headrace.ports.deliveries import Outbox
 
 CONSUMER = "reactions"
@@ -51,9 +54,13 @@ class ControlReactionStates:
         """See the ReactionStates port."""
 
         def keep(connection: sa.Connection) -> None:
+            if state.regrouped:
+                lock_tenant(connection, tenant)  # else a concurrent grant could change a balance that is added up anew
             Saving(connection, tenant).save(state, position)
             if self._outbox is not None and state.new_effects:
-                self._outbox.effects(connection, tenant, state.new_effects)
+                self._outbox.effects(connection, tenant, _told(state))
+            if self._outbox is not None and state.bookings:
+                self._outbox.publish(connection, tenant, [_message(each, state) for each in state.bookings])
             if self._outbox is not None and state.journeys.is_changed:
                 tell_of_runs(self._outbox, connection, tenant, state.journeys)
             if before_commit is not None:
@@ -65,10 +72,12 @@ class ControlReactionStates:
 
     def effects(self, event_id: str, /) -> list[tuple[Caused, str, str]]:
         """See the ReactionStates port."""
+        own = participants.alias()
         asked = (
             sa.select(effects, rules.c.rule_id, rules.c.version, participants.c.name)
             .join(rules, rules.c.no == effects.c.rule_no)
-            .outerjoin(participants, participants.c.no == effects.c.participant_no)
+            .outerjoin(own, own.c.no == effects.c.participant_no)
+            .outerjoin(participants, participants.c.no == sa.func.coalesce(own.c.whole_no, own.c.no))
             .where(effects.c.event_id == event_id)
             .order_by(effects.c.generation, effects.c.rule_no, effects.c.ordinal)
         )
@@ -109,6 +118,20 @@ class ControlReactionStates:
         with reading(self._engine) as connection:
             asked = sa.select(attempts.c.event_id).where(attempts.c.attempts >= most_attempts)
             return set(connection.scalars(asked))
+
+
+def _told(state: State) -> list[Caused]:
+    """The new effects, with the participants that their persons are."""
+    if not state.participants:
+        return state.new_effects
+    return [
+        msgspec.structs.replace(each, participant=state.participant(each.participant)) for each in state.new_effects
+    ]
+
+
+def _message(booking: Booking, state: State) -> Message:
+    what = (state.participant(booking.id), booking.points, "merged", booking.reason, booking.rule_id)
+    return message_of_entry(f"{booking.event_id}_{booking.ordinal}", booking.rule_no, booking.at_ms, *what)
 
 
 def _move_tenant(connection: sa.Connection, tenant: Tenant, position: int, *, behind: bool) -> None:

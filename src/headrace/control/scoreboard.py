@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from headrace.control.boards import BoardRows
 from headrace.control.database import reading
 from headrace.control.ledger import entry_of, newest_entries
+from headrace.control.participants import places_of, whole_of
 from headrace.control.tables.ledger import balances, points
 from headrace.control.tables.reactions import effects
 from headrace.control.tables.scores import awards, buckets, participants, standings
@@ -22,45 +23,43 @@ class Scoreboard:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def known(self, tenant: Tenant, names: Sequence[str], /) -> list[str]:
-        """See the Scores port."""
-        asked = sa.select(participants.c.name).where(*_of(tenant), participants.c.name.in_(list(names)))
-        with reading(self._engine) as connection:
-            found = set(connection.scalars(asked))
-        return [name for name in names if name in found]
-
     def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Score | None:
         """See the Scores port."""
         with reading(self._engine) as connection:
-            no = connection.scalar(sa.select(participants.c.no).where(*_of(tenant), participants.c.name == name))
-            if no is None:
+            places = places_of(connection, tenant, [name])
+            whole = places.participants.get(name, name)
+            names = {places.numbers[each]: each for each in places.ids.get(whole, (whole,)) if each in places.numbers}
+            if not names:
                 return None
+            no, numbers = places.numbers.get(whole), sorted(names)
             state = State()
+            state.gather(whole, list(names.values()))
             for row in connection.execute(sa.select(standings).where(standings.c.participant_no == no)):
-                state.standings[row.rule_no, name] = Standing(row.completions, row.best)
+                state.standings[row.rule_no, whole] = Standing(row.completions, row.best)
             for rule_no, first, last in spans:
-                asked = sa.select(buckets.c.bucket, buckets.c.value).where(
+                asked = sa.select(buckets).where(
                     buckets.c.rule_no == rule_no,
-                    buckets.c.participant_no == no,
+                    buckets.c.participant_no.in_(numbers),
                     buckets.c.bucket.between(first, last),
                 )
-                state.buckets[rule_no, name] = {row.bucket: row.value for row in connection.execute(asked)}
+                for row in connection.execute(asked):
+                    state.buckets.setdefault((rule_no, names[row.participant_no]), {})[row.bucket] = row.value
             held = (
                 sa.select(awards)
-                .where(awards.c.participant_no == no, awards.c.revoked_at_ms.is_(None))
+                .where(awards.c.participant_no.in_(numbers), awards.c.stands, awards.c.revoked_at_ms.is_(None))
                 .order_by(awards.c.at_ms, awards.c.badge)
             )
             balance = connection.scalar(sa.select(balances.c.balance).where(balances.c.participant_no == no))
-            latest = newest_entries(points.c.participant_no == no).limit(MAX_LISTED)
+            latest = newest_entries(points.c.participant_no.in_(numbers)).limit(MAX_LISTED)
             facts = (
                 sa.select(effects.c.event_id, effects.c.at_ms, effects.c.detail)
-                .where(effects.c.participant_no == no, effects.c.kind == "fact", effects.c.generation == 0)
+                .where(effects.c.participant_no.in_(numbers), effects.c.kind == "fact", effects.c.generation == 0)
                 .order_by(effects.c.event_id.desc(), effects.c.rule_no)
                 .limit(MAX_LISTED)
             )
             return Score(
                 state,
-                [Award(name, row.badge, row.event_id, row.at_ms) for row in connection.execute(held)],
+                [Award(whole, row.badge, row.event_id, row.at_ms) for row in connection.execute(held)],
                 int(balance or 0),
                 [entry_of(row) for row in connection.execute(latest)],
                 [KeptFact(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(facts)],
@@ -93,14 +92,16 @@ class Scoreboard:
         )
         with reading(self._engine) as connection:
             board = BoardRows(connection, rows, ("completions", "rank"))
-            return board.page(limit, offset) if around is None else board.around(around, limit)
+            if around is None:
+                return board.page(limit, offset)
+            return board.around(whole_of(connection, tenant, around)[0], limit)
 
     def holder_counts(self, tenant: Tenant, /) -> Mapping[str, int]:
         """See the Scores port."""
         asked = (
             sa.select(awards.c.badge, sa.func.count())
             .join(participants, participants.c.no == awards.c.participant_no)
-            .where(*_of(tenant), awards.c.revoked_at_ms.is_(None))
+            .where(*_of(tenant), awards.c.stands, awards.c.revoked_at_ms.is_(None))
             .group_by(awards.c.badge)
         )
         with reading(self._engine) as connection:
@@ -108,10 +109,12 @@ class Scoreboard:
 
     def holders(self, tenant: Tenant, badge: str, limit: int, offset: int, /) -> list[Award]:
         """See the Scores port."""
+        own = participants.alias()
         asked = (
             sa.select(participants.c.name, awards.c.badge, awards.c.event_id, awards.c.at_ms)
-            .join(participants, participants.c.no == awards.c.participant_no)
-            .where(*_of(tenant), awards.c.badge == badge, awards.c.revoked_at_ms.is_(None))
+            .join(own, own.c.no == awards.c.participant_no)
+            .join(participants, participants.c.no == sa.func.coalesce(own.c.whole_no, own.c.no))
+            .where(*_of(tenant), awards.c.badge == badge, awards.c.stands, awards.c.revoked_at_ms.is_(None))
             .order_by(awards.c.at_ms.desc(), participants.c.name)
             .limit(limit)
             .offset(offset)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from headrace.control.balances import change_balances
 from headrace.control.database import reading, transact
 from headrace.control.locks import lock_tenant
+from headrace.control.participants import in_slices, is_whole
 from headrace.control.tables.ledger import points
 from headrace.control.tables.reactions import effects, reaction_progress
 from headrace.control.tables.rules import rules
@@ -87,12 +88,16 @@ class _Page:
         asked = (
             sa.select(participants.c.no, participants.c.name)
             .where(participants.c.project == tenant.project, participants.c.mode == tenant.mode)
-            .where(participants.c.no > after)
+            .where(participants.c.no > after, is_whole())
             .order_by(participants.c.no)
             .limit(_PAGE)
         )
         self._names = {row.no: row.name for row in connection.execute(asked)}
         self.last = max(self._names) if len(self._names) == _PAGE else None
+        self._whole = {number: number for number in self._names}  # by id: the participant that its person is
+        for some in in_slices(list(self._names)):
+            members = sa.select(participants.c.no, participants.c.whole_no).where(participants.c.whole_no.in_(some))
+            self._whole |= {row.no: row.whole_no for row in connection.execute(members)}
         self._known = {
             row.no: (row.kind, row.rule_id)
             for row in connection.execute(
@@ -172,41 +177,45 @@ class _Page:
             sa.select(
                 points.c.participant_no, points.c.rule_no, sa.func.sum(points.c.points), sa.func.sum(points.c.credited)
             )
-            .where(points.c.participant_no.in_(list(self._names)), points.c.kind != "granted")
+            .where(points.c.kind != "granted")
             .group_by(points.c.participant_no, points.c.rule_no)
         )
-        for number, rule_no, paid, credited in self._connection.execute(asked):
+        for number, rule_no, paid, credited in self._rows(asked, points.c.participant_no):
             kind, rule_id = self._known[rule_no]
-            key = number, kind, rule_id
+            key = self._whole[number], kind, rule_id
             self._paid[key] = self._paid.get(key, 0) + int(paid)
             payer = self._payers.get((kind, rule_id))
             if payer is not None and payer.rule_no == rule_no:
-                self._credited[key] = int(credited)
+                self._credited[key] = self._credited.get(key, 0) + int(credited)
             else:
                 self._by_others[key] = self._by_others.get(key, 0) + int(paid)
 
     def _read_due(self) -> dict[_Key, int]:
         of_rule = {payer.rule_no: payer for payer in self._payers.values() if payer.points}
         badges = {payer.rule_id: payer for payer in of_rule.values() if payer.kind == "badge"}
-        some = list(self._names)
         made = (
             sa.select(effects.c.participant_no, effects.c.rule_no, sa.func.count())
-            .where(effects.c.participant_no.in_(some), effects.c.kind == "fact", effects.c.generation == 0)
+            .where(effects.c.kind == "fact", effects.c.generation == 0)
             .group_by(effects.c.participant_no, effects.c.rule_no)
         )
-        completed = sa.select(standings.c.participant_no, standings.c.rule_no, standings.c.completions).where(
-            standings.c.participant_no.in_(some)
-        )
-        held = sa.select(awards.c.participant_no, awards.c.badge).where(awards.c.participant_no.in_(some))
+        completed = sa.select(standings.c.participant_no, standings.c.rule_no, standings.c.completions)
+        held = sa.select(awards.c.participant_no, awards.c.badge).where(awards.c.stands)
         found: dict[_Key, int] = {}
-
-        for asked, wanted in ((made, "fact"), (completed, "challenge")):
-            rows: Iterable[Any] = self._connection.execute(asked)
-            for number, rule_no, times in rows:
+        for asked, column, wanted in (
+            (made, effects.c.participant_no, "fact"),
+            (completed, standings.c.participant_no, "challenge"),
+        ):
+            for number, rule_no, times in self._rows(asked, column):
                 payer = of_rule.get(rule_no)
                 if payer is not None and payer.kind == wanted and times:
-                    found[number, payer.kind, payer.rule_id] = times * payer.points
-        for number, badge in self._connection.execute(held):
+                    key = self._whole[number], payer.kind, payer.rule_id
+                    found[key] = found.get(key, 0) + times * payer.points
+        for number, badge in self._rows(held, awards.c.participant_no):
             if payer := badges.get(badge):
-                found[number, "badge", badge] = payer.points
+                found[self._whole[number], "badge", badge] = payer.points
         return found
+
+    def _rows(self, asked: Any, column: sa.ColumnElement[int]) -> Iterable[Any]:
+        """What a query gives for all ids of the page's participants."""
+        for some in in_slices(sorted(self._whole)):
+            yield from self._connection.execute(asked.where(column.in_(some)))

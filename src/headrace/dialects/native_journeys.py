@@ -71,7 +71,7 @@ def run_value(listed: ListedRun, /) -> dict[str, object]:
         "id": run.id,
         "journey": run.journey,
         "version": listed.version,
-        "person": run.person,
+        "person": listed.person,
         "event_id": render_evt(run.event_id),
         "status": run.status,
         "step": run.step or None,

@@ -43,9 +43,10 @@ class Journeys:
     async def runs(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Params) -> None:
         given = {name: value for name, value in parameters(req) if value}
         journey_id, status, limit = path["journey_id"], native_journeys.parse_status(given), native.parse_limit(given)
-        filtered_by = fingerprint([("journey", journey_id), ("status", status or "")])
+        person = given.get("person", "")
+        filtered_by = fingerprint([("journey", journey_id), ("status", status or ""), ("person", person)])
         before = native_journeys.parse_place(native.parse_cursor(given, filtered_by))
-        found = await self._journeys.runs(tenant, journey_id, status, before, limit + 1)
+        found = await self._journeys.runs(tenant, journey_id, status, before, limit + 1, person=person)
         more = len(found) > limit
         last = native_journeys.place_of(found[limit - 1].run) if more else ""
         resp.data = native.render_data(

@@ -15,7 +15,7 @@ from headrace.http.handler import Handlers
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant, render_evt
 from headrace.model.reaction_state import State
-from headrace.model.scores import MAX_LISTED, Award, Board, Score
+from headrace.model.scores import Award, Board, Score
 from headrace.model.times import render_time_short
 from headrace.ports.scores import Scores
 from headrace.reactions import merging
@@ -66,11 +66,10 @@ class Scoreboards:
         now_ms = clock_ms()
 
         def ask(board: Scores, rules: RuleSet) -> Score | None:
-            known = board.known(tenant, ids)
-            parts = [(each, score) for each in known if (score := _read(board, tenant, each, rules, now_ms))]
-            if len(ids) == 1:
-                return parts[0][1] if parts else None
-            return merging.merged(rules, ids[0], parts, MAX_LISTED) if parts else None
+            found = _read(board, tenant, ids[0], rules, now_ms)
+            if found is not None:
+                merging.add_up(rules, found.state, ids[0])
+            return found
 
         score, rules = await self._scoreboard.ask(tenant, ask)
         return score, rules, now_ms

@@ -151,10 +151,11 @@ class RunCount(msgspec.Struct, frozen=True):
 
 
 class ListedRun(msgspec.Struct, frozen=True):
-    """A run and its version."""
+    """A run, its version, and the id that its person goes by."""
 
     run: Run
     version: str
+    person: str
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -169,12 +170,14 @@ class Person(msgspec.Struct, frozen=True):
 class RunState:
     """The loaded runs of some people, and the changes made to them since. For one thread.
 
-    entries: by person, a summary for each version of each journey that the person has entered.
+    A run belongs to the person, whichever of the ids started it. entries: by the id that a person goes by, a summary for each
+    version of each journey that the person has entered.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.entries: dict[str, dict[int, Entries]] = {}
+        self.persons: dict[str, str] = {}  # by id of a person who has several: the id that the person goes by
         # What is new, to be saved:
         self.before: dict[str, Run | None] = {}  # by id: each changed run, as it was before
         self.emitted: list[Emitted] = []
@@ -191,8 +194,9 @@ class RunState:
         return [self.runs[run_id] for run_id in self.before]
 
     def of(self, person: str, /) -> list[Run]:
-        """A person's active runs, the earliest first."""
-        found = [run for run in self.runs.values() if run.person == person and run.status == "active"]
+        """The active runs of whoever an id is, the earliest first."""
+        whose = self._whose(person)
+        found = [run for run in self.runs.values() if run.status == "active" and self._whose(run.person) == whose]
         return sorted(found, key=lambda run: (run.started_ms, run.id))
 
     def put(self, run: Run, /) -> None:
@@ -200,7 +204,7 @@ class RunState:
         was = self.runs.get(run.id)
         self.before.setdefault(run.id, was)
         self.runs[run.id] = run
-        held = self.entries.setdefault(run.person, {})
+        held = self.entries.setdefault(self._whose(run.person), {})
         known = held.get(run.rule_no) or Entries(run.journey, run.rule_no, 0, 0, 0)
         was_active = was is not None and was.status == "active"
         held[run.rule_no] = Entries(
@@ -211,8 +215,24 @@ class RunState:
             max(known.last_ms, run.started_ms),
         )
 
+    def enter(self, person: str, entries: Entries, /) -> None:
+        """Count runs that one of a person's ids has started."""
+        held = self.entries.setdefault(self._whose(person), {})
+        known = held.get(entries.rule_no)
+        if known is not None:
+            entries = msgspec.structs.replace(
+                entries,
+                runs=known.runs + entries.runs,
+                active=known.active + entries.active,
+                last_ms=max(known.last_ms, entries.last_ms),
+            )
+        held[entries.rule_no] = entries
+
     def entered(self, person: str, of: Callable[[Entries], bool], /) -> Sequence[Entries]:
-        return [each for each in self.entries.get(person, {}).values() if of(each)]
+        return [each for each in self.entries.get(self._whose(person), {}).values() if of(each)]
+
+    def _whose(self, id: str) -> str:  # noqa: A002
+        return self.persons.get(id, id)
 
 
 def run_id(event_id: str, rule_no: int, generation: int, /) -> str:

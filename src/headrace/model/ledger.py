@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-EntryKind = Literal["earned", "granted", "rebuilt"]
+EntryKind = Literal["earned", "granted", "rebuilt", "merged"]
 
 
 class Payer(msgspec.Struct, frozen=True):

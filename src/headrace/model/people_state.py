@@ -24,6 +24,13 @@ class PeopleNeeds(msgspec.Struct, frozen=True):
     groups: set[GroupKey]
 
 
+class Merge(msgspec.Struct, frozen=True):
+    """An event has made some ids one person, who goes by the first of them."""
+
+    event_id: str
+    ids: tuple[str, ...]
+
+
 class PeopleState:
     """For one thread. An id that was asked for and not loaded does not exist yet."""
 
@@ -42,6 +49,7 @@ class PeopleState:
         self.left_members: set[tuple[str, GroupKey]] = set()
         self.new_joins: list[Join] = []
         self.undone: list[Join] = []
+        self.merges: list[Merge] = []  # in the order of the events that made them
         self.refused = 0  # joins refused because the person would have had more than MAX_IDS ids
         self.dropped = 0  # changes to traits that were dropped for lack of room
 

@@ -258,6 +258,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_keep_s: Annotated[Seconds, _doc("How long the audit keeps what was done with admin keys and commands.")] = (
         400 * 86_400.0
     )
+    journey_keep_s: Annotated[
+        Seconds,
+        _doc(
+            "How long runs of journeys that have ended are kept to be looked up. Entry limits still count them after that."
+        ),
+    ] = 90 * 86_400.0
     shutdown_timeout_s: Annotated[Seconds, _doc("How long to wait for requests in flight after SIGTERM.")] = 20.0
 
     @classmethod

@@ -1,13 +1,15 @@
 """Saves what events say about people in control, in the reactor's turn: once, in log order. `people/` decides what changes."""
 
+import secrets
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
 
 from headrace.model.errors import NotFound
-from headrace.model.event import Event, Tenant
-from headrace.model.people_state import PeopleNeeds, PeopleState
+from headrace.model.event import MAX_TAIL, Event, Tenant, event_id, first_position
+from headrace.model.people_state import Merge, PeopleNeeds, PeopleState
 from headrace.model.person import Person, Statement
 from headrace.model.reaction_state import Needs
 from headrace.people import applying
@@ -16,6 +18,7 @@ from headrace.ports.control import ControlFailed
 from headrace.ports.erasures import ErasedEvents
 from headrace.ports.people import People, PeopleStates
 from headrace.ports.reactions import ReactionState, StateChanged
+from headrace.reactions import event_facts, regrouping
 
 _log = structlog.get_logger("headrace.people")
 
@@ -57,7 +60,10 @@ class PeopleStage:
             return PeopleState()
         state = self._states.load(tenant, applying.needs(statement for _, statement in said))
         for each, statement in said:
-            applying.apply(state, statement, each.event.timestamp_ms, each.position)
+            if joins := applying.apply(state, statement, each.event.timestamp_ms, each.position):
+                person = state.ids[joins[-1].kept].person
+                others = (held.id for held in state.of_person(person) if held.id != person)
+                state.merges.append(Merge(each.id, (person, *others)))
         if state.refused or state.dropped:
             _log.warning("statements_refused", project=tenant.project, joins=state.refused, traits=state.dropped)
         return state
@@ -73,26 +79,48 @@ class PeopleStage:
         return [each for each in events if each.id not in gone]
 
 
+def _parties(state: PeopleState) -> dict[str, list[str]]:
+    """By the id that each loaded person goes by: all of the person's ids, that one first."""
+    found: dict[str, list[str]] = {}
+    for held in sorted(state.ids.values(), key=lambda each: each.id != each.person):
+        found.setdefault(held.person, []).append(held.id)
+    return found
+
+
 class PeopleAdmin:
     """Undoes joins. Any thread may call it; it takes turns with the reactor."""
 
     def __init__(
-        self, people: People, states: PeopleStates, reaction_states: ReactionState, reactions: Reactions
+        self,
+        people: People,
+        states: PeopleStates,
+        reaction_states: ReactionState,
+        reactions: Reactions,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        self._clock_ms = clock_ms
         self._people = people
         self._states = states
         self._reaction_states = reaction_states
         self._reactions = reactions
 
     def part(self, tenant: Tenant, one: str, other: str, /) -> tuple[Person, Person]:
-        """Undo the merge of two ids. Returns both people as they are afterwards. Raises NotFound, ControlFailed."""
+        """Undo the merge of two ids. Returns both people as they are afterwards, each with what it has earned by itself.
+
+        Raises NotFound, ControlFailed.
+        """
         for _ in range(MOST_CONFLICTS):
             with self._reactions.lock_of(tenant):
                 # Load the version first, so that anything saved in between is noticed.
-                reaction_state = self._reaction_states.load(tenant, Needs([], [], {}))
+                rules = self._reactions.rules_in_force(tenant.project)
+                needs = Needs([], [], {}, whole=[one, other], rule_nos=event_facts.progress_of(rules))
+                reaction_state = self._reaction_states.load(tenant, needs)
                 state = self._states.load(tenant, PeopleNeeds({one, other}, {one, other}, set()), joins=True)
                 if one not in state.ids or other not in state.ids or not applying.part(state, one, other):
                     raise NotFound(f"{other[:80]!r} is no alias of {one[:80]!r}.")
+                now_ms = self._clock_ms()
+                entry_id = event_id(first_position(now_ms), secrets.randbelow(MAX_TAIL))
+                regrouping.part(rules, reaction_state, entry_id, now_ms, _parties(state))
                 try:
                     self._reaction_states.save(
                         tenant, reaction_state, 0, lambda tx, state=state: self._states.save(tx, tenant, state)

@@ -10,7 +10,7 @@ import structlog
 
 from headrace.model.event import Tenant
 from headrace.model.people_state import PeopleState
-from headrace.model.reaction_state import Overrun, State
+from headrace.model.reaction_state import Needs, Overrun, State
 from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage, Saying
@@ -18,7 +18,7 @@ from headrace.pipeline.reaction_queue import ReactionQueue, WaitingEvent
 from headrace.pipeline.reactions import MOST_CONFLICTS, Reactions
 from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.reactions import ReactionStates, StateChanged
-from headrace.reactions import event_facts, stage
+from headrace.reactions import event_facts, regrouping, stage
 from headrace.reactions.event_facts import EventFacts
 from headrace.reactions.ruleset import RuleSet
 
@@ -162,6 +162,7 @@ class ReactionTurns:
                 made += len(found.facts)
                 if made >= _TURN_EFFECTS or time.perf_counter() > until:
                     break
+            judged = len(facts)
             relevant = [each for each in facts if each.relevant or each.failures or each.about]
             sayings = [
                 Saying(each.position, each.id, each.event())
@@ -170,7 +171,14 @@ class ReactionTurns:
             ]
             if not relevant and not passed_over and not sayings:
                 return len(facts), State(), PeopleState()
-            state = self._states.load(tenant, event_facts.needs(rules, relevant))
+            # Load the version before the people, so that anything saved in between is noticed.
+            version = self._states.load(tenant, Needs([], [], {})).version if sayings else None
+            people = self._people.judge(tenant, sayings)
+            merges = {each.event_id: each.ids for each in people.merges}
+            merged = [each for ids in merges.values() for each in ids]
+            facts = _up_to_changed_travellers(facts, merges)
+            state = self._states.load(tenant, event_facts.needs(rules, relevant, whole=merged))
+            state.version = state.version if version is None else version
             until = max(until, time.perf_counter() + turn_s)
             done = 0
             for each in facts:
@@ -178,6 +186,8 @@ class ReactionTurns:
                 if each.relevant or each.failures:
                     stage.react(rules, each, state)
                     _note_failures(each, state)
+                if ids := merges.get(each.event_id):
+                    regrouping.merge(rules, state, each, ids)
                 done += 1
                 if (each.failures or each.about) and self._overruns.follow(rules, each, overruns, state):
                     break  # the events after it are judged without the rule
@@ -187,7 +197,19 @@ class ReactionTurns:
             self._current.clear()
         through = {each.event_id for each in facts[:done]}
         state.passed_over += [(0, event_id, _POISONOUS) for event_id in passed_over if event_id in through]
-        return done, state, self._people.judge(tenant, [each for each in sayings if each.id in through])
+        if done < judged:  # what later events say is applied in a later turn
+            people = self._people.judge(tenant, [each for each in sayings if each.id in through])
+        return done, state, people
+
+
+def _up_to_changed_travellers(facts: list[EventFacts], merges: Mapping[str, Sequence[str]]) -> list[EventFacts]:
+    """Up to the first event that journeys follow of somebody whom an earlier one has merged: runs are loaded as people are."""
+    merged: set[str] = set()
+    for index, each in enumerate(facts if merges else ()):
+        if each.seen is not None and each.participant in merged:
+            return facts[:index]
+        merged.update(merges.get(each.event_id, ()))
+    return facts
 
 
 def _note_failures(facts: EventFacts, state: State) -> None:

@@ -82,6 +82,11 @@ class Reactions:
         detail: dict[str, object] = {"factId": fact.id, "factType": fact.type}
         return [Effect("fact", event.id, DEFAULT_FACT, detail, "", event.user_id or event.anonymous_id), *found]
 
+    def rules_in_force(self, project: str, /) -> RuleSet:
+        """Raises ControlFailed."""
+        self._rules.refresh()
+        return self._rules.latest(project) or NO_RULES
+
     def has_rules(self, project: str, /) -> bool:
         """Whether the project's latest events were reacted to under any rules."""
         return self._rules.latest(project) is not None

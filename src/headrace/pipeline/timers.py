@@ -19,7 +19,7 @@ from headrace.model.journeys import Answered, RunState
 from headrace.model.reaction_state import State
 from headrace.pipeline.journeys import RunChanges
 from headrace.pipeline.loop import Loop
-from headrace.ports.journeys import JourneyWork, Replies
+from headrace.ports.journeys import JourneyWork, Replies, RunPruning
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.stage import journeys_in
 
@@ -29,6 +29,8 @@ _EMITS_AT_ONCE = 500
 _LATE_MS = 5_000  # timers that are later than this are logged
 _LONGEST_WAIT_S = 3600.0
 _BLOCKED_WAIT_S = 1.0
+_PRUNE_EVERY_MS = 600_000
+_PRUNED_AT_ONCE = 500
 
 
 class Timers:
@@ -50,6 +52,8 @@ class Timers:
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
         look_every_s: float | None = None,
+        pruning: RunPruning | None = None,
+        keep_ms: int = 0,
     ) -> None:
         """accept: makes events durable before it returns. last: the position of the last acknowledged event.
 
@@ -57,6 +61,7 @@ class Timers:
         stored soon, since timers wait for their reactions. on_step: called with "emit" and "emitted"
         before and after events go through intake, with "fire" and "fired" before and after timers are saved. look_every_s: how
         often to look for work that another process has left; None if there are no other processes.
+        pruning: deletes runs that ended `keep_ms` ago; None: they are kept.
         """
         self.fired = self.emitted = 0
         self._work = work
@@ -70,6 +75,9 @@ class Timers:
         self._on_step = on_step
         self._look_every_s = look_every_s or _LONGEST_WAIT_S
         self._owner = secrets.token_hex(8)  # new at each start: see `Leases.take`
+        self._pruning = pruning
+        self._keep_ms = keep_ms
+        self._pruned_ms = 0
         self._due: dict[Tenant, int] = {}  # a lower bound of the time at which each tenant's first timer is due
         self._lock = threading.Lock()
         self._is_known = False
@@ -137,8 +145,21 @@ class Timers:
         worked |= self._answer(check)
         return self._fire(check) or worked
 
+    def prune(self) -> bool:
+        """Delete some runs that ended a while ago, once in a while; False if there are no more for now. Raises ControlFailed."""
+        now_ms = self._clock_ms()
+        if self._pruning is None or now_ms - self._pruned_ms < _PRUNE_EVERY_MS:
+            return False
+        before_ms = now_ms - self._keep_ms
+        if self._pruning.has_old(before_ms):
+            check = self._work.claim(self._owner)
+            if check is not None and self._pruning.prune(before_ms, _PRUNED_AT_ONCE, check):
+                return True
+        self._pruned_ms = now_ms
+        return False
+
     def _turn(self) -> bool:
-        if not self.step():
+        if not self.step() and not self.prune():
             self._rest()
         return True
 

@@ -30,9 +30,16 @@ class JourneyRuns(Protocol):
         ...
 
     def listed(
-        self, tenant: Tenant, journey: str, status: Status | None, before: tuple[int, str] | None, limit: int, /
+        self,
+        tenant: Tenant,
+        journey: str,
+        status: Status | None,
+        before: tuple[int, str] | None,
+        limit: int,
+        /,
+        person: str = "",
     ) -> list[ListedRun]:
-        """A journey's runs of all versions, latest start first, before a (start, id)."""
+        """A journey's runs of all versions, latest start first, before a (start, id). person: any id of whose runs to list."""
         ...
 
     def get(self, tenant: Tenant, run_id: str, /) -> ListedRun:
@@ -68,6 +75,18 @@ class JourneyWork(Protocol):
 
     def emitted(self, numbers: Sequence[int], /) -> None:
         """Mark events as accepted by intake."""
+        ...
+
+
+class RunPruning(Protocol):
+    """Deletes runs some time after they have ended. Entry limits still count them, and so do the counts of the journey."""
+
+    def has_old(self, before_ms: int, /) -> bool:
+        """Whether any run ended before a moment."""
+        ...
+
+    def prune(self, before_ms: int, most: int, check: Callable[[object], None], /) -> int:
+        """Delete some runs that ended before a moment, `most` at most; how many. check: see JourneyWork.claim."""
         ...
 
 

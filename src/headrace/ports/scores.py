@@ -10,12 +10,11 @@ from headrace.model.scores import Award, Board, Score
 class ParticipantScores(Protocol):
     """The state of single participants. Read-only; always of one tenant."""
 
-    def known(self, tenant: Tenant, names: Sequence[str], /) -> list[str]:
-        """The names, in the given order, that have any state."""
-        ...
-
     def participant(self, tenant: Tenant, name: str, spans: Sequence[tuple[int, int, int]], /) -> Score | None:
-        """A participant's state, with the buckets of some spans (rule number, first, last); None if unknown."""
+        """The state of an id's person, with the buckets of some spans (rule number, first, last); None if unknown.
+
+        Buckets are those of each of the person's ids; the rest is under the id that the person goes by.
+        """
         ...
 
 

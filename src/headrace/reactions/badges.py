@@ -12,13 +12,14 @@ class Badge:
         self.no = no
         self.challenge_no = challenge_no
 
-    def count(self, facts: int, participant: str, state: State, /) -> None:
-        """Add to the number of facts that a fact-counting badge depends on."""
-        state.put(self.no, participant, 0, str(int(state.bucket(self.no, participant, 0) or 0) + facts))
+    def count(self, facts: int, id: str, state: State, /) -> None:  # noqa: A002
+        """Add to the number of an id's facts that a fact-counting badge depends on."""
+        state.put(self.no, id, 0, str(int(state.bucket(self.no, id, 0) or 0) + facts))
 
     def is_earned(self, participant: str, state: State, /) -> bool:
         if self.challenge_no is not None:
             return state.standing(self.challenge_no, participant).completions >= self.rule.times
         if self.rule.count is not None:
-            return int(state.bucket(self.no, participant, 0) or 0) >= self.rule.count
+            counted = sum(int(state.bucket(self.no, each, 0) or 0) for each in state.ids_of(participant))
+            return counted >= self.rule.count
         return state.held.get(participant, set()).issuperset(self.rule.badges or ())

@@ -83,8 +83,57 @@ class Challenge:
             return bucket - STREAK_LOOKBACK_DAYS, bucket + 1
         return bucket, bucket
 
-    def count(self, facts: Sequence[Fact], participant: str, bucket: int, state: State, /) -> int:
-        """Add the facts of one event to a participant's progress. Returns how many times that completes the challenge."""
+    def count(self, facts: Sequence[Fact], id: str, bucket: int, state: State, /) -> int:  # noqa: A002
+        """Add the facts of one event to an id's progress. Returns how many times that completes the challenge for its person."""
+        participant = state.participant(id)
+        ids = state.ids_of(participant)
+        if len(ids) == 1:
+            times = self._count(facts, participant, bucket, state)
+        else:
+            together = State()
+            together.buckets[self.no, participant] = self.together(
+                [state.buckets.get((self.no, each), {}) for each in ids]
+            )
+            together.standings[self.no, participant] = state.standing(self.no, participant)
+            times = self._count(facts, participant, bucket, together)
+            if together.changed_standings:
+                state.stand(self.no, participant, together.standing(self.no, participant))
+            self._grow(facts, id, bucket, state)
+        state.share(self.no, id, times)
+        return times
+
+    def outcome(self, buckets: Mapping[int, str], /) -> Standing:
+        """The standing that some progress amounts to, in whatever order it was made."""
+        sizes = self._sizes(buckets)
+        best = max(sizes, default=Decimal(0))
+        if not self.rule.repeat:
+            completions = int(best >= self.goal)
+        elif self._window.per:
+            completions = sum(size >= self.goal for size in sizes)
+        else:
+            completions = sum(int(_EXACT.divide_int(size, self.goal)) for size in sizes)
+        return Standing(min(completions, MAX_COMPLETIONS), format(best, "f"))
+
+    def _sizes(self, buckets: Mapping[int, str]) -> list[Decimal]:
+        """What each run, window or bucket comes to."""
+        if self.rule.freezes:
+            return [
+                Decimal(longest_chain({start: int(length) for start, length in buckets.items()}, self.rule.freezes))
+            ]
+        if self.rolling:
+            state = State()
+            state.buckets[self.no, ""] = dict(buckets)
+            return [self._window_value(state, "", end) for end in buckets]
+        return [Decimal(held) if self.kind == "streak" else self._measure(held) for held in buckets.values()]
+
+    def _grow(self, facts: Sequence[Fact], id: str, bucket: int, state: State) -> None:  # noqa: A002
+        if self.kind == "streak":
+            self._add_day(id, bucket, state)
+        elif (value := self._add(state.bucket(self.no, id, bucket), facts)) is not None:
+            state.put(self.no, id, bucket, value)
+
+    def _count(self, facts: Sequence[Fact], participant: str, bucket: int, state: State) -> int:
+        """As `count`, for one whose progress is all in one place."""
         if self.kind == "streak":
             before, after = self._add_day(participant, bucket, state)
         else:

@@ -26,22 +26,22 @@ class NewEffects:
         kind, rule, _ = self._rules.rules[rule_no]
         points = rule.points * int(str(effect.detail.get("times", 1)))
         if points and self._seen.participant:
-            self._pay(rule_no, kind, points)
+            self._pay(rule_no, kind, points, effect.ordinal + 1)
         return True
 
-    def _pay(self, rule_no: int, kind: Kind, points: int) -> None:
+    def _pay(self, rule_no: int, kind: Kind, points: int, ordinal: int) -> None:
         participant = self._seen.participant
         credited = 0
         if kind == "fact":
             points -= self._paid_by_others(rule_no)
         else:
-            credited = min(points, self._state.credits.get((rule_no, participant), 0))
+            credited = min(points, self._state.credits.get((rule_no, self._state.participant(participant)), 0))
             points -= credited
         if points > 0 or credited:
             detail: dict[str, object] = {"points": points, "for": kind}
             if credited:
                 detail["credited"] = credited
-            granted = effect_of(self._seen, rule_no, "points", detail, ordinal=1)
+            granted = effect_of(self._seen, rule_no, "points", detail, ordinal)
             self.keep(granted)
             self._state.grant(participant, points, credited, granted)
 
@@ -77,4 +77,5 @@ def fact_effect(seen: EventFacts, fact: Fact, /) -> Caused:
 
 
 def effect_of(seen: EventFacts, rule_no: int, kind: str, detail: dict[str, object], /, ordinal: int = 0) -> Caused:
+    """An effect under its key. A merge's effects have ordinals of their own: see regrouping."""
     return Caused(seen.event_id, rule_no, ordinal, 0, kind, seen.participant, seen.at_ms, detail)

@@ -70,8 +70,10 @@ def _put_aside(rule_no: int, overrun: Overrun) -> Failure:
     return Failure(rule_no, why, too_costly=True)
 
 
-def needs(rules: RuleSet, events: Iterable[EventFacts], /, *, replayed: bool = False) -> Needs:
-    """The state that is needed to react to some events, or to replay them."""
+def needs(
+    rules: RuleSet, events: Iterable[EventFacts], /, *, replayed: bool = False, whole: Sequence[str] = ()
+) -> Needs:
+    """The state that is needed to react to some events, or to replay them. whole: ids that are to be regrouped."""
     event_ids: list[str] = []
     participants: set[str] = set()
     travellers: set[str] = set()
@@ -94,4 +96,17 @@ def needs(rules: RuleSet, events: Iterable[EventFacts], /, *, replayed: bool = F
     others = (
         {each.no: rules.others[each.no] for each in rules.challenges if each.no in rules.others} if replayed else {}
     )
-    return Needs(event_ids, sorted(participants), spans, sorted(travellers), others=others)
+    return Needs(
+        event_ids,
+        sorted(participants),
+        spans,
+        sorted(travellers),
+        others=others,
+        whole=whole,
+        rule_nos=progress_of(rules) if whole else (),
+    )
+
+
+def progress_of(rules: RuleSet, /) -> list[int]:
+    """The numbers of the rules that keep progress."""
+    return [each.no for each in rules.challenges] + [each.no for each in rules.badges if each.rule.fact]

@@ -87,12 +87,13 @@ def _award_badges(rules: RuleSet, seen: EventFacts, state: State, new: NewEffect
         if not state.was_counted(seen.event_id, badge.no):
             badge.count(facts, seen.participant, state)
             state.count(seen.event_id, badge.no)
+    participant = state.participant(seen.participant)
     for badge in rules.badges if following else ():  # in their order: one badge may earn another
-        if badge.no not in following or badge.rule.id in state.held.get(seen.participant, ()):
+        if badge.no not in following or badge.rule.id in state.held.get(participant, ()):
             continue
-        if badge.rule.id in state.revoked.get(seen.participant, ()):
+        if badge.rule.id in state.revoked.get(participant, ()):
             continue
-        if badge.is_earned(seen.participant, state):
+        if badge.is_earned(participant, state):
             effect = effect_of(seen, badge.no, "badge", {"badgeId": badge.rule.id})
             if new.add(badge.no, effect):
                 state.award(seen.participant, badge.rule.id, effect)

@@ -53,11 +53,20 @@ class JourneyAdmin:
         raise NotFound(f"There is no journey {journey_id[:80]!r}.")
 
     async def runs(
-        self, tenant: Tenant, journey_id: str, status: Status | None, before: tuple[int, str] | None, limit: int, /
+        self,
+        tenant: Tenant,
+        journey_id: str,
+        status: Status | None,
+        before: tuple[int, str] | None,
+        limit: int,
+        /,
+        person: str = "",
     ) -> list[ListedRun]:
         """See JourneyRuns.listed."""
         await self.one(tenant, journey_id)
-        return await self._ask(tenant, lambda: self._runs.listed(tenant, journey_id, status, before, limit))
+        return await self._ask(
+            tenant, lambda: self._runs.listed(tenant, journey_id, status, before, limit, person=person)
+        )
 
     async def run(self, tenant: Tenant, run_id: str, /) -> tuple[ListedRun, JourneyRule | None]:
         """A run and its version of the journey."""

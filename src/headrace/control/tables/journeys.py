@@ -29,6 +29,7 @@ runs = Table(  # one person's way through one version of a journey
     Column("waiting", text(10), nullable=False),
     Column("due_ms", BigInteger),  # its timer
     Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),  # null while it is active
     Column("state", text(), nullable=False),  # the whole run, as JSON
     Index("ix_runs_participant_no", "participant_no", "status"),
     Index("ix_runs_journey", "project", "mode", "journey", "status", "started_ms", "id"),
@@ -36,6 +37,20 @@ runs = Table(  # one person's way through one version of a journey
 )
 _is_set = runs.c.due_ms.is_not(None)
 Index("ix_runs_due_ms", runs.c.project, runs.c.mode, runs.c.due_ms, sqlite_where=_is_set, postgresql_where=_is_set)
+
+_has_ended = runs.c.ended_ms.is_not(None)
+Index("ix_runs_ended_ms", runs.c.ended_ms, sqlite_where=_has_ended, postgresql_where=_has_ended)
+
+former_runs = Table(  # runs that were deleted some time after they had ended: entry limits still count them
+    "former_runs",
+    metadata,
+    Column("participant_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("journey", text(64), nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),  # when the last of them started
+    sqlite_with_rowid=False,
+)
 
 run_counts = Table(  # runs by step and outcome ("" while waiting); with an empty step, runs by status
     "run_counts",

@@ -14,7 +14,7 @@ points = Table(  # the ledger: append-only
     Column("participant_no", BigInteger, nullable=False, index=True),
     Column("points", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    Column("kind", text(10), nullable=False, server_default="earned"),  # earned, granted, rebuilt
+    Column("kind", text(10), nullable=False, server_default="earned"),  # earned, granted, rebuilt, merged
     Column(
         "credited", BigInteger, nullable=False, server_default="0"
     ),  # not paid again: earlier versions of the rule paid it

@@ -98,7 +98,12 @@ class Machine:
     def reply(
         self, journey: Journey, run: Run, attempt: int, at_ms: int, *, reply: bytes | None, problem: str = ""
     ) -> Moved | None:
-        """Apply a call's outcome: its reply's JSON, b"" for none, None if it failed. None if the run does not wait for it."""
+        """Apply a call's outcome: its reply's JSON, b"" for none, None if it failed. None if the run does not wait for it.
+
+        The reply to a call that failed, and was sent again, lets the run go on that had failed because of it.
+        """
+        if run.status == "failed" and run.attempt == attempt and reply is not None:
+            return self._revive(journey, run, at_ms, reply)
         if run.status != "active" or run.waiting != "reply" or run.attempt != attempt:
             return None
         op = journey.ops.get(run.step)
@@ -110,6 +115,14 @@ class Machine:
         if transitions.kept_bytes(run) + len(reply) > transitions.MAX_KEPT_BYTES:
             text, problem = "", f"its reply of {len(reply)} bytes is too large to be kept"
         return self._go(journey, transitions.leave(transitions.at(run, at_ms), "replied", problem, reply=text), op.then)
+
+    def _revive(self, journey: Journey, run: Run, at_ms: int, reply: bytes) -> Moved | None:
+        op = journey.ops.get(run.step)
+        if op is None or op.step.call is None:
+            return None
+        active = msgspec.structs.replace(transitions.at(run, at_ms), status="active")
+        again = transitions.wait(active, op, "reply", None, "it was sent again")
+        return self.reply(journey, again, run.attempt, at_ms, reply=reply)
 
     def retry(self, journey: Journey, run: Run, at_ms: int) -> Moved:
         """Let a failed run retry the step at which it failed."""

@@ -15,6 +15,7 @@ from headrace.reactions.journeys.program import Journey
 from headrace.reactions.journeys.stage import Journeys, JourneySet, seen_of
 
 MAX_SIMULATED = 1_000_000  # events and timers
+IDENTIFIED = "user.identified"  # the name of identify events, whichever API they came through
 _TENANT = Tenant("simulated", "live")
 
 
@@ -49,6 +50,10 @@ class Simulation:
         self._numbers: dict[str, int] = {}
         self._position = 0
         self.left_out = 0
+
+    def is_about(self, name: str, /) -> bool:
+        """Whether events of a name may move somebody or say who somebody is."""
+        return name == IDENTIFIED or self._journeys.concern(name)
 
     def run(self, events: Iterable[Event]) -> Iterator[Happening]:
         """Run until every run has ended. Raises ValueError if that takes more than MAX_SIMULATED events and timers."""
