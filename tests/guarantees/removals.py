@@ -903,7 +903,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "people/traits.py",
         'if held is None or held.kind == "once" or _moment(cell) >= _moment(held):',
         "if held is None or cell is not held:",
-        "tests/people/test_model.py::test_people_are_what_a_small_model_says_whatever_happens",
+        "tests/people/test_applying.py::test_traits_keep_the_newest_value_by_the_events_time",
     ),
     (
         "an event that was erased while it waited says nothing about people",

@@ -24,7 +24,7 @@ from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.rulesets import load_rules
 from tests.people.test_model import Model
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
-from tests.reactions.test_model import DAY_0, _completions, _day, document  # pyright: ignore[reportPrivateUsage]
+from tests.reactions.test_model import DAY_0, _completions, _day, document, documents  # pyright: ignore[reportPrivateUsage]
 
 IDS = ("u", "v", "a", "b", "c")
 _ids = st.sampled_from(IDS)
@@ -216,6 +216,46 @@ class ParticipantsMachine(RuleBasedStateMachine):
         assert {whose for whose, _ in page.entries} <= {name}
 
 
+class ChangingMachine(ParticipantsMachine):
+    """The same while rules change. What each version has paid depends on history then; what has to hold of it does not."""
+
+    @rule(rules=documents)
+    def change_rules(self, rules: dict[str, Any]) -> None:
+        self.react("")
+        self.machine.apply(rules)
+        self._compare()
+
+    def _compare(self) -> None:
+        machine = self.machine
+        ids = dict(machine.rows("select no, coalesce(whole_no, no) from participants"))
+        assert all(ids[whole] == whole for whole in ids.values()), "nobody goes by an id that goes by another one"
+        sums: dict[int, int] = {}
+        for number, points in machine.rows("select participant_no, points from points"):
+            sums[ids[number]] = sums.get(ids[number], 0) + points
+        balances = dict(machine.rows("select participant_no, balance from balances"))
+        assert {number: balance for number, balance in balances.items() if balance} == {
+            number: points for number, points in sums.items() if points
+        }
+        shares: dict[tuple[int, int], int] = {}
+        for number, rule_no, net in machine.rows("select participant_no, rule_no, completions + corrected from shares"):
+            shares[ids[number], rule_no] = shares.get((ids[number], rule_no), 0) + net
+        joint = {whole for number, whole in ids.items() if number != whole}
+        for number, rule_no, completions in machine.rows("select participant_no, rule_no, completions from standings"):
+            assert ids[number] == number, "standings are those of persons"
+            if number in joint:
+                assert shares.get((number, rule_no), 0) == completions
+        held = [
+            (ids[number], badge)
+            for number, badge in machine.rows("select participant_no, badge from awards where stands")
+        ]
+        every = {(ids[number], badge) for number, badge in machine.rows("select participant_no, badge from awards")}
+        assert len(held) == len(set(held)) == len(every), "one award of each badge stands"
+        for mode, tenancy in self.tenancies.items():
+            names = dict(machine.rows(f"select name, coalesce(whole_no, no) from participants where mode = '{mode}'"))
+            for name, members in tenancy.persons():
+                assert {names[each] for each in members if each in names} <= {names.get(name)}
+
+
 def _tenant(mode: str) -> Tenant:
     return Tenant(TENANT.project, cast("Any", mode))
 
@@ -229,5 +269,13 @@ def test_participants_are_what_a_small_model_says_whatever_happens(template: Pat
     ParticipantsMachine.template = template
     run_state_machine_as_test(
         ParticipantsMachine,
+        settings=settings(max_examples=10, stateful_step_count=25, deadline=None, phases=(Phase.generate,)),
+    )
+
+
+def test_whatever_rules_come_and_go_nothing_is_held_or_paid_twice(template: Path) -> None:
+    ChangingMachine.template = template
+    run_state_machine_as_test(
+        ChangingMachine,
         settings=settings(max_examples=10, stateful_step_count=25, deadline=None, phases=(Phase.generate,)),
     )
