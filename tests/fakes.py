@@ -4,7 +4,7 @@ import math
 import os
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from threading import RLock
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from headrace.model.entries import Entry, ErasedEvent, Held, Keyed, Receipt, Record, Unreadable
+from headrace.model.entries import Entry, ErasedEvent, Held, Keyed, Kind, Receipt, Record, Unreadable
 from headrace.model.errors import Unavailable
 from headrace.model.event import (
     HISTORY,
@@ -154,7 +154,7 @@ class MemoryLog:
     def held(self, upto: int, /) -> Held:
         with self._lock:
             held = [record for record in self._records if record.position <= upto]
-            events = [record.position for record in held if not _kind(record)]
+            events = [record.position for record in held if _kind(record) in (Kind.EVENT, Kind.ERASED)]
             last_event = events[-1] if events else self._trimmed_event or (0 if held else upto)
             return Held(len(events), held[0].position - 1 if held else upto, last_event)
 
@@ -171,6 +171,13 @@ class MemoryLog:
     def give_back_room(self) -> None:
         pass
 
+    def redact(self, positions: Collection[int], /) -> None:
+        with self._lock:
+            self._records = [emptied(each) if each.position in positions else each for each in self._records]
+
+    def overwrite(self) -> None:
+        pass
+
     def size_bytes(self) -> int:
         return sum(len(record.payload) for record in self._records)
 
@@ -182,6 +189,11 @@ class MemoryLog:
 
     def _oldest_key(self) -> int:
         return first_position(max(0, self._clock_ms() - self._window_ms))
+
+
+def emptied(record: Record) -> Record:
+    """What is left of an entry of the log once it was erased, if it is an event."""
+    return record if record.kind else Record(record.position, record.tail, b"", Kind.ERASED)
 
 
 def _kind(record: Record) -> int:
@@ -295,6 +307,28 @@ class MemoryStore:
             raise StoreFailed(self.broken)
         with self._lock:
             self._events = [event for event in self._events if event.id not in set(ids)]
+
+    def owned(self, tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int, /) -> list[Keyed]:
+        found = [each for each in self._matching(tenant, Filters(people=ids)) if after < each.position <= upto]
+        found.sort(key=lambda event: event.position)
+        return [Keyed(event.position, tail_of(event.id), event) for event in found[:limit]]
+
+    def forget_merged(self, tenant: Tenant, /) -> None:
+        pass
+
+    def old(self, tenant: Tenant, before_ms: int, after: int, upto: int, /) -> int:
+        found = self._older(tenant, before_ms, upto)
+        return sum(event.position > after for event in found)
+
+    def prune(self, tenant: Tenant, before_ms: int, upto: int, /) -> None:
+        self.erase([event.id for event in self._older(tenant, before_ms, upto)])
+
+    def _older(self, tenant: Tenant, before_ms: int, upto: int) -> list[StoredEvent]:
+        return [
+            event
+            for event in self._matching(tenant, Filters(upto=upto))
+            if min(event.timestamp_ms, received_at_ms(event.position)) < before_ms
+        ]
 
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
         with_key = [event for event in self._events if after < event.position <= upto and event.message_id]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.control.database import open_database
+from headrace.control.erasing import ControlErasures
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.leases import ControlLeases
@@ -22,6 +23,7 @@ from headrace.model.entries import Entry
 from headrace.model.event import Event, StoredEvent, Tenant, decode, encode
 from headrace.model.journeys import SOURCE, Run, RunState
 from headrace.model.repeats import dedup_key
+from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
 from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
@@ -54,6 +56,7 @@ class Machine:
         self.rulebook = Rulebook(self.engine)
         self.journeys = ControlJourneys(self.engine)
         self.states = Mortal(self.engine)
+        self.holds = ErasureHolds(ControlErasures(self.engine))
         timelines = RuleTimelines(self.rulebook, self.journeys)
         watched = WatchedStates(self.states, self._on_changed, ControlPeople(self.engine))
         self.reactions = Reactions(watched, timelines, lambda: self.now_ms)
@@ -72,6 +75,7 @@ class Machine:
             ),
             watch=StatementWatch(1 << 62),
             overruns=OverrunWatch(ControlOverruns(self.engine), Limits()),
+            holds=self.holds,
         )
         self.timers = Timers(
             self.work,
@@ -80,6 +84,7 @@ class Machine:
             accept=self._accept,
             last=self.log.last,
             reacted=self.reactor.reacted,
+            holds=self.holds,
             clock_ms=lambda: self.now_ms,
             on_step=self._step,
             pruning=self.work,

@@ -207,3 +207,17 @@ def test_an_edition_of_merged_ids_is_dropped_when_a_newer_one_is_loaded(clickhou
         assert clickhouse.measure_events(tenant, _users()).value == 3
     with clickhouse._writers.lend() as client:
         assert int(client.command(held)) == int(before) + 1  # pyright: ignore
+
+
+def test_an_erasure_drops_what_was_loaded_of_a_tenants_merged_ids_and_what_killed_processes_left(
+    clickhouse: ClickHouseStore,
+) -> None:
+    tenant = fresh_tenant()
+    clickhouse.insert(records_of([event_of(tenant, user_id=each) for each in "uvw"]))
+    left = b'[7, "erased", "someone"]'
+    with people(clickhouse, {"u": "w"}), clickhouse._writers.lend() as client:
+        assert clickhouse.measure_events(tenant, _users()).value == 2
+        client.raw_insert("merged_ids", ("edition", "id", "person"), insert_block=left, fmt="JSONCompactEachRow")
+        clickhouse.forget_merged(tenant)
+        assert int(client.command("SELECT count() FROM merged_ids")) == 0  # pyright: ignore
+        assert clickhouse.measure_events(tenant, _users()).value == 2

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from headrace.control.database import open_database
+from headrace.control.erasing import ControlErasures
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.overruns import ControlOverruns
 from headrace.control.people_states import ControlPeopleStates
@@ -24,6 +25,7 @@ from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id, f
 from headrace.model.filters import Selection
 from headrace.model.reaction_state import State
 from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
@@ -125,8 +127,10 @@ class Machine:
         self.overruns = ControlOverruns(self.engine)
         self.states = Mortal(self.engine)
         self.jobs = ReplayJobs(self.engine)
+        self.erasures = ControlErasures(self.engine)
+        self.holds = ErasureHolds(self.erasures)
         timelines = RuleTimelines(self.rulebook)
-        self.reactions = Reactions(self.states, timelines)
+        self.reactions = Reactions(self.states, timelines, erased=ControlErasedEvents(self.engine))
         self.rebuild = Rebuild(Settlement(self.engine), self.reactions.payers, lambda: next(_times))
         self.reactor = Reactor(
             self.states,
@@ -141,6 +145,7 @@ class Machine:
             ),
             watch=StatementWatch(1 << 62),
             overruns=OverrunWatch(self.overruns, self.limits),
+            holds=self.holds,
         )
 
     def restart(self) -> None:

@@ -9,7 +9,9 @@ from headrace.control.audit import ControlAudit
 from headrace.control.contacts import ControlContacts
 from headrace.control.delivery_log import ControlDeliveryLog
 from headrace.control.delivery_queue import ControlDeliveryQueue
+from headrace.control.erasing import ControlErasures
 from headrace.control.event_feed import ControlEventFeed
+from headrace.control.forgetting import ControlForgetting
 from headrace.control.grants import ControlGrants
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
 from headrace.control.ledger import ControlLedger
@@ -20,6 +22,7 @@ from headrace.control.people import ControlPeople
 from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs
+from headrace.control.retention import ControlRetentions
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.control.sessions import ControlSessions
@@ -84,3 +87,8 @@ class ControlAdapters:
 
         # The console.
         self.sessions = ControlSessions(control, clock_ms)
+
+        # Erasing people, and pruning.
+        self.erasures = ControlErasures(control)
+        self.forgetting = ControlForgetting(control)
+        self.retentions = ControlRetentions(control)

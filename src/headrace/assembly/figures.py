@@ -66,6 +66,8 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _count("timers_fired", "Timers of journeys fired since startup.", timers.fired)
     yield _count("journey_events", "Events emitted by journeys since startup.", timers.emitted)
     yield _rule_failures(runtime)
+    yield _one("erasures_failing", "1 while erasures of people are failing.", bool(runtime.eraser.failing))
+    yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.pruner.failing))
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
     yield _one("dedup_window_seconds", "How far back message ids are remembered.", log.dedup_window_s())

@@ -28,13 +28,15 @@ from headrace.dialects.native import render_event_data
 from headrace.dialects.native_live import render_live_row
 from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
-from headrace.model.entries import Receipt
+from headrace.model.entries import Kind, Receipt
 from headrace.model.errors import SettingsError, Unavailable
 from headrace.model.event import Tenant
 from headrace.model.journeys import RunState
 from headrace.model.settings import Settings
+from headrace.pipeline.commands import Commands
 from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
+from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.intake import Intake
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
 from headrace.pipeline.live import LiveHub
@@ -57,7 +59,9 @@ from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
 from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.check import Report, check
+from headrace.upkeep.erasing import Eraser
 from headrace.upkeep.importing import Importer
+from headrace.upkeep.prune import Pruner
 from headrace.upkeep.quarantine import QuarantineDesk
 
 _AT_ONCE = 500
@@ -78,7 +82,7 @@ class Runtime:
         self.rule_cache = RuleCache(control.rulebook)
         timelines = RuleTimelines(control.rulebook, control.journeys)
         states = WatchedStates(control.reaction_states, self._on_runs_changed, control.people)
-        self.reactions = Reactions(states, timelines, clock_ms)
+        self.reactions = Reactions(states, timelines, clock_ms, adapters.erased)
         self.people_admin = PeopleAdmin(control.people, control.people_states, states, self.reactions)
         self.watch = StatementWatch(self.log.last())
         self.local_token = secrets.token_urlsafe(32)
@@ -113,6 +117,7 @@ class Runtime:
             release_trims=partial(self._hold_log, False),
         )
         self.hub = LiveHub(render=render_live_row, want=self._want_stored, last=self.log.last)
+        holds = ErasureHolds(control.erasures, self._on_placed)
         self.worker = Worker(
             self.log,
             self.store,
@@ -120,6 +125,7 @@ class Runtime:
             settings,
             erased=adapters.erased,
             put_aside=self.quarantine,
+            commands=Commands({Kind.ERASURE: holds.read}),
             needed_from=self._reactions_committed,
             on_progress=self._on_stored,
             on_stored=self.hub.offer,
@@ -143,6 +149,7 @@ class Runtime:
             overruns=OverrunWatch(
                 control.overruns, Limits(settings.put_aside_events, int(settings.put_aside_s * 1000))
             ),
+            holds=holds,
             on_progress=self._on_reacted,
             on_step=on_step,
         )
@@ -175,6 +182,7 @@ class Runtime:
             accept=self._accept,
             last=self.log.last,
             reacted=self.reactor.reacted,
+            holds=holds,
             want=self.worker.want,
             clock_ms=clock_ms,
             on_step=on_step,
@@ -216,6 +224,26 @@ class Runtime:
         self._continuous = continuous_export_of(
             settings, adapters.control, self.store, visible=lambda: self.worker.progress.visible
         )
+        self.eraser = Eraser(
+            *(control.erasures, control.forgetting, adapters.erased),
+            people=control.people,
+            log=self.log,
+            store=self.store,
+            put_aside=self.quarantine,
+            holds=holds,
+            watch=self.watch,
+            has_passed=self.reactor.has_passed,
+            feed_paused=self.event_feed.paused,
+            on_append=self.worker.notify,
+            on_detached=self._on_detached,
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
+        self.pruner = Pruner(
+            *(self.store, self.log, adapters.offsets, control.reaction_states, adapters.erased, control.retentions),
+            clock_ms=clock_ms,
+            on_step=on_step,
+        )
         self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
         self.throughput = Throughput(lambda: self.worker.progress.stored_events, clock_ms)
         self._sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
@@ -243,6 +271,8 @@ class Runtime:
         self.deliverer.start()
         self.event_feed.start()
         self.hub.start()
+        self.eraser.start()
+        self.pruner.start()
         self._sampling.start()
         self._bookkeeping.start()
         if self._continuous is not None:
@@ -254,6 +284,8 @@ class Runtime:
         if self._continuous is not None:
             await asyncio.to_thread(self._continuous.stop)
         await asyncio.to_thread(self.hub.stop)
+        await asyncio.to_thread(self.pruner.stop)
+        await asyncio.to_thread(self.eraser.stop)
         await asyncio.to_thread(self.replay_runner.stop)
         await asyncio.to_thread(self.timers.stop)
         await asyncio.to_thread(self.intake.stop)
@@ -316,6 +348,14 @@ class Runtime:
     def _on_reacted(self) -> None:
         self.freshness.advance()
         self.timers.on_reacted()
+        self.eraser.on_reacted()
+
+    def _on_placed(self) -> None:
+        self.eraser.wake()
+
+    def _on_detached(self) -> None:
+        self.reactor.wake()
+        self.timers.on_lifted()
 
     def _on_runs_changed(self, tenant: Tenant, state: RunState) -> None:
         self.timers.on_changed(tenant, state)

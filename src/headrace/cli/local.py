@@ -9,12 +9,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from headrace.assembly.capabilities.erasures import prune
 from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import open_runtime
 from headrace.cli.opened import deed_of, user_name
 from headrace.model.audit import MAX_DETAIL_CHARS
 from headrace.model.errors import InvalidRequest, NotFound, SettingsError, Unavailable
+from headrace.model.retention import AskedToPrune, Pruned
 from headrace.model.settings import Settings
 from headrace.upkeep.backup import Done
 from headrace.upkeep.check import Report
@@ -84,6 +86,25 @@ def backup(settings: Settings, folder: Path, keep: int | None, /) -> Done:
     runtime = open_runtime(settings)
     try:
         return runtime.backups.make(folder.absolute(), keep)
+    finally:
+        runtime.close()
+
+
+def prune_events(settings: Settings, asked: AskedToPrune, /) -> Pruned:
+    """Raises SettingsError if there is no data, Unavailable if the server does not answer."""
+    _require_log(settings)
+    try:
+        with _open(settings, "POST", "/internal/prune", asked) as reply:
+            return msgspec.json.decode(reply.read(), type=Pruned)
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 404, 405):  # else another server has the address of one that was killed
+            raise Unavailable(_detail(error.read())) from None
+    except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
+        pass
+    configure(settings)
+    runtime = open_runtime(settings)
+    try:
+        return prune(runtime.pruner, asked)
     finally:
         runtime.close()
 

@@ -20,7 +20,10 @@ from headrace.cli.mcp import app as mcp_app
 from headrace.cli.opened import Data, running
 from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
+from headrace.cli.retention import app as retention_app
+from headrace.cli.retention import prune
 from headrace.cli.rules import app as rules_app
+from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
 from headrace.model import settings
 from headrace.model.errors import HeadraceError, SettingsError
@@ -44,6 +47,9 @@ app.command(export_app)
 app.command(import_app)
 app.command(journeys_app)
 app.command(quarantine_app)
+app.command(users_app)
+app.command(retention_app)
+app.command(prune)
 app.command(webhooks_app)
 app.command(mcp_app)
 

@@ -15,7 +15,7 @@ from headrace.control.tables.scores import awards, participants
 from headrace.model.audit import add_detail
 from headrace.model.errors import Conflict, NotFound
 from headrace.model.event import MAX_TAIL, Tenant, event_id, first_position
-from headrace.model.ledger import Grant, Granted, Revocation
+from headrace.model.ledger import Grant, Granted, Revocation, hidden_key
 from headrace.model.webhook import message_of_entry
 from headrace.ports.deliveries import Outbox
 
@@ -37,9 +37,8 @@ class ControlGrants:
         def make(connection: sa.Connection) -> Granted:
             lock_tenant(connection, tenant)  # else two deductions at once would both find enough
             own = {"project": tenant.project, "mode": tenant.mode, "key": key}
-            made = connection.execute(
-                sa.select(grants).where(*(grants.c[name] == value for name, value in own.items()))
-            ).first()
+            its = (grants.c.project == tenant.project, grants.c.mode == tenant.mode)
+            made = connection.execute(sa.select(grants).where(*its, grants.c.key.in_([key, hidden_key(key)]))).first()
             if made is not None:
                 if made.request != request:
                     raise Conflict("This key was used for another grant: send a new key with each grant.")

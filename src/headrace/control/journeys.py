@@ -137,6 +137,12 @@ def _differences(changes: Iterable[tuple[Run | None, Run]]) -> Counter[tuple[int
     return found
 
 
+def discount(connection: sa.Connection, tenant: Tenant, gone: Iterable[Run], /) -> None:
+    """Take runs that are about to be deleted out of the counts."""
+    held = _differences((None, run) for run in gone)
+    _count(connection, tenant, {key: -count for key, count in held.items()})
+
+
 def _count(connection: sa.Connection, tenant: Tenant, more: Mapping[tuple[int, str, str], int]) -> None:
     rows = [
         {"project": tenant.project, "mode": tenant.mode, "rule_no": rule_no, "step": step, "outcome": outcome}

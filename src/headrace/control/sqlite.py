@@ -3,7 +3,9 @@
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -11,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.model.errors import SettingsError
+from headrace.ports.control import ControlFailed
 
 BUSY_TIMEOUT_MS = 5000
 WRITES = "headrace_writes"  # the execution option of a transaction that will write
@@ -77,6 +80,25 @@ def is_full(error: BaseException | None, /) -> bool:
     """Whether an error means that the disk is full."""
     original = getattr(error, "orig", None)
     return isinstance(original, sqlite3.Error) and original.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
+
+
+def rewrite_file(engine: sa.Engine, /) -> None:
+    """Write the whole file anew, so that neither it nor the write-ahead file holds anything that was deleted.
+
+    Reads go on meanwhile, and writes wait: about a second for 100 MB. Raises ControlFailed, also while somebody who reads keeps
+    the write-ahead file from being emptied.
+    """
+    try:
+        with closing(engine.raw_connection()) as borrowed:  # SQLAlchemy's own would have begun a transaction
+            connection = cast("sqlite3.Connection", borrowed.driver_connection)
+            connection.execute("VACUUM")
+            give_up_at = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+            while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > give_up_at:
+                    raise ControlFailed("The control database's write-ahead file cannot be emptied: somebody reads it.")
+                time.sleep(0.05)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise ControlFailed(f"The control database cannot be rewritten: {error}.") from error
 
 
 def reuse_write_ahead(engine: sa.Engine, /) -> bool:

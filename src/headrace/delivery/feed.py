@@ -4,8 +4,10 @@ Each webhook has its own position, which moves on in the transaction that enqueu
 Events that do not fit into a webhook's queue stay in the store until there is room.
 """
 
+import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent, render_evt
@@ -46,6 +48,7 @@ class EventFeed:
         self._clock_ms = clock_ms
         self._loop = Loop("webhook-events", self.step, idle_s=_LOOK_EVERY_S)
         self._is_wanted = False
+        self._feeding = threading.Lock()
 
     @property
     def failing(self) -> str:
@@ -57,6 +60,12 @@ class EventFeed:
 
     def stop(self) -> None:
         self._loop.stop()
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Within it nothing is enqueued, and what is enqueued later was read later."""
+        with self._feeding:
+            yield
 
     def wake(self) -> None:
         """Announce newly stored events. Costs nothing if no webhook subscribes to events."""
@@ -84,11 +93,12 @@ class EventFeed:
         return more
 
     def _feed(self, wanted: EventsWanted, upto: int, lease: Lease) -> bool:
-        found, limit = self._matching(wanted, upto)
-        more = len(found) >= limit
-        reached = found[-1].position if more else upto
-        messages = [self._message(event) for event in found if not event.is_history]
-        self._queue.feed(wanted, messages, reached, lease, self._clock_ms())
+        with self._feeding:
+            found, limit = self._matching(wanted, upto)
+            more = len(found) >= limit
+            reached = found[-1].position if more else upto
+            messages = [self._message(event) for event in found if not event.is_history]
+            self._queue.feed(wanted, messages, reached, lease, self._clock_ms())
         if messages:
             self._on_enqueued({wanted.webhook})
         return more

@@ -220,6 +220,11 @@ DIALECT = Dialect(
         _reading("users/{user_id:id}", Handled("person")),
         _reading("users/{user_id:id}/events", Handled("person_events")),
         _changing("DELETE", "users/{user_id:id}/aliases/{other:id}", "part_person"),
+        Route("DELETE", "/api/v1/users/{user_id:id}", "admin", "native", Handled("erase_person"), 202),
+        Route("GET", "/api/v1/erasures", "admin", "native", Handled("erasures")),
+        Route("GET", "/api/v1/erasures/{erasure_id}", "admin", "native", Handled("erasure")),
+        Route("GET", "/api/v1/retention", "admin", "native", Handled("retention")),
+        _changing("PUT", "retention", "set_retention"),
         _reading("groups/{type:id}/{key:id}", Handled("group")),
         _reading("badges/{badge_id}/revocations", Handled("revocations")),
         _changing("POST", "badges/{badge_id}/revocations", "revoke_badge"),
@@ -240,7 +245,10 @@ DIALECT = Dialect(
     ),
     # The rest of /api/v1 is Flux's.
     prefixes=(
-        *(f"/api/v1/{name}" for name in ("effects", "facts", "groups", "participants", "points", "users")),
+        *(
+            f"/api/v1/{name}"
+            for name in ("effects", "erasures", "facts", "groups", "participants", "points", "retention", "users")
+        ),
         *native_keys.PREFIXES,
         *native_journeys.PREFIXES,
         *native_queries.PREFIXES,

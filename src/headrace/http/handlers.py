@@ -4,6 +4,7 @@ from headrace.assembly.capabilities.bundle import Capabilities
 from headrace.http.analysis import Analysis
 from headrace.http.audit import AuditRoutes
 from headrace.http.contacts import Contacts
+from headrace.http.erasures import Erasures, Retentions
 from headrace.http.gate import Gate
 from headrace.http.grants import Grants
 from headrace.http.handler import Handlers
@@ -37,6 +38,8 @@ def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
         scoreboards,
         Contacts(can.contacts, can.intake, can.settings),
         People(can.people, scoreboards),
+        Erasures(can.erasures),
+        Retentions(can.retention),
         Traces(gate, can.history),
         Analysis(gate),
         Replays(can.replays, max_bytes),

@@ -4,6 +4,7 @@ import falcon
 import falcon.asgi
 
 from headrace.assembly.admission import Admission
+from headrace.assembly.capabilities.erasures import RetentionAdmin
 from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, ServerStatus
 from headrace.assembly.console import ConsoleAdmission
 from headrace.dialects.wire import encode_json
@@ -70,6 +71,18 @@ class ConsoleCode:
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         _require_local(self._admission, req)
         resp.data = encode_json({"code": self._console.new_code()})
+
+
+class Prune:
+    """POST /internal/prune: `headrace prune`."""
+
+    def __init__(self, admission: Admission, retention: RetentionAdmin) -> None:
+        self._admission = admission
+        self._retention = retention
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        _require_local(self._admission, req)
+        resp.data = encode_json(await self._retention.prune(await read_body(req, _MAX_BYTES)))
 
 
 def _require_local(admission: Admission, req: falcon.asgi.Request) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.log.chunks import last_event_of, positions_of
-from headrace.model.entries import Held
+from headrace.model.entries import Held, Kind
 
 
 def held_upto(upto: int, rows: Callable[..., list[tuple[Any, ...]]], mark: Callable[[str], int], /) -> Held:
@@ -24,6 +24,7 @@ def held_upto(upto: int, rows: Callable[..., list[tuple[Any, ...]]], mark: Calla
     for last, count, spaced, kinds in mixed:
         positions = positions_of(last, count, spaced)
         positions = positions[: bisect_right(positions, upto)]
-        entries -= len(positions) - kinds.count(0, 0, len(positions))
+        events = kinds.count(0, 0, len(positions)) + kinds.count(Kind.ERASED, 0, len(positions))
+        entries -= len(positions) - events
         last_event = max(last_event, last_event_of(positions, kinds))
     return Held(entries, first - 1, last_event or mark("event"))

@@ -26,11 +26,11 @@ def let_shrink(connection: sqlite3.Connection, /) -> None:
 
 def give_back_a_little(connection: sqlite3.Connection, /) -> bool:
     """Shorten the file by some free pages, which needs little room. Returns whether there are more. Raises sqlite3.Error."""
-    _empty_write_ahead(connection)
+    empty_write_ahead(connection)
     if not _free_pages(connection):
         return False
     _shrink(connection, _A_FEW_PAGES)
-    _empty_write_ahead(connection)  # only this makes the file shorter
+    empty_write_ahead(connection)  # only this makes the file shorter
     return _free_pages(connection) > 0
 
 
@@ -53,6 +53,6 @@ def _free_pages(connection: sqlite3.Connection) -> int:
     return connection.execute("PRAGMA freelist_count").fetchone()[0]
 
 
-def _empty_write_ahead(connection: sqlite3.Connection) -> None:
-    """Move the write-ahead file's contents into the database."""
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+def empty_write_ahead(connection: sqlite3.Connection, /) -> bool:
+    """Move the write-ahead file's contents into the database. Returns whether nothing is left in it: no reader was in the way."""
+    return connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0

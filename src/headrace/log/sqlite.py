@@ -7,7 +7,8 @@ commit and not per event. A chunk also has the keys of its entries, so they are 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from headrace.log.file import LogFile
 from headrace.log.held import held_upto
 from headrace.log.key_index import NO_KEY, KeyIndex
 from headrace.log.reading import Torn, is_torn
+from headrace.log.redact import redact, rewrite_if_small
 from headrace.log.trimming import trim_step
 from headrace.model.entries import Entry, Held, Receipt, Record
 from headrace.model.errors import Unavailable
@@ -57,6 +59,7 @@ class SqliteLog:
         self._clock_ms = clock_ms
         self._partition = partition
         self._max_bytes = max_bytes
+        self._is_sound = is_sound
         self._file = LogFile(path, clock_ms=clock_ms, is_sound=is_sound)
         self._writing = self._file.writing
         with ExitStack() as opened:
@@ -244,6 +247,51 @@ class SqliteLog:
         except sqlite3.Error as error:
             self._file.note(error)
             raise Unavailable(f"The log cannot give room back: {error}.") from error
+
+    def redact(self, positions: Collection[int], /) -> None:
+        """Empty the events at some positions that are still held. Their keys and places stay. Durable on return.
+
+        Appends go on between the chunks. Raises Unavailable.
+        """
+        self._mend()
+        ordered, every = sorted(positions), set(positions)
+        at = 0
+        try:
+            while at < len(ordered):
+                at = bisect_right(ordered, self._redact_chunk(ordered[at], every))
+        except sqlite3.Error as error:
+            self._file.note(error)
+            raise Unavailable(f"Erased events cannot be taken out of the log: {error}.") from error
+
+    def _redact_chunk(self, position: int, wanted: Collection[int]) -> int:
+        with self._writing:
+            # What an update frees would keep its bytes: see `LogFile`.
+            writer = self._file.writer
+            writer.execute("PRAGMA secure_delete = ON")
+            try:
+                with self._file.transaction():
+                    done, fewer = redact(writer, position, wanted, self._is_sound)
+            finally:
+                writer.execute("PRAGMA secure_delete = FAST")
+            self._bytes -= fewer
+        return done
+
+    def overwrite(self) -> None:
+        """Leave nothing of what was trimmed or emptied in the file's free pages, nor in the write-ahead file.
+
+        Appends go on between its steps, the last of which takes a third of a second at most. Raises Unavailable.
+        """
+        self._mend()
+        try:
+            while self._with_writer(space.give_back_a_little):
+                time.sleep(0.001)
+            with self._writing, self._file.reading:
+                is_empty = rewrite_if_small(self._file.writer)
+        except sqlite3.Error as error:
+            self._file.note(error)
+            raise Unavailable(f"The log's free pages cannot be given back: {error}.") from error
+        if not is_empty:
+            raise Unavailable("The log's write-ahead file cannot be emptied: somebody keeps reading.", retry_after_s=1)
 
     def _with_writer(self, work: Callable[[sqlite3.Connection], bool]) -> bool:
         with self._writing:

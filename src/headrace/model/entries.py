@@ -11,7 +11,8 @@ from headrace.model.event import Event, event_id
 class Kind(IntEnum):
     """The kind of an entry. The numbers are on disk: never change one, and never reuse one for another kind.
 
-    Every kind but EVENT is a command: commands run in log order and are never stored as events.
+    EVENT and ERASED are events. All others are commands: they run in log order and are never stored as events.
+    ERASED stands in the place of an event that was erased on purpose: its payload is empty.
     """
 
     EVENT = 0
@@ -19,6 +20,7 @@ class Kind(IntEnum):
     MERGE = 2
     TIMER = 3
     REPLAY = 4
+    ERASED = 255
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,7 @@
 """The ledger of points: entries, corrections, and points due. No I/O, and no knowledge of what rules mean."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Literal
 
 import msgspec
@@ -75,3 +76,8 @@ class Revocation(msgspec.Struct, frozen=True):
     reason: str
     revoked_at_ms: int
     repeated: bool = False
+
+
+def hidden_key(key: str, /) -> str:
+    """What is kept of a grant's key once the participant was erased: enough to refuse the same key, and nothing to read."""
+    return f"erased:{blake2b(key.encode(errors='surrogatepass'), digest_size=32).hexdigest()}"

@@ -58,15 +58,16 @@ class ReactionTurns:
             self._current.clear()
         self._poisonous = self._states.poisonous(_MOST_ATTEMPTS)
 
-    def run(self, queue: ReactionQueue, turn_s: float, read_upto: int) -> int:
+    def run(self, queue: ReactionQueue, turn_s: float, read_upto: int, held: int | None = None) -> int:
         """Judge the queue's first events for about `turn_s`, save their effects, and take them off the queue.
 
-        read_upto: how far the log has been read. Returns the number of events that failed and were given up.
+        read_upto: how far the log has been read. held: later events wait for an erasure at this position.
+        Returns the number of events that failed and were given up.
         """
         rules = queue.events[0].rules
         waiting: list[WaitingEvent] = []
         for each in queue.events:
-            if each.rules is not rules or len(waiting) == _TURN_EVENTS:
+            if each.rules is not rules or len(waiting) == _TURN_EVENTS or (held is not None and each.position > held):
                 break
             waiting.append(each)
         done, failed = self._try(queue, rules, waiting, turn_s, read_upto)

@@ -14,6 +14,7 @@ from headrace.model.ledger import Payer
 from headrace.model.reaction_state import Caused, Needs, State
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
 from headrace.ports.control import ControlFailed, LeaseLost
+from headrace.ports.erasures import ErasedEvents
 from headrace.ports.reactions import BeforeCommit, ReactionState, StateChanged
 from headrace.reactions import event_facts, stage
 from headrace.reactions.facts import DEFAULT_FACT, Fact, fact_of
@@ -40,9 +41,14 @@ class Reactions:
         states: ReactionState,
         rules: RuleTimelines,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        erased: ErasedEvents | None = None,
     ) -> None:
-        """clock_ms: the time of a replay, at which journeys that it starts begin."""
+        """clock_ms: the time of a replay, at which journeys that it starts begin.
+
+        erased: events that were read before they were erased have no more effects.
+        """
         self._clock_ms = clock_ms
+        self._erased = erased
         self._states = states
         self._rules = rules
         self._locks: dict[Tenant, threading.Lock] = {}
@@ -162,6 +168,8 @@ class Reactions:
             now_ms = self._clock_ms()
             found = [event_facts.facts_of_event(rules, event.id, event, now_ms) for event in events]
             state = self._states.load(tenant, event_facts.needs(rules, found, replayed=True))
+            gone = self._erased_among(events)  # after loading: whoever erases them later changes the state's version
+            found = [each for each in found if each.event_id not in gone]
             effects: list[Caused] = []
             suppressed = 0
             for each in found:
@@ -171,6 +179,14 @@ class Reactions:
             return state, Outcome([_render_by(rules, effect) for effect in effects], suppressed)
 
         return judge()[1] if dry_run else self._keep(tenant, judge, events, before_commit)
+
+    def _erased_among(self, events: Sequence[StoredEvent]) -> set[str]:
+        if self._erased is None or not events:
+            return set()
+        after, upto = min(each.position for each in events) - 1, max(each.position for each in events)
+        if not self._erased.count(after, upto):
+            return set()
+        return {each.id for page in self._erased.pages(after, upto) for each in page}
 
     def _note(
         self, tenant: Tenant, outcome: Outcome, events: Sequence[StoredEvent], before_commit: BeforeCommit | None

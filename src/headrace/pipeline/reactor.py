@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.model.entries import Record
+from headrace.model.entries import Kind, Record
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, is_history
 from headrace.model.person import may_say
 from headrace.pipeline.current_event import CurrentEvent
+from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
@@ -69,6 +70,7 @@ class Reactor:
         people: PeopleStage,
         watch: StatementWatch,
         overruns: OverrunWatch,
+        holds: ErasureHolds,
         on_progress: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
@@ -83,6 +85,7 @@ class Reactor:
         self._store = store
         self._visible = visible
         self._watch = watch
+        self._holds = holds
         self._turns = ReactionTurns(states, reactions, people, current, overruns, on_step)
         self._on_progress = on_progress
         self._loop = Loop("reactor", self.step)
@@ -118,6 +121,13 @@ class Reactor:
         queue = self._queues.get(tenant)
         return self._read_upto if queue is None else queue.reacted
 
+    def has_passed(self, tenant: Tenant, position: int, /) -> bool:
+        """Whether every event of the tenant up to a position has been reacted to, although the next may have to wait."""
+        if self._read_upto < position:
+            return False
+        queue = self._queues.get(tenant)
+        return queue is None or queue.oldest() > position
+
     def reacted_by_all(self) -> int:
         """Every event up to this position has been reacted to."""
         return min([self._read_upto, *(queue.reacted for queue in self._queues.all())])
@@ -149,6 +159,9 @@ class Reactor:
 
         records: everything between the last position read and `upto`.
         """
+        for record in records:  # before any event is queued: if this fails, all of them are read again
+            if record.kind == Kind.ERASURE:  # what comes after it waits until the person is detached
+                self._holds.read(record.position, record.payload)
         for record in records:
             if record.kind:  # a command: nothing reacts to it
                 continue
@@ -196,20 +209,25 @@ class Reactor:
         return True
 
     def _turn(self) -> bool:
-        """Run the turn of the next queue in line."""
-        queue = self._queues.next()
-        if queue is None:
-            return False
-        try:
-            if queue.is_short and not queue.events:
-                self._refill(queue)
-            if queue.events:
-                turn_s = _TURN_ALONE_S if len(self._queues) == 1 else _TURN_S
-                self.failed_events += self._turns.run(queue, turn_s, self._read_upto)
-        finally:
-            self._queues.end_turn(queue)
-        self._on_progress()
-        return True
+        """Run the turn of the next queue in line that has not to wait for an erasure."""
+        for _ in range(len(self._queues)):
+            queue = self._queues.next()
+            if queue is None:
+                return False
+            try:
+                if queue.is_short and not queue.events:
+                    self._refill(queue)
+                held = self._holds.first(queue.tenant)
+                if held is not None and queue.events and queue.events[0].position > held:
+                    continue
+                if queue.events:
+                    turn_s = _TURN_ALONE_S if len(self._queues) == 1 else _TURN_S
+                    self.failed_events += self._turns.run(queue, turn_s, self._read_upto, held)
+            finally:
+                self._queues.end_turn(queue)
+            self._on_progress()
+            return True
+        return False
 
     def _refill(self, queue: ReactionQueue) -> None:
         """Read the queue's next events from the store, which has everything up to where the log has been read."""

@@ -17,6 +17,7 @@ from headrace.model.batch import Item
 from headrace.model.event import Tenant, received_at_ms
 from headrace.model.journeys import Answered, RunState
 from headrace.model.reaction_state import State
+from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.journeys import RunChanges
 from headrace.pipeline.loop import Loop
 from headrace.ports.journeys import JourneyWork, Replies, RunPruning
@@ -48,6 +49,7 @@ class Timers:
         accept: Callable[[Sequence[Item]], object],
         last: Callable[[], int],
         reacted: Callable[[Tenant], int],
+        holds: ErasureHolds,
         want: Callable[[int], None] = lambda _position: None,
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
@@ -70,6 +72,7 @@ class Timers:
         self._accept = accept
         self._last = last
         self._reacted = reacted
+        self._holds = holds
         self._want = want
         self._clock_ms = clock_ms
         self._on_step = on_step
@@ -123,6 +126,10 @@ class Timers:
         """Called when calls have ended."""
         with self._lock:
             self._has_replies = True
+        self._wake()
+
+    def on_lifted(self) -> None:
+        """Called when a person is detached, for which emitted events may have waited."""
         self._wake()
 
     def on_reacted(self) -> None:
@@ -199,14 +206,18 @@ class Timers:
         if not self._has_emits:
             return False
         self._has_emits = False
-        found = self._work.emits(_EMITS_AT_ONCE)
-        if not found:
-            return False
-        self._has_emits = True  # there may be more
-        self._on_step("emit")
-        self._accept([Item(index, emitted.event(tenant)) for index, (_, tenant, emitted) in enumerate(found)])
-        self._on_step("emitted")
-        self._work.emitted([number for number, _, _ in found])
+        with self._holds.nothing_emitted():
+            found = self._work.emits(_EMITS_AT_ONCE)
+            if not found:
+                return False
+            self._has_emits = True  # there may be more
+            found = [each for each in found if not self._holds.holds(each[1])]
+            if not found:
+                return False  # `on_lifted` wakes this thread
+            self._on_step("emit")
+            self._accept([Item(index, emitted.event(tenant)) for index, (_, tenant, emitted) in enumerate(found)])
+            self._on_step("emitted")
+            self._work.emitted([number for number, _, _ in found])
         self.emitted += len(found)
         return True
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from headrace.model.entries import Record
+from headrace.model.entries import Keyed, Record
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import (
     Catalog,
@@ -62,8 +62,19 @@ class ErasableStore(Store, Protocol):
     def erase(self, ids: Sequence[str], /) -> None:
         """Remove events from disk and from every answer, before it returns. Ignores unknown ids.
 
-        For the writing thread. It rewrites the parts that the events are in, so pass many ids at once. Raises StoreFailed if it
-        is unknown whether they are gone: call it again.
+        It rewrites the parts that the events are in, so pass many ids at once; inserts and queries go on meanwhile. Raises
+        StoreFailed if it is unknown whether they are gone: call it again.
+        """
+        ...
+
+
+class OwnedEvents(Protocol):
+    """One tenant's stored events by owner, for erasures."""
+
+    def owned(self, tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int, /) -> list[Keyed]:
+        """At most `limit` events of some owners with `after` < position <= `upto`, oldest first. Raises StoreFailed.
+
+        An event belongs to its user, or else to its anonymous visitor.
         """
         ...
 

@@ -29,6 +29,11 @@ class AnalysisReader(EventReader):
         """From now on people are counted once, whatever their ids. Called in the reader's thread; may raise Unavailable."""
         self._editions = MergedEditions(self._writers, merged_ids)
 
+    def forget_merged(self, tenant: Tenant, /) -> None:
+        """Let go of a tenant's merged ids: somebody was erased. Raises Unavailable."""
+        if self._editions is not None:
+            self._editions.forget(tenant)
+
     def measure_events(self, tenant: Tenant, query: EventQuery, /) -> QueryAnswer:
         """See the EventQueries port."""
         query = msgspec.structs.replace(query, filters=self._meant(tenant, query.filters))

@@ -1,5 +1,6 @@
 """The store: ClickHouse through clickhouse-connect. Migrates the schema and writes; its base classes answer queries."""
 
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import resources
@@ -7,7 +8,7 @@ from importlib import resources
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.entries import Keyed, Record
-from headrace.model.event import MAX_TAIL, event_id, position_of, tail_of
+from headrace.model.event import Event, MAX_TAIL, Mode, Tenant, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed, StoreRefused
 from headrace.store.copies import CopiedStore
 from headrace.store.engine import ERROR_CODE, let_merges_give_way
@@ -57,6 +58,7 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
         """
         super().__init__(dsn, query_timeout_s=query_timeout_s, query_max_memory_bytes=query_max_memory_bytes)
         self._max_page_bytes = max_page_bytes
+        self._erasing = threading.Lock()  # the table `erasing` belongs to one erasure at a time
         try:
             with stderr_logged():
                 self._migrate()
@@ -113,7 +115,7 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
     def probe(self) -> None:
         """Insert a row that is no event into another table, and remove it. Raises StoreFailed if that cannot be done."""
         try:
-            with self._writers.lend() as client:
+            with self._erasing, self._writers.lend() as client:
                 client.raw_insert("erasing", ("position", "tail"), insert_block=b"0\t0", fmt="TabSeparated")
                 client.command(upkeep.FORGET_ERASED)
         except (ClickHouseError, OSError) as error:
@@ -149,6 +151,23 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
             for row in self._keyed(upkeep.keyed_at(positions[start : start + _POSITIONS_AT_ONCE]))
         ]
 
+    def owned(self, tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int, /) -> list[Keyed]:
+        """So many of the tenant's events of some owners with `after` < position <= `upto`, oldest first. Raises StoreFailed."""
+        return self._keyed(upkeep.owned(tenant, ids, after, upto, limit))
+
+    def old(self, tenant: Tenant, before_ms: int, after: int, upto: int, /) -> int:
+        """See the AgingStore port."""
+        return int(self._tell(upkeep.old(tenant, before_ms, after, upto)))
+
+    def prune(self, tenant: Tenant, before_ms: int, upto: int, /) -> None:
+        """See the AgingStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
+        query = upkeep.prune(tenant, before_ms, upto)
+        try:
+            with self._writers.lend() as client:
+                client.command(query.sql, query.params)
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+
     def stored(self, ids: Sequence[str], /) -> set[str]:
         """See the ErasableStore port."""
         positions = list(map(position_of, ids))
@@ -164,7 +183,7 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
             return
         rows = "\n".join([f"{position_of(each)}\t{tail_of(each)}" for each in ids])
         try:
-            with self._writers.lend() as client:
+            with self._erasing, self._writers.lend() as client:
                 client.raw_insert("erasing", ("position", "tail"), insert_block=rows.encode(), fmt="TabSeparated")
                 # A crash from here on leaves the ids in place; erasing the same events again finishes it.
                 client.command(upkeep.ERASE)

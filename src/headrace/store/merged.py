@@ -50,6 +50,7 @@ class MergedEditions:
         self._writers = writers
         self._merged_ids = merged_ids
         self._of_tenant: dict[Tenant, _Edition] = {}
+        self._live: set[int] = set()  # numbers of editions that were begun and not dropped
         self._lock = threading.Lock()
 
     @contextmanager
@@ -71,6 +72,28 @@ class MergedEditions:
         finally:
             self._give_back(edition)
 
+    def forget(self, tenant: Tenant, /) -> None:
+        """Drop what is loaded of a tenant's ids as soon as no question uses it, and what killed processes left.
+
+        Raises Unavailable.
+        """
+        with self._lock:
+            known = self._of_tenant.pop(tenant, None)
+            if known:
+                known.replaced = True
+            unused = known is not None and not known.users
+        if known and unused:
+            self._drop(known)
+        try:
+            with self._writers.lend() as client:
+                found = client.raw_query(merged.editions().sql, fmt="TabSeparated").decode().split()
+                with self._lock:
+                    left = sorted(set(map(int, found)) - self._live)
+                for number in left:
+                    client.command(merged.drop(number).sql)
+        except ClickHouseError as error:
+            raise Unavailable("The store did not answer.") from error
+
     def _take(self, tenant: Tenant, digest: bytes) -> _Edition:
         with self._lock:
             known = self._of_tenant.get(tenant)
@@ -81,6 +104,7 @@ class MergedEditions:
                 edition, is_new = _Edition(digest), True
                 edition.users = 1
                 self._of_tenant[tenant] = edition
+                self._live.add(edition.number)
                 if known:
                     known.replaced = True
         if is_new:
@@ -128,6 +152,8 @@ class MergedEditions:
             self._drop(edition)
 
     def _drop(self, edition: _Edition) -> None:
+        with self._lock:
+            self._live.discard(edition.number)
         try:
             with self._writers.lend() as client:
                 client.command(merged.drop(edition.number).sql)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import msgspec
 
-from headrace.model.entries import Record, Unreadable
+from headrace.model.entries import Kind, Record, Unreadable
 from headrace.model.errors import Unavailable
 from headrace.model.event import decode, position_of
 from headrace.pipeline.commands import split
@@ -91,8 +91,9 @@ def _compare(
         problems += _unreadable_problems(unreadable, ids, aside, committed)
         absent = [event for event in events if event.id not in ids and event.id not in forgotten]
         lost = [event for event in absent if event.position <= committed and event.id not in aside]
-        held += len(events) + sum(not each.was for each in unreadable)
-        gone += sum(event.id in forgotten for event in events) if forgotten else 0
+        blank = sum(record.kind == Kind.ERASED for record in records)
+        held += len(events) + sum(not each.was for each in unreadable) + blank
+        gone += blank + (sum(event.id in forgotten for event in events) if forgotten else 0)
         stored += len(ids)
         pending += sum(event.position > committed for event in absent)
         if lost:

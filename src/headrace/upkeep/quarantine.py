@@ -148,6 +148,11 @@ class QuarantineDesk:
         self.count = self._quarantine.count()
         return len(found)
 
+    def forget(self, positions: Sequence[int], /) -> None:
+        """Take erased events off the list; that of erased events has them."""
+        self._quarantine.remove(positions)
+        self.count = self._quarantine.count()
+
     def _payload(self, entry: Quarantined, corrected: bytes | None, *, as_is: bool) -> tuple[bytes, str]:
         """The payload to store, or b"" and the reason why there is none."""
         if entry.kind:

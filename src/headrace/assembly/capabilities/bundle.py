@@ -6,6 +6,7 @@ from headrace.assembly.admission import Admission
 from headrace.assembly.capabilities.asking import Ask
 from headrace.assembly.capabilities.audit import AuditTrail
 from headrace.assembly.capabilities.contacts import ContactDirectory
+from headrace.assembly.capabilities.erasures import ErasureAdmin, RetentionAdmin
 from headrace.assembly.capabilities.events import EventHistory, EventIntake
 from headrace.assembly.capabilities.journeys import JourneyAdmin
 from headrace.assembly.capabilities.keys import KeyAdmin
@@ -48,6 +49,9 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     console: ConsoleAdmission
     live: Live
+
+    erasures: ErasureAdmin
+    retention: RetentionAdmin
 
 
 def capabilities_of(runtime: Runtime, /) -> Capabilities:
@@ -98,4 +102,14 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
             most=settings.live_connections,
             most_of_one=settings.live_connections_per_key,
         ),
+
+        erasures=ErasureAdmin(
+            *(runtime.eraser, control.erasures),
+            people=control.people,
+            scoreboard=control.scoreboard,
+            quarantine=runtime.quarantine,
+            freshness=runtime.people_freshness,
+            queries=runtime.queries,
+        ),
+        retention=RetentionAdmin(control.retentions, runtime.pruner),
     )

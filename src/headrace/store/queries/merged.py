@@ -18,6 +18,11 @@ def joined(rows: str, edition: int | None, /) -> tuple[str, dict[str, object]]:
     return found, {"edition": edition}
 
 
+def editions() -> Query:
+    """A row (edition) for each that the store holds."""
+    return Query("SELECT DISTINCT edition FROM merged_ids", {})
+
+
 def drop(edition: int, /) -> Query:
     """The statement that removes an edition."""
     return Query(f"ALTER TABLE merged_ids DROP PARTITION ID '{edition:d}'", {})

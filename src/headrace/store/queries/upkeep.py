@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from headrace.store.queries.conditions import Query
+from headrace.model.event import Tenant, first_position
+from headrace.model.filters import Filters
+from headrace.store.queries.conditions import Query, moment_of, where_of
 
 
 def present(after: int, upto: int, /) -> Query:
@@ -49,11 +51,42 @@ def keyed_at(positions: Sequence[int], /) -> Query:
     return Query(f"{KEYED} position IN {{positions:Array(UInt64)}}", {"positions": list(positions)})
 
 
+def owned(tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int, /) -> Query:
+    """As `keyed_at`, of the tenant's events of some owners between two positions, oldest first: never for a reply."""
+    where, params = where_of(tenant, Filters(people=ids))
+    return Query(
+        f"{_KEYED} {where} AND position > {{after:UInt64}} AND position <= {{upto:UInt64}} "
+        "ORDER BY position LIMIT {limit:UInt64}",
+        params | {"after": after, "upto": upto, "limit": limit},
+    )
+
+
 def stored_at(positions: Sequence[int], /) -> Query:
     """Rows (position, tail) of the events at some positions, of every tenant."""
     return Query(
         "SELECT position, tail FROM events WHERE position IN {positions:Array(UInt64)}", {"positions": list(positions)}
     )
+
+
+_OLD = f"(timestamp < {moment_of('before')} OR position < {{received:UInt64}})"
+
+
+def old(tenant: Tenant, before_ms: int, after: int, upto: int, /) -> Query:
+    """One row: how many of a tenant's events between two positions are older than a moment, by their own time or by receipt."""
+    where, params = _old(tenant, before_ms, upto)
+    return Query(f"SELECT count() FROM events WHERE {where} AND position > {{after:UInt64}}", params | {"after": after})
+
+
+def prune(tenant: Tenant, before_ms: int, upto: int, /) -> Query:
+    """The mutation that removes them, up to a position."""
+    where, params = _old(tenant, before_ms, upto)
+    return Query(f"ALTER TABLE events DELETE WHERE {where} SETTINGS mutations_sync = 2", params)
+
+
+def _old(tenant: Tenant, before_ms: int, upto: int) -> tuple[str, dict[str, object]]:
+    where, params = where_of(tenant, Filters())
+    given = {"before": before_ms, "received": first_position(max(0, before_ms)), "upto": upto}
+    return f"{where} AND {_OLD} AND position <= {{upto:UInt64}}", params | given
 
 
 # A mutation that rewrites parts, and their projections with them. The lightweight DELETE leaves rows in projections that have an

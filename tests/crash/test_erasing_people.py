@@ -1,0 +1,197 @@
+"""A person who was erased is in no figure, no list and no file, whatever crashes; through real processes and the real store."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.crash.people import ALICE, SECRETS, figures, fill, people, send, set_up
+from tests.crash.test_check import run as check
+from tests.server import Client, Server
+
+SETTINGS = {"HEADRACE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+STEPS = ("listed", "detached", "forgotten", "erased", "undelivered", "redacted", "overwritten")
+
+
+def receipt(client: Client, erasure_id: str) -> dict[str, Any]:
+    reply = client.get(f"/api/v1/erasures/{erasure_id}")
+    assert reply.status_code == 200, reply.text
+    return reply.json()["data"]
+
+
+def wait_until_done(client: Client, erasure_id: str) -> dict[str, Any]:
+    """The test's own time limit ends it."""
+    while (found := receipt(client, erasure_id))["status"] != "done":
+        time.sleep(0.02)
+    return found
+
+
+def erase(client: Client, user_id: str) -> str:
+    reply = client.delete(f"/api/v1/users/{user_id}")
+    assert reply.status_code == 202, reply.text
+    return reply.json()["data"]["id"]
+
+
+def settle(client: Client) -> None:
+    """Wait until what journeys emit has been stored: for each that joined, one event."""
+    while True:
+        by_name: dict[str, int] = client.get("/api/v1/events/count", params={"group_by": "name"}).json()["data"][
+            "groups"
+        ]
+        if by_name.get("welcome.sent", 0) >= by_name.get("joined", 0):
+            return
+
+
+@pytest.fixture(params=["served", *STEPS])
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Killed right after the step, unless it is just served."""
+    command = [sys.executable, "-m", "tests.crash.serve_and_die", f"{request.param}:1"]
+    server = Server(tmp_path, SETTINGS, None if request.param == "served" else command).start()
+    yield server
+    if server.is_running():
+        assert server.stop() == 0, server.logs[-5:]
+
+
+@pytest.mark.timeout(150)
+def test_whatever_crashes_an_erased_person_is_as_one_that_never_was(server: Server, tmp_path: Path) -> None:
+    keys = [server.key("whole"), server.key("spared"), server.key("whole", "test")]
+    for key, without in zip(keys, ("", "alice", ""), strict=True):
+        with server.client(key) as client:
+            set_up(client)
+            fill(client, without=without)
+            settle(client)
+    with server.client(keys[2]) as client:
+        other_mode = figures(client)
+    with server.client(keys[0]) as client:
+        erasure_id = erase(client, ALICE[1])
+        try:
+            done = wait_until_done(client, erasure_id)
+        except httpx.TransportError:
+            assert server.wait() == -signal.SIGKILL
+            server = Server(tmp_path, SETTINGS).start()
+            client.base_url = server.url
+            done = wait_until_done(client, erasure_id)
+    try:
+        with server.client(keys[0]) as client, server.client(keys[1]) as spared, server.client(keys[2]) as test_mode:
+            assert done["removed"]["events"] == len(people()["alice"]) + 1, "with the event that a journey emitted"
+            places = ("ids", "memberships", "facts", "progress", "badges", "points_entries", "journey_runs", "grants")
+            assert [done["removed"][place] for place in places] == [3, 1, 4, 1, 1, 7, 1, 1]
+            assert figures(client) == figures(spared)
+            assert figures(test_mode) == other_mode
+            for user_id in ALICE:
+                assert client.get(f"/api/v1/users/{user_id}").status_code == 404
+                assert client.delete(f"/api/v1/users/{user_id}").status_code == 404
+                assert client.get(f"/api/v1/participants/{user_id}").status_code == 404
+            deliveries = client.get("/api/v1/webhooks/hook/deliveries", params={"limit": 100}).text
+            assert not any(secret in deliveries for secret in SECRETS)
+            # A retry brings nothing back, and a grant's key stays used.
+            send(client, people()["alice"])
+            assert figures(client) == figures(spared)
+            grant = {"points": 7, "reason": f"for {ALICE[0]}", "key": f"grant-{ALICE[0]}"}
+            assert client.post(f"/api/v1/participants/{ALICE[0]}/points", json=grant).status_code == 409
+            # An event of the same id is about somebody new.
+            send(client, [{"type": "track", "event": "page.viewed", "userId": ALICE[0], "messageId": "new"}])
+            person = client.get(f"/api/v1/users/{ALICE[0]}").json()["data"]
+            assert (person["ids"], person["traits"], person["events"]) == ([ALICE[0]], {}, 1)
+            assert person["participant"]["points"]["balance"] == 1
+        code, report = check(tmp_path)
+        assert (code, report.problems) == (0, [])
+    finally:
+        assert server.stop() == 0, server.logs[-5:]
+
+
+_MERGES = """
+import sys, time
+from pathlib import Path
+from headrace.store.clickhouse import ClickHouseStore
+
+store = ClickHouseStore("chdb://" + sys.argv[1])
+with store._writers.lend() as client:
+    for table in ("events", "erasing", "merged_ids"):
+        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1, max_cleanup_delay_period = 1")
+    client.command("OPTIMIZE TABLE events FINAL")
+    while client.raw_query("SELECT count() FROM system.parts WHERE NOT active", fmt="TabSeparated").decode().strip() != "0":
+        time.sleep(0.2)
+    print(client.raw_query("SELECT * FROM events", fmt="JSONEachRow").decode())
+store.close()
+"""
+
+
+def merged(data: Path) -> str:
+    """Have the engine merge and unlink old files, in a folder that no server holds; everything that it still has."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MERGES, str(data / "store")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def found_in(data: Path) -> dict[str, set[str]]:
+    """By secret: the files that hold it, as it is or in hexadecimal digits."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(data.rglob("*")):
+        if file.is_file():
+            content = file.read_bytes()
+            for secret in SECRETS:
+                if secret.encode() in content or secret.encode().hex().encode() in content:
+                    found.setdefault(secret, set()).add(str(file.relative_to(data)))
+    return found
+
+
+@pytest.mark.timeout(150)
+def test_no_file_holds_anything_of_an_erased_person(tmp_path: Path) -> None:
+    server = Server(tmp_path, SETTINGS).start()
+    key = server.key()
+    with server.client(key) as client:
+        set_up(client)
+        fill(client)
+        settle(client)
+        before = found_in(tmp_path)
+        assert set(before) == set(SECRETS), "or the search would prove nothing"
+        wait_until_done(client, erase(client, ALICE[0]))
+        settle(client)
+        left = found_in(tmp_path)
+        files = {file for places in left.values() for file in places if not file.startswith("store/")}
+        assert files == set(), "the log and control, with the write-ahead files"
+    assert server.stop() == 0
+    rows = merged(tmp_path)
+    assert "bob" in rows
+    assert not any(secret in rows for secret in SECRETS)
+    assert found_in(tmp_path) == {}
+    with closing(sqlite3.connect(tmp_path / "control.sqlite")) as control:
+        assert control.execute("SELECT ids FROM erasures").fetchall() == [("[]",)]
+
+
+@pytest.mark.timeout(150)
+def test_the_disk_shrinks_once_the_engine_has_merged(tmp_path: Path) -> None:
+    server = Server(tmp_path, SETTINGS).start()
+    key = server.key()
+    noise = [f"{number:032x}{number * 7919:040x}" for number in range(3000)]
+    with server.client(key) as client:
+        items = [
+            {"type": "track", "event": "e", "userId": "big", "messageId": text, "properties": {"text": text * 20}}
+            for text in noise
+        ]
+        for start in range(0, len(items), 100):
+            send(client, items[start : start + 100])
+        send(client, people()["bob"])
+        assert client.get("/api/v1/events/count").json()["data"]["total"] == 3000 + len(people()["bob"])
+        before = size(tmp_path)
+        done = wait_until_done(client, erase(client, "big"))
+        assert done["removed"]["events"] == done["removed"]["log_entries"] == 3000
+    assert server.stop() == 0
+    merged(tmp_path)
+    assert size(tmp_path) < before / 3
+
+
+def size(data: Path) -> int:
+    kept = [file for file in data.rglob("*") if file.is_file() and "log.keys" not in file.parts]
+    return sum(file.stat().st_size for file in kept)
