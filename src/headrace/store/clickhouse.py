@@ -8,7 +8,7 @@ from importlib import resources
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.entries import Keyed, Record
-from headrace.model.event import Event, MAX_TAIL, Mode, Tenant, event_id, position_of, tail_of
+from headrace.model.event import MAX_TAIL, Tenant, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed, StoreRefused
 from headrace.store.copies import CopiedStore
 from headrace.store.engine import ERROR_CODE, let_merges_give_way

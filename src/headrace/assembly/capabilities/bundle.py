@@ -102,7 +102,6 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
             most=settings.live_connections,
             most_of_one=settings.live_connections_per_key,
         ),
-
         erasures=ErasureAdmin(
             *(runtime.eraser, control.erasures),
             people=control.people,

@@ -95,7 +95,7 @@ class ErasureAdmin:
 
     def _is_kept(self, tenant: Tenant, user_id: str) -> bool:
         """Whether anything is kept of an id outside the store."""
-        if self._people.ids_of(tenant, user_id) or self._scoreboard.known(tenant, [user_id]):
+        if self._people.ids_of(tenant, user_id) or self._scoreboard.participant(tenant, user_id, ()) is not None:
             return True
         if not self._quarantine.count:
             return False
