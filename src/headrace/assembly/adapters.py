@@ -33,6 +33,7 @@ class Adapters:
         self.damage = integrity.problems(settings, quick=True)
         for problem in self.damage:
             _log.error("folder_damaged", problem=problem)
+        lacks = integrity.missing(settings)
         self.control = open_control(settings)
         self.leases, self.lease = take_partition(self.control)
         self.offsets = ControlOffsets(self.control, lease=self.lease)
@@ -56,6 +57,10 @@ class Adapters:
             max_bytes=settings.log_max_bytes,
             is_sound=is_event,
         )
+        # A folder that has never held an event lacks nothing.
+        self.missing = lacks if self.log.last() or self.offsets.position() else []
+        for problem in self.missing:
+            _log.error("folder_incomplete", problem=problem)
         relearn(self.log, self.store, self.erased, self.quarantine)
 
     def probe(self) -> None:

@@ -33,7 +33,8 @@ class DataFolder:
         self._path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (path / "lock").open("w")
+            # Whatever else has that name, such as a pipe, is not waited for.
+            self._lock = os.fdopen(os.open(path / "lock", os.O_CREAT | os.O_WRONLY | os.O_NONBLOCK, 0o666), "w")
         except OSError as error:
             raise SettingsError(
                 f"The data folder {path} cannot be written: {error.strerror}. Set HEADRACE_DATA or --data."
@@ -86,7 +87,7 @@ def _keep_temporary_files_in(folder: Path) -> None:
 
     A killed server leaves its last one behind, so the folder is emptied at startup. Raises SettingsError.
     """
-    if folder.is_symlink() or folder.is_file():
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Checks the files of the log and of control for damage, and says how to repair them. Read-only."""
+"""Checks that the files of the log and of control are there and undamaged, and says how to repair them. Read-only."""
 
 import sqlite3
 from contextlib import closing
@@ -16,6 +16,30 @@ _HOW_TO_MEND_LOG = (
     "The server copies what can be read as soon as it comes upon it, and keeps the damaged file; "
     "`headrace quarantine list` then shows what was lost."
 )
+
+
+def missing(settings: Settings, /) -> list[str]:
+    """A sentence for each file that is not there, as after half a restore: what goes with it, and what to do.
+
+    Call it before anything is opened, for opening makes new files. A folder that is new lacks them too.
+    """
+    what_to_do = "If you have a copy, stop the server and put it back, and move the new file out of the way."
+    found: list[str] = []
+    if not settings.control_url and not _holds_anything(settings.data / "control.sqlite"):
+        found.append(
+            f"The control database {settings.data / 'control.sqlite'} was not there, and a new one was made: "
+            f"without keys, rules, points, journeys and webhooks. {what_to_do}"
+        )
+    if not _holds_anything(settings.data / "log.sqlite"):
+        found.append(
+            f"The log {settings.data / 'log.sqlite'} was not there, and a new one was made: events that were acknowledged "
+            f"and not stored yet are missing. {what_to_do}"
+        )
+    return found
+
+
+def _holds_anything(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
 
 
 def problems(settings: Settings, /, *, quick: bool) -> list[str]:
