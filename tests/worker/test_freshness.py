@@ -33,7 +33,8 @@ class GivenProgress:
 
 
 class Given:
-    def __init__(self, timeout_s: float = 30.0, stuck: str = "") -> None:
+    def __init__(self, timeout_s: float = 30.0, stuck: str = "", reactions_stuck: str = "") -> None:
+        self.stuck, self.reactions_stuck = stuck, reactions_stuck
         self.progress = GivenProgress()
         self.tails = {0: FIRST, 1: SECOND}
         self.freshness = Freshness(
@@ -41,7 +42,8 @@ class Given:
             progress=self.progress,
             freshness_timeout_s=timeout_s,
             sync_deadline_s=timeout_s,
-            stuck=lambda: stuck,
+            stuck=lambda: self.stuck,
+            reactions_stuck=lambda: self.reactions_stuck,
         )
         self.freshness.start()
 
@@ -132,5 +134,41 @@ def test_while_the_store_is_known_to_fail_a_query_that_would_wait_is_refused_at_
             await given.freshness.visible()
         given.progress.stored.update(given.tails)
         await given.freshness.visible()  # it lacks nothing
+
+    asyncio.run(run())
+
+
+def test_whoever_waits_for_reactions_is_answered_at_once_while_they_or_the_store_are_known_to_fail() -> None:
+    async def run(given: Given) -> None:
+        assert not await given.freshness.reacted(LIVE, SECOND)
+        for wait in (given.freshness.settled(LIVE), given.freshness.reacted_upto(LIVE, SECOND)):
+            with pytest.raises(Unavailable):
+                await wait
+        given.progress.done.update({(LIVE, partition): tail for partition, tail in given.tails.items()})
+        assert await given.freshness.reacted(LIVE, SECOND)
+        await given.freshness.settled(LIVE)  # they lack nothing
+
+    async def run_all() -> None:
+        await run(Given(timeout_s=3600, stuck="no room"))
+        reactions_alone = Given(timeout_s=3600, reactions_stuck="control is locked")
+        reactions_alone.progress.stored.update(reactions_alone.tails)
+        await reactions_alone.freshness.visible()
+        await run(reactions_alone)
+
+    asyncio.run(run_all())
+
+
+def test_whoever_waits_already_is_answered_soon_after_it_gets_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.pipeline.freshness._LOOK_EVERY_S", 0.001)
+
+    async def run() -> None:
+        given = Given(timeout_s=3600)
+        answer = asyncio.create_task(given.freshness.reacted(LIVE, SECOND))
+        query = asyncio.create_task(given.freshness.visible())
+        await given.advance()
+        given.stuck = "no room"
+        assert not await answer
+        with pytest.raises(Unavailable):
+            await query
 
     asyncio.run(run())

@@ -11,6 +11,8 @@ from headrace.model.event import Tenant, partition_of
 from headrace.ports.log import Tails
 from headrace.ports.progress import Progress
 
+_LOOK_EVERY_S = 0.5  # whether what is waited for has got stuck meanwhile
+
 
 class Freshness:
     """Lets requests wait for positions, up to the tail of each partition. Only `advance` may be called from other threads."""
@@ -23,9 +25,14 @@ class Freshness:
         freshness_timeout_s: float,
         sync_deadline_s: float,
         stuck: Callable[[], str] = lambda: "",
+        reactions_stuck: Callable[[], str] = lambda: "",
     ) -> None:
-        """tails: see the LogTails port. stuck: why nothing can become visible now, so that nobody waits in vain; "" if it can."""
+        """tails: see the LogTails port. stuck, reactions_stuck: why nothing can become visible, or be reacted to, now, or "".
+
+        Nobody waits in vain for what is stuck, whether it was so before or becomes so meanwhile.
+        """
         self._stuck = stuck
+        self._reactions_stuck = reactions_stuck
         self._tails = tails
         self._progress = progress
         self._freshness_timeout_s = freshness_timeout_s
@@ -60,7 +67,7 @@ class Freshness:
             )
 
     async def reacted(self, tenant: Tenant, position: int, /) -> bool:
-        """Wait until an event is stored and its reactions have run; False if the sync deadline passed first."""
+        """Wait until an event is stored and its reactions have run; False if that is not so before the sync deadline."""
         return await self._wait_for_reactions(tenant, position, self._sync_deadline_s)
 
     async def _wait_for_reactions(self, tenant: Tenant, position: int, timeout_s: float) -> bool:
@@ -76,10 +83,8 @@ class Freshness:
         behind = [(each, tail) for each, tail in tails.items() if self._reached(each, tenant) < tail]
         if not behind:
             return True
-        if self._stuck():
-            raise Unavailable(
-                "The store is failing, and lacks events acknowledged before this query; see the server log."
-            )
+        if why := self._failing(tenant):
+            raise Unavailable(why)
         for partition, tail in behind:  # all of them before the first wait
             self._progress.want(partition, tail)
         clock = asyncio.get_running_loop().time
@@ -93,11 +98,27 @@ class Freshness:
         waiters = self._waiters.get((partition, tenant))
         if waiters is None:
             waiters = self._waiters[partition, tenant] = Waiters(partial(self._reached, partition, tenant))
+        clock = asyncio.get_running_loop().time
+        until = clock() + timeout_s
         try:
-            return await waiters.wait(position, timeout_s)
+            while not self._failing(tenant):
+                left_s = until - clock()
+                if await waiters.wait(position, min(left_s, _LOOK_EVERY_S)):
+                    return True
+                if left_s <= _LOOK_EVERY_S:
+                    break
+            return False
         finally:
             if tenant is not None and waiters.is_empty():  # there are few partitions, but any number of tenants
                 self._waiters.pop((partition, tenant), None)
+
+    def _failing(self, tenant: Tenant | None) -> str:
+        """Why waiting is in vain; "" if it is not. tenant: whose reactions are waited for; None for the store."""
+        if self._stuck():
+            return "The store is failing, and lacks events acknowledged before this query; see the server log."
+        if tenant is not None and self._reactions_stuck():
+            return "The reactions are failing, and lack events acknowledged before this query; see the server log."
+        return ""
 
     def _reached(self, partition: int, tenant: Tenant | None) -> int:
         return self._progress.visible(partition) if tenant is None else self._progress.reacted(tenant, partition)

@@ -101,6 +101,11 @@ class Reactor:
         """The error that the reactor is stuck at, or ""."""
         return self._loop.failing
 
+    @property
+    def stuck(self) -> str:
+        """Like `failing`, once it has failed three times in a row."""
+        return self._loop.stuck
+
     def start(self) -> None:
         self._loop.start()
 

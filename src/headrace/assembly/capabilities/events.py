@@ -8,6 +8,7 @@ from headrace.assembly.tracing import trace_of
 from headrace.model.batch import Batch, Item
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
+from headrace.model.errors import Unavailable
 from headrace.model.event import Event, StoredEvent, Tenant
 from headrace.model.person import may_say
 from headrace.pipeline.first_events import FirstEvents
@@ -64,12 +65,15 @@ class EventIntake:
         return max(receipt.position for receipt in appended.result())
 
     async def fact_once_reacted(self, receipt: Receipt, event: Event, /) -> Fact | None:
-        """The first fact of an event, once it has been reacted to; None if the deadline passes first."""
+        """The first fact of an event, once it has been reacted to; None if that is not so by the deadline, or not known."""
         if not await self._freshness.reacted(Tenant(event.project, event.mode), receipt.position):
             return None
-        if self._reactions.has_rules(event.project):  # rules may have changed the fact, and control has the result
+        if not self._reactions.has_rules(event.project):
+            return fact_of(receipt.id, event)
+        try:  # rules may have changed the fact, and control has the result
             return await asyncio.to_thread(self._reactions.fact, receipt.id, event)
-        return fact_of(receipt.id, event)
+        except Unavailable:  # the event is durable: to refuse it would have it sent again
+            return None
 
 
 class EventHistory:
