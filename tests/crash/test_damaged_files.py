@@ -85,6 +85,8 @@ def in_the_place_of(name: str, what: str) -> Callable[[Path], None]:
             (path / "something").write_text("in it")
         elif what == "a file":
             path.write_text("what is this")
+        elif what == "a pipe":
+            os.mkfifo(path)
         elif what == "a link to nowhere":
             path.symlink_to(data / "nowhere" / name)
         else:
@@ -113,13 +115,15 @@ def in_the_place_of(name: str, what: str) -> Callable[[Path], None]:
         ("reacting", "a folder"),
         ("reacting", "a link to nowhere"),
         ("server.json", "a folder"),
+        ("lock", "a pipe"),
         ("tmp", "a link to itself"),
+        ("tmp", "a pipe"),
     ],
 )
 def test_a_start_on_a_folder_that_cannot_be_used_ends_in_one_line(tmp_path: Path, name: str, what: str) -> None:
     served(tmp_path)
     in_the_place_of(name, what)(tmp_path)
-    if (name, what) == ("tmp", "a link to itself"):  # nobody's data: it is put right
+    if name == "tmp":  # nobody's data: it is put right
         server = Server(tmp_path).start()
         assert server.stop() == 0
         return
@@ -142,7 +146,7 @@ def test_a_start_on_a_folder_with_wrong_modes_ends_in_one_line(tmp_path: Path, n
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
 
 
-@pytest.mark.parametrize("missing", ["control.sqlite", "store", "store/metadata", "log.keys"])
+@pytest.mark.parametrize("missing", ["control.sqlite", "log.sqlite", "store", "store/metadata", "log.keys"])
 def test_half_a_restore_starts_or_ends_in_one_line(tmp_path: Path, missing: str) -> None:
     served(tmp_path)
     for path in [tmp_path / missing, *tmp_path.glob(f"{missing}-*")]:
@@ -154,6 +158,21 @@ def test_half_a_restore_starts_or_ends_in_one_line(tmp_path: Path, missing: str)
     except RuntimeError:
         assert not any("Traceback" in line.get("event", "") for line in server.logs), server.logs
         return
+    said = [line["problem"] for line in server.logs if line["event"] == "folder_incomplete"]
     with server.client() as client:
-        assert client.get("/ready").status_code == 200
+        ready = client.get("/ready")
+        assert ready.status_code == 200
+        assert any("was missing" in each for each in ready.json().get("problems", [])) is bool(said)
+    if missing.endswith(".sqlite"):
+        [problem] = said
+        assert missing in problem
+        assert "put it back" in problem
     assert server.stop() == 0
+
+
+def test_a_new_folder_lacks_nothing(tmp_path: Path) -> None:
+    for _ in range(2):  # the second time it is there, and has never held an event
+        server = Server(tmp_path / "new").start()
+        with server.client() as client:
+            assert client.get("/ready").json() == {"status": "ready"}
+        assert server.stop() == 0

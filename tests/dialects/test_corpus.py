@@ -160,6 +160,7 @@ class _Replayed(msgspec.Struct):
     replayed: int
     unknown: list[str]
     effects: list[Effect] | None = None
+    left_out: int = 0
 
 
 def _replay(case: Case) -> Outcome:
@@ -167,7 +168,10 @@ def _replay(case: Case) -> Outcome:
     return {"parsed": _given(request)}, _rendered(
         case,
         _Replayed,
-        lambda answer: hogsend_replays.render_replay(answer.replayed, answer.unknown, [], answer.effects),
+        lambda answer: hogsend_replays.render_replay(
+            *(answer.replayed, answer.unknown, []),
+            None if answer.effects is None else (answer.effects, answer.left_out),
+        ),
     )
 
 

@@ -100,6 +100,29 @@ def test_a_rebuild_pays_what_changed_points_are_worth_and_events_that_only_the_n
     assert balance(paid) == 6 * 7 + 3 * 100
 
 
+def test_a_dry_run_of_a_rebuild_works_through_every_event_and_counts_what_it_does_not_list(client: Client) -> None:
+    events = [{"name": "order", "user_id": f"u{number % 1100}", "properties": {"amount": 1}} for number in range(500)]
+    for batch in range(21):
+        for number, each in enumerate(events):
+            each["user_id"] = f"u{(500 * batch + number) % 1100}"
+        assert client.post("/api/v1/events/batch", json={"events": events}).status_code == 201
+    apply(client, RULES)
+    dry = replay(client, rebuild=True, dryRun=True)
+    # Each of 1,100 users has 9 or 10 orders: a fact for each and its points, a completion for each second and its points.
+    completions = sum(len(range(user, 10_500, 1100)) // 2 for user in range(1100))
+    assert (dry["replayed"], dry["points"]) == (10_500, 7 * 10_500 + 10 * completions)
+    assert (len(dry["effects"]), dry["leftOut"]["effects"]) == (10_000, 2 * (10_500 + completions) - 10_000)
+    assert dry["corrections"] == {"total": 0, "points": 0, "entries": []}, "the replay itself pays what is due"
+
+    job = rebuild(client)
+    assert (job["status"], job["corrections"], balance(client, "u7")) == ("done", 0, 10 * 7 + 5 * 10)
+    apply(client, {"facts": [FACT | {"points": 1}]})
+    dry = replay(client, rebuild=True, dryRun=True)
+    assert dry["corrections"]["total"] == 2 * 1100
+    assert dry["corrections"]["points"] == -6 * 10_500 - 10 * completions
+    assert (len(dry["corrections"]["entries"]), dry["leftOut"]["corrections"]) == (1000, 1200)
+
+
 @pytest.mark.parametrize(
     "body",
     [

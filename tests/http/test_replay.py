@@ -89,7 +89,8 @@ def test_what_was_caused_already_is_caused_again_only_by_force(client: Client) -
     sync = {"event_name": "n", "participant_id": "p"}
     fact = client.post("/ingest/events/sync", json=sync).json()
     wanted = {"eventIds": [event_id, fact["event_id"]]}
-    assert replay(client, dryRun=True, **wanted) == {"replayed": 2, "errors": [], "effects": [], "points": 0}
+    nothing = {"replayed": 2, "errors": [], "effects": [], "points": 0, "leftOut": {"events": 0}}
+    assert replay(client, dryRun=True, **wanted) == nothing
     effects = replay(client, dryRun=True, force=True, **wanted)["effects"]
     assert [effect["eventId"] for effect in effects] == [
         event_id,
@@ -98,6 +99,16 @@ def test_what_was_caused_already_is_caused_again_only_by_force(client: Client) -
     assert (effects[1]["factId"], effects[1]["factType"]) == (fact["fact_id"], "custom.n")
     again = replay(client, dryRun=True, force=True, **wanted)["effects"]
     assert again == effects
+
+
+def test_a_replay_says_how_many_events_its_limit_leaves_out(client: Client) -> None:
+    ids = [track(client, user_id="u") for _ in range(5)]
+    for selected in ({"filter": {"event": "n"}}, {"eventIds": ids}):
+        for limit, left_out in ((2, 3), (5, 0), (6, 0)):
+            for flags in ({}, {"dryRun": True}):
+                reply = client.post("/v1/admin/events/replay", json=selected | flags | {"limit": limit})
+                assert reply.headers["Headrace-Events-Left-Out"] == str(left_out)
+                assert reply.json().get("leftOut") == ({"events": left_out} if flags else None)
 
 
 def test_only_a_dry_run_lists_effects(client: Client) -> None:

@@ -158,8 +158,8 @@ def test_a_job_replays_every_event_that_matches_oldest_first_and_once(bench: Ben
 
 
 def test_a_job_of_many_pages_and_hours_leaves_nothing_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.replay.jobs._PAGE", 7)
-    monkeypatch.setattr("headrace.replay.jobs._WINDOW_EVENTS", 20)
+    monkeypatch.setattr("headrace.replay.pages._PAGE", 7)
+    monkeypatch.setattr("headrace.replay.pages._WINDOW_EVENTS", 20)
     bench.put(*({"timestamp_ms": NOW_MS + each * HOUR_MS // 9} for each in range(200)))
     job = bench.ask(from_ms=NOW_MS + HOUR_MS, to_ms=NOW_MS + 15 * HOUR_MS)
     bench.run(job)

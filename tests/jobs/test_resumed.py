@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.replay import jobs as jobs_module
+from headrace.replay import pages as pages_module
 from headrace.replay.jobs import ReplayRunner
 from tests.engine import NOW_MS
 from tests.jobs.test_jobs import FOR_EVER, Bench, bench
@@ -13,8 +13,8 @@ __all__ = ["bench"]
 
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "_FIRST_PAGE", 2)
-    monkeypatch.setattr(jobs_module, "_PAGE", 4)
+    monkeypatch.setattr(pages_module, "_FIRST_PAGE", 2)
+    monkeypatch.setattr(pages_module, "_PAGE", 4)
 
 
 def runner(bench: Bench) -> ReplayRunner:

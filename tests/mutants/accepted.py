@@ -194,19 +194,19 @@ ACCEPTED: tuple[Accepted, ...] = (
         "only speed: the next job waits until the runner looks again",
     ),
     Accepted(
-        "replay/jobs.py",
+        "replay/pages.py",
         "start, held = -1, 0",
         "start, held = +1, 0",
         "only speed: a window begins too early, and the job's cursor leaves out what was replayed",
     ),
     Accepted(
-        "replay/jobs.py",
+        "replay/pages.py",
         "last = bucket + width - 1",
         "last = bucket + width - 0",
         "equal in effect: of the millisecond in two windows, the cursor leaves out in the second what the first had",
     ),
     Accepted(
-        "replay/jobs.py",
+        "replay/pages.py",
         "if held < _WINDOW_EVENTS and index + 1 < len(series or ()):",
         "if not held < _WINDOW_EVENTS and index + 1 < len(series or ()):",
         "only speed: other windows over the same hours",

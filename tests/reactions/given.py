@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.replay_jobs import ReplayJobs, Stopped
 from headrace.control.rulebook import Rulebook
+from headrace.control.scratch import ScratchFile
 from headrace.control.settlement import Settlement
 from headrace.dialects.statements import statement_of
 from headrace.model.effects import Outcome
@@ -24,6 +26,7 @@ from headrace.model.entries import Record
 from headrace.model.event import Event, StoredEvent, Tenant, encode, event_id, first_position
 from headrace.model.filters import Selection
 from headrace.model.reaction_state import State
+from headrace.model.rehearsal import Rehearsed
 from headrace.model.replay_job import ReplayJob
 from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.overruns import OverrunWatch
@@ -34,9 +37,9 @@ from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.reactions.overruns import Limits
 from headrace.replay.jobs import ReplayRunner, plan
-from headrace.replay.once import Replayed, rehearse
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
+from headrace.replay.rehearsal import Rehearsals
 from tests.fakes import MemoryStore
 
 TENANT = Tenant("p", "live")
@@ -185,8 +188,13 @@ class Machine:
         job, ids = plan(self.store, TENANT, selection, force=force, upto=upto, now_ms=now, rebuild_for=applied)
         return self.jobs.create(job, ids)
 
-    def rehearse(self) -> Replayed:
-        return rehearse(self.store, self.reactions, self.rebuild, TENANT)
+    def rehearse(self) -> Rehearsed:
+        rehearsals = Rehearsals(
+            *(self.store, self.states, lambda over: Reactions(over, RuleTimelines(self.rulebook)), self.rebuild),
+            scratch=lambda: ScratchFile(self._path.parent),
+            pace=lambda: TwoByTwo(1.0, is_quiet=lambda: True, ask=lambda: lambda: 0.0),
+        )
+        return rehearsals.run(TENANT, self.store.last(0), threading.Event())
 
     def work(self, on_slice: Callable[[int], None]) -> None:
         """On one job, slice by slice of two events; `on_slice` is told before each, the first is 0."""

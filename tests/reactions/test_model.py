@@ -28,7 +28,6 @@ from headrace.model.filters import Filters, Selection
 from headrace.pipeline.rulesets import parse_document
 from headrace.reactions.meaning import version_of
 from headrace.reactions.overruns import Limits
-from headrace.replay.once import Replayed
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 
 LARGE = 3000  # more items than the condition of the rule `heavy` may go through
@@ -305,10 +304,6 @@ class Model:
         return sum(self.paid.values())
 
 
-def _paid(replayed: Replayed) -> int:
-    return sum(int(str(effect.detail["points"])) for effect in replayed.effects if effect.kind == "points")
-
-
 def _matches(pattern: str, text: str) -> bool:
     return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
 
@@ -480,8 +475,9 @@ class Reactions(RuleBasedStateMachine):
         before = self.model.points
         self.work_on_a_job([cut])
         if foreseen is not None and self.model.jobs[-1].status == "done":
-            assert sum(each.points for each in foreseen.corrections) + _paid(foreseen) == self.model.points - before
-            assert len(foreseen.corrections) == self.model.jobs[-1].corrections
+            assert foreseen.corrected_points + foreseen.points == self.model.points - before
+            assert foreseen.corrections == self.model.jobs[-1].corrections
+            assert (foreseen.events, foreseen.effects) == (len(wanted), self.model.jobs[-1].effects)
             due = self.model.due()
             ledger = self.machine.rows(
                 "select p.name, r.kind, r.rule_id, sum(t.points) from points t join rules r on r.no = t.rule_no "
@@ -535,8 +531,8 @@ def test_progress_badges_points_and_effects_are_those_of_the_model_whatever_happ
     template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Reactions.template = template
-    monkeypatch.setattr("headrace.replay.jobs._FIRST_PAGE", 2)
-    monkeypatch.setattr("headrace.replay.jobs._PAGE", 4)
+    monkeypatch.setattr("headrace.replay.pages._FIRST_PAGE", 2)
+    monkeypatch.setattr("headrace.replay.pages._PAGE", 4)
     run_state_machine_as_test(
         Reactions,
         settings=hypothesis_settings(

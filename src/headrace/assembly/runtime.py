@@ -21,6 +21,7 @@ from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.assembly.throughput import STEP_S, Throughput
 from headrace.control.journey_messages import RunReplies
 from headrace.control.keyring import Keyring
+from headrace.control.scratch import ScratchFile
 from headrace.delivery.addresses import parse_networks
 from headrace.delivery.deliverer import Deliverer
 from headrace.delivery.feed import EventFeed
@@ -57,6 +58,7 @@ from headrace.reactions.overruns import Limits
 from headrace.replay.jobs import ReplayRunner
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
+from headrace.replay.rehearsal import Rehearsals
 from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.check import Report, check
 from headrace.upkeep.erasing import Eraser
@@ -78,6 +80,7 @@ class Runtime:
         self._adapters = adapters = Adapters(settings)
         self.log, self.store = adapters.log, adapters.store
         self.damage = adapters.damage  # what is wrong with files, as of startup or the last check
+        self.missing = adapters.missing  # files that were missing at startup
         self.control = control = ControlAdapters(adapters, settings, on_enqueued=self._on_enqueued)
         self.rule_cache = RuleCache(control.rulebook)
         timelines = RuleTimelines(control.rulebook, control.journeys)
@@ -161,6 +164,7 @@ class Runtime:
             freshness_timeout_s=settings.freshness_timeout_s,
             sync_deadline_s=settings.sync_deadline_s,
             stuck=lambda: self.worker.stuck,
+            reactions_stuck=lambda: self.reactor.stuck,
         )
         self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.last)
         self.store.know_people(whole_person(control.people, self.people_freshness))
@@ -193,17 +197,26 @@ class Runtime:
         control.replies.register(RunReplies(control.journey_work, clock_ms, self.timers.on_reply))
         self.rebuild = Rebuild(control.settlement, self.reactions.payers, clock_ms)
         load = ServerLoad(self.log, self.worker, self.queries, settings.flush_interval_ms)
+        new_pace = partial(Pace, settings.replay_share, is_quiet=load.is_quiet, ask=self._ping_loop)
         self.replay_runner = ReplayRunner(
             control.replay_jobs,
             self.store,
             self.reactions,
-            pace=Pace(settings.replay_share, is_quiet=load.is_quiet, ask=self._ping_loop),
+            pace=new_pace(),
             reacted=self.reactor.reacted,
             is_busy=load.is_worker_busy,
             clock_ms=clock_ms,
             rebuild=self.rebuild,
             on_step=on_step,
             look_every_s=adapters.leases.length_s,
+        )
+        self.rehearsals = Rehearsals(
+            self.store,
+            states,
+            lambda over: Reactions(over, timelines, clock_ms),
+            self.rebuild,
+            scratch=partial(ScratchFile, settings.data),
+            pace=new_pace,
         )
         self.deliverer = Deliverer(
             control.deliveries,

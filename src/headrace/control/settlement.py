@@ -5,7 +5,7 @@ once these versions have counted every event. Running it again changes nothing.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from headrace.model.event import MAX_TAIL, Tenant, event_id, first_position
 from headrace.model.ledger import Change, Correction, Payer, Settled
 from headrace.model.webhook import Message, message_of_entry
 from headrace.ports.deliveries import Outbox
+from headrace.ports.ledger import Taking
 
 _PAGE = 500  # participants per transaction
 _Key = tuple[int, str, str]  # participant, kind, rule id
@@ -62,20 +63,15 @@ class Settlement:
 
         return transact(self._engine, work)
 
-    def foresee(
-        self, tenant: Tenant, payers: Sequence[Payer], changes: Mapping[tuple[str, str, str], Change], /
-    ) -> list[Correction]:
+    def foresee(self, tenant: Tenant, payers: Sequence[Payer], take: Taking, /) -> Iterator[Sequence[Correction]]:
         """See the Settlement port."""
-        found: list[Correction] = []
-        left = dict(changes)
         after: int | None = 0
-        with reading(self._engine) as connection:
-            while after is not None:
+        while after is not None:
+            with reading(self._engine) as connection:
                 page = _Page(connection, tenant, payers, after)
-                found += page.corrections(left)
+                corrections = page.corrections(take(page.participants))
                 after = page.last
-        new = (Correction(*key, change.due, change.paid) for key, change in left.items())  # without an entry so far
-        return found + [each for each in new if each.points]
+            yield corrections
 
 
 class _Page:
@@ -112,14 +108,18 @@ class _Page:
         self._read_ledger()
         self._due = self._read_due()
 
+    @property
+    def participants(self) -> list[str]:
+        return list(self._names.values())
+
     def corrections(self, changes: dict[tuple[str, str, str], Change]) -> list[Correction]:
-        """The corrections that are not zero. Removes what they cover from `changes`."""
+        """The corrections that are not zero. changes: of these participants, what a replay before would change."""
         found: list[Correction] = []
         numbers = {name: no for no, name in self._names.items()}
-        also = {(numbers[name], kind, rule_id) for name, kind, rule_id in changes if name in numbers}
+        also = {(numbers[name], kind, rule_id) for name, kind, rule_id in changes}
         for key in sorted({*self._paid, *self._due, *also}):
             number, kind, rule_id = key
-            change = changes.pop((self._names[number], kind, rule_id), Change())
+            change = changes.get((self._names[number], kind, rule_id), Change())
             due = self._due.get(key, 0) + change.due
             paid = self._paid.get(key, 0) + change.paid
             if due != paid:

@@ -3,25 +3,22 @@
 Source: shared/seeds/003, and shared/CONTRACT.md "hogsend".
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from headrace.dialects.hogsend import EVENT_NOT_FOUND, parse_page
 from headrace.dialects.names import decode_known
 from headrace.dialects.wire import ABSENT, Pairs, confined, encode_json, is_empty_array
-from headrace.model.effects import Effect
+from headrace.model.effects import Effect, points_paid
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import render_uuid
 from headrace.model.filters import MAX_REPLAY, Filters, Page, Selection
-from headrace.model.ledger import Correction
+from headrace.model.rehearsal import Rehearsed
 from headrace.model.replay_job import ReplayJob
 from headrace.model.times import parse_time, render_time
 
 DEFAULT_REPLAY = 100
 MAX_JOB_LIMIT = 10**12
 MAX_CRITERION_CHARS = 1000
-MAX_CORRECTIONS = 1000  # shown by a dry run
 
 
 class ReplayRequest(msgspec.Struct, frozen=True):
@@ -121,40 +118,63 @@ def render_replay(
     replayed: int,
     unknown: list[str],
     failed: list[tuple[str, str]],
-    effects: list[Effect] | None,
+    rehearsed: tuple[list[Effect], int] | None,
     /,
-    corrections: Sequence[Correction] | None = None,
 ) -> bytes:
-    """effects: only for a dry run, which also gets the total of points. corrections: only for the dry run of a rebuild."""
+    """rehearsed: for a dry run, its effects, and how many more events were selected than the limit allows."""
     reply: dict[str, object] = {
         "replayed": replayed,
-        "errors": [{"eventId": event_id, "error": EVENT_NOT_FOUND} for event_id in unknown]
-        + [{"eventId": render_uuid(event_id), "error": why} for event_id, why in failed],
+        "errors": [{"eventId": event_id, "error": EVENT_NOT_FOUND} for event_id in unknown] + _render_failed(failed),
     }
-    if effects is not None:
-        reply["effects"] = [
-            {
-                "type": effect.kind,
-                "eventId": render_uuid(effect.event_id),
-                "rule": effect.rule,
-                "participant": effect.participant or None,
-            }
-            | effect.detail
-            for effect in effects
-        ]
-        paid = [effect for effect in effects if effect.kind == "points" and effect.generation == 0]
-        reply["points"] = sum(int(str(effect.detail["points"])) for effect in paid)
-    if corrections is not None:
-        reply["corrections"] = {
-            "total": len(corrections),
-            "points": sum(each.points for each in corrections),
-            "entries": [
-                {"participant": each.participant, "kind": each.kind, "rule": each.rule_id}
-                | {"points": each.points, "due": each.due, "paid": each.paid}
-                for each in corrections[:MAX_CORRECTIONS]
-            ],
-        }
+    if rehearsed is not None:
+        effects, left_out = rehearsed
+        reply["effects"] = _render_effects(effects)
+        reply["points"] = points_paid(effects)
+        reply["leftOut"] = {"events": left_out}
     return encode_json(reply)
+
+
+def render_rehearsed(done: Rehearsed, /) -> bytes:
+    """The dry run of a rebuild. `leftOut`: how many effects, corrections and errors are counted but not listed."""
+    return encode_json(
+        {
+            "replayed": done.events,
+            "errors": _render_failed(done.first_failures),
+            "effects": _render_effects(done.first_effects),
+            "points": done.points,
+            "corrections": {
+                "total": done.corrections,
+                "points": done.corrected_points,
+                "entries": [
+                    {"participant": each.participant, "kind": each.kind, "rule": each.rule_id}
+                    | {"points": each.points, "due": each.due, "paid": each.paid}
+                    for each in done.first_corrections
+                ],
+            },
+            "leftOut": {
+                "effects": done.effects - len(done.first_effects),
+                "corrections": done.corrections - len(done.first_corrections),
+                "errors": done.failed - len(done.first_failures),
+            },
+        }
+    )
+
+
+def _render_failed(failed: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"eventId": render_uuid(event_id), "error": why} for event_id, why in failed]
+
+
+def _render_effects(effects: list[Effect]) -> list[dict[str, object]]:
+    return [
+        {
+            "type": effect.kind,
+            "eventId": render_uuid(effect.event_id),
+            "rule": effect.rule,
+            "participant": effect.participant or None,
+        }
+        | effect.detail
+        for effect in effects
+    ]
 
 
 def render_job(job: ReplayJob, /) -> bytes:

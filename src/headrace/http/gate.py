@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -71,16 +71,21 @@ class Gate(ABC):
             self._unread.require_room()  # only once it is this query's turn: many may be waiting
             return question(reader)
 
-        asked = asyncio.ensure_future(self._ask(ask_with_room))
-        req.scope[HUNG_UP] = asked.cancel
-        try:
-            return await asked
-        except asyncio.CancelledError:
-            if HUNG_UP in req.scope:
-                raise
-            raise Unavailable("The query was stopped: the client hung up, or the server is shutting down.") from None
-        finally:
-            req.scope.pop(HUNG_UP, None)
+        return await unless_hung_up(req, self._ask(ask_with_room))
+
+
+async def unless_hung_up(req: falcon.asgi.Request, work: Awaitable[Answer], /) -> Answer:
+    """What the work returns; it is cancelled if the client hangs up. Raises Unavailable if it was stopped before the client."""
+    asked = asyncio.ensure_future(work)
+    req.scope[HUNG_UP] = asked.cancel
+    try:
+        return await asked
+    except asyncio.CancelledError:
+        if HUNG_UP in req.scope:
+            raise
+        raise Unavailable("The query was stopped: the client hung up, or the server is shutting down.") from None
+    finally:
+        req.scope.pop(HUNG_UP, None)
 
 
 class KeyGate(Gate):

@@ -10,7 +10,7 @@ import falcon.asgi
 from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.dialects import hogsend_replays
 from headrace.http.body import read_body
-from headrace.http.gate import parameters
+from headrace.http.gate import parameters, unless_hung_up
 from headrace.http.handler import Handlers
 from headrace.model.audit import add_detail
 from headrace.model.event import Tenant
@@ -48,14 +48,17 @@ class Replays:
             resp.status = int(HTTPStatus.ACCEPTED)
             return
         if request.rebuild:
-            done = await self._replays.rehearse(tenant)
-        else:
-            force, dry_run = request.force, request.dry_run
-            done = await self._replays.at_once(tenant, request.selection, force=force, dry_run=dry_run)
+            rebuilt = await unless_hung_up(req, self._replays.rehearse(tenant))
+            resp.set_header("Headrace-Suppressed-Effects", str(rebuilt.suppressed))
+            resp.set_header("Headrace-Events-Left-Out", "0")
+            resp.data = hogsend_replays.render_rehearsed(rebuilt)
+            return
+        force, dry_run = request.force, request.dry_run
+        done = await self._replays.at_once(tenant, request.selection, force=force, dry_run=dry_run)
         resp.set_header("Headrace-Suppressed-Effects", str(done.suppressed))
-        effects = done.effects if request.dry_run else None
-        corrections = done.corrections if request.rebuild else None
-        resp.data = hogsend_replays.render_replay(done.events, done.unknown, done.failed, effects, corrections)
+        resp.set_header("Headrace-Events-Left-Out", str(done.left_out))
+        rehearsed = (done.effects, done.left_out) if dry_run else None
+        resp.data = hogsend_replays.render_replay(done.events, done.unknown, done.failed, rehearsed)
 
     async def listed(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

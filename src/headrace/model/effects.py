@@ -1,5 +1,7 @@
 """The effects of events, and the trace of one event. No I/O."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from headrace.model.event import StoredEvent
@@ -31,6 +33,12 @@ class Outcome(msgspec.Struct, frozen=True):
     effects: list[Effect]
     suppressed: int
     failed: list[tuple[str, str]] = []
+
+
+def points_paid(effects: Iterable[Effect], /) -> int:
+    """The points that effects pay. Those that a replay forces again pay nothing."""
+    paid = (each for each in effects if each.kind == "points" and not each.generation)
+    return sum(int(str(each.detail["points"])) for each in paid)
 
 
 class TracedDelivery(msgspec.Struct, frozen=True):

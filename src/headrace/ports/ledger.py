@@ -1,6 +1,6 @@
 """Points: queries of the ledger, grants by admins, and corrections. Everything raises ControlFailed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from headrace.model.event import Tenant
@@ -60,6 +60,10 @@ class Grants(Protocol):
         ...
 
 
+Taking = Callable[[Sequence[str]], dict[tuple[str, str, str], Change]]
+"""Hands over what a replay would change for some participants: by participant, kind of rule and rule id."""
+
+
 class Settlement(Protocol):
     """Corrects points that rules have paid to what the rules in force (given as payers) give."""
 
@@ -79,11 +83,6 @@ class Settlement(Protocol):
         """
         ...
 
-    def foresee(
-        self, tenant: Tenant, payers: Sequence[Payer], changes: Mapping[tuple[str, str, str], Change], /
-    ) -> list[Correction]:
-        """The corrections that `settle` would make for all participants.
-
-        changes: by participant, kind of rule and rule id, what a replay before it would change.
-        """
+    def foresee(self, tenant: Tenant, payers: Sequence[Payer], take: Taking, /) -> Iterator[Sequence[Correction]]:
+        """The corrections that `settle` would make for all participants that have a number, some participants at a time."""
         ...

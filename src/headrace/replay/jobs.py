@@ -15,7 +15,7 @@ import structlog
 from headrace.model.effects import Outcome
 from headrace.model.errors import HeadraceError, InvalidRequest
 from headrace.model.event import StoredEvent, Tenant, parse_id
-from headrace.model.filters import Cursor, Filters, Selection
+from headrace.model.filters import Filters, Selection
 from headrace.model.ledger import Correction
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
 from headrace.pipeline.loop import Loop
@@ -24,13 +24,11 @@ from headrace.ports.reactions import Reactions
 from headrace.ports.replay_jobs import RunnerJobs
 from headrace.ports.store import ReplayReader
 from headrace.replay.pace import Pace
+from headrace.replay.pages import cursor_at, pages, windows_of
 from headrace.replay.rebuild import Rebuild, RulesChanged
 
 _log = structlog.get_logger("headrace.replay.jobs")
-_FIRST_PAGE, _PAGE = 100, 1000  # events; the first page shows whether full pages would take too much memory
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _IDS_AT_ONCE = 500
-_WINDOW_EVENTS = 50_000  # a page is selected from about this many events instead of all matches
 _BUSY_WAIT_S, _LOOK_EVERY_S = 1.0, 0.003
 
 
@@ -203,57 +201,30 @@ class ReplayRunner:
     def _pages(self, taken: TakenJob) -> Iterator[list[StoredEvent]]:
         """The job's events after its cursor, oldest first. Holds one page in memory."""
         job, event_ids = taken.job, taken.event_ids
-        cursor, size, most = job.cursor, _FIRST_PAGE, _PAGE
+        cursor = job.cursor
         filters = msgspec.structs.replace(job.filters, ids=event_ids)
         if cursor is not None:
             filters = msgspec.structs.replace(filters, from_ms=max(filters.from_ms or 0, cursor.timestamp_ms))
-        windows = [filters] if event_ids is not None else self._windows(job.tenant, filters)
-        for window in windows:
-            more = True
-            while more and not self._loop.closing:
-                self._pace.begin()
-                try:
-                    found = self._reader.oldest(job.tenant, window, cursor, size)
-                except InvalidRequest as error:  # it takes more memory than queries may use
-                    if size == 1:
-                        self._jobs.finish(taken, "failed", error.message, self._clock_ms())
-                        raise Stopped from error
-                    size = most = max(1, size // 4)
-                    continue
-                self._yield_time(self._pace.end())
-                if not found:
-                    break
-                more, size = len(found) == size, min(size * 2, most)
-                cursor = _cursor(found[-1])
-                yield found
-
-    def _windows(self, tenant: Tenant, filters: Filters) -> list[Filters]:
-        """The filters split into spans of whole hours with about ten thousand events each, if the hours allow."""
+        windows = [filters] if event_ids is not None else windows_of(self._reader, job.tenant, filters)
         try:
-            width, series = _HOUR_MS, self._reader.count(tenant, filters, "1h").series
-        except InvalidRequest:  # they are spread over more hours than one query may cover
-            width, series = _DAY_MS, self._reader.count(tenant, filters, "1d").series
-        windows: list[Filters] = []
-        start, held = -1, 0
-        for index, (bucket, count) in enumerate(series or ()):
-            start, held = bucket if start < 0 else start, held + count
-            if held < _WINDOW_EVENTS and index + 1 < len(series or ()):
-                continue
-            last = bucket + width - 1
-            span = msgspec.structs.replace(
-                filters,
-                from_ms=max(start, filters.from_ms or 0),
-                to_ms=last if filters.to_ms is None else min(last, filters.to_ms),
+            yield from pages(
+                self._reader,
+                job.tenant,
+                windows,
+                cursor,
+                begin=self._pace.begin,
+                end=lambda: self._yield_time(self._pace.end()),
+                goes_on=lambda: not self._loop.closing,
             )
-            windows.append(span)
-            start, held = -1, 0
-        return windows
+        except InvalidRequest as error:
+            self._jobs.finish(taken, "failed", error.message, self._clock_ms())
+            raise Stopped from error
 
     def _replay(self, taken: TakenJob, events: Sequence[StoredEvent]) -> None:
         """Replay one slice: its effects and the job's progress are one transaction. A crash before its commit undoes both."""
 
         def note(transaction: object, done: Sequence[StoredEvent], outcome: Outcome) -> None:
-            self._jobs.note(transaction, taken, _cursor(done[-1]), len(done), outcome)
+            self._jobs.note(transaction, taken, cursor_at(done[-1]), len(done), outcome)
 
         job = taken.job
         self._on_step("slice")
@@ -279,7 +250,3 @@ class ReplayRunner:
             self._jobs.report(self._taken, f"{type(error).__name__}: {error}")
         except ControlFailed:
             _log.warning("replay_problem_not_kept", job=self._taken.job.id)
-
-
-def _cursor(event: StoredEvent) -> Cursor:
-    return Cursor(event.timestamp_ms, event.position)

@@ -3,13 +3,10 @@
 import msgspec
 
 from headrace.model.effects import Effect
-from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant, parse_id
-from headrace.model.filters import MAX_REPLAY, Filters, Page, Selection
-from headrace.model.ledger import Correction
+from headrace.model.filters import MAX_REPLAY, Page, Selection
 from headrace.ports.reactions import Reactions
 from headrace.ports.store import ReplayReader
-from headrace.replay.rebuild import Rebuild
 
 _SLICE = 500  # the worker waits while one runs
 
@@ -18,7 +15,7 @@ class Replayed(msgspec.Struct, frozen=True):
     """`events` went through the reactions and caused `effects`; `suppressed` effects had been caused before.
 
     unknown: selected ids, as the client sent them, that belong to no event. failed: ids of events whose reactions failed, with
-    the reason. corrections: ledger entries that a rebuild would add afterwards.
+    the reason. left_out: how many more events were selected than the limit allows.
     """
 
     events: int
@@ -26,7 +23,7 @@ class Replayed(msgspec.Struct, frozen=True):
     failed: list[tuple[str, str]]
     effects: list[Effect]
     suppressed: int
-    corrections: list[Correction] = []
+    left_out: int
 
 
 def replay(
@@ -36,13 +33,15 @@ def replay(
     unknown: list[str] = []
     if selection.ids is None:
         page = Page(limit=selection.limit or MAX_REPLAY, oldest_first=True)
-        events = reader.events(tenant, selection.filters, page).events
+        answer = reader.events(tenant, selection.filters, page)
+        events, left_out = answer.events, answer.total - len(answer.events)
     else:
         ids = {text: parse_id(text) for text in selection.ids}
         wanted = list(dict.fromkeys(event_id for event_id in ids.values() if event_id))
         events = reader.get(tenant, wanted)
         found = {event.id for event in events}
         unknown = [text for text, event_id in ids.items() if event_id not in found]
+        left_out = max(0, len(events) - (selection.limit or len(events)))
         events = events[: selection.limit]
     # A dry run is one piece, because the effects of an event depend on those of the events before it.
     size = len(events) or 1 if dry_run else _SLICE
@@ -53,15 +52,4 @@ def replay(
     effects = [effect for outcome in slices for effect in outcome.effects]
     failed = [each for outcome in slices for each in outcome.failed]
     suppressed = sum(outcome.suppressed for outcome in slices)
-    return Replayed(len(events) - len(failed), unknown, failed, effects, suppressed)
-
-
-def rehearse(reader: ReplayReader, reactions: Reactions, rebuild: Rebuild, tenant: Tenant, /) -> Replayed:
-    """What a rebuild would do now. Changes nothing. Raises InvalidRequest if there are too many events."""
-    total = reader.count(tenant, Filters()).total
-    if total > MAX_REPLAY:
-        raise InvalidRequest(
-            f"A dry run of a rebuild takes at most {MAX_REPLAY} events; this project and mode has {total}."
-        )
-    done = replay(reader, reactions, tenant, Selection(None, Filters(), MAX_REPLAY), force=False, dry_run=True)
-    return msgspec.structs.replace(done, corrections=rebuild.foresee(tenant, done.effects))
+    return Replayed(len(events) - len(failed), unknown, failed, effects, suppressed, left_out)

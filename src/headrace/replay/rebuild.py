@@ -3,14 +3,14 @@
 An ordinary replay comes first; this module does the corrections after it. It does not decide what rules give.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from headrace.model.effects import Effect
 from headrace.model.event import Tenant
 from headrace.model.ledger import Change, Correction, Payer
-from headrace.ports.ledger import Settlement
+from headrace.ports.ledger import Settlement, Taking
 
 Note = Callable[[object, Sequence[Correction]], None]
 
@@ -49,9 +49,9 @@ class Rebuild:
                 raise RulesChanged
             after = self._settlement.settle(tenant, payers, after, self._clock_ms(), note).last
 
-    def foresee(self, tenant: Tenant, effects: Iterable[Effect], /) -> list[Correction]:
-        """The corrections of a rebuild whose replay would cause these effects."""
-        _, payers = self._payers(tenant.project)
+    def changes(self, project: str, effects: Iterable[Effect], /) -> dict[tuple[str, str, str], Change]:
+        """By participant, kind of rule and rule id: what effects that have not happened yet would change."""
+        _, payers = self._payers(project)
         worth = {(payer.kind, payer.rule_id): payer.points for payer in payers}
         changes: dict[tuple[str, str, str], Change] = {}
         for effect in effects:
@@ -67,4 +67,8 @@ class Rebuild:
             else:
                 times = int(str(effect.detail.get("times", 1)))
                 changes[key] = msgspec.structs.replace(before, due=before.due + times * points)
-        return self._settlement.foresee(tenant, payers, changes)
+        return changes
+
+    def foresee(self, tenant: Tenant, take: Taking, /) -> Iterator[Sequence[Correction]]:
+        """The corrections of a rebuild, page by page; see the Settlement port."""
+        return self._settlement.foresee(tenant, self._payers(tenant.project)[1], take)

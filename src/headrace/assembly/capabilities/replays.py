@@ -1,6 +1,7 @@
 """Replays: at once, as a dry run, and as jobs."""
 
 import asyncio
+import threading
 
 from headrace.assembly.capabilities.asking import ask_control
 from headrace.assembly.clock import clock_ms
@@ -8,11 +9,12 @@ from headrace.assembly.runtime import Runtime
 from headrace.model.errors import Unavailable
 from headrace.model.event import Tenant
 from headrace.model.filters import Page, Selection
+from headrace.model.rehearsal import Rehearsed
 from headrace.model.replay_job import Action, ReplayJob
 from headrace.ports.control import ControlFailed
-from headrace.ports.store import Reader
+from headrace.ports.store import Reader, StoreFailed
 from headrace.replay.jobs import plan
-from headrace.replay.once import Replayed, rehearse, replay
+from headrace.replay.once import Replayed, replay
 
 
 class ReplayAdmin:
@@ -26,6 +28,7 @@ class ReplayAdmin:
         self._jobs = runtime.control.replay_jobs
         self._wake = runtime.replay_runner.wake
         self._rebuild = runtime.rebuild
+        self._rehearsals = runtime.rehearsals
 
     async def plan(self, tenant: Tenant, selection: Selection, force: bool, rebuild: bool, /) -> ReplayJob:
         """Create a job that replays events acknowledged before now. Also raises what the reader raises."""
@@ -53,10 +56,17 @@ class ReplayAdmin:
             lambda reader: replay(reader, self._reactions, tenant, selection, force=force, dry_run=dry_run)
         )
 
-    async def rehearse(self, tenant: Tenant, /) -> Replayed:
-        """What a rebuild would do. See `rehearse`."""
+    async def rehearse(self, tenant: Tenant, /) -> Rehearsed:
+        """What a rebuild would do. See `Rehearsals.run`. If it is cancelled, the work ends soon."""
+        upto = max((await self._tails()).values())
         await self._freshness.settled(tenant)
-        return await self._queries.ask(lambda reader: rehearse(reader, self._reactions, self._rebuild, tenant))
+        gone = threading.Event()
+        try:
+            return await ask_control(lambda: self._rehearsals.run(tenant, upto, gone))
+        except StoreFailed as error:
+            raise Unavailable(str(error)) from error
+        finally:
+            gone.set()
 
     async def listed(self, tenant: Tenant, page: Page, /) -> tuple[int, list[ReplayJob]]:
         """The number of jobs, and the jobs of one page."""

@@ -44,7 +44,11 @@ class ServerStatus:
         listed = [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
         # Does not say which file: anybody may ask, and the details for the operator name folders.
         damaged = ["a file of the data folder is damaged: `headrace check` says which, and how to mend it"]
-        return [*(damaged if self._runtime.damage else []), *listed]
+        reacting = ["events are stored but not reacted to: the reactions are failing; see the log"]
+        stuck = reacting if self._runtime.reactor.stuck else []
+        lacking = ["a file of the data folder was missing at startup: the log says which, and what to do"]
+        missing = lacking if self._runtime.missing else []
+        return [*(damaged if self._runtime.damage else []), *missing, *stuck, *listed]
 
     @property
     def throughput(self) -> Throughput:
