@@ -99,3 +99,47 @@ def test_whatever_else_is_in_a_line_is_one_of_its_properties() -> None:
 def test_properties_that_are_no_object_are_that_lines_error() -> None:
     batch = native_lines.parse_lines(GOOD + b'{"name":"n","properties":7,"message":"m"}\n', context())
     assert [each.index for each in batch.rejections] == [1]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "stored"),
+    [
+        ("tags", ["beats", "_grokparsefailure"], {}),  # Logstash
+        ("tags", {"code": 7}, {}),
+        ("tags", {str(number): "v" for number in range(65)}, {}),
+        ("host", {"name": "web-1"}, {}),  # Elastic Common Schema
+        ("service", {"name": "api", "version": "2"}, {}),
+        ("environment", ["prod"], {}),
+        ("session_id", "s" * 300, {}),
+        ("user_id", {"id": 7}, {}),
+        ("value", "12 ms", {}),
+        ("value", True, {}),
+        ("name", {"first": "Ada"}, {"name": "log.line"}),
+        ("name", "n" * 201, {"name": "log.line"}),
+        ("name", 50, {"name": "log.line"}),  # bunyan's level would be; its name is text
+        ("request_id", [1], {}),
+    ],
+)
+def test_a_member_that_cannot_be_fluxs_field_of_that_name_is_a_property(
+    member: str, value: object, stored: dict[str, object]
+) -> None:
+    given = structs.replace(context(), query="name=log.line")
+    line = json.dumps({"message": "m", member: value}).encode()
+    [item] = native_lines.parse_lines(line, given).items
+    assert json.loads(item.event.properties) == {"message": "m", member: value}
+    empty = {"tags": {}, "value": None, "name": "log.line"}
+    assert getattr(item.event, member) == stored.get(member, empty.get(member, ""))
+
+
+def test_ids_of_lines_may_be_numbers_or_blank() -> None:
+    given = structs.replace(context(), query="name=log.line")
+    [item] = native_lines.parse_lines(b'{"user_id":42,"idempotency_key":7,"name":" ","session_id":""}', given).items
+    event = item.event
+    assert (event.user_id, event.message_id, event.name, event.session_id) == ("42", "7", "log.line", "")
+    assert json.loads(event.properties or "{}") == {}
+
+
+def test_a_line_without_a_usable_key_or_name_is_refused() -> None:
+    for line, said in ((b'{"name":"n","idempotency_key":[1]}', "idempotency_key"), (b'{"name":7}', "'name'")):
+        with pytest.raises(InvalidRequest, match=said):
+            native_lines.parse_lines(line, context())

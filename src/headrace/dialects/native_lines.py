@@ -1,7 +1,8 @@
 """The native route for log shippers: newline-delimited JSON, or an array. Translates; never stores.
 
 A line has Flux's fields. Whatever else is in it, such as a log's `message` and `level`, is one of its properties, and a line
-without a name gets the one in the query: a shipper need not rewrite what it ships.
+without a name gets the one in the query: a shipper need not rewrite what it ships. So is a member that has the name of one of
+Flux's fields and means something else, as Logstash's `tags` (an array) and Elastic's `host` and `service` (objects) do.
 """
 
 from collections.abc import Callable
@@ -12,15 +13,19 @@ from msgspec import structs
 from headrace.dialects import flux, lines
 from headrace.dialects.forms import fields_of
 from headrace.dialects.sdk import at_least_one, elements_of, joined, members_of, merged, time_of
-from headrace.dialects.wire import ABSENT, confined, parse_items, unmarked
+from headrace.dialects.wire import ABSENT, confined, number_of, parse_items, tags_of, unmarked
 from headrace.model.batch import Batch, Context
-from headrace.model.errors import BatchTooLarge, PayloadTooLarge
+from headrace.model.errors import BatchTooLarge, InvalidRequest, PayloadTooLarge
 from headrace.model.event import Event
+from headrace.model.settings import Settings
 
 NAME = "native"
 _FIELDS = frozenset(flux.FluxItem.__struct_encode_fields__) | {"@timestamp"}
 _MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
 _time_decoder = msgspec.json.Decoder()
+# Not the keys by which repeats are known: a line whose key cannot be used is refused, or its retry would be stored twice.
+_TEXTS = ("user_id", "session_id", "environment", "service", "host", "request_id")
+_IDS = ("user_id", "session_id", "request_id", "idempotency_key", "messageId")
 
 
 def parse_lines(body: bytes, context: Context, /) -> Batch:
@@ -44,7 +49,8 @@ def _line_parser(name: str) -> Callable[[msgspec.Raw, Context], Event]:
     def parse(raw: msgspec.Raw, context: Context) -> Event:
         item = flux.decode_event(raw, context)
         members = members_of(raw)
-        rest = {field: value for field, value in members.items() if field not in _FIELDS}
+        misfits = _without_misfits(item, name, context.settings)
+        rest = {field: value for field, value in members.items() if field not in _FIELDS or field in misfits}
         if rest:
             own = item.properties if item.properties is not ABSENT else msgspec.Raw(b"{}")
             item.properties = msgspec.Raw(merged(msgspec.Raw(joined(rest).encode()), own, field="properties").encode())
@@ -56,6 +62,36 @@ def _line_parser(name: str) -> Callable[[msgspec.Raw, Context], Event]:
         return structs.replace(flux.event_of(item, context), source=NAME, timestamp_ms=_time(moment, context.now_ms))
 
     return parse
+
+
+def _without_misfits(item: flux.FluxItem, name: str, settings: Settings) -> list[str]:
+    """Clear the members of which an event's field cannot be made; which ones. name: of the event, if its own is not one.
+
+    Numbers are taken for ids, and blank texts for absent ones.
+    """
+    limits = dict.fromkeys(_TEXTS, settings.max_id_chars) | ({"name": settings.max_name_chars} if name else {})
+    misfits: list[str] = []
+    for field in _IDS:
+        if type(value := getattr(item, field)) is int:
+            setattr(item, field, str(value))
+    for field, limit in limits.items():
+        value = getattr(item, field)
+        if value is None or (type(value) is str and not value.isspace() and 0 < len(value) <= limit):
+            continue
+        setattr(item, field, None)
+        if type(value) is not str or len(value) > limit:
+            misfits.append(field)
+    for field, check in (("tags", tags_of), ("value", _number_of)):
+        try:
+            check(getattr(item, field), settings)
+        except InvalidRequest:
+            setattr(item, field, None)
+            misfits.append(field)
+    return misfits
+
+
+def _number_of(value: object, _settings: Settings) -> float | None:
+    return number_of(value, "value")
 
 
 def _time(value: object, now_ms: int) -> int:
