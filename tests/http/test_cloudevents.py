@@ -54,6 +54,15 @@ def test_cloudevents_on_fluxs_path_are_stored_as_such_and_answered_as_openmeters
         assert client.get(f"/api/v1/events/{row['id']}").json()["data"]["source"] == "cloudevents"
 
 
+def test_attributes_in_headers_are_unquoted_and_then_percent_decoded_once(client: Client) -> None:
+    """HTTP protocol binding, section 3.1.3.2."""
+    given = {"ce-subject": '"Euro \\"%E2%82%AC\\" %2541"', "ce-type": '"request"', "ce-note": 'a "b"'}
+    assert send(client, "/v1/cloudevents", EVENT["data"], ATTRIBUTES | given).status_code == 202
+    [row] = client.get("/api/v1/events").json()["data"]
+    assert (row["name"], row["user_id"]) == ("request", 'Euro "\u20ac" %41')
+    assert client.get(f"/api/v1/events/{row['id']}").json()["data"]["context"]["note"] == 'a "b"'
+
+
 def test_a_flux_event_stays_one_whatever_it_calls_itself(client: Client) -> None:
     for headers in ({}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}, {"X-Ce-Id": "1"}):
         answer = send(client, "/api/v1/events", EVENT | {"name": "signup"}, headers)

@@ -4,6 +4,7 @@ Sources: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/ht
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
+import re
 from base64 import b64encode
 from typing import Any
 from urllib.parse import unquote
@@ -76,13 +77,26 @@ _DATA = frozenset({"data", "data_base64"})
 
 def parse(body: bytes, context: Context, /) -> Batch:
     """Parse a binary event (if `ce-` headers and the content type say so), a JSON event, or a JSON batch."""
-    attributes = {name[3:]: unquote(value) for name, value in context.headers if name.startswith("ce-")}
+    attributes = {name[3:]: _unescaped(value) for name, value in context.headers if name.startswith("ce-")}
     content_type = next((value for name, value in context.headers if name == "content-type"), "")
     if attributes and not content_type.lower().startswith("application/cloudevents"):
         return parse_single(_structured(attributes, content_type, body), _parse_item, context)
     if is_empty_array(body):  # a batch may be empty: the JSON format, section 4
         return Batch([])
     return confined(body, lambda text: parse_one_or_many(text, MAX_BATCH, _parse_item, context), bare=True)
+
+
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+def _unescaped(value: str) -> str:
+    """A header's value: without the quotes of a quoted string (RFC 9110 §5.6.4), and then percent-decoded once.
+
+    Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#3132-http-header-values
+    """
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = _QUOTED_PAIR.sub(r"\1", value[1:-1])
+    return unquote(value)
 
 
 def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> bytes:
