@@ -60,8 +60,14 @@ def parse_limit(given: dict[str, str], /) -> int:
     return limit
 
 
-def parse_cursor(given: dict[str, str], filtered_by: str = "", /) -> str | None:
-    """The inverse of `render_cursor`; None without a cursor. Raises InvalidRequest, also if it belongs to other filters."""
+def bound_to(listed: str, /, **filters: str | None) -> str:
+    """What cursors of a list are bound to: what it lists, and the filters that are set."""
+    given = [(name, value) for name, value in filters.items() if value is not None]
+    return fingerprint([("", listed), *given])
+
+
+def parse_cursor(given: dict[str, str], bound: str, /) -> str | None:
+    """The inverse of `render_cursor`; None without a cursor. Raises InvalidRequest, also if it is bound to something else."""
     if "cursor" not in given:
         return None
     try:
@@ -70,21 +76,20 @@ def parse_cursor(given: dict[str, str], filtered_by: str = "", /) -> str | None:
         of_filters = dot = last = ""
     if not dot:
         raise InvalidRequest("'cursor' is not valid; omit it to start from the beginning.")
-    if of_filters != filtered_by:
+    if of_filters != bound:
         raise InvalidRequest(
-            "'cursor' belongs to other filters; keep them for all pages, or omit it to start from the beginning."
+            "'cursor' belongs to another list or to other filters; keep them for all pages, or omit it to start over."
         )
     return last
 
 
-def render_cursor(last: str, filtered_by: str = "", /) -> str:
-    """filtered_by: the fingerprint of the filters that the cursor belongs to, which contains no dot."""
-    return base64.urlsafe_b64encode(f"{filtered_by}.{last}".encode()).decode()
+def render_cursor(last: str, bound: str, /) -> str:
+    """bound: see `bound_to`; it contains no dot."""
+    return base64.urlsafe_b64encode(f"{bound}.{last}".encode()).decode()
 
 
 def _filters_of(page: CatalogPage) -> str:
-    given = {"name": page.name, "prefix": page.prefix, "search": page.search}
-    return fingerprint([(field, text) for field, text in given.items() if text is not None])
+    return bound_to("catalog", name=page.name, prefix=page.prefix, search=page.search)
 
 
 def parse_catalog(pairs: Pairs, /) -> CatalogPage:

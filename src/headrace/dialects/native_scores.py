@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from headrace.dialects import native
-from headrace.dialects.names import fingerprint
 from headrace.dialects.wire import Pairs, integer_of
 from headrace.model.errors import InvalidRequest, NotFound
 from headrace.model.event import render_evt
@@ -102,12 +101,12 @@ def number_of(text: str, /) -> int | float:
 def parse_participants(pairs: Pairs, /) -> tuple[int, str | None]:
     """`limit`, and the name after which the page begins. Raises InvalidRequest."""
     given = {name: value for name, value in pairs if value}
-    return native.parse_limit(given), native.parse_cursor(given)
+    return native.parse_limit(given), native.parse_cursor(given, native.bound_to("participants"))
 
 
 def render_participants(limit: int, page: Participants, /) -> bytes:
     rows = [{"id": each.name, "points": each.points, "badges": each.badges} for each in page.found]
-    cursor = native.render_cursor(page.found[-1].name) if page.more else None
+    cursor = native.render_cursor(page.found[-1].name, native.bound_to("participants")) if page.more else None
     return native.render_data(rows, {"total": page.total, "limit": limit, "next_cursor": cursor})
 
 
@@ -132,4 +131,4 @@ def render_entries(asked: AskedEntries, page: LedgerPage, /) -> bytes:
 
 
 def _filters_of(participant: str | None) -> str:
-    return fingerprint([("participant", participant)] if participant is not None else [])
+    return native.bound_to("points", participant=participant)

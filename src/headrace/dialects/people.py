@@ -6,7 +6,6 @@ import msgspec
 
 from headrace.dialects import native
 from headrace.dialects.flux_queries import render_row
-from headrace.dialects.names import fingerprint
 from headrace.dialects.wire import Pairs
 from headrace.model.errors import InvalidRequest
 from headrace.model.filters import Cursor, Events, Observed, Page
@@ -14,6 +13,7 @@ from headrace.model.person import Group, Person
 from headrace.model.times import render_time
 
 MAX_SEARCH_CHARS = 200
+_MAX_DIGITS, _LARGEST = 19, (1 << 63) - 1  # of a number in a cursor: it fits into any database's integer
 
 
 class PeopleQuery(msgspec.Struct, frozen=True):
@@ -46,17 +46,17 @@ def parse_person_events(pairs: Pairs, user_id: str, /) -> Page:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 20:
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS or int(text) > _LARGEST:
         raise InvalidRequest("'cursor' is not valid; omit it to start from the beginning.")
     return int(text)
 
 
 def _of_search(search: str) -> str:
-    return fingerprint([("search", search)])
+    return native.bound_to("users", search=search)
 
 
 def _of_person(user_id: str) -> str:
-    return fingerprint([("user", user_id)])
+    return native.bound_to("events", user=user_id)
 
 
 def person_value(person: Person, seen: Sequence[Observed], /) -> dict[str, object]:

@@ -7,7 +7,6 @@ import falcon.asgi
 
 from headrace.assembly.capabilities.journeys import JourneyAdmin
 from headrace.dialects import native, native_journeys
-from headrace.dialects.names import fingerprint
 from headrace.http import journey_values
 from headrace.http.gate import parameters
 from headrace.http.handler import Handlers
@@ -44,14 +43,14 @@ class Journeys:
         given = {name: value for name, value in parameters(req) if value}
         journey_id, status, limit = path["journey_id"], native_journeys.parse_status(given), native.parse_limit(given)
         person = given.get("person", "")
-        filtered_by = fingerprint([("journey", journey_id), ("status", status or ""), ("person", person)])
-        before = native_journeys.parse_place(native.parse_cursor(given, filtered_by))
+        bound = native.bound_to("runs", journey=journey_id, status=status, person=person or None)
+        before = native_journeys.parse_place(native.parse_cursor(given, bound))
         found = await self._journeys.runs(tenant, journey_id, status, before, limit + 1, person=person)
         more = len(found) > limit
         last = native_journeys.place_of(found[limit - 1].run) if more else ""
         resp.data = native.render_data(
             [native_journeys.run_value(each) for each in found[:limit]],
-            {"limit": limit, "next_cursor": native.render_cursor(last, filtered_by) if more else None},
+            {"limit": limit, "next_cursor": native.render_cursor(last, bound) if more else None},
         )
 
     async def run(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Params) -> None:

@@ -77,12 +77,14 @@ class Rules:
         tenant: Tenant,
         rule: tuple[str, str, str | None] | None,
     ) -> None:
-        limit, after = native.parse_limit(given), native.parse_cursor(given)
+        kind, rule_id, version = rule or ("", "", None)
+        bound = native.bound_to("passed_over", kind=kind, rule=rule_id, version=version)
+        limit, after = native.parse_limit(given), native.parse_cursor(given, bound)
         found = await self._rules.passed_over(tenant, rule, after or "", limit + 1)
         more = len(found) > limit
         resp.data = native.render_data(
             [{"event_id": render_evt(each.event_id), "why": each.why} for each in found[:limit]],
-            {"limit": limit, "next_cursor": native.render_cursor(found[limit - 1].event_id) if more else None},
+            {"limit": limit, "next_cursor": native.render_cursor(found[limit - 1].event_id, bound) if more else None},
         )
 
 

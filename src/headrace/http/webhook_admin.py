@@ -47,12 +47,13 @@ class Webhooks:
 
     async def listed(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
         given = {name: value for name, value in parameters(req) if value}
-        limit, after = native.parse_limit(given), native.parse_cursor(given)
+        bound = native.bound_to("webhooks")
+        limit, after = native.parse_limit(given), native.parse_cursor(given, bound)
         found = await self._webhooks.listed(tenant, after or "", limit + 1)
         more = len(found) > limit
         resp.data = native.render_data(
             [webhook_value(each, waiting) for each, waiting in found[:limit]],
-            {"limit": limit, "next_cursor": native.render_cursor(found[limit - 1][0].id) if more else None},
+            {"limit": limit, "next_cursor": native.render_cursor(found[limit - 1][0].id, bound) if more else None},
         )
 
     async def create(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
@@ -89,11 +90,12 @@ class Webhooks:
         pairs = parameters(req)
         given = {name: value for name, value in pairs if value}
         status = native_webhooks.parse_status(pairs)
-        limit, before = native.parse_limit(given), native.parse_cursor(given, status or "")
+        bound = native.bound_to("deliveries", webhook=path["webhook_id"], status=status)
+        limit, before = native.parse_limit(given), native.parse_cursor(given, bound)
         last = _FIRST if before is None else min(integer_of(before, "cursor"), _FIRST)
         found = await self._webhooks.deliveries(tenant, path["webhook_id"], status, last, limit + 1)
         more = len(found) > limit
-        cursor = native.render_cursor(str(found[limit - 1].number), status or "") if more else None
+        cursor = native.render_cursor(str(found[limit - 1].number), bound) if more else None
         resp.data = native.render_data(
             [delivery_value(each) for each in found[:limit]], {"limit": limit, "next_cursor": cursor}
         )
