@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.delivery.feed import EventFeed
-from headrace.model.errors import InvalidRequest
+from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import StoredEvent, Tenant, render_evt
 from headrace.model.filters import Filters
 from headrace.model.lease import Lease
@@ -52,8 +52,11 @@ class SmallAnswers(MemoryStore):
     """A store whose events are so large that only a few fit into an answer."""
 
     most = 10**9
+    too_slow: Filters | None = None
 
     def matching(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
+        if filters == self.too_slow:
+            raise Unavailable("The query took too long.")
         if limit > self.most:
             raise InvalidRequest("They are too large.")
         return super().matching(tenant, filters, after, upto, limit)
@@ -152,3 +155,18 @@ def test_only_who_has_the_senders_lease_feeds(monkeypatch: pytest.MonkeyPatch) -
     bench.lease, bench.queue.is_lost = LEASE, True
     bench.run()
     assert (bench.names("w"), bench.enqueued) == ([], [])
+
+
+@pytest.mark.parametrize("at_once", [1, 200])
+def test_a_webhook_whose_events_cannot_be_read_delays_no_other(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("headrace.delivery.feed._AT_ONCE", at_once)
+    slow = Filters(name="rare")
+    bench = Bench(monkeypatch, before=Filters(), slow=slow, after=Filters(name_prefix="a"))
+    bench.store.too_slow = slow
+    bench.store_events("a", "rare", "ab")
+    with pytest.raises(Unavailable):
+        bench.run()
+    assert (bench.names("before"), bench.names("slow"), bench.names("after")) == (["a", "rare", "ab"], [], ["a", "ab"])
+    bench.store.too_slow = None
+    bench.run()
+    assert bench.names("slow") == ["rare"]

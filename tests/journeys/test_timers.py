@@ -6,8 +6,11 @@ import pytest
 
 from headrace.control.journey_runs import ControlJourneyWork
 from headrace.control.leases import ControlLeases
+from headrace.model.entries import Entry
 from headrace.model.errors import InvalidRequest, NotFound
+from headrace.model.event import Event, Tenant, encode
 from headrace.model.journeys import Answered
+from headrace.model.reaction_state import State
 from headrace.ports.control import LeaseLost
 from tests.journeys.given import DAY_MS, HOUR_MS, START_MS
 from tests.journeys.machine import TENANT, Machine
@@ -174,3 +177,30 @@ def test_a_project_without_journeys_writes_nothing_about_them(machine: Machine) 
     machine.settle()
     for table in ("runs", "run_counts", "emits", "replies", "journeys", "leases"):
         assert machine.rows(f"select count(*) from {table}") == [(0,)]
+
+
+def test_timers_that_cannot_be_fired_for_one_tenant_delay_no_other(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.apply(rules(WAIT, emit("one")))
+    test = Event("p", "test", "flux", "start", machine.now_ms, user_id="u")
+    machine.log.append([Entry(encode(test))])
+    machine.send("start")
+    machine.settle()
+    change = machine.changes.change
+
+    def fail(tenant: Tenant, *given: Any) -> State:
+        if tenant.mode == "live":
+            raise ValueError("a fault of ours")
+        return change(tenant, *given)
+
+    machine.now_ms += 2 * HOUR_MS
+    monkeypatch.setattr(machine.changes, "change", fail)
+    assert machine.timers.step()
+    with pytest.raises(ValueError, match="ours"):  # once the other has had its turn
+        machine.settle()
+    statuses = "select mode, status from runs"
+    assert machine.rows(statuses) == [("live", "active"), ("test", "done")]
+    monkeypatch.undo()
+    machine.settle()
+    assert machine.rows(statuses) == [("live", "done"), ("test", "done")]

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 
-from headrace.model.errors import InvalidRequest
+import structlog
+
+from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import StoredEvent, render_evt
 from headrace.model.lease import Lease
 from headrace.model.webhook import Message
@@ -17,6 +19,7 @@ from headrace.pipeline.loop import Loop
 from headrace.ports.control import LeaseLost
 from headrace.ports.deliveries import EventFeedQueue, EventsWanted, MatchingEvents
 
+_log = structlog.get_logger("headrace.deliveries")
 _AT_ONCE = 200  # events of one webhook per step
 _MOST_WAITING = 1_000  # per webhook: the rest waits in the store
 _LOOK_EVERY_S = 1.0
@@ -73,7 +76,10 @@ class EventFeed:
             self._loop.wake()
 
     def step(self) -> bool:
-        """Enqueue some events per subscribed webhook. Returns whether there may be more. Raises ControlFailed, Unavailable."""
+        """Enqueue some events per subscribed webhook. Returns whether there may be more.
+
+        Raises ControlFailed and, once every webhook has had its turn, what the store raised for one of them.
+        """
         lease = self._lease()
         if lease is None:
             return False
@@ -81,13 +87,23 @@ class EventFeed:
         upto = self._visible()
         wanted = self._queue.wanted(_MOST_WAITING)
         self._is_wanted = bool(wanted)
-        more = False
-        try:
-            for each in wanted:
-                if each.after < upto and not self._loop.closing:
-                    more |= self._feed(each, upto, lease)
-        except LeaseLost:
-            return False
+        more, failed = False, None
+        for each in wanted:
+            if each.after >= upto or self._loop.closing:
+                continue
+            try:
+                more |= self._feed(each, upto, lease)
+            except LeaseLost:
+                return False
+            except (
+                InvalidRequest,
+                Unavailable,
+            ) as error:  # such as a filter that takes too long: it delays no other webhook
+                failed = each, error
+        if failed is not None and not more:
+            webhook, error = failed
+            _log.warning("webhook_events_not_read", project=webhook.tenant.project, webhook=webhook.id)
+            raise error
         if wanted:
             self._loop.rest(max(_SHORTEST_REST_S, _REST * (time.perf_counter() - began)))
         return more

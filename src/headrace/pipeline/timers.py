@@ -20,6 +20,7 @@ from headrace.model.reaction_state import State
 from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.journeys import RunChanges
 from headrace.pipeline.loop import Loop
+from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.ports.journeys import JourneyWork, Replies, RunPruning
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.stage import journeys_in
@@ -248,17 +249,29 @@ class Timers:
         return True
 
     def _fire(self, check: Callable[[object], None]) -> bool:
-        """Fire a batch of due timers for each tenant that has any, longest due first."""
+        """Fire a batch of due timers for each tenant that has any, longest due first.
+
+        What cannot be done for one delays no other: it is raised once all have had their turn.
+        """
         now_ms = self._clock_ms()
         with self._lock:
             tenants = sorted(
                 (due, tenant.project, tenant.mode, tenant) for tenant, due in self._due.items() if due <= now_ms
             )
         worked = self._is_blocked = False
+        failed: Exception | None = None
         for *_, tenant in tenants:
-            worked |= self._fire_of(tenant, now_ms, check)
+            try:
+                worked |= self._fire_of(tenant, now_ms, check)
+            except (ControlFailed, LeaseLost):  # nobody's in particular
+                raise
+            except Exception as error:  # noqa: BLE001  ours
+                _log.exception("timers_not_fired", project=tenant.project, mode=tenant.mode)
+                failed = error
             if self._loop.closing:
                 break
+        if failed is not None and not worked:
+            raise failed
         if not worked and not self._is_blocked:
             self._note_caught_up()
         return worked
