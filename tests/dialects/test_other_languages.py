@@ -16,13 +16,16 @@ from headrace.dialects import (
     hogsend_replays,
     mixpanel,
     mixpanel_profiles,
+    native_webhooks,
     posthog,
     segment,
     solute,
 )
 from headrace.model.batch import Batch, Context
-from headrace.model.errors import HeadraceError, InvalidRequest, InvalidTags
+from headrace.model.errors import HeadraceError, InvalidRequest, InvalidRules, InvalidTags
 from headrace.model.event import Event
+from headrace.model.filters import Filters
+from headrace.reactions.rules import parse_rules
 from tests.dialects.given import context
 
 Parse = Callable[[bytes, Context], Batch]
@@ -201,3 +204,41 @@ def test_a_cloudevents_time_stays_rfc_3339_as_its_spec_says() -> None:
     event = {"specversion": "1.0", "id": "i", "source": "/s", "type": "a", "time": "2024-01-15 10:30:00 +0100"}
     with pytest.raises(InvalidRequest):
         _one(cloudevents.parse, event)
+
+
+def test_an_empty_array_is_no_filter_of_a_webhook() -> None:
+    for given in (b"[]", b"[ ]", b'{"tags":[],"properties":[]}', b"{}", b"null"):
+        new = native_webhooks.parse_new(b'{"url":"https://a.example/","topics":["event"],"filter":%b}' % given)
+        assert new.filters == Filters()
+    for given in (b"[1]", b'{"tags":["a"]}', b'{"properties":[[]]}'):
+        with pytest.raises(InvalidRequest, match="'filter' is not valid"):
+            native_webhooks.parse_new(b'{"url":"https://a.example/","topics":["event"],"filter":%b}' % given)
+
+
+def test_empty_arrays_are_empty_objects_in_rules_but_not_in_the_data_within_them() -> None:
+    data = {"fields": [], "list": []}
+    emit = [
+        {"id": "e", "emit": {"event": "x", "properties": data}},
+        {"id": "f", "emit": {"event": "x", "properties": []}},
+    ]
+    document = parse_rules(
+        {
+            "facts": [{"id": "f", "event": "n", "fields": []}],
+            "journeys": [{"id": "j", "trigger": {"event": "n"}, "steps": emit}],
+        }
+    )
+    assert document.facts[0].fields == {}
+    first, second = (step.emit for step in document.journeys[0].steps)
+    assert first is not None
+    assert second is not None
+    assert (first.properties, second.properties) == (data, {})
+    with pytest.raises(InvalidRules, match=r"facts\[0\]\.fields"):
+        parse_rules({"facts": [{"id": "f", "event": "n", "fields": [1]}]})
+
+
+def test_rules_that_are_nested_absurdly_are_refused() -> None:
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(InvalidRules):
+        parse_rules({"facts": [{"id": "f", "event": "n", "when": nested}]})

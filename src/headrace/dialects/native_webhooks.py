@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.dialects.names import decode_known, nearest
 from headrace.dialects.route import Handled, Route
-from headrace.dialects.wire import ABSENT, Pairs, text_of_body
+from headrace.dialects.wire import ABSENT, Pairs, is_empty_array, text_of_body
 from headrace.model.errors import InvalidRequest
 from headrace.model.filters import Filters
 from headrace.model.times import parse_time, render_time_short
@@ -64,8 +64,8 @@ class _Filter(msgspec.Struct, forbid_unknown_fields=True):
     service: str | None = None
     host: str | None = None
     source: str | None = None
-    tags: dict[str, str] = {}
-    properties: dict[str, str] = {}
+    tags: dict[str, str] | list[object] = {}
+    properties: dict[str, str] | list[object] = {}
 
 
 class _New(msgspec.Struct, forbid_unknown_fields=True):
@@ -219,12 +219,13 @@ def check_filter(topics: tuple[Topic, ...], filters: Filters, /) -> None:
 
 
 def _filters(raw: msgspec.Raw) -> Filters:
-    if raw is ABSENT:
+    if raw is ABSENT or is_empty_array(raw):
         return Filters()
     given = decode_known(_filter_decoder, raw, "'filter'", _Filter) or _Filter()
     texts = [given.name, given.user_id, given.session_id, given.environment, given.service, given.host, given.source]
-    texts += [each for map_ in (given.tags, given.properties) for pair in map_.items() for each in pair]
-    if len(given.tags) + len(given.properties) > _MAX_CRITERIA:
+    tags, properties = _map_of(given.tags, "tags"), _map_of(given.properties, "properties")
+    texts += [each for map_ in (tags, properties) for pair in map_.items() for each in pair]
+    if len(tags) + len(properties) > _MAX_CRITERIA:
         raise InvalidRequest(f"'filter' has more than {_MAX_CRITERIA} tags and properties.")
     if any(each is not None and len(each) > _MAX_CRITERION_CHARS for each in texts):
         raise InvalidRequest(f"A criterion of 'filter' has more than {_MAX_CRITERION_CHARS} characters.")
@@ -238,9 +239,18 @@ def _filters(raw: msgspec.Raw) -> Filters:
         service=given.service or None,
         host=given.host or None,
         source=given.source or None,
-        tags=tuple(given.tags.items()),
-        properties=tuple(given.properties.items()),
+        tags=tuple(tags.items()),
+        properties=tuple(properties.items()),
     )
+
+
+def _map_of(given: dict[str, str] | list[object], field: str) -> dict[str, str]:
+    """An empty array is an empty object, because PHP does not distinguish them."""
+    if type(given) is dict:
+        return given
+    if given:
+        raise InvalidRequest(f"'filter' is not valid: '{field}' must be an object of strings.")
+    return {}
 
 
 def _render_filter(filters: Filters) -> dict[str, object]:

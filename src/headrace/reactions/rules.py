@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -108,7 +108,7 @@ def _each(
     for index, raw in enumerate(lists[part]):
         place = f"{part}[{index}]"
         try:
-            rule = msgspec.convert(raw, kind, str_keys=True)
+            rule = msgspec.convert(_with_objects(raw), kind, str_keys=True)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
             problems.append(Problem(place + path.rstrip("`"), text[0].lower() + text[1:]))
@@ -119,6 +119,25 @@ def _each(
         else:
             problems.append(Problem(f"{place}.{found[0]}", found[1]))
     return sound
+
+
+_OBJECTS = frozenset({"fields", "properties", "body"})
+
+
+def _with_objects(value: Any, levels: int = 50) -> Any:
+    """A rule with empty arrays where objects belong as empty objects: PHP does not distinguish them. Data stay as they are.
+
+    levels: how deep to look; steps within branches are not nested deeper.
+    """
+    if type(value) is list and levels:
+        return [_with_objects(each, levels - 1) for each in cast("list[Any]", value)]
+    if type(value) is not dict or not levels:
+        return value
+    members = cast("dict[Any, Any]", value)
+    return {
+        name: ({} if each == [] else each) if name in _OBJECTS else _with_objects(each, levels - 1)
+        for name, each in members.items()
+    }
 
 
 _PATH = re.compile(r"(?:properties|context|traits|tags)\.[^.]{1,200}|[a-z_]{1,20}")
