@@ -33,7 +33,47 @@ NEAR: dict[str, Tests] = {
         ("tests/dialects",),
         ("tests/seeds", "tests/http/test_families.py", "tests/http/test_reading.py", "tests/http/test_flux_metrics.py"),
     ),
-    "http/": Tests(("tests/admission",), ("tests/http", "tests/seeds", "tests/openapi")),
+    "control/delivery_log.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
+    "control/delivery_queue.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
+    "control/outbox.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
+    "control/webhooks.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
+    "delivery/": Tests(
+        ("tests/delivery", "tests/contracts/test_control_deliveries.py"), ("tests/http/test_webhooks.py", "tests/crash/test_deliveries.py")
+    ),
+    "http/": Tests(("tests/admission", "tests/edge"), ("tests/http", "tests/seeds", "tests/openapi")),
+    # The tests of the parts that every request passes, the short ones first: all of tests/http takes five minutes.
+    "http/auth.py": Tests(
+        ("tests/admission", "tests/edge"),
+        ("tests/http/test_bad_keys.py", "tests/http/test_browsers.py", "tests/http/test_cookies.py", "tests/http/test_pixels.py",
+         "tests/seeds/test_flux_rate_limits.py", "tests/http/test_families.py"),
+    ),
+    "http/body.py": Tests(
+        ("tests/admission", "tests/edge"),
+        ("tests/http/test_bad_input.py", "tests/http/test_wire.py", "tests/http/test_overload.py", "tests/http/test_people.py", "tests/http/test_catalog.py"),
+    ),
+    "http/direct.py": Tests(("tests/admission", "tests/edge"), ("tests/http/test_direct.py", "tests/http/test_wire.py", "tests/http/test_browsers.py")),
+    "http/gate.py": Tests(
+        ("tests/admission", "tests/edge"),
+        ("tests/http/test_bad_keys.py", "tests/http/test_unknown_names.py", "tests/seeds/test_flux_rate_limits.py", "tests/http/test_overload.py",
+         "tests/http/test_shutdown.py", "tests/guarantees/test_bounded.py"),
+    ),
+    "http/ingest.py": Tests(
+        ("tests/admission", "tests/edge"),
+        ("tests/http/test_pixels.py", "tests/http/test_cloudevents.py", "tests/http/test_idempotency.py", "tests/http/test_families.py",
+         "tests/http/test_vendor_calls.py", "tests/http/test_cookies.py", "tests/http/test_wire.py", "tests/http/test_bad_input.py"),
+    ),
+    "http/mount.py": Tests(
+        ("tests/admission", "tests/edge"), ("tests/http/test_browsers.py", "tests/http/test_cloudevents.py", "tests/http/test_wire.py", "tests/http/test_bad_requests.py")
+    ),
+    "http/strict.py": Tests(("tests/admission", "tests/edge"), ("tests/http/test_unknown_names.py", "tests/http/test_reading.py")),
+    **{
+        f"http/{name}.py": Tests(
+            ("tests/admission", "tests/edge"),
+            ("tests/http/test_last_replies.py", "tests/http/test_pipelines.py", "tests/http/test_bad_requests.py", "tests/http/test_overload.py",
+             "tests/http/test_shutdown.py", "tests/http/test_lifecycle.py", "tests/guarantees/test_bounded.py"),
+        )
+        for name in ("protocol", "lingering", "expect", "unread", "heads", "refusals")
+    },
     "log/": Tests(
         ("tests/log", "tests/contracts/test_log.py", "tests/guarantees/test_intake.py"),
         ("tests/crash/test_lost_keys.py", "tests/crash/test_lost_files.py", "tests/crash/test_disk.py"),
@@ -65,6 +105,7 @@ NEAR: dict[str, Tests] = {
         ("tests/reactions",),
         ("tests/http/test_reactions.py", "tests/http/test_replay.py", "tests/seeds"),
     ),
+    "reactions/journeys/": Tests(("tests/journeys",), ("tests/http/test_journeys.py", "tests/crash/test_journeys.py")),
     "replay/": Tests(
         ("tests/jobs", "tests/reactions"),
         ("tests/http/test_replay_jobs.py", "tests/http/test_replay.py", "tests/crash/test_replay_jobs.py"),

@@ -1,0 +1,1 @@
+"""The parts of http/ by themselves, without a server: what clients see of them is in tests/http."""
