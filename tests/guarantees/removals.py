@@ -1074,6 +1074,20 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/http/test_rebuild.py::test_a_challenge_with_another_goal_pays_only_beyond_what_was_paid",
     ),
     (
+        "a dry run of a rebuild remembers what its earlier slices have changed",
+        "replay/rehearsal.py",
+        "            _cover(state, name, _covering_decoder.decode(value))\n",
+        "            pass\n",
+        "tests/journeys/test_rehearsal.py::test_slices_of_a_rehearsal_change_nothing",
+    ),
+    (
+        "a cursor belongs to its list",
+        "dialects/native.py",
+        '    return fingerprint([("", listed), *given])',
+        "    return fingerprint(given)",
+        "tests/http/test_cursors.py::test_a_cursor_continues_its_own_list_and_no_other",
+    ),
+    (
         "two deductions at once never both find enough",
         "control/grants.py",
         "            lock_tenant(connection, tenant)  # else two deductions at once would both find enough\n",
