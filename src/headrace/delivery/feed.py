@@ -95,10 +95,7 @@ class EventFeed:
                 more |= self._feed(each, upto, lease)
             except LeaseLost:
                 return False
-            except (
-                InvalidRequest,
-                Unavailable,
-            ) as error:  # such as a filter that takes too long: it delays no other webhook
+            except (InvalidRequest, Unavailable) as error:  # of one webhook, whose filter may take too long
                 failed = each, error
         if failed is not None and not more:
             webhook, error = failed
