@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
 from tests.http.routes import assert_refused
 from tests.http.test_rebuild import RULES, apply
 from tests.server import Client
@@ -19,12 +21,15 @@ LISTS = (
     "webhooks",
     "webhooks/first/deliveries",
     "webhooks/second/deliveries",
+    "keys",
+    "audit",
 )
 
 
 @pytest.fixture
-def filled(client: Client) -> Client:
+def filled(client: Client, keys: Keys, project: str) -> Client:
     """Something on two pages of every list."""
+    keys.create(project, "live", "flux", None, clock_ms())
     apply(client, RULES)
     for name in ("first", "second"):
         hook = {"id": name, "url": "https://hook.invalid/", "topics": ["points.changed"]}

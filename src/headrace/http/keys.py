@@ -17,6 +17,7 @@ from headrace.http.handler import Handlers
 from headrace.model.event import Tenant
 
 _MAX_BYTES = 64 * 1024
+_BOUND = native.bound_to("keys")
 
 
 class KeyRoutes:
@@ -36,10 +37,10 @@ class KeyRoutes:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
         given = {name: value for name, value in parameters(req) if value}
-        limit, after = native.parse_limit(given), native_keys.parse_place(native.parse_cursor(given))
+        limit, after = native.parse_limit(given), native_keys.parse_place(native.parse_cursor(given, _BOUND))
         found = await self._keys.listed(tenant, after, limit + 1)
         more = len(found) > limit
-        cursor = native.render_cursor(native_keys.place_of(found[limit - 1])) if more else None
+        cursor = native.render_cursor(native_keys.place_of(found[limit - 1]), _BOUND) if more else None
         now_ms = clock_ms()
         resp.data = native.render_data(
             [key_value(each, now_ms) for each in found[:limit]], {"limit": limit, "next_cursor": cursor}
