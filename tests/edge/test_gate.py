@@ -56,8 +56,8 @@ def admit(
 
 
 def test_who_is_let_in_is_told_what_is_left() -> None:
-    tenant, req, resp = admit(GivenAdmission(ALLOWANCE))
-    assert tenant == TENANT
+    admitted, req, resp = admit(GivenAdmission(ALLOWANCE))
+    assert admitted.tenant == TENANT
     assert (resp.headers["X-RateLimit-Limit"], resp.headers["X-RateLimit-Remaining"]) == ("60", "59")
     assert resp.headers["RateLimit"] == f'"flux_query";r=59;t={ALLOWANCE.reset_s}'
     assert resp.headers["RateLimit-Policy"] == '"flux_query";q=60;w=60'
