@@ -74,6 +74,14 @@ def test_a_project_named_in_a_header_counts_only_where_no_events_are_taken() -> 
     assert (shown.authorization, shown.api_key, shown.in_query) == ("Bearer a", "b", "c")
 
 
+def test_who_acts_is_told_in_a_header_only_where_an_admin_acts() -> None:
+    req = request(headrace_user="ada")
+    assert shown_by(req, "admin").user == "ada"
+    assert shown_by(request(), "admin").user == ""
+    for scope in ("query", "ingest"):
+        assert shown_by(req, scope).user == ""
+
+
 @pytest.mark.parametrize(
     ("headers", "origin"),
     [

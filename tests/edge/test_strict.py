@@ -51,6 +51,8 @@ def test_a_parameter_that_a_route_does_not_take_is_refused_with_the_nearest_or_w
             check(template, ("limit", "5"), (name, "1"), method=method)
         assert said in refused.value.message
     check(template, (name, ""))  # an empty value is an absent one
+    with pytest.raises(InvalidRequest):
+        check(template, ("name", ""), (name, ""), (name, "1"))
 
 
 def test_a_parameter_with_two_values_is_refused_and_one_that_is_repeated_is_not() -> None:

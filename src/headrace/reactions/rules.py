@@ -124,20 +124,22 @@ def _each(
 _OBJECTS = frozenset({"fields", "properties", "body"})
 
 
-def _with_objects(value: Any, levels: int = 50) -> Any:
+def _with_objects(value: object, levels: int = 50) -> object:
     """A rule with empty arrays where objects belong as empty objects: PHP does not distinguish them. Data stay as they are.
 
     levels: how deep to look; steps within branches are not nested deeper.
     """
     if type(value) is list and levels:
-        return [_with_objects(each, levels - 1) for each in cast("list[Any]", value)]
+        return [_with_objects(each, levels - 1) for each in cast("list[object]", value)]
     if type(value) is not dict or not levels:
         return value
-    members = cast("dict[Any, Any]", value)
-    return {
-        name: ({} if each == [] else each) if name in _OBJECTS else _with_objects(each, levels - 1)
-        for name, each in members.items()
-    }
+    members: dict[object, object] = {}
+    for name, each in cast("dict[object, object]", value).items():
+        if name in _OBJECTS:
+            members[name] = {} if each == [] else each
+        else:
+            members[name] = _with_objects(each, levels - 1)
+    return members
 
 
 _PATH = re.compile(r"(?:properties|context|traits|tags)\.[^.]{1,200}|[a-z_]{1,20}")
