@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.http.gate import Gate, parameters, unless_hung_up
+from headrace.http.gate import KeyGate, parameters, unless_hung_up
 from headrace.http.scope import HUNG_UP, RATE_HEADERS
 from headrace.http.strict import Strict
 from headrace.model.allowance import Allowance
@@ -51,7 +51,7 @@ def request(query: str = "", template: str = "/api/v1/events") -> Any:
 def admit(
     admission: GivenAdmission, query: str = "", scope: Any = "query", strict: Strict | None = None
 ) -> tuple[Any, Any, Any]:
-    gate, req, resp = Gate(admission, None, None, strict), request(query), Response()  # type: ignore[arg-type]
+    gate, req, resp = KeyGate(admission, None, None, strict), request(query), Response()  # type: ignore[arg-type]
     return asyncio.run(gate.admit(req, resp, None, scope, "flux_query")), req, resp  # type: ignore[arg-type]
 
 
@@ -71,7 +71,11 @@ def test_a_route_without_a_limit_says_nothing_of_one() -> None:
 
 @pytest.mark.parametrize("allowance", [ALLOWANCE, None])
 def test_who_is_over_the_limit_is_told_so_with_what_is_left_where_that_is_known(allowance: Allowance | None) -> None:
-    gate, req, resp = Gate(GivenAdmission(error=RateLimited(60, 60, 7, allowance)), None, None), request(), Response()  # type: ignore[arg-type]
+    gate, req, resp = (
+        KeyGate(GivenAdmission(error=RateLimited(60, 60, 7, allowance)), None, None),
+        request(),
+        Response(),
+    )  # type: ignore[arg-type]
     with pytest.raises(RateLimited):
         asyncio.run(gate.admit(req, resp, None, "query", "flux_query"))  # type: ignore[arg-type]
     assert bool(resp.headers) is (allowance is not None)
@@ -102,7 +106,7 @@ def test_a_question_is_asked_only_where_there_is_room_for_its_answer() -> None:
     async def ask(question: Callable[[Any], Any]) -> Any:
         return question("the reader")
 
-    gate = Gate(None, ask, unread)  # type: ignore[arg-type]
+    gate = KeyGate(None, ask, unread)  # type: ignore[arg-type]
     assert asyncio.run(gate.ask(request(), lambda reader: f"asked {reader}")) == "asked the reader"
     unread.has_room = False
     with pytest.raises(Unavailable, match="unread"):
