@@ -129,9 +129,9 @@ def _with_objects(value: object, levels: int = 50) -> object:
 
     levels: how deep to look; steps within branches are not nested deeper.
     """
-    if type(value) is list and levels:
+    if levels and isinstance(value, list):
         return [_with_objects(each, levels - 1) for each in cast("list[object]", value)]
-    if type(value) is not dict or not levels:
+    if not levels or not isinstance(value, dict):
         return value
     members: dict[object, object] = {}
     for name, each in cast("dict[object, object]", value).items():
