@@ -1,1 +1,1 @@
-"""The wire dialects: parse bytes into events, render answers as bytes. None stores, reads the clock, or knows HTTP."""
+"""The wire dialects: parse bytes into events, and render responses as bytes. They never store, read the clock, or know HTTP."""

@@ -169,7 +169,7 @@ def parse(body: bytes, context: Context, /) -> Upload:
 
 
 def _is_beacon(context: Context) -> bool:
-    """A page that is left sends text, and nobody is there to read which events were wrong and to send the others again.
+    """Whether a page that is being left sent this, as plain text: nobody will read the response and resend the valid events.
 
     Source: https://w3c.github.io/beacon/#sec-processing-model (a string is sent as text/plain)
     """

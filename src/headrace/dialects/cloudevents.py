@@ -118,7 +118,8 @@ def _structured(attributes: dict[str, str], content_type: str, body: bytes) -> b
 
 
 def _json_of(body: bytes) -> object:
-    """Data that is said to be JSON. Words without quotes are a string: the JavaScript SDK sends one so. Raises InvalidRequest.
+    """Data declared as JSON. Words without quotes are a string, because the JavaScript SDK sends strings so. Raises
+    InvalidRequest.
 
     Source: https://github.com/cloudevents/sdk-javascript/blob/main/src/message/http/index.ts (binary)
     """
@@ -190,8 +191,8 @@ def render_accepted(batch: Batch, _receipts: list[Receipt], /) -> bytes:
 
 
 def claims(head: Head, /) -> bool:
-    """Whether a request says that it carries CloudEvents: by its media type, or by attributes in its headers."""
-    for name, value in head:  # no generator: each event of Flux passes here
+    """Whether a request declares CloudEvents, by its media type or by attributes in its headers."""
+    for name, value in head:  # not a generator, because every Flux event passes here
         if name == b"content-type":
             if value[:23].lower() == b"application/cloudevents":
                 return True
@@ -201,7 +202,7 @@ def claims(head: Head, /) -> bool:
 
 
 def status_at_openmeters(batch: Batch, /) -> int:
-    """Its clients take 204 alone for a success; what they cannot read is at least not one."""
+    """OpenMeter's clients accept only 204 as a success. Any other status tells them at least that something failed."""
     return 202 if batch.rejections else 204
 
 

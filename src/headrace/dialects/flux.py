@@ -128,7 +128,7 @@ def parse_batch(body: bytes, context: Context, /) -> Batch:
 
 
 def parse_lines(body: bytes, context: Context, /) -> Batch:
-    """A batch that is labelled as newline-delimited JSON; an array, or `{"events":[…]}` on one line, is one all the same."""
+    """A batch labelled as newline-delimited JSON. An array, or `{"events":[…]}` on one line, is accepted as well."""
     batch = lines.parse_lines(body, _parse_item, context)
     if batch.items or len(batch.rejections) != 1:
         return batch
@@ -246,7 +246,7 @@ def render_batch(batch: Batch, _receipts: list[Receipt], /) -> bytes:
 
 
 def render_lines(batch: Batch, _receipts: list[Receipt], /) -> bytes:
-    """As `render_batch`, with the first of many errors."""
+    """Like `render_batch`, with only the first errors."""
     return encode_json({"data": lines.shown(batch, _render_rejection)})
 
 

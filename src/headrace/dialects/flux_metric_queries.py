@@ -48,7 +48,7 @@ class MetricQuery(msgspec.Struct, frozen=True):
 
 
 def parse_query(name: str, pairs: Pairs, now_ms: int, /) -> MetricQuery:
-    """Raises InvalidRequest. `question_of` checks the aggregations, for which the metric's type has to be known."""
+    """Raises InvalidRequest. `question_of` checks the aggregations, because that requires the metric's type."""
     given = {key: value for key, value in pairs if value}
     interval = given.get("interval")
     if interval is not None and interval not in WIDTH_MS:
@@ -100,7 +100,7 @@ def _definition(metric: Metric) -> dict[str, object]:
 
 
 def render_definitions(found: MetricList, /) -> bytes:
-    """`truncated` stands in `meta` only where there are more metrics than are listed; `total` counts all of them."""
+    """`meta` has `truncated` only if there are more metrics than are listed; `total` counts all of them."""
     meta: dict[str, object] = {"total": found.total}
     if found.total > len(found.metrics):
         meta["truncated"] = True

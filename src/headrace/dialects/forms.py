@@ -1,6 +1,6 @@
-"""Events inside HTML forms and query strings, as JSON or base64 in a field called `data`. Pure.
+"""Events in HTML forms and query strings, as JSON or base64 in a field called `data`. Pure.
 
-Pages send forms, and pixels, script elements and some SDKs send by GET. A query string is a form without a body.
+Pages send forms; pixels, script elements and some SDKs send GETs. A query string is a form without a body.
 """
 
 import binascii
@@ -15,10 +15,10 @@ from headrace.model.times import EARLIEST_MS, LATEST_MS
 
 Fields: TypeAlias = dict[str, str]
 Opener: TypeAlias = Callable[[bytes], tuple[Fields, bytes]]
-"""From what was sent to the form's fields, {} where it is none, and the JSON in it. Raises InvalidRequest, PayloadTooLarge."""
+"""Turns a body into its form's fields ({} if it is not a form) and the JSON in it. Raises InvalidRequest, PayloadTooLarge."""
 
 _MAX_FORM_FIELDS = 50
-# Unescaping a form takes up to 80 times its size, before anybody is authenticated. SDKs use forms for a page's last events.
+# Unescaping a form takes up to 80 times its size, before authentication. SDKs use forms for a page's last events.
 _MAX_FORM_BYTES = 1024 * 1024
 _MAX_QUERY_FIELDS = 200
 
@@ -50,7 +50,7 @@ def fields_of(query: bytes, /) -> Fields:
 
 
 def sent_at_in(query: str, /) -> int | None:
-    """The time of sending in milliseconds, which SDKs for pages send as `_` in the query. An invalid one costs no event.
+    """The time of sending in milliseconds, which browser SDKs send as `_` in the query. An invalid one is ignored.
 
     Source: https://github.com/PostHog/posthog-js/blob/main/packages/browser/src/request.ts, and mixpanel-browser's _send_request.
     """

@@ -134,7 +134,7 @@ _SOURCES = {
 
 
 def render_sources(found: list[Observed], /) -> bytes:
-    """Render the sources. One that this version does not know is shown as merely observed."""
+    """Render the sources. A source that this version does not know is shown as `observed`."""
     sources: list[dict[str, object]] = []
     for each in found:
         kind, label = _SOURCES.get(each.value, ("observed", each.value))

@@ -50,7 +50,7 @@ def parse_event(body: bytes, context: Context, /) -> Batch:
 
 
 def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
-    """What describes the contact becomes traits; an event with nothing but an email belongs to the user of that name."""
+    """Properties of the contact become traits. An event with only an email belongs to the user with that email as id."""
     settings, tenant = context.settings, context.tenant
     limit = settings.max_id_chars
     item = decode_item(_item_decoder, raw, settings)
@@ -74,7 +74,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
     key = optional_text(item.idempotency_key, "idempotencyKey", limit)
     traits = with_members(traits, {"email": email} if email and "email" not in contact else {})
     if of_groups and not traits:
-        traits = "{}"  # so that the event is known to say something about a person
+        traits = "{}"  # marks the event as saying something about a person
     return Event(
         tenant.project,
         tenant.mode,
@@ -94,7 +94,7 @@ def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
 
 
 def render_stored(batch: Batch, receipts: list[Receipt], /) -> bytes:
-    """`exits` are those of journeys, and this server runs none of Hogsend's own; lists stay with the event."""
+    """`exits` would list exits from Hogsend's own journeys, which this server does not run. Lists stay with the event."""
     event = batch.items[0].event
     reply: dict[str, object] = {
         "stored": not receipts[0].duplicate,

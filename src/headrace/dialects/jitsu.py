@@ -1,7 +1,7 @@
-"""Jitsu's routes, which take events in Segment's shape. Translates; never stores.
+"""Jitsu's routes, which accept events in Segment's shape. Translates; never stores.
 
-Its clients want keys of the form `key:secret` and send them in `X-Write-Key`, in the body or by HTTP Basic. Here the key is all
-that counts: what follows the colon may be anything.
+Its clients want keys of the form `key:secret` and send them in `X-Write-Key`, in the body or by HTTP Basic. Here only the key
+counts: anything may follow the colon.
 Source: https://github.com/jitsucom/jitsu/blob/newjitsu/libs/jitsu-js/src/analytics-plugin.ts
 """
 
@@ -26,7 +26,7 @@ _parse_any = segment.item_parser("", None)
 
 
 def parse_event(body: bytes, context: Context, /) -> Batch:
-    """One event that says what it is in its `type`."""
+    """One event, whose `type` says what it is."""
     return parse_single(body, _parse_any, context)
 
 

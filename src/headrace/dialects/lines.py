@@ -1,4 +1,4 @@
-"""Newline-delimited JSON, as log shippers send it: one event a line. Pure.
+"""Newline-delimited JSON, as log shippers send it: one event per line. Pure.
 
 Source: https://github.com/ndjson/ndjson-spec
 """
@@ -15,33 +15,34 @@ from headrace.model.batch import Batch, Context, Rejection
 from headrace.model.errors import BatchTooLarge, InvalidRequest
 from headrace.model.event import Event
 
-# Vector sends up to 10 MB at once, which are about so many log events.
+# Vector sends up to 10 MB at once, which is about this many log events.
 MAX_LINES = 50_000
-# A shipper whose events are all wrong would otherwise be told so at greater length than it sent them.
+# Otherwise, the response to a shipper whose events are all invalid would be larger than its request.
 MAX_SHOWN = 100
 _TYPES = frozenset(
     b"application/" + name for name in (b"x-ndjson", b"ndjson", b"jsonl", b"x-jsonl", b"jsonlines", b"x-jsonlines")
 )
-# No string holds a bare line break, so these braces are the ends of two documents.
+# JSON strings contain no bare line breaks, so these braces separate two documents.
 _BETWEEN_LINES = re.compile(rb"\}[ \t\r]*\n\s*\{")
 
 
 def claims(head: Head, /) -> bool:
-    """Whether a request says that its body is lines of JSON."""
+    """Whether a request declares its body as lines of JSON."""
     return any(name == b"content-type" and value.partition(b";")[0].strip().lower() in _TYPES for name, value in head)
 
 
 def are_in(body: bytes, /) -> bool:
-    """Whether a body is several JSON objects on lines of their own, whatever it is labelled."""
+    """Whether a body consists of several JSON objects on separate lines, whatever its media type."""
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{" and _BETWEEN_LINES.search(body) is not None
 
 
 def parse_lines(
     body: bytes, parse_item: Callable[[msgspec.Raw, Context], Event], context: Context, limit: int = MAX_LINES
 ) -> Batch:
-    """Each line on its own, so that a bad one costs only itself; blank ones are passed over. One document on many lines is one.
+    """Parse each line by itself, so that an invalid one costs only itself. Skips blank lines, and accepts one document over many
+    lines.
 
-    Raises InvalidRequest when there are none, BatchTooLarge for too many.
+    Raises InvalidRequest if there are none, BatchTooLarge if there are too many.
     """
     body = unmarked(body)
     if body.count(b"\n") > 2 * limit:
@@ -69,7 +70,7 @@ def _too_many(limit: int) -> BatchTooLarge:
 
 
 def _readable(raw: msgspec.Raw) -> msgspec.Raw:
-    """Raises InvalidRequest for what is no UTF-8: parts of it that nobody decodes would be taken on trust."""
+    """Raises InvalidRequest if it is not UTF-8, because parts of it are stored without being decoded."""
     text = bytes(raw)
     if not text.isascii():
         try:
@@ -80,7 +81,7 @@ def _readable(raw: msgspec.Raw) -> msgspec.Raw:
 
 
 def shown(batch: Batch, render: Callable[[Rejection], object], /) -> dict[str, object]:
-    """How many were taken and refused, and why; of the refused, no more than a shipper may be told of."""
+    """How many lines were accepted and rejected, with the errors of the first rejected ones."""
     data: dict[str, object] = {"accepted": len(batch.items), "rejected": len(batch.rejections)}
     if batch.rejections:
         data["errors"] = [render(each) for each in batch.rejections[:MAX_SHOWN]]

@@ -49,7 +49,7 @@ MAX_BATCH = 2000  # https://developer.mixpanel.com/reference/import-events
 
 
 def render_error(error: HeadraceError, status: int, /) -> bytes:
-    """The SDKs look at `error`, and at `status`, which has to be 1 for success."""
+    """The SDKs check `error`, and `status`, which must be 1 for success."""
     return encode_json({"code": status, "status": 0, "error": error.message})
 
 

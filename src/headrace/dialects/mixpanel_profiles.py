@@ -51,8 +51,8 @@ def _update_parser(kind: EventType) -> Callable[[msgspec.Raw, Context], Event]:
         properties = joined({name: value for name, value in members_of(raw).items() if name != "$token"})
         _, values = object_of(msgspec.Raw(properties.encode()), "The update")
         labels, numbers = labels_and_numbers(values, {})
-        # An update has no id of its own; the same one at the same moment is a repeat. `$time` has to be more exact than a
-        # second, or two increments within one would be taken for one.
+        # Updates have no id, so the same update at the same moment is a repeat. `$time` must be more exact than a second, or two
+        # increments within one second would count as one.
         exact = type(item.time) is float or (type(item.time) is int and item.time >= MILLISECONDS_FROM)
         return Event(
             tenant.project,

@@ -25,7 +25,9 @@ def nearest(name: str, known: Collection[str], /) -> str:
 def fingerprint(pairs: Pairs, /, *left_out: str) -> str:
     """16 hex digits that identify a query's parameters, whatever their order, without the empty and the excluded ones."""
     given = sorted((name, value) for name, value in pairs if name not in left_out and (value or "[" in name))
-    return blake2b(ascii(given).encode(), digest_size=8).hexdigest()  # ascii: text may hold half of a surrogate pair
+    return blake2b(
+        ascii(given).encode(), digest_size=8
+    ).hexdigest()  # ASCII, because text may contain half of a surrogate pair
 
 
 def decode_known(

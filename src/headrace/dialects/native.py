@@ -107,7 +107,7 @@ def parse_catalog(pairs: Pairs, /) -> CatalogPage:
 
 
 UsedBy = Callable[[str], Sequence[str]]
-"""What is about events of a name."""
+"""Returns what uses events of a name."""
 
 
 def render_catalog(page: CatalogPage, answer: Catalog, used_by: UsedBy, /) -> bytes:
@@ -135,7 +135,7 @@ def _render_entry(entry: CatalogEntry, used_by: UsedBy) -> dict[str, object]:
 
 
 def render_event_data(event: StoredEvent, /) -> bytes:
-    """An event as the data of a webhook's message: as in the catalogue."""
+    """An event as the data of a webhook's message, in the form of the catalogue's examples."""
     return encode_json(_render_example(event))
 
 

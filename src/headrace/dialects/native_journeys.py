@@ -1,4 +1,4 @@
-"""The native routes about journeys, and how their replies read. Translates; never stores."""
+"""The native routes for journeys, and their parameters and cursors. Translates; never stores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,7 +33,7 @@ def parse_status(given: Mapping[str, str], /) -> Status | None:
 
 
 def parse_place(last: str | None, /) -> tuple[int, str] | None:
-    """What `place_of` made. Raises InvalidRequest."""
+    """The inverse of `place_of`. Raises InvalidRequest."""
     if last is None:
         return None
     started, _, run_id = last.partition(".")
@@ -43,7 +43,7 @@ def parse_place(last: str | None, /) -> tuple[int, str] | None:
 
 
 def place_of(run: Run, /) -> str:
-    """Where in a list of runs the next page begins."""
+    """The cursor of the next page of a list of runs."""
     return f"{run.started_ms}.{run.id}"
 
 

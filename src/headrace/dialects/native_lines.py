@@ -1,8 +1,8 @@
 """The native route for log shippers: newline-delimited JSON, or an array. Translates; never stores.
 
-A line has Flux's fields. Whatever else is in it, such as a log's `message` and `level`, is one of its properties, and a line
-without a name gets the one in the query: a shipper need not rewrite what it ships. So is a member that has the name of one of
-Flux's fields and means something else, as Logstash's `tags` (an array) and Elastic's `host` and `service` (objects) do.
+A line has Flux's fields. All other members, such as a log's `message` and `level`, become properties, and a line without a name
+gets the name in the query. So shippers need not rewrite what they ship. A member with the name of one of Flux's fields that means
+something else, such as Logstash's `tags` (an array) or Elastic's `host` and `service` (objects), becomes a property too.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from headrace.model.settings import Settings
 
 NAME = "native"
 _FIELDS = frozenset(flux.FluxItem.__struct_encode_fields__) | {"@timestamp"}
-_MILLISECONDS_FROM = 100_000_000_000  # a time as large is in milliseconds: in seconds it would be in the year 5138
+_MILLISECONDS_FROM = 100_000_000_000  # a number this large is in milliseconds: in seconds it would be in the year 5138
 _time_decoder = msgspec.json.Decoder()
 # Not the keys by which repeats are known: a line whose key cannot be used is refused, or its retry would be stored twice.
 _TEXTS = ("user_id", "session_id", "environment", "service", "host", "request_id")
@@ -29,7 +29,7 @@ _IDS = ("user_id", "session_id", "request_id", "idempotency_key", "messageId")
 
 
 def parse_lines(body: bytes, context: Context, /) -> Batch:
-    """Raises the first line's error when none can be accepted, PayloadTooLarge for more than MAX_LINES."""
+    """Raises the first line's error if none can be accepted, PayloadTooLarge for more than MAX_LINES."""
     parse_line = _line_parser(fields_of(context.query.encode()).get("name", ""))
     if unmarked(body).lstrip()[:1] == b"[":
         return confined(body, lambda text: _parse_array(text, parse_line, context), bare=True)
@@ -44,7 +44,7 @@ def _parse_array(text: bytes, parse_line: Callable[[msgspec.Raw, Context], Event
 
 
 def _line_parser(name: str) -> Callable[[msgspec.Raw, Context], Event]:
-    """`name`: of the lines that have none."""
+    """name: the name of lines without one."""
 
     def parse(raw: msgspec.Raw, context: Context) -> Event:
         item = flux.decode_event(raw, context)
@@ -95,6 +95,6 @@ def _number_of(value: object, _settings: Settings) -> float | None:
 
 
 def _time(value: object, now_ms: int) -> int:
-    """Text, or a number of seconds or milliseconds: Fluent Bit writes a double unless it is told otherwise."""
+    """Text, or a number of seconds or milliseconds: Fluent Bit sends a double by default."""
     large = (type(value) is int or type(value) is float) and value >= _MILLISECONDS_FROM
     return time_of(value, now_ms, unit_ms=1 if large else 1000)

@@ -66,7 +66,7 @@ def parse_board(pairs: Pairs, /) -> AskedBoard:
 
 
 def parse_points_board(pairs: Pairs, /) -> AskedBoard:
-    """As `parse_board`, with `from` and `to`, which are inclusive. Raises InvalidRequest."""
+    """Like `parse_board`, with `from` and `to`, which are inclusive. Raises InvalidRequest."""
     given = {name: value for name, value in pairs if value}
     from_ms = parse_time(given["from"], "from") if "from" in given else None
     to_ms = parse_time(given["to"], "to", end_of_day=True) if "to" in given else None

@@ -1,4 +1,4 @@
-"""The native dialect's webhooks: what sets them up and what shows their deliveries. Translates; never stores.
+"""Webhooks and their deliveries in the native dialect. Translates; never stores.
 
 Source: shared/CONTRACT.md "native"
 """
@@ -31,7 +31,7 @@ _MAX_CRITERION_CHARS = 1000
 
 
 class NewWebhook(msgspec.Struct, frozen=True):
-    """`id` is "" where the server is to choose one."""
+    """id: "" if the server should choose one."""
 
     id: str
     url: str
@@ -40,7 +40,7 @@ class NewWebhook(msgspec.Struct, frozen=True):
 
 
 class ChangedWebhook(msgspec.Struct, frozen=True):
-    """None stays as it is."""
+    """None means unchanged."""
 
     url: str | None
     topics: tuple[Topic, ...] | None
@@ -100,7 +100,7 @@ _filter_decoder = msgspec.json.Decoder(_Filter | None)
 
 
 def parse_new(body: bytes, /) -> NewWebhook:
-    """Raises InvalidRequest, but says nothing of where the URL leads."""
+    """Raises InvalidRequest. Does not check where the URL leads."""
     given = decode_known(_new_decoder, text_of_body(body), "The body", _New)
     if not given.url:
         raise InvalidRequest(
@@ -129,7 +129,7 @@ def parse_changed(body: bytes, /) -> ChangedWebhook:
 
 
 def parse_rotation(body: bytes, /) -> int | None:
-    """For how many seconds the secret before stays valid; None for as long as the setting says. Raises InvalidRequest."""
+    """For how many seconds the former secret stays valid; None for the setting's default. Raises InvalidRequest."""
     if not body.strip():
         return None
     overlap_s = decode_known(_rotation_decoder, text_of_body(body), "The body", _Rotation).overlap_seconds
@@ -157,7 +157,7 @@ def parse_status(pairs: Pairs, /) -> DeliveryStatus | None:
 
 
 def webhook_value(webhook: Webhook, waiting: int | None = None, secret: str = "") -> dict[str, object]:
-    """A webhook as a value; with its secret where that is new, which is the only time that it is shown."""
+    """A webhook as a value. A new secret is included; it is never shown again."""
     value: dict[str, object] = {
         "id": webhook.id,
         "url": webhook.url,
@@ -176,7 +176,7 @@ def webhook_value(webhook: Webhook, waiting: int | None = None, secret: str = ""
 
 
 def delivery_value(delivery: Delivery, *, whole: bool = False) -> dict[str, object]:
-    """A delivery as a value; whole: with its attempts and its body."""
+    """A delivery as a value. whole: include its attempts and its body."""
     waits = delivery.status == "waiting"
     value: dict[str, object] = {
         "id": delivery.key,
@@ -213,7 +213,7 @@ def _topics(given: Sequence[str]) -> tuple[Topic, ...]:
 
 
 def check_filter(topics: tuple[Topic, ...], filters: Filters, /) -> None:
-    """Raises InvalidRequest for a filter of events without events."""
+    """Raises InvalidRequest for a filter of events without the topic for events."""
     if filters != Filters() and "event" not in topics:
         raise InvalidRequest("'filter' applies to the topic 'event' alone: add it to 'topics', or omit the filter.")
 

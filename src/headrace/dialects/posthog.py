@@ -131,7 +131,7 @@ def find_key(body: bytes, /) -> str:
 
 
 def find_key_in_query(query: bytes, /) -> str:
-    """The key of what is sent by GET. Raises MissingKey, InvalidRequest."""
+    """The key of an event sent by GET. Raises MissingKey, InvalidRequest."""
     return _find_key(query, opened_query) if "data" in fields_of(query) else key_of([], _NO_KEY)
 
 
@@ -249,7 +249,7 @@ def parse_event(raw: msgspec.Raw, context: Context, /) -> Event:
 
 
 def _with_sets_beside(item: _Item, properties: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The properties with what the event sets on its person beside them: PostHog puts it there too."""
+    """The properties, including what the event sets on its person beside them, where PostHog puts it as well."""
     beside = {"$set": item.set, "$set_once": item.set_once}
     given = {name: raw for name, raw in beside.items() if object_of(raw, name)[1]}
     if not given:

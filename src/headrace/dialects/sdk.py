@@ -97,7 +97,7 @@ def first_text(*values: object) -> str:
 
 
 def short_text(raw: msgspec.Raw, /) -> str:
-    """A string where a key or a time is expected, else "". Anything else stays undecoded: it may be as large as the body."""
+    """A string where a key or a time is expected, else "". Other values are not decoded: they may be as large as the body."""
     text = memoryview(raw)
     if not 0 < text.nbytes <= _MAX_SHORT_BYTES or text[0] != ord('"'):
         return ""

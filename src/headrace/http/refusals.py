@@ -1,6 +1,6 @@
-"""What the protocol answers in place of the application: as bytes before there is a request, and through ASGI after that.
+"""Refusals that the protocol sends in place of the application: as bytes before there is a request, and through ASGI after that.
 
-Each refusal is worded by the dialect of the request's path. Decides nothing: whoever calls it has decided to refuse.
+The dialect of the request's path renders each refusal. Decides nothing: the caller has decided to refuse.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _PATH = re.compile(rb"\S+ +([^\s?#]*)")
 
 
 class Refusals:
-    """Words refusals. One for each server."""
+    """Renders refusals. One for each server."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -54,10 +54,10 @@ class Refusals:
         except asyncio.CancelledError:
             _log.warning("request_cut", method=scope["method"], dialect=self._problems.dialect_of(scope["path"]).name)
             error = Unavailable("The server is shutting down before it could answer; try again.", retry_after_s=5)
-            await self.send(scope, send, error)  # raises, and so hangs up, if the answer has begun
+            await self.send(scope, send, error)  # raises, and so hangs up, if the response has begun
 
     async def refuse_connection(self, scope: Any, _receive: Any, send: Any) -> None:
-        """An ASGI application for a connection too many."""
+        """An ASGI application for connections over the limit."""
         await self.send(scope, send, Unavailable("Too many connections."))
 
     async def send(self, scope: Any, send: Any, error: HeadraceError) -> None:

@@ -1,10 +1,10 @@
-"""The keys under which parts of the server leave something in a request's ASGI scope for each other."""
+"""The keys under which parts of the server pass things to each other in a request's ASGI scope."""
 
 RATE_HEADERS = "headrace.rate_headers"
-"""A dict of the rate-limit headers, for a response that no route makes."""
+"""A dict of the rate-limit headers, for responses that no route makes."""
 
 HUNG_UP = "headrace.hung_up"
-"""A function to call if the client hangs up before it has its answer."""
+"""A function to call if the client hangs up before it has its response."""
 
 SEND_WHOLE = "headrace.send_whole"
 """A function that sends a status, header lines and a body at once; see whole_replies.py."""

@@ -1,4 +1,4 @@
-"""The native routes about what reactions have come to: participants, challenges, badges. Each parses, asks, and renders."""
+"""The native routes for the results of reactions: participants, challenges, badges. Each parses, asks, and renders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,7 +57,7 @@ class Scoreboards:
         _reply(resp, _participant(ids[0], events, score or _NOTHING, rules, now_ms))
 
     async def scores_of(self, tenant: Tenant, ids: Sequence[str], /) -> dict[str, object]:
-        """What the participant view shows of somebody, given all ids, but for id and events."""
+        """The participant view of a person with these ids, without `id` and `events`."""
         score, rules, now_ms = await self._score(tenant, ids)
         shown = _participant(ids[0], 0, score or _NOTHING, rules, now_ms)
         return {field: value for field, value in shown.items() if field not in ("id", "events")}
@@ -209,7 +209,7 @@ def _level(level: Level | None) -> dict[str, object] | None:
 
 
 def _next_level(level: Level | None, balance: int) -> dict[str, object] | None:
-    """With how many points are missing."""
+    """A level, with the number of points missing for it."""
     if level is None:
         return None
     return {"id": level.id, "title": level.title, "points": level.points, "missing": level.points - balance}

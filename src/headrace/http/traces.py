@@ -1,4 +1,4 @@
-"""The native routes about one event: its trace and its effects."""
+"""The native routes for one event: its trace and its effects."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
 """Limits unread replies: a time limit for each, and a limit in bytes for all. Knows no route.
 
-A reply stays in memory until its client reads it. TCP alone would let a client postpone that for ever.
+A reply stays in memory until its client reads it. TCP alone would let a client postpone that forever.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _LEAST_TAKEN_BYTES = 256 * 1024
 class Unread:
     """A server's connections with unread replies. `watch` and `forget` are for the event loop's thread.
 
-    timeout_s: within this time a client has to read 256 KiB of its reply, or the rest of it. max_bytes: of all unread replies.
+    timeout_s: the time within which a client must read 256 KiB of its reply, or the rest of it. max_bytes: of all unread replies.
     """
 
     def __init__(self, *, timeout_s: float, max_bytes: int) -> None:

@@ -39,7 +39,7 @@ _ABSENT = msgspec.Raw()
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False):
-    """The part of an event that decides whether a rule may match it, or it may say something about people."""
+    """The part of an event that decides whether a rule may match it, and whether it may say something about people."""
 
     project: str
     mode: str
@@ -90,8 +90,8 @@ class Reactor:
         self._on_progress = on_progress
         self._loop = Loop("reactor", self.step)
         self._queues = ReactionQueues()
-        self._ahead: dict[Tenant, int] = {}  # after a crash: tenants that had come further than the rest
-        self._behind: set[Tenant] = set()  # as last written to control
+        self._ahead: dict[Tenant, int] = {}  # after a crash: tenants that were further than the rest
+        self._behind: set[Tenant] = set()  # as last saved in control
         self._read_upto = self._advanced = 0
         self._advanced_at = 0.0
         self._is_ready = self._is_log_short = False
@@ -122,7 +122,7 @@ class Reactor:
         self._loop.wake()
 
     def reacted(self, tenant: Tenant, /) -> int:
-        """Every event of the tenant up to this position has been reacted to."""
+        """The position up to which every event of the tenant has been reacted to."""
         queue = self._queues.get(tenant)
         return self._read_upto if queue is None else queue.reacted
 
@@ -134,11 +134,11 @@ class Reactor:
         return queue is None or queue.oldest() > position
 
     def reacted_by_all(self) -> int:
-        """Every event up to this position has been reacted to."""
+        """The position up to which every event has been reacted to."""
         return min([self._read_upto, *(queue.reacted for queue in self._queues.all())])
 
     def committed(self) -> int:
-        """The reactor no longer needs the log up to this position: events that still wait are read from the store."""
+        """The position up to which the reactor no longer needs the log: events that still wait are read from the store."""
         return self._advanced
 
     def release_log(self) -> None:

@@ -1,7 +1,7 @@
 """The worker: moves events from the log to the store, exactly once. One thread, the store's only writer. Does not react.
 
-No single step makes it exactly once; the questions at the next start do: the committed position says where to begin, and the
-store says which of the records after it are already there.
+No single step makes it exactly once; the queries at the next start do: the committed position says where to resume, and the store
+says which of the records after it are already there.
 """
 
 import threading
@@ -38,8 +38,8 @@ class Progress:
 
     def __init__(self) -> None:
         self.visible = 0  # every event up to here is in the store
-        self.flushing = False  # it is moving a batch, if there is one
-        self.ready = False  # a probe could be written, and what there was to recover from is known
+        self.flushing = False  # whether it is moving a batch
+        self.ready = False  # a probe was written, and recovery has begun
         self.stored_events = 0
         self.flushes = 0
 
@@ -71,7 +71,7 @@ class Worker:
         probe: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """needed_from: gives the position up to which only the store needs the log.
+        """needed_from: returns the position up to which only the store needs the log.
 
         commands: called with the position, kind and payload of each command, in order, once every event before it is stored.
         Some events after it may be stored too, and events before it may still wait for the reactor. A committed command is not
@@ -101,7 +101,7 @@ class Worker:
         self._clock_ms = clock_ms
         self._probe = probe
         self._position = 0
-        self._unsure_upto: int | None = None  # up to here later events may be stored already; None: not asked yet
+        self._unsure_upto: int | None = None  # later events up to here may be stored already; None: unknown yet
         self._wanted = 0
         self._idle = False
         self._gathering = False
@@ -133,16 +133,16 @@ class Worker:
         self._loop.stop()
 
     def notify(self, events: int) -> None:
-        """events: how many entries the log has got."""
+        """events: the number of new entries in the log."""
         self._gathered += events
         # Waking a busy worker, or one that lets events gather, would cost every append a switch of threads.
         if self._idle or (self._gathering and self._gathered >= self._settings.flush_enough_events):
             self._loop.wake()
 
     def run(self, work: Callable[[], None], /) -> None:
-        """Do some work in the worker's thread, between two steps, and wait for it; here, if that thread does not run.
+        """Do some work in the worker's thread, between two steps, and wait for it. If that thread is not running, do it here.
 
-        Raises what the work raises, and Unavailable if the worker ends before it gets there.
+        Raises what the work raises, and Unavailable if the worker ends first.
         """
         if not self._loop.is_running:
             work()
@@ -188,7 +188,7 @@ class Worker:
                 self.progress.visible = last
                 self._on_progress()
             return False
-        if records[-1].position < last:  # there is more than one insert takes
+        if records[-1].position < last:  # there is more than fits into one insert
             self._gathered = self._settings.flush_enough_events
         self._on_step("read")
         # 2. Insert what the store lacks, as one atomic part. After a crash here the store has all of the part or nothing, and
@@ -219,7 +219,7 @@ class Worker:
         return True
 
     def _insert(self, records: Sequence[Record]) -> None:
-        """Insert records. Those that the store can never take are found by halves, and put aside: nothing waits for them."""
+        """Insert records. Finds those that the store can never accept by bisection, and puts them aside."""
         try:
             self._portion.insert(self._store, records)
         except StoreRefused as error:
@@ -247,7 +247,7 @@ class Worker:
         kept_from_ms = self._clock_ms() - int(self._settings.log_keep_s * 1000)
         upto = min(self._position, first_position(max(0, kept_from_ms)))
         if self._log.size_bytes() > self._settings.log_max_bytes // 2:
-            upto = self._position  # room for new events comes before second copies of stored ones
+            upto = self._position  # room for new events matters more than second copies of stored ones
         self._log.trim(min(upto, self._needed_from()))
 
     def _turn(self) -> bool:
@@ -290,7 +290,7 @@ class Worker:
             _log.warning("no_room_made", why=str(failure))
 
     def _make_room(self) -> None:
-        """Have the log let go of what the store has: on a full disk, room counts for more than a second copy."""
+        """Trim everything that the store has: on a full disk, room matters more than a second copy."""
         stored = self._position or self._offsets.position()
         gone = self._log.trim(min(stored, self._needed_from()))
         self._log.give_back_room()

@@ -1,4 +1,4 @@
-"""Badges: decides who has earned one. Pure. A participant holds a badge once and for ever, whatever happens to its rule."""
+"""Badges: decides who has earned one. Pure. A participant keeps a badge, whatever happens to its rule, unless it is revoked."""
 
 from headrace.model.reaction_state import State
 from headrace.reactions.document import BadgeRule

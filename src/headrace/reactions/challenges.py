@@ -28,7 +28,7 @@ from headrace.reactions.facts import Fact, Scalar
 
 STREAK_LOOKBACK_DAYS = 1100  # a streak is not followed further back
 MAX_AMOUNT = 10**15
-MAX_COMPLETIONS = 10**9  # of one participant, so that the sum of all points fits into a database's integer
+MAX_COMPLETIONS = 10**9  # per participant, so that the sum of all points fits into a database's integer
 _HOUR_MS = 3_600_000
 _EXACT = Context(prec=1000)  # room for every digit of a double: 309 before the point and 340 after it
 _EPOCH_DAY = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
@@ -51,7 +51,7 @@ class Challenge:
         self._back_ms = None if rule.back is None else duration_ms(rule.back)
 
     def untimely(self, at_ms: int, received_ms: int, /) -> str:
-        """Why an event does not count because of its time, compared with when it was received; "" where it may count."""
+        """Why an event does not count, given its time and when it was received; "" if it may count."""
         if at_ms - received_ms > self._ahead_ms:
             return f"its time is {_days(at_ms - received_ms)} after it was received; the rule takes at most {self.rule.ahead}"
         if self._back_ms is not None and received_ms - at_ms > self._back_ms:
@@ -271,20 +271,20 @@ def _amount(value: Scalar) -> Decimal | None:
 
 
 def _mark(value: Scalar) -> str:
-    """16 hex digits that stand for a value among distinct ones."""
+    """16 hex digits that represent a value among distinct ones."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
 
 
 def longest_chain(runs: Mapping[int, int], freezes: int, /) -> int:
-    """The most days of runs (first day: length) that follow each other with at most so many days missing in between, together."""
+    """The most days that consecutive runs (first day: length) have together, with at most so many days missing between them."""
     starts = sorted(runs)
     return max((_chain(starts[: end + 1], runs, freezes) for end in range(len(starts))), default=0)
 
 
 def chain_up_to(runs: Mapping[int, int], freezes: int, today: int, /) -> int:
-    """The days of the chain that is not broken yet: today may still come, and each day missing before it takes a freeze."""
+    """The days of the chain that is not broken yet: today may still be added, and each day missing before it takes a freeze."""
     starts = sorted(runs)
     if not starts:
         return 0
@@ -293,7 +293,7 @@ def chain_up_to(runs: Mapping[int, int], freezes: int, today: int, /) -> int:
 
 
 def _chain(starts: Sequence[int], runs: Mapping[int, int], freezes: int) -> int:
-    """The days of the last run, and of those before it as far as the freezes reach."""
+    """The days of the last run, and of earlier ones as far as the freezes reach."""
     days, left = runs[starts[-1]], freezes
     for before, start in zip(reversed(starts[:-1]), reversed(starts), strict=False):
         left -= start - (before + runs[before])

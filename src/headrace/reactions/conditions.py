@@ -47,7 +47,7 @@ class Condition:
     def __init__(self, text: str, steps: frozenset[str] | None = None) -> None:
         """steps: for a condition of a journey, the ids of the steps that it may read.
 
-        Raises Malformed, also for what can be true of no event; TooCostly for what costs too much over a modest event.
+        Raises Malformed, also if it can never be true, and TooCostly if it costs too much over a modest event.
         """
         self.text = text
         translated = translate(text, steps)
@@ -82,7 +82,7 @@ class Condition:
 
 
 def _shown(path: Path) -> str:
-    """What to say where nothing is there."""
+    """The message for a missing value."""
     root, key = path
     if root in ROOTS:
         return f"there is no {said(path)[:MAX_WHY_CHARS]}"

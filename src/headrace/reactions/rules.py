@@ -41,8 +41,8 @@ _SECTIONS = "'facts', 'challenges', 'badges', 'levels' and 'journeys'"
 def parse_rules(document: object, /, *, kept: bool = False) -> Document:
     """Check a whole document. Raises InvalidRules with a problem for each rule that has one, and the place of each.
 
-    `kept`: it was applied before, perhaps to an earlier version of this program that took more. Conditions are not checked, and
-    neither is what they cost: each that is refused now fails alone (see FactMaker), and events have bounds of their own.
+    kept: whether it was applied before, perhaps by an earlier version of this program that accepted more. Conditions and their
+    costs are not checked then: each condition that is refused now fails alone (see FactMaker), and events have their own limits.
     """
     problems: list[Problem] = []
     if not isinstance(document, dict):
@@ -84,7 +84,7 @@ def parse_rules(document: object, /, *, kept: bool = False) -> Document:
 
 
 def _journeys(lists: Mapping[str, list[Any]], problems: list[Problem], *, kept: bool) -> dict[int, JourneyRule]:
-    """As `_each`, with every problem of each journey."""
+    """Like `_each`, with every problem of each journey."""
     if len(lists["journeys"]) > MAX_JOURNEYS:
         problems.append(Problem("journeys", f"it has more than {MAX_JOURNEYS} journeys"))
         return {}

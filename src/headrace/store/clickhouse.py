@@ -36,7 +36,7 @@ _INSERT_SETTINGS: dict[str, object] = {
 }
 
 _POSITIONS_AT_ONCE = 1000
-# What a row itself is wrong with: text, numbers or times that cannot be parsed, or do not fit their column.
+# Errors of the row itself: text, numbers or times that cannot be parsed, or do not fit their column.
 _REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "321", "691"}
 
 
@@ -113,7 +113,7 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
             raise (StoreRefused if found and found[1] in _REFUSED else StoreFailed)(str(error)) from error
 
     def probe(self) -> None:
-        """Insert a row that is no event into another table, and remove it. Raises StoreFailed if that cannot be done."""
+        """Insert a row into a separate table, and remove it. Raises StoreFailed if that fails."""
         try:
             with self._erasing, self._writers.lend() as client:
                 client.raw_insert("erasing", ("position", "tail"), insert_block=b"0\t0", fmt="TabSeparated")
@@ -140,7 +140,7 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
         return [f"The store's part {name} cannot be read: {message}" for name, sound, message in parts if sound != "1"]
 
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
-        """The youngest `limit` of the events between two positions that have a dedup key. Raises StoreFailed."""
+        """The newest `limit` events with a dedup key between two positions. Raises StoreFailed."""
         return self._keyed(upkeep.keyed(after, upto, limit))
 
     def keyed_at(self, positions: Sequence[int], /) -> list[Keyed]:
@@ -209,7 +209,7 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
 
 
 def _let_go(error: BaseException) -> None:
-    """Close the temporary file of an insert that failed: its room on a full disk is held for as long as the error is."""
+    """Close the temporary file of a failed insert: otherwise it takes up room on a full disk as long as the error lives."""
     seen: BaseException | None = error
     while seen is not None:
         traceback.clear_frames(seen.__traceback__)

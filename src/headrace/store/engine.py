@@ -189,7 +189,7 @@ def events_in(body: bytes, /) -> Iterator[StoredEvent]:
 
 
 def _decode(decoder: msgspec.json.Decoder[Row], line: bytes) -> Row:
-    """A line of an answer. What is not UTF-8 in it is U+FFFD: such bytes were stored by versions that could not tell."""
+    """A line of a result. Bytes that are not UTF-8 become U+FFFD; earlier versions stored some without noticing."""
     try:
         return decoder.decode(line)
     except msgspec.DecodeError:

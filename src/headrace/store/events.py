@@ -32,7 +32,7 @@ class EventReader(Engine):
     _ids_of: Callable[[Tenant, str], Sequence[str]] | None = None
 
     def know_people(self, ids_of: Callable[[Tenant, str], Sequence[str]], /) -> None:
-        """From now on the filter `person` means the whole person: ids_of gives every id of one's person, none for nobody's.
+        """Make the filter `person` match whole people. ids_of: returns every id of the person with an id, empty if there is none.
 
         It is called in the reader's thread, and may raise Unavailable.
         """

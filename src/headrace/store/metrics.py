@@ -39,7 +39,7 @@ class MetricsReader(CatalogReader):
         try:
             rows = self._rows(queries.metrics(tenant.metrics))
         except NeedsMoreMemory:  # millions of names, which anybody with a publishable key may send
-            # Faster, and in little memory, where nearly every point has a name of its own.
+            # Faster, and in little memory, if nearly every point has a name of its own.
             names = self._rows(catalog.names(tenant.metrics, CatalogPage(limit=MAX_METRICS), in_order=True))
             rows = self._rows(queries.metrics(tenant.metrics, upto=names[-1][0]))
         total = len(rows)

@@ -18,7 +18,7 @@ def stderr_logged() -> Generator[None]:
 
     chDB prints a stack trace where no cgroup file system is mounted, and offers no setting against it. The redirection
     affects the whole process, so nothing else may write to stderr in the block. If the engine ends the process inside it, the
-    text is left in a temporary file, which a server has in its data folder. Where none can be made, stderr stays as it is.
+    text is left in a temporary file, which a server has in its data folder. If it cannot be created, stderr stays as it is.
     """
     with ExitStack() as opened:
         try:
