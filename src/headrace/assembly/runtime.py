@@ -399,5 +399,5 @@ def open_runtime(settings: Settings, /) -> Runtime:
         where = f": {error.filename}" if error.filename else ""
         raise SettingsError(
             f"The data folder {settings.data} cannot be used: {error.strerror or error}{where}. "
-            "Everything in it has to belong to the user that runs the server, and be a file or folder as the server made it."
+            "Everything in it must belong to the user that runs the server, and be a file or folder that the server created."
         ) from error

@@ -56,7 +56,7 @@ class ControlGrants:
                     "deduct fewer, or send 'allow_negative': true."
                 )
             if abs(after) > MAX_BALANCE:
-                raise Conflict(f"The balance would be {after}; it must stay within {MAX_BALANCE} to either side of 0.")
+                raise Conflict(f"The balance would be {after}; it must stay between -{MAX_BALANCE} and {MAX_BALANCE}.")
             entry_id = event_id(first_position(now_ms), secrets.randbelow(MAX_TAIL))
             entry = {"event_id": entry_id, "rule_no": 0, "ordinal": 0, "participant_no": number}
             entry |= {"points": grant.points, "at_ms": now_ms, "kind": "granted", "reason": grant.reason}

@@ -74,7 +74,7 @@ def parse_replay(body: bytes, /) -> ReplayRequest:
     if request.rebuild:
         as_asked = request.async_ in (None, not request.dry_run)
         if ids or filters != Filters() or request.limit is not None or request.force or not as_asked:
-            raise InvalidRequest("A rebuild takes every event and is a job: only 'dryRun' goes with 'rebuild'.")
+            raise InvalidRequest("A rebuild replays every event as a job, so only 'dryRun' can be sent with 'rebuild'.")
         return ReplayRequest(
             Selection(None, Filters(), None), False, bool(request.dry_run), not request.dry_run, rebuild=True
         )

@@ -168,7 +168,7 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$]{0,99}(?:\.[A-Za-z_$][\w$]{0,99}){0,9}",
 def _callback_in(wishes: Mapping[str, str]) -> str:
     """The function that the reply's script should call. Raises InvalidRequest, also for options that are not supported."""
     if wishes.get("redirect"):
-        raise InvalidRequest("'redirect' is not supported: it would lead people from here to anywhere. Leave it out.")
+        raise InvalidRequest("'redirect' is not supported, because it could lead visitors to any site: omit it.")
     callback = wishes.get("callback", "")
     if callback and callback != _NO_CALLBACK and not _CALLBACK.fullmatch(callback):
         raise InvalidRequest("'callback' must be the name of a function, such as mixpanel.done.")

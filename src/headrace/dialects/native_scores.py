@@ -61,7 +61,7 @@ def parse_board(pairs: Pairs, /) -> AskedBoard:
     given = {name: value for name, value in pairs if value}
     limit, offset = parse_page(given)
     if "around" in given and "offset" in given:
-        raise InvalidRequest("Send either 'around' or 'offset': around a participant the page begins where it has to.")
+        raise InvalidRequest("Send either 'around' or 'offset', not both.")
     return AskedBoard(limit, offset, given.get("around"))
 
 

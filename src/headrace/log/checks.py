@@ -20,7 +20,7 @@ from headrace.model.entries import Record, Unreadable
 
 _MAX_COUNT = 1 << 20  # of one append
 _FIXED = 12  # bytes of the three checksums of a chunk
-_SPOILT = "its bytes are not those that were written: the checksum does not match"
+_SPOILT = "its bytes were damaged: the checksum does not match"
 _NO_EVENT = "it is not what an event is written as"
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 

@@ -99,7 +99,7 @@ class ChunkReader:
             return list(map(Record, chunk.positions(), tails, payloads, chunk.kinds or bytes(chunk.entries)))
         last, count, tail, _, spaced, kinds, checks = chunk
         if not has_sound_fields(last, count, tail, spaced, kinds, checks):
-            raise Torn(f"the fields of the chunk at position {last} are not those that were written")
+            raise Torn(f"the fields of the chunk at position {last} are damaged")
         return saved_from(chunk, keys, self._is_sound)
 
 
@@ -111,7 +111,7 @@ def last_position_in(connection: sqlite3.Connection, /) -> int:
     if row is None:
         return 0
     if not has_sound_fields(*row):
-        raise Torn(f"the fields of the chunk at position {row[0]} are not those that were written")
+        raise Torn(f"the fields of the chunk at position {row[0]} are damaged")
     return row[0]
 
 

@@ -62,9 +62,7 @@ class Freshness:
     async def reacted_upto(self, tenant: Tenant, position: int, /) -> None:
         """Wait until everything of the tenant up to a position has been reacted to. Raises Unavailable."""
         if not await self._wait_for_reactions(tenant, position, self._freshness_timeout_s):
-            raise Unavailable(
-                "What is known of people has not caught up with the events acknowledged before this query."
-            )
+            raise Unavailable("The state of people has not caught up with the events acknowledged before this query.")
 
     async def reacted(self, tenant: Tenant, position: int, /) -> bool:
         """Wait until an event is stored and its reactions have run; False if that is not so before the sync deadline."""

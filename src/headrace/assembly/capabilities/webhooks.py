@@ -150,5 +150,5 @@ class WebhookAdmin:
     def _enabled(self, tenant: Tenant, webhook_id: str) -> Webhook:
         webhook = self._webhooks.get(tenant, webhook_id)
         if webhook.status != "enabled":
-            raise InvalidRequest(f"The webhook is disabled ({webhook.reason}) Enable it first: PATCH its 'status'.")
+            raise InvalidRequest(f"The webhook is disabled: {webhook.reason} Enable it first: PATCH its 'status'.")
         return webhook
