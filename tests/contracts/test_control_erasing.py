@@ -45,7 +45,9 @@ def add_person(connection: sa.Connection, tenant: Tenant, name: str, number: int
         connection.execute(sa.insert(tables.metadata.tables[table]).values(values))
 
     for index, each in enumerate(ids_of(name)):
-        put("participants", no=number + index, name=each, **own)
+        put("participants", no=number + index, name=each, whole_no=number, **own)
+        put("shares", participant_no=number + index, rule_no=1, completions=1, corrected=0)
+        put("former_runs", participant_no=number + index, rule_no=1, journey="j", runs=1, last_ms=1)
         put("person_ids", no=number + index, id=each, person_no=number, known=not index, traits="{}", **own)
         put("person_terms", term=f"{each}@x.se", id_no=number + index, **own)
         put("group_members", group_no=1, id_no=number + index, joined_ms=1)

@@ -110,11 +110,14 @@ class ErasingMachine(Machine):
 
 _STATE = {
     "participants": "SELECT project, mode, name FROM participants",
+    # How shares come about depends on which events were judged together, so only that none is left of anybody who is gone.
+    "shares of nobody": "SELECT participant_no FROM shares WHERE participant_no NOT IN (SELECT no FROM participants)",
+    "persons of nobody": "SELECT name FROM participants WHERE whole_no NOT IN (SELECT no FROM participants)",
     "effects": "SELECT p.name, event_id, r.rule_id, ordinal, t.kind, detail FROM effects t {own} LEFT {named}",
     "markers": "SELECT event_id FROM markers",
     "standings": "SELECT p.name, r.rule_id, completions, best FROM standings t {own} LEFT {named}",
     "buckets": "SELECT p.name, r.rule_id, bucket, value FROM buckets t {own} LEFT {named}",
-    "awards": "SELECT p.name, badge, event_id FROM awards t LEFT {named}",
+    "awards": "SELECT p.name, badge, event_id, stands FROM awards t LEFT {named}",
     "points": "SELECT p.name, event_id, points FROM points t LEFT {named}",
     "balances": "SELECT p.name, balance FROM balances t LEFT {named} WHERE balance != 0",
     "passed_over": "SELECT event_id FROM passed_over",
