@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.control.replay_jobs import ReplayJobs
-from headrace.model.entries import Kind
+from headrace.model.entries import Entry, ErasedEvent, Kind
 from headrace.model.event import StoredEvent
 from headrace.model.filters import Filters, Selection
 from headrace.model.quarantine import Quarantined
 from headrace.model.reaction_state import Needs
 from headrace.ports.reactions import StateChanged
 from headrace.replay.jobs import plan
+from headrace.upkeep.check import check
+from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 from tests.reactions.given import TENANT, Crash, event, record_of
 from tests.upkeep.erasing import ErasingMachine
 
@@ -223,3 +225,29 @@ def test_a_command_that_could_not_be_appended_is_appended_later(machine: Erasing
     machine.restart()
     machine.work()
     assert machine.store.present(0, 1 << 62) == set()
+
+
+def test_a_check_beside_an_erasure_does_not_miss_what_is_about_to_go() -> None:
+    store, erased = MemoryStore(), MemoryErasedEvents()
+    log, quarantine = MemoryLog(clock_ms=lambda: 1_736_899_200_000), MemoryQuarantine()
+    [receipt] = log.append([Entry(record_of(event("bought")).payload)])
+    store.insert(log.read(0, 1, 1 << 20))
+    erased.add([ErasedEvent(receipt.position, receipt.tail)])
+    for is_erasing, problems in ((True, 0), (False, 1)):
+        report = check(log, store, Committed(receipt.position), erased, quarantine, is_erasing=lambda it=is_erasing: it)
+        assert len(report.problems) == problems
+
+
+class Committed:
+    """A worker's position."""
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+
+    def take_again(self) -> bool:
+        return False
+
+    def position(self) -> int:
+        return self._position
+
+    def commit(self, position: int, /) -> None: ...

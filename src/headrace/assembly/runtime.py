@@ -330,6 +330,7 @@ class Runtime:
         return check(
             *(self.log, self.store, self._adapters.offsets, self._adapters.erased, self._adapters.quarantine),
             damage=self.damage,
+            is_erasing=lambda: bool(self.control.erasures.open()),
         )
 
     def _react_again(self, tenant: Tenant, event_ids: Sequence[str]) -> None:
