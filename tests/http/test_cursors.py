@@ -23,6 +23,7 @@ LISTS = (
     "webhooks/second/deliveries",
     "keys",
     "audit",
+    "erasures",
 )
 
 
@@ -42,6 +43,9 @@ def filled(client: Client, keys: Keys, project: str) -> Client:
     for name in ("first", "second"):
         for _ in range(2):
             assert client.post(f"/api/v1/webhooks/{name}/test").status_code == 202
+    for user in ("gone1", "gone2"):
+        client.post("/v1/track", json={"userId": user, "event": "visit"})
+        assert client.delete(f"/api/v1/users/{user}").status_code == 202
     return client
 
 

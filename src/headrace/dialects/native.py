@@ -66,7 +66,7 @@ def bound_to(listed: str, /, **filters: str | None) -> str:
     return fingerprint([("", listed), *given])
 
 
-def parse_cursor(given: dict[str, str], bound: str = "", /) -> str | None:
+def parse_cursor(given: dict[str, str], bound: str, /) -> str | None:
     """The inverse of `render_cursor`; None without a cursor. Raises InvalidRequest, also if it is bound to something else."""
     if "cursor" not in given:
         return None
@@ -83,7 +83,7 @@ def parse_cursor(given: dict[str, str], bound: str = "", /) -> str | None:
     return last
 
 
-def render_cursor(last: str, bound: str = "", /) -> str:
+def render_cursor(last: str, bound: str, /) -> str:
     """bound: see `bound_to`; it contains no dot."""
     return base64.urlsafe_b64encode(f"{bound}.{last}".encode()).decode()
 

@@ -55,11 +55,11 @@ def render_retention(retention: Retention, /) -> bytes:
 def parse_page(pairs: Pairs, /) -> tuple[int, str]:
     """How many receipts, and the id of the last one of the page before, or "". Raises InvalidRequest."""
     given = {name: value for name, value in pairs if value}
-    return native.parse_limit(given), native.parse_cursor(given) or ""
+    return native.parse_limit(given), native.parse_cursor(given, native.bound_to("erasures")) or ""
 
 
 def render_page(found: Sequence[Erasure], limit: int, /) -> bytes:
     """found: one more than the limit if there are more."""
     rows = [erasure_value(each) for each in found[:limit]]
-    cursor = native.render_cursor(found[limit - 1].id) if len(found) > limit else None
+    cursor = native.render_cursor(found[limit - 1].id, native.bound_to("erasures")) if len(found) > limit else None
     return native.render_data(rows, {"limit": limit, "next_cursor": cursor})
