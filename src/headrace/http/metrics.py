@@ -30,7 +30,7 @@ from headrace.model.batch import Batch
 from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError
 
-_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Metrics:
@@ -56,7 +56,7 @@ class Metrics:
             "headrace_request_seconds",
             "Requests by route and status.",
             ["method", "route", "status"],
-            buckets=_BUCKETS_S,
+            buckets=BUCKETS_S,
             registry=self._registry,
         )
 
@@ -66,6 +66,21 @@ class Metrics:
         # The library's look-up of a child takes twenty times as long. There are few children.
         self._events_of: Callable[[str, str], Counter] = cache(self._events.labels)
         self._requests_of: Callable[[str, str, int], Histogram] = cache(self.requests.labels)
+        self.observe: Callable[[str, str, int, float], None] = self._observe
+        """Counts a request: method, route, status, and when it began, by `time.perf_counter`."""
+
+    def tell(self, told: Callable[[str, str, int, float], None], /) -> None:
+        """Have each request told, too: method, route ("none" for no route), status, and how many seconds it took."""
+
+        def observe(method: str, route: str, status: int, started: float) -> None:
+            self._observe(method, route, status, started)
+            told(method, route, status, time.perf_counter() - started)
+
+        self.observe = observe
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures as /metrics shows them. Not for the event loop's thread."""
+        yield from self._registry.collect()
 
     def count_batch(self, source: str, batch: Batch, receipts: list[Receipt], /) -> None:
         duplicates = 0
@@ -98,8 +113,7 @@ class Metrics:
         method = req.method if req.uri_template else "none"
         self.observe(method, route, resp.status_code, req.context.started)
 
-    def observe(self, method: str, route: str, status: int, started: float, /) -> None:
-        """Count a request that began at `started`, by `time.perf_counter`."""
+    def _observe(self, method: str, route: str, status: int, started: float) -> None:
         self._requests_of(method, route, status).observe(time.perf_counter() - started)
         if status >= HTTPStatus.BAD_REQUEST and method == "POST":
             self._status.throughput.refused_requests += 1

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import math
+import os
 import resource
 import signal
 import socket
@@ -23,6 +24,7 @@ from headrace.dialects.table import DIALECTS
 from headrace.http.app import create_app
 from headrace.http.problems import Problems
 from headrace.http.protocol import Protocol
+from headrace.http.telemetry import telemetry_of
 from headrace.http.unread import Unread
 from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
@@ -52,15 +54,17 @@ def serve(settings: Settings, /) -> int:
 
 
 def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
-    """Serve an opened runtime in these dialects."""
+    """Serve an opened runtime in these dialects. Raises SettingsError if it cannot start."""
     settings = runtime.settings
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     runtime.publish_address(host, port)
     unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
+    app = create_app(capabilities_of(runtime), unread, dialects)
+    telemetry = telemetry_of(os.environ, app.metrics)
     server = _Server(
         uvicorn.Config(
-            create_app(capabilities_of(runtime), unread, dialects),
+            app if telemetry is None else telemetry.around(app),
             loop="uvloop",
             http=partial(  # pyright: ignore[reportArgumentType]
                 Protocol,
@@ -100,6 +104,8 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
         finally:
             server.arm_backstop()  # also after a failure
             await runtime.stop()
+            if telemetry is not None:
+                await asyncio.to_thread(telemetry.close)
         _log.info("stopped")
 
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
