@@ -20,6 +20,7 @@ demo: $(READY) ## send the four APIs' own examples to a fresh server (ARGS=--exi
 	@$(VENV)/bin/python demo/demo.py $(ARGS)
 
 test: $(READY) ## run the tests, on up to four cores (ARGS=-n0: one after the other)
+	@$(VENV)/bin/python console/build.py
 	$(VENV)/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(READY) ## run the tests of the inner loop: a minute or so

@@ -39,8 +39,8 @@ def chromium() -> Iterator[Browser]:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not found:
         pytest.skip("no Chromium is installed (on Debian: apt-get install chromium)")
-    if state() == "missing":
-        pytest.skip("the console is not built (make console, which takes the npm registry)")
+    if (built := state()) != "built":
+        pytest.skip(f"the console is {built} (make console builds it, which takes the npm registry)")
     command = [node(), str(SCRIPT), found, str(FOLDER)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
