@@ -13,6 +13,7 @@ from headrace.dialects.native_live import COMMENT, RESET, parse_last_id, parse_l
 from headrace.http.gate import Gate, parameters
 from headrace.http.handler import Handlers
 from headrace.http.scope import HUNG_UP, OPERATOR, STREAM
+from headrace.model.errors import Unavailable
 from headrace.model.event import Tenant, received_at_ms
 from headrace.model.filters import Filters
 from headrace.model.live import Told
@@ -74,7 +75,7 @@ class LiveEvents:
         quiet_s = 0.0
         while not watching.ended:
             has_news = await watching.wait(_LOOK_EVERY_S)
-            if watching.ended or not await self._gate.still_admits(req, tail.tenant, "query"):
+            if watching.ended or not await self._is_admitted(req, tail.tenant):
                 return
             if has_news:
                 told = tail.take()
@@ -86,6 +87,13 @@ class LiveEvents:
             elif (quiet_s := quiet_s + _LOOK_EVERY_S) >= _COMMENT_EVERY_S:
                 quiet_s = 0.0
                 yield COMMENT
+
+    async def _is_admitted(self, req: falcon.asgi.Request, tenant: Tenant) -> bool:
+        """Where nobody can say, the stream ends: whoever comes back is told why."""
+        try:
+            return await self._gate.still_admits(req, tenant, "query")
+        except Unavailable:
+            return False
 
 
 class _Stream(AsyncIterator[bytes]):
