@@ -1,10 +1,11 @@
 """What control promises of participants that follow a merge, on SQLite and on PostgreSQL 18."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from headrace.control.grants import ControlGrants
@@ -14,9 +15,12 @@ from headrace.control.people_states import ControlPeopleStates
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
+from headrace.control.tables.ledger import points
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.ledger import Grant
 from headrace.model.person import Statement
+from headrace.model.reaction_state import Caused
+from headrace.model.webhook import Call, Message, key_of_entry
 from headrace.people import applying
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.reactions import Reactions
@@ -110,6 +114,41 @@ def test_two_who_have_both_earned_it_have_it_once_and_each_again(engine: Engine)
     assert control.has("u") == ("u", 18, 1, ["gold"])
     assert control.has("a") == ("a", 19, 1, ["gold"])
     assert Scoreboard(engine).holder_counts(TENANT) == {"gold": 2}
+
+
+def test_webhooks_are_told_of_what_a_merge_and_its_undoing_book(engine: Engine) -> None:
+    control = Control(engine)
+    outbox = KeptMessages()
+    control.states = ControlReactionStates(engine, None, outbox)
+    control.order("u", 3)
+    control.order("a", 3)
+    by = control.merge("u", "a")
+    entries = [(each.key, msgspec.json.decode(each.data)) for each in outbox.messages]
+    assert sorted((data["participant"], data["points"], data["entry"], data["rule"]) for _, data in entries) == [
+        ("u", -10, "merged", "three"),
+        ("u", -5, "merged", "gold"),
+    ]
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(points).where(points.c.kind == "merged")).all()
+    assert {key for key, _ in entries} == {key_of_entry(by.id, row.rule_no, row.ordinal) for row in rows}
+    outbox.messages.clear()
+    control.part("u", "a")
+    told = [msgspec.json.decode(each.data) for each in outbox.messages]
+    assert sorted((data["points"], data["rule"]) for data in told) == [(5, "gold"), (10, "three")]
+
+
+class KeptMessages:
+    """An outbox that keeps what it is told of the ledger."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def publish(self, transaction: object, tenant: Tenant, messages: Sequence[Message], /) -> None:
+        self.messages += messages
+
+    def effects(self, transaction: object, tenant: Tenant, effects: Sequence[Caused], /) -> None: ...
+
+    def call(self, transaction: object, tenant: Tenant, calls: Sequence[Call], /) -> None: ...
 
 
 def test_grants_beside_merges_and_undoings_lose_no_point(engine: Engine) -> None:

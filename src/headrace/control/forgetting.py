@@ -31,6 +31,7 @@ from headrace.model.erasure import OpenErasure
 from headrace.model.event import Tenant, parse_id
 from headrace.model.journeys import Emitted
 from headrace.model.ledger import hidden_key
+from headrace.model.webhook import key_of_entry
 
 _AT_ONCE = 1_000  # rows of one transaction, which holds up others who write to control
 # Of the tables whose rows belong to a participant: what is removed with the runs, by event, or by rule.
@@ -209,11 +210,12 @@ def _forget_effects(connection: sa.Connection, erasure: OpenErasure, number: int
 def _forget_points(connection: sa.Connection, erasure: OpenErasure, number: int) -> bool:
     """Some of a participant's entries in the ledger; whether there may be more."""
     tenant = erasure.tenant
-    asked = sa.select(points.c.event_id, points.c.rule_no, points.c.kind).where(points.c.participant_no == number)
+    columns = (points.c.event_id, points.c.rule_no, points.c.ordinal, points.c.kind)
+    asked = sa.select(*columns).where(points.c.participant_no == number)
     found = connection.execute(asked.order_by(points.c.event_id).limit(_AT_ONCE)).all()
     own = (grants.c.project == tenant.project, grants.c.mode == tenant.mode)
     by_hand = [row.event_id for row in found if row.kind != "earned"]
-    named = [f"entry_{row.event_id}_{row.rule_no}" for row in found if row.kind != "earned"]
+    named = [key_of_entry(row.event_id, row.rule_no, row.ordinal) for row in found if row.kind != "earned"]
     counts: Counter[str] = Counter(deliveries=drop_deliveries_named(connection, tenant, named))
     for some in slices(by_hand):
         for row in connection.execute(sa.select(grants.c.key).where(*own, grants.c.entry_id.in_(some))).all():

@@ -131,7 +131,7 @@ def _told(state: State) -> list[Caused]:
 
 def _message(booking: Booking, state: State) -> Message:
     what = (state.participant(booking.id), booking.points, "merged", booking.reason, booking.rule_id)
-    return message_of_entry(f"{booking.event_id}_{booking.ordinal}", booking.rule_no, booking.at_ms, *what)
+    return message_of_entry(booking.event_id, booking.rule_no, booking.at_ms, *what, booking.ordinal)
 
 
 def _move_tenant(connection: sa.Connection, tenant: Tenant, position: int, *, behind: bool) -> None:

@@ -210,12 +210,24 @@ def messages_of(effects: Sequence[Caused], rules: Mapping[int, tuple[str, str]],
         yield Message(key=key, topic=topic, at_ms=effect.at_ms, data=msgspec.json.encode(data))
 
 
+def key_of_entry(entry_id: str, rule_no: int, ordinal: int = 0, /) -> str:
+    """The key of the message of an entry of the ledger that no event brought."""
+    return f"entry_{entry_id}_{rule_no}" + (f"_{ordinal}" if ordinal else "")
+
+
 def message_of_entry(
-    entry_id: str, rule_no: int, at_ms: int, participant: str, points: int, kind: str, reason: str, rule_id: str = ""
+    entry_id: str,
+    rule_no: int,
+    at_ms: int,
+    participant: str,
+    points: int,
+    kind: str,
+    reason: str,
+    rule_id: str = "",
+    ordinal: int = 0,
 ) -> Message:
     """Of an entry of the ledger that no event brought: granted by an admin, or a correction of what a rule has paid."""
     data: dict[str, object] = {"event_id": None, "participant": participant, "points": points, "entry": kind}
     data |= {"reason": reason or None, "rule": rule_id or None}
-    return Message(
-        key=f"entry_{entry_id}_{rule_no}", topic="points.changed", at_ms=at_ms, data=msgspec.json.encode(data)
-    )
+    key = key_of_entry(entry_id, rule_no, ordinal)
+    return Message(key=key, topic="points.changed", at_ms=at_ms, data=msgspec.json.encode(data))
