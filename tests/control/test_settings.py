@@ -13,6 +13,7 @@ from headrace.model.settings import Settings, table
 FREE_TEXT = {"HEADRACE_HOST", "HEADRACE_DATA", "HEADRACE_ADMIN_KEY", "HEADRACE_HOT_TAGS"}
 FREE_TEXT |= {"HEADRACE_PUBLIC_URL", "HEADRACE_TRUSTED_PROXIES", "HEADRACE_PEOPLE_PLACEHOLDERS"}
 FREE_TEXT |= {"HEADRACE_WEBHOOK_ALLOWED_NETWORKS"}  # see tests/delivery/test_addresses.py
+FREE_TEXT |= {"HEADRACE_EXPORT_TO"}  # see tests/moving/test_continuous.py
 CHECKED = [variable for variable, _, _ in table() if variable not in FREE_TEXT]
 
 

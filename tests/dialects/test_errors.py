@@ -47,6 +47,7 @@ CODES: dict[type[HeadraceError], tuple[int, str, str]] = {
     errors.Unauthorized: (401, "invalid_api_key", "INVALID_API_KEY"),
     errors.MissingKey: (401, "missing_api_key", "INVALID_API_KEY"),
     errors.InvalidKey: (401, "invalid_api_key", "INVALID_API_KEY"),
+    errors.NoSession: (401, "invalid_api_key", "INVALID_API_KEY"),
     errors.Forbidden: (403, "forbidden", "FORBIDDEN"),
     errors.Conflict: (400, "invalid_request", "VALIDATION_ERROR"),
     errors.NotFound: (404, "not_found", "NOT_FOUND"),

@@ -192,6 +192,7 @@ def test_each_change_in_control_is_recorded_with_what_it_made(client: Client) ->
         client.post("/v1/identify", json={"userId": user, "messageId": user, "type": "identify"})
     client.post("/v1/alias", json={"userId": "a", "previousId": "b", "messageId": "ab", "type": "alias"})
     do("DELETE", "/api/v1/users/a/aliases/b")
+    do("PUT", "/api/v1/retention", {"keep": "90d"})
 
     started = client.post("/v1/admin/events/replay", json={"filter": {"event": "visit"}, "async": True}).json()
     assert entries(client)[0]["detail"] == f"started {started['replay']['id']}"

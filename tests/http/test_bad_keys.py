@@ -194,7 +194,13 @@ def test_no_key_sees_the_events_of_another_mode_or_project(
             {"error": "Event not found"},
             [],
             {"sources": []},
-            {"replayed": 0, "errors": [], "effects": [], "points": 0},
-            {"replayed": 0, "errors": [{"eventId": event_id, "error": "Event not found"}], "effects": [], "points": 0},
+            {"replayed": 0, "errors": [], "effects": [], "points": 0, "leftOut": {"events": 0}},
+            {
+                "replayed": 0,
+                "errors": [{"eventId": event_id, "error": "Event not found"}],
+                "effects": [],
+                "points": 0,
+                "leftOut": {"events": 0},
+            },
         ]
         assert "secret" in str(everything_seen(owner, event_id))

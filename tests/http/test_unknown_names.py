@@ -183,6 +183,8 @@ def test_every_parameter_of_the_document_is_known_to_its_route(client: Client) -
             if parameter["in"] != "query" or not path.startswith(("/api/v1", "/v1/admin")):
                 continue
             name = parameter["name"] + ("[k]" if parameter.get("style") == "deepObject" else "")
+            if path == "/api/v1/live":  # a tail, which never ends: tests/http/test_live.py
+                continue
             filled = path.replace("{metric}", "m").replace("{id}", "x").replace("{name}", "x")
             answer = client.get(f"{filled}?{name}=1")
             assert "There is no parameter" not in answer.text, (path, name)

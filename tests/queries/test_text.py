@@ -32,6 +32,8 @@ BUILDERS: dict[str, Builder] = {
     "newest_of_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_user(tenant, filters, page),
     "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _hint(filters)),
     "whole": lambda tenant, filters, _dimension, _interval, page: events.whole(tenant, filters, page, _hint(filters)),
+    "owned": lambda tenant, filters, *_: upkeep.owned(tenant, [filters.user_id or "u"], 0, 9, 5),
+    "old": lambda tenant, *_: upkeep.old(tenant, 5, 0, 9),
     "in_order": lambda tenant, *_: events.in_order(tenant, 0, 9, 5),
     "matching": lambda tenant, filters, *_: events.matching(tenant, filters, 0, 9, 5),
     "rows": lambda tenant, filters, *_: events.rows(tenant, [(*each, 7) for each in _hint(filters).moments]),
@@ -100,6 +102,7 @@ OF_EVERY_TENANT = {
     "stored_at",
     "sound_parts",
     "drop",
+    "editions",
 }  # for the worker, never for a reply
 
 
@@ -127,7 +130,13 @@ def test_every_builder_is_looked_at() -> None:
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and inspect.signature(value).return_annotation is Query and name[0] != "_"
     }
-    assert found == set(BUILDERS) | OF_EVERY_TENANT
+    assert found == set(BUILDERS) | OF_EVERY_TENANT | {"prune"}
+
+
+def test_what_is_pruned_is_bound_to_a_project_and_a_mode() -> None:
+    query = upkeep.prune(Tenant("acme", "test"), 5, 9)
+    assert "events DELETE WHERE project = {project:String} AND mode = {mode:String} AND (" in query.sql
+    assert (query.params["project"], query.params["mode"]) == ("acme", "test")
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
@@ -189,6 +198,7 @@ OURS = {
     "false",
     "null",
     "[0-9]{309}",
+    *("cloudevents", "mixpanel", "distinct_id", "time"),
     "\\\\",
     *'"sibtfn[{',
 }

@@ -119,7 +119,8 @@ def count_waiting(connection: sa.Connection, webhook_no: int, most: int, /) -> i
 def filters_of(text: str, /) -> Filters:
     found = _filters_decoder.decode(text)
     pairs = {name: tuple((key, value) for key, value in getattr(found, name)) for name in ("tags", "properties")}
-    return msgspec.structs.replace(found, **pairs)  # JSON has lists where Filters has tuples
+    # JSON has lists where Filters has tuples.
+    return msgspec.structs.replace(found, conditions=tuple(found.conditions), **pairs)
 
 
 def topics_of(text: str, /) -> tuple[Topic, ...]:

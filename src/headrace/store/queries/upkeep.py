@@ -55,7 +55,7 @@ def owned(tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int,
     """As `keyed_at`, of the tenant's events of some owners between two positions, oldest first: never for a reply."""
     where, params = where_of(tenant, Filters(people=ids))
     return Query(
-        f"{KEYED} {where} AND position > {{after:UInt64}} AND position <= {{upto:UInt64}} "
+        f"{KEYED}{where} AND position > {{after:UInt64}} AND position <= {{upto:UInt64}} "
         "ORDER BY position LIMIT {limit:UInt64}",
         params | {"after": after, "upto": upto, "limit": limit},
     )
