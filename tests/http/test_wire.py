@@ -312,7 +312,9 @@ def test_http_1_0_and_an_absolute_address_are_understood(server: Server, client:
     assert stored(client) == 2
 
 
-@pytest.mark.parametrize("route", [each for each in EVERY if each.method == "GET" and not each.path.endswith("/export")], ids=str)
+@pytest.mark.parametrize(
+    "route", [each for each in EVERY if each.method == "GET" and not each.path.endswith("/export")], ids=str
+)
 def test_head_is_answered_as_get_without_a_body(client: Client, route: Route) -> None:
     got, head = client.get(route.path), client.head(route.path)
     assert (head.status_code, head.content) == (got.status_code, b"")
