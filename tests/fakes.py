@@ -514,6 +514,7 @@ def matches(event: StoredEvent, filters: Filters, /) -> bool:
         and event.name.startswith(filters.name_prefix or "")
         and (filters.from_ms is None or event.timestamp_ms >= filters.from_ms)
         and (filters.to_ms is None or event.timestamp_ms <= filters.to_ms)
+        and (filters.after is None or event.position > filters.after)
         and (filters.upto is None or event.position <= filters.upto)
         and (filters.ids is None or event.id in filters.ids)
         and filters.person in (None, event.user_id, event.anonymous_id)

@@ -70,7 +70,8 @@ class Postgres:
         engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
         with engine.begin() as connection:
             for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
+                if table.name != "instance":  # the database's own name, which it keeps
+                    connection.execute(table.delete())
         engine.dispose()
         self._free.append(url)
 

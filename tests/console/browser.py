@@ -53,3 +53,5 @@ def chromium() -> Iterator[Browser]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        assert process.stdout
+        process.stdout.close()

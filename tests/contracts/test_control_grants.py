@@ -90,10 +90,10 @@ def test_a_key_belongs_to_its_project_and_mode(engine: Engine) -> None:
 def test_a_balance_stays_within_what_every_client_reads_exactly(engine: Engine) -> None:
     grants = ControlGrants(engine)
     grants.grant(TENANT, Grant("u", MAX_BALANCE), "1", NOW_MS)
-    with pytest.raises(Conflict, match="must stay within"):
+    with pytest.raises(Conflict, match="must stay between"):
         grants.grant(TENANT, Grant("u", 1), "2", NOW_MS)
     grants.grant(TENANT, Grant("v", -MAX_BALANCE, allow_negative=True), "3", NOW_MS)
-    with pytest.raises(Conflict, match="must stay within"):
+    with pytest.raises(Conflict, match="must stay between"):
         grants.grant(TENANT, Grant("v", -1, allow_negative=True), "4", NOW_MS)
 
 

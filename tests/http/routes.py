@@ -127,14 +127,14 @@ LISTS = tuple(
         *("/api/v1/events", "/api/v1/events/count", "/api/v1/events/stats", "/v1/admin/events", "/api/v1/catalog"),
     )
 )
-_STREAMS = ("/api/v1/live",)
+STREAMS = ("/api/v1/live",)
 """Whose reply goes on for as long as somebody reads it."""
 _NEEDED = {"/v1/contacts/find": "?userId=u"}
 """What a good request has to ask for."""
 READ = tuple(
     route._replace(path=route.path + _NEEDED.get(route.path, ""))
     for route in MOUNTED
-    if route.method == "GET" and route.scope != "ingest" and route.path not in _STREAMS
+    if route.method == "GET" and route.scope != "ingest" and route.path not in STREAMS
 )
 REPLAY = _BY_NAME["POST /v1/admin/events/replay"]._replace(body={"eventIds": ["x"]})
 APPLY_RULES = _BY_NAME["PUT /api/v1/rules"]

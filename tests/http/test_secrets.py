@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from headrace.model.keys import masked
-from tests.http.routes import MOUNTED, send
+from tests.http.routes import MOUNTED, STREAMS, send
 from tests.server import Server
 
 ADMIN_KEY = "the-operators-own-secret-0123456789"
@@ -33,6 +33,8 @@ def test_no_secret_is_in_logs_metrics_errors_the_audit_or_the_control_database(t
                     client.request(method, place, json={"id": secret, secret: secret})
             with server.client(secret) as other:
                 for route in MOUNTED:
+                    if route.template in STREAMS:
+                        continue  # which would not end
                     replies.append(send(other, route).text)
                     if route.method == "GET" and route.scope != "ingest":
                         replies.append(send(other, route, params={"api_key": secret}).text.replace(secret, ""))

@@ -224,6 +224,9 @@ class Asker:
         people = sorted({id_ for each in self._events for id_ in (each.user_id, each.anonymous_id) if id_}) or ["u"]
         choices["people"] = lambda: tuple(draw(st.lists(st.sampled_from([*people, "nobody"]), max_size=4)))
         choices["ids"] = lambda: tuple(draw(st.lists(st.sampled_from([*known, "0" * 32]), max_size=5)))
+        choices["after"] = lambda: (
+            draw(st.sampled_from(self._records)).position + draw(st.integers(-1, 1)) if known else 5
+        )
         choices["upto"] = lambda: (
             draw(st.sampled_from(self._records)).position + draw(st.integers(-1, 1)) if known else 5
         )
