@@ -302,8 +302,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an erased event is gone when the erasure is done",
         "store/queries/upkeep.py",
-        " SETTINGS mutations_sync = 2",
-        " SETTINGS mutations_sync = 0",
+        " FROM erasing) SETTINGS mutations_sync = 2",
+        " FROM erasing) SETTINGS mutations_sync = 0",
         "tests/contracts/test_store.py::test_erased_events_are_gone_from_every_answer_and_others_are_not",
     ),
     (
@@ -1163,6 +1163,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "            self._marks.intend(tenant, upto)\n",
         "",
         "tests/moving/test_continuous.py::test_each_event_is_in_one_file_whatever_step_the_process_dies_after",
+    ),
+    (
         "only the console's own page uses its session",
         "http/console_fence.py",
         'is_own = site == "same-origin"',
