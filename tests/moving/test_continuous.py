@@ -1,5 +1,6 @@
 """The continuous export: each event in one file, whatever ends a round, and readable by DuckDB, pyarrow and over S3."""
 
+import itertools
 import re
 import threading
 import time
@@ -19,22 +20,30 @@ from headrace.model.event import Event, Tenant, encode, first_position
 from headrace.model.exports import Mark
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.upkeep.continuous import ContinuousExport
+from tests.engine import dsn
 from tests.moving.test_backup import ADMIN, send
 from tests.server import Server
 
 DAY_MS = 86_400_000
 BEGAN_MS = 20_000 * DAY_MS
-TENANTS = (Tenant("shop", "live"), Tenant("a/b=c", "test"))
+_numbers = itertools.count()
+
+
+def fresh_tenants() -> tuple[Tenant, Tenant]:
+    """Tenants that no other test knows: a process has one store."""
+    number = next(_numbers)
+    return Tenant(f"exporting-{number}", "live"), Tenant(f"a/b=c-{number}", "test")
 
 
 class MemoryMarks:
     """Fits the ExportMarks port."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenants: Sequence[Tenant]) -> None:
         self.marks: dict[Tenant, Mark] = {}
+        self._tenants = tenants
 
     def tenants(self) -> Sequence[Tenant]:
-        return TENANTS
+        return self._tenants
 
     def mark(self, tenant: Tenant) -> Mark:
         return self.marks.get(tenant, Mark())
@@ -55,13 +64,14 @@ class Shop:
 
     def __init__(self, store: ClickHouseStore) -> None:
         self.store = store
+        self.tenants = fresh_tenants()
         self.count = 0
         self.last = 0
 
     def grow(self, count: int, day: int) -> None:
         records: list[Record] = []
         for number in range(self.count, self.count + count):
-            tenant = TENANTS[number % 2]
+            tenant = self.tenants[number % 2]
             self.last = max(self.last + 64, first_position(BEGAN_MS + day * DAY_MS))
             event = Event(tenant.project, tenant.mode, "flux", "n", BEGAN_MS, value=float(number))
             records.append(Record(self.last, number, encode(event)))
@@ -70,18 +80,18 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    store = ClickHouseStore(f"chdb://{tmp_path / 'store'}")
+def shop() -> Iterator[Shop]:
+    store = ClickHouseStore(dsn())
     yield Shop(store)
     store.close()
 
 
-def assert_each_once(folder: Path | str, count: int) -> None:
+def assert_each_once(folder: Path | str, count: int, tenants: Sequence[Tenant]) -> None:
     found = duckdb.sql(
         f"SELECT project, mode, value FROM read_parquet('{folder}/*/*/*/*.parquet', hive_partitioning = true) ORDER BY value"
     ).fetchall()
     assert [(unquote(project), mode, value) for project, mode, value in found] == [
-        (TENANTS[number % 2].project, TENANTS[number % 2].mode, float(number)) for number in range(count)
+        (tenants[number % 2].project, tenants[number % 2].mode, float(number)) for number in range(count)
     ]
 
 
@@ -89,7 +99,7 @@ def assert_each_once(folder: Path | str, count: int) -> None:
 def test_each_event_is_in_one_file_whatever_step_the_process_dies_after(
     shop: Shop, tmp_path: Path, dies_after: str | None
 ) -> None:
-    marks, folder = MemoryMarks(), tmp_path / "out"
+    marks, folder = MemoryMarks(shop.tenants), tmp_path / "out"
 
     def export(on_step: Callable[[str], None] = lambda _step: None) -> None:
         ContinuousExport(
@@ -107,7 +117,7 @@ def test_each_event_is_in_one_file_whatever_step_the_process_dies_after(
                 export(die)
             shop.grow(3, day)  # more arrive before the next start
         export()
-    assert_each_once(folder, shop.count)
+    assert_each_once(folder, shop.count, shop.tenants)
     dates = {path.parent.name for path in folder.rglob("*.parquet")}
     assert dates == {"date=2024-10-04", "date=2024-10-05", "date=2024-10-06"}
     table = ds.dataset(folder, format="parquet", partitioning="hive").to_table()
@@ -206,7 +216,9 @@ def test_files_go_to_a_bucket(shop: Shop, tmp_path: Path, monkeypatch: pytest.Mo
     try:
         where = f"s3://events/raw?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:{server.server_port}"
         shop.grow(6, 0)
-        ContinuousExport(shop.store, MemoryMarks(), Bucket(where), every_s=1, visible=lambda: shop.last).round()
+        ContinuousExport(
+            shop.store, MemoryMarks(shop.tenants), Bucket(where), every_s=1, visible=lambda: shop.last
+        ).round()
     finally:
         server.shutdown()
         thread.join()
@@ -218,7 +230,7 @@ def test_files_go_to_a_bucket(shop: Shop, tmp_path: Path, monkeypatch: pytest.Mo
         target = tmp_path / "got" / path.removeprefix("/events/raw/")
         target.parent.mkdir(parents=True)
         target.write_bytes(content)
-    assert_each_once(tmp_path / "got", 6)
+    assert_each_once(tmp_path / "got", 6, shop.tenants)
 
 
 def test_a_server_exports_continuously_and_goes_on_after_a_kill(tmp_path: Path) -> None:

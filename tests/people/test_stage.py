@@ -77,6 +77,8 @@ class GivenIntake:
     async def accept(self, _items: object) -> list[Receipt]:
         return await self.appended
 
+    accept_history = None
+
 
 def intake_of(given: GivenIntake, watch: StatementWatch) -> EventIntake:
     anything = object()

@@ -41,7 +41,7 @@ class GivenFreshness:
 class _Nobody:
     """Is not asked here."""
 
-    accept = in_place_of_repeats = None
+    accept = accept_history = in_place_of_repeats = None
 
 
 NOBODY: Any = _Nobody()
