@@ -200,8 +200,9 @@ def test_one_insert_is_one_part_however_large(store: ClickHouseStore) -> None:
             for number in range(many)
         )
         store.insert(records)
-        bounds = {"first": records[0].position, "last": records[-1].position}
-        sql = "SELECT count(), uniqExact(_part) FROM events WHERE position BETWEEN {first:UInt64} AND {last:UInt64}"
+        bounds = {"first": records[0].position, "last": records[-1].position, "project": tenant.project}
+        sql = "SELECT count(), uniqExact(_part) FROM events WHERE project = {project:String} "
+        sql += "AND position BETWEEN {first:UInt64} AND {last:UInt64}"
         assert store._rows(Query(sql, bounds)) == [[many, 1]]
 
 

@@ -4,11 +4,13 @@ The SDK reads the standard OTEL_… variables itself: endpoint, headers, sampler
 parameters, bodies, keys) is in no span and no label; of a request only its method, route and status are.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import structlog
 from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -26,7 +28,16 @@ from headrace.http.metrics import BUCKETS_S, Metrics
 
 _CLOSE_TIMEOUT_S = 5.0
 _FIGURES_FRESH_S = 1.0  # one look at the figures serves every instrument of an export
+_MAX_PROBLEM_CHARS = 500
+_log = structlog.get_logger("headrace.telemetry")
 Asgi = Callable[[Any, Any, Any], Any]
+
+
+class _InTheLog(logging.Handler):
+    """Makes lines of the server's log of what the SDK says, such as that a collector does not answer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _log.warning("telemetry", problem=record.getMessage()[:_MAX_PROBLEM_CHARS])
 
 
 class Telemetry:
@@ -34,6 +45,8 @@ class Telemetry:
 
     def __init__(self, metrics: Metrics, *, traces: str, figures: str) -> None:
         """traces, figures: otlp or console, or "" for none of that kind."""
+        said = logging.getLogger("opentelemetry")
+        said.handlers, said.propagate = [_InTheLog()], False
         self._tracing: TracerProvider | None = None
         self._metering: MeterProvider | None = None
         resource = _resource()
