@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from headrace.cli.opened import Data, open_used
+from headrace.cli.server import print_json
 from headrace.control.audit import ControlAudit
 from headrace.dialects.native_audit import FIRST, entry_value
 from headrace.model.audit import AuditFilters, Entry, Outcome, person_mark
@@ -56,7 +56,7 @@ def print_audit(
     with open_used(data) as engine:
         entries = ControlAudit(engine).page(None, filters, FIRST, limit)
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode([entry_value(each) for each in entries])).decode())
+        print_json([entry_value(each) for each in entries])
         return
     print("at", "by", "address", "project", "mode", "action", "target", "detail", "outcome", sep="\t")
     for entry in entries:

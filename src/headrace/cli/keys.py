@@ -11,6 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from headrace.cli.opened import Data, now_ms, open_used
+from headrace.cli.server import print_json
 from headrace.control.api_keys import Keys
 from headrace.dialects.native_keys import MAX_OVERLAP_S, Status, status_of
 from headrace.model.errors import InvalidRequest
@@ -74,7 +75,7 @@ def print_list(
     with _keys(data) as keys:
         listed = [_list_one(key, now) for key in keys.list()]
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(listed)).decode())
+        print_json(listed)
     elif sys.stdout.isatty():
         _print_table(listed)
     else:

@@ -23,6 +23,7 @@ from headrace.cli.replays import app as replay_app
 from headrace.cli.retention import app as retention_app
 from headrace.cli.retention import prune
 from headrace.cli.rules import app as rules_app
+from headrace.cli.server import print_json
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
 from headrace.model import settings
@@ -117,7 +118,7 @@ def check(*, data: Data = None) -> None:
     from headrace.cli.local import check as run  # noqa: PLC0415
 
     report = run(Settings.from_environ(os.environ, data=data))
-    print(msgspec.json.format(msgspec.json.encode(report)).decode())
+    print_json(report)
     if report.problems:
         raise SystemExit(1)
 
@@ -136,7 +137,7 @@ def backup(folder: Path, /, *, keep: Annotated[int | None, Parameter()] = None, 
     from headrace.cli.local import backup as run  # noqa: PLC0415
 
     done = run(Settings.from_environ(os.environ, data=data), folder, keep)
-    print(msgspec.json.format(msgspec.json.encode(done)).decode())
+    print_json(done)
 
 
 @app.command
@@ -161,7 +162,7 @@ def restore(
         done = restore_into(settings, folder, snapshot=snapshot, erased_in=erasures_of)
     except (StoreFailed, OSError) as error:
         raise SettingsError(f"{folder} cannot be restored: {error}") from error
-    print(msgspec.json.format(msgspec.json.encode(done)).decode())
+    print_json(done)
 
 
 @app.command
