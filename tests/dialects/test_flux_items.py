@@ -48,5 +48,5 @@ def _outcome(read: Any, text: bytes) -> object:
 @example({"name": "n", "value": 2**70})
 def test_reading_in_one_go_and_field_by_field_agree(item: dict[str, Any]) -> None:
     text = json.dumps(item).encode()
-    quick = _outcome(lambda text, context: flux._parse_item(msgspec.Raw(text), context), text)
+    quick = _outcome(lambda text, context: flux._parser(context)(msgspec.Raw(text), context), text)
     assert quick == _outcome(flux._parse_item_slowly, text)

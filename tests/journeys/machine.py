@@ -29,6 +29,7 @@ from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
+from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
@@ -56,6 +57,7 @@ class Machine:
         self.rulebook = Rulebook(self.engine)
         self.journeys = ControlJourneys(self.engine)
         self.states = Mortal(self.engine)
+        self.recent = RecentRecords()
         self.holds = ErasureHolds(ControlErasures(self.engine))
         timelines = RuleTimelines(self.rulebook, self.journeys)
         watched = WatchedStates(self.states, self._on_changed, ControlPeople(self.engine))
@@ -76,6 +78,7 @@ class Machine:
             watch=StatementWatch(1 << 62),
             overruns=OverrunWatch(ControlOverruns(self.engine), Limits()),
             holds=self.holds,
+            recent=self.recent,
         )
         self.timers = Timers(
             self.work,

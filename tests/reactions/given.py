@@ -33,6 +33,7 @@ from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
+from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.reactions.overruns import Limits
@@ -131,6 +132,7 @@ class Machine:
         self.states = Mortal(self.engine)
         self.jobs = ReplayJobs(self.engine)
         self.erasures = ControlErasures(self.engine)
+        self.recent = RecentRecords()
         self.holds = ErasureHolds(self.erasures)
         timelines = RuleTimelines(self.rulebook)
         self.reactions = Reactions(self.states, timelines, erased=ControlErasedEvents(self.engine))
@@ -149,6 +151,7 @@ class Machine:
             watch=StatementWatch(1 << 62),
             overruns=OverrunWatch(self.overruns, self.limits),
             holds=self.holds,
+            recent=self.recent,
         )
 
     def restart(self) -> None:

@@ -220,3 +220,38 @@ def test_an_event_is_not_given_up_because_the_reactions_have_passed_to_another_p
     machine.states._lease = None
     machine.drain()
     assert balance(machine) == 3
+
+
+def test_what_was_just_stored_is_not_read_from_the_log_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.apply(RULES)
+    records = [record_of(each) for each in visits(3)]
+    machine.log.append(records)
+    machine.recent.put(0, records)
+    monkeypatch.setattr(machine.log, "read", lambda *_: pytest.fail("the log was read"))
+    machine.drain()
+    assert balance(machine) == 3
+
+
+def test_a_portion_that_follows_another_position_is_left_to_the_log(machine: Machine) -> None:
+    machine.apply(RULES)
+    records = [record_of(each) for each in visits(6)]
+    machine.log.append(records)
+    machine.recent.put(records[0].position, records[1:3])  # the first one would be lost
+    machine.recent.put(records[1].position, records[2:])
+    machine.drain()
+    assert balance(machine) == 6
+    machine.recent.put(0, records)  # all of them would count twice
+    machine.drain()
+    assert balance(machine) == 6
+
+
+def test_what_is_not_visible_yet_waits_although_its_portion_is_here(machine: Machine) -> None:
+    machine.apply(RULES)
+    first, second = [record_of(each) for each in visits(2)]
+    machine.log.append([first])
+    machine.recent.put(0, [first, second])
+    machine.drain()
+    assert balance(machine) == 1
+    machine.log.append([second])
+    machine.drain()
+    assert balance(machine) == 2

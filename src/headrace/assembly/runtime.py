@@ -48,6 +48,7 @@ from headrace.pipeline.people import PeopleAdmin, PeopleStage
 from headrace.pipeline.queries import QuerySlots
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
+from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.rulesets import RuleCache, RuleTimelines
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
@@ -121,6 +122,7 @@ class Runtime:
         )
         self.hub = LiveHub(render=render_live_row, want=self._want_stored, last=self.log.last)
         holds = ErasureHolds(control.erasures, self._on_placed)
+        recent = RecentRecords()
         self.worker = Worker(
             self.log,
             self.store,
@@ -132,6 +134,7 @@ class Runtime:
             needed_from=self._reactions_committed,
             on_progress=self._on_stored,
             on_stored=self.hub.offer,
+            recent=recent,
             clock_ms=clock_ms,
             probe=adapters.probe,
             on_step=on_step,
@@ -153,6 +156,7 @@ class Runtime:
                 control.overruns, Limits(settings.put_aside_events, int(settings.put_aside_s * 1000))
             ),
             holds=holds,
+            recent=recent,
             on_progress=self._on_reacted,
             on_step=on_step,
         )

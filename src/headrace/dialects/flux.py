@@ -3,6 +3,7 @@
 Source: shared/seeds/000, and shared/CONTRACT.md "flux".
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any
 
@@ -108,28 +109,29 @@ _OPTIONAL = ("session_id", "environment", "service", "host", "request_id", "idem
 
 
 def parse_track(body: bytes, context: Context, /) -> Batch:
-    return parse_single(body, _parse_item, context)
+    return parse_single(body, _parser(context), context)
 
 
 def parse_batch(body: bytes, context: Context, /) -> Batch:
     """`{"events":[…]}` or a bare array."""
+    parse_item = _parser(context)
 
     def parse(text: bytes) -> Batch:
         bare = text.lstrip().startswith(b"[")
         events = text if bare else decode_part(_envelope_decoder, text, "The body").events
-        return parse_items(array_of(events, "events", MAX_BATCH), _parse_item, context)
+        return parse_items(array_of(events, "events", MAX_BATCH), parse_item, context)
 
     try:
         return confined(body, parse, "events")
     except InvalidRequest:
         if not lines.are_in(body):
             raise
-    return lines.parse_lines(body, _parse_item, context, MAX_BATCH)
+    return lines.parse_lines(body, parse_item, context, MAX_BATCH)
 
 
 def parse_lines(body: bytes, context: Context, /) -> Batch:
     """A batch labelled as newline-delimited JSON. An array, or `{"events":[…]}` on one line, is accepted as well."""
-    batch = lines.parse_lines(body, _parse_item, context)
+    batch = lines.parse_lines(body, _parser(context), context)
     if batch.items or len(batch.rejections) != 1:
         return batch
     try:
@@ -138,46 +140,52 @@ def parse_lines(body: bytes, context: Context, /) -> Batch:
         return batch
 
 
-def _parse_item(raw: msgspec.Raw, context: Context) -> Event:
+def _parser(context: Context) -> Callable[[msgspec.Raw, Context], Event]:
+    """The parser of one event; made once for each request, because looking up its decoder costs as much as a small event."""
     settings, tenant = context.settings, context.tenant
-    text = item_text(raw, settings)
-    try:
-        item = _plain_decoder(
-            settings.max_name_chars, settings.max_id_chars, settings.max_tags, settings.max_tag_chars
-        ).decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _parse_item_slowly(text, context)
-    if item.name.isspace():
-        return _parse_item_slowly(text, context)
-    timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
-    properties, values = object_of(item.properties, "properties")
-    labels, numbers = labels_and_numbers(values, item.tags) if values else ({}, {})
-    key = item.idempotency_key or item.messageId
-    return Event(
-        tenant.project,
-        tenant.mode,
-        NAME,
-        item.name,
-        timestamp_ms,
-        "track",
-        item.user_id,
-        "",
-        item.session_id,
-        "",
-        "",
-        item.value,
-        properties,
-        "",
-        "",
-        item.tags,
-        labels,
-        numbers,
-        item.environment,
-        item.service,
-        item.host,
-        item.request_id,
-        key,
-    )
+    decode = _plain_decoder(
+        settings.max_name_chars, settings.max_id_chars, settings.max_tags, settings.max_tag_chars
+    ).decode
+
+    def parse(raw: msgspec.Raw, context: Context) -> Event:
+        text = item_text(raw, settings)
+        try:
+            item = decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _parse_item_slowly(text, context)
+        if item.name.isspace():
+            return _parse_item_slowly(text, context)
+        timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
+        properties, values = object_of(item.properties, "properties")
+        labels, numbers = labels_and_numbers(values, item.tags) if values else ({}, {})
+        key = item.idempotency_key or item.messageId
+        return Event(
+            tenant.project,
+            tenant.mode,
+            NAME,
+            item.name,
+            timestamp_ms,
+            "track",
+            item.user_id,
+            "",
+            item.session_id,
+            "",
+            "",
+            item.value,
+            properties,
+            "",
+            "",
+            item.tags,
+            labels,
+            numbers,
+            item.environment,
+            item.service,
+            item.host,
+            item.request_id,
+            key,
+        )
+
+    return parse
 
 
 def _parse_item_slowly(text: bytes, context: Context) -> Event:

@@ -260,10 +260,11 @@ def object_of(raw: msgspec.Raw, field: str, /) -> tuple[str, dict[str, Any]]:
     if raw is ABSENT:
         return "", {}
     try:
-        values = decode_part(_object_decoder, raw, f"'{field}'")
-    except InvalidRequest:
+        values = _object_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if is_empty_array(raw):
             return "{}", {}
+        decode_part(_object_decoder, raw, f"'{field}'")  # for its error
         raise
     return ("", {}) if values is None else (str(raw, "utf-8"), values)
 

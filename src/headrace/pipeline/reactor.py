@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.model.entries import Kind, Record
 from headrace.model.errors import InvalidRequest
-from headrace.model.event import Tenant, is_history
+from headrace.model.event import HISTORY, Tenant
 from headrace.model.person import may_say
 from headrace.pipeline.current_event import CurrentEvent
 from headrace.pipeline.holds import ErasureHolds
@@ -21,11 +21,13 @@ from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reaction_queue import ReactionQueue, ReactionQueues, WaitingEvent
 from headrace.pipeline.reaction_turns import ReactionTurns
 from headrace.pipeline.reactions import Reactions
+from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.rulesets import NO_RULES, RuleTimelines
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.ports.log import LogReader
 from headrace.ports.reactions import ReactionStates
 from headrace.ports.store import EventsInOrder
+from headrace.reactions.ruleset import RuleSet
 
 _READ_EVENTS, _READ_BYTES = 10_000, 16 * 1024 * 1024
 # A turn's length. A project alone in the line gets longer turns: nobody waits, and a transaction costs some milliseconds.
@@ -71,6 +73,7 @@ class Reactor:
         watch: StatementWatch,
         overruns: OverrunWatch,
         holds: ErasureHolds,
+        recent: RecentRecords,
         on_progress: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
@@ -86,6 +89,7 @@ class Reactor:
         self._visible = visible
         self._watch = watch
         self._holds = holds
+        self._recent = recent
         self._turns = ReactionTurns(states, reactions, people, current, overruns, on_step)
         self._on_progress = on_progress
         self._loop = Loop("reactor", self.step)
@@ -165,13 +169,23 @@ class Reactor:
         records: everything between the last position read and `upto`.
         """
         for record in records:  # before any event is queued: if this fails, all of them are read again
-            if record.kind == Kind.ERASURE:  # what comes after it waits until the person is detached
+            if record.kind and record.kind == Kind.ERASURE:  # what comes after it waits until the person is detached
                 self._holds.read(record.position, record.payload)
+        # Most events concern no rule and nobody's profile, so for those this loop is all that the reactor costs.
+        decode, steady = _head_decoder.decode, dict[str, RuleSet | None]()
         for record in records:
             if record.kind:  # a command: nothing reacts to it
                 continue
-            head = _head_decoder.decode(record.payload)
-            rules = None if is_history(record.tail) else self._rules.at(head.project, record.position)
+            head = decode(record.payload)
+            if record.tail >= HISTORY:
+                rules = None
+            else:
+                try:
+                    rules = steady[head.project]
+                except KeyError:
+                    rules = self._rules.at(head.project, record.position)
+                    if self._rules.is_steady(head.project, record.position):
+                        steady[head.project] = rules
             says = may_say(head.type, head.traits is not _ABSENT)
             if not says and (rules is None or rules.named(head.name) is None):
                 continue
@@ -205,10 +219,14 @@ class Reactor:
         self._rules.refresh()
         if not self._rules and self._watch.is_quiet(self._read_upto):
             self._read_upto = upto
+            self._recent.clear()
             self._on_progress()
             return True
-        records = self._log.read(self._read_upto, _READ_EVENTS, _READ_BYTES)
-        records = [record for record in records if record.position <= upto]
+        records = self._recent.take(self._read_upto)
+        if not records:
+            records = self._log.read(self._read_upto, _READ_EVENTS, _READ_BYTES)
+        if records and records[-1].position > upto:
+            records = [record for record in records if record.position <= upto]
         self.read(records, records[-1].position if records else upto)
         self._on_progress()
         return True

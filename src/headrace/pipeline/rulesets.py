@@ -221,6 +221,11 @@ class RuleTimelines:
                 return None if rules.is_empty else rules
         return None
 
+    def is_steady(self, project: str, position: int, /) -> bool:
+        """Whether the rules at a position also apply to every event after it."""
+        timeline = self._timelines.get(project)
+        return not timeline or timeline[-1][0] < position
+
     def latest(self, project: str, /) -> RuleSet | None:
         """The rules for the next event; None if there are none."""
         timeline = self._timelines.get(project)

@@ -20,6 +20,7 @@ from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
 from headrace.pipeline.portion import Portion, is_out_of_room
 from headrace.pipeline.quarantine import put_aside
+from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.recovery import Recovery
 from headrace.ports.control import LeaseLost, Offsets
 from headrace.ports.erasures import ErasedEvents
@@ -67,6 +68,7 @@ class Worker:
         needed_from: Callable[[], int],
         on_progress: Callable[[], None],
         on_stored: Callable[[Sequence[Record]], None] = lambda _records: None,
+        recent: RecentRecords | None = None,
         clock_ms: Callable[[], int],
         probe: Callable[[], None] = lambda: None,
         on_step: Callable[[str], None] = lambda _step: None,
@@ -79,6 +81,7 @@ class Worker:
         If it raises, the worker cannot go on.
         probe: writes something and removes it; called until it succeeds, before anything else. Raises StoreFailed, Unavailable.
         on_stored: given the events that were inserted, once they are visible; must not wait.
+        recent: where the reactor finds what was stored last.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
         """
         self.progress = Progress()
@@ -97,6 +100,7 @@ class Worker:
         self._needed_from = needed_from
         self._on_progress = on_progress
         self._on_stored = on_stored
+        self._recent = recent
         self._on_step = on_step
         self._clock_ms = clock_ms
         self._probe = probe
@@ -199,6 +203,8 @@ class Worker:
         if missing:
             self._insert(missing)
         position = records[-1].position
+        if self._recent is not None:
+            self._recent.put(self._position, records)
         self.progress.visible = position
         self._on_progress()
         self._on_stored(missing)
