@@ -117,7 +117,7 @@ def parts_of(data: Path) -> int:
     from headrace.store.clickhouse import ClickHouseStore
 
     store = ClickHouseStore(f"chdb://{(data / 'store').resolve()}")
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         sql = "SELECT count() FROM system.parts WHERE table = 'events' AND active"
         found = int(client.raw_query(sql, fmt="TabSeparated"))
     store.close()

@@ -59,7 +59,7 @@ def build(work: Path, label: str, at_most: int) -> bool:
     )
     store = ClickHouseStore(f"chdb://{folder.resolve()}")
     started = time.time()
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         # A batch is as large as what merges make of many inserts, and so has what they make: its projections.
         client.command("ALTER TABLE events MODIFY SETTING materialize_projections_on_insert = 1")
         begun = int(client.command("SELECT count() FROM events"))  # pyright: ignore
@@ -86,7 +86,7 @@ def build(work: Path, label: str, at_most: int) -> bool:
 
 def sizes(store: Any) -> dict[str, Any]:
     """Bytes an event on disk: all files of the active parts, and which columns they are."""
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
 
         def ask(sql: str) -> list[list[str]]:
             return [line.split("\t") for line in client.raw_query(sql, fmt="TabSeparated").decode().splitlines()]
@@ -179,7 +179,7 @@ def questions() -> dict[str, Callable[[Any], Any]]:
         "people, one name": lambda store: measured(store, "users", one),
         "people by week, all": lambda store: measured(store, "users", all_of, interval="1w", zone=berlin),
         "funnel of three steps": lambda store: store.funnel(tenant, funnel).steps[-1].count,
-        "funnel of three steps, windowFunnel": lambda store: store._rows(Query(WINDOW_FUNNEL, {}))[0][0],
+        "funnel of three steps, windowFunnel": lambda store: store.engine.rows(Query(WINDOW_FUNNEL, {}))[0][0],
         "retention of 8 weeks": lambda store: len(store.retention(tenant, retention).cohorts),
     }
 
@@ -237,7 +237,7 @@ def _opened(folder: Path, *hot_tags: str) -> Any:
     from headrace.store.clickhouse import ClickHouseStore
 
     store = ClickHouseStore(f"chdb://{folder.resolve()}", hot_tags=hot_tags)
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         while int(client.command("SELECT count() FROM system.mutations WHERE NOT is_done")):  # pyright: ignore
             time.sleep(0.5)
     return store

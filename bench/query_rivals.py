@@ -43,7 +43,7 @@ def export(folder: Path, parquet: Path) -> int:
     from headrace.store.clickhouse import ClickHouseStore
 
     store = ClickHouseStore(f"chdb://{folder.resolve()}")
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         client.command(
             "INSERT INTO FUNCTION file('" + str(parquet.resolve()) + "', Parquet) "
             "SELECT position, tail, toString(project) AS project, toString(mode) AS mode, toString(source) AS source, "

@@ -115,7 +115,7 @@ from pathlib import Path
 from headrace.store.clickhouse import ClickHouseStore
 
 store = ClickHouseStore("chdb://" + sys.argv[1])
-with store._writers.lend() as client:
+with store.engine.writers.lend() as client:
     for table in ("events", "erasing", "merged_ids"):
         client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1, max_cleanup_delay_period = 1")
     client.command("OPTIMIZE TABLE events FINAL")

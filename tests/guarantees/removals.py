@@ -726,7 +726,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "names are listed however many there are",
         "store/catalog.py",
-        "            rows = self._rows(queries.observed_lately(*asked))\n",
+        "            rows = self._engine.rows(queries.observed_lately(*asked))\n",
         "            raise\n",
         "tests/store/test_clickhouse.py::test_however_many_names_somebody_sends_names_and_catalogue_are_answered",
     ),

@@ -23,7 +23,7 @@ def main(_port: str, port: str, _data: str, data: str) -> int:
     runtime = Runtime(settings)
 
     def stats(*_: Any) -> Any:
-        runtime.store._ask(ENDLESS, "JSONEachRow")
+        runtime.store.engine.ask(ENDLESS, "JSONEachRow")
 
     runtime.store.stats = stats  # pyright: ignore[reportAttributeAccessIssue]
     return run(runtime)

@@ -99,7 +99,7 @@ def _stored(record: Record) -> StoredEvent:
 @contextmanager
 def people(store: ClickHouseStore, merged: dict[str, str]) -> Any:
     """Within it, the store knows these people, a page of one id at a time."""
-    before = store._ids_of, store._editions
+    before = store.people.ids_of, store.people.editions
 
     def ids_of(_tenant: Tenant, id_: str) -> list[str]:
         person = merged.get(id_, id_)
@@ -114,7 +114,7 @@ def people(store: ClickHouseStore, merged: dict[str, str]) -> Any:
     try:
         yield ids_of
     finally:
-        store._ids_of, store._editions = before
+        store.people.ids_of, store.people.editions = before
 
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -198,14 +198,14 @@ def test_an_edition_of_merged_ids_is_dropped_when_a_newer_one_is_loaded(clickhou
     held = "SELECT count() FROM merged_ids"
     with people(clickhouse, merged):
         assert clickhouse.measure_events(tenant, _users()).value == 2
-        with clickhouse._writers.lend() as client:
+        with clickhouse.engine.writers.lend() as client:
             before = client.command(held)
         assert clickhouse.measure_events(tenant, _users()).value == 2
         merged["v"] = "w"
         assert clickhouse.measure_events(tenant, _users()).value == 1
         merged.clear()
         assert clickhouse.measure_events(tenant, _users()).value == 3
-    with clickhouse._writers.lend() as client:
+    with clickhouse.engine.writers.lend() as client:
         assert int(client.command(held)) == int(before) + 1  # pyright: ignore
 
 
@@ -215,7 +215,7 @@ def test_an_erasure_drops_what_was_loaded_of_a_tenants_merged_ids_and_what_kille
     tenant = fresh_tenant()
     clickhouse.insert(records_of([event_of(tenant, user_id=each) for each in "uvw"]))
     left = b'[7, "erased", "someone"]'
-    with people(clickhouse, {"u": "w"}), clickhouse._writers.lend() as client:
+    with people(clickhouse, {"u": "w"}), clickhouse.engine.writers.lend() as client:
         assert clickhouse.measure_events(tenant, _users()).value == 2
         client.raw_insert("merged_ids", ("edition", "id", "person"), insert_block=left, fmt="JSONCompactEachRow")
         clickhouse.forget_merged(tenant)

@@ -68,7 +68,7 @@ def main(folder: str, what: str = "", which: str = "") -> None:
     if what == "die":
         die_after(int(which))
     store = ClickHouseStore(f"chdb://{folder}")
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         if what == "forget":
             client.command(
                 "ALTER TABLE headrace_schema DELETE WHERE file = {file:String} SETTINGS mutations_sync = 2",

@@ -31,7 +31,7 @@ def crowd(clickhouse: ClickHouseStore) -> Tenant:
     """A tenant with so many events that questions of them take time and memory."""
     tenant = fresh_tenant()
     first = records_of(event_of(tenant) for _ in range(MANY))[0].position
-    with clickhouse._writers.lend() as client:
+    with clickhouse.engine.writers.lend() as client:
         client.command(
             "INSERT INTO events (position, project, mode, source, name, timestamp_ms, user_id, properties) "
             "SELECT {first:UInt64} + number, {project:String}, 'live', 'flux', 'n', {now:Int64} + number, "
@@ -51,7 +51,7 @@ def store() -> Iterator[ClickHouseStore]:
 def with_limits(**limits: float) -> ClickHouseStore:
     store = ClickHouseStore(dsn(), **limits)  # pyright: ignore[reportArgumentType]
     # Every machine as if it had two cores: the engine leaves up to 4 MiB a thread out of what it counts.
-    store._readers._settings["max_threads"] = 2
+    store.engine.readers._settings["max_threads"] = 2
     return store
 
 
@@ -110,7 +110,7 @@ def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(stor
     # Where only some of the parts that may hold the tenant have a projection, the engine reads no part in order if it may use one.
     for _ in range(100):
         store.insert(records_of([event_of(fresh_tenant())] * 20))
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         client.command(f"INSERT INTO events ({columns}) SELECT {row}, {moments} FROM numbers({many})")
         last = client.command(f"SELECT concat(lower(hex(sipHash64(toUInt64({many - 1})))), repeat('x', 184))")
     small = with_limits(query_max_memory_bytes=160_000_000)
@@ -133,14 +133,14 @@ def test_groups_of_millions_of_values_are_the_most_frequent_ones_each_counted_ex
     value = f"if(number % 10 = 0, toString(number % 100), concat(lower(hex(sipHash64(number))), {pad}))"
     row = f"'live', {value}, 'flux', {later_ms}, bitShiftLeft(toUInt64({later_ms}), 20) + number, {value}"
     row += f", map('tag', {value}), map('label', {value}), 'gauge', 1"
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         for project in (tenant.project, tenant.metrics.project):
             client.command(f"INSERT INTO events ({columns}) SELECT '{project}', {row} FROM numbers({many})")
     tight, small = with_limits(query_max_memory_bytes=80_000_000), with_limits(query_max_memory_bytes=160_000_000)
     dimensions = (Dimension("name"), Dimension("user_id"), Dimension("tag", "tag"), Dimension("tag", "label"))
     for dimension in dimensions:
         with pytest.raises(InvalidRequest, match="more memory"):
-            tight._rows(events.groups(tenant, ALL, dimension))
+            tight.engine.rows(events.groups(tenant, ALL, dimension))
         found = small.count(tenant, ALL, group_by=dimension)
         assert (found.total, found.truncated, len(found.groups or ())) == (many, True, MAX_GROUPS)
         assert (found.groups or [])[:10] == [(str(each), many // 100) for each in range(0, 100, 10)]
@@ -176,7 +176,7 @@ def test_no_limit_of_queries_holds_for_the_worker(crowd: Tenant) -> None:
 
 def test_an_engine_that_refuses_is_unavailable_and_tells_nothing_of_itself(store: ClickHouseStore) -> None:
     with pytest.raises(Unavailable) as refusal:
-        store._ask(Query("SELECT secret FROM nowhere", {}), "JSONCompactEachRow")
+        store.engine.ask(Query("SELECT secret FROM nowhere", {}), "JSONCompactEachRow")
     assert refusal.value.message == "The store did not answer."
 
 
@@ -203,7 +203,7 @@ def test_one_insert_is_one_part_however_large(store: ClickHouseStore) -> None:
         bounds = {"first": records[0].position, "last": records[-1].position, "project": tenant.project}
         sql = "SELECT count(), uniqExact(_part) FROM events WHERE project = {project:String} "
         sql += "AND position BETWEEN {first:UInt64} AND {last:UInt64}"
-        assert store._rows(Query(sql, bounds)) == [[many, 1]]
+        assert store.engine.rows(Query(sql, bounds)) == [[many, 1]]
 
 
 def test_a_failed_insert_stores_nothing_of_it_and_the_next_one_works(store: ClickHouseStore) -> None:
@@ -268,7 +268,7 @@ def test_a_tag_answers_the_same_before_and_after_it_gets_a_column_of_its_own(sto
     before = answers(store)
     assert before[0] == Counts(5, None, [("a", 2), ("", 1)])
     warm = ClickHouseStore(dsn(), hot_tags=("wärm's",))
-    assert warm._hot
+    assert warm.hot
     assert answers(warm) == before
     warm.insert(records_of(event_of(tenant, **fields) for fields in given))
     assert answers(warm) == answers(store) != before
@@ -280,14 +280,14 @@ def test_a_page_and_its_total_agree_although_events_arrive_between_the_two_quest
 ) -> None:
     tenant = fresh_tenant()
     store.insert(records_of([event_of(tenant)]))
-    ask = store._rows
+    ask = store.engine.rows
 
     def rows(query: Query) -> list[list[object]]:
         answer = ask(query)
         store.insert(records_of([event_of(tenant), event_of(tenant)]))
         return answer
 
-    monkeypatch.setattr(store, "_rows", rows)
+    monkeypatch.setattr(store.engine, "rows", rows)
     for limit, offset in ((9, 0), (2, 0), (9, 2)):
         found = store.events(tenant, ALL, Page(limit=limit, offset=offset))
         assert found.total >= offset + len(found.events) + found.more
@@ -338,7 +338,7 @@ def test_the_texts_of_string_properties_are_not_read_where_none_has_the_name_of_
 
     def granules(name: str, way: int) -> int:
         ways, params = ways_of(tenant, Filters(tags=[(name, "a")]), {})
-        with store._readers.lend() as client:
+        with store.engine.readers.lend() as client:
             sql = f"EXPLAIN indexes = 1 SELECT count() FROM events WHERE {ways[way]}"
             plan = client.raw_query(sql, params, fmt="TabSeparatedRaw").decode()
         return int(re.findall(r"Granules: (\d+)", plan)[-1])
@@ -353,12 +353,12 @@ def test_the_first_merge_makes_the_projections_that_inserts_leave_out(store: Cli
         store.insert([record_at(first_position(march_2031_ms) + number, event_of(tenant))])
 
     def projections() -> list[str]:
-        with store._writers.lend() as client:
+        with store.engine.writers.lend() as client:
             sql = "SELECT name FROM system.projection_parts WHERE active AND partition = {month:String} ORDER BY name"
             return client.raw_query(sql, {"month": month}, fmt="TabSeparated").decode().split()
 
     assert not projections()
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         client.command(f"OPTIMIZE TABLE events PARTITION {month} FINAL")
     assert projections() == ["by_slot", "by_time", "by_user"]
     assert store.count(tenant, ALL).total == 3
@@ -375,12 +375,12 @@ def test_what_is_erased_goes_from_projections_too_whether_or_not_a_part_has_them
     ]
 
     def ask(sql: str, settings: str = "") -> str:
-        with store._writers.lend() as client:
+        with store.engine.writers.lend() as client:
             where = f"project = '{tenant.project}' AND mode = 'live'"
             return client.raw_query(f"{sql.format(where)} {settings}", fmt="TabSeparated").decode()
 
     def merge() -> None:
-        with store._writers.lend() as client:
+        with store.engine.writers.lend() as client:
             client.command(f"OPTIMIZE TABLE events PARTITION {month} FINAL")
 
     def assert_only(kept: list[Record]) -> None:
@@ -436,10 +436,10 @@ def test_an_erasure_that_stopped_before_its_ids_were_forgotten_is_ended_by_the_n
     tenant = fresh_tenant()
     records = records_of(event_of(tenant) for _ in range(3))
     store.insert(records)
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         row = f"{records[0].position}\t{records[0].tail}".encode()
         client.raw_insert("erasing", ("position", "tail"), insert_block=row, fmt="TabSeparated")
     store.erase([records[1].id])
     assert store.stored([record.id for record in records]) == {records[2].id}
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         assert client.raw_query("SELECT count() FROM erasing", fmt="TabSeparated").split() == [b"0"]

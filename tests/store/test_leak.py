@@ -74,7 +74,7 @@ def fail_everywhere(store: ClickHouseStore, victim: Tenant, fmt: str) -> None:
     def fail(_: int) -> None:
         together.wait(10)
         with pytest.raises(Unavailable):
-            store._ask(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}), fmt)
+            store.engine.ask(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}), fmt)
 
     with ThreadPoolExecutor(HANDLES) as pool:
         list(pool.map(fail, range(HANDLES)))
@@ -131,10 +131,10 @@ def test_the_worker_reads_nothing_that_a_failed_question_of_its_own_left(
 ) -> None:
     for _ in range(3):
         with pytest.raises(StoreFailed):
-            store._tell(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}))
+            store.engine.tell(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}))
         assert store.present(2**62, 2**62 + 1) == set()
         with pytest.raises(StoreFailed):
-            store._tell(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}))
+            store.engine.tell(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}))
         assert store.held(2**62, 2**62 + 1) == 0
 
 
@@ -177,7 +177,7 @@ def test_many_tenants_asking_at_once_are_each_told_their_own(store: ClickHouseSt
         for turn in range(12):
             if turn % 4 == number % 4:
                 with pytest.raises(Unavailable):
-                    store._ask(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}), "JSONEachRow")
+                    store.engine.ask(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}), "JSONEachRow")
             assert store.count(tenant, Filters()).total == number + 1
             assert {event.name for event in store.events(tenant, Filters(), Page(limit=99)).events} == {
                 f"only-{number}"

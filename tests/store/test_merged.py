@@ -31,14 +31,14 @@ class People:
 
 def held(store: ClickHouseStore, merged: Merged) -> list[str]:
     assert merged.edition is not None
-    with store._writers.lend() as client:
+    with store.engine.writers.lend() as client:
         sql = f"SELECT id, person FROM merged_ids WHERE edition = {merged.edition} ORDER BY id"
         return client.raw_query(sql, fmt="TabSeparated").decode().splitlines()
 
 
 def test_an_edition_is_loaded_once_and_used_again_until_the_ids_change(clickhouse: ClickHouseStore) -> None:
     people, tenant = People(), fresh_tenant()
-    editions = MergedEditions(clickhouse._writers, people.pages)
+    editions = MergedEditions(clickhouse.engine.writers, people.pages)
     with editions.using(tenant) as first, editions.using(tenant) as second:
         assert first == second
         assert held(clickhouse, first) == ["a\tu", "b\tu"]
@@ -53,7 +53,7 @@ def test_an_edition_is_loaded_once_and_used_again_until_the_ids_change(clickhous
 
 def test_questions_at_the_same_time_load_one_edition(clickhouse: ClickHouseStore) -> None:
     people, tenant = People(), fresh_tenant()
-    editions = MergedEditions(clickhouse._writers, people.pages)
+    editions = MergedEditions(clickhouse.engine.writers, people.pages)
     found: list[Merged] = []
     together = threading.Barrier(4)
 
@@ -74,7 +74,7 @@ def test_questions_at_the_same_time_load_one_edition(clickhouse: ClickHouseStore
 
 def test_an_edition_that_could_not_be_loaded_is_loaded_by_the_next_question(clickhouse: ClickHouseStore) -> None:
     people, tenant = People(fails=2), fresh_tenant()
-    editions = MergedEditions(clickhouse._writers, people.pages)
+    editions = MergedEditions(clickhouse.engine.writers, people.pages)
     with pytest.raises(Unavailable), editions.using(tenant):
         pass
     with editions.using(tenant) as merged:
@@ -84,5 +84,5 @@ def test_an_edition_that_could_not_be_loaded_is_loaded_by_the_next_question(clic
 def test_where_nobody_has_merged_ids_nothing_is_loaded(clickhouse: ClickHouseStore) -> None:
     people = People()
     people.pairs.clear()
-    with MergedEditions(clickhouse._writers, people.pages).using(fresh_tenant()) as merged:
+    with MergedEditions(clickhouse.engine.writers, people.pages).using(fresh_tenant()) as merged:
         assert merged == Merged(None, complete=True)

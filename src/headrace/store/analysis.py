@@ -1,43 +1,38 @@
 """Answers questions that analysts ask of events."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from headrace.model.conditions import NAME, Condition
+from headrace.model.conditions import NAME
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Tenant
 from headrace.model.event_queries import ROUGHLY, EventQuery, Point, QueryAnswer, QueryGroup
-from headrace.model.filters import MAX_BUCKETS, Dimension, Filters
+from headrace.model.filters import MAX_BUCKETS, Dimension
 from headrace.model.zones import WIDTH_MS
-from headrace.store.engine import NeedsMoreMemory
-from headrace.store.events import EventReader
-from headrace.store.merged import Merged, MergedEditions, MergedIds
+from headrace.ports.store import EventCounts
+from headrace.store.engine import Engine, NeedsMoreMemory
+from headrace.store.known_people import KnownPeople
 from headrace.store.queries import analysis as queries
 from headrace.store.queries import events
-from headrace.store.queries.conditions import Query
+from headrace.store.queries.conditions import Hot, Query
 
 
-class AnalysisReader(EventReader):
-    """Fits the EventQueries port."""
+class AnalysisReader:
+    """Part of the EventQueries port: see `funnels` for the others."""
 
-    _editions: MergedEditions | None = None
-
-    def know_merged(self, merged_ids: MergedIds, /) -> None:
-        """From now on people are counted once, whatever their ids. Called in the reader's thread; may raise Unavailable."""
-        self._editions = MergedEditions(self._writers, merged_ids)
-
-    def forget_merged(self, tenant: Tenant, /) -> None:
-        """Let go of a tenant's merged ids: somebody was erased. Raises Unavailable."""
-        if self._editions is not None:
-            self._editions.forget(tenant)
+    def __init__(self, engine: Engine, people: KnownPeople, hot: Hot, counts: EventCounts, /) -> None:
+        """counts: answers what is nothing but a count of events."""
+        self._engine = engine
+        self._people = people
+        self._hot = hot
+        self._counts = counts
 
     def measure_events(self, tenant: Tenant, query: EventQuery, /) -> QueryAnswer:
         """See the EventQueries port."""
-        query = msgspec.structs.replace(query, filters=self._meant(tenant, query.filters))
-        with self._merged(tenant, needed=query.about_people) as merged:
+        query = msgspec.structs.replace(query, filters=self._people.meant(tenant, query.filters))
+        with self._people.merged(tenant, needed=query.about_people) as merged:
             try:
                 answer = self._measured(tenant, query, merged.edition)
             except NeedsMoreMemory:
@@ -46,17 +41,9 @@ class AnalysisReader(EventReader):
                 answer = self._measured(tenant, query, merged.edition, exactly=False)
         return msgspec.structs.replace(answer, merged=merged.complete)
 
-    @contextmanager
-    def _merged(self, tenant: Tenant, *, needed: bool) -> Generator[Merged]:
-        if self._editions is None or not needed:
-            yield Merged(None)
-            return
-        with self._editions.using(tenant) as merged:
-            yield merged
-
     def _measured(self, tenant: Tenant, query: EventQuery, edition: int | None, *, exactly: bool = True) -> QueryAnswer:
         if query.measure == "count" and not query.breakdown:
-            counts = self.count(tenant, query.filters, query.interval, None, query.zone)
+            counts = self._counts.count(tenant, query.filters, query.interval, None, query.zone)
             return QueryAnswer(counts.total, counts.series)
 
         if (fast := self._counted_by_one(tenant, query)) is not None:
@@ -66,19 +53,19 @@ class AnalysisReader(EventReader):
             return queries.measured(tenant, query, edition, self._hot, exactly=exactly, **options)
 
         if query.measure == "count":
-            value = self.count(tenant, query.filters).total
+            value = self._counts.count(tenant, query.filters).total
         else:
-            rows = self._rows(ask())
+            rows = self._engine.rows(ask())
             value = _figure(query, rows[0][3]) if rows else None
         series = None
         if query.interval is not None:
-            series = sorted(self._points(query, self._rows(ask(by_period=True))).get(0, []))
+            series = sorted(self._points(query, self._engine.rows(ask(by_period=True))).get(0, []))
         if not query.breakdown:
             return QueryAnswer(value, series, exact=exactly)
         found, more = self._groups(query, ask)
         by_hash: dict[int, list[Point]] = {}
         if query.interval is not None and found:
-            rows = self._rows(ask(grouped=True, by_period=True, only=[row[0] for row in found]))
+            rows = self._engine.rows(ask(grouped=True, by_period=True, only=[row[0] for row in found]))
             by_hash = self._points(query, rows)
         groups = [
             QueryGroup(key, _figure(query, figure), None if query.interval is None else sorted(by_hash.get(hash_, [])))
@@ -98,7 +85,7 @@ class AnalysisReader(EventReader):
         else:
             return None
         try:
-            rows = self._rows(events.groups(tenant, query.filters, dimension, self._hot))
+            rows = self._engine.rows(events.groups(tenant, query.filters, dimension, self._hot))
         except NeedsMoreMemory:
             return None
         found = sorted(
@@ -109,11 +96,11 @@ class AnalysisReader(EventReader):
 
     def _groups(self, query: EventQuery, ask: Callable[..., Query]) -> tuple[list[list[Any]], bool]:
         try:
-            rows = self._rows(ask(grouped=True))
+            rows = self._engine.rows(ask(grouped=True))
         except NeedsMoreMemory:  # millions of values: the most frequent ones, each measured exactly
             if any(each.kind == "person" for each in query.breakdown):
                 raise
-            return self._rows(ask(grouped=True, frequent_only=True))[: query.limit], True
+            return self._engine.rows(ask(grouped=True, frequent_only=True))[: query.limit], True
         return rows[: query.limit], len(rows) > query.limit
 
     def _points(self, query: EventQuery, rows: list[list[Any]]) -> dict[int, list[Point]]:
@@ -127,21 +114,6 @@ class AnalysisReader(EventReader):
             start = period if query.interval in WIDTH_MS else query.zone.first_of_day(period)
             found.setdefault(hash_, []).append((start, _figure(query, figure)))
         return found
-
-    def _meant(self, tenant: Tenant, filters: Filters) -> Filters:
-        """With every id of a person in place of one, in the conditions too."""
-        filters = super()._meant(tenant, filters)
-        if self._ids_of is None or not any(each.field.kind == "person" for each in filters.conditions):
-            return filters
-        return msgspec.structs.replace(
-            filters, conditions=[self._with_all_ids(tenant, each) for each in filters.conditions]
-        )
-
-    def _with_all_ids(self, tenant: Tenant, condition: Condition) -> Condition:
-        if condition.field.kind != "person" or condition.op == "exists" or self._ids_of is None:
-            return condition
-        ids = [id_ for each in condition.values for id_ in (self._ids_of(tenant, str(each)) or [str(each)])]
-        return msgspec.structs.replace(condition, values=list(dict.fromkeys(ids)))
 
 
 def _figure(query: EventQuery, figure: float | None) -> float | None:

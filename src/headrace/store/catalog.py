@@ -15,35 +15,39 @@ from headrace.store.engine import Engine, NeedsMoreMemory
 from headrace.store.queries import catalog as queries
 
 
-class CatalogReader(Engine):
+class CatalogReader:
     """Fits the NameReader port."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
         """See the NameReader port."""
         asked = tenant, column, limit, search
         try:
-            rows = self._rows(queries.observed(*asked))
+            rows = self._engine.rows(queries.observed(*asked))
         except NeedsMoreMemory:  # millions of values: anybody with a publishable key may send that many
-            rows = self._rows(queries.observed_lately(*asked))
+            rows = self._engine.rows(queries.observed_lately(*asked))
         return [Observed(*row) for row in rows]
 
     def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
         """See the NameReader port."""
         try:
-            rows = self._rows(queries.names(tenant, page))
+            rows = self._engine.rows(queries.names(tenant, page))
         except NeedsMoreMemory:
-            rows = self._rows(queries.names(tenant, page, in_order=True))
+            rows = self._engine.rows(queries.names(tenant, page, in_order=True))
         found = rows[: page.limit]
         if page.after is None and len(rows) <= page.limit:
             total = len(rows)
         else:
-            total = self._names_total(tenant, page)
+            total = names_total(self._engine, tenant, page)
         if not found:
             return Catalog(total, [], more=False)
         types = {
-            name: _types(*kept) for name, *kept in self._rows(queries.properties(tenant, [row[0] for row in found]))
+            name: _types(*kept)
+            for name, *kept in self._engine.rows(queries.properties(tenant, [row[0] for row in found]))
         }
-        examples = self._events(queries.latest(tenant, [(name, last) for name, _, _, last in found]))
+        examples = self._engine.events(queries.latest(tenant, [(name, last) for name, _, _, last in found]))
         example_of = {event.name: event for event in examples}
         return Catalog(
             total,
@@ -54,11 +58,13 @@ class CatalogReader(Engine):
             more=len(rows) > page.limit,
         )
 
-    def _names_total(self, tenant: Tenant, page: CatalogPage) -> int:
-        try:
-            return self._rows(queries.names_total(tenant, page))[0][0]
-        except NeedsMoreMemory:
-            return self._rows(queries.names_total(tenant, page, exact=False))[0][0]
+
+def names_total(engine: Engine, tenant: Tenant, page: CatalogPage, /) -> int:
+    """How many names there are; about how many, where counting them takes more memory than allowed. Raises as `Engine.ask`."""
+    try:
+        return engine.rows(queries.names_total(tenant, page))[0][0]
+    except NeedsMoreMemory:
+        return engine.rows(queries.names_total(tenant, page, exact=False))[0][0]
 
 
 def _types(

@@ -1,47 +1,33 @@
-"""The store: ClickHouse through clickhouse-connect. Migrates the schema and writes; its base classes answer queries."""
+"""The store: ClickHouse through clickhouse-connect. Put together here; each part is described in its own file."""
 
-import threading
-import traceback
 from collections.abc import Sequence
-from importlib import resources
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.model.entries import Keyed, Record
-from headrace.model.event import MAX_TAIL, Tenant, event_id, position_of, tail_of
-from headrace.ports.store import StoreFailed, StoreRefused
-from headrace.store.copies import CopiedStore
-from headrace.store.engine import ERROR_CODE, let_merges_give_way
+from headrace.ports.store import StoreFailed
+from headrace.store.analysis import AnalysisReader
+from headrace.store.catalog import CatalogReader
+from headrace.store.copies import PartCopies
+from headrace.store.engine import Engine, let_merges_give_way
+from headrace.store.events import EventReader
 from headrace.store.exports import ExportReader
 from headrace.store.funnels import FunnelReader
-from headrace.store.keyed import keyed_in
+from headrace.store.known_people import IdsOf, KnownPeople
+from headrace.store.merged import MergedEditions, MergedIds
 from headrace.store.metrics import MetricsReader
+from headrace.store.migrations import add_hot_columns, migrate
 from headrace.store.people import PersonReader
-from headrace.store.queries import conditions, upkeep
-from headrace.store.queries.conditions import Hot, Query
-from headrace.store.queries.events import INPUT_COLUMNS
 from headrace.store.stderr import stderr_logged
-
-_INSERT_SETTINGS: dict[str, object] = {
-    # One block, so that one insert is one part: atomic.
-    "async_insert": 0,
-    "max_insert_threads": 1,
-    "max_insert_block_size": 10_000_000,
-    "min_insert_block_size_rows": 10_000_000,
-    "min_insert_block_size_bytes": 1 << 32,
-    "input_format_parallel_parsing": 0,
-    # Records of two months would be two parts, of which a crash could store only one.
-    "max_partitions_per_insert_block": 1,
-    "precise_float_parsing": 1,
-}
-
-_POSITIONS_AT_ONCE = 1000
-# Errors of the row itself: text, numbers or times that cannot be parsed, or do not fit their column.
-_REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "321", "691"}
+from headrace.store.upkeep import UpkeepReader
+from headrace.store.writer import EventWriter
 
 
-class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, PersonReader):
-    """Fits the ErasableStore, CancellableReader, EventsInOrder, Exports, StoredTwins and FrozenParts ports."""
+class ClickHouseStore:
+    """Fits the ErasableStore, AgingStore, OwnedEvents, CancellableReader, EventsInOrder, MatchingEvents, Exports, StoredTwins,
+    FrozenParts and EmptyStore ports.
+
+    Its methods are those of its parts, bound once: a call costs nothing more for it.
+    """
 
     def __init__(
         self,
@@ -56,166 +42,51 @@ class ClickHouseStore(ExportReader, FunnelReader, CopiedStore, MetricsReader, Pe
 
         hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
         """
-        super().__init__(dsn, query_timeout_s=query_timeout_s, query_max_memory_bytes=query_max_memory_bytes)
-        self._max_page_bytes = max_page_bytes
-        self._erasing = threading.Lock()  # the table `erasing` belongs to one erasure at a time
+        self.engine = engine = Engine(
+            dsn, query_timeout_s=query_timeout_s, query_max_memory_bytes=query_max_memory_bytes
+        )
         try:
             with stderr_logged():
-                self._migrate()
-                self._hot = self._heat(hot_tags)
+                migrate(engine)
+                self.hot = hot = add_hot_columns(engine, hot_tags)
             let_merges_give_way()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
+        self.people = people = KnownPeople()
+        self.forget_merged = people.forget_merged
+        self.asking, self.cancel, self.close = engine.asking, engine.cancel, engine.close
 
-    def _migrate(self) -> None:
-        """Run the schema files not yet recorded, in order. A file may run again after a crash before it was recorded."""
-        with self._writers.lend() as client:
-            client.command(
-                "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
-                "ENGINE = MergeTree ORDER BY file SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
-            )
-            applied = client.raw_query("SELECT file FROM headrace_schema", fmt="TabSeparated").decode().split()
-            folder = resources.files("headrace.store") / "schema"
-            for file in sorted(folder.iterdir(), key=lambda file: file.name):
-                if file.name.endswith(".sql") and file.name not in applied:
-                    for statement in file.read_text().split(";\n"):
-                        if statement.strip():
-                            client.command(statement)
-                    client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
+        writer = EventWriter(engine)
+        self.insert, self.probe, self.erase, self.prune = writer.insert, writer.probe, writer.erase, writer.prune
+        upkeep = UpkeepReader(engine)
+        self.present, self.last, self.held, self.damaged = upkeep.present, upkeep.last, upkeep.held, upkeep.damaged
+        self.stored, self.owned, self.old = upkeep.stored, upkeep.owned, upkeep.old
+        self.keyed, self.keyed_at = upkeep.keyed, upkeep.keyed_at
+        copies = PartCopies(engine)
+        self.freeze, self.frozen = copies.freeze, copies.frozen
+        self.arriving_parts, self.attach = copies.arriving_parts, copies.attach
 
-    def _heat(self, tags: Sequence[str]) -> Hot:
-        """Give tags their columns. Older parts compute them when they are read, until a background mutation has stored them."""
-        columns = {key: conditions.hot_column(key) for key in tags}
-        with self._writers.lend() as client:
-            known = client.raw_query("DESCRIBE TABLE events", fmt="TabSeparated").decode()
-            for name, declared in columns.values():
-                if f"{name}\t" not in known:
-                    client.command(f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {declared}")
-                    client.command(f"ALTER TABLE events MATERIALIZE COLUMN {name} SETTINGS mutations_sync = 0")
-        return {key: name for key, (name, _) in columns.items()}
+        events = EventReader(engine, people, hot, max_page_bytes=max_page_bytes)
+        self.events, self.get, self.oldest = events.events, events.get, events.oldest
+        self.in_order, self.matching = events.in_order, events.matching
+        self.count, self.stats = events.count, events.stats
+        catalog = CatalogReader(engine)
+        self.observed, self.catalog = catalog.observed, catalog.catalog
+        metrics = MetricsReader(engine)
+        self.metrics, self.metric, self.measure = metrics.metrics, metrics.metric, metrics.measure
+        persons = PersonReader(engine)
+        self.seen_by_id, self.seen_by_name = persons.seen_by_id, persons.seen_by_name
+        self.measure_events = AnalysisReader(engine, people, hot, events).measure_events
+        funnels = FunnelReader(engine, people, hot)
+        self.funnel, self.retention, self.paths = funnels.funnel, funnels.retention, funnels.paths
+        exports = ExportReader(engine, people, hot)
+        self.left, self.places, self.whole = exports.left, exports.places, exports.whole
+        self.columns, self.twins = exports.columns, exports.twins
 
-    def insert(self, records: Sequence[Record], /) -> None:
-        """See the Store port."""
-        rows = b"\n".join(
-            [
-                b'{"position":%d,"tail":%d,%b' % (each.position, each.tail & MAX_TAIL, each.payload[1:])
-                for each in records
-            ]
-        )
-        try:
-            with self._writers.lend() as client:
-                client.raw_insert(
-                    "arriving", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
-                )
-        except (ClickHouseError, OSError) as error:  # with chDB the rows pass through a temporary file
-            _let_go(error)
-            found = ERROR_CODE.search(str(error))
-            raise (StoreRefused if found and found[1] in _REFUSED else StoreFailed)(str(error)) from error
+    def know_people(self, ids_of: IdsOf, /) -> None:
+        """From now on the filter `person` matches whole people."""
+        self.people.ids_of = ids_of
 
-    def probe(self) -> None:
-        """Insert a row into a separate table, and remove it. Raises StoreFailed if that fails."""
-        try:
-            with self._erasing, self._writers.lend() as client:
-                client.raw_insert("erasing", ("position", "tail"), insert_block=b"0\t0", fmt="TabSeparated")
-                client.command(upkeep.FORGET_ERASED)
-        except (ClickHouseError, OSError) as error:
-            _let_go(error)
-            raise StoreFailed(str(error)) from error
-
-    def present(self, after: int, upto: int, /) -> set[str]:
-        """See the Store port."""
-        return set(map(_id, self._tell(upkeep.present(after, upto)).splitlines()))
-
-    def last(self, after: int, /) -> int:
-        """See the Store port."""
-        return max(after, int(self._tell(upkeep.last(after))))
-
-    def held(self, after: int, upto: int, /) -> int:
-        """See the Store port."""
-        return int(self._tell(upkeep.held(after, upto)))
-
-    def damaged(self) -> list[str]:
-        """See the Store port."""
-        parts = (row.split("\t", 2) for row in self._tell(upkeep.sound_parts()).splitlines())
-        return [f"The store's part {name} cannot be read: {message}" for name, sound, message in parts if sound != "1"]
-
-    def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:
-        """The newest `limit` events with a dedup key between two positions. Raises StoreFailed."""
-        return self._keyed(upkeep.keyed(after, upto, limit))
-
-    def keyed_at(self, positions: Sequence[int], /) -> list[Keyed]:
-        """The events at some thousand positions, whether or not they have a dedup key. Raises StoreFailed."""
-        return [
-            row
-            for start in range(0, len(positions), _POSITIONS_AT_ONCE)
-            for row in self._keyed(upkeep.keyed_at(positions[start : start + _POSITIONS_AT_ONCE]))
-        ]
-
-    def owned(self, tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int, /) -> list[Keyed]:
-        """So many of the tenant's events of some owners with `after` < position <= `upto`, oldest first. Raises StoreFailed."""
-        return self._keyed(upkeep.owned(tenant, ids, after, upto, limit))
-
-    def old(self, tenant: Tenant, before_ms: int, after: int, upto: int, /) -> int:
-        """See the AgingStore port."""
-        return int(self._tell(upkeep.old(tenant, before_ms, after, upto)))
-
-    def prune(self, tenant: Tenant, before_ms: int, upto: int, /) -> None:
-        """See the AgingStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
-        query = upkeep.prune(tenant, before_ms, upto)
-        try:
-            with self._writers.lend() as client:
-                client.command(query.sql, query.params)
-        except ClickHouseError as error:
-            raise StoreFailed(str(error)) from error
-
-    def stored(self, ids: Sequence[str], /) -> set[str]:
-        """See the ErasableStore port."""
-        positions = list(map(position_of, ids))
-        answers = [
-            self._tell(upkeep.stored_at(positions[start : start + _POSITIONS_AT_ONCE]))
-            for start in range(0, len(positions), _POSITIONS_AT_ONCE)
-        ]
-        return {_id(row) for answer in answers for row in answer.splitlines()}.intersection(ids)
-
-    def erase(self, ids: Sequence[str], /) -> None:
-        """See the ErasableStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
-        if not ids:
-            return
-        rows = "\n".join([f"{position_of(each)}\t{tail_of(each)}" for each in ids])
-        try:
-            with self._erasing, self._writers.lend() as client:
-                client.raw_insert("erasing", ("position", "tail"), insert_block=rows.encode(), fmt="TabSeparated")
-                # A crash from here on leaves the ids in place; erasing the same events again finishes it.
-                client.command(upkeep.ERASE)
-                client.command(upkeep.FORGET_ERASED)
-        except (ClickHouseError, OSError) as error:
-            raise StoreFailed(str(error)) from error
-
-    def _keyed(self, query: Query) -> list[Keyed]:
-        try:
-            with self._writers.lend() as client:
-                lines = client.raw_query(query.sql, query.params, fmt="JSONCompactEachRow").splitlines()
-        except ClickHouseError as error:
-            raise StoreFailed(str(error)) from error
-        return list(map(keyed_in, lines))
-
-    def _tell(self, query: Query) -> str:
-        """Run a query for the worker, without the limits of readers."""
-        try:
-            with self._writers.lend() as client:
-                return client.raw_query(query.sql, query.params, fmt="TabSeparated").decode()
-        except ClickHouseError as error:
-            raise StoreFailed(str(error)) from error
-
-
-def _let_go(error: BaseException) -> None:
-    """Close the temporary file of a failed insert: otherwise it takes up room on a full disk as long as the error lives."""
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
-
-
-def _id(row: str) -> str:
-    position, tail = row.split("\t")
-    return event_id(int(position), int(tail))
+    def know_merged(self, merged_ids: MergedIds, /) -> None:
+        """From now on people are counted once, whatever their ids. Called in the reader's thread; may raise Unavailable."""
+        self.people.editions = MergedEditions(self.engine.writers, merged_ids)

@@ -2,21 +2,22 @@
 
 from pathlib import Path
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
-from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
+from headrace.store.queries.conditions import Query
 
 
-class CopiedStore(Engine):
+class PartCopies:
     """Fits the FrozenParts port, for a store in this process. Any thread may call it.
 
     A part's files never change, so a hard link to each is a copy: https://clickhouse.com/docs/sql-reference/statements/alter/partition
     """
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
     def freeze(self, name: str, /) -> list[Path]:
         """See the FrozenParts port. The names of the folders are those of the parts."""
-        self._do(f"ALTER TABLE events FREEZE WITH NAME '{name}'")
+        self._engine.command(Query(f"ALTER TABLE events FREEZE WITH NAME '{name}'", {}))
         frozen = self._folder() / "shadow" / name
         return sorted(each.parent for each in frozen.rglob("checksums.txt") if not each.parent.name.endswith(".proj"))
 
@@ -26,32 +27,15 @@ class CopiedStore(Engine):
 
     def arriving_parts(self) -> Path:
         """The folder from which `attach` takes parts."""
-        return (
-            Path(
-                self._told(
-                    "SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
-                )
-            )
-            / "detached"
-        )
+        table = "SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
+        return self._path(table) / "detached"
 
     def attach(self, name: str, /) -> None:
         """See the FrozenParts port."""
-        self._do(f"ALTER TABLE events ATTACH PART '{name}'")
+        self._engine.command(Query(f"ALTER TABLE events ATTACH PART '{name}'", {}))
 
     def _folder(self) -> Path:
-        return Path(self._told("SELECT path FROM system.disks WHERE name = 'default'"))
+        return self._path("SELECT path FROM system.disks WHERE name = 'default'")
 
-    def _told(self, sql: str) -> str:
-        try:
-            with self._writers.lend() as client:
-                return client.raw_query(sql, fmt="TabSeparatedRaw").decode().strip()
-        except ClickHouseError as error:
-            raise StoreFailed(str(error)) from error
-
-    def _do(self, sql: str) -> None:
-        try:
-            with self._writers.lend() as client:
-                client.command(sql)
-        except ClickHouseError as error:
-            raise StoreFailed(str(error)) from error
+    def _path(self, sql: str) -> Path:
+        return Path(self._engine.tell(Query(sql, {}), "TabSeparatedRaw").decode().strip())

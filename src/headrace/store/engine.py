@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Event, StoredEvent, event_id
-from headrace.ports.store import RunningQuery
+from headrace.ports.store import RunningQuery, StoreFailed
 from headrace.store.queries.conditions import Query
 
 ERROR_CODE = re.compile(r"Code: (\d+)")
@@ -84,14 +84,17 @@ class Handles:
 
 
 class Engine:
-    """The handles of a database, and what all readers share."""
+    """One database: what every reader and writer of it is made with. Any thread may call it.
+
+    writers: handles without limits, for the server's own work. readers: handles with the limits of clients' queries.
+    """
 
     def __init__(self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int) -> None:
+        self.query_max_memory_bytes = query_max_memory_bytes
         self._query_timeout_s = query_timeout_s
-        self._query_max_memory_bytes = query_max_memory_bytes
         self._asking = threading.local()
-        self._writers = Handles(dsn, {})
-        self._readers = Handles(
+        self.writers = Handles(dsn, {})
+        self.readers = Handles(
             dsn,
             {
                 "max_execution_time": query_timeout_s,
@@ -103,14 +106,16 @@ class Engine:
 
     def close(self) -> None:
         """Close every handle."""
-        self._readers.close()
-        self._writers.close()
+        self.readers.close()
+        self.writers.close()
 
-    def _rows(self, query: Query) -> list[list[Any]]:
-        return [_decode(_rows_decoder, line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
+    def rows(self, query: Query, /) -> list[list[Any]]:
+        """A query's rows, within the limits. Raises as `ask`."""
+        return [_decode(_rows_decoder, line) for line in self.ask(query, "JSONCompactEachRow").splitlines()]
 
-    def _events(self, query: Query) -> list[StoredEvent]:
-        return list(events_in(self._ask(query, "JSONEachRow")))
+    def events(self, query: Query, /) -> list[StoredEvent]:
+        """The events that a query returns, within the limits. Raises as `ask`."""
+        return list(events_in(self.ask(query, "JSONEachRow")))
 
     @contextmanager
     def asking(self, running: RunningQuery, /) -> Generator[None]:
@@ -130,7 +135,7 @@ class Engine:
         running.cancelled.set()
         while not running.ended.wait(_KILL_EVERY_S):
             try:
-                with self._writers.lend() as client:
+                with self.writers.lend() as client:
                     client.command(
                         "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC FORMAT Null",
                         {"mark": running.mark},
@@ -138,7 +143,11 @@ class Engine:
             except ClickHouseError:
                 running.ended.wait()  # its own time limit will end it
 
-    def _ask(self, query: Query, fmt: str) -> bytes:
+    def ask(self, query: Query, fmt: str, /) -> bytes:
+        """A query's result in one of ClickHouse's formats, within the limits of clients' queries.
+
+        Raises NeedsMoreMemory, InvalidRequest, and Unavailable if it took too long, was cancelled, or the store did not answer.
+        """
         running: RunningQuery | None = getattr(self._asking, "now", None)
         settings = [f"{name} = {value}" for name, value in query.settings.items()]
         if running is not None:
@@ -147,10 +156,26 @@ class Engine:
             settings.append(f"log_comment = '{running.mark}'")  # with chDB one cannot set a query's id
         sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
         try:
-            with self._readers.lend() as client:
+            with self.readers.lend() as client:
                 return client.raw_query(sql, query.params, fmt=fmt)
         except ClickHouseError as error:
             raise self._refused(error) from error
+
+    def tell(self, query: Query, fmt: str = "TabSeparated", /) -> bytes:
+        """The result of one of the server's own queries, without limits. Raises StoreFailed."""
+        try:
+            with self.writers.lend() as client:
+                return client.raw_query(query.sql, query.params, fmt=fmt)
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+
+    def command(self, command: Query, /) -> None:
+        """Run a statement that returns nothing, without limits. Raises StoreFailed."""
+        try:
+            with self.writers.lend() as client:
+                client.command(command.sql, command.params)
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
 
     def _refused(self, error: ClickHouseError) -> InvalidRequest | Unavailable:
         found = ERROR_CODE.search(str(error))

@@ -1,6 +1,6 @@
 """Reads events: pages, single events, counts, series, groups and statistics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
 from headrace.model.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
 from headrace.store.engine import Engine, NeedsMoreMemory, events_in
+from headrace.store.known_people import KnownPeople
 from headrace.store.queries import events as queries
 from headrace.store.queries.conditions import NONE_HOT, Hot
 from headrace.store.queries.events import PageHint
@@ -24,38 +25,29 @@ _stats_decoder = msgspec.json.Decoder(tuple[int, _Figure, _Figure, _Figure, _Fig
 _exact_stats_decoder = msgspec.json.Decoder(tuple[int, float, float, list[_Figure], list[tuple[int, str]]])
 
 
-class EventReader(Engine):
+class EventReader:
     """Fits the StoredEvents and EventCounts ports."""
 
-    _hot: Hot = NONE_HOT
-    _max_page_bytes = 64 * 1024 * 1024
-    _ids_of: Callable[[Tenant, str], Sequence[str]] | None = None
-
-    def know_people(self, ids_of: Callable[[Tenant, str], Sequence[str]], /) -> None:
-        """Make the filter `person` match whole people. ids_of: returns every id of the person with an id, empty if there is none.
-
-        It is called in the reader's thread, and may raise Unavailable.
-        """
-        self._ids_of = ids_of
-
-    def _meant(self, tenant: Tenant, filters: Filters) -> Filters:
-        """The filters with the person's ids in place of one of them."""
-        if filters.person is None or self._ids_of is None:
-            return filters
-        ids = self._ids_of(tenant, filters.person)
-        return msgspec.structs.replace(filters, person=None, people=ids) if ids else filters
+    def __init__(
+        self, engine: Engine, people: KnownPeople, hot: Hot = NONE_HOT, /, *, max_page_bytes: int = 64 * 1024 * 1024
+    ) -> None:
+        """hot: tags with a column of their own, each with its name."""
+        self._engine = engine
+        self._people = people
+        self._hot = hot
+        self._max_page_bytes = max_page_bytes
 
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         """See the StoredEvents port."""
-        filters = self._meant(tenant, filters)
+        filters = self._people.meant(tenant, filters)
         total, hint = self._outline(tenant, filters, page)
         if page.offset >= total:  # returns nothing, so there is nothing to sort, however large the offset
             return Events(total, [], more=False)
         if page.limit <= _ROWS_AT_ONCE:
-            events = self._events(queries.whole(tenant, filters, page, hint, self._hot))
+            events = self._engine.events(queries.whole(tenant, filters, page, hint, self._hot))
             found = len(events)
         else:
-            rows = self._rows(queries.keys(tenant, filters, page, hint, self._hot))
+            rows = self._engine.rows(queries.keys(tenant, filters, page, hint, self._hot))
             events = self._of_keys(tenant, [(name, moment, position) for name, moment, position in rows[: page.limit]])
             found = len(rows)
         # Events may have arrived between the queries. The total includes everything that the page shows.
@@ -63,34 +55,36 @@ class EventReader(Engine):
 
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
         """See the StoredEvents port."""
-        filters = self._meant(tenant, filters)
+        filters = self._people.meant(tenant, filters)
         page = Page(limit=limit, after=after, oldest_first=True)
         query = queries.whole(tenant, filters, page, PageHint(), self._hot)
-        body = self._ask(msgspec.structs.replace(query, settings={**query.settings, "max_threads": 1}), "JSONEachRow")
+        body = self._engine.ask(
+            msgspec.structs.replace(query, settings={**query.settings, "max_threads": 1}), "JSONEachRow"
+        )
         self._check_size(len(body))
         return list(events_in(body))[:limit]
 
     def in_order(self, tenant: Tenant, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
         """See the EventsInOrder port."""
-        return self._events(queries.in_order(tenant, after, upto, limit))
+        return self._engine.events(queries.in_order(tenant, after, upto, limit))
 
     def matching(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[StoredEvent]:
         """See the MatchingEvents port."""
-        return self._events(queries.matching(tenant, filters, after, upto, limit, self._hot))
+        return self._engine.events(queries.matching(tenant, filters, after, upto, limit, self._hot))
 
     def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageHint]:
         """The total number of matches, and the location of the page's events."""
         wanted = page.offset + page.limit + 1
         if page.oldest_first:
-            return self._rows(queries.total(tenant, filters, self._hot))[0][0], PageHint()
+            return self._engine.rows(queries.total(tenant, filters, self._hot))[0][0], PageHint()
         if (filters.user_id is not None or filters.people is not None) and wanted <= _MOST_MOMENTS:
-            found = self._rows(queries.newest_of_user(tenant, filters, page, self._hot))
+            found = self._engine.rows(queries.newest_of_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
             # Events at the cursor's own time may lie before it. If they fill the list, it may be too short.
             doubtful = sum(page.after is not None and moment == page.after.timestamp_ms for _, moment in moments)
             if 0 < len(found) <= _MOST_MOMENTS and (len(found) < wanted or len(found) - doubtful >= wanted):
                 return found[0][2], PageHint(moments=moments)
-        total, floor_ms = self._rows(queries.outline(tenant, filters, page, self._hot))[0]
+        total, floor_ms = self._engine.rows(queries.outline(tenant, filters, page, self._hot))[0]
         return total, PageHint(floor_ms=floor_ms)
 
     def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
@@ -98,7 +92,7 @@ class EventReader(Engine):
         found: dict[int, StoredEvent] = {}
         size, start, at_once = 0, 0, _ROWS_AT_ONCE
         while start < len(keys):
-            body = self._ask(queries.rows(tenant, keys[start : start + at_once]), "JSONEachRow")
+            body = self._engine.ask(queries.rows(tenant, keys[start : start + at_once]), "JSONEachRow")
             size += len(body)
             start += at_once
             if len(body) < at_once * _SMALL_ROW_BYTES:  # a query takes tens of milliseconds, however small
@@ -119,7 +113,7 @@ class EventReader(Engine):
         found = [
             event
             for start in range(0, len(ids), _GET_AT_ONCE)
-            for event in self._events(queries.get(tenant, ids[start : start + _GET_AT_ONCE]))
+            for event in self._engine.events(queries.get(tenant, ids[start : start + _GET_AT_ONCE]))
         ]
         return sorted(found, key=lambda event: (event.timestamp_ms, event.position))
 
@@ -133,16 +127,18 @@ class EventReader(Engine):
         zone: Zone = UTC_ZONE,
     ) -> Counts:
         """See the EventCounts port."""
-        filters = self._meant(tenant, filters)
+        filters = self._people.meant(tenant, filters)
         series = None if interval is None else self._series(tenant, filters, interval, zone)
         if group_by is None:
-            total = self._rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
+            total = (
+                self._engine.rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
+            )
             return Counts(total, series)
         try:
-            rows = self._rows(queries.groups(tenant, filters, group_by, self._hot))
+            rows = self._engine.rows(queries.groups(tenant, filters, group_by, self._hot))
         except NeedsMoreMemory:  # millions of values: the most frequent ones, each counted exactly
-            total = self._rows(queries.total(tenant, filters, self._hot))[0][0]
-            most = self._rows(queries.frequent_groups(tenant, filters, group_by, self._hot))
+            total = self._engine.rows(queries.total(tenant, filters, self._hot))[0][0]
+            most = self._engine.rows(queries.frequent_groups(tenant, filters, group_by, self._hot))
             return Counts(total, series, [(key, hits) for key, hits in most[:MAX_GROUPS]], truncated=True)
         groups = [(key, hits) for key, hits, _ in rows if key is not None]
         total = rows[0][2] if rows else 0
@@ -150,7 +146,8 @@ class EventReader(Engine):
 
     def _series(self, tenant: Tenant, filters: Filters, interval: Interval, zone: Zone) -> list[tuple[int, int]]:
         found = [
-            (bucket, count) for bucket, count in self._rows(queries.series(tenant, filters, interval, zone, self._hot))
+            (bucket, count)
+            for bucket, count in self._engine.rows(queries.series(tenant, filters, interval, zone, self._hot))
         ]
         if interval not in WIDTH_MS:
             first_days: dict[int, int] = {}
@@ -166,9 +163,9 @@ class EventReader(Engine):
 
     def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
         """See the EventCounts port."""
-        filters = self._meant(tenant, filters)
+        filters = self._people.meant(tenant, filters)
         count, total, size, least, most, percentiles = _stats_decoder.decode(
-            self._ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
+            self._engine.ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
         if not count:
             return Stats(0)
@@ -176,7 +173,7 @@ class EventReader(Engine):
             return Stats(count, total, total / count, least, most, *percentiles)
         # Values of both signs cancel out and cost more digits than a double can spare, or the sum overflowed.
         count, least, most, percentiles, parts = _exact_stats_decoder.decode(
-            self._ask(queries.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
+            self._engine.ask(queries.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
         exact = sum((int(mantissa) * _power_of_two(exponent) for exponent, mantissa in parts), Fraction())
         return Stats(count, _double(exact), _double(exact / count), least, most, *percentiles)

@@ -22,24 +22,30 @@ from headrace.model.funnels import (
     RetentionQuery,
     Step,
 )
-from headrace.store.analysis import AnalysisReader
+from headrace.store.engine import Engine
+from headrace.store.known_people import KnownPeople
 from headrace.store.queries import funnels as queries
-from headrace.store.queries.conditions import Query
+from headrace.store.queries.conditions import Hot, Query
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
-class FunnelReader(AnalysisReader):
-    """Part of the EventQueries port."""
+class FunnelReader:
+    """Part of the EventQueries port: see `analysis` for the other."""
+
+    def __init__(self, engine: Engine, people: KnownPeople, hot: Hot, /) -> None:
+        self._engine = engine
+        self._people = people
+        self._hot = hot
 
     def funnel(self, tenant: Tenant, query: FunnelQuery, /) -> FunnelAnswer:
         """See the EventQueries port."""
         query = msgspec.structs.replace(
             query,
-            filters=self._meant(tenant, query.filters),
+            filters=self._people.meant(tenant, query.filters),
             steps=[self._meant_step(tenant, step) for step in query.steps],
         )
-        with self._merged(tenant, needed=True) as merged:
+        with self._people.merged(tenant) as merged:
             rows = self._gathered(queries.funnel(tenant, query, merged.edition, self._hot))
         whole = next((_steps(row) for row in rows if not row[0]), [Reached(0, None, None)] * len(query.steps))
         if not query.breakdown:
@@ -51,11 +57,11 @@ class FunnelReader(AnalysisReader):
         """See the EventQueries port."""
         query = msgspec.structs.replace(
             query,
-            filters=self._meant(tenant, query.filters),
+            filters=self._people.meant(tenant, query.filters),
             first=self._meant_step(tenant, query.first),
             returning=self._meant_step(tenant, query.returning),
         )
-        with self._merged(tenant, needed=True) as merged:
+        with self._people.merged(tenant) as merged:
             rows = self._gathered(queries.retention(tenant, query, merged.edition, self._hot))
         found: dict[int, dict[int, int]] = {}
         for period, since, people in rows:
@@ -77,9 +83,9 @@ class FunnelReader(AnalysisReader):
     def paths(self, tenant: Tenant, query: PathsQuery, /) -> PathsAnswer:
         """See the EventQueries port."""
         query = msgspec.structs.replace(
-            query, filters=self._meant(tenant, query.filters), start=self._meant_step(tenant, query.start)
+            query, filters=self._people.meant(tenant, query.filters), start=self._meant_step(tenant, query.start)
         )
-        with self._merged(tenant, needed=True) as merged:
+        with self._people.merged(tenant) as merged:
             rows = self._gathered(queries.paths(tenant, query, merged.edition, self._hot))
         if not rows:
             return PathsAnswer(0, 0, [], merged=merged.complete)
@@ -92,11 +98,14 @@ class FunnelReader(AnalysisReader):
 
         What is read at once is kept small as well, because people's events are gathered beside it.
         """
-        on_disk = {"max_bytes_before_external_group_by": self._query_max_memory_bytes // 4, "max_block_size": 8192}
-        return self._rows(msgspec.structs.replace(query, settings=on_disk))
+        on_disk = {
+            "max_bytes_before_external_group_by": self._engine.query_max_memory_bytes // 4,
+            "max_block_size": 8192,
+        }
+        return self._engine.rows(msgspec.structs.replace(query, settings=on_disk))
 
     def _meant_step(self, tenant: Tenant, step: Step) -> Step:
-        return self._meant(tenant, Filters(conditions=step)).conditions
+        return self._people.meant(tenant, Filters(conditions=step)).conditions
 
 
 def _steps(row: list[Any]) -> list[Reached]:

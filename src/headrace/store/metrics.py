@@ -18,8 +18,8 @@ from headrace.model.measures import (
     MetricList,
     Question,
 )
-from headrace.store.catalog import CatalogReader
-from headrace.store.engine import NeedsMoreMemory
+from headrace.store.catalog import names_total
+from headrace.store.engine import Engine, NeedsMoreMemory
 from headrace.store.queries import catalog
 from headrace.store.queries import metrics as queries
 from headrace.store.queries.conditions import Query
@@ -31,27 +31,30 @@ _figures_decoder = msgspec.json.Decoder(tuple[int | None, str | None, int, list[
 _ZERO_OF_NONE = ("count", "sum", "cardinality")
 
 
-class MetricsReader(CatalogReader):
+class MetricsReader:
     """Fits the MetricReader port. Names of metrics are counted as the catalogue counts names of events."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def metrics(self, tenant: Tenant, /) -> MetricList:
         """See the MetricReader port."""
         try:
-            rows = self._rows(queries.metrics(tenant.metrics))
+            rows = self._engine.rows(queries.metrics(tenant.metrics))
         except NeedsMoreMemory:  # millions of names, which anybody with a publishable key may send
             # Faster, and in little memory, if nearly every point has a name of its own.
-            names = self._rows(catalog.names(tenant.metrics, CatalogPage(limit=MAX_METRICS), in_order=True))
-            rows = self._rows(queries.metrics(tenant.metrics, upto=names[-1][0]))
+            names = self._engine.rows(catalog.names(tenant.metrics, CatalogPage(limit=MAX_METRICS), in_order=True))
+            rows = self._engine.rows(queries.metrics(tenant.metrics, upto=names[-1][0]))
         total = len(rows)
         if total > MAX_METRICS:
-            total = max(total, self._names_total(tenant.metrics, CatalogPage(limit=1)))
+            total = max(total, names_total(self._engine, tenant.metrics, CatalogPage(limit=1)))
         return MetricList([Metric(*row) for row in rows[:MAX_METRICS]], total)
 
     def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
         """See the MetricReader port."""
-        for row in self._rows(queries.metrics(tenant.metrics, name)):
+        for row in self._engine.rows(queries.metrics(tenant.metrics, name)):
             found = Metric(*row)
-            keys = self._rows(queries.tag_keys(tenant.metrics, name, found.type))[0][0]
+            keys = self._engine.rows(queries.tag_keys(tenant.metrics, name, found.type))[0][0]
             return msgspec.structs.replace(found, tags=keys)
         return None
 
@@ -89,4 +92,4 @@ class MetricsReader(CatalogReader):
         return rows
 
     def _figures(self, query: Query) -> list[_FigureRow]:
-        return [_figures_decoder.decode(line) for line in self._ask(query, "JSONCompactEachRow").splitlines()]
+        return [_figures_decoder.decode(line) for line in self._engine.ask(query, "JSONCompactEachRow").splitlines()]

@@ -1,0 +1,92 @@
+"""Writes events into the store, and erases them."""
+
+import threading
+import traceback
+from collections.abc import Sequence
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headrace.model.entries import Record
+from headrace.model.event import MAX_TAIL, Tenant, position_of, tail_of
+from headrace.ports.store import StoreFailed, StoreRefused
+from headrace.store.engine import ERROR_CODE, Engine
+from headrace.store.queries import upkeep
+from headrace.store.queries.events import INPUT_COLUMNS
+
+_INSERT_SETTINGS: dict[str, object] = {
+    # One block, so that one insert is one part: atomic.
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": 10_000_000,
+    "min_insert_block_size_rows": 10_000_000,
+    "min_insert_block_size_bytes": 1 << 32,
+    "input_format_parallel_parsing": 0,
+    # Records of two months would be two parts, of which a crash could store only one.
+    "max_partitions_per_insert_block": 1,
+    "precise_float_parsing": 1,
+}
+
+# Errors of the row itself: text, numbers or times that cannot be parsed, or do not fit their column.
+_REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "321", "691"}
+
+
+class EventWriter:
+    """What the Store, ErasableStore and AgingStore ports change."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._erasing = threading.Lock()  # the table `erasing` belongs to one erasure at a time
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        """See the Store port."""
+        rows = b"\n".join(
+            [
+                b'{"position":%d,"tail":%d,%b' % (each.position, each.tail & MAX_TAIL, each.payload[1:])
+                for each in records
+            ]
+        )
+        try:
+            with self._engine.writers.lend() as client:
+                client.raw_insert(
+                    "arriving", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
+                )
+        except (ClickHouseError, OSError) as error:  # with chDB the rows pass through a temporary file
+            _free_file_of(error)
+            found = ERROR_CODE.search(str(error))
+            raise (StoreRefused if found and found[1] in _REFUSED else StoreFailed)(str(error)) from error
+
+    def probe(self) -> None:
+        """Insert a row into a separate table, and remove it. Raises StoreFailed if that fails."""
+        try:
+            with self._erasing, self._engine.writers.lend() as client:
+                client.raw_insert("erasing", ("position", "tail"), insert_block=b"0\t0", fmt="TabSeparated")
+                client.command(upkeep.FORGET_ERASED)
+        except (ClickHouseError, OSError) as error:
+            _free_file_of(error)
+            raise StoreFailed(str(error)) from error
+
+    def prune(self, tenant: Tenant, before_ms: int, upto: int, /) -> None:
+        """See the AgingStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
+        self._engine.command(upkeep.prune(tenant, before_ms, upto))
+
+    def erase(self, ids: Sequence[str], /) -> None:
+        """See the ErasableStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
+        if not ids:
+            return
+        rows = "\n".join([f"{position_of(each)}\t{tail_of(each)}" for each in ids])
+        try:
+            with self._erasing, self._engine.writers.lend() as client:
+                client.raw_insert("erasing", ("position", "tail"), insert_block=rows.encode(), fmt="TabSeparated")
+                # A crash from here on leaves the ids in place; erasing the same events again finishes it.
+                client.command(upkeep.ERASE)
+                client.command(upkeep.FORGET_ERASED)
+        except (ClickHouseError, OSError) as error:
+            raise StoreFailed(str(error)) from error
+
+
+def _free_file_of(error: BaseException) -> None:
+    """Close the temporary file of a failed insert: otherwise it takes up room on a full disk as long as the error lives."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
