@@ -1,4 +1,5 @@
 // Drives the console in Chromium as a list of steps on stdin says, and prints what each step found: a line of JSON a step.
+// A step that acts waits until it can, and one that looks waits until it sees: a busy machine makes a test longer and changes nothing else.
 // Uses puppeteer-core of tests/sdks/node. axe is put in past the page's policy, which is never loosened for a test.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
@@ -10,8 +11,10 @@ const require = createRequire(`${packages}/package.json`);
 const puppeteer = (await import(pathToFileURL(require.resolve("puppeteer-core")))).default;
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const browser = await puppeteer.launch({ executablePath: chromium, headless: true, args: ["--no-sandbox", "--disable-gpu", "--no-proxy-server", "--disable-dev-shm-usage"] });
-let page = await browser.newPage();
+const LIMIT_MS = 60_000; // how long a step waits for the page
+const browser = await puppeteer.launch({ executablePath: chromium, headless: true, timeout: 120_000, protocolTimeout: 180_000, args: ["--no-sandbox", "--disable-gpu", "--no-proxy-server", "--disable-dev-shm-usage"] });
+const page = await browser.newPage();
+page.setDefaultTimeout(LIMIT_MS);
 let errors = [];
 let replies = [];
 function listen(to) {
@@ -45,8 +48,13 @@ const geometry = () => {
   return found;
 };
 
+// Frames are rare on a busy machine, so the page is asked by the clock.
+const until = (condition, ...given) => page.waitForFunction(condition, { polling: 50 }, ...given);
+const holdsFocus = (selector) => document.activeElement.matches(selector);
+
 const does = {
   async go({ url }) {
+    replies = [];
     await page.goto(url, { waitUntil: "domcontentloaded" });
   },
   async size({ width, height }) {
@@ -55,28 +63,29 @@ const does = {
   async theme({ theme }) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: theme }]);
   },
-  async see({ text, gone }) {
-    await page.waitForFunction((wanted, absent) => document.body.innerText.includes(wanted) !== absent, { timeout: 20000 }, text, Boolean(gone));
+  async see({ text, on = "body", gone }) {
+    await until((selector, wanted, absent) => [...document.querySelectorAll(selector)].some((each) => each.innerText.includes(wanted)) !== absent, on, text, Boolean(gone));
   },
+  // The field holds exactly the text afterwards, even where the page drew it anew meanwhile.
   async type({ into, text }) {
-    const field = await page.waitForSelector(into, { timeout: 20000, visible: true });
-    await field.click({ count: 3 });
-    await field.type(text);
+    const deadline = Date.now() + LIMIT_MS;
+    for (;;) {
+      await page.locator(into).click({ count: 3 });
+      await until(holdsFocus, into);
+      await page.keyboard.type(text);
+      if ((await page.$eval(into, (field) => field.value).catch(() => null)) === text) return;
+      if (Date.now() > deadline) throw new Error("the field does not keep what is typed");
+    }
   },
-  async press({ key }) {
+  // at: what has to hold the focus before the key goes down.
+  async press({ key, at, hold }) {
+    if (at) await until(holdsFocus, at);
+    if (hold) await page.keyboard.down(hold);
     await page.keyboard.press(key);
-  },
-  async chord({ hold, key }) {
-    await page.keyboard.down(hold);
-    await page.keyboard.press(key);
-    await page.keyboard.up(hold);
+    if (hold) await page.keyboard.up(hold);
   },
   async click({ on }) {
-    const found = await page.waitForSelector(on.startsWith("::") || on.includes("[") || on.startsWith("#") || on.startsWith(".") ? on : `::-p-text(${on})`, { timeout: 20000, visible: true });
-    await found.click();
-  },
-  async text() {
-    return await page.evaluate(() => document.body.innerText);
+    await page.locator(on.includes("::") || on.includes("[") || on.startsWith("#") || on.startsWith(".") ? on : `::-p-text(${on})`).click();
   },
   async evaluate({ script }) {
     return await page.evaluate(script);
@@ -91,8 +100,10 @@ const does = {
       return found.violations.map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ""}`).join(" | ")}`);
     });
   },
+  // The screen is loaded and what it asked for is shown. Two requests may stay open: the live stream is one.
   async settle() {
-    await page.waitForNetworkIdle({ idleTime: 250, timeout: 5000, concurrency: 2 }).catch(() => {});
+    await until(() => document.querySelector("main")?.innerText.trim() && !document.querySelector("[aria-busy]"));
+    await page.waitForNetworkIdle({ idleTime: 250, concurrency: 2 });
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   },
   async errors() {
@@ -100,19 +111,26 @@ const does = {
     errors = [];
     return found;
   },
-  async replies() {
-    const found = replies;
-    replies = [];
-    return found;
+  // What was answered at the URL since the last `go`, once each of these [method, status] is among it: a reply is told after its page has it.
+  async replies({ url, wanted }) {
+    const deadline = Date.now() + LIMIT_MS;
+    for (;;) {
+      const found = replies.filter(([, , to]) => to === url);
+      if (wanted.every(([method, status]) => found.some((each) => each[0] === method && each[1] === status))) return found;
+      if (Date.now() > deadline) throw new Error(`the replies were ${JSON.stringify(found)}`);
+      await new Promise((again) => setTimeout(again, 50));
+    }
   },
   async address() {
     return page.url();
   },
-  async focus() {
-    return await page.evaluate(() => {
+  // The style of the outline of what holds the focus, once that is what is named.
+  async focus({ name }) {
+    await until((wanted) => {
       const at = document.activeElement;
-      return { name: `${at.tagName.toLowerCase()} ${(at.getAttribute("aria-label") || at.textContent || "").trim().slice(0, 40)}`, outline: getComputedStyle(at).outlineStyle };
-    });
+      return `${at.tagName.toLowerCase()} ${(at.getAttribute("aria-label") || at.textContent || "").trim()}`.startsWith(wanted);
+    }, name);
+    return await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
   },
   async shot({ path }) {
     await page.screenshot({ path });

@@ -49,7 +49,7 @@ def chromium() -> Iterator[Browser]:
         assert process.stdin
         process.stdin.close()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
