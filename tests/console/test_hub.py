@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headrace.model.entries import Record
 from headrace.model.event import STEP, Event, Tenant, encode
 from headrace.model.filters import Filters
-from headrace.model.live import MAX_NAMES, MAX_ROWS, REST, add_counts, matches
+from headrace.model.live import MAX_NAMES, MAX_ROWS, REST, Refusal, add_counts, matches
 from headrace.pipeline.live import LiveHub, Tail, _name_in
 
 SHOP = Tenant("shop", "live")
@@ -171,3 +171,44 @@ def test_counts_beyond_the_first_names_are_one() -> None:
     counts = {str(number): 1 for number in range(MAX_NAMES)}
     add_counts(counts, {"0": 2, "x": 3, "y": 4})
     assert (counts["0"], counts[REST], len(counts)) == (3, 7, MAX_NAMES + 1)
+
+
+def test_a_refusal_is_told_to_its_own_project_and_one_of_nobody_to_operators_alone() -> None:
+    hub = quiet_hub()
+    own, other, operator = (Tail(each, Filters(), lambda: None) for each in (SHOP, Tenant("shop", "test"), None))
+    operator.hears_strangers = True
+    for tail in (own, other, operator):
+        hub.watch(tail)
+    refusals = [Refusal(1, "POST", "/", 400, "bad", text, "", "") for text in ("of the shop", "of nobody")]
+    hub.refused(SHOP, refusals[0])
+    hub.refused(None, refusals[1])
+    assert [tail.take().refusals for tail in (own, other, operator)] == [refusals[:1], [], refusals[1:]]
+    assert own.take().refusals == [], "each is told once"
+
+
+def test_what_waits_is_let_go_when_the_last_watcher_leaves() -> None:
+    hub = quiet_hub()
+    first, second = (Tail(SHOP, Filters(), lambda: None) for _ in range(2))
+    hub.watch(first)
+    hub.watch(second)
+    hub.offer([record(1, event("a"))])
+    hub.unwatch(first)
+    step(hub)
+    assert (first.take().counts, second.take().counts) == ({}, {"a": 1})
+    hub.offer([record(2, event("b"))])
+    hub.unwatch(second)
+    hub.watch(first)
+    hub.offer([record(3, event("c"))])
+    step(hub)
+    assert first.take().counts == {"c": 1}
+
+
+def test_a_tail_says_how_far_it_is_even_if_nothing_of_it_matched() -> None:
+    hub = quiet_hub()
+    tail = Tail(SHOP, Filters(name="a"), lambda: None)
+    hub.watch(tail)
+    hub.offer([record(1, event("a")), record(2, event("b"))])
+    hub.offer([record(3, event("b"))])
+    step(hub)
+    told = tail.take()
+    assert (told.position, told.counts, told.lost) == (3 * STEP, {"a": 1}, False)

@@ -112,6 +112,73 @@ def test_a_call_that_fails_for_good_fails_the_run_which_can_be_retried() -> None
     assert alone.outcomes() == [("c", "failed"), ("c", "replied"), ("e", "emitted")]
 
 
+def test_the_reply_to_a_call_that_was_sent_again_lets_the_run_go_on_that_had_failed_because_of_it() -> None:
+    alone = Alone(journey({"id": "c", "call": {"webhook": "crm"}}, EMIT)).start(seen("start"))
+    assert alone.reply(None)
+    assert not alone.reply(None), "it has failed already"
+    assert not alone.reply(b"{}", attempt=2)
+    assert alone.reply(b"{}", at_ms=START_MS + 7)
+    assert (alone.run.status, alone.emitted) == ("done", ["sent"])
+    assert alone.outcomes() == [("c", "failed"), ("c", "replied"), ("e", "emitted")]
+    again = alone.run.visits[1]
+    assert (again.why, again.at_ms, again.until_ms) == ("it was sent again", START_MS + 7, START_MS + 7)
+
+
+def test_a_late_reply_moves_no_run_that_an_operator_has_ended_or_that_has_failed_elsewhere() -> None:
+    alone = Alone(journey({"id": "c", "call": {"webhook": "crm"}}, {"id": "w", "wait": "1h"})).start(seen("start"))
+    waiting = alone.run
+    alone.run = cancel(waiting, START_MS + 1)
+    assert not alone.reply(b"{}")
+    alone.run = waiting
+    assert alone.reply(b"{}")
+    alone.run = broken(alone.run, "why", START_MS + 2)
+    assert not alone.reply(b"{}")
+    assert (alone.run.status, alone.run.step) == ("failed", "w")
+
+
+def test_a_run_keeps_so_much_of_its_events_in_all_and_goes_on_without_the_rest() -> None:
+    steps = [{"id": name, "wait_for": {"event": "x", "timeout": "1d"}} for name in "vw"]
+    alone = Alone(journey(*steps, branch("steps.w.event.properties.n == 2"), EMIT)).start(seen("start"))
+    for number in (1, 2):
+        assert alone.happen(seen("x", START_MS + number, n=number, text="x" * 40_000))
+    assert [(visit.outcome, bool(visit.event)) for visit in alone.run.visits[:2]] == [
+        ("happened", True),
+        ("happened", False),
+    ]
+    assert alone.run.visits[2].why == "the event of step 'w' is too large to be kept"
+    assert alone.emitted == ["no", "sent"]
+
+
+def test_a_call_that_would_be_too_large_names_the_person_and_the_event_and_says_so() -> None:
+    call = {"id": "c", "call": {"webhook": "crm", "body": {"hello": 1}}}
+    for size, is_cut in ((300_000, False), (400_000, True)):
+        person = Person("u", ("u", "v"), msgspec.json.encode({"text": "x" * size}).decode())
+        start = seen("start", plan="pro")
+        [called] = Alone(journey(call), person).start(start).called
+        sent = msgspec.json.decode(called.data)
+        assert (sent.get("truncated", False), sent["body"]) == (is_cut, {"hello": 1})
+        assert sent["person"]["id"] == "u"
+        assert sent["event"]["id"] == f"evt_{start.id}"
+        assert ("traits" in sent["person"], "properties" in sent["event"]) == (not is_cut, not is_cut)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ({"wait": "1h"}, "yes"),
+        ({"emit": {"event": "x"}}, "yes"),
+        ({"wait_for": {"event": "x", "timeout": "1h"}}, "no"),
+        ({"branch": {"when": "event.properties.n == 2", "then": [EMIT]}}, "yes"),
+        ({"branch": {"when": "event.properties.n == 3", "then": [EMIT]}}, "no"),
+    ],
+)
+def test_a_step_has_happened_if_it_did_what_it_is_for(step: dict[str, Any], expected: str) -> None:
+    alone = Alone(journey({"id": "s"} | step, branch("steps.s.happened"))).start(seen("start", n=2))
+    if alone.run.status == "active":
+        alone.fire()
+    assert alone.emitted[-1] == expected
+
+
 def test_what_is_too_large_to_keep_is_left_out_and_said() -> None:
     alone = Alone(journey({"id": "w", "wait": "1h"}, branch("event.properties.a == 'x'"), EMIT))
     alone.start(seen("start", a="x" * 70_000)).fire()
@@ -138,6 +205,12 @@ def test_an_emitted_event_says_where_it_is_from_and_its_chain_ends() -> None:
         found.append(origin["depth"])
         by = seen("start", source="journey", context=emitted.context)
     assert found == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("context", ["", "{}", '{"journey":{}}', '{"journey":{"depth":"1"}}'])
+def test_an_emitted_event_that_does_not_say_how_deep_it_is_leads_no_further(context: str) -> None:
+    alone = Alone(journey(EMIT)).start(seen("start", source="journey", context=context))
+    assert (alone.emitted, alone.outcomes()) == ([], [("e", "too_deep")])
 
 
 def test_a_client_cannot_say_how_deep_its_event_is() -> None:

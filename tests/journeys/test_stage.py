@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from headrace.model.journeys import Run
+from headrace.reactions.journeys.machine import Machine, Moved
+from headrace.reactions.journeys.program import Journey
 from tests.journeys.given import DAY_MS, START_MS, Together, journey, seen
 
 WAIT: dict[str, Any] = {"id": "w", "wait": "1d"}
@@ -78,3 +81,38 @@ def test_a_run_at_a_step_that_is_not_there_fails_alone() -> None:
     together.state.runs[first.id] = broken
     together.moves.fire(together.runs(), START_MS + 2 * DAY_MS)
     assert sorted(run.status for run in together.runs()) == ["active", "failed"]
+
+
+def test_so_many_timers_fire_at_most_the_earliest_first() -> None:
+    together = Together(journey(WAIT, {"id": "v", "wait": "1d"}, entry={"at_most": 3}))
+    for moment in (2, 0, 1):
+        together.react(seen("start", START_MS + moment))
+    assert together.moves.fire(together.runs(), START_MS + 9 * DAY_MS, most=2) == 2
+    assert [run.step for run in together.runs()] == ["v", "v", "w"]
+    assert together.moves.fire(together.runs(), START_MS + DAY_MS + 1) == 0
+    assert together.moves.fire(together.runs(), START_MS + DAY_MS + 2) == 1
+
+
+def test_a_replayed_event_fires_no_timer_and_moves_no_run_that_is_past_it() -> None:
+    together = Together(journey(WAIT))
+    together.react(seen("start"))
+    assert together.react(seen("other", START_MS + 9 * DAY_MS), replayed=True) == []
+    assert [run.status for run in together.runs()] == ["active"]
+
+
+def test_a_fault_of_ours_fails_the_run_alone_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = Together(journey(WAIT, entry={"at_most": 2}))
+    together.react(seen("start"))
+    together.react(seen("start", START_MS + 1))
+    first = together.runs()[0]
+    fire = Machine.fire
+
+    def fail(machine: Machine, one: Journey, run: Run) -> Moved:
+        if run.id == first.id:
+            raise ZeroDivisionError("ours")
+        return fire(machine, one, run)
+
+    monkeypatch.setattr(Machine, "fire", fail)
+    assert together.moves.fire(together.runs(), START_MS + 2 * DAY_MS) == 2
+    assert [run.status for run in together.runs()] == ["failed", "done"]
+    assert together.runs()[0].visits[-1].why == "ZeroDivisionError: ours"

@@ -204,3 +204,73 @@ def test_timers_that_cannot_be_fired_for_one_tenant_delay_no_other(
     monkeypatch.undo()
     machine.settle()
     assert machine.rows(statuses) == [("live", "done"), ("test", "done")]
+
+
+def test_many_timers_events_and_replies_are_worked_off_in_several_steps_in_the_order_of_time(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.pipeline.timers._AT_ONCE", 2)
+    monkeypatch.setattr("headrace.pipeline.timers._EMITS_AT_ONCE", 2)
+    call = {"id": "c", "call": {"webhook": "crm"}}
+    machine.apply(rules(WAIT, emit("one"), {"id": "v", "wait": "30m"}, emit("two"), call, emit("three")))
+    for number in range(5):
+        machine.send("start", f"u{number}")
+        machine.tick(60_000)
+    machine.tick(2 * HOUR_MS)
+    times = [event.timestamp_ms for event in machine.emitted()]
+    assert len(times) == 10
+    assert (machine.timers.fired, machine.timers.emitted) == (10, 10)
+    by_name = {name: [e.user_id for e in machine.emitted() if e.name == name] for name in ("one", "two")}
+    users = [f"u{number}" for number in range(5)]
+    assert by_name == {"one": users, "two": users}
+    with machine.engine.begin() as connection:
+        for run in machine.runs():
+            machine.work.keep(connection, [Answered(run.id, TENANT, run.id, 1, machine.now_ms, "{}", "")])
+    machine.timers.on_reply()
+    machine.settle()
+    assert [event.name for event in machine.emitted()[10:]] == ["three"] * 5
+    assert machine.timers.step() is False
+
+
+def test_a_process_without_the_lease_does_nothing_and_takes_over_what_the_other_has_left(machine: Machine) -> None:
+    machine.apply(rules(WAIT, emit("one")))
+    machine.send("start")
+    machine.settle()
+    work = ControlJourneyWork(machine.engine, ControlLeases(machine.engine, length_s=60))
+    assert ControlJourneyWork(machine.engine, ControlLeases(machine.engine, length_s=60)).claim("another")
+    machine.timers._work = work
+    machine.now_ms += HOUR_MS
+    assert not machine.timers.step()
+    assert machine.runs()[0].status == "active"
+    with machine.engine.begin() as connection:
+        connection.exec_driver_sql("update leases set expires_at_ms = 0")
+        machine.timers._due.clear()  # the run may be the other's
+    machine.settle()
+    assert [event.name for event in machine.emitted()] == ["one"]
+
+
+def test_how_long_the_first_timer_has_waited_is_known(machine: Machine) -> None:
+    machine.apply(rules(WAIT))
+    assert machine.timers.lag_ms() == 0
+    machine.send("start")
+    machine.settle()
+    machine.now_ms += HOUR_MS
+    assert machine.timers.lag_ms() == 0
+    machine.now_ms += 7
+    assert machine.timers.lag_ms() == 7
+    machine.settle()
+    assert machine.timers.lag_ms() == 0
+
+
+def test_what_waits_for_reactions_of_one_tenant_delays_no_other(machine: Machine) -> None:
+    machine.apply(rules(WAIT, emit("one")))
+    machine.log.append([Entry(encode(Event("p", "test", "flux", "start", machine.now_ms, user_id="u")))])
+    machine.send("start")
+    machine.settle()
+    machine.now_ms += HOUR_MS - 1
+    machine.send("x")
+    machine.now_ms += 10
+    reacted = machine.timers._reacted
+    machine.timers._reacted = lambda tenant: machine.log.last() if tenant.mode == "test" else reacted(tenant)
+    assert machine.timers.step()
+    assert machine.rows("select mode, status from runs") == [("live", "active"), ("test", "done")]

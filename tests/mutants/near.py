@@ -13,6 +13,21 @@ class Tests(NamedTuple):
     wide: tuple[str, ...]
 
 
+# The models take a minute each, and so come after the others.
+_JOURNEYS = Tests(
+    ("tests/journeys/test_machine.py", "tests/journeys/test_stage.py", "tests/journeys/test_document.py", "tests/journeys/test_held.py",
+         "tests/journeys/test_timers.py", "tests/journeys/test_persons.py", "tests/journeys/test_rehearsal.py"),
+    ("tests/journeys/test_model.py", "tests/http/test_journeys.py", "tests/crash/test_journeys.py"),
+)  # fmt: skip
+_PEOPLE = Tests(
+    ("tests/people/test_applying.py", "tests/people/test_stage.py", "tests/people/test_participants.py"),
+    (
+        "tests/people/test_model.py",
+        "tests/people/test_participants_model.py",
+        "tests/http/test_people.py",
+        "tests/crash/test_merges.py",
+    ),
+)
 # By the beginning of the path; the longest that fits.
 NEAR: dict[str, Tests] = {
     "": Tests((), ("tests",)),
@@ -20,6 +35,7 @@ NEAR: dict[str, Tests] = {
         ("tests/admission", "tests/control/test_keyring.py"),
         ("tests/seeds/test_flux_rate_limits.py", "tests/http/test_browsers.py", "tests/http/test_cookies.py", "tests/http/test_lifecycle.py"),
     ),
+    "assembly/console.py": Tests(("tests/console/test_admission.py",), ("tests/console/test_sessions.py",)),
     "control/": Tests(
         (
             "tests/control/test_keys.py", "tests/control/test_keyring.py", "tests/control/test_offsets.py",
@@ -35,13 +51,51 @@ NEAR: dict[str, Tests] = {
     ),
     "control/delivery_log.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
     "control/delivery_queue.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
+    **{
+        f"control/{name}.py": Tests(
+            ("tests/contracts/test_control_erasing.py", "tests/contracts/test_control_erasures.py", "tests/upkeep/test_erasing.py"),
+            ("tests/crash/test_erasing_people.py",),
+        )
+        for name in ("erasing", "erasures", "forgetting", "forgotten_deliveries")
+    },
     "control/outbox.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
     "control/webhooks.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
     "delivery/": Tests(
-        ("tests/delivery", "tests/contracts/test_control_deliveries.py"), ("tests/http/test_webhooks.py", "tests/crash/test_deliveries.py")
+        ("tests/delivery",),
+        ("tests/contracts/test_control_deliveries.py", "tests/http/test_webhooks.py", "tests/crash/test_deliveries.py"),
     ),
     "http/": Tests(("tests/admission", "tests/edge"), ("tests/http", "tests/seeds", "tests/openapi")),
     # The tests of the parts that every request passes, the short ones first: all of tests/http takes five minutes.
+    **{
+        f"http/{name}.py": Tests(("tests/admission", "tests/edge"), tests)
+        for name, tests in {
+            "addresses": ("tests/http/test_addresses.py",),
+            "analysis": ("tests/http/test_query.py",),
+            "audit": ("tests/http/test_audit.py",),
+            "audited": ("tests/http/test_audit.py",),
+            "console_fence": ("tests/console/test_fence.py", "tests/console/test_sessions.py"),
+            "console_sessions": ("tests/console/test_sessions.py", "tests/console/test_fence.py"),
+            "contacts": ("tests/http/test_hogsend_contacts.py", "tests/http/test_hogsend_data_plane.py"),
+            "erasures": ("tests/http/test_erasures.py",),
+            "grants": ("tests/http/test_grants.py",),
+            "journeys": ("tests/http/test_journeys.py",),
+            "keys": ("tests/http/test_keys.py", "tests/http/test_tenants.py"),
+            "ledgers": ("tests/http/test_ledgers.py",),
+            "live": ("tests/console/test_live.py",),
+            "metrics": ("tests/http/test_metrics.py",),
+            "moving": ("tests/moving/test_export.py", "tests/moving/test_import.py"),
+            "noted": ("tests/console/test_live.py", "tests/http/test_secrets.py"),
+            "people": ("tests/http/test_people.py",),
+            "problems": ("tests/http/test_bad_requests.py", "tests/http/test_bad_input.py"),
+            "replays": ("tests/http/test_replay.py", "tests/http/test_replay_jobs.py"),
+            "rules": ("tests/http/test_reactions.py", "tests/http/test_passed_over.py"),
+            "scoreboards": ("tests/http/test_reactions.py", "tests/http/test_cursors.py", "tests/seeds"),
+            "status": ("tests/http/test_status.py",),
+            "traces": ("tests/http/test_trace.py",),
+            "webhook_admin": ("tests/http/test_webhooks.py",),
+            "whole_replies": ("tests/http/test_whole_replies.py", "tests/http/test_wire.py"),
+        }.items()
+    },
     "http/auth.py": Tests(
         ("tests/admission", "tests/edge"),
         ("tests/http/test_bad_keys.py", "tests/http/test_browsers.py", "tests/http/test_cookies.py", "tests/http/test_pixels.py",
@@ -93,10 +147,21 @@ NEAR: dict[str, Tests] = {
     "model/reaction_state.py": Tests(
         ("tests/reactions", "tests/contracts/test_control.py"), ("tests/http/test_reactions.py", "tests/http/test_replay.py")
     ),
+    "people/": _PEOPLE,
     "pipeline/": Tests(
         ("tests/worker", "tests/reactions", "tests/jobs"),
         ("tests/crash/test_worker_steps.py", "tests/crash/test_lost_files.py", "tests/crash/test_reactions.py", "tests/guarantees/test_bounded.py"),
     ),
+    "pipeline/holds.py": Tests(
+        ("tests/upkeep/test_holds.py", "tests/upkeep/test_erasing_steps.py", "tests/journeys/test_held.py", "tests/upkeep/test_erasing.py"),
+        ("tests/crash/test_erasing_people.py",),
+    ),
+    "pipeline/live.py": Tests(("tests/console/test_hub.py",), ("tests/console/test_live.py",)),
+    "pipeline/people.py": _PEOPLE,
+    **{
+        f"pipeline/{name}.py": _JOURNEYS
+        for name in ("timers", "journeys")
+    },
     "pipeline/intake.py": Tests(
         ("tests/guarantees/test_intake.py",),
         ("tests/guarantees/test_back_pressure.py", "tests/crash/test_worker_steps.py", "tests/http/test_shutdown.py"),
@@ -105,7 +170,7 @@ NEAR: dict[str, Tests] = {
         ("tests/reactions",),
         ("tests/http/test_reactions.py", "tests/http/test_replay.py", "tests/seeds"),
     ),
-    "reactions/journeys/": Tests(("tests/journeys",), ("tests/http/test_journeys.py", "tests/crash/test_journeys.py")),
+    "reactions/journeys/": _JOURNEYS,
     "replay/": Tests(
         ("tests/jobs", "tests/reactions"),
         ("tests/http/test_replay_jobs.py", "tests/http/test_replay.py", "tests/crash/test_replay_jobs.py"),
@@ -120,9 +185,26 @@ NEAR: dict[str, Tests] = {
         ("tests/http/test_reading.py", "tests/http/test_flux_metrics.py", "tests/http/test_catalog.py"),
     ),
     "upkeep/": Tests(
-        ("tests/worker",),
+        ("tests/upkeep", "tests/worker"),
         ("tests/crash/test_check.py", "tests/crash/test_erased.py", "tests/crash/test_lost_files.py", "tests/crash/test_lost_keys.py"),
     ),
+    **{
+        f"upkeep/{name}.py": Tests(("tests/moving/test_snapshots.py",), ("tests/moving/test_backup.py",))
+        for name in ("backup", "restore")
+    },
+    **{
+        f"upkeep/{name}.py": Tests(("tests/moving/test_cutter.py", "tests/moving/test_continuous.py"), ("tests/moving/test_export.py",))
+        for name in ("continuous", "exporting", "columns")
+    },
+    "upkeep/check.py": Tests(("tests/crash/test_check.py", "tests/upkeep/test_erasing.py"), ("tests/crash/test_erased.py",)),
+    "upkeep/erase.py": Tests(("tests/upkeep/test_erase.py",), ("tests/crash/test_erased.py",)),
+    "upkeep/erasing.py": Tests(
+        ("tests/upkeep/test_erasing_steps.py", "tests/upkeep/test_erasing.py", "tests/journeys/test_held.py"), ("tests/crash/test_erasing_people.py",)
+    ),
+    "upkeep/importing.py": Tests(("tests/moving/test_importer.py",), ("tests/moving/test_import.py",)),
+    "upkeep/prune.py": Tests(("tests/upkeep/test_prune.py",), ("tests/crash/test_pruning.py",)),
+    "upkeep/quarantine.py": Tests(("tests/quarantine/test_desk.py",), ("tests/quarantine/test_over_a_server.py",)),
+    "upkeep/relearn.py": Tests(("tests/upkeep/test_relearn.py",), ("tests/crash/test_lost_keys.py", "tests/crash/test_lost_files.py")),
 }  # fmt: skip
 
 

@@ -197,3 +197,87 @@ def test_who_a_person_goes_by_follows_from_the_joins_that_are_left() -> None:
         "c": "c",
         "d": "c",
     }
+
+
+def test_who_leaves_a_group_leaves_it_with_all_ids_and_may_come_back(world: World) -> None:
+    world.say(Statement("", ("a",), groups=(ACME,)), 3)
+    world.identify("u", "a")
+    world.say(Statement("u", (), left=(ACME,)))
+    assert (world.state.new_members, world.state.left_members) == ({}, {("u", ACME), ("a", ACME)})
+    world.say(Statement("u", (), groups=(ACME,)), 9)
+    world.say(Statement("u", (), groups=(ACME,)), 12)
+    assert world.state.new_members == {("u", ACME): 9}, "who is in it joined when it was first said"
+    assert world.state.left_members == {("a", ACME)}
+
+
+def test_a_group_knows_when_it_was_first_and_last_mentioned_and_changes_only_if_that_does(world: World) -> None:
+    for at_ms in (10, 5, 20):
+        world.say(Statement("u", (), groups=(ACME,)), at_ms)
+    assert world.state.group_times == {ACME: (5, 20)}
+    world.state.changed_groups.clear()
+    world.say(Statement("u", (), groups=(ACME,)), 15)
+    assert not world.state.changed_groups
+    world.say(Statement("", (), group=ACME, group_ops=[Op("set", "size", 5)]), 15)
+    assert world.state.changed_groups == {ACME}
+
+
+def test_of_values_set_once_the_first_counts_among_all_ids_and_a_plain_set_before_them() -> None:
+    first, second = Cell("first", 9, 1, "once"), Cell("second", 1, 2, "once")
+    plain = Cell("plain", 0, 3)
+    for given, wanted in (
+        ((first, second), "first"),
+        ((first, plain), "plain"),
+        ((plain, Cell("old", -1, 4)), "plain"),
+    ):
+        for order in (given, given[::-1]):
+            assert traits.shown(traits.merged({"ref": each} for each in order)) == {"ref": wanted}
+
+
+def test_of_values_set_at_one_moment_the_later_in_the_log_counts() -> None:
+    cells = [Cell(number, 5, number) for number in (2, 1)]
+    for order in (cells, cells[::-1]):
+        assert traits.shown(traits.merged({"x": each} for each in order)) == {"x": 2}
+
+
+def test_what_is_set_once_after_an_unset_counts_unless_it_is_older() -> None:
+    unset = [Op("set", "x", 1), Op("unset", "x")]
+    assert ops(*unset, Op("once", "x", 2), times=(1, 5, 4)) == {}
+    assert ops(*unset, Op("once", "x", 2), times=(1, 5, 5)) == {"x": 2}
+
+
+def test_a_list_has_a_bounded_number_of_elements() -> None:
+    full = [Op("append", "l", [0] * 999), Op("append", "l", 1)]
+    assert ops(*full) == {"l": [0] * 999 + [1]}
+    for op in (Op("append", "l", 2), Op("union", "l", [2])):
+        assert ops(*full, op) == ops(*full)
+    assert ops(*full, Op("union", "l", [1])) == ops(*full), "it has it already"
+    assert ops(*full, Op("remove", "l", [0])) == {"l": [1]}
+
+
+def test_adding_does_not_make_a_value_older_or_take_a_truth_for_a_number() -> None:
+    assert ops(Op("set", "n", 1), Op("add", "n", 2), Op("set", "n", 100), times=(10, 5, 8)) == {"n": 3}
+    assert ops(Op("set", "n", 1), Op("add", "n", 2), Op("set", "n", 100), times=(10, 15, 12)) == {"n": 3}
+    assert ops(Op("set", "n", 1), Op("add", "n", True)) == {"n": 1}
+    assert ops(Op("set", "n", True), Op("add", "n", 1)) == {"n": 1}
+
+
+def test_what_is_dropped_for_lack_of_room_is_counted_and_costs_the_rest_nothing(world: World) -> None:
+    world.identify("u", **{f"t{number}": number for number in range(MAX_TRAITS + 3)})
+    world.identify("u", t0="changed")
+    assert (world.state.dropped, world.traits("u")["t0"], len(world.traits("u"))) == (3, "changed", MAX_TRAITS)
+    world.say(Statement("", (), group=ACME, group_ops=[Op("set", "x", "y" * 300_000), Op("set", "z", 1)]))
+    assert (world.state.dropped, world.state.groups[ACME]) == (5, {})
+
+
+def test_an_id_that_is_said_twice_or_beside_itself_is_joined_once(world: World) -> None:
+    world.identify("u", "u", "a", "a")
+    assert world.persons() == {"u": {"u", "a"}}
+    assert [join.other for join in world.state.joins] == ["a"]
+
+
+def test_a_placeholder_beside_real_ids_leaves_them_theirs(world: World) -> None:
+    world.identify("", "null", "a", plan="pro")
+    assert (world.persons(), world.traits("a")) == ({"a": {"a"}}, {"plan": "pro"})
+    world.say(Statement("0", (), group=ACME, group_ops=[Op("set", "size", 5)], groups=(ACME,)))
+    assert traits.shown(world.state.groups[ACME]) == {"size": 5}, "the group is somebody, whoever said it"
+    assert not world.state.new_members

@@ -1,7 +1,8 @@
 """An eraser over the reactions' machine: a store and a log in memory, a control database in a file."""
 
-from collections.abc import Collection, Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from headrace.control.forgetting import ControlForgetting
 from headrace.control.people import ControlPeople
 from headrace.control.quarantine import ControlQuarantine
 from headrace.model.entries import Entry, Held, Receipt, Record
+from headrace.model.errors import Unavailable
+from headrace.model.event import Tenant
 from headrace.model.quarantine import Quarantined
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.upkeep.erasing import Eraser
@@ -18,19 +21,27 @@ from tests.reactions.given import TENANT, Crash, GivenLog, Machine, event, recor
 
 
 class CommandLog:
-    """As much of a log as the eraser needs, over the machine's."""
+    """As much of a log as the eraser needs, over the machine's.
+
+    `is_full`: it takes nothing. `held_after`: it holds nothing up to there any more.
+    """
+
+    is_full = False
+    held_after = 0
 
     def __init__(self, log: GivenLog) -> None:
         self._log = log
         self.read, self.last = log.read, log.last
 
     def append(self, entries: Sequence[Entry], /) -> list[Receipt]:
+        if self.is_full:
+            raise Unavailable("The log is full.")
         records = [Record(event("place").position, 7, each.payload, each.kind) for each in entries]
         self._log.append(records)
         return [Receipt(each.position, each.tail) for each in records]
 
     def held(self, upto: int, /) -> Held:
-        return Held(0, 0, 0)
+        return Held(0, self.held_after, 0)
 
     def redact(self, positions: Collection[int], /) -> None:
         self._log.records = [emptied(each) if each.position in positions else each for each in self._log.records]
@@ -48,7 +59,10 @@ class PutAsideList:
 
 
 class ErasingMachine(Machine):
-    """`dies_after`: the step after which the eraser's process is gone."""
+    """`dies_after`: the step after which the eraser's process is gone. `told`: what the eraser said and did, in order.
+
+    `looked`: set once the eraser has asked whether events were reacted to.
+    """
 
     dies_after = ""
 
@@ -58,24 +72,37 @@ class ErasingMachine(Machine):
 
     def _begin(self) -> None:
         self.quarantine = ControlQuarantine(self.engine)
-        self.detached = 0
+        self.commands = CommandLog(self.log)
+        self.told: list[str] = []
+        self.looked = threading.Event()
         self.eraser = Eraser(
             *(self.erasures, ControlForgetting(self.engine), ControlErasedEvents(self.engine)),
             people=ControlPeople(self.engine),
-            log=CommandLog(self.log),
+            log=self.commands,
             store=self.store,
             put_aside=PutAsideList(self.quarantine),
             holds=self.holds,
             watch=StatementWatch(1 << 62),
-            has_passed=self.reactor.has_passed,
-            feed_paused=nullcontext,
-            on_append=lambda _entries: None,
-            on_detached=lambda: None,
+            has_passed=self._has_passed,
+            feed_paused=self._paused,
+            on_append=lambda entries: self.told.append(f"{entries} appended"),
+            on_detached=lambda: self.told.append("held" if self.holds.holds(TENANT) else "lifted"),
             clock_ms=lambda: 5,
             on_step=self._step,
         )
 
+    def _has_passed(self, tenant: Tenant, position: int) -> bool:
+        has_passed = self.reactor.has_passed(tenant, position)
+        self.looked.set()
+        return has_passed
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        self.told.append("feed paused")
+        yield
+
     def _step(self, step: str) -> None:
+        self.told.append(step)
         if step == self.dies_after:
             self.dies_after = ""
             raise Crash

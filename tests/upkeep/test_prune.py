@@ -30,13 +30,14 @@ class Given:
         self.retentions: dict[Tenant, Retention] = {}
         self.behind: dict[Tenant, tuple[int, bool]] = {}
         self.reacted = 1 << 62
+        self.committed = 1 << 62
         self.pruner = Pruner(
             *(self.store, self.log, self, self, self.erased, self),  # pyright: ignore[reportArgumentType]
             clock_ms=lambda: self.now_ms,
         )
 
     def position(self) -> int:
-        return self.log.last()
+        return min(self.committed, self.log.last())
 
     def progress(self) -> tuple[int, Mapping[Tenant, tuple[int, bool]]]:
         return self.reacted, self.behind
@@ -85,6 +86,62 @@ def test_what_reactions_have_not_come_to_stays() -> None:
     assert given.left() == {second, third}
     given.behind = {TENANT: (first, False)}
     assert given.pruner.prune(TENANT, before(90)).events == 2
+
+
+def test_what_all_reactions_have_not_come_to_stays() -> None:
+    given = Given()
+    first, second = given.take(100), given.take(99)
+    given.log.trim(second)
+    given.reacted = first
+    assert given.pruner.prune(TENANT, before(90)).events == 1
+    assert given.left() == {second}
+    given.behind = {TENANT: (second, False)}
+    assert given.pruner.prune(TENANT, before(90)).events == 1
+
+
+def test_what_is_not_committed_stays_for_the_start_would_store_it_again() -> None:
+    given = Given()
+    first, second = given.take(100), given.take(99)
+    given.log.trim(second)
+    given.committed = first
+    pruned = given.pruner.prune(TENANT, before(90))
+    assert (pruned.events, pruned.held_back, given.left()) == (1, 1, {second})
+
+
+def test_metric_points_are_counted_with_the_events_whether_they_go_or_are_held_back() -> None:
+    given = Given()
+    old = [given.take(100), given.take(99, tenant=TENANT.metrics)]
+    held = [given.take(98), given.take(97, tenant=TENANT.metrics)]
+    given.log.trim(old[-1])
+    pruned = given.pruner.prune(TENANT, before(90))
+    assert (pruned.events, pruned.held_back, given.left()) == (2, 2, set(held))
+    assert (pruned.before_ms, pruned.dry_run) == (before(90), False)
+
+
+def test_the_logs_last_event_is_not_listed_if_it_stays_or_is_of_somebody_else() -> None:
+    for last in ({"days_ago": 1}, {"days_ago": 95, "tenant": Tenant("p", "test")}):
+        given = Given()
+        given.take(100)
+        position = given.take(**last)  # type: ignore[arg-type]
+        given.log.trim(position)
+        assert given.pruner.prune(TENANT, before(90)).events == 1
+        assert given.erased.last(0) == 0
+        assert given.left() == {position}
+
+
+def test_each_setting_is_applied_to_its_own_events_and_those_that_are_off_or_not_due_to_none() -> None:
+    given = Given()
+    tenants = [TENANT, Tenant("p", "test"), Tenant("q", "live"), Tenant("r", "live")]
+    kept = [given.take(40, tenant=each) for each in tenants]
+    given.take(0)
+    given.log.trim(kept[-1])
+    for tenant, keep_ms, pruned_at_ms in zip(
+        tenants, (None, 30 * DAY_MS, 30 * DAY_MS, 50 * DAY_MS), (None, NOW_MS - HOUR_MS, None, None), strict=True
+    ):
+        given.retentions[tenant] = Retention(tenant, keep_ms, NOW_MS - DAY_MS, pruned_at_ms)
+    assert given.pruner.step() is False, "or its loop would never rest"
+    assert given.left() - {given.log.last()} == {kept[0], kept[1], kept[3]}
+    assert [each.pruned_at_ms for each in given.retentions.values()] == [None, NOW_MS - HOUR_MS, NOW_MS, NOW_MS]
 
 
 def test_a_dry_run_counts_and_removes_nothing() -> None:

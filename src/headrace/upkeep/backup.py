@@ -81,10 +81,10 @@ def back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, /, *, kee
             # 4. The manifest, and the name: from here on the snapshot is there.
             manifest = Manifest(taken_at, __version__, sizes, parts)
             _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-            _sync_folder(folder / PARTS)
-            _sync_folder(draft)
+            sync_folder(folder / PARTS)
+            sync_folder(draft)
             draft.rename(folder / SNAPSHOTS / name)
-            _sync_folder(folder / SNAPSHOTS)
+            sync_folder(folder / SNAPSHOTS)
         finally:
             shutil.rmtree(store.frozen(frozen), ignore_errors=True)
             shutil.rmtree(draft, ignore_errors=True)
@@ -132,7 +132,7 @@ def _copy_database(source: Path, target: Path) -> int:
             writing.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise OSError(f"{source.name} cannot be copied: {error}") from error
-    _sync(target)
+    sync_file(target)
     return target.stat().st_size
 
 
@@ -154,7 +154,7 @@ def copy_tree(source: Path, target: Path, /) -> None:
     try:
         shutil.copytree(source, target, copy_function=shutil.copyfile)
         for each in [target, *target.rglob("*")]:
-            (_sync_folder if each.is_dir() else _sync)(each)
+            (sync_folder if each.is_dir() else sync_file)(each)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
@@ -192,12 +192,12 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path, /) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path, /) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

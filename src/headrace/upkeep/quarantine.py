@@ -93,14 +93,14 @@ class QuarantineDesk:
 
     def find(self, ids: Sequence[str], /) -> list[Quarantined]:
         """The entries with some ids. Raises NotFound for an unknown id."""
-        positions = {text: _position(text) for text in ids}
-        found = self._quarantine.find(list(positions.values()))
-        there = {each.position for each in found}
-        if missing := [text for text, position in positions.items() if position not in there]:
+        asked = {text: parse_id(text) for text in ids}
+        known = {each for each in asked.values() if each}
+        found = {each.id: each for each in self._quarantine.find([*map(position_of, known)]) if each.id in known}
+        if missing := [text for text, event_id in asked.items() if event_id not in found]:
             raise NotFound(
                 f"Nothing is put aside under the id {missing[0][:80]!r}: `headrace quarantine list` shows ids."
             )
-        return found
+        return list(found.values())
 
     def retry(self, ids: Sequence[str], /, *, as_is: bool, corrected: Mapping[str, bytes]) -> Retried:
         """Store events under the ids that they were acknowledged with, and react to them.
@@ -179,11 +179,6 @@ def answer(desk: QuarantineDesk, asked: Asked, /) -> object:
     if asked.action == "drop":
         return {"dropped": desk.drop(asked.ids)}
     return desk.retry(asked.ids, as_is=asked.as_is, corrected=asked.corrected)
-
-
-def _position(text: str) -> int:
-    event_id = parse_id(text)
-    return -1 if event_id is None else position_of(event_id)
 
 
 def _by_tenant(records: Sequence[Record]) -> dict[Tenant, list[str]]:

@@ -15,7 +15,16 @@ from headrace.model.errors import InvalidRequest, SettingsError
 from headrace.model.event import event_id
 from headrace.ports.copies import EmptyStore
 from headrace.ports.erasures import ErasedEvents
-from headrace.upkeep.backup import PARTS, SNAPSHOTS, Manifest, copy_tree, manifest_of, snapshots_in
+from headrace.upkeep.backup import (
+    PARTS,
+    SNAPSHOTS,
+    Manifest,
+    copy_tree,
+    manifest_of,
+    snapshots_in,
+    sync_file,
+    sync_folder,
+)
 from headrace.upkeep.erase import KeyedStore, erase
 
 _ERASED_AT_ONCE = 10_000
@@ -51,7 +60,7 @@ def restore(
 
     open_in: opens the new store of a folder, and the list of erased events in it. erased_later: the list of the server that the
     snapshot was taken of, as it is now.
-    Raises SettingsError, InvalidRequest, StoreFailed, ControlFailed.
+    Durable on return. Raises SettingsError, InvalidRequest, StoreFailed, ControlFailed.
     """
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise SettingsError(f"{data} is not empty: restore into a new folder, and move the old one away.")
@@ -67,6 +76,7 @@ def restore(
     for database in manifest.sizes:
         shutil.copyfile(folder / SNAPSHOTS / name / database, draft / database)
         (draft / database).chmod(0o600)
+        sync_file(draft / database)
     erased = 0
     with open_in(draft) as (store, erased_here):
         arriving = store.arriving_parts()
@@ -77,7 +87,9 @@ def restore(
             erased = _erase_again(store, erased_here, erased_later)
     if data.exists():
         data.rmdir()
+    sync_folder(draft)
     draft.rename(data)
+    sync_folder(data.parent)
     size = sum(manifest.sizes.values()) + sum(part.bytes for part in manifest.parts)
     return Restored(name, manifest.taken_at, size, erased)
 

@@ -1,0 +1,274 @@
+"""Snapshots of a folder, with parts and databases of a few bytes: what they hold, in which order it is taken, and what restores."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headrace.model.entries import ErasedEvent, Keyed
+from headrace.model.errors import InvalidRequest, SettingsError
+from headrace.model.event import Event, event_id, position_of, tail_of
+from headrace.ports.store import StoreFailed
+from headrace.upkeep.backup import DATABASES, Done, back_up, manifest_of, snapshots_in
+from headrace.upkeep.restore import restore
+from tests.fakes import MemoryErasedEvents
+
+NOW_MS = 1_736_899_200_000
+FIRST, SECOND = NOW_MS << 20, (NOW_MS + 1) << 20
+
+
+class Parts:
+    """The store of a folder: parts are folders with a file of checksums, and events are ids."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ids: set[str] = set()
+        self.attached: list[str] = []
+        self.during_freeze: Callable[[], None] = lambda: None
+
+    def add(self, name: str, content: str) -> None:
+        (self.folder / "parts" / name).mkdir(parents=True)
+        (self.folder / "parts" / name / "data.bin").write_text(content)
+        (self.folder / "parts" / name / "checksums.txt").write_text(f"sum of {content}")
+
+    def freeze(self, name: str, /) -> list[Path]:
+        self.during_freeze()
+        self.frozen(name).mkdir(parents=True)
+        return sorted((self.folder / "parts").iterdir())
+
+    def frozen(self, name: str, /) -> Path:
+        return self.folder / "frozen" / name
+
+    def arriving_parts(self) -> Path:
+        return self.folder / "arriving"
+
+    def attach(self, name: str, /) -> None:
+        assert (self.folder / "arriving" / name / "data.bin").is_file()
+        self.attached.append(name)
+
+    def stored(self, ids: Sequence[str], /) -> set[str]:
+        return self.ids.intersection(ids)
+
+    def erase(self, ids: Sequence[str], /) -> None:
+        self.ids -= set(ids)
+
+    def keyed_at(self, positions: Sequence[int], /) -> list[Keyed]:
+        event = Event("p", "live", "flux", "n", NOW_MS, message_id="m")
+        return [Keyed(position_of(each), tail_of(each), event) for each in self.ids if position_of(each) in positions]
+
+
+class Shop:
+    """A data folder with two databases and a store, and a folder for its backups."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.backups, self.new = folder / "data", folder / "backups", folder / "new"
+        self.data.mkdir()
+        self.store = Parts(folder)
+        self.restored: Parts | None = None
+        self.erased_there = MemoryErasedEvents()
+        for name in DATABASES:
+            self.note(name, "first")
+
+    def note(self, database: str, text: str) -> None:
+        with closing(sqlite3.connect(self.data / database)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
+            connection.execute("INSERT INTO notes VALUES (?)", (text,))
+
+    def back_up(self, number: int = 0, keep: int | None = None) -> Done:
+        return back_up(self.data, self.store, self.backups, NOW_MS + number * 1000, keep=keep)
+
+    @contextmanager
+    def opened(self, folder: Path) -> Iterator[tuple[Parts, MemoryErasedEvents]]:
+        assert folder != self.new, "nothing has the folder's name before it is whole"
+        assert not self.new.exists() or not [*self.new.iterdir()]
+        self.restored = Parts(folder)
+        self.restored.ids = {event_id(FIRST, 7), event_id(SECOND, 7)}
+        yield self.restored, self.erased_there  # type: ignore[misc]  as much of a store as a restore needs
+
+
+def notes_in(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [text for (text,) in connection.execute("SELECT text FROM notes")]
+
+
+def size_of(*paths: Path) -> int:
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    shop = Shop(tmp_path)
+    shop.store.add("a_1_1_0", "content of a")
+    return shop
+
+
+def test_control_is_copied_before_the_store_and_the_log_after_it(shop: Shop) -> None:
+    def note() -> None:
+        for name in DATABASES:
+            shop.note(name, "meanwhile")
+
+    shop.store.during_freeze = note
+    snapshot = shop.backups / "snapshots" / shop.back_up().snapshot
+    assert notes_in(snapshot / "control.sqlite") == ["first"]
+    assert notes_in(snapshot / "log.sqlite") == ["first", "meanwhile"]
+
+
+def test_a_part_is_copied_once_for_all_snapshots_and_one_of_its_name_with_other_bytes_is_another(shop: Shop) -> None:
+    first = shop.back_up()
+    kept = shop.backups / "parts"
+    databases = [shop.backups / "snapshots" / first.snapshot / name for name in DATABASES]
+    assert (first.copied, first.bytes) == (size_of(*databases, kept), size_of(*databases, kept))
+    shop.store.add("b_2_2_0", "content of b, and longer")
+    second = shop.back_up(1)
+    assert second.copied == size_of(*databases, shop.store.folder / "parts" / "b_2_2_0")
+    assert second.bytes == size_of(*databases, kept)
+    (shop.store.folder / "parts" / "a_1_1_0" / "checksums.txt").write_text("another server's")
+    shop.back_up(2)
+    names = [each.name.partition("-")[0] for each in sorted(kept.iterdir())]
+    assert names == ["a_1_1_0", "a_1_1_0", "b_2_2_0"]
+    assert not [*(shop.store.folder / "frozen").iterdir()], "the engine's own copies are removed"
+
+
+def test_the_oldest_snapshots_are_removed_with_what_only_they_had_and_what_crashes_have_left(shop: Shop) -> None:
+    done = [shop.back_up()]
+    shop.store.add("b_2_2_0", "of b")
+    done += [shop.back_up(1), shop.back_up(2)]
+    for left in ("snapshots/.draft", "parts/.a_1_1_0-x.abc"):
+        (shop.backups / left).mkdir()
+        (shop.backups / left / "half").write_text("")
+    (shop.store.folder / "parts" / "b_2_2_0").rename(shop.store.folder / "b")
+    assert shop.back_up(3, keep=5).removed == []
+    assert len(snapshots_in(shop.backups)) == 4
+    assert not [*shop.backups.glob("*/.*")]
+    last = shop.back_up(4, keep=2)
+    assert last.removed == [each.snapshot for each in done]
+    assert snapshots_in(shop.backups)[-1] == last.snapshot
+    assert len([*(shop.backups / "snapshots").iterdir()]) == 2
+    assert [each.name.partition("-")[0] for each in (shop.backups / "parts").iterdir()] == ["a_1_1_0"]
+
+
+def test_a_backup_that_fails_leaves_neither_a_snapshot_nor_the_engines_copies(shop: Shop) -> None:
+    def fail() -> None:
+        shop.store.frozen("half").mkdir(parents=True)
+        raise StoreFailed("no")
+
+    shop.store.during_freeze = fail
+    with pytest.raises(StoreFailed):
+        shop.back_up()
+    assert [*(shop.backups / "snapshots").iterdir()] == []
+    assert snapshots_in(shop.backups) == []
+
+
+def test_a_folder_that_cannot_be_written_and_a_database_that_is_not_there_are_said(shop: Shop) -> None:
+    shop.backups.write_text("a file")
+    with pytest.raises(InvalidRequest, match=r"cannot be written to .*backups: .*user that runs it"):
+        shop.back_up()
+    shop.backups.unlink()
+    (shop.data / "log.sqlite").unlink()
+    with pytest.raises(InvalidRequest, match=r"log\.sqlite cannot be copied"):
+        shop.back_up()
+    assert not (shop.data / "log.sqlite").exists()
+
+
+def test_every_file_and_folder_of_a_snapshot_is_synced_before_it_is_acknowledged(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
+    shop.back_up()
+    paths = list(shop.backups.rglob("*"))
+    assert {"manifest.json", "data.bin", "control.sqlite", "log.sqlite"} <= {each.name for each in paths}
+    assert [each for each in paths if each.stat().st_ino not in synced] == []
+    synced.clear()
+    restore(shop.backups, shop.new, shop.opened)
+    restored = [*shop.new.rglob("*.*")]
+    assert len(restored) == 4
+    assert [each for each in restored if each.stat().st_ino not in synced] == []
+
+
+def test_a_restore_gives_back_every_byte_to_nobody_but_its_owner(shop: Shop) -> None:
+    shop.back_up()
+    shop.note("log.sqlite", "second")
+    latest = shop.back_up(1)
+    left = shop.new.with_name("new.restoring")
+    left.mkdir()
+    (left / "of an earlier try").write_text("")
+    shop.new.mkdir()  # an empty folder is as good as none
+    done = restore(shop.backups, shop.new, shop.opened)
+    assert (done.snapshot, done.bytes, done.erased) == (latest.snapshot, latest.bytes, 0)
+    assert done.taken_at == manifest_of(shop.backups, latest.snapshot).taken_at
+    assert notes_in(shop.new / "log.sqlite") == ["first", "second"]
+    assert shop.restored is not None
+    assert shop.restored.attached == ["a_1_1_0"]
+    assert sorted(each.name for each in shop.new.iterdir()) == ["arriving", *DATABASES]
+    assert stat.S_IMODE(shop.new.stat().st_mode) == 0o700
+    assert {stat.S_IMODE((shop.new / name).stat().st_mode) for name in DATABASES} == {0o600}
+
+
+def test_a_snapshot_is_restored_by_name(shop: Shop) -> None:
+    first = shop.back_up().snapshot
+    shop.note("control.sqlite", "second")
+    shop.back_up(1)
+    restore(shop.backups, shop.new, shop.opened, snapshot=first)
+    assert notes_in(shop.new / "control.sqlite") == ["first"]
+
+
+def test_what_was_erased_since_is_erased_again_and_stays_on_the_list(shop: Shop) -> None:
+    shop.back_up()
+    later = MemoryErasedEvents()
+    gone_before, gone_since, never_stored = (ErasedEvent(each, 7) for each in (FIRST - 64, SECOND, SECOND + 64))
+    later.add([gone_before, gone_since, never_stored])
+    assert restore(shop.backups, shop.new, shop.opened, erased_later=later).erased == 1
+    assert shop.restored is not None
+    assert shop.restored.ids == {event_id(FIRST, 7)}
+    listed = [each.position for page in shop.erased_there.pages(0, 1 << 63) for each in page]
+    assert listed == [FIRST - 64, SECOND, SECOND + 64]
+
+
+def test_a_folder_in_use_and_a_file_are_never_overwritten(shop: Shop) -> None:
+    shop.back_up()
+    for make in (lambda: shop.new.write_text("mine"), lambda: (shop.new.mkdir(), (shop.new / "x").write_text("mine"))):
+        make()
+        with pytest.raises(SettingsError, match="is not empty"):
+            restore(shop.backups, shop.new, shop.opened)
+        if shop.new.is_file():
+            assert shop.new.read_text() == "mine"
+            shop.new.unlink()
+
+
+@pytest.mark.parametrize("change", ["database missing", "database longer", "part missing", "part shorter"])
+def test_a_snapshot_that_is_not_whole_is_refused_and_makes_nothing(shop: Shop, change: str) -> None:
+    name = shop.back_up().snapshot
+    database = shop.backups / "snapshots" / name / "log.sqlite"
+    data = next((shop.backups / "parts").rglob("data.bin"))
+    if change == "database missing":
+        database.unlink()
+    elif change == "database longer":
+        database.write_bytes(database.read_bytes() + b"x")
+    elif change == "part missing":
+        data.parent.rename(shop.backups / "elsewhere")
+    else:
+        data.write_text("short")
+    with pytest.raises(InvalidRequest, match="missing or has another size"):
+        restore(shop.backups, shop.new, shop.opened)
+    assert not shop.new.exists()
+    assert not shop.new.with_name("new.restoring").exists()
+
+
+@pytest.mark.parametrize(("content", "why"), [("{", "cannot be read"), ("", "cannot be read"), (2, "restore it with")])
+def test_a_manifest_that_cannot_be_read_or_is_of_another_version_is_refused(
+    shop: Shop, content: str | int, why: str
+) -> None:
+    name = shop.back_up().snapshot
+    path = shop.backups / "snapshots" / name / "manifest.json"
+    if isinstance(content, int):
+        content = msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | {"format": content}).decode()
+    path.write_text(content)
+    with pytest.raises(InvalidRequest, match=why):
+        restore(shop.backups, shop.new, shop.opened)
