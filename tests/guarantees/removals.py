@@ -1151,6 +1151,20 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/moving/test_import.py::test_repeats_are_known_for_ever",
     ),
     (
+        "what is restored is synced before it gets its name",
+        "upkeep/restore.py",
+        "        sync_file(draft / database)\n",
+        "",
+        "tests/moving/test_snapshots.py::test_every_file_and_folder_of_a_snapshot_is_synced_before_it_is_acknowledged",
+    ),
+    (
+        "a backup copies control before the store",
+        "upkeep/backup.py",
+        "            for part in store.freeze(frozen):",
+        "            found = store.freeze(frozen)\n            sizes = {DATABASES[0]: _copy_database(data / DATABASES[0], draft / DATABASES[0])}\n            for part in found:",
+        "tests/moving/test_snapshots.py::test_control_is_copied_before_the_store_and_the_log_after_it",
+    ),
+    (
         "history fires no rule",
         "pipeline/reactor.py",
         "rules = None if is_history(record.tail) else self._rules.at(head.project, record.position)",
