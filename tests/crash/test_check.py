@@ -98,6 +98,14 @@ def test_a_stranger_at_one_of_the_logs_positions_is_a_problem() -> None:
     assert len(check(log, store, At(log.last()), NONE, ASIDE).problems) == 2
 
 
+def test_parts_that_cannot_be_read_are_said_and_nothing_is_counted() -> None:
+    log, store, _ = sound()
+    store.broken = "a part is damaged"
+    assert check(log, store, At(7), NONE, ASIDE, ["and the log"]) == Report(
+        7, 0, 0, 0, ["and the log", "a part is damaged"]
+    )
+
+
 def test_a_position_past_the_logs_end_is_a_problem() -> None:
     log, store, _ = sound()
     assert check(log, store, At(log.last() + 1), NONE, ASIDE).problems

@@ -110,3 +110,10 @@ def test_columns_of_no_events_come_once_so_that_a_file_has_its_schema() -> None:
     for store, wanted in ((empty, [b"", None]), (full, [b"1,2", None])):
         cutter = Cutter(store, TENANT, Filters(), 0, 9)
         assert [cutter.columns(), cutter.columns()] == wanted
+
+
+def test_what_follows_a_page_begins_after_its_last_event() -> None:
+    store = Sized([10] * 5)
+    for limit, following in ((3, Place(3, 7)), (4, Place(4, 7)), (5, None), (6, None)):
+        cutter = Cutter(store, TENANT, Filters(), 0, 5, limit)
+        assert (cutter.next, cutter.left) == (following, min(limit, 5))

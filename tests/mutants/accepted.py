@@ -241,4 +241,52 @@ ACCEPTED: tuple[Accepted, ...] = (
         "records = await asyncio.to_thread(self._log.read, receipt.position - 1, 0, 1)",
         "equal in effect: a log gives at least one record, whatever its limits",
     ),
+    Accepted(
+        "upkeep/prune.py",
+        "own, is_behind = tenants.get(tenant, (0, False))",
+        "own, is_behind = tenants.get(tenant, ( -1, False))",
+        "equal in effect: the position that all are at is 0 at least, and the greater counts",
+    ),
+    Accepted(
+        "upkeep/diagnosis.py",
+        "now_ms: int = 0",
+        "now_ms: int = -1",
+        "equal in effect: whoever looks at a machine says each of its facts",
+    ),
+    Accepted(
+        "upkeep/diagnosis.py",
+        "free_bytes: int = 1 << 62",
+        "free_bytes: int = 1 << 63",
+        "equal in effect: whoever looks at a machine says each of its facts",
+    ),
+    Accepted(
+        "upkeep/relearn.py",
+        "_MOST = 200_000  # at once, in memory",
+        "_MOST = 200001  # at once, in memory",
+        "only speed: how many keys are read at once",
+    ),
+    Accepted(
+        "upkeep/relearn.py",
+        "_FIRST_SPAN = first_position(60_000)",
+        "_FIRST_SPAN = first_position( 60001)",
+        "only speed: how much of the store is looked at first",
+    ),
+    Accepted(
+        "upkeep/exporting.py",
+        "_TARGET_BYTES = 4 * 1024 * 1024",
+        "_TARGET_BYTES = 3 * 1024 * 1024",
+        "only speed: how large the pieces of an export become",
+    ),
+    Accepted(
+        "upkeep/check.py",
+        "after = 0",
+        "after = -1",
+        "equal in effect: no position is below 1",
+    ),
+    Accepted(
+        "upkeep/check.py",
+        "_ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1024 * 1024",
+        "_ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1025 * 1024",
+        "only speed: how much of the log is read at once",
+    ),
 )

@@ -193,7 +193,7 @@ NEAR: dict[str, Tests] = {
         for name in ("backup", "restore")
     },
     **{
-        f"upkeep/{name}.py": Tests(("tests/moving/test_cutter.py", "tests/moving/test_continuous.py"), ("tests/moving/test_export.py",))
+        f"upkeep/{name}.py": Tests(("tests/moving/test_cutter.py", "tests/moving/test_columns.py", "tests/moving/test_continuous.py"), ("tests/moving/test_export.py",))
         for name in ("continuous", "exporting", "columns")
     },
     "upkeep/check.py": Tests(("tests/crash/test_check.py", "tests/upkeep/test_erasing.py"), ("tests/crash/test_erased.py",)),

@@ -206,3 +206,11 @@ def test_the_commands_of_the_command_line_are_answered(given: Given) -> None:
     assert answer(given.desk, Asked("drop", ids[:1])) == {"dropped": 1}
     assert answer(given.desk, Asked("retry", ids[1:], as_is=True)) == Retried(ids[1:], [])
     assert given.desk.count == 0
+
+
+def test_what_is_put_aside_again_counts_once(given: Given) -> None:
+    given.put_aside("a")
+    rows = given.quarantine.listed(-1, 9)
+    fresh = msgspec.structs.replace(rows[0], position=rows[0].position + STEP)
+    assert given.desk.add([*rows, fresh]) == 1
+    assert given.desk.count == 2

@@ -64,6 +64,21 @@ def test_each_fault_is_found_alone_with_its_remedy(change: dict[str, Any], subje
     assert found.text.endswith(".") or ":" in found.text
 
 
+def test_what_the_limits_allow_is_added_up():
+    settings = Settings(
+        query_readers=2, query_max_memory_bytes=GIB, max_bodies_bytes=GIB, intake_queue_bytes=GIB, max_unread_bytes=GIB
+    )
+    enough = 6 * GIB
+    assert verdicts(settings, msgspec.structs.replace(GOOD, memory_bytes=enough)) == {}
+    assert verdicts(settings, msgspec.structs.replace(GOOD, memory_bytes=4 * GIB)) == {"memory": "warning"}
+
+
+def test_a_folder_that_is_not_there_yet_is_no_fault():
+    for folder, said in (("absent", "will be made by the first start"), ("usable", "can be written")):
+        findings = diagnose(Settings(), msgspec.structs.replace(GOOD, folder=folder))
+        assert next(each for each in findings if each.subject == "folder").text.endswith(f"{said}.")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_plain_http_for_other_machines_is_warned_of_unless_a_proxy_is_trusted(host: str):
     assert verdicts(Settings(host=host), GOOD) == {"exposure": "warning"}

@@ -185,3 +185,22 @@ def test_an_entry_that_was_put_aside_is_the_persons_if_it_says_so_or_cannot_be_r
     payload = entry if isinstance(entry, bytes) else record_of(entry).payload
     assert is_about(Quarantined(1, 7, Kind.EVENT, "torn", payload, b"", 1), ERASURE) is expected
     assert not is_about(Quarantined(1, 7, Kind.TIMER, "torn", payload, b"", 1), ERASURE), "a command is nobody's event"
+
+
+def test_reactions_that_end_while_an_erasure_looks_for_them_wake_it(machine: ErasingMachine) -> None:
+    machine.take(event("bought"))
+    machine.erase("u")
+    woken: list[bool] = []
+    machine.eraser._loop.wake = lambda: woken.append(True)  # type: ignore[method-assign]
+    machine.eraser.on_reacted()
+    assert woken == [], "nothing waits yet"
+    has_passed = machine.eraser._has_passed
+
+    def look(tenant: Tenant, position: int) -> bool:
+        found = has_passed(tenant, position)
+        machine.eraser.on_reacted()
+        return found
+
+    machine.eraser._has_passed = look
+    assert not machine.eraser.step()
+    assert woken == [True]

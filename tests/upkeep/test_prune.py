@@ -1,5 +1,6 @@
 """Pruning leaves what the log still holds and what reactions wait for, and what it removes is lost to no start and no check."""
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from headrace.upkeep.prune import Pruner
 from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 
 NOW_MS = 1_736_899_200_000
-TENANT = Tenant("p", "live")
+TENANT, OTHER_MODE = Tenant("p", "live"), Tenant("p", "test")
 
 
 class Given:
@@ -202,3 +203,37 @@ def test_an_age_is_a_time_with_a_unit(text: str, wanted: int) -> None:
 def test_what_is_no_age_is_refused_with_what_to_send(text: str) -> Any:
     with pytest.raises(InvalidRequest, match="'keep' must be"):
         parse_age(text, HOUR_MS, "'keep'")
+
+
+def test_an_event_beside_the_logs_last_is_not_taken_for_it() -> None:
+    given = Given()
+    last = given.take(1)
+    event = Event("p", "live", "flux", "n", before(100))
+    given.store.insert([Record(last - 1, 7, encode(event))])
+    given.log.trim(last)
+    assert given.pruner.prune(TENANT, before(90)).events == 1
+    assert (given.left(), given.erased.last(0)) == ({last}, 0)
+
+
+def test_the_loop_applies_a_setting_at_the_start_and_when_it_is_told_of_one() -> None:
+    given, applied = Given(), threading.Event()
+    given.log.trim(given.take(40))
+    given.take(0)
+    keep = given.applied
+
+    def note(tenant: Tenant, events: int, now_ms: int) -> None:
+        keep(tenant, events, now_ms)
+        applied.set()
+
+    given.applied = note  # type: ignore[method-assign]
+    given.retentions[TENANT] = Retention(TENANT, 30 * DAY_MS, NOW_MS - 1)
+    given.pruner.start()
+    try:
+        assert applied.wait(60)
+        applied.clear()
+        given.retentions[OTHER_MODE] = Retention(OTHER_MODE, 30 * DAY_MS, NOW_MS - 1)
+        given.pruner.wake()
+        assert applied.wait(60)
+    finally:
+        given.pruner.stop()
+    assert given.retentions[TENANT].pruned == 1

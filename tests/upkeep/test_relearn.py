@@ -105,3 +105,10 @@ def test_long_quiet_times_take_few_questions() -> None:
     log = LostKeys((at(0), at(365 * 86_400)))
     assert relearn(log, store, MemoryErasedEvents(), MemoryQuarantine()) == 1
     assert len(asked) < 30
+
+
+def test_more_keys_than_fit_into_memory_are_learnt_in_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 10)
+    log = LostKeys((at(0), at(60)))
+    store = stored(*((at(7) + number * 64, f"m{number}") for number in range(35)))
+    assert relearn(log, store, MemoryErasedEvents(), MemoryQuarantine()) == len(log.known) == 35
