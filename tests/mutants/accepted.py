@@ -289,4 +289,10 @@ ACCEPTED: tuple[Accepted, ...] = (
         "_ENTRIES_AT_ONCE, _BYTES_AT_ONCE = 50_000, 16 * 1025 * 1024",
         "only speed: how much of the log is read at once",
     ),
+    Accepted(
+        "upkeep/relearn.py",
+        "end, span = rows[-1].position - 1, max(span // 2, first_position(1))",
+        "end, span = rows[-1].position - 1, max(span // 3, first_position(1))",
+        "only speed: how much of the store is looked at next",
+    ),
 )
