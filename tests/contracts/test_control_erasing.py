@@ -15,13 +15,15 @@ from headrace.control.grants import ControlGrants
 from headrace.control.journeys import save_runs
 from headrace.control.tables.erasures import erasures as table_of_erasures
 from headrace.control.tables.journeys import run_counts
-from headrace.control.tables.rules import rules
+from headrace.control.tables.ledger import grants
+from headrace.control.tables.projects import projects
+from headrace.control.tables.rules import overruns, rules
 from headrace.model.entries import ErasedEvent
 from headrace.model.erasure import MAX_UNFINISHED, OpenErasure
 from headrace.model.errors import Conflict, NotFound, Unavailable
 from headrace.model.event import Tenant, event_id, position_of, render_evt, tail_of
 from headrace.model.journeys import Run, RunState, Visit
-from headrace.model.ledger import Grant
+from headrace.model.ledger import Grant, hidden_key
 
 TENANT = Tenant("p", "live")
 OTHER_MODE = Tenant("p", "test")
@@ -203,8 +205,12 @@ def open_one(erasures: ControlErasures) -> OpenErasure:
     return found
 
 
-@pytest.mark.parametrize("twice", [False, True])
-def test_what_is_left_is_what_was_there_before_and_the_receipt_counts_the_rest(peopled: Engine, twice: bool) -> None:
+@pytest.mark.parametrize(("twice", "at_once"), [(False, 1000), (True, 1000), (True, 1)])
+def test_what_is_left_is_what_was_there_before_and_the_receipt_counts_the_rest(
+    peopled: Engine, twice: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.control.forgetting._AT_ONCE", at_once)
+    monkeypatch.setattr("headrace.control.erasing._AT_ONCE", at_once)
     before = snapshot(peopled)
     with peopled.begin() as connection:
         add_person(connection, TENANT, "alice", 2000)
@@ -238,6 +244,38 @@ def test_what_is_left_is_what_was_there_before_and_the_receipt_counts_the_rest(p
             "test": {1},
         }
         assert "alice" not in repr(connection.execute(sa.select(table_of_erasures)).all())
+        kept = sa.select(grants.c.request, grants.c.entry_id, grants.c.balance)
+        used = connection.execute(kept.where(grants.c.key == hidden_key("key-alice"))).one()
+        assert tuple(used) == ("", "", 0), "that the key was used stays, and nothing of what for"
+
+
+def test_what_went_wrong_with_an_erased_persons_event_is_no_longer_said_and_of_others_it_is(peopled: Engine) -> None:
+    hers, his = events_of(2000)[0], events_of(1000)[0]
+    with peopled.begin() as connection:
+        add_person(connection, TENANT, "alice", 2000)
+        told = {"version": "1", "failures": 1, "passed_over": 0, "kind": "fact"}
+        for no, event, project in ((2, hers, "p"), (3, his, "p"), (4, hers, "q")):
+            if project == "q":
+                connection.execute(sa.insert(projects).values(name="q", created_at_ms=1))
+            values = {"no": no, "project": project, "rule_id": f"r{no}", "failed_event": event, "failed_why": "alice"}
+            connection.execute(sa.insert(rules).values(values | told))
+        for mode, no, event in (("live", 1, hers), ("live", 2, his), ("test", 1, hers)):
+            held = {"events": 2, "first_ms": 1, "is_aside": True, "why": "alice"}
+            connection.execute(sa.insert(overruns).values(project="p", mode=mode, rule_no=no, event_id=event, **held))
+    erase(peopled, twice=False)
+    with peopled.connect() as connection:
+        failed = sa.select(rules.c.no, rules.c.failed_event, rules.c.failed_why).order_by(rules.c.no)
+        assert [tuple(each) for each in connection.execute(failed.where(rules.c.no > 1))] == [
+            (2, "", ""),
+            (3, his, "alice"),
+            (4, hers, "alice"),
+        ]
+        found = sa.select(overruns.c.mode, overruns.c.rule_no, overruns.c.why, overruns.c.events)
+        assert sorted(map(tuple, connection.execute(found))) == [
+            ("live", 1, "", 2),
+            ("live", 2, "alice", 2),
+            ("test", 1, "alice", 2),
+        ]
 
 
 def test_a_grant_with_the_key_of_an_erased_person_is_refused(peopled: Engine) -> None:
