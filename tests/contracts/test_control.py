@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -23,7 +24,7 @@ from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.control.tables import metadata
 from headrace.control.tables.projects import projects
-from headrace.model.errors import InvalidKey, InvalidRequest, NotFound
+from headrace.model.errors import InvalidKey, InvalidRequest, NotFound, OtherRules
 from headrace.model.event import StoredEvent, Tenant, event_id
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import Needs
@@ -114,6 +115,47 @@ def test_rules_are_in_force_once_applied_and_keep_their_numbers(engine: Engine) 
     looked: RuleHistory = Rulebook(engine)
     assert [each.version for each in looked.history("p", 9)] == ["v2", "v1"]
     assert looked.failures(9) == []
+
+
+def test_the_text_that_was_sent_is_kept_with_each_version_and_the_newest_of_the_same_content(engine: Engine) -> None:
+    rules: RuleStore = Rulebook(engine)
+    history: RuleHistory = Rulebook(engine)
+    for version, source in (
+        ("v1", "# one"),
+        ("v2", "# two"),
+        ("v2", "# two, said better"),
+        ("v1", "# back \x00 \ud7ff"),
+    ):
+        rules.apply("p", version, "{}", [], 1, lambda: 0, source=source)
+    rules.apply("q", "v3", "{}", [], 1, lambda: 0)
+    in_place = rules.current("p")
+    assert in_place
+    assert in_place[0].source == "# back \x00 \ud7ff"
+    found = {each: history.applied("p", each) for each in ("v1", "v2", "v3")}
+    assert found["v1"] == in_place[0]
+    assert found["v2"]
+    assert found["v2"].source == "# two, said better"
+    assert found["v3"] is None
+
+
+def test_rules_that_replace_others_than_those_in_force_are_refused_whole(engine: Engine, other: Engine) -> None:
+    """Also if the others have been committed just before, after this change has looked."""
+    rules: RuleStore = Rulebook(engine)
+    assert rules.apply("p", "v1", "{}", [], 1, lambda: 0, replaces=lambda version: version == "")
+    rivals: list[Rival] = []
+
+    def meet() -> None:
+        change = partial(Rulebook(other).apply, "p", "v3", "{}", [MEANING], 2, lambda: 0)
+        rivals.append(Rival(lambda: change(replaces=lambda version: version == "v1")))
+        rivals[0].wait_until_blocked(engine)
+
+    before(engine, "INSERT INTO rule_sets", meet)
+    assert rules.apply("p", "v2", "{}", [], 2, lambda: 0, replaces=lambda version: version == "v1")
+    with pytest.raises(OtherRules, match="v2"):
+        rivals[0].result()
+    in_place = rules.current("p")
+    assert in_place
+    assert (in_place[0].version, in_place[1]) == ("v2", [])
 
 
 def test_of_each_project_the_rules_that_failed_most_often_are_told(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from headrace.control.locks import lock_project
 from headrace.control.tables.reactions import reaction_progress
 from headrace.control.tables.rules import overruns, passed_over, rule_sets, rules
 from headrace.model.audit import add_detail
+from headrace.model.errors import OtherRules
 from headrace.model.event import Tenant
 from headrace.model.journeys import JourneyVersion
 from headrace.model.rulebook import PassedOver, RuleRow, Version
@@ -53,7 +54,7 @@ class Rulebook:
             if row is None:
                 return None
             known = connection.execute(_known(project)).all()
-        return Version(row.id, row.version, row.applied_at_ms, row.document), [RuleRow(*each) for each in known]
+        return Version(*row), [RuleRow(*each) for each in known]
 
     def failures(self, limit: int, /) -> list[tuple[str, str, int]]:
         """See the RuleHistory port."""
@@ -102,6 +103,13 @@ class Rulebook:
         with reading(self._engine) as connection:
             return [Version(row.id, row.version, row.applied_at_ms, "") for row in connection.execute(asked)]
 
+    def applied(self, project: str, version: str, /) -> Version | None:
+        """See the RuleHistory port."""
+        asked = _applied(project).where(rule_sets.c.version == version).limit(1)
+        with reading(self._engine) as connection:
+            row = connection.execute(asked).one_or_none()
+        return Version(*row) if row else None
+
     def apply(
         self,
         project: str,
@@ -113,6 +121,8 @@ class Rulebook:
         /,
         journeys: Sequence[JourneyVersion] = (),
         *,
+        source: str = "",
+        replaces: Callable[[str], bool] = lambda _: True,
         move: bool = False,
         renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
@@ -122,6 +132,8 @@ class Rulebook:
             # The greatest id is in force, so ids must follow the order of the commits.
             lock_project(connection, project, now_ms)
             row = connection.execute(_current(project)).one_or_none()
+            if not replaces(found := str(row.version) if row else ""):
+                raise OtherRules(found)
             _rename(connection, project, renamed)
             is_back = _bring_back(connection, project, meanings)
             is_new = is_back or row is None or row.version != version
@@ -132,8 +144,10 @@ class Rulebook:
                 _keep_journeys(connection, project, journeys, move=move)
             add_detail(f"version {version}" if is_new else f"version {version}, which was in force", project=project)
             if not is_new:
+                if row is not None and source and source != row.source:
+                    connection.execute(sa.update(rule_sets).where(rule_sets.c.id == row.id).values(source=source))
                 return False
-            values: dict[str, object] = {"project": project, "version": version, "document": document}
+            values: dict[str, object] = {"project": project, "version": version, "document": document, "source": source}
             values |= {"applied_at_ms": now_ms, "from_position": last()}
             connection.execute(sa.insert(rule_sets).values(values))
             return True
@@ -184,13 +198,15 @@ def _keep_journeys(connection: sa.Connection, project: str, versions: Sequence[J
         move_runs(connection, project, [(each.id, numbers[each.id, each.version], each.waits) for each in versions])
 
 
-def _current(project: str) -> sa.Select[Any, Any, Any, Any]:
-    return (
-        sa.select(rule_sets.c.id, rule_sets.c.version, rule_sets.c.applied_at_ms, rule_sets.c.document)
-        .where(rule_sets.c.project == project)
-        .order_by(rule_sets.c.id.desc())
-        .limit(1)
-    )
+def _applied(project: str) -> sa.Select[Any, Any, Any, Any, Any]:
+    """Newest first."""
+    own = rule_sets.c
+    columns = (own.id, own.version, own.applied_at_ms, own.document, own.source)
+    return sa.select(*columns).where(own.project == project).order_by(own.id.desc())
+
+
+def _current(project: str) -> sa.Select[Any, Any, Any, Any, Any]:
+    return _applied(project).limit(1)
 
 
 def _known(project: str) -> sa.Select[Any, Any, Any, Any, Any, Any, Any, Any]:

@@ -28,7 +28,7 @@ from headrace.dialects.wire import Pairs, encode_json, integer_of
 from headrace.model.batch import Batch
 from headrace.model.effects import Effect, Trace
 from headrace.model.entries import Receipt
-from headrace.model.errors import Conflict, HeadraceError, InvalidRequest, InvalidRules
+from headrace.model.errors import Conflict, HeadraceError, InvalidRequest, InvalidRules, OtherRules
 from headrace.model.event import StoredEvent, render_evt
 from headrace.model.filters import Catalog, CatalogEntry, CatalogPage
 from headrace.model.times import render_time_short
@@ -239,6 +239,7 @@ DIALECT = Dialect(
         _reading("live", Handled("live")),
         Route("GET", "/api/v1/rules", "admin", "native", Handled("rules")),
         _changing("PUT", "rules", "apply_rules"),
+        Route("GET", "/api/v1/rules/versions/{version}", "admin", "native", Handled("rules_version")),
         Route("GET", "/api/v1/rules/passed_over", "admin", "native", Handled("passed_over_by_all")),
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
         *native_keys.ROUTES,
@@ -258,6 +259,6 @@ DIALECT = Dialect(
         *native_journeys.PREFIXES,
         *native_queries.PREFIXES,
     ),
-    statuses=((Conflict, 409),),
+    statuses=((OtherRules, 412), (Conflict, 409)),
     error_type="application/problem+json",
 )

@@ -12,6 +12,7 @@
     │   ├── EventsRejected        an all-or-nothing batch with invalid events
     │   ├── InvalidRules          an invalid rules document, with the location of each problem
     │   └── Conflict              well formed, but not possible as things are
+    │       └── OtherRules        other rules are in force than the ones this change is based on
     ├── PayloadTooLarge           a body over the size limit
     │   └── EventTooLarge         one event over the size limit
     ├── Unauthorized              no valid key
@@ -110,6 +111,19 @@ def _in_one_line(problem: Problem) -> str:
 
 class Conflict(InvalidRequest):
     """The request is not possible in the present state."""
+
+
+class OtherRules(Conflict):
+    """Other rules are in force than the ones that this change is based on; nothing was applied."""
+
+    def __init__(self, version: str = "") -> None:
+        """version: of the rules in force; "" if there are none."""
+        found = f"Version {version} of the rules is in force" if version else "No rules are in force"
+        super().__init__(
+            f"{found}, which is not what this change is based on; nothing was applied. Get the rules again, and send the ETag "
+            "of that reply as If-Match."
+        )
+        self.version = version
 
 
 class PayloadTooLarge(HeadraceError):

@@ -6,12 +6,16 @@ from headrace.model.event import Mode
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One application of a project's rules. `id` grows with each; `document` is JSON."""
+    """One application of a project's rules. `id` grows with each; `document` is JSON.
+
+    source: the text that was applied, YAML or JSON, comments included; "" if an earlier headrace applied it.
+    """
 
     id: int
     version: str
     applied_at_ms: int
     document: str
+    source: str = ""
 
 
 class RuleRow(msgspec.Struct, frozen=True):

@@ -75,6 +75,13 @@ class Reactions:
         except ControlFailed as error:
             raise Unavailable("The reactions cannot run right now: the control database failed.") from error
 
+    def judge(self, tenant: Tenant, rules: RuleSet, events: Sequence[StoredEvent], /) -> Outcome:
+        """What events would cause by rules that need not be in force, beyond what they have caused. Raises Unavailable."""
+        try:
+            return self._replay(tenant, rules, events, False, True, None)
+        except ControlFailed as error:
+            raise Unavailable("The reactions cannot run right now: the control database failed.") from error
+
     def effects(self, event: StoredEvent, /) -> list[Effect]:
         """See the Reactions port."""
         try:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 import structlog
 
-from headrace.model.errors import InvalidRules
+from headrace.model.errors import InvalidRules, OtherRules
 from headrace.model.journey_document import JourneyRule, all_steps
 from headrace.model.journeys import WAITS, JourneyVersion
 from headrace.model.rulebook import RuleRow, Version
@@ -88,12 +88,14 @@ def apply_rules(
     last: Callable[[], int],
     dry_run: bool,
     move_runs: bool = False,
+    replaces: Callable[[str], bool] = lambda _: True,
     awaited: Callable[[str], Sequence[Awaited]] = lambda _: (),
 ) -> Applied:
-    """Put a document in force, or only report what that would change. Raises InvalidRules, ControlFailed.
+    """Put a document in force, or only report what that would change. Raises InvalidRules, OtherRules, ControlFailed.
 
     last: returns the position of the last acknowledged event; the document applies to later events.
     move_runs: whether runs of changed journeys continue by the new version, if it has their current step and waits there alike.
+    replaces: see RuleStore; a dry run asks it too.
     awaited: what a project's runs wait for: see JourneyRuns.
     """
     document, warnings = _parse(text)
@@ -103,12 +105,18 @@ def apply_rules(
     journeys = [_journey_version(journey, document) for journey in document.journeys]
     concerned = _journey_changes(rulebook, project, journeys, awaited(project), move_runs=move_runs)
     if dry_run:
+        if not replaces(in_place := _version_in_force(rulebook, project)):
+            raise OtherRules(in_place)
         return Applied(version, False, found, warnings, concerned)
     meanings = [(kind, rule.id, version_of(kind, rule, document)) for kind, rule in document.all()]
     renamed = list(dict.fromkeys(each for one in (before, document) for each in _renamed(one)))
     text_of = msgspec.json.encode(document).decode()
     applied = rulebook.apply(
-        project, version, text_of, meanings, now_ms, last, journeys, move=move_runs, renamed=renamed
+        *(project, version, text_of, meanings, now_ms, last, journeys),
+        source=text.decode("utf-8-sig"),
+        replaces=replaces,
+        move=move_runs,
+        renamed=renamed,
     )
     return Applied(version, applied, found, warnings, concerned)
 
@@ -152,6 +160,11 @@ def _journey_changes(
         moved = move_runs and after is not None and after.waits.get(step) == waiting
         found[journey] = (runs + count, moves + count * moved)
     return [JourneyChange(journey, *counts) for journey, counts in sorted(found.items())]
+
+
+def _version_in_force(rulebook: RuleStore, project: str) -> str:
+    found = rulebook.current(project)
+    return found[0].version if found else ""
 
 
 def _before(rulebook: RuleStore, project: str) -> Document:
@@ -292,9 +305,14 @@ def _rule_set(version: Version, document: Document, rows: list[RuleRow]) -> Rule
         if number is None:  # applied by an earlier version of headrace, and nothing since
             number = known[kind, rule.id, former_version_of(kind, rule, document)]
         numbers[kind, rule.id] = number
+    return RuleSet(document, version.version, numbers, other_versions(numbers, rows))
+
+
+def other_versions(numbers: Mapping[tuple[Kind, str], int], rows: Sequence[RuleRow], /) -> dict[int, list[int]]:
+    """By the number of a rule, the numbers of its other versions."""
     others: dict[int, list[int]] = {}
     for row in rows:
         number = numbers.get((row.kind, row.rule_id))  # pyright: ignore[reportArgumentType]
         if number is not None and number != row.no:
             others.setdefault(number, []).append(row.no)
-    return RuleSet(document, version.version, numbers, others)
+    return others

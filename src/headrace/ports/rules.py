@@ -38,6 +38,8 @@ class RuleStore(Protocol):
         /,
         journeys: Sequence[JourneyVersion] = (),
         *,
+        source: str = "",
+        replaces: Callable[[str], bool] = lambda _: True,
         move: bool = False,
         renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
@@ -49,6 +51,9 @@ class RuleStore(Protocol):
         meanings: (kind, rule id, version) of each rule in the document.
         last: called within the transaction for the last acknowledged event's position; the document applies to later events.
         journeys: the journeys in the document.
+        source: the text that was sent. If the same content is in force already, it replaces that one's text.
+        replaces: whether rules of a version ("" for none) are the ones to replace; asked about those in force, within the
+        transaction. If they are not, raises OtherRules.
         move: runs of other versions continue by these, if their current step still exists.
         renamed: (kind, rule id, version, current name) of rules whose state continues under another name.
         """
@@ -60,6 +65,10 @@ class RuleHistory(Protocol):
 
     def history(self, project: str, limit: int, /) -> list[Version]:
         """The latest applications, newest first, without their documents."""
+        ...
+
+    def applied(self, project: str, version: str, /) -> Version | None:
+        """The latest application of a version; None if the project never had it."""
         ...
 
     def failures(self, limit: int, /) -> list[tuple[str, str, int]]:

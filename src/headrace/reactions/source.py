@@ -101,6 +101,11 @@ def _scalar(node: Any, path: str, line: int) -> object:
         ) from None
 
 
+def render_source(document: object, /) -> str:
+    """A document of plain values as YAML, which `parse_source` reads back as the same values."""
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
 def place(problems: list[Problem], lines: dict[str, int], /) -> list[Problem]:
     """The problems with their lines: the line of the wrong value, or of the nearest one around it."""
     return [problem._replace(line=_line(problem.path, lines)) for problem in problems]

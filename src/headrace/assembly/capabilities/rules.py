@@ -1,17 +1,45 @@
 """Shows the rules in force and applies new ones."""
 
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
 from headrace.assembly.capabilities.asking import ask_control
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.figures import reaction_lags
 from headrace.assembly.runtime import Runtime
 from headrace.model.errors import NotFound
 from headrace.model.event import MODES, Tenant
+from headrace.model.filters import Filters, Page
 from headrace.model.rulebook import PassedOver, PutAside, Version
 from headrace.model.status import Lag
+from headrace.pipeline.rule_drafts import candidate, source_of
 from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
+from headrace.ports.store import Reader
 from headrace.reactions.ruleset import RuleSet
 
 _MOST_DOCUMENTS = 50  # of a project's history of rules
+
+
+class CausedBy(msgspec.Struct, frozen=True):
+    """How many effects of a kind a rule would have."""
+
+    kind: str
+    rule: str
+    count: int
+
+
+class WouldCause(msgspec.Struct, frozen=True):
+    """What the newest events would cause by a document: effects that they have not had under the same version of the same rule.
+
+    events: how many were judged. failed: at how many of them the reactions failed. suppressed: effects that they already had.
+    """
+
+    events: int
+    failed: int
+    suppressed: int
+    effects: list[CausedBy]
 
 
 class RuleAdmin:
@@ -23,6 +51,9 @@ class RuleAdmin:
         self._awaited = runtime.control.journeys.awaited
         self._cache = runtime.rule_cache
         self._last = runtime.log.last
+        self._queries = runtime.queries
+        self._freshness = runtime.freshness
+        self._reactions = runtime.reactions
         self._runtime = runtime
 
     async def show(self, project: str, /) -> tuple[InForce | None, list[Version], RuleSet]:
@@ -71,7 +102,41 @@ class RuleAdmin:
             f"There is no such rule: {kind[:20]} {rule_id[:80]!r}{f', version {version[:80]!r}' if version else ''}."
         )
 
-    async def apply(self, project: str, document: bytes, /, *, dry_run: bool, move_runs: bool = False) -> Applied:
+    async def version(self, project: str, version: str, /) -> Version:
+        """The latest application of a version. Raises NotFound."""
+        found = await ask_control(lambda: self._rulebook.applied(project, version))
+        if found is None:
+            raise NotFound(f"This project never had rules of version {version[:80]!r}.")
+        return found
+
+    def source_of(self, version: Version, /) -> str:
+        """The text that was applied."""
+        return source_of(version)
+
+    async def rehearse(self, tenant: Tenant, document: bytes, count: int, /) -> WouldCause:
+        """What the newest events of a tenant would cause by a document. Also raises what queries raise."""
+        rules = await ask_control(lambda: candidate(self._rulebook, tenant.project, document))
+        await self._freshness.settled(tenant)
+
+        def judge(reader: Reader) -> WouldCause:
+            events = reader.events(tenant, Filters(), Page(limit=count)).events[::-1]
+            outcome = self._reactions.judge(tenant, rules, events)
+            found = Counter((effect.kind, effect.rule) for effect in outcome.effects)
+            effects = [CausedBy(*each, number) for each, number in found.items()]
+            return WouldCause(len(events), len(outcome.failed), outcome.suppressed, effects)
+
+        return await self._queries.ask(judge)
+
+    async def apply(
+        self,
+        project: str,
+        document: bytes,
+        /,
+        *,
+        dry_run: bool,
+        move_runs: bool = False,
+        replaces: Callable[[str], bool] = lambda _: True,
+    ) -> Applied:
         """See `apply_rules`."""
         return await ask_control(
             lambda: apply_rules(
@@ -79,6 +144,7 @@ class RuleAdmin:
                 last=self._last,
                 dry_run=dry_run,
                 move_runs=move_runs,
+                replaces=replaces,
                 awaited=self._awaited,
             )
         )

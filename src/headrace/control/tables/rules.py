@@ -13,6 +13,7 @@ rule_sets = Table(
     Column("project", text(100), ForeignKey(projects.c.name), nullable=False, index=True),
     Column("version", text(16), nullable=False),
     Column("document", text(), nullable=False),  # JSON
+    Column("source", text(), nullable=False, server_default=""),  # as it was sent; "": applied before migration 0024
     Column("applied_at_ms", BigInteger, nullable=False),
     Column("from_position", BigInteger, nullable=False, server_default="0"),  # they apply to events after this position
 )
