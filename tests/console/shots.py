@@ -1,72 +1,147 @@
-"""`make console-shots`: every screen at three widths, light and dark, and some states, on one sheet: console-shots/index.html."""
+"""`make console-shots`: every screen in each of its states, at three widths, light and dark, on one sheet: console-shots/index.html.
+
+With arguments, only screens whose name has one of them in it. `--readme` also takes the README's picture, docs/assets/console.png.
+"""
 
 import html
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.console.browser import Browser, chromium
 from tests.console.shop import fill
-from tests.console.test_screens import SCREENS, log_in
+from tests.console.test_screens import log_in
+from tests.console.test_states import SAID, VIEWS, add_key
 from tests.server import Server
 
 OUT = Path("console-shots")
+PICTURE = Path("docs/assets/console.png")
 SIZES = ((1280, 900), (768, 900), (390, 844))
+THEMES = ("light", "dark")
 
 
-def take(browser: Browser, name: str, theme: str, width: int, height: int) -> str:
-    browser("size", width=width, height=height)
-    browser("theme", theme=theme)
+def take(browser: Browser, name: str) -> Iterator[str]:
+    """What the page shows, at each width and in both themes."""
+    for theme in THEMES:
+        browser("theme", theme=theme)
+        for width, height in SIZES:
+            browser("size", width=width, height=height)
+            path = OUT / f"{name}-{width}-{theme}.png"
+            browser("shot", path=str(path.absolute()))
+            yield path.name
+    browser("size", width=1280)
+
+
+def states(browser: Browser, screen: str) -> Iterator[str]:
+    """The screen in each of its states."""
+    asks, shows, empty = VIEWS[screen]
+    name = screen.replace("/", "-").replace("%2E", ".")
+    address, elsewhere = (
+        f"/console/states/live/{screen}",
+        "/console/states/live/" + ("keys" if screen == "health" else "health"),
+    )
+
+    def come(path: str, text: str, **rule: object) -> None:
+        browser("intercept")
+        browser("visit", path=elsewhere)
+        if rule:
+            browser("intercept", part=asks, **rule)
+        browser("visit", path=path)
+        browser("see", text=text)
+
+    come(address, shows)
     browser("settle")
-    path = OUT / f"{name}-{width}-{theme}.png"
-    browser("shot", path=str(path.absolute()))
-    return path.name
+    yield from take(browser, f"{name}-full")
+    if empty:
+        come(address.replace("/states/", "/states-empty/"), empty)
+        browser("settle")
+        yield from take(browser, f"{name}-empty")
+    come(address, "", does="hold")
+    browser("see_element", selector="main [aria-busy]")
+    browser("evaluate", script="new Promise(done => setTimeout(done, 300))")  # the skeleton waits a little
+    yield from take(browser, f"{name}-loading")
+    come(address, SAID, status=503, detail=SAID, headers={"Retry-After": "60"})
+    yield from take(browser, f"{name}-error")
+    come(
+        address, "You may not see this", status=403, detail="This needs the scope 'admin': run `headrace keys create`."
+    )
+    yield from take(browser, f"{name}-forbidden")
+    come(address, shows)
+    browser("intercept", part="/console/api", does="cut")
+    browser("evaluate", script="dispatchEvent(new Event('offline'))")
+    browser("see", text="Connection lost")
+    yield from take(browser, f"{name}-lost")
+    browser("intercept", part="no such part")
+    browser("evaluate", script="dispatchEvent(new Event('online'))")
+    browser("see", text="Connection lost", gone=True)
 
 
-def main(only: list[str]) -> None:
+def more(browser: Browser, url: str) -> Iterator[str]:
+    """Views beside the screens: an event beside the list, a run, a delivery, a review of rules, an erasure."""
+    browser("intercept")
+    browser("go", url=f"{url}/console/states/live/live")
+    browser("click", on=".rows .name a")
+    browser("see", text="Deduplicated")
+    yield from take(browser, "event-beside")
+    browser("visit", path="/console/states/live/journeys/thanks")
+    browser("click", on="main tbody td a[href*='run=']")
+    browser("see", text="Began")
+    yield from take(browser, "run")
+    browser("visit", path="/console/states/live/webhooks/rewards")
+    browser("click", on="Send a test")
+    browser("see", text="No answer")
+    yield from take(browser, "delivery")
+    browser("visit", path="/console/states/live/rules")
+    browser("write", host="main .editor", text="badges: [{id: first, title: First, fact: custom.signup, count: 1}]")
+    browser("see", text="What applying this means")
+    yield from take(browser, "rules-written")
+    browser("click", on="Review and apply")
+    browser("see", text="events would cause")
+    yield from take(browser, "rules-review")
+    browser("press", key="Escape")
+    browser("visit", path="/console/states/live/people/user_1")
+    browser("click", on="Erase…")
+    browser("see", text="This removes for good")
+    yield from take(browser, "erase")
+    browser("press", key="Escape")
+    browser("visit", path="/console/states/live/explore?previous=1&by=properties.country&interval=1d&range=7d")
+    browser("see", text="previous period")
+    yield from take(browser, "explore-previous")
+
+
+def picture(browser: Browser, url: str) -> None:
+    browser("intercept")
+    browser("theme", theme="light")
+    browser("size", width=1180, height=720)
+    browser("go", url=f"{url}/console/states/live/live")
+    browser("click", on=".rows .name a::-p-text(order.placed)")
+    browser("see", text="Deduplicated")
+    browser("settle")
+    browser("shot", path=str(PICTURE.absolute()))
+
+
+def main(given: list[str]) -> None:
+    only = [each for each in given if not each.startswith("--")]
     OUT.mkdir(exist_ok=True)
     server = Server(Path(tempfile.mkdtemp())).start()
     shots: list[str] = []
     try:
-        key, empty, reader = fill(server), server.key("empty"), server.key("empty", scopes=frozenset({"query"}))
         with chromium() as browser:
             browser("size", width=1280)
             browser("go", url=f"{server.url}/console")
             browser("see", text="Open the console")
-            shots += [take(browser, "login", theme, *SIZES[0]) for theme in ("light", "dark")]
-            for project, secret, screens in (
-                ("shop", key, SCREENS),
-                (
-                    "empty",
-                    empty,
-                    {
-                        "live": "Waiting",
-                        "rules": "No rules yet",
-                        "explore": "Nothing in this range",
-                        "people": "Nobody yet",
-                    },
-                ),
-                ("empty", reader, {"rules": "You may not see this"}),
-            ):
-                log_in(browser, server, secret)
-                for screen, title in screens.items():
-                    if only and not any(each in screen for each in only):
-                        continue
-                    browser("size", width=1280)
-                    browser("go", url=f"{server.url}/console/{project}/live/{screen}")
-                    browser("see", text=title)
-                    name = f"{project if secret != reader else 'reader'}-{screen.replace('/', '-').replace('%2E', '.')}"
-                    for theme in ("light", "dark"):
-                        shots += [take(browser, name, theme, *size) for size in SIZES]
-                if project == "shop":
-                    browser("size", width=1280)
-                    browser("go", url=f"{server.url}/console/shop/live/live")
-                    browser("see", text="order.placed")
-                    browser("click", on=".rows .name a")
-                    browser("see", text="Deduplicated")
-                    shots += [
-                        take(browser, "shop-event", theme, *size) for theme in ("light", "dark") for size in SIZES
-                    ]
+            if not only:
+                shots += take(browser, "login")
+            log_in(browser, server, fill(server, "states"))
+            add_key(browser, server.key("states-empty"))
+            if "--readme" in given:
+                picture(browser, server.url)
+            for screen in VIEWS:
+                if not only or any(each in screen for each in only):
+                    shots += states(browser, screen)
+            if not only or "more" in only:
+                shots += more(browser, server.url)
     finally:
         server.kill()
     cells = "".join(

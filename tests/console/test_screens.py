@@ -26,6 +26,8 @@ SCREENS = {
     "catalogue": "Catalogue",
     "catalogue/order%2Eplaced": "order.placed",
     "rules": "Rules",
+    "journeys/thanks": "Thank you",
+    "webhooks/rewards": "rewards",
     "replays": "Replays",
     "keys": "Keys",
     "health": "Health",

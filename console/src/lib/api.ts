@@ -1,4 +1,7 @@
 // Calls the API's routes below /console, for the project and mode in the address. Keeps no key: the session is in a cookie no script sees.
+import { untrack } from "svelte";
+import type { paths } from "../../generated/schema";
+import { reached, unreached } from "./connection.svelte";
 import { router } from "./router.svelte";
 
 export class Problem extends Error {
@@ -6,13 +9,20 @@ export class Problem extends Error {
     readonly status: number,
     message: string,
     readonly retryAfter = 0,
+    readonly errors: { path: string; detail: string; line: number | null }[] = [],
   ) {
     super(message);
   }
 }
 
-export interface Options {
-  method?: string;
+// What the OpenAPI document says a route answers; `make console-check` derives the types from it.
+type Methods<P extends keyof paths> = { [M in keyof paths[P]]: paths[P][M] extends { responses: unknown } ? M : never }[keyof paths[P]];
+type Of<S, Code> = Code extends keyof S ? (S[Code] extends { content: infer C } ? ("application/json" extends keyof C ? C["application/json"] : never) : never) : never;
+export type Reply<P extends keyof paths, M extends Methods<P> = "get" & Methods<P>> = paths[P][M] extends { responses: infer S } ? Of<S, 200> | Of<S, 201> | Of<S, 202> : never;
+
+export interface Options<M = string> {
+  method?: M;
+  path?: Record<string, string>; // what the placeholders of the route stand for
   body?: unknown;
   text?: string;
   query?: Record<string, string | number | undefined>;
@@ -22,14 +32,16 @@ export interface Options {
 
 export function headers(change = false): Record<string, string> {
   const found: Record<string, string> = { "X-Headrace-Console": "1" };
-  if (router.place.project) found["Headrace-Project"] = router.place.project;
-  if (router.place.mode) found["Headrace-Mode"] = router.place.mode;
+  // A screen is made anew for another project or mode, so its questions need not follow the address.
+  const { project, mode } = untrack(() => router.place);
+  if (project) found["Headrace-Project"] = project;
+  if (mode) found["Headrace-Mode"] = mode;
   if (change) found["Content-Type"] = "application/json";
   return found;
 }
 
 // Where the console has a route of the API.
-export const consolePath = (path: string): string => (path.startsWith("/api/") ? `/console${path}` : `/console/api${path}`);
+export const consolePath = (path: string): string => (path.startsWith("/console/") ? path : path.startsWith("/api/") ? `/console${path}` : `/console/api${path}`);
 
 export function searchOf(query: Options["query"] = {}): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "") as [string, string][];
@@ -40,32 +52,41 @@ let expired: () => void = () => {};
 export const tellExpired = (): void => expired();
 export const onExpired = (tell: () => void): void => void (expired = tell);
 
-export async function call<T = any>(path: string, options: Options = {}): Promise<T> {
-  const method = options.method ?? "GET";
+export const call = <P extends keyof paths, M extends Methods<P> = "get" & Methods<P>>(path: P, options: Options<M> = {}): Promise<Reply<P, M>> => ask(path as string, options as Options) as Promise<Reply<P, M>>;
+
+// The console's own routes, which the OpenAPI document does not have.
+export const own = <T>(path: `/console/api/${string}`, options: Options = {}): Promise<T> => ask(path, options) as Promise<T>;
+
+async function ask(path: string, options: Options): Promise<unknown> {
+  const method = (options.method ?? "get").toUpperCase();
+  const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(options.path?.[name] ?? ""));
   let response: Response;
+  let text: string;
   try {
-    response = await fetch((path.startsWith("/console/") ? path : consolePath(path)) + searchOf(options.query), {
+    response = await fetch(consolePath(filled) + searchOf(options.query), {
       method,
       headers: { ...headers(method !== "GET"), ...options.headers },
       body: options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body)),
       signal: options.signal,
     });
+    text = await response.text();
   } catch (error) {
     if ((error as Error).name === "AbortError") throw error;
+    unreached();
     throw new Problem(0, "The server does not answer.");
   }
-  const text = await response.text();
-  if (response.ok) return (text ? exact(text) : null) as T;
+  reached();
+  if (response.ok) return text ? exact(text) : null;
   if (response.status === 401 && path !== "/console/api/session") expired();
-  throw new Problem(response.status, said(text) || response.statusText, Number(response.headers.get("Retry-After")) || 0);
+  const said = problemOf(text);
+  throw new Problem(response.status, said.detail ?? said.error?.message ?? said.error ?? response.statusText, Number(response.headers.get("Retry-After")) || 0, said.errors ?? []);
 }
 
-function said(text: string): string {
+function problemOf(text: string): any {
   try {
-    const found = JSON.parse(text);
-    return found.detail ?? found.error?.message ?? found.error ?? "";
+    return JSON.parse(text) ?? {};
   } catch {
-    return "";
+    return {};
   }
 }
 

@@ -1,5 +1,11 @@
-// One stream of /api/v1/live: read by fetch, which tells the status that EventSource hides. Resumes by Last-Event-ID.
-import { headers, Problem, searchOf, tellExpired } from "./api";
+// Watches /api/v1/live. Tabs that watch the same share one stream: the tab that holds a lock reads it and tells the others.
+//
+// A hidden tab reads no stream. When it can be seen again it goes on from the last id it knows, so no count is lost, or follows the
+// tab that reads by now; if it has missed something of that one's, its counts begin anew.
+import { untrack } from "svelte";
+import { Problem, searchOf } from "./api";
+import { router } from "./router.svelte";
+import { inSlot, read, type Message } from "./stream";
 
 export interface Row {
   id: string;
@@ -22,83 +28,113 @@ export interface Refusal {
   key: string | null;
   client: string | null;
 }
+export type Link = "open" | "lost" | "waiting";
 export interface Handler {
   events(rows: Row[], counts: Record<string, number>): void;
   refused(refusal: Refusal): void;
   reset(): void;
-  state(state: "open" | "lost", problem?: Problem): void;
+  state(state: Link, problem?: Problem): void;
 }
+// What tabs tell each other: "who reads?", the answer to that, and what the one that reads was told.
+type Told =
+  | { kind: "hello"; from: string }
+  | { kind: "welcome"; to: string; id: string; rows: Row[]; state: Link }
+  | { kind: "news"; after: string; message: Message }
+  | { kind: "state"; state: Link; problem?: [number, string] };
 
-const SILENT_MS = 40_000; // a comment comes every 15 s
+const SHOWN_TO_NEW = 100;
 
 export function watch(query: Record<string, string>, handler: Handler): () => void {
-  let closed = false;
+  const search = searchOf(query);
+  const { project, mode } = untrack(() => router.place);
+  const name = `headrace live ${project}/${mode}${search}`;
+  const me = Math.random().toString(36).slice(2);
+  const channel = new BroadcastChannel(name);
   let lastId = "";
-  let controller = new AbortController();
-  let pauseMs = 500;
+  let isSynced = false;
+  let isReader = false;
+  let state: Link = "waiting";
+  let recent: Row[] = [];
+  let turn = new AbortController(); // ends when this tab is hidden or stops watching
 
-  async function once(): Promise<void> {
-    controller = new AbortController();
-    const response = await fetch(`/console/api/v1/live${searchOf(query)}`, {
-      headers: { ...headers(), ...(lastId ? { "Last-Event-ID": lastId } : {}) },
-      signal: controller.signal,
-    });
-    if (!response.ok || !response.body) {
-      if (response.status === 401) tellExpired();
-      const said = await response.json().catch(() => ({}));
-      throw new Problem(response.status, said.detail ?? response.statusText);
-    }
-    handler.state("open");
-    pauseMs = 500;
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (;;) {
-      const timer = setTimeout(() => controller.abort(), SILENT_MS);
-      const { value, done } = await reader.read().finally(() => clearTimeout(timer));
-      if (done) return;
-      text += value;
-      let end: number;
-      while ((end = text.indexOf("\n\n")) >= 0) {
-        message(text.slice(0, end));
-        text = text.slice(end + 2);
-      }
-    }
-  }
-
-  function message(lines: string): void {
-    let event = "message";
-    let data = "";
-    for (const line of lines.split("\n")) {
-      if (line.startsWith("id: ")) lastId = line.slice(4);
-      else if (line.startsWith("event: ")) event = line.slice(7);
-      else if (line.startsWith("data: ")) data = line.slice(6);
-    }
-    if (!data) return;
-    const found = JSON.parse(data);
-    if (event === "refused") handler.refused(found);
+  const say = (told: Told) => channel.postMessage(told);
+  function apply({ event, id, data }: Message) {
+    lastId = id;
+    if (event === "refused") handler.refused(data);
     else if (event === "reset") handler.reset();
-    else handler.events(found.events, found.counts);
-  }
-
-  async function run(): Promise<void> {
-    while (!closed) {
-      try {
-        await once();
-        if (!closed) handler.state("lost");
-      } catch (error) {
-        if (closed) return;
-        const problem = error instanceof Problem ? error : undefined;
-        handler.state("lost", problem);
-        if (problem && problem.status >= 400 && problem.status < 500 && problem.status !== 429) return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
-      pauseMs = Math.min(pauseMs * 2, 8000);
+    else {
+      recent = [...data.events, ...recent].slice(0, SHOWN_TO_NEW);
+      handler.events(data.events, data.counts);
     }
   }
-  void run();
+  function become(to: Link, problem?: Problem) {
+    state = to;
+    handler.state(to, problem);
+    if (isReader) say({ kind: "state", state: to, problem: problem && [problem.status, problem.message] });
+  }
+
+  channel.onmessage = ({ data: told }: MessageEvent<Told>) => {
+    if (told.kind === "hello") {
+      if (isReader) say({ kind: "welcome", to: told.from, id: lastId, rows: recent, state });
+    } else if (isReader) return;
+    else if (told.kind === "welcome") {
+      if (told.to !== me) return;
+      if (told.id !== lastId || !isSynced) {
+        if (lastId) handler.reset();
+        lastId = told.id;
+        recent = told.rows;
+        handler.events(told.rows, {});
+      }
+      isSynced = true;
+      become(told.state);
+    } else if (told.kind === "state") become(told.state, told.problem && new Problem(...told.problem));
+    else if (isSynced && told.after === lastId) apply(told.message);
+    else say({ kind: "hello", from: me });
+  };
+
+  async function readOn(signal: AbortSignal): Promise<void> {
+    isReader = isSynced = true;
+    let pauseMs = 500;
+    try {
+      while (!signal.aborted) {
+        try {
+          const opened = () => ((pauseMs = 500), become("open"));
+          const told = (message: Message) => {
+            const after = lastId;
+            apply(message);
+            say({ kind: "news", after, message });
+          };
+          await inSlot(() => read(search, lastId, signal, opened, told), signal, () => become("waiting"));
+          if (!signal.aborted) become("lost");
+        } catch (error) {
+          if (signal.aborted) return;
+          const problem = error instanceof Problem ? error : undefined;
+          become("lost", problem);
+          if (problem && problem.status >= 400 && problem.status < 500 && problem.status !== 429) return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        pauseMs = Math.min(pauseMs * 2, 8000);
+      }
+    } finally {
+      isReader = false;
+    }
+  }
+  function begin(): void {
+    const { signal } = (turn = new AbortController());
+    say({ kind: "hello", from: me });
+    if (navigator.locks) navigator.locks.request(name, { signal }, () => readOn(signal)).catch(() => {}); // aborted while it waited
+    else void readOn(signal);
+  }
+  function seen(): void {
+    turn.abort();
+    if (!document.hidden) begin();
+  }
+  document.addEventListener("visibilitychange", seen);
+  if (!document.hidden) begin();
 
   return () => {
-    closed = true;
-    controller.abort();
+    document.removeEventListener("visibilitychange", seen);
+    turn.abort();
+    channel.close();
   };
 }

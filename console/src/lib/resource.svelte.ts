@@ -1,4 +1,6 @@
 import { Problem } from "./api";
+import { connection } from "./connection.svelte";
+import { session } from "./session.svelte";
 
 // What a screen shows of one question. A late answer never replaces a newer one, and leaving hangs up, so the server stops the query.
 export class Resource<T> {
@@ -37,10 +39,12 @@ export class Resource<T> {
   }
 }
 
-// Ask whenever what the question depends on changes, and again every so often while the tab can be seen.
+// Ask whenever what the question depends on changes, when the connection is back, and again every so often while the tab can be seen.
 export function asking<T>(question: (signal: AbortSignal) => Promise<T>, everyMs = 0): Resource<T> {
   const resource = new Resource<T>();
   $effect(() => {
+    void connection.turn;
+    void session.now?.id; // whoever has logged in again may be answered now
     void resource.ask(question);
     const timer = everyMs ? setInterval(() => document.hidden || resource.loading || resource.again(), everyMs) : 0;
     return () => {

@@ -1,4 +1,5 @@
-import { call, onExpired, Problem } from "./api";
+import { onExpired, own as ownCall, Problem } from "./api";
+import { connection } from "./connection.svelte";
 import { router } from "./router.svelte";
 
 export interface Opens {
@@ -24,6 +25,15 @@ onExpired(() => {
   if (session.state === "in") session.state = "expired";
 });
 
+// A screen that asks nothing by itself learns by this that the server is gone, or that the session has ended.
+const BEAT_MS = 10_000;
+setInterval(() => {
+  if (session.state !== "in" || document.hidden || connection.lost) return;
+  void ownCall("/console/api/session").catch(({ status }: Problem) => {
+    if (status === 401) session.state = "expired";
+  });
+}, BEAT_MS);
+
 export async function ask(): Promise<void> {
   const code = /^#code=(.+)/.exec(location.hash)?.[1];
   if (code) {
@@ -32,7 +42,7 @@ export async function ask(): Promise<void> {
     if (session.state === "in") return;
   }
   try {
-    opened((await call("/console/api/session")).data);
+    opened((await ownCall<{ data: Session }>("/console/api/session")).data);
   } catch (error) {
     const status = (error as Problem).status;
     session.state = status === 401 ? "out" : status === 403 ? "out" : "away";
@@ -43,7 +53,7 @@ export async function ask(): Promise<void> {
 export async function logIn(by: { key?: string; code?: string }): Promise<void> {
   session.problem = "";
   try {
-    opened((await call("/console/api/session", { method: "POST", body: by })).data);
+    opened((await ownCall<{ data: Session }>("/console/api/session", { method: "post", body: by })).data);
   } catch (error) {
     session.problem = (error as Problem).message;
     if (session.state === "asking") session.state = "out";
@@ -51,7 +61,7 @@ export async function logIn(by: { key?: string; code?: string }): Promise<void> 
 }
 
 export async function logOut(): Promise<void> {
-  await call("/console/api/session", { method: "DELETE" }).catch(() => {});
+  await ownCall("/console/api/session", { method: "delete" }).catch(() => {});
   session.now = null;
   session.state = "out";
 }
