@@ -158,12 +158,12 @@ def test_while_somebody_watches_the_worker_is_asked_for_what_the_log_has() -> No
         asked.set()
 
     hub = LiveHub(render=lambda _: b"", want=want, last=lambda: 7)
-    hub.start()
+    hub.loop.start()
     try:
         hub.watch(Tail(SHOP, Filters(), lambda: None))
         assert asked.wait(30)
     finally:
-        hub.stop()
+        hub.loop.stop()
     assert wanted == [7]
 
 

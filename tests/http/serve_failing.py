@@ -27,7 +27,7 @@ def main(how: str, _port: str, port: str, _data: str, data: str) -> int:
         threading.Event().wait()
 
     if how == "start":
-        runtime.replay_runner.start = fail
+        runtime.replay_runner.loop.start = fail
     else:
         runtime.worker.stop = hang
     return serve.run(runtime)

@@ -121,11 +121,11 @@ class Bench:
                 ended.set()
 
         self.jobs.finish = finishing  # type: ignore[method-assign]
-        runner.start()
+        runner.loop.start()
         try:
             assert ended.wait(60)
         finally:
-            runner.stop()
+            runner.loop.stop()
             self.jobs.finish = finish  # type: ignore[method-assign]
 
     def runner(self, **given: Any) -> ReplayRunner:

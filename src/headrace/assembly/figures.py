@@ -62,12 +62,12 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one(
         "timers_lag_seconds", "Seconds that the first due timer of a journey's run has waited.", timers.lag_ms() / 1000
     )
-    yield _one("timers_failing", "1 while timers of journeys are failing.", bool(timers.failing))
+    yield _one("timers_failing", "1 while timers of journeys are failing.", bool(timers.loop.failing))
     yield _count("timers_fired", "Timers of journeys fired since startup.", timers.fired)
     yield _count("journey_events", "Events emitted by journeys since startup.", timers.emitted)
     yield _rule_failures(runtime)
-    yield _one("erasures_failing", "1 while erasures of people are failing.", bool(runtime.eraser.failing))
-    yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.pruner.failing))
+    yield _one("erasures_failing", "1 while erasures of people are failing.", bool(runtime.eraser.loop.failing))
+    yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.pruner.loop.failing))
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
     yield _one("dedup_window_seconds", "How far back message ids are remembered.", log.dedup_window_s())
@@ -148,7 +148,7 @@ def _deliveries(runtime: Runtime) -> Iterator[Figure]:
         counts=True,
     )
     yield _one("webhook_deliveries_in_memory", "Deliveries that are attempted now or next.", deliverer.in_memory())
-    failing = bool(deliverer.failing or runtime.event_feed.failing)
+    failing = bool(deliverer.failing or runtime.event_feed.loop.failing)
     yield _one("webhooks_failing", "1 while this server cannot work through its deliveries.", failing)
 
 

@@ -16,6 +16,7 @@ from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.deliveries import sender_of
 from headrace.assembly.export_targets import continuous_export_of
 from headrace.assembly.load import ServerLoad
+from headrace.assembly.loops import Loops
 from headrace.assembly.people_freshness import PeopleFreshness, merged_ids, whole_person
 from headrace.assembly.rate_limits import RateLimits, limits_of
 from headrace.assembly.throughput import STEP_S, Throughput
@@ -98,7 +99,7 @@ class Runtime:
             keep_ms=int(settings.audit_keep_s * 1000),
             clock_ms=clock_ms,
         )
-        self._bookkeeping = Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True)
+        keeping = Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True)
         limits = RateLimits(limits_of(settings))
         self.admission = Admission(keyring, limits, self.local_token)
         self.console = ConsoleAdmission(
@@ -238,7 +239,7 @@ class Runtime:
             on_enqueued=self._on_enqueued,
             clock_ms=clock_ms,
         )
-        self._continuous = continuous_export_of(
+        continuous = continuous_export_of(
             settings, adapters.control, self.store, visible=lambda: self.worker.progress.visible
         )
         self.eraser = Eraser(
@@ -261,9 +262,48 @@ class Runtime:
             clock_ms=clock_ms,
             on_step=on_step,
         )
-        self._renewal = Loop("leases", adapters.renew_leases, idle_s=(adapters.leases.length_s or 0) / 3)
+        length_s = adapters.leases.length_s  # None where no other server can hold them
+        renewal = [] if length_s is None else [Loop("leases", adapters.renew_leases, idle_s=length_s / 3)]
         self.throughput = Throughput(lambda: self.worker.progress.stored_events, clock_ms)
-        self._sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
+        sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
+        exporting = [] if continuous is None else [continuous.loop]
+        self._loops = Loops(
+            starting=(
+                *renewal,  # first, because the others work under these leases
+                self.worker,  # asks the store what it has, before anything is added
+                self.reactor,
+                self.intake,
+                self.timers.loop,
+                self.replay_runner.loop,
+                self.deliverer,
+                self.event_feed.loop,
+                self.hub.loop,
+                self.eraser.loop,
+                self.pruner.loop,
+                sampling,
+                keeping,
+                *exporting,
+            ),
+            stopping=(
+                # Whatever only reads, or makes work for the rest: erasures and timers append to the log.
+                sampling,
+                *exporting,
+                self.hub.loop,
+                self.pruner.loop,
+                self.eraser.loop,
+                self.replay_runner.loop,
+                self.timers.loop,
+                # The way of an event: append what waits, insert it, react to it, deliver it.
+                self.intake,
+                self.worker,
+                self.reactor,
+                self.event_feed.loop,
+                self.deliverer,
+                # What the others need until they have ended.
+                keeping,
+                *renewal,
+            ),
+        )
         self.started_at_ms = clock_ms()
         self._started = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -276,42 +316,16 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self.freshness.start()
         self.people_freshness.start()
-        if self._adapters.leases.length_s is not None:
-            self._renewal.start()
-        self.worker.start()
-        # So that the server is ready once it has announced its address, unless that takes long.
-        await asyncio.to_thread(self.worker.wait_until_tried, _LONGEST_FIRST_TURN_S)
-        self.reactor.start()
-        self.intake.start()
-        self.timers.start()
-        self.replay_runner.start()
-        self.deliverer.start()
-        self.event_feed.start()
-        self.hub.start()
-        self.eraser.start()
-        self.pruner.start()
-        self._sampling.start()
-        self._bookkeeping.start()
-        if self._continuous is not None:
-            self._continuous.start()
+        for each in self._loops.starting:
+            each.start()
+            if each is self.worker:
+                # So that the server is ready once it has announced its address, unless that takes long.
+                await asyncio.to_thread(self.worker.wait_until_tried, _LONGEST_FIRST_TURN_S)
 
     async def stop(self) -> None:
         """Append waiting events, drain the log into the store, and close everything."""
-        await asyncio.to_thread(self._sampling.stop)
-        if self._continuous is not None:
-            await asyncio.to_thread(self._continuous.stop)
-        await asyncio.to_thread(self.hub.stop)
-        await asyncio.to_thread(self.pruner.stop)
-        await asyncio.to_thread(self.eraser.stop)
-        await asyncio.to_thread(self.replay_runner.stop)
-        await asyncio.to_thread(self.timers.stop)
-        await asyncio.to_thread(self.intake.stop)
-        await asyncio.to_thread(self.worker.stop)
-        await asyncio.to_thread(self.reactor.stop)
-        await asyncio.to_thread(self.event_feed.stop)
-        await asyncio.to_thread(self.deliverer.stop)
-        await asyncio.to_thread(self._bookkeeping.stop)
-        await asyncio.to_thread(self._renewal.stop)
+        for each in self._loops.stopping:
+            await asyncio.to_thread(each.stop)
         self.close()
 
     def close(self) -> None:
@@ -369,7 +383,7 @@ class Runtime:
         self.eraser.on_reacted()
 
     def _on_placed(self) -> None:
-        self.eraser.wake()
+        self.eraser.loop.wake()
 
     def _on_detached(self) -> None:
         self.reactor.wake()

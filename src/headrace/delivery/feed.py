@@ -28,7 +28,7 @@ _SHORTEST_REST_S = 0.02
 
 
 class EventFeed:
-    """Any thread may call `start`, `stop` and `wake`."""
+    """Works in its own thread, `loop`. Any thread may call `wake`."""
 
     def __init__(
         self,
@@ -49,20 +49,9 @@ class EventFeed:
         self._lease = lease
         self._on_enqueued = on_enqueued
         self._clock_ms = clock_ms
-        self._loop = Loop("webhook-events", self.step, idle_s=_LOOK_EVERY_S)
+        self.loop = Loop("webhook-events", self.step, idle_s=_LOOK_EVERY_S)
         self._is_wanted = False
         self._feeding = threading.Lock()
-
-    @property
-    def failing(self) -> str:
-        """The error that it is stuck at, or ""."""
-        return self._loop.failing
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        self._loop.stop()
 
     @contextmanager
     def paused(self) -> Generator[None]:
@@ -73,7 +62,7 @@ class EventFeed:
     def wake(self) -> None:
         """Announce newly stored events. Costs nothing if no webhook subscribes to events."""
         if self._is_wanted:
-            self._loop.wake()
+            self.loop.wake()
 
     def step(self) -> bool:
         """Enqueue some events per subscribed webhook. Returns whether there may be more.
@@ -89,7 +78,7 @@ class EventFeed:
         self._is_wanted = bool(wanted)
         more, failed = False, None
         for each in wanted:
-            if each.after >= upto or self._loop.closing:
+            if each.after >= upto or self.loop.closing:
                 continue
             try:
                 more |= self._feed(each, upto, lease)
@@ -102,7 +91,7 @@ class EventFeed:
             _log.warning("webhook_events_not_read", project=webhook.tenant.project, webhook=webhook.id)
             raise error
         if wanted:
-            self._loop.rest(max(_SHORTEST_REST_S, _REST * (time.perf_counter() - began)))
+            self.loop.rest(max(_SHORTEST_REST_S, _REST * (time.perf_counter() - began)))
         return more
 
     def _feed(self, wanted: EventsWanted, upto: int, lease: Lease) -> bool:

@@ -87,7 +87,7 @@ class Tail:
 
 
 class LiveHub:
-    """Any thread may call its methods."""
+    """Works in its own thread, `loop`. Any thread may call its methods."""
 
     def __init__(self, *, render: Render, want: Callable[[int], None], last: Callable[[], int]) -> None:
         """render: a row, in one line. want: asks the worker to store soon what the log has up to a position. last: the log's."""
@@ -99,19 +99,13 @@ class LiveHub:
         self._bytes = 0
         self._wanted = 0
         self._lock = threading.Lock()
-        self._loop = Loop("live", self._step)
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        self._loop.stop()
+        self.loop = Loop("live", self._step)
 
     def watch(self, tail: Tail, /) -> None:
         """Tell a tail of what is stored from now on."""
         with self._lock:
             self._tails = (*self._tails, tail)
-        self._loop.wake()
+        self.loop.wake()
 
     def unwatch(self, tail: Tail, /) -> None:
         with self._lock:
@@ -137,7 +131,7 @@ class LiveHub:
             _log.warning("live_fell_behind", tails=len(self._tails))
             for tail in self._tails:
                 tail.lose()
-        self._loop.wake()
+        self.loop.wake()
 
     def refused(self, tenant: Tenant | None, refusal: Refusal, /) -> None:
         """Tell of a refusal. tenant: None if it belongs to no project."""
@@ -152,13 +146,13 @@ class LiveHub:
             if (last := self._last()) > self._wanted:
                 self._wanted = last
                 self._want(last)
-            self._loop.wait_for(lambda: bool(self._batches) or self._loop.closing, _FLUSH_EVERY_S)
+            self.loop.wait_for(lambda: bool(self._batches) or self.loop.closing, _FLUSH_EVERY_S)
         with self._lock:
             records = self._batches.popleft() if self._batches else ()
             self._bytes -= sum(len(record.payload) for record in records)
         if records:
             self._tell(records)
-        return not self._loop.closing
+        return not self.loop.closing
 
     def _tell(self, records: Sequence[Record]) -> None:
         """Read a batch once for each different question, and tell whoever asks it."""
@@ -208,7 +202,7 @@ class LiveHub:
                 if matching:
                     add_counts(counts, {name: 1})
                     newest.append(record)
-            self._loop.rest(_PAUSE_S)
+            self.loop.rest(_PAUSE_S)
         return counts, newest
 
     def _row(self, record: Record) -> bytes:

@@ -36,7 +36,7 @@ _PRUNED_AT_ONCE = 500
 
 
 class Timers:
-    """Works in its own thread. Any thread may call the public methods, except `step`.
+    """Works in its own thread, `loop`; a start resumes where it was stopped. Any thread may call the methods but `step`.
 
     `fired`, `emitted`: the numbers of timers and events since the start.
     """
@@ -90,19 +90,7 @@ class Timers:
         self._poked = False
         self._late_since = 0.0
         self._late_fired = 0
-        self._loop = Loop("timers", self._turn)
-
-    @property
-    def failing(self) -> str:
-        """The error that it is stuck at, or ""."""
-        return self._loop.failing
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        """Stop after the current step; the next start resumes from there."""
-        self._loop.stop()
+        self.loop = Loop("timers", self._turn)
 
     def lag_ms(self) -> int:
         """How long the first due timer has waited; 0 if none is due."""
@@ -195,12 +183,12 @@ class Timers:
             seconds = self._look_every_s
         elif self._is_blocked:
             seconds = _BLOCKED_WAIT_S
-        self._loop.wait_for(lambda: self._poked or self._loop.closing, min(seconds, self._look_every_s))
+        self.loop.wait_for(lambda: self._poked or self.loop.closing, min(seconds, self._look_every_s))
         self._poked = False
 
     def _wake(self) -> None:
         self._poked = True
-        self._loop.wake()
+        self.loop.wake()
 
     def _send(self) -> bool:
         """Send emitted events through intake."""
@@ -268,7 +256,7 @@ class Timers:
             except Exception as error:  # noqa: BLE001  ours
                 _log.exception("timers_not_fired", project=tenant.project, mode=tenant.mode)
                 failed = error
-            if self._loop.closing:
+            if self.loop.closing:
                 break
         if failed is not None and not worked:
             raise failed

@@ -84,7 +84,10 @@ def plan(
 
 
 class ReplayRunner:
-    """Works on one job at a time, under a lease, so that no two runners work on the same job. Any thread may call it."""
+    """Works on one job at a time, under a lease, so that no two runners work on the same job.
+
+    `loop` is its thread, to be woken when there is a job. It stops after the current slice, and the next start resumes there.
+    """
 
     def __init__(
         self,
@@ -117,18 +120,7 @@ class ReplayRunner:
         self._on_step = on_step
         self._owner = secrets.token_hex(8)  # new at each start: see `Leases.take`
         self._taken: TakenJob | None = None
-        self._loop = Loop("replays", self._turn, idle_s=look_every_s, on_failure=self._on_failure)
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        """Stop after the current slice; the next start resumes from there."""
-        self._loop.stop()
-
-    def wake(self) -> None:
-        """Look for a job now."""
-        self._loop.wake()
+        self.loop = Loop("replays", self._turn, idle_s=look_every_s, on_failure=self._on_failure)
 
     def step(self) -> bool:
         """Work on one job until it has ended; False if there is none.
@@ -167,22 +159,22 @@ class ReplayRunner:
     def _work(self, taken: TakenJob) -> None:
         job = taken.job
         # Live reactions to earlier events come first, in log order, and once.
-        while self._reacted(job.tenant) < job.upto and not self._loop.closing:
-            self._loop.rest(0.05)
+        while self._reacted(job.tenant) < job.upto and not self.loop.closing:
+            self.loop.rest(0.05)
         left = job.total - job.replayed - job.failed
         for page in self._pages(taken) if left > 0 else ():
             rest, left = page[:left], left - len(page)
             while rest:
-                if self._loop.closing:
+                if self.loop.closing:
                     return
                 size = self._pace.slice()
                 part, rest = rest[:size], rest[size:]
                 self._replay(taken, part)
             if left <= 0:
                 break
-        if job.rebuild and self._rebuild and not self._loop.closing:
+        if job.rebuild and self._rebuild and not self.loop.closing:
             self._correct(taken, self._rebuild)
-        if not self._loop.closing:
+        if not self.loop.closing:
             self._jobs.finish(taken, "done", "", self._clock_ms())
 
     def _correct(self, taken: TakenJob, rebuild: Rebuild) -> None:
@@ -192,7 +184,7 @@ class ReplayRunner:
 
         job = taken.job
         try:
-            rebuild.run(job.tenant, job.rules_applied, note, lambda: not self._loop.closing)
+            rebuild.run(job.tenant, job.rules_applied, note, lambda: not self.loop.closing)
         except RulesChanged:
             why = "The rules have changed since this rebuild was started, so it corrected no more: start another one."
             self._jobs.finish(taken, "failed", why, self._clock_ms())
@@ -214,7 +206,7 @@ class ReplayRunner:
                 cursor,
                 begin=self._pace.begin,
                 end=lambda: self._yield_time(self._pace.end()),
-                goes_on=lambda: not self._loop.closing,
+                goes_on=lambda: not self.loop.closing,
             )
         except InvalidRequest as error:
             self._jobs.finish(taken, "failed", error.message, self._clock_ms())
@@ -238,10 +230,10 @@ class ReplayRunner:
 
         An insert takes both cores for a moment, and requests that wait for a core at that time are the slowest ones.
         """
-        self._loop.rest(rest_s)
+        self.loop.rest(rest_s)
         until = time.monotonic() + _BUSY_WAIT_S
-        while self._is_busy() and not self._loop.closing and time.monotonic() < until:
-            self._loop.rest(_LOOK_EVERY_S)
+        while self._is_busy() and not self.loop.closing and time.monotonic() < until:
+            self.loop.rest(_LOOK_EVERY_S)
 
     def _report(self, error: Exception) -> None:
         if self._taken is None:

@@ -28,7 +28,7 @@ _REST = 3  # rests this many times as long as a piece took: at most a quarter of
 
 
 class ContinuousExport:
-    """Any thread may call `start` and `stop`; the work is done in a thread of its own."""
+    """Works in a thread of its own, `loop`."""
 
     def __init__(
         self,
@@ -46,24 +46,13 @@ class ContinuousExport:
         self._target = target
         self._visible = visible
         self._on_step = on_step
-        self._loop = Loop("continuous-export", self.round, idle_s=every_s)
-
-    @property
-    def failing(self) -> str:
-        """The error that it is stuck at, or ""."""
-        return self._loop.failing
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        self._loop.stop()
+        self.loop = Loop("continuous-export", self.round, idle_s=every_s)
 
     def round(self) -> bool:
         """Export all that the store has by now; False, so that the loop rests. Raises ControlFailed, OSError, Unavailable."""
         upto = self._visible()
         for tenant in self._marks.tenants():
-            while not self._loop.closing and self._file(tenant, self._marks.mark(tenant), upto):
+            while not self.loop.closing and self._file(tenant, self._marks.mark(tenant), upto):
                 pass
         return False
 
@@ -94,8 +83,8 @@ class ContinuousExport:
         began = time.perf_counter()
         while (piece := cutter.columns()) is not None:
             write(file.add(piece))
-            self._loop.rest(_REST * (time.perf_counter() - began))
-            if self._loop.closing:
+            self.loop.rest(_REST * (time.perf_counter() - began))
+            if self.loop.closing:
                 raise Unavailable("The server is shutting down.")
             began = time.perf_counter()
         write(file.end())

@@ -69,7 +69,10 @@ class PutAsideEntries(Protocol):
 
 
 class Eraser:
-    """Works in its own thread. Any thread may call `request` and `on_reacted`; the rest is for one thread at a time."""
+    """Works in its own thread, `loop`; a start goes on from where a stop or a crash has left it.
+
+    Any thread may call `request` and `on_reacted`; the rest is for one thread at a time.
+    """
 
     def __init__(
         self,
@@ -113,28 +116,12 @@ class Eraser:
         self._is_waiting = self._has_begun = False
         self._requesting = threading.Lock()
         self._unplaced: dict[str, Tenant] = {}  # whose command could not be appended
-        self._loop = Loop("erasures", self.step)
-
-    @property
-    def failing(self) -> str:
-        """The error that it is stuck at, or ""."""
-        return self._loop.failing
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        """Stop after the current round; the next start goes on from there."""
-        self._loop.stop()
-
-    def wake(self) -> None:
-        """There may be something to do."""
-        self._loop.wake()
+        self.loop = Loop("erasures", self.step)
 
     def on_reacted(self) -> None:
         """Events have been reacted to, for which an erasure may have waited."""
         if self._is_waiting:
-            self._loop.wake()
+            self.loop.wake()
 
     def request(self, tenant: Tenant, user_id: str, /) -> Erasure:
         """Erase whoever has an id, with everything that was acknowledged before now. Durable on return.
@@ -149,7 +136,7 @@ class Eraser:
                 except Unavailable:
                     # The log is full, or its disk. The request is durable, and its command comes later.
                     self._unplaced[erasure.id] = tenant
-                    self._loop.wake()
+                    self.loop.wake()
         return erasure
 
     def step(self) -> bool:

@@ -43,7 +43,7 @@ class Progress(Protocol):
 
 
 class Pruner:
-    """`prune` may be called by any thread; the loop applies what is set."""
+    """`prune` may be called by any thread. `loop` applies what is set: wake it when a setting has changed."""
 
     def __init__(
         self,
@@ -65,22 +65,7 @@ class Pruner:
         self._retentions = retentions
         self._clock_ms = clock_ms
         self._on_step = on_step
-        self._loop = Loop("retention", self.step, idle_s=_LOOK_EVERY_S)
-
-    @property
-    def failing(self) -> str:
-        """The error that it is stuck at, or ""."""
-        return self._loop.failing
-
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        self._loop.stop()
-
-    def wake(self) -> None:
-        """A setting has changed."""
-        self._loop.wake()
+        self.loop = Loop("retention", self.step, idle_s=_LOOK_EVERY_S)
 
     def step(self) -> bool:
         """Apply each setting that is due; False, so that the loop rests. Raises ControlFailed, StoreFailed, Unavailable."""

@@ -35,7 +35,7 @@ class RetentionAdmin:
     async def put(self, tenant: Tenant, keep_ms: int | None, /) -> Retention:
         """None keeps events for ever. It is applied soon, and daily from then on."""
         found = await ask_control(lambda: self._retentions.put(tenant, keep_ms, clock_ms()))
-        self._pruner.wake()
+        self._pruner.loop.wake()
         return found
 
     async def prune(self, body: bytes, /) -> Pruned:

@@ -26,7 +26,7 @@ class ReplayAdmin:
         self._freshness = runtime.freshness
         self._reactions = runtime.reactions
         self._jobs = runtime.control.replay_jobs
-        self._wake = runtime.replay_runner.wake
+        self._wake = runtime.replay_runner.loop.wake
         self._rebuild = runtime.rebuild
         self._rehearsals = runtime.rehearsals
 
