@@ -7,8 +7,6 @@ chronological order, and logs that it does.
 """
 
 import secrets
-import threading
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -17,6 +15,7 @@ from headrace.model.batch import Item
 from headrace.model.event import Tenant, received_at_ms
 from headrace.model.journeys import Answered, RunState
 from headrace.model.reaction_state import State
+from headrace.pipeline.due_timers import DueTimers, Lateness
 from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.journeys import RunChanges
 from headrace.pipeline.loop import Loop
@@ -28,7 +27,6 @@ from headrace.reactions.stage import journeys_in
 _log = structlog.get_logger("headrace.timers")
 _AT_ONCE = 200  # timers or replies in one transaction, which holds up others who write to control
 _EMITS_AT_ONCE = 500
-_LATE_MS = 5_000  # timers that are later than this are logged
 _LONGEST_WAIT_S = 3600.0
 _BLOCKED_WAIT_S = 1.0
 _PRUNE_EVERY_MS = 600_000
@@ -82,39 +80,33 @@ class Timers:
         self._pruning = pruning
         self._keep_ms = keep_ms
         self._pruned_ms = 0
-        self._due: dict[Tenant, int] = {}  # a lower bound of the time at which each tenant's first timer is due
-        self._lock = threading.Lock()
+        self._due = DueTimers()
+        self._lateness = Lateness()
         self._is_known = False
         self._has_emits = self._has_replies = False
         self._is_blocked = self._is_others = False
         self._poked = False
-        self._late_since = 0.0
-        self._late_fired = 0
         self.loop = Loop("timers", self._turn)
 
     def lag_ms(self) -> int:
         """How long the first due timer has waited; 0 if none is due."""
-        with self._lock:
-            first = min(self._due.values(), default=None)
+        first = self._due.first_ms()
         return 0 if first is None else max(0, self._clock_ms() - first)
 
     def on_changed(self, tenant: Tenant, state: RunState, /) -> None:
         """Called when runs have been saved: there may be new timers and events to emit."""
         due = [run.due_ms for run in state.changed if run.due_ms is not None]
-        with self._lock:
-            before = self._due.get(tenant)
-            if due and (before is None or min(due) < before):
-                self._due[tenant] = min(due)
-            elif not state.emitted and not state.called:
-                return
-            self._has_emits |= bool(state.emitted)
-            self._has_replies |= bool(state.called)  # a call of a missing webhook is answered at once
-        self._wake()
+        is_earlier = bool(due) and self._due.note(tenant, min(due))
+        if state.emitted:
+            self._has_emits = True
+        if state.called:  # a call of a missing webhook is answered at once
+            self._has_replies = True
+        if is_earlier or state.emitted or state.called:
+            self._wake()
 
     def on_reply(self) -> None:
         """Called when calls have ended."""
-        with self._lock:
-            self._has_replies = True
+        self._has_replies = True
         self._wake()
 
     def on_lifted(self) -> None:
@@ -130,7 +122,7 @@ class Timers:
         """Do the work that is due; False if there was none. Raises ControlFailed, LeaseLost, and what intake raises."""
         if not self._is_known:
             self._learn()
-        if not (self._has_emits or self._has_replies or self._is_due()):
+        if not (self._has_emits or self._has_replies or self._due.by(self._clock_ms())):
             return False
         check = self._work.claim(self._owner)
         self._is_others = check is None
@@ -160,24 +152,17 @@ class Timers:
         return True
 
     def _learn(self) -> None:
-        found = self._work.next_due()
-        has_emits, has_replies = bool(self._work.emits(1)), bool(self._replies.waiting(1))
-        with self._lock:
-            for tenant, due_ms in found.items():
-                self._due[tenant] = min(due_ms, self._due.get(tenant, due_ms))
-            self._has_emits |= has_emits
-            self._has_replies |= has_replies
+        for tenant, due_ms in self._work.next_due().items():
+            self._due.note(tenant, due_ms)
+        if self._work.emits(1):
+            self._has_emits = True
+        if self._replies.waiting(1):
+            self._has_replies = True
         self._is_known = True
-
-    def _is_due(self) -> bool:
-        now_ms = self._clock_ms()
-        with self._lock:
-            return any(due_ms <= now_ms for due_ms in self._due.values())
 
     def _rest(self) -> None:
         """Wait until the next timer is due, or somebody announces work."""
-        with self._lock:
-            first = min(self._due.values(), default=None)
+        first = self._due.first_ms()
         seconds = self._look_every_s if first is None else max(0.0, (first - self._clock_ms()) / 1000)
         if self._is_others:
             seconds = self._look_every_s
@@ -242,13 +227,9 @@ class Timers:
         What cannot be done for one delays no other: it is raised once all have had their turn.
         """
         now_ms = self._clock_ms()
-        with self._lock:
-            tenants = sorted(
-                (due, tenant.project, tenant.mode, tenant) for tenant, due in self._due.items() if due <= now_ms
-            )
         worked = self._is_blocked = False
         failed: Exception | None = None
-        for *_, tenant in tenants:
+        for tenant in self._due.by(now_ms):
             try:
                 worked |= self._fire_of(tenant, now_ms, check)
             except (ControlFailed, LeaseLost):  # nobody's in particular
@@ -261,25 +242,26 @@ class Timers:
         if failed is not None and not worked:
             raise failed
         if not worked and not self._is_blocked:
-            self._note_caught_up()
+            self._lateness.end()
         return worked
 
     def _fire_of(self, tenant: Tenant, now_ms: int, check: Callable[[object], None]) -> bool:
         # In this order: events acknowledged after this were not received before any of these timers.
         upto, reacted = self._last(), self._reacted(tenant)
         horizon_ms = now_ms if reacted >= upto else min(now_ms, received_at_ms(reacted + 1))
-        with self._lock:
-            noted_ms = self._due.pop(tenant, None)
+        noted_ms = self._due.take(tenant)
         try:
             due = self._work.due(tenant, horizon_ms, _AT_ONCE)
             if due:
-                self._note_late(due[0][0], now_ms)
+                self._lateness.note(due[0][0], now_ms)
                 self._keep(tenant, due, horizon_ms if len(due) < _AT_ONCE else due[-1][0], check)
             following = self._work.due(tenant, 2**62, 1)
         except BaseException:
-            self._note_due(tenant, noted_ms)
+            if noted_ms is not None:
+                self._due.note(tenant, noted_ms)
             raise
-        self._note_due(tenant, following[0][0] if following else None)
+        if following:
+            self._due.note(tenant, following[0][0])
         if not due and following and following[0][0] <= now_ms:
             self._want(upto)
             self._is_blocked = True  # by events that have not been reacted to
@@ -302,23 +284,7 @@ class Timers:
         self._changes.change(tenant, [run_id for _, run_id in due], work, settle)
         self._on_step("fired")
         self.fired += fired
-        self._late_fired += fired
-
-    def _note_due(self, tenant: Tenant, due_ms: int | None) -> None:
-        if due_ms is not None:
-            with self._lock:
-                self._due[tenant] = min(due_ms, self._due.get(tenant, due_ms))
-
-    def _note_late(self, due_ms: int, now_ms: int) -> None:
-        if not self._late_since and now_ms - due_ms > _LATE_MS:
-            self._late_since, self._late_fired = time.monotonic(), 0
-            _log.warning("timers_catching_up", first_late_s=round((now_ms - due_ms) / 1000, 1))
-
-    def _note_caught_up(self) -> None:
-        if self._late_since:
-            took_s = round(time.monotonic() - self._late_since, 3)
-            _log.info("timers_caught_up", fired=self._late_fired, took_s=took_s)
-            self._late_since = 0.0
+        self._lateness.count(fired)
 
 
 def _ids(answered: Sequence[Answered]) -> list[str]:
