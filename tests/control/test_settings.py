@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from headrace.model.errors import SettingsError
-from headrace.model.settings import Settings, table
+from headrace.model.settings import Settings
+from headrace.model.settings_page import table
 
 # Or checked where they are read: http/addresses.py.
 FREE_TEXT = {"HEADRACE_HOST", "HEADRACE_DATA", "HEADRACE_ADMIN_KEY", "HEADRACE_HOT_TAGS"}

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from headrace.http.serve import BACKSTOP_S
-from headrace.model.settings import Settings, table
+from headrace.model.settings import Settings
+from headrace.model.settings_page import table
 from tests.server import Server
 
 ROOT = Path(__file__).parents[2]

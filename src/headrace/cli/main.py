@@ -26,9 +26,9 @@ from headrace.cli.rules import app as rules_app
 from headrace.cli.server import print_json
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
-from headrace.model import settings
 from headrace.model.errors import HeadraceError, SettingsError
 from headrace.model.settings import Settings
+from headrace.model.settings_page import render_page
 from headrace.ports.control import ControlFailed
 
 app = App(
@@ -185,10 +185,7 @@ def doctor(
 @app.command(name="settings")
 def print_settings() -> None:
     """Print every setting as Markdown (the content of docs/settings.md)."""
-    print(settings.HEAD)
-    print("| variable | default | meaning |\n|---|---|---|")
-    for variable, default, meaning in settings.table():
-        print(f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |")
+    print(render_page())
 
 
 if __name__ == "__main__":

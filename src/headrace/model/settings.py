@@ -1,29 +1,19 @@
-"""Every setting: each field is one `HEADRACE_…` variable and one row of docs/settings.md, which is generated from this file."""
+"""Every setting: each field is one `HEADRACE_…` variable and one row of docs/settings.md, see `settings_page`."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from headrace.model.errors import SettingsError
-from headrace.model.quantities import render_size, render_time
 from headrace.model.written import PREFIX, field_of, in_plain_numbers, is_of_kubernetes, told
 
 PerMinute = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
-
-
-HEAD = """# Settings
-
-Every setting is an environment variable. `headrace settings` prints this page. A size is a number
-of bytes, or takes a unit: `10MiB`. A time is a number of seconds (of milliseconds where the name
-ends in `_MS`), or takes a unit: `90s`, `7d`. A variable that begins with `HEADRACE_` and is not a
-setting is an error, except those that Kubernetes sets beside a service named `headrace`.
-"""
 
 
 def _doc(text: str) -> Meta:
@@ -288,26 +278,3 @@ def _choices() -> dict[str, tuple[str, ...]]:
     """Of the settings that are one of a few words."""
     hints = {field: get_args(hint)[0] for field, hint in get_type_hints(Settings, include_extras=True).items()}
     return {field: get_args(hint) for field, hint in hints.items() if get_origin(hint) is Literal}
-
-
-def table() -> list[tuple[str, str, str]]:
-    """(variable, default, meaning) of every setting, in order."""
-    hints = get_type_hints(Settings, include_extras=True)
-    defaults = Settings()
-    return [
-        (PREFIX + field.upper(), _shown(field, getattr(defaults, field)), _description(hints[field]))
-        for field in Settings.__struct_fields__
-    ]
-
-
-def _shown(field: str, value: Any) -> str:
-    """As it may be written."""
-    if field.endswith("_bytes"):
-        return render_size(value)
-    if field.endswith("_s"):
-        return render_time(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _description(hint: Any) -> str:
-    return next(meta.description for meta in reversed(hint.__metadata__) if meta.description)
