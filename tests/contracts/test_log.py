@@ -1,6 +1,7 @@
 """What the Log port promises, of every log."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.log.sqlite import SqliteLog
+from headrace.log.valkey.log import ValkeyLog
+from headrace.log.valkey.server import LogServer
 from headrace.model.entries import Entry, Held, Kind, Record
 from headrace.model.errors import Unavailable
 from headrace.model.event import STEP, first_position, is_history, partition_of, position_of, received_at_ms
 from headrace.ports.log import Log
 from tests.fakes import MemoryLog
+from tests.valkey_server import Valkey, valkey
+
+__all__ = ["valkey"]
 
 NOW_MS = 1_736_899_200_000
 DAY_MS = 86_400_000
 _END = 2**62
+_names = itertools.count()
 
 
 class Clock:
@@ -32,9 +39,9 @@ class Clock:
 
 
 class SqliteLogs:
-    """One SQLite file, opened again and again; `breaking` makes its disk full."""
+    """One SQLite file, opened again and again; `break_down` makes its disk full."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, _valkey: Callable[[], Valkey]) -> None:
         self.clock = Clock()
         self._path = folder / "log.sqlite"
         self._log: SqliteLog | None = None
@@ -59,7 +66,7 @@ class SqliteLogs:
 
 
 class MemoryLogs:
-    def __init__(self, _folder: Path) -> None:
+    def __init__(self, _folder: Path, _valkey: Callable[[], Valkey]) -> None:
         self.clock = Clock()
         self._log: MemoryLog | None = None
 
@@ -79,14 +86,47 @@ class MemoryLogs:
         pass
 
 
-Logs = SqliteLogs | MemoryLogs
+class ValkeyLogs:
+    """One log on a Valkey server, opened again and again; `break_down` leaves the server no memory."""
+
+    def __init__(self, _folder: Path, valkey: Callable[[], Valkey]) -> None:
+        self.clock = Clock()
+        self._valkey = valkey()
+        self._name = f"contract{next(_names)}"
+        self._log: ValkeyLog | None = None
+
+    def open(self, **settings: Any) -> ValkeyLog:
+        self.close()
+        server = LogServer(self._valkey.url, name=self._name)
+        self._log = ValkeyLog(server, instance="i", clock_ms=self.clock, **settings)
+        return self._log
+
+    def break_down(self) -> None:
+        self._valkey.client.config_set("maxmemory", 1)
+
+    def mend(self) -> None:
+        self._valkey.client.config_set("maxmemory", 0)
+
+    def close(self) -> None:
+        self.mend()
+        if self._log:
+            self._log.close()
 
 
-@pytest.fixture(params=[SqliteLogs, MemoryLogs], ids=["sqlite", "memory"])
+Logs = SqliteLogs | MemoryLogs | ValkeyLogs
+_ALL = {"params": [SqliteLogs, MemoryLogs, ValkeyLogs], "ids": ["sqlite", "memory", "valkey"]}
+
+
+@pytest.fixture(**_ALL)
 def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Logs]:
-    logs: Logs = request.param(tmp_path)
+    logs: Logs = request.param(tmp_path, lambda: request.getfixturevalue("valkey"))
     yield logs
     logs.close()
+
+
+def another(logs: Logs, tmp_path: Path) -> Logs:
+    """A log beside it."""
+    return type(logs)(tmp_path / "..", lambda: logs._valkey)  # type: ignore[union-attr]
 
 
 def entries(*payloads: str) -> list[Entry]:
@@ -145,7 +185,7 @@ def test_an_id_holds_its_position_and_a_position_the_time_of_receipt(logs: Logs)
 
 
 def test_ids_differ_between_two_logs_that_give_the_same_positions(logs: Logs, tmp_path: Path) -> None:
-    other = type(logs)(tmp_path / "..")
+    other = another(logs, tmp_path)
     first, second = logs.open().append(entries("a"))[0], other.open().append(entries("a"))[0]
     other.close()
     assert first.position == second.position
@@ -330,9 +370,9 @@ def test_a_read_gives_at_most_so_many_bytes_but_at_least_one_entry(logs: Logs) -
     assert [len(record.payload) for record in log.read(0, 9, 1)] == [10]
 
 
-@pytest.fixture(scope="module", params=[SqliteLogs, MemoryLogs], ids=["sqlite", "memory"])
+@pytest.fixture(scope="module", **_ALL)
 def make_logs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Logs]:
-    return lambda: request.param(tmp_path_factory.mktemp("log"))
+    return lambda: request.param(tmp_path_factory.mktemp("log"), lambda: request.getfixturevalue("valkey"))
 
 
 _sizes = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=6), max_size=6)
@@ -457,7 +497,7 @@ def test_what_is_held_counts_events_alone_and_knows_the_last_of_them(logs: Logs)
 
 
 def test_two_partitions_that_append_at_once_never_give_one_position(logs: Logs, tmp_path: Path) -> None:
-    other_logs = type(logs)(tmp_path / "..")
+    other_logs = another(logs, tmp_path)
     opened = [logs.open(), other_logs.open(partition=1)]
 
     def append(log: Log) -> list[tuple[int, str]]:

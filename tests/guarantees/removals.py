@@ -17,6 +17,62 @@ ROOT = Path(__file__).parents[2]
 
 REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
+        "an append to Valkey whose reply is lost is not sent again",
+        "log/valkey/server.py",
+        "retry=Retry(NoBackoff(), 0)",
+        "retry=Retry(NoBackoff(), 3)",
+        "tests/log/test_valkey.py::test_an_append_whose_reply_is_lost_is_not_sent_again",
+    ),
+    (
+        "a repeat is acknowledged once Valkey's replicas have its first",
+        "log/valkey/functions.lua",
+        "    redis.call('HINCRBY', keys[1], 'repeats', 1)",
+        "    --",
+        "tests/log/test_valkey.py::test_with_replicas_nothing_is_acknowledged_that_they_do_not_have_not_even_a_repeat",
+    ),
+    (
+        "an event is acknowledged once Valkey's replicas have it",
+        "log/valkey/server.py",
+        "if int(synced[1]) < self._replicas:",
+        "if False:",
+        "tests/log/test_valkey.py::test_with_replicas_nothing_is_acknowledged_that_they_do_not_have_not_even_a_repeat",
+    ),
+    (
+        "a new primary of Valkey gives no position again",
+        "log/valkey/functions.lua",
+        "  if known_ms > last_ms or (known_ms == last_ms and known_low > last_low) then",
+        "  if false then",
+        "tests/log/test_valkey.py::test_a_new_primary_that_lacks_the_last_positions_gives_none_of_them_again",
+    ),
+    (
+        "a Valkey that promises less than fsync needs a setting",
+        "log/valkey/server.py",
+        "if found not in _ACCEPTED[accepted]:",
+        "if False:",
+        "tests/log/test_valkey.py::test_a_server_that_promises_less_is_refused_unless_a_setting_accepts_it",
+    ),
+    (
+        "a Valkey that lost the log is not written to",
+        "log/valkey/functions.lua",
+        "  if state.id ~= id then",
+        "  if false then",
+        "tests/log/test_valkey.py::test_a_server_that_came_back_empty_is_not_written_to_until_a_restart",
+    ),
+    (
+        "a log is not left behind with events that are not stored",
+        "assembly/log.py",
+        "if noted is None and last_position(settings.data / _FILE) > done:",
+        "if False:",
+        "tests/log/test_server_on_valkey.py::test_a_file_with_events_that_are_not_stored_is_not_left_behind",
+    ),
+    (
+        "a log on a server is not left behind with events that are not stored",
+        "assembly/log.py",
+        "if noted is not None and self.log.last() <= done:",
+        "if noted is not None:",
+        "tests/log/test_server_on_valkey.py::test_a_log_on_a_server_is_not_left_behind_until_everything_in_it_is_stored",
+    ),
+    (
         "what an admin changes in control is recorded in the same transaction",
         "control/database.py",
         '                number = None if deed is None else record(connection, deed, "done")\n            if deed is not None:',
@@ -554,7 +610,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a full log refuses",
         "log/sqlite.py",
-        "if self._bytes >= self._max_bytes:",
+        "if self._bytes >= self.max_bytes:",
         "if False:",
         "tests/contracts/test_log.py::test_a_full_log_refuses_and_stores_nothing_until_it_is_trimmed",
     ),

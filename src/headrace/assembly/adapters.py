@@ -8,11 +8,13 @@ from headrace.assembly import integrity
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control, take_partition
 from headrace.assembly.folder import DataFolder, require_no_dead_link
+from headrace.assembly.log import LogOfFolder
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
 from headrace.control.quarantine import ControlQuarantine
-from headrace.log.sqlite import SqliteLog
-from headrace.model.event import is_event
+from headrace.control.reaction_states import CONSUMER as REACTIONS
+from headrace.control.sessions import ControlSessions
+from headrace.model.errors import Unavailable
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 from headrace.store.clickhouse import ClickHouseStore
@@ -46,22 +48,30 @@ class Adapters:
             query_max_memory_bytes=settings.query_max_memory_bytes,
             hot_tags=[tag for tag in settings.hot_tags.split(",") if tag],
         )
-        self.log = SqliteLog(
-            settings.data / "log.sqlite",
-            clock_ms=clock_ms,
-            floor=self.store.last(
-                self.offsets.position()
-            ),  # if the log's file is lost, its positions are still not reused
-            dedup_window_s=settings.dedup_window_s,
-            dedup_max_bytes=settings.dedup_max_bytes,
-            max_bytes=settings.log_max_bytes,
-            is_sound=is_event,
+        self._is_log_shared = bool(settings.log_url)
+        self._of_folder = LogOfFolder(
+            settings,
+            instance=ControlSessions(self.control, clock_ms).server_id(),
+            floor=self.store.last(self.offsets.position()),
+            done=self._done(),
         )
+        self.log, self.spare_log_bytes = self._of_folder.log, self._of_folder.spare_bytes
         # A folder that has never held an event lacks nothing.
         self.missing = lacks if self.log.last() or self.offsets.position() else []
+        if self._of_folder.missing:
+            self.missing.append(self._of_folder.missing)
         for problem in self.missing:
             _log.error("folder_incomplete", problem=problem)
         relearn(self.log, self.store, self.erased, self.quarantine)
+
+    @property
+    def append_limits(self) -> dict[str, int]:
+        """How much intake groups into one append, for one on a server holds up everybody who uses it: some 5 ms."""
+        return {"max_entries_per_append": 1000, "max_bytes_per_append": 1 << 20} if self._is_log_shared else {}
+
+    def _done(self) -> int:
+        """The position up to which everything is stored and was reacted to: nobody needs the log. Raises ControlFailed."""
+        return min(self.offsets.position(), ControlOffsets(self.control, REACTIONS).position())
 
     def probe(self) -> None:
         """Write something to the store and to the log, and remove it. Raises StoreFailed, Unavailable if that cannot be done."""
@@ -76,6 +86,8 @@ class Adapters:
     def close(self) -> None:
         """Close everything, and release the folder for the next server."""
         self.store.close()
+        with suppress(ControlFailed, Unavailable):  # then the next start asks for the log's server
+            self._of_folder.settled(self._done())
         self.log.close()
         if self.lease is not None:
             with suppress(ControlFailed):  # then it expires

@@ -43,6 +43,10 @@ class Backups:
             raise InvalidRequest(
                 "Control is in PostgreSQL, which is not copied: a backup would lack it. See docs/moving.md."
             )
+        if self._settings.log_url:
+            raise InvalidRequest(
+                "The log is on a Valkey server, which is not copied: a backup would lack it. See docs/scale.md."
+            )
         if not self._busy.acquire(blocking=False):
             raise Unavailable("Another backup is being made.")
         try:
@@ -79,6 +83,8 @@ def restore_into(
     """Restore a snapshot into the settings' data folder. erased_in: the data folder that it was taken of. Raises as `restore`."""
     if settings.control_url:
         raise InvalidRequest("A snapshot has a control database of its own: unset HEADRACE_CONTROL_URL to restore it.")
+    if settings.log_url:
+        raise InvalidRequest("A snapshot has a log of its own: unset HEADRACE_LOG_URL to restore it.")
     if erased_in is None:
         return restore(folder, settings.data, _opened, snapshot=snapshot)
     if not (erased_in / "control.sqlite").is_file():

@@ -1,6 +1,7 @@
 """The metrics of a running server, one line each. Only reads."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from shutil import disk_usage
 
 import msgspec
@@ -40,8 +41,14 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     """Every figure. Reads from control: not for the event loop's thread."""
     log, worker, reactor = runtime.log, runtime.worker, runtime.reactor
     progress = worker.progress
-    yield _one("log_bytes", "Bytes of payload in the log.", log.size_bytes())
-    yield _one("log_max_bytes", "Bytes of payload at which the log is full.", runtime.settings.log_max_bytes)
+    yield from _log_size(runtime)
+    yield _one("log_max_bytes", "Bytes of payload at which the log is full.", log.max_bytes)
+    yield Figure(
+        "log_durability",
+        "1 for what the log promises: fsync if every acknowledged event is on disk.",
+        [((log.durability,), 1)],
+        ("promise",),
+    )
     yield _one("disk_free_bytes", "Free bytes where the data folder is.", disk_usage(runtime.settings.data).free)
     yield _one("queries_running", "Queries that are being answered.", runtime.queries.running)
     yield _one("queries_waiting", "Queries that wait for one of those to end.", runtime.queries.waiting)
@@ -70,7 +77,19 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.pruner.loop.failing))
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
-    yield _one("dedup_window_seconds", "How far back message ids are remembered.", log.dedup_window_s())
+    yield from _dedup_window(runtime)
+
+
+def _log_size(runtime: Runtime) -> Iterator[Figure]:
+    """Yields nothing while the log fails, nor does the next."""
+    with suppress(Unavailable):
+        yield _one("log_bytes", "Bytes of payload in the log.", runtime.log.size_bytes())
+
+
+def _dedup_window(runtime: Runtime) -> Iterator[Figure]:
+    with suppress(Unavailable):
+        window_s = runtime.log.dedup_window_s()
+        yield _one("dedup_window_seconds", "How far back message ids are remembered.", window_s)
 
 
 def _one(name: str, text: str, value: float) -> Figure:

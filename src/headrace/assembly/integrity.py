@@ -30,7 +30,8 @@ def missing(settings: Settings, /) -> list[str]:
             f"The control database {settings.data / 'control.sqlite'} was not there, and a new one was made: "
             f"without keys, rules, points, journeys and webhooks. {what_to_do}"
         )
-    if not _holds_anything(settings.data / "log.sqlite"):
+    is_elsewhere = settings.log_url or (settings.data / "log.json").exists()  # see `assembly.log`
+    if not is_elsewhere and not _holds_anything(settings.data / "log.sqlite"):
         found.append(
             f"The log {settings.data / 'log.sqlite'} was not there, and a new one was made: events that were acknowledged "
             f"and not stored yet are missing. {what_to_do}"

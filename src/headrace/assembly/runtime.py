@@ -138,6 +138,7 @@ class Runtime:
             recent=recent,
             clock_ms=clock_ms,
             probe=adapters.probe,
+            spare_log_bytes=adapters.spare_log_bytes,
             on_step=on_step,
         )
         self._current = CurrentEventFile(settings.data / "reacting")
@@ -171,7 +172,7 @@ class Runtime:
             stuck=lambda: self.worker.stuck,
             reactions_stuck=lambda: self.reactor.stuck,
         )
-        self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.last)
+        self.people_freshness = PeopleFreshness(self.freshness, self.watch, self.log.tails)
         self.store.know_people(whole_person(control.people, self.people_freshness))
         self.store.know_merged(merged_ids(control.merged_ids, self.people_freshness))
         self.queries = QuerySlots(
@@ -182,7 +183,12 @@ class Runtime:
             clock_ms=clock_ms,
         )
         self.importer = Importer(self.store, adapters.erased)
-        self.intake = Intake(self.log, max_queue_bytes=settings.intake_queue_bytes, on_append=self.worker.notify)
+        self.intake = Intake(
+            self.log,
+            max_queue_bytes=settings.intake_queue_bytes,
+            on_append=self.worker.notify,
+            **adapters.append_limits,
+        )
         self.run_changes = RunChanges(states, self.reactions, Versions(control.journeys))
         self.timers = Timers(
             control.journey_work,
@@ -359,7 +365,7 @@ class Runtime:
             self.reactions.replay(tenant, events, force=False, dry_run=False)
 
     def _reactions_committed(self) -> int:
-        if self.log.size_bytes() > self.settings.log_max_bytes // 2:
+        if self.log.size_bytes() > self._adapters.spare_log_bytes:
             self.reactor.release_log()
         return 0 if self._is_log_held else self.reactor.committed()
 

@@ -38,7 +38,7 @@ def _whole(runtime: Runtime, lags: list[Lag]) -> WholeServer:
         step_s=STEP_S,
         steps=runtime.throughput.steps(),
         log_bytes=runtime.log.size_bytes(),
-        log_max_bytes=runtime.settings.log_max_bytes,
+        log_max_bytes=runtime.log.max_bytes,
         intake_queue_bytes=runtime.intake.queued_bytes(),
         oldest_unseen_s=store_lag_s(runtime.log, runtime.worker.progress.visible, clock_ms()),
         unreacted_events=runtime.reactor.failed_events,

@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.__main__ import NEWEST, OLDEST
 from headrace.assembly.folder import address_in
+from headrace.assembly.log import examine as examine_log
 from headrace.control.database import inspect_database
 from headrace.log.reading import last_position
 from headrace.model.errors import HeadraceError
@@ -47,7 +48,7 @@ def gather(settings: Settings, /) -> Facts:
     at = next(each for each in (path, *path.parents) if each.exists())
     found = at.stat()
     disk = os.statvfs(at)
-    last_event_ms, log_problem = _last_event_ms(path)
+    last_event_ms, log_problem = (0, "") if settings.log_url else _last_event_ms(path)
     return Facts(
         python=".".join(map(str, sys.version_info[:3])),
         is_tried_python=OLDEST <= sys.version_info[:2] <= NEWEST,
@@ -64,6 +65,7 @@ def gather(settings: Settings, /) -> Facts:
         now_ms=time.time_ns() // 1_000_000,
         last_event_ms=last_event_ms,
         database=inspect_database(settings.control_url or path / "control.sqlite"),
+        log_server=examine_log(settings),
         engine=_engine(),
     )
 

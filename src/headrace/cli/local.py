@@ -121,7 +121,7 @@ def _detail(body: bytes) -> str:
 
 
 def _require_log(settings: Settings) -> None:
-    if not (settings.data / "log.sqlite").exists():
+    if not settings.log_url and not (settings.data / "log.sqlite").exists():
         raise SettingsError(f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA.")
 
 

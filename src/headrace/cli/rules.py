@@ -36,7 +36,7 @@ def apply(
         move_runs: Let runs of changed journeys continue by the new version, if it has the step that they are at.
     """
     # Imported here: it loads the condition language, which no other command needs.
-    from headrace.log.reading import last_position  # noqa: PLC0415
+    from headrace.assembly.log import last_position_of  # noqa: PLC0415
     from headrace.pipeline.rulesets import apply_rules  # noqa: PLC0415
 
     try:
@@ -45,7 +45,7 @@ def apply(
         raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
     with open_used(data) as engine:
         try:
-            last = partial(last_position, Settings.from_environ(os.environ, data=data).data / "log.sqlite")
+            last = partial(last_position_of, Settings.from_environ(os.environ, data=data))
             applied = apply_rules(
                 *(Rulebook(engine), project, text, now_ms()),
                 last=last,

@@ -44,7 +44,8 @@ class _Health:
         hindrance = self._status.hindrance()
         resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if hindrance else HTTPStatus.OK)
         found = {"problems": problems} if (problems := self._status.problems()) else {}
-        resp.data = encode_json({"status": hindrance or "ready"} | found)
+        log = {"log": promise} if (promise := self._status.promise_of_log()) else {}
+        resp.data = encode_json({"status": hindrance or "ready"} | log | found)
 
 
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:

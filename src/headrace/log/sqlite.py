@@ -34,6 +34,8 @@ _pack = msgspec.msgpack.Encoder().encode
 class SqliteLog:
     """Fits the Log port. Sources: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous"""
 
+    durability = "fsync"  # an acknowledged entry is on disk
+
     def __init__(
         self,
         path: Path,
@@ -58,7 +60,7 @@ class SqliteLog:
             raise ValueError(partition)
         self._clock_ms = clock_ms
         self._partition = partition
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._is_sound = is_sound
         self._file = LogFile(path, clock_ms=clock_ms, is_sound=is_sound)
         self._writing = self._file.writing
@@ -104,7 +106,7 @@ class SqliteLog:
             return []
         self._mend()
         with self._writing:
-            if self._bytes >= self._max_bytes:
+            if self._bytes >= self.max_bytes:
                 raise Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
             # One look at each entry, and no second one at plain events without a key.
             marked = [entry for entry in entries if entry.key or entry.kind]
@@ -202,6 +204,10 @@ class SqliteLog:
 
     def last(self) -> int:
         """See the Log port."""
+        return self._durable
+
+    def bound(self) -> int:
+        """A position that no acknowledged entry is past. From memory, as `last` is."""
         return self._durable
 
     async def tails(self) -> Mapping[int, int]:

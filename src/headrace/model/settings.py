@@ -53,6 +53,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "if empty, a SQLite file in the data folder."
         ),
     ] = ""
+    log_url: Annotated[
+        Annotated[str, Meta(pattern="^(valkeys?://.+)?$")],
+        _doc(
+            "Valkey server that holds the log, as valkey://user:password@host:6379/0, or valkeys:// for TLS; if empty, a SQLite "
+            "file in the data folder."
+        ),
+    ] = ""
+    log_durability: Annotated[
+        Literal["fsync", "everysec", "memory", "unchecked"],
+        _doc(
+            "The least that the Valkey server must promise for the server to start: `fsync` (`appendfsync always`), `everysec`, "
+            "or `memory` (events may be lost when it ends); `unchecked`: `fsync`, or that it cannot be looked up."
+        ),
+    ] = "fsync"
+    log_replicas: Annotated[
+        Annotated[int, Meta(ge=0, le=16)],
+        _doc(
+            "Number of Valkey's replicas that must have an event on disk before it is acknowledged; with 0, a failover loses "
+            "acknowledged events."
+        ),
+    ] = 0
     admin_key: Annotated[
         str, _doc("A key with every scope for project `default`, mode `live`; no such key if empty.")
     ] = ""

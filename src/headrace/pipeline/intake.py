@@ -21,8 +21,6 @@ from headrace.pipeline.loop import Loop
 from headrace.ports.log import LogWriter
 
 _log = structlog.get_logger("headrace.pipeline.intake")
-_MAX_ENTRIES_PER_APPEND = 10_000
-_MAX_BYTES_PER_APPEND = 16 * 1024 * 1024
 _MANY = 2500
 
 
@@ -35,8 +33,18 @@ class _Request(msgspec.Struct, frozen=True):
 class Intake:
     """`accept` is for the event loop's thread. After each append, the appending thread calls `on_append` with its entry count."""
 
-    def __init__(self, log: LogWriter, *, max_queue_bytes: int, on_append: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        log: LogWriter,
+        *,
+        max_queue_bytes: int,
+        on_append: Callable[[int], None],
+        max_entries_per_append: int = 10_000,
+        max_bytes_per_append: int = 16 * 1024 * 1024,
+    ) -> None:
+        """max_entries_per_append, max_bytes_per_append: how much is grouped; a larger request is an append by itself."""
         self._log = log
+        self._max_entries, self._max_bytes = max_entries_per_append, max_bytes_per_append
         self._max_queue_bytes = max_queue_bytes
         self._on_append = on_append
         self._queue: deque[_Request] = deque()
@@ -125,7 +133,7 @@ class Intake:
             while self._queue:
                 entries += len(self._queue[0].entries)
                 size += self._queue[0].bytes
-                if taken and (entries > _MAX_ENTRIES_PER_APPEND or size > _MAX_BYTES_PER_APPEND):
+                if taken and (entries > self._max_entries or size > self._max_bytes):
                     break
                 taken.append(self._queue.popleft())
             self._queued_bytes -= sum(request.bytes for request in taken)

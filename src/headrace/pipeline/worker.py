@@ -71,6 +71,7 @@ class Worker:
         recent: RecentRecords | None = None,
         clock_ms: Callable[[], int],
         probe: Callable[[], None] = lambda: None,
+        spare_log_bytes: int | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """needed_from: returns the position up to which only the store needs the log.
@@ -80,6 +81,7 @@ class Worker:
         run again, but a command may run again after a crash before its commit, so it must recognise a repeat by its position.
         If it raises, the worker cannot go on.
         probe: writes something and removes it; called until it succeeds, before anything else. Raises StoreFailed, Unavailable.
+        spare_log_bytes: how large the log may be while it keeps second copies; half of what it may hold, if None.
         on_stored: given the events that were inserted, once they are visible; must not wait.
         recent: where the reactor finds what was stored last.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
@@ -98,6 +100,7 @@ class Worker:
         self._put_aside = put_aside
         self._settings = settings
         self._needed_from = needed_from
+        self._spare_log_bytes = settings.log_max_bytes // 2 if spare_log_bytes is None else spare_log_bytes
         self._on_progress = on_progress
         self._on_stored = on_stored
         self._recent = recent
@@ -252,7 +255,7 @@ class Worker:
         self._trimmed_at = time.monotonic()
         kept_from_ms = self._clock_ms() - int(self._settings.log_keep_s * 1000)
         upto = min(self._position, first_position(max(0, kept_from_ms)))
-        if self._log.size_bytes() > self._settings.log_max_bytes // 2:
+        if self._log.size_bytes() > self._spare_log_bytes:
             upto = self._position  # room for new events matters more than second copies of stored ones
         self._log.trim(min(upto, self._needed_from()))
 
@@ -276,7 +279,10 @@ class Worker:
             if self._loop.closing:
                 return False
             self._idle = True  # before asking the log, so that an append in between is either seen or wakes this thread
-            self._loop.wait_for(self._has_work, _TRIM_EVERY_S)
+            # The log is asked before the wait and not in it: while one on a server is slow to answer, nobody may have to wait for
+            # the lock that `want` takes. What other processes append is found after a second at most.
+            if self._log.last() <= self.progress.visible:
+                self._loop.wait_for(self._has_work, _TRIM_EVERY_S)
             self._idle = False
         self._pace(flushed_at, took_s)
         return True
@@ -316,7 +322,7 @@ class Worker:
         self._gathering = False
 
     def _has_work(self) -> bool:
-        return self._loop.closing or bool(self._asked) or self._log.last() > self.progress.visible
+        return self._loop.closing or bool(self._asked or self._gathered)
 
     def _has_enough(self) -> bool:
         return self._loop.closing or bool(self._asked) or self._gathered >= self._settings.flush_enough_events

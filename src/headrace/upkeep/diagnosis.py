@@ -37,7 +37,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     folder: "absent" if the first start would create it. mode: its permission bits. is_ours: whether this user owns it.
     filesystem: as named in /proc/mounts, "" if unknown. files_limit: the hard limit of open files.
     port: "ours" if this folder's server listens on it. last_event_ms: the time of the log's newest position, 0 if there is none.
-    database, engine: what is wrong with the control database and with the store's engine, "" for nothing.
+    database, log_server, engine: what is wrong with the control database, with the log's server if it has one, and with the
+    store's engine; "" for nothing.
     """
 
     python: str
@@ -55,6 +56,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int = 0
     last_event_ms: int = 0
     database: str = ""
+    log_server: str = ""
     engine: str = ""
 
 
@@ -78,6 +80,7 @@ def diagnose(settings: Settings, facts: Facts, /) -> list[Finding]:
         _port(settings, facts),
         _clock(facts),
         _control(settings, facts),
+        *_log_server(settings, facts),
         _engine(facts),
         *_exposure(settings),
     ]
@@ -178,6 +181,14 @@ def _control(settings: Settings, facts: Facts) -> Finding:
         remedy = "Check HEADRACE_CONTROL_URL." if settings.control_url else "Restore control.sqlite from a backup."
         return Finding("problem", "control database", facts.database, remedy)
     return Finding("ok", "control database", f"{kind}, and its schema fits this version.")
+
+
+def _log_server(settings: Settings, facts: Facts) -> list[Finding]:
+    if not settings.log_url:
+        return []
+    if facts.log_server:
+        return [Finding("problem", "log server", facts.log_server, "See docs/scale.md.")]
+    return [Finding("ok", "log server", "Valkey, set up as the log needs it.")]
 
 
 def _engine(facts: Facts) -> Finding:

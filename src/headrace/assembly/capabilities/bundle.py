@@ -65,7 +65,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
             runtime.reactions,
             FirstEvents(runtime.log, runtime.queries),
             runtime.watch,
-            runtime.log.last,
+            runtime.log.bound,
         ),
         ask=Ask(runtime.queries),
         history=EventHistory(runtime),

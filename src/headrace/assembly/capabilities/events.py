@@ -32,16 +32,16 @@ class EventIntake:
         reactions: Reactions,
         first_events: FirstEvents,
         watch: StatementWatch,
-        last: Callable[[], int],
+        bound: Callable[[], int],
     ) -> None:
-        """last: returns the position of the last acknowledged event."""
+        """bound: returns a position that no acknowledged event is past."""
         self.accept: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept
         self._accept_history: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept_history
         self.in_place_of_repeats: Callable[[Batch, list[Receipt]], Awaitable[Batch]] = first_events.in_place_of_repeats
         self._freshness = freshness
         self._reactions = reactions
         self._watch = watch
-        self._last = last
+        self._bound = bound
 
     async def accept_about_people(self, items: Sequence[Item], /, *, history: bool = False) -> list[Receipt]:
         """Like `accept`, for events that may say something about people: the reactor learns their positions.
@@ -59,9 +59,9 @@ class EventIntake:
         return await asyncio.shield(appended)
 
     def _place(self, appended: "asyncio.Future[list[Receipt]]") -> int:
-        """The position of the last of some events, or the log's last position if theirs are not known."""
+        """The position of the last of some events, or one that no event is past if theirs are not known."""
         if appended.cancelled() or appended.exception() is not None:
-            return self._last()
+            return self._bound()
         return max(receipt.position for receipt in appended.result())
 
     async def fact_once_reacted(self, receipt: Receipt, event: Event, /) -> Fact | None:

@@ -50,6 +50,10 @@ class ServerStatus:
         missing = lacking if self._runtime.missing else []
         return [*(damaged if self._runtime.damage else []), *missing, *stuck, *listed]
 
+    def promise_of_log(self) -> str:
+        """What the log's server promises of acknowledged events; "" if the log is in the data folder, on disk."""
+        return self._runtime.log.durability if self._runtime.settings.log_url else ""
+
     @property
     def throughput(self) -> Throughput:
         return self._runtime.throughput

