@@ -19,8 +19,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an append to Valkey whose reply is lost is not sent again",
         "log/valkey/server.py",
-        "retry=Retry(NoBackoff(), 0)",
-        "retry=Retry(NoBackoff(), 3)",
+        "retry=Retry(NoBackoff(), 0),\n            retry_on_timeout=False,\n            retry_on_error=[],",
+        "retry=Retry(NoBackoff(), 3),\n            retry_on_error=[errors.ConnectionError],",
         "tests/log/test_valkey.py::test_an_append_whose_reply_is_lost_is_not_sent_again",
     ),
     (
