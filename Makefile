@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-webhooks
+.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -76,6 +76,9 @@ bench-console: $(READY) ## what watching live costs, what the console's pages ta
 bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
 	$(VENV)/bin/python -m bench.replay $(ARGS)
 
+bench-moving: $(READY) ## how fast events are exported and imported (ARGS="--events 100000 --record")
+	$(VENV)/bin/python -m bench.moving $(ARGS)
+
 bench-people: $(READY) ## people listed, found, merged (ARGS="--people 1000000 --record")
 	$(VENV)/bin/python -m bench.people $(ARGS)
 
@@ -97,8 +100,6 @@ soak: $(READY) ## run for a long time under load and kills
 
 fuzz: $(READY) ## send batches with one spoilt event, and requests made of the OpenAPI document, a minute each (ARGS="--seconds 600 --seed 14")
 	$(VENV)/bin/python -m tests.fuzz.neighbours $(ARGS)
-	@$(VENV)/bin/python -m venv $(VENV)/fuzz
-	@$(PIP:$(VENV)/%=$(VENV)/fuzz/%) --require-hashes -r requirements/fuzz.txt
 	$(VENV)/bin/python -m tests.fuzz.document $(ARGS)
 
 guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
@@ -114,7 +115,6 @@ lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/mutants.in -o requirements/mutants.txt
 	$(PIN) requirements/sdks.in -o requirements/sdks.txt
-	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
 
 PIN = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
