@@ -27,12 +27,13 @@ from headrace.model.times import render_time_short
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
 
 
-def headrace(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+def headrace(*arguments: object, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     """A command in this process, as `process` would run it."""
     command = ["headrace", *map(str, arguments)]
     code, out, err = 0, StringIO(), StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", command)
+        patch.setattr(sys, "stdin", StringIO(stdin))
         patch.setattr(os, "environ", CLEAN | environ)
         try:
             main()
@@ -174,12 +175,26 @@ def test_a_publishable_key_can_only_send_and_names_the_pages_it_is_for(tmp_path:
 
 def test_a_revoked_key_is_named_and_listed_as_revoked(tmp_path: Path):
     secret = create(tmp_path)
-    done = headrace("keys", "revoke", secret, "--data", tmp_path)
+    done = headrace("keys", "revoke", "--stdin", "--data", tmp_path, stdin=f"{secret}\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert kept(tmp_path).id in done.stdout
     assert secret not in done.stdout
     assert kept(tmp_path).revoked_at_ms is not None
     assert "\trevoked\t" in headrace("keys", "list", "--data", tmp_path).stdout
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+def test_a_whole_key_as_an_argument_is_refused_because_others_see_it_and_nothing_is_done(tmp_path: Path, command: str):
+    secret = create(tmp_path)
+    key = kept(tmp_path)
+    for shown in (secret, secret[:-20], secret[: len(key.prefix) + 1]):
+        refused = headrace("keys", command, shown, "--data", tmp_path)
+        assert_one_line(refused, "headrace keys list", "stdin")
+        assert shown not in refused.stderr
+    assert_one_line(headrace("keys", command, "--stdin", "--data", tmp_path), "stdin")
+    assert_one_line(headrace("keys", command, "--data", tmp_path), "--stdin")
+    assert kept(tmp_path) == key
+    assert headrace("keys", command, key.prefix, "--data", tmp_path).returncode == 0
 
 
 def test_a_rotation_prints_the_new_key_alone_and_says_on_stderr_until_when_the_other_works(tmp_path: Path):
@@ -208,7 +223,7 @@ def test_what_commands_change_is_in_the_audit_with_who_and_where_and_no_secret(t
         ("rules", "apply", tmp_path / "rules.yaml", "--project", "shop"),
         ("rules", "show"),
         ("keys", "list"),
-        ("keys", "revoke", secret),
+        ("keys", "revoke", key.id),
         ("audit",),
     ):
         assert headrace(*command, "--data", tmp_path).returncode == 0

@@ -16,10 +16,12 @@ from headrace.control.api_keys import Keys
 from headrace.dialects.native_keys import MAX_OVERLAP_S, Status, status_of
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import Mode
-from headrace.model.keys import SCOPES, Key, Scope, Style, parse_origins, parse_scopes
+from headrace.model.keys import SCOPES, Key, Scope, Style, masked, parse_origins, parse_scopes
 from headrace.model.times import render_time_short
 
+Stdin = Annotated[bool, Parameter(name="--stdin", help="Read the key, its id or its prefix from stdin.")]
 _MAX_OVERLAP = timedelta(seconds=MAX_OVERLAP_S)
+_MAX_LINE_CHARS = 1000
 
 app = App(name="keys", help="Create, list, rotate and revoke API keys. Works with or without a running server.")
 
@@ -86,9 +88,10 @@ def print_list(
 
 @app.command
 def rotate(
-    key: str,
+    key: str | None = None,
     /,
     *,
+    stdin: Stdin = False,
     overlap: timedelta = timedelta(days=1),
     expires_in: timedelta | None = None,
     data: Data = None,
@@ -98,7 +101,7 @@ def rotate(
     The new key has the name, scopes and origins of the other. Until when that works is printed on stderr.
 
     Args:
-        key: The other key's id, its prefix or the start of it. The key itself works too, but other users see it in `ps`.
+        key: The other key's id, its prefix or the start of it.
         overlap: How long the other key keeps working, such as 0s, 12h or 7d.
         expires_in: Lifetime of the new key; default: as long as the other key was to live, from now.
     """
@@ -106,23 +109,43 @@ def rotate(
         raise InvalidRequest(f"--overlap must be 0s to {_MAX_OVERLAP.days}d.")
     now = now_ms()
     until_ms = None if expires_in is None else now + expires_in // timedelta(milliseconds=1)
+    named = _named(key, stdin=stdin)
     with _keys(data) as keys:
-        made, secret, former = keys.rotate(key, now, overlap // timedelta(milliseconds=1), until_ms)
+        made, secret, former = keys.rotate(named, now, overlap // timedelta(milliseconds=1), until_ms)
     print(secret)
     works_until = _to_second(former.expires_at_ms or now)
     print(f"{made.id} takes the place of {former.id}, which works until {works_until}", file=sys.stderr)
 
 
 @app.command
-def revoke(key: str, /, *, data: Data = None) -> None:
+def revoke(key: str | None = None, /, *, stdin: Stdin = False, data: Data = None) -> None:
     """Revoke a key permanently. A running server rejects it within a second.
 
     Args:
-        key: The key's id, its prefix or the start of it. The key itself works too, but other users see it in `ps`.
+        key: The key's id, its prefix or the start of it.
     """
+    named = _named(key, stdin=stdin)
     with _keys(data) as keys:
-        revoked = keys.revoke(key, now_ms())
+        revoked = keys.revoke(named, now_ms())
     print(f"revoked {revoked.id} (prefix {revoked.prefix})")
+
+
+def _named(given: str | None, *, stdin: bool) -> str:
+    """What names a key: an argument that is no secret, or a line of stdin. Raises InvalidRequest."""
+    if stdin != (given is None):
+        raise InvalidRequest("Give the key's id or prefix, or --stdin and the key on stdin.")
+    if given is None:
+        line = sys.stdin.readline(_MAX_LINE_CHARS).strip()
+        if not line:
+            raise InvalidRequest("Nothing came from stdin: pipe a key, its id or its prefix into the command.")
+        return line
+    if masked(given) != given:
+        raise InvalidRequest(
+            "This is more of a key than its prefix, and other users of this machine can see a command's arguments, so nothing "
+            "was done. Give the key's id or prefix (`headrace keys list` shows both), or --stdin and the key on stdin. "
+            "If this is a key in use, rotate it: it may have been seen."
+        )
+    return given
 
 
 class Listed(msgspec.Struct, frozen=True):
