@@ -1,8 +1,12 @@
 """The files in deploy/: valid by the tools that read them, and true of this program."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,6 +72,14 @@ def test_every_metric_that_is_watched_exists(server: Server, name: str):
     assert watched - described == set()
 
 
+def test_whatever_can_fail_on_its_own_has_an_alert(server: Server):
+    with server.client() as client:
+        failing = set(re.findall(r"^# TYPE (headrace_\w+_failing) ", client.get("/metrics").text, re.MULTILINE))
+    assert len(failing) > 5
+    alerts = " ".join(_expressions("prometheus-rules.yaml"))
+    assert {name for name in failing if f"{name} == 1" not in alerts} == set()
+
+
 def _expressions(name: str) -> list[str]:
     content = cast("dict[str, Any]", yaml.safe_load((DEPLOY / name).read_text()))
     if "groups" in content:
@@ -98,6 +110,57 @@ def test_the_image_has_what_the_package_is_built_from_and_runs_as_nobody_special
     service = COMPOSE["services"]["headrace"]
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["ports"] == ["127.0.0.1:8080:8080"], "plain HTTP, so for a proxy on the machine alone"
+
+
+def test_what_the_image_copies_is_enough_to_build_the_package_and_reaches_the_builder(tmp_path: Path):
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            assert source in kept, f"{source} is ignored"
+            copied = tmp_path / target / Path(source).name if target.endswith("/") else tmp_path / target
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, copied, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+            else:
+                shutil.copy(ROOT / source, copied)
+    out = tmp_path / "wheels"
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-q",
+        "-w",
+        str(out),
+        ".",
+    ]
+    environ = os.environ | {"HEADRACE_CONSOLE": "skip"}  # whose build needs a registry
+    done = subprocess.run(build, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    [wheel] = out.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"headrace/cli/main.py", "headrace/http/openapi/base.yaml"} <= set(names)
+
+
+def test_the_images_health_check_tells_a_server_from_none(server: Server):
+    [command] = re.findall(r"^ +CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)
+    _, option, code = json.loads(command)
+    address = "http://127.0.0.1:8080"
+    assert address in code
+    for url, is_well in ((server.url, True), ("http://127.0.0.1:1", False)):
+        done = subprocess.run([sys.executable, option, code.replace(address, url)], capture_output=True)
+        assert (done.returncode == 0) == is_well
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile():
+    if not shutil.which("hadolint"):
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run(["hadolint", str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_image_builds_and_answers():

@@ -171,10 +171,12 @@ def test_duckdb_reads_a_parquet_export(client: Client, tmp_path: Any) -> None:
 
 def test_nobody_exports_another_project_or_mode(server: Server, keys: Keys, client: Client, project: str) -> None:
     send(client, MIXED)
+    client.post("/api/v1/metrics", json={"name": "load", "type": "gauge", "value": 1})
+    assert len(exported(client, of="metrics")) == 1
     for other in (server.key(f"{project}-other"), server.key(project, "test")):
         with server.client(other) as stranger:
             for form in FORMATS:
-                assert exported(stranger, format=form) == []
+                assert exported(stranger, format=form) == exported(stranger, format=form, of="metrics") == []
 
 
 def test_a_key_without_the_scope_exports_and_imports_nothing(server: Server, project: str) -> None:

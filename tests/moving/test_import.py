@@ -1,6 +1,7 @@
 """Imports over HTTP: everything once, as it was, and without reactions unless they are asked for."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,6 +163,78 @@ def test_an_import_into_an_empty_project_answers_queries_like_the_original(clien
         [{**entry, "example": None} for entry in each.get("/api/v1/catalog").json()["data"]] for each in (client, other)
     ]
     assert catalog[0] == catalog[1]
+
+
+POINTS: list[dict[str, Any]] = [
+    {"name": "load", "type": "gauge", "value": -1.5, "timestamp": "2024-01-15T10:30:00Z", "tags": {"host": "a"}},
+    {"name": "calls", "type": "counter", "timestamp": "2024-01-15T10:31:00Z", "idempotency_key": "k"},
+    {"name": "took", "type": "distribution", "value": 3, "timestamp": "2024-01-15T10:32:00Z"},
+    *({"name": "users", "type": "set", "value": f"=u{n}", "timestamp": "2024-01-15T10:33:00Z"} for n in range(3)),
+]
+METRICS = "/api/v1/metrics"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_points_of_metrics_move_by_themselves_and_stay_points(client: Client, other: Client, form: str) -> None:
+    assert client.post(f"{METRICS}/batch", json={"metrics": POINTS}).json()["data"]["rejected"] == 0
+    send(client, MIXED)
+    body = client.get(EXPORT, params={"of": "metrics", "format": form}).content
+    assert figures(take(other, body, format=form)) == (6, 0, 0, 0)
+    assert figures(take(other, body, format=form)) == (0, 6, 0, 0)
+    assert figures(take(client, body, format=form)) == (0, 6, 0, 0)
+    assert exported(other) == [], "no point is an event"
+    assert without_identity(exported(other, of="metrics")) == without_identity(exported(client, of="metrics"))
+    for path in ("", *(f"/{name}/query" for name in ("load", "calls", "took", "users"))):
+        assert other.get(METRICS + path).json() == client.get(METRICS + path).json(), path
+    assert [row["name"] for row in exported(client, of="metrics", name="load")] == ["load"]
+    assert len(exported(client)) == 3
+
+
+def test_events_and_points_in_one_file_become_what_they_are(client: Client, other: Client) -> None:
+    client.post(f"{METRICS}/batch", json={"metrics": POINTS})
+    send(client, MIXED)
+    body = client.get(EXPORT).content + client.get(EXPORT, params={"of": "metrics"}).content
+    assert figures(take(other, body)) == (9, 0, 0, 0)
+    assert (len(exported(other)), len(exported(other, of="metrics"))) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"name": "a/b", "group_id": "gauge", "value": 1},
+        {"name": "a", "group_id": "plan", "value": 1},
+        {"name": "a", "group_id": "gauge"},
+        {"name": "a", "group_id": "set", "value": 1},
+        {"name": 7, "group_id": "gauge", "value": 1},
+    ],
+)
+def test_a_line_that_is_no_valid_point_is_refused(client: Client, line: dict[str, Any]) -> None:
+    assert figures(take(client, lines({"source": "flux.metrics"} | line))) == (0, 0, 0, 1)
+    assert exported(client) == exported(client, of="metrics") == []
+
+
+def test_points_are_asked_for_by_their_word_and_belong_to_no_person(client: Client) -> None:
+    assert client.get(EXPORT, params={"of": "people"}).status_code == 400
+    assert client.get(EXPORT, params={"of": "metrics", "user_id": "u", "merged": "true"}).status_code == 400
+
+
+def test_what_became_of_each_line_is_counted(client: Client) -> None:
+    def counted() -> dict[str, float]:
+        text = client.get("/metrics").text
+        return {
+            found[1]: float(found[2])
+            for found in re.finditer(
+                r'^headrace_events_total{outcome="(\w+)",source="import.segment"} (\S+)$', text, re.MULTILINE
+            )
+        }
+
+    before = counted()
+    line = {"type": "track", "event": "e", "userId": "u", "messageId": "m", "timestamp": "2024-01-15T10:30:00Z"}
+    body = b"\n".join([json.dumps(line).encode(), b"{", json.dumps(line | {"messageId": "n"}).encode()])
+    take(client, body, **{"from": "segment"})
+    take(client, body, **{"from": "segment"})
+    more = {outcome: value - before.get(outcome, 0) for outcome, value in counted().items()}
+    assert more == {"accepted": 2, "duplicate": 2, "rejected": 2}
 
 
 def test_an_import_of_too_much_at_once_is_refused_whole(client: Client) -> None:

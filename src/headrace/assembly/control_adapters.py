@@ -6,10 +6,12 @@ from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import ControlTenantKeys, Keys
 from headrace.control.audit import ControlAudit
+from headrace.control.backup_folders import ControlBackupFolders
 from headrace.control.contacts import ControlContacts
 from headrace.control.delivery_log import ControlDeliveryLog
 from headrace.control.delivery_queue import ControlDeliveryQueue
 from headrace.control.erasing import ControlErasures
+from headrace.control.erasure_notices import ControlErasureNotices
 from headrace.control.event_feed import ControlEventFeed
 from headrace.control.forgetting import ControlForgetting
 from headrace.control.grants import ControlGrants
@@ -91,4 +93,6 @@ class ControlAdapters:
         # Erasing people, and pruning.
         self.erasures = ControlErasures(control)
         self.forgetting = ControlForgetting(control)
+        self.erasure_notices = ControlErasureNotices(control)
+        self.backup_folders = ControlBackupFolders(control)
         self.retentions = ControlRetentions(control)

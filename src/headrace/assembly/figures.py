@@ -75,6 +75,11 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _rule_failures(runtime)
     yield _one("erasures_failing", "1 while erasures of people are failing.", bool(runtime.eraser.loop.failing))
     yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.pruner.loop.failing))
+    yield _one(
+        "backups_untold",
+        "Folders of backups that could not be told of an erasure: restoring from one would bring somebody back.",
+        len(runtime.notices.untold),
+    )
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
     yield from _dedup_window(runtime)

@@ -65,6 +65,7 @@ from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.check import Report, check
 from headrace.upkeep.erasing import Eraser
 from headrace.upkeep.importing import Importer
+from headrace.upkeep.notices import Notices
 from headrace.upkeep.prune import Pruner
 from headrace.upkeep.quarantine import QuarantineDesk
 
@@ -91,6 +92,7 @@ class Runtime:
         self.people_admin = PeopleAdmin(control.people, control.people_states, states, self.reactions)
         self.watch = StatementWatch(self.log.last())
         self.local_token = secrets.token_urlsafe(32)
+        self.notices = Notices(control.erasure_notices, control.backup_folders)
         keyring = Keyring(control.keys, settings.admin_key, clock_ms)
         bookkeeping = Bookkeeping(
             control.tenant_keys,
@@ -98,6 +100,7 @@ class Runtime:
             take_used=keyring.take_used,
             keep_ms=int(settings.audit_keep_s * 1000),
             clock_ms=clock_ms,
+            tell_backups=self.notices.retry,
         )
         keeping = Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True)
         limits = RateLimits(limits_of(settings))
@@ -117,7 +120,10 @@ class Runtime:
         self._is_log_held = False  # so that a copy of it has what the copy of control lacks
         self.backups = Backups(
             settings,
+            adapters.control,
             self.store,
+            folders=control.backup_folders,
+            notices=self.notices,
             hold_trims=partial(self._hold_log, True),
             release_trims=partial(self._hold_log, False),
         )
@@ -260,6 +266,7 @@ class Runtime:
             feed_paused=self.event_feed.paused,
             on_append=self.worker.notify,
             on_detached=self._on_detached,
+            tell_backups=self.notices.tell,
             clock_ms=clock_ms,
             on_step=on_step,
         )

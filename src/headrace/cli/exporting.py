@@ -54,6 +54,7 @@ def export(
     host: str | None = None,
     tag: Sequence[str] = (),
     property: Sequence[str] = (),  # noqa: A002  the option's name
+    metrics: bool = False,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     since: str | None = None,
@@ -76,6 +77,7 @@ def export(
         session: Exact session id.
         tag: KEY=VALUE, a tag or string property; may be repeated.
         property: KEY=VALUE, a property; may be repeated.
+        metrics: Points of metrics in place of events.
         from_: Earliest event time.
         to: Latest event time.
         since: Like --from, or a span before now such as 7d.
@@ -90,7 +92,7 @@ def export(
     )
     given = {"name": event, "user_id": user, "source": source, "session_id": session, "environment": environment}
     given |= {"service": service, "host": host, "from": from_, "to": to, "since": since, "until": until, "tz": tz}
-    given |= {"merged": "true" if merged else None}
+    given |= {"merged": "true" if merged else None, "of": "metrics" if metrics else None}
     pairs = [("format", chosen), *((name, value) for name, value in given.items() if value)]
     pairs += [(f"tags[{key}]", value) for key, value in map(_pair, tag)]
     pairs += [(f"properties[{key}]", value) for key, value in map(_pair, property)]

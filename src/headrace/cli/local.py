@@ -2,7 +2,8 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import quote
@@ -12,12 +13,13 @@ import msgspec
 from headrace.assembly.capabilities.erasures import prune
 from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
-from headrace.assembly.runtime import open_runtime
+from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.cli.opened import deed_of, user_name
 from headrace.model.audit import MAX_DETAIL_CHARS
-from headrace.model.errors import InvalidRequest, NotFound, SettingsError, Unavailable
+from headrace.model.errors import HeadraceError, InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.retention import AskedToPrune, Pruned
 from headrace.model.settings import Settings
+from headrace.ports.store import StoreFailed
 from headrace.upkeep.backup import Done
 from headrace.upkeep.check import Report
 from headrace.upkeep.quarantine import Asked, answer
@@ -30,12 +32,8 @@ def check(settings: Settings, /) -> Report:
     _require_log(settings)
     if reply := _ask_server(settings, "/internal/check"):
         return msgspec.json.decode(reply, type=Report)
-    configure(settings)
-    runtime = open_runtime(settings)
-    try:
+    with _runtime(settings) as runtime:
         return runtime.check()
-    finally:
-        runtime.close()
 
 
 def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
@@ -55,39 +53,70 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
             raise NotFound(said) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
+    wanted = msgspec.convert(asked, Asked)
+    deed = f"quarantine {wanted.action}" if wanted.action != "list" else ""
+    with _runtime(settings, deed, ", ".join(wanted.ids)) as runtime:
+        return msgspec.json.encode(answer(runtime.quarantine, wanted))
+
+
+@contextmanager
+def _runtime(settings: Settings, action: str = "", detail: str = "") -> Generator[Runtime]:
+    """The folder's runtime, for a command that does in it what `action` says, which is audited; "" changes nothing.
+
+    Raises what `open_runtime` raises, and Unavailable where the store or control fails.
+    """
     configure(settings)
     runtime = open_runtime(settings)
-    wanted = msgspec.convert(asked, Asked)
     try:
-        if wanted.action == "list":
-            return msgspec.json.encode(answer(runtime.quarantine, wanted))
-        deed = deed_of(f"quarantine {wanted.action}", ", ".join(wanted.ids)[:MAX_DETAIL_CHARS])
+        if not action:
+            yield runtime
+            return
+        deed = deed_of(action, detail[:MAX_DETAIL_CHARS])
         runtime.control.audit.begin(deed)
-        done = answer(runtime.quarantine, wanted)
+        try:
+            yield runtime
+        except HeadraceError:
+            runtime.control.audit.end(deed, "refused")
+            raise
+        except BaseException:
+            runtime.control.audit.end(deed, "failed")
+            raise
         runtime.control.audit.end(deed, "done")
-        return msgspec.json.encode(done)
+    except StoreFailed as error:
+        raise Unavailable(str(error)) from error
     finally:
         runtime.close()
 
 
 def backup(settings: Settings, folder: Path, keep: int | None, /) -> Done:
     """Raises SettingsError if there is no data, InvalidRequest, Unavailable."""
-    _require_log(settings)
     asked = {"folder": str(folder.absolute()), "keep": keep}
+    reply = _ask_for_backup(settings, asked)
+    if reply is not None:
+        return msgspec.json.decode(reply, type=Done)
+    with _runtime(settings, "backup") as runtime:
+        return runtime.backups.make(folder.absolute(), keep)
+
+
+def forget_backups(settings: Settings, folder: Path, /) -> None:
+    """Raises SettingsError if there is no data, InvalidRequest, Unavailable."""
+    if _ask_for_backup(settings, {"folder": str(folder.absolute()), "forget": True}) is None:
+        with _runtime(settings, "backup") as runtime:
+            runtime.backups.forget(folder.absolute())
+
+
+def _ask_for_backup(settings: Settings, asked: Mapping[str, object]) -> bytes | None:
+    """The running server's response; None if no server runs. Raises SettingsError, InvalidRequest, Unavailable."""
+    _require_log(settings)
     try:
         with _open(settings, "POST", "/internal/backup", asked, timeout_s=None) as reply:
-            return msgspec.json.decode(reply.read(), type=Done)
+            return reply.read()
     except urllib.error.HTTPError as error:
         if error.code not in (401, 404, 405):  # else another server has the address of one that was killed
             raise (InvalidRequest if error.code == 400 else Unavailable)(_detail(error.read())) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
-    configure(settings)
-    runtime = open_runtime(settings)
-    try:
-        return runtime.backups.make(folder.absolute(), keep)
-    finally:
-        runtime.close()
+    return None
 
 
 def prune_events(settings: Settings, asked: AskedToPrune, /) -> Pruned:
@@ -101,12 +130,8 @@ def prune_events(settings: Settings, asked: AskedToPrune, /) -> Pruned:
             raise Unavailable(_detail(error.read())) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
-    configure(settings)
-    runtime = open_runtime(settings)
-    try:
+    with _runtime(settings, "" if asked.dry_run else "prune", f"{asked.project} {asked.mode}") as runtime:
         return prune(runtime.pruner, asked)
-    finally:
-        runtime.close()
 
 
 class _Problem(msgspec.Struct):

@@ -17,7 +17,7 @@ from headrace.cli.importing import app as import_app
 from headrace.cli.journeys import app as journeys_app
 from headrace.cli.keys import app as keys_app
 from headrace.cli.mcp import app as mcp_app
-from headrace.cli.opened import Data, running
+from headrace.cli.opened import Data, deed_of, running
 from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
 from headrace.cli.retention import app as retention_app
@@ -27,6 +27,9 @@ from headrace.cli.server import print_json
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
 from headrace.model.errors import HeadraceError, SettingsError
+
+from headrace.model import settings
+from headrace.model.errors import HeadraceError, InvalidRequest, SettingsError
 from headrace.model.settings import Settings
 from headrace.model.settings_page import render_page
 from headrace.ports.control import ControlFailed
@@ -124,7 +127,9 @@ def check(*, data: Data = None) -> None:
 
 
 @app.command
-def backup(folder: Path, /, *, keep: Annotated[int | None, Parameter()] = None, data: Data = None) -> None:
+def backup(
+    folder: Path, /, *, keep: Annotated[int | None, Parameter()] = None, forget: bool = False, data: Data = None
+) -> None:
     """Copy everything into a folder of backups, while the server runs or without one. Prints one JSON object.
 
     A second backup in the same folder copies only what the first has not. What was acknowledged before the command is in it.
@@ -132,12 +137,19 @@ def backup(folder: Path, /, *, keep: Annotated[int | None, Parameter()] = None, 
     Args:
         folder: Folder for backups on the server's machine; made if it is not there.
         keep: Remove the oldest backups in the folder, but for so many.
+        forget: Make no backup. The folder is gone for good: tell it of no erasure any more.
     """
     # Imported here: it loads the store's engine.
-    from headrace.cli.local import backup as run  # noqa: PLC0415
+    from headrace.cli import local  # noqa: PLC0415
 
-    done = run(Settings.from_environ(os.environ, data=data), folder, keep)
-    print_json(done)
+    settings = Settings.from_environ(os.environ, data=data)
+    if not forget:
+        print_json(local.backup(settings, folder, keep))
+        return
+    if keep is not None:
+        raise InvalidRequest("Give --keep or --forget, not both.")
+    local.forget_backups(settings, folder)
+    print(f"{folder.absolute()} is told of no erasure any more")
 
 
 @app.command
@@ -146,10 +158,14 @@ def restore(
 ) -> None:
     """Restore a backup into a data folder that is empty or not there. Prints one JSON object.
 
+    Who was erased after the backup was made is erased again. With HEADRACE_CONTROL_URL, control goes into that database, which
+    must be empty.
+
     Args:
         folder: Folder that `headrace backup` wrote to.
         snapshot: Which backup in it; default: the latest.
-        erasures_of: Data folder that the backup was taken of: what has been erased there since is erased here, too.
+        erasures_of: Data folder that the backup was taken of, if it is still there: it may know of erasures that the backup's
+            folder could not be told of.
     """
     # Imported here: it loads the store's engine.
     from headrace.assembly.backups import restore_into  # noqa: PLC0415
@@ -159,7 +175,7 @@ def restore(
     settings = Settings.from_environ(os.environ, data=data)
     configure(settings)
     try:
-        done = restore_into(settings, folder, snapshot=snapshot, erased_in=erasures_of)
+        done = restore_into(settings, folder, deed_of("restore", str(folder)), snapshot=snapshot, erased_in=erasures_of)
     except (StoreFailed, OSError) as error:
         raise SettingsError(f"{folder} cannot be restored: {error}") from error
     print_json(done)

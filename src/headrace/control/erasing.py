@@ -12,7 +12,7 @@ from headrace.control.locks import lock_tenant
 from headrace.control.tables.erasures import erased, erasures
 from headrace.control.tables.scores import participants
 from headrace.model.entries import ErasedEvent
-from headrace.model.erasure import MAX_UNFINISHED, PLACES, Erasure, OpenErasure
+from headrace.model.erasure import MAX_UNFINISHED, PLACES, Erasure, OpenErasure, mark_of
 from headrace.model.errors import NotFound, Unavailable
 from headrace.model.event import Tenant
 
@@ -98,9 +98,18 @@ class ControlErasures:
 
     def know(self, erasure_id: str, ids: Sequence[str], /) -> None:
         """See the OpenErasures port."""
-        known = sa.update(erasures).where(erasures.c.id == erasure_id, _IS_OPEN)
-        values = {"ids": msgspec.json.encode(list(ids)).decode()}
-        transact(self._engine, lambda connection: connection.execute(known.values(values)))
+        own = sa.select(erasures).where(erasures.c.id == erasure_id, _IS_OPEN).with_for_update()
+
+        def note(connection: sa.Connection) -> None:
+            row = connection.execute(own).one_or_none()
+            if row is None:
+                return
+            tenant = Tenant(row.project, row.mode)
+            marks = {*_strings.decode(row.marks), *(mark_of(tenant, each) for each in ids)}
+            values = {"ids": _json(list(ids)), "marks": _json(sorted(marks))}
+            connection.execute(sa.update(erasures).where(erasures.c.id == erasure_id).values(values))
+
+        transact(self._engine, note)
 
     def list_events(
         self, erasure_id: str, events: Sequence[ErasedEvent], /, *, place: str, in_log_after: int | None = None
@@ -135,6 +144,10 @@ class ControlErasures:
             connection.execute(sa.update(erasures).where(*own).values(status="done", ids="[]", finished_at_ms=now_ms))
 
         transact(self._engine, end)
+
+
+def _json(value: list[str]) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def count_removed(connection: sa.Connection, erasure_id: str, counts: Mapping[str, int], /) -> None:

@@ -128,21 +128,27 @@ def _parse_gems_event(raw: msgspec.Raw, context: Context) -> Event:
 
 
 def _point(item: _Point, context: Context) -> Event:
-    settings = context.settings
-    limit = settings.max_id_chars
-    name = name_of(item.name, "name", settings.max_name_chars)
-    if "/" in name or name in (".", "..", "batch"):  # it could not be addressed in a URL
-        raise InvalidRequest("A metric's 'name' must have no '/', and must not be '.', '..' or 'batch'.")
+    limit = context.settings.max_id_chars
     key = optional_text(item.idempotency_key, "idempotency_key", limit) or optional_text(
         item.messageId, "messageId", limit
     )
-    kind = item.type
+    timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
+    return point_of(item.name, item.type, item.value, timestamp_ms, item.tags, key, context)
+
+
+def point_of(
+    name: object, kind: Any, value: object, timestamp_ms: int, tags: object, key: str, context: Context, /
+) -> Event:
+    """The point of unchecked fields. Raises InvalidRequest or the subclass that fits."""
+    settings = context.settings
+    known = name_of(name, "name", settings.max_name_chars)
+    if "/" in known or known in (".", "..", "batch"):  # it could not be addressed in a URL
+        raise InvalidRequest("A metric's 'name' must have no '/', and must not be '.', '..' or 'batch'.")
     if kind not in TYPES:
         raise InvalidMetricType
-    timestamp_ms = context.now_ms if item.timestamp is None else parse_time(item.timestamp)
-    tags = tags_of(_texts(item.tags), settings)
-    value = _value(kind, item.value, limit)
-    return point(context.tenant, NAME, name, kind, timestamp_ms, value, tags, key)
+    labels = tags_of(_texts(tags), settings)
+    member = _value(kind, value, settings.max_id_chars)
+    return point(context.tenant, NAME, known, kind, timestamp_ms, member, labels, key)
 
 
 def _value(kind: MetricType, value: object, limit: int) -> float | str:

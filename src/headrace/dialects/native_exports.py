@@ -13,7 +13,7 @@ from headrace.dialects.flux_queries import parse_filters
 from headrace.dialects.wire import Pairs, encode_json, integer_of, raw_object
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent, parse_id, position_of, render_evt
-from headrace.model.exports import EXPORT_FORMATS, ExportFormat, ExportQuery
+from headrace.model.exports import EXPORT_FORMATS, EXPORTED, Exported, ExportFormat, ExportQuery
 from headrace.model.times import render_time
 
 MAX_LIMIT = 100_000
@@ -35,7 +35,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def parse_export(pairs: Pairs, now_ms: int, /) -> ExportQuery:
-    """The filters of Flux's lists, `source`, `format`, and which part: `after` an event's id, at most `limit`.
+    """The filters of Flux's lists, `source`, `format`, `of` what, and which part: `after` an event's id, at most `limit`.
 
     Raises InvalidRequest.
     """
@@ -44,6 +44,9 @@ def parse_export(pairs: Pairs, now_ms: int, /) -> ExportQuery:
     found: ExportFormat | None = next((each for each in EXPORT_FORMATS if each == wanted), None)
     if found is None:
         raise InvalidRequest(f"'format' must be one of {', '.join(EXPORT_FORMATS)}; it is {wanted[:80]!r}.")
+    of: Exported | None = next((each for each in EXPORTED if each == given.get("of", "events")), None)
+    if of is None:
+        raise InvalidRequest(f"'of' must be one of {', '.join(EXPORTED)}; it is {given['of'][:80]!r}.")
     after = parse_id(given["after"]) if "after" in given else ""
     if after is None:
         raise InvalidRequest(f"'after' must be the id of an event; it is {given['after'][:80]!r}.")
@@ -51,7 +54,9 @@ def parse_export(pairs: Pairs, now_ms: int, /) -> ExportQuery:
     if limit is not None and not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be 1 to {MAX_LIMIT}; it is {limit}.")
     filters = msgspec.structs.replace(parse_filters(pairs, now_ms), source=given.get("source"))
-    return ExportQuery(found, filters, position_of(after) if after else 0, limit)
+    if of == "metrics" and filters.person:
+        raise InvalidRequest("'merged' is for events only: points of metrics belong to no person.")
+    return ExportQuery(found, filters, position_of(after) if after else 0, limit, of)
 
 
 def render_lines(events: Sequence[StoredEvent], /) -> bytes:

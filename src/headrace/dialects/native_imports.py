@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.dialects import flux_metrics
 from headrace.dialects.imports import VENDORS, in_zone, keyed
 from headrace.dialects.lines import parse_lines
 from headrace.dialects.native import render_data
@@ -168,10 +169,16 @@ def parse_line_of_export(raw: msgspec.Raw, context: Context, /) -> Event:
     digits = parse_id(own_id) if own_id else ""
     if digits is None:
         raise InvalidRequest(f"'id' must be the id of an event, such as evt_…, or absent; it is {own_id[:80]!r}.")
+    message_id = optional_text(item.message_id, "message_id", 2 * limit) or (render_evt(digits) if digits else "")
+    if item.source == flux_metrics.NAME:
+        value = item.user_id if item.group_id == "set" else item.value
+        moment_ms = time_of(item.timestamp, context.now_ms)
+        return keyed(
+            flux_metrics.point_of(item.name, item.group_id, value, moment_ms, item.tags, message_id, context), raw
+        )
     tags = tags_of(item.tags, settings)
     properties, values = object_of(item.properties, "properties")
     labels, numbers = labels_and_numbers(values, tags)
-    message_id = optional_text(item.message_id, "message_id", 2 * limit)
 
     def text(field: str) -> str:
         return optional_text(getattr(item, field), field, limit)
@@ -199,7 +206,7 @@ def parse_line_of_export(raw: msgspec.Raw, context: Context, /) -> Event:
         service=text("service"),
         host=text("host"),
         request_id=optional_text(item.request_id, "request_id", 2 * limit),
-        message_id=message_id or (render_evt(digits) if digits else ""),
+        message_id=message_id,
         sent_at_ms=None if item.sent_at is None else time_of(item.sent_at, context.now_ms, "sent_at"),
     )
     try:

@@ -65,8 +65,8 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     auditor = Auditor(can.audit, can.admission, addresses, settings.admin_key)
     app.auditor = auditor
     rest = (auditor, addresses)
-    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers_of(gate, can), *rest, notes))
-    by_session = Responders(console_gate, can.intake, settings, metrics, handlers_of(console_gate, can), *rest)
+    mount(app, dialects, Responders(gate, can.intake, settings, metrics, handlers_of(gate, can, metrics), *rest, notes))
+    by_session = Responders(console_gate, can.intake, settings, metrics, handlers_of(console_gate, can, metrics), *rest)
     mount_console(app, console_gate, can.console, auditor, dialects, by_session)
     health = _Health(can.status)
     app.add_route("/", Landing())

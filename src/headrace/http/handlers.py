@@ -12,6 +12,7 @@ from headrace.http.journeys import Journeys
 from headrace.http.keys import KeyRoutes
 from headrace.http.ledgers import Ledgers
 from headrace.http.live import LiveEvents
+from headrace.http.metrics import Metrics
 from headrace.http.moving import Exporting, Importing
 from headrace.http.names import Catalogue, EventNames
 from headrace.http.people import People
@@ -23,7 +24,7 @@ from headrace.http.traces import Traces
 from headrace.http.webhook_admin import Webhooks
 
 
-def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
+def handlers_of(gate: Gate, can: Capabilities, metrics: Metrics, /) -> Handlers:
     """By name. Raises ValueError for a name given twice."""
     max_bytes = can.settings.max_request_bytes
     scoreboards = Scoreboards(can.scoreboard, can.people)
@@ -48,7 +49,7 @@ def handlers_of(gate: Gate, can: Capabilities, /) -> Handlers:
         KeyRoutes(can.keys),
         AuditRoutes(can.audit),
         Exporting(can.mover),
-        Importing(can.mover, can.intake, can.settings),
+        Importing(can.mover, can.intake, can.settings, metrics.count_import),
     )
     found = [each for wing in wings for each in wing.handlers().items()]
     by_name = dict(found)

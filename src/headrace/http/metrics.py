@@ -29,6 +29,7 @@ from headrace.http.unread import Unread
 from headrace.model.batch import Batch
 from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError
+from headrace.model.exports import Imported
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -95,6 +96,16 @@ class Metrics:
             self._events_of(source, "rejected").inc(rejected)
         throughput = self._status.throughput
         throughput.accepted += accepted
+        throughput.refused += rejected
+
+    def count_import(self, vendor: str, imported: Imported, rejected: int, /) -> None:
+        """vendor: whose export it is. The events' own sources are whatever a file says, and so no label."""
+        outcomes = {"accepted": imported.stored, "duplicate": imported.repeated, "erased": imported.erased}
+        for outcome, count in (outcomes | {"rejected": rejected}).items():
+            if count:
+                self._events_of(f"import.{vendor}", outcome).inc(count)
+        throughput = self._status.throughput
+        throughput.accepted += imported.stored
         throughput.refused += rejected
 
     def count_refusal(self, error: HeadraceError, /) -> None:

@@ -1,7 +1,7 @@
 """The routes that move events out of the server and into it. Each parses, asks, and renders; an export piece by piece."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
 import falcon
@@ -19,6 +19,7 @@ from headrace.http.scope import HUNG_UP, BrokenOff
 from headrace.model.batch import Context
 from headrace.model.errors import HeadraceError
 from headrace.model.event import StoredEvent, Tenant
+from headrace.model.exports import Imported
 from headrace.model.settings import Settings
 
 _log = structlog.get_logger("headrace.http.moving")
@@ -36,13 +37,13 @@ class Exporting:
     ) -> None:
         query = native_exports.parse_export(parameters(req), clock_ms())
         render = native_exports.render_rows if query.format == "csv" else _lines
-        export = await self._mover.export(tenant, query, render)
+        export = await self._mover.export(tenant.metrics if query.of == "metrics" else tenant, query, render)
         first = await export.piece()  # before the head goes out, so that what is wrong can still be said
         resp.content_type = native_exports.MEDIA_TYPES[query.format]
         resp.set_header("Headrace-Events", str(export.left))
         if export.next:
             resp.set_header("Headrace-Next", export.next)
-        resp.set_header("Content-Disposition", f'attachment; filename="events.{query.format}"')
+        resp.set_header("Content-Disposition", f'attachment; filename="{query.of}.{query.format}"')
         resp.set_header("Cache-Control", "no-store")
         if req.method == "HEAD":
             return
@@ -86,10 +87,14 @@ async def _pieces(req: falcon.asgi.Request, export: Export, first: bytes | None)
 
 
 class Importing:
-    def __init__(self, mover: Mover, intake: EventIntake, settings: Settings) -> None:
+    def __init__(
+        self, mover: Mover, intake: EventIntake, settings: Settings, count: Callable[[str, Imported, int], None]
+    ) -> None:
+        """count: told whose export it was, what became of the valid lines, and how many were rejected."""
         self._mover = mover
         self._intake = intake
         self._settings = settings
+        self._count = count
 
     def handlers(self) -> Handlers:
         return {"import": self.take}
@@ -103,4 +108,5 @@ class Importing:
         batch = await asyncio.to_thread(native_imports.parser_of(query), body, context)
         accept = partial(self._intake.accept_about_people, history=not query.react)
         imported = await self._mover.take(tenant, batch.items, batch.ids, accept)
+        self._count(query.vendor, imported, len(batch.rejections))
         resp.data = native_imports.render_imported(batch, imported)

@@ -1,6 +1,7 @@
 """The erasure of a person: what is asked for, and the receipt of what was removed where. No I/O."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -56,6 +57,37 @@ class OpenErasure(msgspec.Struct, frozen=True):
     ids: Sequence[str]
     position: int | None
     participants: Sequence[int]
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What a folder of backups is told of an erasure, so that whoever restores an older backup can do it again. Names nobody.
+
+    marks: stand for the person's ids, see `mark_of`.
+    """
+
+    erasure: str
+    project: str
+    mode: Literal["live", "test"]
+    requested_at_ms: int
+    marks: Sequence[str]
+
+    @property
+    def tenant(self) -> Tenant:
+        return Tenant(self.project, self.mode)
+
+
+MARK_CHARS = 32
+
+
+def mark_space(tenant: Tenant, /) -> str:
+    """What a mark's hash begins with: the same id in another project or mode has another mark."""
+    return f"{tenant.project}/{tenant.mode}/"
+
+
+def mark_of(tenant: Tenant, person_id: str, /) -> str:
+    """Stands for an id in what is kept of an erasure: half of a SHA-256, in hex. The store computes it, too."""
+    text = f"{mark_space(tenant)}{person_id}".encode("utf-8", "surrogatepass")
+    return sha256(text).hexdigest()[:MARK_CHARS]
 
 
 class ErasureCommand(msgspec.Struct, frozen=True):

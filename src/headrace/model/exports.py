@@ -11,6 +11,10 @@ ExportFormat = Literal["jsonl", "csv", "parquet", "arrow"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
+Exported = Literal["events", "metrics"]
+EXPORTED: tuple[Exported, ...] = get_args(Exported)
+
+
 class Place(NamedTuple):
     """Where an event is in the order of the log."""
 
@@ -30,12 +34,13 @@ class Mark(NamedTuple):
 
 
 class ExportQuery(msgspec.Struct, frozen=True):
-    """What to export: the matching events after a position, at most `limit` of them; all for None."""
+    """What to export: the matching events, or points of metrics, after a position, at most `limit` of them; all for None."""
 
     format: ExportFormat
     filters: Filters
     after: int = 0
     limit: int | None = None
+    of: Exported = "events"
 
 
 class Twins(msgspec.Struct, frozen=True):

@@ -1,10 +1,10 @@
 """What control remembers of erased events, and the erasures of people."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from headrace.model.entries import ErasedEvent
-from headrace.model.erasure import Erasure, OpenErasure
+from headrace.model.erasure import Erasure, Notice, OpenErasure
 from headrace.model.event import Tenant
 
 
@@ -63,7 +63,7 @@ class OpenErasures(Protocol):
         ...
 
     def know(self, erasure_id: str, ids: Sequence[str], /) -> None:
-        """Durably note every id of the person; at the end, none."""
+        """Durably note every id of the person; at the end, none. Their marks stay."""
         ...
 
     def list_events(
@@ -75,6 +75,42 @@ class OpenErasures(Protocol):
     def finish(self, erasure_ids: Sequence[str], now_ms: int, /) -> None:
         """Durably note that detached ones are done, and let their participants' numbers be given to others."""
         ...
+
+
+class MarkedErasures(Protocol):
+    """What is left of erasures, for backups that were made before them."""
+
+    def notices(self, after_ms: int, /) -> list[Notice]:
+        """Those asked for after a moment whose person is known, in that order. Raises ControlFailed."""
+        ...
+
+
+class AdoptedErasures(Protocol):
+    """Erasures that another server has carried out since this one's data was copied. Everything raises ControlFailed."""
+
+    def known_among(self, erasure_ids: Collection[str], /) -> set[str]:
+        """Those that this one knows, too."""
+        ...
+
+    def marked(self, tenant: Tenant, marks: Collection[str], /) -> set[str]:
+        """The ids of people and participants that some marks stand for."""
+        ...
+
+    def adopt(self, notice: Notice, ids: Sequence[str], now_ms: int, /) -> None:
+        """Durably note an erasure under its id, and ask for one of each id that it stands for here."""
+        ...
+
+
+class BackupFolders(Protocol):
+    """Folders with backups of this server's data. Everything raises ControlFailed."""
+
+    def add(self, path: str, now_ms: int, /) -> list[str]:
+        """Durably note a folder. Only so many are known: those that were used longest ago are forgotten, and returned."""
+        ...
+
+    def remove(self, path: str, /) -> None: ...
+
+    def listed(self) -> list[str]: ...
 
 
 class Forgetting(Protocol):

@@ -61,6 +61,7 @@ class ClickHouseStore:
         upkeep = UpkeepReader(engine)
         self.present, self.last, self.held, self.damaged = upkeep.present, upkeep.last, upkeep.held, upkeep.damaged
         self.stored, self.owned, self.old = upkeep.stored, upkeep.owned, upkeep.old
+        self.marked = upkeep.marked
         self.keyed, self.keyed_at = upkeep.keyed, upkeep.keyed_at
         copies = PartCopies(engine)
         self.freeze, self.frozen = copies.freeze, copies.frozen

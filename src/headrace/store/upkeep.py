@@ -5,6 +5,8 @@ Its answers must never reach a client.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from headrace.model.entries import Keyed
 from headrace.model.event import Tenant, event_id, position_of
 from headrace.store.engine import Engine
@@ -53,6 +55,11 @@ class UpkeepReader:
     def owned(self, tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int, /) -> list[Keyed]:
         """So many of the tenant's events of some owners with `after` < position <= `upto`, oldest first. Raises StoreFailed."""
         return self._keyed(queries.owned(tenant, ids, after, upto, limit))
+
+    def marked(self, tenant: Tenant, space: str, marks: Sequence[str], chars: int, /) -> set[str]:
+        """The owners of the tenant's events whose mark is among some; see `model.erasure.mark_of`. Raises StoreFailed."""
+        lines = self._engine.tell(queries.marked(tenant, space, marks, chars), "JSONCompactEachRow").splitlines()
+        return {owner for line in lines for owner in msgspec.json.decode(line, type=tuple[str])}
 
     def old(self, tenant: Tenant, before_ms: int, after: int, upto: int, /) -> int:
         """See the AgingStore port."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -56,10 +56,21 @@ class Done(msgspec.Struct, frozen=True):
     removed: list[str]
 
 
-def back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, /, *, keep: int | None = None) -> Done:
-    """Make a snapshot of the databases in `data` and of the store. The caller sees to it that the log trims nothing.
+def back_up(
+    data: Path,
+    store: FrozenParts,
+    folder: Path,
+    now_ms: int,
+    /,
+    *,
+    keep: int | None = None,
+    copy_control: Callable[[Path], None] | None = None,
+) -> Done:
+    """Make a snapshot of control, the log in `data` and the store. The caller sees to it that the log trims nothing.
 
-    keep: remove the oldest snapshots, but for so many. Raises InvalidRequest if the folder cannot be written, StoreFailed.
+    keep: remove the oldest snapshots, but for so many. copy_control: writes control, as it is at one moment, into a new SQLite
+    file; None if it is such a file, in `data`. Raises InvalidRequest if the folder cannot be written, StoreFailed, and what
+    `copy_control` raises.
     """
     frozen = f"backup_{uuid.uuid4().hex}"
     taken_at = render_time_short(now_ms)
@@ -71,7 +82,7 @@ def back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, /, *, kee
         copied = 0
         try:
             # 1. Control, 2. the store, 3. the log: see above. A crash here leaves a draft, which nobody takes for a snapshot.
-            sizes = {DATABASES[0]: _copy_database(data / DATABASES[0], draft / DATABASES[0])}
+            sizes = {DATABASES[0]: _copy_control(data, draft, copy_control)}
             parts: list[Part] = []
             for part in store.freeze(frozen):
                 kept, is_new = _keep(part, folder / PARTS)
@@ -80,7 +91,7 @@ def back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, /, *, kee
             sizes[DATABASES[1]] = _copy_database(data / DATABASES[1], draft / DATABASES[1])
             # 4. The manifest, and the name: from here on the snapshot is there.
             manifest = Manifest(taken_at, __version__, sizes, parts)
-            _write(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+            write_durably(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
             sync_folder(folder / PARTS)
             sync_folder(draft)
             draft.rename(folder / SNAPSHOTS / name)
@@ -116,6 +127,17 @@ def manifest_of(folder: Path, snapshot: str, /) -> Manifest:
             "restore it with that version."
         )
     return manifest
+
+
+def _copy_control(data: Path, draft: Path, copy: Callable[[Path], None] | None) -> int:
+    if copy is None:
+        return _copy_database(data / DATABASES[0], draft / DATABASES[0])
+    made = draft / "copying.sqlite"
+    copy(made)
+    size = _copy_database(made, draft / DATABASES[0])  # which leaves no write-ahead file
+    for each in draft.glob(f"{made.name}*"):
+        each.unlink()
+    return size
 
 
 def _copy_database(source: Path, target: Path) -> int:
@@ -185,7 +207,7 @@ def _remove_but(folder: Path, names: Sequence[str] | set[str]) -> None:
             shutil.rmtree(each)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, /) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()

@@ -90,13 +90,15 @@ class Eraser:
         feed_paused: Callable[[], AbstractContextManager[None]],
         on_append: Callable[[int], None],
         on_detached: Callable[[], None],
+        tell_backups: Callable[[], None],
         clock_ms: Callable[[], int],
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """has_passed: whether a tenant's events up to a position were reacted to.
 
         feed_paused: no event becomes a delivery within it. on_append: called with the number of entries appended.
-        on_detached: called when a person is detached. on_step: called after each step, by what has been done.
+        on_detached: called when a person is detached. tell_backups: called before what was known of the erased goes.
+        on_step: called after each step, by what has been done.
         """
         self._erasures = erasures
         self._forgetting = forgetting
@@ -111,6 +113,7 @@ class Eraser:
         self._feed_paused = feed_paused
         self._on_append = on_append
         self._on_detached = on_detached
+        self._tell_backups = tell_backups
         self._clock_ms = clock_ms
         self._on_step = on_step
         self._is_waiting = self._has_begun = False
@@ -220,6 +223,7 @@ class Eraser:
             after = page[-1].position
 
     def _remove(self, erasures: Sequence[OpenErasure]) -> None:
+        self._tell_backups()
         event_ids: list[str] = []
         for each in erasures:
             for page in self._events_of(each):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from headrace.model.batch import Item
 from headrace.model.entries import Receipt
 from headrace.model.event import Event, Tenant, parse_id, position_of, tail_of
-from headrace.model.exports import Imported
+from headrace.model.exports import Imported, Twins
 from headrace.model.repeats import dedup_key
 from headrace.ports.erasures import ErasedEvents
 from headrace.ports.exports import StoredTwins
@@ -44,8 +44,7 @@ class Importer:
         """The new events, how many are stored, and how many were erased."""
         had = [{each for each in (ids.get(item.index), _id_in_key(item.event)) if each} for item in items]
         every = list({each for own in had for each in own})
-        moments = list({(item.event.name, item.event.timestamp_ms) for item in items})
-        twins = self._store.twins(tenant, moments, every, list({item.event.message_id for item in items}))
+        twins = self._twins(tenant, items, every)
         gone = self._gone(every)
         fresh: list[Item] = []
         repeated = erased = 0
@@ -57,6 +56,18 @@ class Importer:
             else:
                 fresh.append(item)
         return fresh, repeated, erased
+
+    def _twins(self, tenant: Tenant, items: Sequence[Item], every: Sequence[str]) -> Twins:
+        """What the store has of them, events and points of metrics."""
+        ids, keys = frozenset[str](), frozenset[bytes]()
+        for space in (tenant, tenant.metrics):
+            own = [item.event for item in items if item.event.project == space.project]
+            if not own:
+                continue
+            moments = list({(event.name, event.timestamp_ms) for event in own})
+            found = self._store.twins(space, moments, every, list({event.message_id for event in own}))
+            ids, keys = ids | found.ids, keys | found.keys
+        return Twins(ids, keys)
 
     def _gone(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are on the list of erased events."""

@@ -32,12 +32,16 @@ _EVERY_POSITION = (1 << 63) - 1
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """erased: events that were erased after the snapshot was taken, and are erased here too."""
+    """erased: events that were erased by themselves after the snapshot was taken, and are erased here too.
+
+    erasures: of people, after the snapshot was taken, that were repeated here.
+    """
 
     snapshot: str
     taken_at: str
     bytes: int
     erased: int
+    erasures: int
 
 
 class RestoredStore(EmptyStore, KeyedStore, Protocol):
@@ -55,11 +59,13 @@ def restore(
     *,
     snapshot: str | None = None,
     erased_later: ErasedEvents | None = None,
+    finish: Callable[[Path], int] = lambda _data: 0,
 ) -> Restored:
     """Restore a snapshot, the latest unless one is named, into `data`, which must be empty or not there.
 
     open_in: opens the new store of a folder, and the list of erased events in it. erased_later: the list of the server that the
-    snapshot was taken of, as it is now.
+    snapshot was taken of, as it is now. finish: does what is left to do in the folder before it gets its name; how many erasures
+    of people it has repeated.
     Durable on return. Raises SettingsError, InvalidRequest, StoreFailed, ControlFailed.
     """
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
@@ -85,13 +91,14 @@ def restore(
             store.attach(part.name)
         if erased_later is not None:
             erased = _erase_again(store, erased_here, erased_later)
+    erasures = finish(draft)
     if data.exists():
         data.rmdir()
     sync_folder(draft)
     draft.rename(data)
     sync_folder(data.parent)
     size = sum(manifest.sizes.values()) + sum(part.bytes for part in manifest.parts)
-    return Restored(name, manifest.taken_at, size, erased)
+    return Restored(name, manifest.taken_at, size, erased, erasures)
 
 
 def _require_whole(folder: Path, name: str, manifest: Manifest) -> None:

@@ -108,6 +108,8 @@ class BackupAdmin:
         """Do what `headrace backup` asks for. Raises InvalidRequest, Unavailable."""
         asked = parse_backup(body)
         try:
+            if asked.forget:
+                return await asyncio.to_thread(self._backups.forget, Path(asked.folder))
             return await asyncio.to_thread(self._backups.make, Path(asked.folder), asked.keep)
-        except StoreFailed as error:
+        except (StoreFailed, ControlFailed) as error:
             raise Unavailable(f"The backup failed: {error}") from error

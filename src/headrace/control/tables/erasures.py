@@ -28,6 +28,7 @@ erasures = Table(  # of people: what was asked for, and the receipt
     Column("removed", text(), nullable=False),  # JSON: how much, by place
     Column("requested_at_ms", BigInteger, nullable=False),
     Column("finished_at_ms", BigInteger),
+    Column("marks", text(), nullable=False, server_default="[]"),  # JSON: hashes of the ids, for backups made before it
     Index("ix_erasures_project", "project", "mode", "id"),
 )
 _is_open = sql_text("status != 'done'")
@@ -43,4 +44,11 @@ retention = Table(  # how long a project keeps its events
     Column("pruned_at_ms", BigInteger),  # when it was last applied
     Column("pruned", BigInteger, nullable=False, server_default="0"),  # events that it has removed
     sqlite_with_rowid=False,
+)
+
+backup_folders = Table(  # where backups are that may hold people who are erased later
+    "backup_folders",
+    metadata,
+    Column("path", text(), primary_key=True),
+    Column("used_at_ms", BigInteger, nullable=False),
 )

@@ -61,6 +61,18 @@ def owned(tenant: Tenant, ids: Sequence[str], after: int, upto: int, limit: int,
     )
 
 
+def marked(tenant: Tenant, space: str, marks: Sequence[str], chars: int, /) -> Query:
+    """Rows (id) of the tenant's owners of events whose mark is among some: see `model.erasure.mark_of`. Never for a reply."""
+    where, params = where_of(tenant, Filters())
+    mark = "substring(lower(hex(SHA256(concat({space:String}, owner)))), 1, {chars:UInt8})"
+    owners = "if(user_id != '', user_id, anonymous_id)"
+    return Query(
+        f"SELECT owner FROM (SELECT DISTINCT {owners} AS owner FROM events WHERE {where}) "
+        f"WHERE owner != '' AND {mark} IN {{marks:Array(String)}}",
+        params | {"space": space, "marks": list(marks), "chars": chars},
+    )
+
+
 def stored_at(positions: Sequence[int], /) -> Query:
     """Rows (position, tail) of the events at some positions, of every tenant."""
     return Query(

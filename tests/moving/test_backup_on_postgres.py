@@ -1,0 +1,65 @@
+"""A backup of a server whose control database is PostgreSQL, and what it restores to: PostgreSQL, or a file."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.moving.test_backup import ADMIN, RULES, load, progress_of, send
+from tests.moving.test_commands import COMMAND, environ
+from tests.moving.test_export import exported
+from tests.postgres import Postgres, postgres, postgres_url
+from tests.server import Server
+
+__all__ = ["postgres", "postgres_url"]
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[str]:
+    url = postgres.empty()
+    yield url
+    postgres.drop(url)
+
+
+def run(url: str, *words: str | Path, code: int = 0) -> Any:
+    control = {"HEADRACE_CONTROL_URL": url} if url else {}
+    done = subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, env=environ() | control, timeout=120
+    )
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout) if code == 0 else done.stderr
+
+
+@pytest.mark.timeout(170)
+def test_a_backup_under_load_restores_into_an_empty_database_and_into_a_file(
+    tmp_path: Path, postgres_url: str, empty: str
+) -> None:
+    server = Server(tmp_path / "data", ADMIN | {"HEADRACE_CONTROL_URL": postgres_url}).start()
+    with server.client("secret") as client:
+        client.put("/api/v1/rules", content=RULES)
+        send(client, 0)  # so that somebody has progress
+    with load(server) as acknowledged:
+        while len(acknowledged) < 10:
+            pass
+        before = acknowledged[-1]
+        run(postgres_url, "backup", tmp_path / "backups", "--data", server.data)
+    assert "is not empty" in run(postgres_url, "restore", tmp_path / "backups", "--data", tmp_path / "no", code=2)
+    assert not (tmp_path / "no").exists()
+    server.kill()
+    for name, url in (("in-postgres", empty), ("in-a-file", "")):
+        data = tmp_path / name
+        run(url, "restore", tmp_path / "backups", "--data", data)
+        assert (data / "control.sqlite").exists() == (not url)
+        restored = Server(data, ADMIN | ({"HEADRACE_CONTROL_URL": url} if url else {})).start()
+        assert run(url, "check", "--data", data)["problems"] == []
+        with restored.client("secret") as client:
+            values = sorted({row["value"] for row in exported(client)})
+            assert len(values) >= before
+            assert values == [*range(len(values))]
+            assert progress_of(client) == len(values)  # every event has counted, and once
+            send(client, 0, 100)  # repeats of what the snapshot has
+            assert client.get("/api/v1/events/count").json()["data"]["total"] == len(values)
+        assert restored.stop() == 0
