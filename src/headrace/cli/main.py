@@ -26,9 +26,6 @@ from headrace.cli.rules import app as rules_app
 from headrace.cli.server import print_json
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
-from headrace.model.errors import HeadraceError, SettingsError
-
-from headrace.model import settings
 from headrace.model.errors import HeadraceError, InvalidRequest, SettingsError
 from headrace.model.settings import Settings
 from headrace.model.settings_page import render_page
