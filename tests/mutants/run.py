@@ -29,7 +29,7 @@ from tests.mutants.near import near
 from tests.mutants.reach import ROOT, Reach
 
 LEAST = 0.9  # of the changes that are not accepted, so many are noticed
-KEPT = ROOT / ".cache" / "mutants"
+KEPT = ROOT / ".venv" / "mutants"  # not in .cache, which building the docs empties
 _TOO_LATE = 2  # the exit code where --minutes left some untried
 _USAGE, _NO_TESTS_RAN = 4, 5  # of pytest's
 _LONG_S = 15  # a test that takes longer is run where the shorter ones did not notice the change
