@@ -17,6 +17,7 @@ from headrace.control.tables.erasures import erasures as table_of_erasures
 from headrace.control.tables.journeys import run_counts
 from headrace.control.tables.ledger import grants
 from headrace.control.tables.projects import projects
+from headrace.control.tables.reactions import reaction_progress
 from headrace.control.tables.rules import overruns, rules
 from headrace.model.entries import ErasedEvent
 from headrace.model.erasure import MAX_UNFINISHED, OpenErasure
@@ -296,6 +297,26 @@ def test_a_person_with_ids_that_the_erasure_does_not_know_is_not_cut_in_two(peop
     assert snapshot(peopled) == before
     erasures.know(erasure_id, ids_of("bob"))
     assert ControlForgetting(peopled).detach(open_one(erasures))
+
+
+@pytest.mark.parametrize(("reacted", "noted"), [(None, 7), (3, 7), (50, 50)])
+def test_no_restart_reacts_again_to_what_came_before_the_command(
+    peopled: Engine, reacted: int | None, noted: int
+) -> None:
+    own = {"project": "p", "mode": "live"}
+    if reacted is not None:
+        with peopled.begin() as connection:
+            row = own | {"position": reacted, "behind": False, "version": 4}
+            connection.execute(sa.insert(reaction_progress).values(row))
+            connection.execute(sa.insert(reaction_progress).values(row | {"mode": "test"}))
+    erasures = ControlErasures(peopled)
+    erasure_id = erasures.request(TENANT, "nobody", 5)[0].id
+    erasures.placed(erasure_id, 7)
+    assert ControlForgetting(peopled).detach(open_one(erasures))
+    with peopled.connect() as connection:
+        found = connection.execute(sa.select(reaction_progress).order_by(reaction_progress.c.mode)).all()
+    assert [(row.mode, row.position) for row in found] == [("live", noted)] + [("test", reacted)] * (len(found) - 1)
+    assert (found[0].version > 4) == (reacted is not None)
 
 
 def test_a_request_is_repeated_until_it_has_a_place_and_is_another_afterwards(engine: Engine) -> None:

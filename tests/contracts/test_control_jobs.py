@@ -19,6 +19,7 @@ from headrace.model.effects import Effect, Outcome
 from headrace.model.errors import InvalidRequest, NotFound, Unavailable
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import Cursor, Filters
+from headrace.model.ledger import Correction
 from headrace.model.replay_job import ReplayJob, Stopped, TakenJob
 from headrace.ports.control import LeaseLost
 from headrace.ports.reactions import BeforeCommit
@@ -193,6 +194,8 @@ def test_a_runner_that_was_taken_over_commits_nothing_more(engine: Engine, other
     assert (held.job.replayed, held.job.cursor) == (1, Cursor(NOW_MS, 1)), "it goes on where the first one was"
     with pytest.raises(LeaseLost):
         note(engine, mine, late, "two")
+    with pytest.raises(LeaseLost), writing(engine) as connection:
+        mine.note_corrections(connection, late, [Correction("u", "challenge", "c", 5, 3)])
     with pytest.raises(LeaseLost):
         mine.finish(late, "done", "", NOW_MS)
     mine.report(late, "it failed here")
@@ -203,6 +206,7 @@ def test_a_runner_that_was_taken_over_commits_nothing_more(engine: Engine, other
     others.finish(held, "done", "", NOW_MS)
     done = mine.get(TENANT, job.id)
     assert (done.status, done.replayed, done.problem) == ("done", 2, "")
+    assert (done.corrections, done.corrected_points) == (0, 0)
 
 
 def test_a_job_is_not_taken_over_in_the_middle_of_a_slice(engine: Engine, other: Engine) -> None:

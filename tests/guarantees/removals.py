@@ -388,7 +388,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "store/queries/upkeep.py",
         " FROM erasing) SETTINGS mutations_sync = 2",
         " FROM erasing) SETTINGS mutations_sync = 0",
-        "tests/contracts/test_store.py::test_erased_events_are_gone_from_every_answer_and_others_are_not",
+        "tests/queries/test_text.py::test_what_is_erased_or_pruned_is_gone_when_the_engine_says_so",
     ),
     (
         "a command is not stored as an event",
@@ -921,6 +921,13 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a runner that was taken over commits no slice",
+        "control/replay_jobs.py",
+        "        require(connection, taken.lease)\n\n    def note_corrections",
+        "\n    def note_corrections",
+        "tests/contracts/test_control_jobs.py::test_a_runner_that_was_taken_over_commits_nothing_more",
+    ),
+    (
+        "a runner that was taken over books no correction",
         "control/replay_jobs.py",
         "        require(connection, taken.lease)\n\n    def finish",
         "\n    def finish",

@@ -139,6 +139,12 @@ def test_what_is_pruned_is_bound_to_a_project_and_a_mode() -> None:
     assert (query.params["project"], query.params["mode"]) == ("acme", "test")
 
 
+def test_what_is_erased_or_pruned_is_gone_when_the_engine_says_so() -> None:
+    """To look whether events are still there shows only how fast the engine was."""
+    for sql in (upkeep.ERASE, upkeep.prune(Tenant("acme", "test"), 5, 9).sql):
+        assert sql.endswith(" SETTINGS mutations_sync = 2")
+
+
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_every_question_is_bound_to_a_project_and_a_mode(builder: str) -> None:
     query = BUILDERS[builder](Tenant("acme", "test"), Filters(), Dimension("name"), "1h", Page(limit=1))
