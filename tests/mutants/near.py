@@ -15,7 +15,7 @@ class Tests(NamedTuple):
 
 # The models take a minute each, and so come after the others.
 _JOURNEYS = Tests(
-    ("tests/journeys/test_machine.py", "tests/journeys/test_stage.py", "tests/journeys/test_document.py", "tests/journeys/test_held.py",
+    ("tests/journeys/test_machine.py", "tests/journeys/test_stage.py", "tests/journeys/test_document.py", "tests/journeys/test_simulation.py", "tests/journeys/test_held.py",
          "tests/journeys/test_timers.py", "tests/journeys/test_persons.py", "tests/journeys/test_rehearsal.py"),
     ("tests/journeys/test_model.py", "tests/http/test_journeys.py", "tests/crash/test_journeys.py"),
 )  # fmt: skip
