@@ -1267,6 +1267,9 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "pipeline/reactor.py",
         "            if record.tail >= HISTORY:\n",
         "            if False:\n",
+
+        "            if record.tail >= HISTORY:",
+        "            if False:",
         "tests/moving/test_import.py::test_history_fires_no_rule_unless_it_is_asked_for",
     ),
     (

@@ -147,14 +147,14 @@ def test_an_erasure_that_waits_for_reactions_goes_on_when_they_are_done(machine:
     machine.take(event("bought"))
     erasure_id = machine.erase("u")
     machine.eraser._on_step = lambda step: is_over.set() if step == "overwritten" else None
-    machine.eraser.start()
+    machine.eraser.loop.start()
     try:
         assert machine.looked.wait(60)
         machine.drain()
         machine.eraser.on_reacted()
         assert is_over.wait(60)
     finally:
-        machine.eraser.stop()
+        machine.eraser.loop.stop()
     assert machine.erasures.get(TENANT, erasure_id).status == "done"
 
 
@@ -191,7 +191,7 @@ def test_reactions_that_end_while_an_erasure_looks_for_them_wake_it(machine: Era
     machine.take(event("bought"))
     machine.erase("u")
     woken: list[bool] = []
-    machine.eraser._loop.wake = lambda: woken.append(True)  # type: ignore[method-assign]
+    machine.eraser.loop.wake = lambda: woken.append(True)  # type: ignore[method-assign]
     machine.eraser.on_reacted()
     assert woken == [], "nothing waits yet"
     has_passed = machine.eraser._has_passed

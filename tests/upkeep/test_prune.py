@@ -227,13 +227,13 @@ def test_the_loop_applies_a_setting_at_the_start_and_when_it_is_told_of_one() ->
 
     given.applied = note  # type: ignore[method-assign]
     given.retentions[TENANT] = Retention(TENANT, 30 * DAY_MS, NOW_MS - 1)
-    given.pruner.start()
+    given.pruner.loop.start()
     try:
         assert applied.wait(60)
         applied.clear()
         given.retentions[OTHER_MODE] = Retention(OTHER_MODE, 30 * DAY_MS, NOW_MS - 1)
-        given.pruner.wake()
+        given.pruner.loop.wake()
         assert applied.wait(60)
     finally:
-        given.pruner.stop()
+        given.pruner.loop.stop()
     assert given.retentions[TENANT].pruned == 1
