@@ -28,7 +28,7 @@ class Rival:
         return not self._thread.is_alive()
 
     def result(self) -> Any:
-        self._thread.join(30)
+        self._thread.join(60)
         assert self.is_done(), "it waits for ever"
         if self._error is not None:
             raise self._error
@@ -39,7 +39,7 @@ class Rival:
         if engine.dialect.name == "sqlite":
             return
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not self.is_done():
             with engine.connect() as connection:
                 if connection.scalar(waiting):

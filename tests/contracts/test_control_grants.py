@@ -49,7 +49,9 @@ requests = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(asked=st.lists(requests, max_size=14))
 def test_each_key_grants_once_and_no_balance_falls_below_zero_unless_allowed(
     engine: Engine, asked: list[tuple[str, Grant]]

@@ -26,7 +26,9 @@ def test_a_position_is_there_when_the_database_is_opened_again(database: Path):
     second.dispose()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(positions=st.lists(st.integers(0, 2**63 - 1), max_size=8))
 def test_the_position_is_always_the_greatest_committed(engine: Engine, positions: list[int]):
     with engine.begin() as connection:

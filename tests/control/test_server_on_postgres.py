@@ -51,7 +51,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_server_keeps_keys_rules_progress_and_jobs_there(tmp_path: Path, postgres_url: str, engine: Engine) -> None:
     users = ["u", "a\x00b", "\x00", "é"]
     server = Server(tmp_path, {"HEADRACE_CONTROL_URL": postgres_url}).start()
@@ -97,7 +97,7 @@ def test_a_second_server_on_the_same_database_is_refused_while_the_first_renews_
     ControlOffsets(engine, lease=taken).commit(5)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_server_that_lost_its_lease_stores_nothing_while_another_holds_it_and_then_goes_on(
     tmp_path: Path, postgres_url: str, engine: Engine
 ) -> None:

@@ -28,44 +28,50 @@ def damage_a_page(path: Path, holding: bytes) -> None:
     path.write_bytes(content)
 
 
-def served(data: Path) -> dict[str, str]:
-    """A folder in which a server has worked; what it stored."""
+@pytest.fixture(scope="module")
+def worked_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a server has worked, to copy: to have one work in each test's own takes longer than the rest of it."""
+    data = tmp_path_factory.mktemp("worked_in") / "data"
     server = Server(data).start()
     with server.client(server.key()) as client:
         sent = send(client, 5)
         assert stored(client) == sent
     assert server.stop() == 0
-    return sent
+    return data
 
 
-def test_a_damaged_page_of_control_is_said_at_start_by_ready_and_by_a_check(tmp_path: Path) -> None:
-    served(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "control.sqlite", isolation_level=None)) as control:
+@pytest.fixture
+def data(worked_in: Path, tmp_path: Path) -> Path:
+    """A folder in which a server has worked, of the test's own."""
+    return shutil.copytree(worked_in, tmp_path / "data", symlinks=True)
+
+
+def test_a_damaged_page_of_control_is_said_at_start_by_ready_and_by_a_check(data: Path) -> None:
+    with closing(sqlite3.connect(data / "control.sqlite", isolation_level=None)) as control:
         [(columns,)] = control.execute("SELECT count(*) FROM pragma_table_info('replies')")
         assert columns
         for number in range(200):
             control.execute("INSERT INTO projects VALUES (?, 1)", (f"a-project-of-a-test-{number}",))
-    damage_a_page(tmp_path / "control.sqlite", b"a-project-of-a-test-150")
-    code, report = check(tmp_path)
+    damage_a_page(data / "control.sqlite", b"a-project-of-a-test-150")
+    code, report = check(data)
     assert code == 1
     [problem, *_] = report.problems
-    assert problem.startswith(f"The control database {tmp_path / 'control.sqlite'} is damaged: ")
+    assert problem.startswith(f"The control database {data / 'control.sqlite'} is damaged: ")
     assert "put back a copy" in problem
-    server = Server(tmp_path).start()
+    server = Server(data).start()
     assert [line["level"] for line in server.logs if line.get("event") == "folder_damaged"] == ["error"]
     with server.client() as client:
         ready = client.get("/ready").json()
         assert "headrace check" in ready["problems"][0]
-        assert str(tmp_path) not in ready["problems"][0]
-    code, report = check(tmp_path)
+        assert str(data) not in ready["problems"][0]
+    code, report = check(data)
     assert (code, report.problems[0][:20]) == (1, "The control database")
     server.kill()
 
 
-def test_a_sound_folder_has_no_problems(tmp_path: Path) -> None:
-    served(tmp_path)
-    assert check(tmp_path)[1].problems == []
-    server = Server(tmp_path).start()
+def test_a_sound_folder_has_no_problems(data: Path) -> None:
+    assert check(data)[1].problems == []
+    server = Server(data).start()
     with server.client() as client:
         assert client.get("/ready").json() == {"status": "ready"}
     assert server.stop() == 0
@@ -120,38 +126,35 @@ def in_the_place_of(name: str, what: str) -> Callable[[Path], None]:
         ("tmp", "a pipe"),
     ],
 )
-def test_a_start_on_a_folder_that_cannot_be_used_ends_in_one_line(tmp_path: Path, name: str, what: str) -> None:
-    served(tmp_path)
-    in_the_place_of(name, what)(tmp_path)
+def test_a_start_on_a_folder_that_cannot_be_used_ends_in_one_line(data: Path, name: str, what: str) -> None:
+    in_the_place_of(name, what)(data)
     if name == "tmp":  # nobody's data: it is put right
-        server = Server(tmp_path).start()
+        server = Server(data).start()
         assert server.stop() == 0
         return
-    done = serve(tmp_path)
+    done = serve(data)
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("headrace: ")
     assert "Traceback" not in done.stderr
-    assert name in lines[0] or str(tmp_path) in lines[0]
+    assert name in lines[0] or str(data) in lines[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 @pytest.mark.parametrize("name", ["control.sqlite", "log.sqlite", "log.keys", "store", "tmp", "lock", "reacting"])
-def test_a_start_on_a_folder_with_wrong_modes_ends_in_one_line(tmp_path: Path, name: str) -> None:
-    served(tmp_path)
-    (tmp_path / name).chmod(0)
-    done = serve(tmp_path)
-    (tmp_path / name).chmod(0o700)
+def test_a_start_on_a_folder_with_wrong_modes_ends_in_one_line(data: Path, name: str) -> None:
+    (data / name).chmod(0)
+    done = serve(data)
+    (data / name).chmod(0o700)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
 
 
 @pytest.mark.parametrize("missing", ["control.sqlite", "log.sqlite", "store", "store/metadata", "log.keys"])
-def test_half_a_restore_starts_or_ends_in_one_line(tmp_path: Path, missing: str) -> None:
-    served(tmp_path)
-    for path in [tmp_path / missing, *tmp_path.glob(f"{missing}-*")]:
+def test_half_a_restore_starts_or_ends_in_one_line(data: Path, missing: str) -> None:
+    for path in [data / missing, *data.glob(f"{missing}-*")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    server = Server(tmp_path)
+    server = Server(data)
     server.begin()
     try:
         server.wait_until_listening()

@@ -16,7 +16,7 @@ from tests.crash.test_disk import send, stored
 from tests.server import Server
 
 
-@pytest.mark.timeout(60)  # without a worker it would wait for ever
+@pytest.mark.timeout(300)  # without a worker it would wait for ever
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 def test_a_server_that_cannot_log_a_failure_goes_on_after_it(tmp_path: Path, unbuffered: str) -> None:
     told = tmp_path / "told"

@@ -33,7 +33,7 @@ def figures(client: Client) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("step", ["none", "prune", "pruned"])
 def test_what_is_old_is_gone_and_figures_are_those_of_a_list_without_it(tmp_path: Path, step: str) -> None:
     command_line = [sys.executable, "-m", "tests.crash.serve_and_die", f"{step}:1"]

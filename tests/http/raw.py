@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 class Connection:
     """One connection to a server; every wait on it ends after `timeout_s`."""
 
-    def __init__(self, url: str, timeout_s: float = 20, receives_bytes: int = 0) -> None:
+    def __init__(self, url: str, timeout_s: float = 60, receives_bytes: int = 0) -> None:
         """receives_bytes: about as much is taken from the server before anybody asks for it; 0 leaves it to the system."""
         address = urlsplit(url)
         self._socket = socket.socket()

@@ -18,7 +18,7 @@ def main(how: str, _port: str, port: str, _data: str, data: str) -> int:
     settings = Settings.from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
     runtime = Runtime(settings)
-    serve._BACKSTOP_S = 1.0
+    serve.BACKSTOP_S = 1.0
 
     def fail() -> None:
         raise RuntimeError("told to")

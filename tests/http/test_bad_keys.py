@@ -130,9 +130,9 @@ def test_a_key_stops_within_a_second_of_being_revoked(server: Server, keys: Keys
 
 
 def requests_until_refused(client: Client) -> list[float]:
-    """Ask until the answer is 401, for ten seconds at most; when each request was sent that was still answered."""
+    """Ask until the answer is 401, for a minute at most; when each request was sent that was still answered."""
     accepted: list[float] = []
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         sent_at_s = time.time()
         response = client.get("/v1/admin/events", params={"limit": 1})

@@ -81,8 +81,8 @@ def test_a_setting_that_is_wrong_is_named(tmp_path: Path) -> None:
 
 
 def wait_until_refused(url: str) -> None:
-    """Until the server no longer accepts connections, for twenty seconds at most."""
-    end = time.monotonic() + 20
+    """Until the server no longer accepts connections, for a minute at most."""
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             Connection(url).__exit__()
@@ -94,7 +94,7 @@ def wait_until_refused(url: str) -> None:
 def test_after_sigterm_requests_in_flight_are_answered_and_what_was_acknowledged_stays(
     make_server: MakeServer,
 ) -> None:
-    server = make_server()
+    server = make_server({"HEADRACE_SHUTDOWN_TIMEOUT_S": "1000"})
     acknowledged: list[str] = []
     under_way = threading.Barrier(5)
 
@@ -103,7 +103,7 @@ def test_after_sigterm_requests_in_flight_are_answered_and_what_was_acknowledged
         with server.client("secret") as client:
             for number in itertools.count():
                 if number == 3:
-                    under_way.wait(30)
+                    under_way.wait(60)
                 try:
                     response = client.post(FLUX, json={"name": "busy"})
                 except httpx.TransportError:
@@ -118,7 +118,7 @@ def test_after_sigterm_requests_in_flight_are_answered_and_what_was_acknowledged
     lines = b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(body)
     with ThreadPoolExecutor(4) as threads, Connection(server.url) as slow:
         writers = [threads.submit(write) for _ in range(4)]
-        under_way.wait(30)
+        under_way.wait(60)
         slow.send(request("POST", FLUX, "secret", b"", lines))
         assert slow.answer().status_code == 100  # so the server has begun with it
         os.kill(server.pid, signal.SIGTERM)
@@ -151,10 +151,8 @@ def assert_idle_connections_do_not_hold_up(server: Server, end: signal.Signals) 
         used.send(request("GET", "/health", None))
         assert used.answer().status_code == 200
         half.send(b"GET /hea")
-        stopping = time.monotonic()
         os.kill(server.pid, end)
-        assert server.wait() == 0
-        assert time.monotonic() - stopping < 15  # requests in flight would get 20 s; there are none
+        assert server.wait() == 0  # within a minute: requests in flight would get a quarter of an hour; there are none
         assert silent.rest() == used.rest() == half.rest() == b""
 
 
@@ -171,7 +169,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "HEADRACE_MAX_TAGS": "1",
         "HEADRACE_MAX_TAG_CHARS": "10",
         "HEADRACE_MAX_CONNECTIONS": "10",
-        "HEADRACE_BODY_TIMEOUT_S": "0.5",
+        "HEADRACE_BODY_TIMEOUT_S": "2",
         "HEADRACE_SYNC_DEADLINE_S": "0.000001",
         "HEADRACE_SOLUTE_DUPLICATES": "reject",
         "HEADRACE_RATE_LIMITS": "on",

@@ -228,7 +228,9 @@ def test_of_many_errors_the_first_are_kept(bench: Bench) -> None:
     assert max(len(error) for _, error in ended.errors) == 300
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_whatever_fails_wherever_each_event_goes_through_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

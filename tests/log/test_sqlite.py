@@ -46,7 +46,7 @@ def test_only_its_owner_may_read_the_file(tmp_path: Path) -> None:
         assert set(modes.values()) == {0o600}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_killed_process_leaves_each_acknowledged_entry_once(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     acknowledged: list[tuple[int, str, str]] = []

@@ -158,7 +158,9 @@ def test_the_same_event_and_rules_always_give_the_same(evaluated: list[Condition
     assert evaluated[: len(evaluated) // 2] == evaluated[len(evaluated) // 2 :]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(random=st.integers(0, 2**32).map(Random))
 def test_whatever_is_evaluated_over_whatever_event_is_within_the_bounds(
     evaluated: list[Condition], random: Random

@@ -31,7 +31,9 @@ def test_a_visitor_cannot_mint_a_years_streak(machine: Machine) -> None:
     assert why == "its time is 364 days after it was received; the rule takes at most 1d"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     days=st.lists(st.floats(-40, 40, allow_nan=False), min_size=1, max_size=8),
     ahead=st.sampled_from([None, ("0s", 0.0), ("36h", 1.5), ("30d", 30.0)]),

@@ -72,7 +72,7 @@ def fail_everywhere(store: ClickHouseStore, victim: Tenant, fmt: str) -> None:
     together = Barrier(HANDLES)
 
     def fail(_: int) -> None:
-        together.wait(10)
+        together.wait(60)
         with pytest.raises(Unavailable):
             store.engine.ask(Query(FAILS_IN_MID_OUTPUT, {"project": victim.project}), fmt)
 

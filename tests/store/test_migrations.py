@@ -18,7 +18,7 @@ SCHEMA = ",".join(
 
 def start(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.store.first_start", str(folder / "store"), *what]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 
 def opened(folder: Path, *what: str) -> str:
@@ -84,7 +84,7 @@ def test_a_first_start_killed_at_any_moment_is_finished_by_the_next(tmp_path: Pa
         command = [sys.executable, "-m", "tests.store.first_start", str(tmp_path / "store")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             folder = tmp_path / "store"
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while not folder.exists() and time.monotonic() < until:
                 time.sleep(0.001)
             time.sleep(chance.uniform(0, 0.25))
