@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import Engine
 
 from headrace.control.database import open_database
+from tests.clickhouse_face import face, over_http
 from tests.engine import clickhouse
 from tests.postgres import control_url, empty_url, postgres, postgres_url
 
-__all__ = ["clickhouse", "control_url", "empty_url", "postgres", "postgres_url"]
+__all__ = ["clickhouse", "control_url", "empty_url", "face", "over_http", "postgres", "postgres_url"]
 
 
 @pytest.fixture

@@ -38,9 +38,9 @@ ALL = Filters()
 VALUE = Dimension("value")
 
 
-@pytest.fixture(params=["clickhouse", "memory"])
+@pytest.fixture(params=["clickhouse", "over_http", "memory"])
 def store(request: pytest.FixtureRequest) -> Stores:
-    return MemoryStore() if request.param == "memory" else request.getfixturevalue("clickhouse")
+    return MemoryStore() if request.param == "memory" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture

@@ -17,6 +17,34 @@ ROOT = Path(__file__).parents[2]
 
 REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
+        "an insert over HTTP with an old fence stores nothing",
+        "store/fence.py",
+        "WHERE NOT throwIf(fence < (SELECT max(fence) FROM fences WHERE partition = 0), 'another worker has taken over')",
+        "",
+        "tests/store/test_over_http.py::test_a_worker_that_was_taken_over_from_stores_nothing",
+    ),
+    (
+        "running inserts are waited for before a store over HTTP is asked",
+        "store/fence.py",
+        "        while int(self._engine.tell(running)):",
+        "        while False:",
+        "tests/store/test_over_http.py::test_settling_waits_for_an_insert_that_runs_and_nothing_lands_after_it",
+    ),
+    (
+        "an insert over HTTP whose reply is lost is not sent again",
+        "store/writer.py",
+        "block = rows if self._fence is None else BytesIO(rows)",
+        "block = rows",
+        "tests/store/test_over_http.py::test_an_insert_whose_reply_is_lost_is_not_sent_again",
+    ),
+    (
+        "a store over HTTP is asked what it has only once earlier inserts are over",
+        "pipeline/recovery.py",
+        "        self._settle()  # before the store is asked what it has\n",
+        "",
+        "tests/worker/test_worker.py::test_each_recovery_settles_before_it_asks_the_store",
+    ),
+    (
         "an append to Valkey whose reply is lost is not sent again",
         "log/valkey/server.py",
         "retry=Retry(NoBackoff(), 0),\n            retry_on_timeout=False,\n            retry_on_error=[],",

@@ -70,6 +70,29 @@ class UnsureStore(MemoryStore):
             raise StoreFailed("told to")
 
 
+class LateStore(MemoryStore):
+    """A store on a network. `fails`: the next insert fails, and its rows arrive later: while somebody settles, or with the next ones."""
+
+    fails = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._late: list[Record] = []
+
+    def insert(self, records: Sequence[Record], /) -> None:
+        if self.fails:
+            self.fails = False
+            self._late += records
+            raise StoreFailed("timed out")
+        super().insert(records)
+        self.settle()
+
+    def settle(self) -> None:
+        late, self._late = self._late, []
+        if late:
+            super().insert(late)
+
+
 class Crash(BaseException):
     """The process is gone."""
 
@@ -104,6 +127,7 @@ class Machine:
             erased=self.erased,
             put_aside=self.quarantine,
             probe=probe,
+            settle=getattr(self.store, "settle", lambda: None),
             commands=self.run,
             on_progress=lambda: self.progressed.put(None),
             clock_ms=lambda: self.now_ms,
@@ -720,3 +744,17 @@ def test_what_the_store_can_never_take_is_put_aside_and_holds_nothing_up(logged:
     logged.clear()
     drain(machine.worker())
     assert logged == []
+
+
+def test_each_recovery_settles_before_it_asks_the_store() -> None:
+    machine = Machine()
+    machine.store = store = LateStore()  # type: ignore[assignment]
+    worker = machine.worker()
+    for _ in range(3):
+        machine.log.append([Entry(encode(Event("p", "live", "flux", "n", NOW_MS))) for _ in range(5)])
+        store.fails = True
+        with pytest.raises(StoreFailed):
+            worker.step()
+        while worker.step():
+            pass
+    assert store.held(0, END) == 15

@@ -7,8 +7,9 @@ import structlog
 from headrace.assembly import integrity
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control, take_partition
-from headrace.assembly.folder import DataFolder, require_no_dead_link
+from headrace.assembly.folder import DataFolder
 from headrace.assembly.log import LogOfFolder
+from headrace.assembly.store import open_store
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
 from headrace.control.quarantine import ControlQuarantine
@@ -17,7 +18,6 @@ from headrace.control.sessions import ControlSessions
 from headrace.model.errors import Unavailable
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
-from headrace.store.clickhouse import ClickHouseStore
 from headrace.upkeep.relearn import relearn
 
 _log = structlog.get_logger("headrace")
@@ -41,13 +41,7 @@ class Adapters:
         self.offsets = ControlOffsets(self.control, lease=self.lease)
         self.erased = ControlErasedEvents(self.control)
         self.quarantine = ControlQuarantine(self.control)
-        require_no_dead_link(settings.data / "store")
-        self.store = ClickHouseStore(
-            f"chdb://{settings.data.resolve() / 'store'}",
-            query_timeout_s=settings.query_timeout_s,
-            query_max_memory_bytes=settings.query_max_memory_bytes,
-            hot_tags=[tag for tag in settings.hot_tags.split(",") if tag],
-        )
+        self.store = open_store(settings, self.lease)
         self._is_log_shared = bool(settings.log_url)
         self._of_folder = LogOfFolder(
             settings,

@@ -144,6 +144,7 @@ class Runtime:
             recent=recent,
             clock_ms=clock_ms,
             probe=adapters.probe,
+            settle=adapters.store.settle,
             spare_log_bytes=adapters.spare_log_bytes,
             on_step=on_step,
         )

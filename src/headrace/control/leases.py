@@ -146,6 +146,17 @@ class LastingLease:
         _log.warning("lease_taken_again", name=taken.name, fence=taken.fence)
         return True
 
+    def raise_fence(self) -> int:
+        """Take the lease anew, so that nothing that was begun under it counts any more. Returns the fence.
+
+        Raises LeaseLost while another holds it, ControlFailed.
+        """
+        taken = self._leases.take(self.current.name, self._owner)
+        if taken is None:
+            raise LeaseLost(f"The lease {self.current.name} is held by another server.")
+        self.current = taken
+        return taken.fence
+
     def release(self) -> None:
         """See `ControlLeases.release`."""
         self._leases.release(self.current)

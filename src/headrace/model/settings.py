@@ -53,6 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "if empty, a SQLite file in the data folder."
         ),
     ] = ""
+    store_url: Annotated[
+        Annotated[str, Meta(pattern="^(https?://.+)?$")],
+        _doc(
+            "ClickHouse server that stores the events, as http://user:password@host:8123/database, or https://; needs "
+            "`HEADRACE_CONTROL_URL`. If empty, ClickHouse in this process, in the data folder."
+        ),
+    ] = ""
     log_url: Annotated[
         Annotated[str, Meta(pattern="^(valkeys?://.+)?$")],
         _doc(

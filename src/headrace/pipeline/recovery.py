@@ -31,6 +31,7 @@ class Recovery:
         put_aside: PutAside,
         *,
         portion: Portion,
+        settle: Callable[[], None] = lambda: None,
         clock_ms: Callable[[], int],
     ) -> None:
         """portion: how much to read and insert at once."""
@@ -41,6 +42,7 @@ class Recovery:
         self._put_aside = put_aside
         self._clock_ms = clock_ms
         self._portion = portion
+        self._settle = settle
         self._repaired = False
         self._is_retaken = False
 
@@ -53,6 +55,7 @@ class Recovery:
         repairs the store. Raises StoreFailed, ControlFailed, Unavailable, and LeaseLost while another worker has taken over.
         """
         self._is_retaken = self._offsets.take_again() or self._is_retaken
+        self._settle()  # before the store is asked what it has
         position = self._offsets.position()
         if self._is_retaken and done:
             position = min(position, done)

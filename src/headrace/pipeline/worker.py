@@ -71,6 +71,7 @@ class Worker:
         recent: RecentRecords | None = None,
         clock_ms: Callable[[], int],
         probe: Callable[[], None] = lambda: None,
+        settle: Callable[[], None] = lambda: None,
         spare_log_bytes: int | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
@@ -81,6 +82,7 @@ class Worker:
         run again, but a command may run again after a crash before its commit, so it must recognise a repeat by its position.
         If it raises, the worker cannot go on.
         probe: writes something and removes it; called until it succeeds, before anything else. Raises StoreFailed, Unavailable.
+        settle: returns once no insert that was sent before can store anything any more. Raises StoreFailed, LeaseLost.
         spare_log_bytes: how large the log may be while it keeps second copies; half of what it may hold, if None.
         on_stored: given the events that were inserted, once they are visible; must not wait.
         recent: where the reactor finds what was stored last.
@@ -94,6 +96,7 @@ class Worker:
         self._recovery = Recovery(
             *(log, store, offsets, erased, put_aside),
             portion=self._portion,
+            settle=settle,
             clock_ms=clock_ms,
         )
         self._commands = commands

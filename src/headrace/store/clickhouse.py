@@ -1,6 +1,6 @@
 """The store: ClickHouse through clickhouse-connect. Put together here; each part is described in its own file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -11,6 +11,7 @@ from headrace.store.copies import PartCopies
 from headrace.store.engine import Engine, let_merges_give_way
 from headrace.store.events import EventReader
 from headrace.store.exports import ExportReader
+from headrace.store.fence import InsertFence
 from headrace.store.funnels import FunnelReader
 from headrace.store.known_people import IdsOf, KnownPeople
 from headrace.store.merged import MergedEditions, MergedIds
@@ -37,9 +38,11 @@ class ClickHouseStore:
         query_max_memory_bytes: int = 1 << 29,
         hot_tags: Sequence[str] = (),
         max_page_bytes: int = 64 * 1024 * 1024,
+        raise_fence: Callable[[], int] | None = None,
     ) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed.
 
+        raise_fence: for a store on a network: see `InsertFence`.
         hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
         """
         self.engine = engine = Engine(
@@ -49,14 +52,19 @@ class ClickHouseStore:
             with stderr_logged():
                 migrate(engine)
                 self.hot = hot = add_hot_columns(engine, hot_tags)
-            let_merges_give_way()
+                fence = None if raise_fence is None else InsertFence(engine, raise_fence)
+                if fence is not None:
+                    fence.prepare()
+            if fence is None:
+                let_merges_give_way()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
         self.people = people = KnownPeople()
         self.forget_merged = people.forget_merged
         self.asking, self.cancel, self.close = engine.asking, engine.cancel, engine.close
 
-        writer = EventWriter(engine)
+        writer = EventWriter(engine, fence)
+        self.settle = _nothing if fence is None else fence.settle
         self.insert, self.probe, self.erase, self.prune = writer.insert, writer.probe, writer.erase, writer.prune
         upkeep = UpkeepReader(engine)
         self.present, self.last, self.held, self.damaged = upkeep.present, upkeep.last, upkeep.held, upkeep.damaged
@@ -91,3 +99,7 @@ class ClickHouseStore:
     def know_merged(self, merged_ids: MergedIds, /) -> None:
         """From now on people are counted once, whatever their ids. Called in the reader's thread; may raise Unavailable."""
         self.people.editions = MergedEditions(self.engine.writers, merged_ids)
+
+
+def _nothing() -> None:
+    """An insert into the embedded engine has ended when its call has."""

@@ -39,6 +39,12 @@ class _Row(Event, frozen=True, kw_only=True, gc=False):
 
 Row = TypeVar("Row")
 _KILL_EVERY_S = 0.05
+_REMOTE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "send_receive_timeout": 60,
+    "autogenerate_session_id": False,  # a session would be locked by a query whose connection broke
+    "form_encode_query_params": True,  # thousands of ids make a URL that is too long
+}
 _MERGING_THREAD, _MERGING_NICENESS = "MergeMutate", 10
 _rows_decoder = msgspec.json.Decoder(list[Any])
 _row_decoder = msgspec.json.Decoder(_Row)
@@ -53,6 +59,7 @@ class Handles:
 
     def __init__(self, dsn: str, settings: dict[str, object]) -> None:
         self._dsn = dsn
+        self._options: dict[str, Any] = {} if dsn.startswith("chdb:") else _REMOTE
         self._settings = settings  # once per handle: with chDB, passing them with a query makes it four times slower
         self._idle: list[Client] = []
         self._closed = False
@@ -62,7 +69,7 @@ class Handles:
     def lend(self) -> Generator[Client]:
         with self._lock:
             client = self._idle.pop() if self._idle else None
-        client = client or clickhouse_connect.get_client(dsn=self._dsn, settings=dict(self._settings))
+        client = client or clickhouse_connect.get_client(dsn=self._dsn, settings=dict(self._settings), **self._options)
         try:
             yield client
         except BaseException:

@@ -3,6 +3,7 @@
 import threading
 import traceback
 from collections.abc import Sequence
+from io import BytesIO
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -10,6 +11,7 @@ from headrace.model.entries import Record
 from headrace.model.event import MAX_TAIL, Tenant, position_of, tail_of
 from headrace.ports.store import StoreFailed, StoreRefused
 from headrace.store.engine import ERROR_CODE, Engine
+from headrace.store.fence import InsertFence
 from headrace.store.queries import upkeep
 from headrace.store.queries.events import INPUT_COLUMNS
 
@@ -33,23 +35,31 @@ _REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "3
 class EventWriter:
     """What the Store, ErasableStore and AgingStore ports change."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fence: InsertFence | None = None) -> None:
+        """fence: of a store on a network; its inserts go through the fence's table."""
         self._engine = engine
+        self._fence = fence
         self._erasing = threading.Lock()  # the table `erasing` belongs to one erasure at a time
 
     def insert(self, records: Sequence[Record], /) -> None:
         """See the Store port."""
+        if not records:
+            return
+        fence, table, columns, settings = b"", "arriving", INPUT_COLUMNS, _INSERT_SETTINGS
+        if self._fence is not None:
+            fence, table, columns = b'"fence":%d,' % self._fence.current, "fenced", (*INPUT_COLUMNS, "fence")
+            settings = _INSERT_SETTINGS | {"log_comment": self._fence.mark()}
         rows = b"\n".join(
             [
-                b'{"position":%d,"tail":%d,%b' % (each.position, each.tail & MAX_TAIL, each.payload[1:])
+                b'{%b"position":%d,"tail":%d,%b' % (fence, each.position, each.tail & MAX_TAIL, each.payload[1:])
                 for each in records
             ]
         )
+        # Bytes would be sent again by clickhouse-connect when the server closes without a reply, and perhaps be there twice.
+        block = rows if self._fence is None else BytesIO(rows)
         try:
             with self._engine.writers.lend() as client:
-                client.raw_insert(
-                    "arriving", INPUT_COLUMNS, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS
-                )
+                client.raw_insert(table, columns, insert_block=block, fmt="JSONEachRow", settings=settings)
         except (ClickHouseError, OSError) as error:  # with chDB the rows pass through a temporary file
             _free_file_of(error)
             found = ERROR_CODE.search(str(error))

@@ -1,0 +1,47 @@
+"""Opens the store: ClickHouse in this process, or the server that `store_url` names."""
+
+from urllib.parse import urlsplit
+
+from headrace.assembly.folder import require_no_dead_link
+from headrace.control.leases import LastingLease
+from headrace.model.errors import SettingsError
+from headrace.model.settings import Settings
+from headrace.ports.store import StoreFailed
+from headrace.store.clickhouse import ClickHouseStore
+
+
+def open_store(settings: Settings, lease: LastingLease | None, /) -> ClickHouseStore:
+    """lease: of the partition, whose fence inserts over HTTP carry. Raises SettingsError, StoreFailed."""
+    if not settings.store_url:
+        require_no_dead_link(settings.data / "store")
+        return _opened(settings, f"chdb://{settings.data.resolve() / 'store'}", None)
+    if lease is None:
+        raise SettingsError(
+            "HEADRACE_STORE_URL needs HEADRACE_CONTROL_URL: its lease keeps two servers from storing the same events."
+        )
+    shown = _shown(settings.store_url)
+    try:
+        return _opened(settings, settings.store_url, lease)
+    except StoreFailed as error:
+        raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {error}") from error
+
+
+def _shown(url: str) -> str:
+    """The URL without user and password. Raises SettingsError if it is malformed, without quoting it."""
+    try:
+        parts = urlsplit(url)
+        if parts.hostname and parts.path.strip("/") and parts.port != 0:  # raises if it is no number
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    except ValueError:
+        pass
+    raise SettingsError("HEADRACE_STORE_URL: Expected http://user:password@host:8123/database, or https://.")
+
+
+def _opened(settings: Settings, dsn: str, lease: LastingLease | None) -> ClickHouseStore:
+    return ClickHouseStore(
+        dsn,
+        query_timeout_s=settings.query_timeout_s,
+        query_max_memory_bytes=settings.query_max_memory_bytes,
+        hot_tags=[tag for tag in settings.hot_tags.split(",") if tag],
+        raise_fence=None if lease is None else lease.raise_fence,
+    )

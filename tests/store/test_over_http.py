@@ -1,0 +1,195 @@
+"""A store on a network: late, slow and lost inserts, and who may insert. Over a face of HTTP in front of chDB, not a server."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from headrace.model.entries import Record
+from headrace.model.event import Tenant
+from headrace.model.filters import Filters, Page
+from headrace.ports.control import LeaseLost
+from headrace.ports.store import StoreFailed, StoreRefused
+from headrace.store.clickhouse import ClickHouseStore
+from tests.clickhouse_face import Face, face
+from tests.engine import event_of, fresh_tenant, records_of
+
+__all__ = ["face"]
+
+
+class Workers:
+    """Stores over one database, as workers that take over from each other open them: each has the next fence."""
+
+    def __init__(self, face: Face) -> None:
+        self.url = face.url()
+        self._fences = itertools.count(1)
+        self._opened: list[ClickHouseStore] = []
+
+    def __call__(self) -> ClickHouseStore:
+        self._opened.append(ClickHouseStore(self.url, raise_fence=lambda: next(self._fences)))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
+@pytest.fixture
+def worker(face: Face) -> Iterator[Workers]:
+    workers = Workers(face)
+    yield workers
+    workers.close()
+    face.amid_insert = face.after_insert = lambda: None
+    face.broken = False
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return fresh_tenant()
+
+
+def some(tenant: Tenant, count: int = 5) -> list[Record]:
+    return records_of(event_of(tenant, name=f"n{number}") for number in range(count))
+
+
+def ids(records: list[Record]) -> set[str]:
+    return {record.id for record in records}
+
+
+def test_what_was_inserted_is_found(worker: Callable[[], ClickHouseStore], tenant: Tenant) -> None:
+    store = worker()
+    store.settle()
+    records = some(tenant)
+    store.insert(records)
+    assert store.present(0, 2**63) == ids(records)
+    found = store.events(tenant, Filters(), Page(limit=10)).events
+    assert {event.id for event in found} == ids(records)
+    again = worker()
+    again.settle()
+    assert again.present(0, 2**63) == ids(records)
+
+
+def test_a_worker_that_was_taken_over_from_stores_nothing(
+    worker: Callable[[], ClickHouseStore], tenant: Tenant
+) -> None:
+    former, latter = worker(), worker()
+    former.settle()
+    latter.settle()
+    with pytest.raises(StoreFailed, match="another worker has taken over"):
+        former.insert(some(tenant))
+    assert latter.present(0, 2**63) == set()
+
+
+def test_a_worker_that_has_not_settled_stores_nothing(worker: Callable[[], ClickHouseStore], tenant: Tenant) -> None:
+    worker().settle()
+    with pytest.raises(StoreFailed):
+        worker().insert(some(tenant))
+
+
+@pytest.mark.parametrize("by_another", [False, True], ids=["by itself", "by another"])
+def test_settling_waits_for_an_insert_that_runs_and_nothing_lands_after_it(
+    face: Face, worker: Callable[[], ClickHouseStore], tenant: Tenant, by_another: bool
+) -> None:
+    former = worker()
+    former.settle()
+    latter = worker() if by_another else former
+    runs, goes_on = threading.Event(), threading.Event()
+
+    def hold_up() -> None:
+        runs.set()
+        assert goes_on.wait(60)
+
+    face.amid_insert = hold_up
+    records = some(tenant)
+    with ThreadPoolExecutor(2) as pool:
+        inserting = pool.submit(former.insert, records)
+        assert runs.wait(60)
+        settling = pool.submit(latter.settle)
+        timer = threading.Timer(0.5, goes_on.set)  # whoever does not wait has settled long before
+        timer.start()
+        settling.result(60)
+        was_running = not goes_on.is_set()
+        there = latter.present(0, 2**63)
+        goes_on.set()
+        failed = inserting.exception(60)
+    assert not was_running, "it waited"
+    assert there == (set() if failed else ids(records)), "whole or not at all"
+    assert latter.present(0, 2**63) == there, "and nothing landed after the question"
+
+
+def test_an_insert_whose_reply_is_lost_is_not_sent_again(
+    face: Face, worker: Callable[[], ClickHouseStore], tenant: Tenant
+) -> None:
+    store = worker()
+    store.settle()
+
+    def lose() -> None:
+        raise ConnectionError
+
+    face.after_insert = lose
+    records, before = some(tenant), face.inserts
+    with pytest.raises(StoreFailed):
+        store.insert(records)
+    assert face.inserts == before + 1
+    store.settle()
+    assert store.present(0, 2**63) == ids(records), "so whoever asks finds it"
+    assert store.held(0, 2**63) == len(records)
+
+
+def test_what_the_store_can_never_take_is_told_from_what_failed(
+    face: Face, worker: Callable[[], ClickHouseStore], tenant: Tenant
+) -> None:
+    store = worker()
+    store.settle()
+    [record] = some(tenant, 1)
+    with pytest.raises(StoreRefused):
+        store.insert([Record(record.position, record.tail, b'{"project":1e999,' + record.payload[1:])])
+    face.broken = True
+    with pytest.raises(StoreFailed) as failed:
+        store.insert([record])
+    assert not isinstance(failed.value, StoreRefused)
+
+
+def test_events_are_erased_and_pruned(worker: Callable[[], ClickHouseStore], tenant: Tenant) -> None:
+    store = worker()
+    store.probe()
+    store.settle()
+    records = some(tenant)
+    store.insert([])
+    store.insert(records)
+    store.erase([records[0].id])
+    assert store.present(0, 2**63) == ids(records[1:])
+    store.prune(tenant, 2**41, records[2].position)
+    assert store.present(0, 2**63) == ids(records[3:])
+    assert store.damaged() == []
+
+
+def test_a_table_that_got_more_columns_gets_them_before_inserts_too(
+    worker: Callable[[], ClickHouseStore], tenant: Tenant
+) -> None:
+    former = worker()
+    former.settle()
+    with former.engine.writers.lend() as client:
+        client.command("ALTER TABLE arriving ADD COLUMN later String")
+    latter = worker()
+    latter.settle()
+    with latter.engine.writers.lend() as client:
+        columns = client.raw_query("DESCRIBE TABLE fenced", fmt="TabSeparated").decode()
+    assert "later\tString" in columns
+    records = some(tenant)
+    latter.insert(records)
+    with pytest.raises(StoreFailed):
+        former.insert(some(tenant))
+    assert latter.present(0, 2**63) == ids(records)
+
+
+def test_a_lease_that_is_another_servers_lets_nobody_settle(worker: Workers, tenant: Tenant) -> None:
+    def lost() -> int:
+        raise LeaseLost("The lease is held by another server.")
+
+    store = ClickHouseStore(worker.url, raise_fence=lost)
+    with pytest.raises(LeaseLost):
+        store.settle()
+    store.close()
