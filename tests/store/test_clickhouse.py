@@ -268,7 +268,7 @@ def test_a_tag_answers_the_same_before_and_after_it_gets_a_column_of_its_own(sto
     before = answers(store)
     assert before[0] == Counts(5, None, [("a", 2), ("", 1)])
     warm = ClickHouseStore(dsn(), hot_tags=("wärm's",))
-    assert warm.hot
+    assert warm.own.tag("wärm's")
     assert answers(warm) == before
     warm.insert(records_of(event_of(tenant, **fields) for fields in given))
     assert answers(warm) == answers(store) != before

@@ -80,6 +80,7 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
         "Folders of backups that could not be told of an erasure: restoring from one would bring somebody back.",
         len(runtime.notices.untold),
     )
+    yield from _own_columns(runtime)
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
     yield from _dedup_window(runtime)
@@ -95,6 +96,22 @@ def _dedup_window(runtime: Runtime) -> Iterator[Figure]:
     with suppress(Unavailable):
         window_s = runtime.log.dedup_window_s()
         yield _one("dedup_window_seconds", "How far back message ids are remembered.", window_s)
+
+
+def _own_columns(runtime: Runtime) -> Iterator[Figure]:
+    """As of the keeper's last look, a minute ago at most while queries come."""
+    keeper = runtime.column_keeper
+    states = [each.is_complete for each in keeper.columns]
+    yield Figure(
+        "own_columns",
+        "Columns that tags and properties have for themselves.",
+        [(("complete",), sum(states)), (("filling",), len(states) - sum(states))],
+        ("state",),
+    )
+    yield _one("own_columns_bytes", "Bytes of those columns.", sum(each.bytes for each in keeper.columns))
+    yield _count("own_columns_given", "Such columns given since startup.", keeper.given)
+    yield _count("own_columns_dropped", "Such columns dropped since startup.", keeper.dropped)
+    yield _one("own_columns_failing", "1 while such columns cannot be given or dropped.", bool(keeper.failing))
 
 
 def _one(name: str, text: str, value: float) -> Figure:

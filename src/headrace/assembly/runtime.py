@@ -11,6 +11,7 @@ from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.backups import Backups
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.column_keeping import column_keeper_of
 from headrace.assembly.console import ConsoleAdmission
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.deliveries import sender_of
@@ -278,6 +279,7 @@ class Runtime:
         )
         length_s = adapters.leases.length_s  # None where no other server can hold them
         renewal = [] if length_s is None else [Loop("leases", adapters.renew_leases, idle_s=length_s / 3)]
+        self.column_keeper = column_keeper_of(settings, self.store.own, on_step)
         self.throughput = Throughput(lambda: self.worker.progress.stored_events, clock_ms)
         sampling = Loop("throughput", self.throughput.sample, idle_s=STEP_S)
         exporting = [] if continuous is None else [continuous.loop]
@@ -294,6 +296,7 @@ class Runtime:
                 self.hub.loop,
                 self.eraser.loop,
                 self.pruner.loop,
+                self.column_keeper,
                 sampling,
                 keeping,
                 *exporting,
@@ -303,6 +306,7 @@ class Runtime:
                 sampling,
                 *exporting,
                 self.hub.loop,
+                self.column_keeper,
                 self.pruner.loop,
                 self.eraser.loop,
                 self.replay_runner.loop,

@@ -22,6 +22,7 @@ from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 from headrace.upkeep.backup import Done
 from headrace.upkeep.check import Report
+from headrace.upkeep.own_columns import ListedColumn
 from headrace.upkeep.quarantine import Asked, answer
 
 _TIMEOUT_S = 600
@@ -34,6 +35,19 @@ def check(settings: Settings, /) -> Report:
         return msgspec.json.decode(reply, type=Report)
     with _runtime(settings) as runtime:
         return runtime.check()
+
+
+def own_columns(settings: Settings, /) -> list[ListedColumn]:
+    """Raises SettingsError if there is no data, Unavailable if the server does not answer."""
+    _require_log(settings)
+    if reply := _ask_server(settings, "/internal/columns"):
+        return msgspec.json.decode(reply, type=list[ListedColumn])
+    configure(settings)
+    runtime = open_runtime(settings)
+    try:
+        return runtime.column_keeper.listed()
+    finally:
+        runtime.close()
 
 
 def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:

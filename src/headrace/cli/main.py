@@ -24,6 +24,7 @@ from headrace.cli.retention import app as retention_app
 from headrace.cli.retention import prune
 from headrace.cli.rules import app as rules_app
 from headrace.cli.server import print_json
+from headrace.cli.store import app as store_app
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
 from headrace.model.errors import HeadraceError, InvalidRequest, SettingsError
@@ -52,6 +53,7 @@ app.command(users_app)
 app.command(retention_app)
 app.command(prune)
 app.command(webhooks_app)
+app.command(store_app)
 app.command(mcp_app)
 
 app.command(print_audit, name="audit")

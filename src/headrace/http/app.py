@@ -22,7 +22,7 @@ from headrace.http.direct import App
 from headrace.http.gate import KeyGate
 from headrace.http.handlers import handlers_of
 from headrace.http.landing import Landing
-from headrace.http.local import Backup, Check, ConsoleCode, Prune, Quarantine
+from headrace.http.local import Backup, Check, ConsoleCode, Prune, Quarantine, StoreColumns
 from headrace.http.metrics import Metrics
 from headrace.http.mount import Responders, mount
 from headrace.http.noted import RefusalNotes
@@ -77,6 +77,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app.add_route("/internal/quarantine", Quarantine(can.admission, can.quarantine, auditor))
     app.add_route("/internal/backup", Backup(can.admission, can.backups))
     app.add_route("/internal/console", ConsoleCode(can.admission, can.console))
+    app.add_route("/internal/columns", StoreColumns(can.admission, can.status))
     app.add_route("/internal/prune", Prune(can.admission, can.retention))
     for path, resource in docs.routes():
         app.add_route(path, resource)

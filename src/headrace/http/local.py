@@ -73,6 +73,18 @@ class ConsoleCode:
         resp.data = encode_json({"code": self._console.new_code()})
 
 
+class StoreColumns:
+    """GET /internal/columns: `headrace store columns`."""
+
+    def __init__(self, admission: Admission, status: ServerStatus) -> None:
+        self._admission = admission
+        self._status = status
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        _require_local(self._admission, req)
+        resp.data = encode_json(await self._status.columns())
+
+
 class Prune:
     """POST /internal/prune: `headrace prune`."""
 

@@ -14,6 +14,7 @@ PerMinute = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Month = Annotated[float, Meta(gt=0, le=90 * 86_400)]
 
 
 def _doc(text: str) -> Meta:
@@ -238,8 +239,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     export_every_s: Annotated[Seconds, _doc("How long the continuous export rests between two rounds.")] = 3600.0
-    hot_tags: Annotated[str, _doc("Comma-separated tags that get their own column, for faster filters and groups.")] = (
-        ""
+    hot_tags: Annotated[
+        str,
+        _doc("Comma-separated tags that get a column of their own at once, and beside own_columns."),
+    ] = ""
+    own_columns: Annotated[
+        Annotated[int, Meta(ge=0, le=100)],
+        _doc(
+            "Maximum number of columns for tags and properties that queries have asked for; 0 gives none. A number counts as "
+            "a half and a property's text as one and a half, which is what they cost inserts."
+        ),
+    ] = 5
+    own_columns_max_bytes: Annotated[Bytes, _doc("Maximum size of those columns together.")] = 2 * 1024**3
+    own_columns_after_s: Annotated[
+        Seconds,
+        _doc("Give a tag or property a column once queries about it have taken this long within own_columns_keep_s."),
+    ] = 10.0
+    own_columns_keep_s: Annotated[Month, _doc("Drop such a column when nobody has asked for it for this long.")] = (
+        31 * 86_400.0
     )
     freshness_timeout_s: Annotated[
         Seconds, _doc("How long a query waits for the events acknowledged before it to become visible.")

@@ -16,7 +16,8 @@ from headrace.store.funnels import FunnelReader
 from headrace.store.known_people import IdsOf, KnownPeople
 from headrace.store.merged import MergedEditions, MergedIds
 from headrace.store.metrics import MetricsReader
-from headrace.store.migrations import add_hot_columns, migrate
+from headrace.store.migrations import migrate
+from headrace.store.own_columns import OwnColumns
 from headrace.store.people import PersonReader
 from headrace.store.stderr import stderr_logged
 from headrace.store.upkeep import UpkeepReader
@@ -51,10 +52,11 @@ class ClickHouseStore:
         try:
             with stderr_logged():
                 migrate(engine)
-                self.hot = hot = add_hot_columns(engine, hot_tags)
+                self.own = hot = OwnColumns(engine, hot_tags)
                 fence = None if raise_fence is None else InsertFence(engine, raise_fence)
                 if fence is not None:
                     fence.prepare()
+            engine.on_asked = hot.on_asked
             if fence is None:
                 let_merges_give_way()
         except ClickHouseError as error:

@@ -7,7 +7,8 @@ next one, so it is dropped. And a handle runs one query at a time, so there is a
 import os
 import re
 import threading
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,6 +101,7 @@ class Engine:
         self.query_max_memory_bytes = query_max_memory_bytes
         self._query_timeout_s = query_timeout_s
         self._asking = threading.local()
+        self.on_asked: Callable[[Query, float], None] = lambda _query, _seconds: None  # after each of `ask`
         self.writers = Handles(dsn, {})
         self.readers = Handles(
             dsn,
@@ -162,11 +164,14 @@ class Engine:
                 raise Unavailable("The query was cancelled.")
             settings.append(f"log_comment = '{running.mark}'")  # with chDB one cannot set a query's id
         sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
+        started = time.perf_counter()
         try:
             with self.readers.lend() as client:
                 return client.raw_query(sql, query.params, fmt=fmt)
         except ClickHouseError as error:
             raise self._refused(error) from error
+        finally:
+            self.on_asked(query, time.perf_counter() - started)
 
     def tell(self, query: Query, fmt: str = "TabSeparated", /) -> bytes:
         """The result of one of the server's own queries, without limits. Raises StoreFailed."""

@@ -1,11 +1,8 @@
-"""Brings the schema up to date as the store is opened, and gives tags their own columns."""
+"""Brings the schema up to date as the store is opened."""
 
-from collections.abc import Sequence
 from importlib import resources
 
 from headrace.store.engine import Engine
-from headrace.store.queries import conditions
-from headrace.store.queries.conditions import Hot
 
 
 def migrate(engine: Engine, /) -> None:
@@ -26,18 +23,3 @@ def migrate(engine: Engine, /) -> None:
                     if statement.strip():
                         client.command(statement)
                 client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
-
-
-def add_hot_columns(engine: Engine, tags: Sequence[str], /) -> Hot:
-    """Give tags their columns. Older parts compute them when they are read, until a background mutation has stored them.
-
-    Raises ClickHouseError.
-    """
-    columns = {key: conditions.hot_column(key) for key in tags}
-    with engine.writers.lend() as client:
-        known = client.raw_query("DESCRIBE TABLE events", fmt="TabSeparated").decode()
-        for name, declared in columns.values():
-            if f"{name}\t" not in known:
-                client.command(f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {declared}")
-                client.command(f"ALTER TABLE events MATERIALIZE COLUMN {name} SETTINGS mutations_sync = 0")
-    return {key: name for key, (name, _) in columns.items()}

@@ -74,6 +74,13 @@ class ServerStatus:
         except (StoreFailed, ControlFailed) as error:
             raise Unavailable(f"The check failed: {error}") from error
 
+    async def columns(self) -> object:
+        """The columns of tags and properties: see `upkeep.own_columns`. Raises Unavailable."""
+        try:
+            return await asyncio.to_thread(self._runtime.column_keeper.listed)
+        except StoreFailed as error:
+            raise Unavailable(str(error)) from error
+
 
 class QuarantineAdmin:
     """Entries that were put aside: see `upkeep.quarantine`. One call at a time; others wait for it."""

@@ -57,7 +57,7 @@ def measured(
         columns.append(f"{period('toUnixTimestamp64Milli(events.timestamp)')} AS period")
         params |= moves
     if query.measure in OF_NUMBERS and query.number is not None:
-        number = number_of(query.number, values)
+        number = number_of(query.number, values, hot)
         columns.append(f"assumeNotNull({number}) AS number")
         only_those += f" AND {number} IS NOT NULL"
     if query.measure in OF_PEOPLE:

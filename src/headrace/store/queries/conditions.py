@@ -17,20 +17,14 @@ from headrace.store.queries.fields import (
     TAGGED,
     Hot,
     Values,
+    is_in,
     property_is,
     property_text,
     tag,
     tag_is,
     term_of,
+    text_in,
 )
-
-
-def hot_column(key: str, /) -> tuple[str, str]:
-    """The name of a hot tag's column, and the columns and indices to add to the table. The key is written as hex digits."""
-    digits = key.encode().hex()
-    word = f"unhex('{digits}')"
-    value = f"multiIf(mapContains(tags, {word}), tags[{word}], mapContains(labels, {word}), labels[{word}], NULL)"
-    return f"tag_{digits}", f"tag_{digits} LowCardinality(Nullable(String)) DEFAULT {value} CODEC(ZSTD(1))"
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -88,7 +82,7 @@ def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict
         # Each of the two has an index of its own, which one condition for both would not use.
         ways, params = ways_of(tenant, msgspec.structs.replace(filters, people=None), hot)
         return [f"{way} AND {owned}" for way in ways for owned in OWNED], params | {"people": list(filters.people)}
-    cold = next((tag for tag in filters.tags if tag[0] not in hot), None)
+    cold = next((tag for tag in filters.tags if not hot.tag(tag[0])), None)
     others = tuple(tag for tag in filters.tags if tag is not cold)
     where, params = where_of(tenant, msgspec.structs.replace(filters, tags=others), hot)
     if cold is None:
@@ -171,18 +165,22 @@ def where_of(tenant: Tenant, filters: Filters, hot: Hot = NONE_HOT) -> tuple[str
         if value is not None:
             add(f"{column} = {{{column}:String}}", **{column: value})
     for number, (key, value) in enumerate(filters.tags):
-        if key in hot:
-            add(f"{hot[key]} = {{tag_{number}:String}}", **{f"tag_{number}": value})
-            continue
         named, told = f"tag_key_{number}", f"tag_{number}"
+        if column := hot.tag(key):
+            add(f"{column} = {_text(told)}", **{told: value})
+            continue
         add(tag_is(_text(named), _text(told), empty=not value), **{named: key, told: value})
+    own = Values("own_property_")
     for number, (key, value) in enumerate(filters.properties):
+        if column := hot.of("property", (key,)):
+            add(is_in(column, own, value))
+            continue
         named, told = f"property_key_{number}", f"property_{number}"
         add(property_is(_text(named), _text(told), value), **{named: key, told: value})
     values = Values("condition_")
     for condition in filters.conditions:
         add(term_of(condition, values, hot))
-    return " AND ".join(terms), params | values.params
+    return " AND ".join(terms), params | own.params | values.params
 
 
 def _text(name: str) -> str:
@@ -196,17 +194,18 @@ def moment_of(name: str) -> str:
 def key_of(dimension: Dimension, hot: Hot) -> str:
     group = _text("group")
     if dimension.kind == "tag":
-        return hot.get(dimension.key) or f"if({fields.has_tag(group)}, toNullable({tag(group)}), NULL)"
+        return hot.tag(dimension.key) or f"if({fields.has_tag(group)}, toNullable({tag(group)}), NULL)"
     if dimension.kind == "property":
-        return property_text(group)
+        column = hot.of("property", (dimension.key,))
+        return text_in(column) if column else property_text(group)
     if dimension.kind == "name":
         return "toNullable(toString(name))"
     if dimension.kind == "user_id":
         return "nullIf(user_id, '')"
     if dimension.kind == "own" and dimension.key in OWN_FIELDS:
         field = f"nullIf(toString({dimension.key}), '')"
-        if dimension.key in hot:
-            return f"coalesce({hot[dimension.key]}, {field})"
+        if column := hot.tag(dimension.key):
+            return f"coalesce({column}, {field})"
         return f"if({fields.has_tag(group)}, toNullable({tag(group)}), {field})"
     raise ValueError(dimension.kind)
 

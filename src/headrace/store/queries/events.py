@@ -210,7 +210,7 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, 
 
 def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (key or null, count, count of all events): events without the key first, then the largest groups."""
-    if dimension.kind == "tag" and dimension.key not in hot:
+    if dimension.kind == "tag" and not hot.tag(dimension.key):
         return _groups_of_tag(tenant, filters, dimension.key, hot)
     spans, params = spans_of(tenant, filters, hot, whole=dimension.kind == "name")
     parts = " UNION ALL ".join(
@@ -301,8 +301,9 @@ def _numbers(tenant: Tenant, filters: Filters, field: Dimension, hot: Hot) -> tu
     if field.kind not in ("value", "property"):
         raise ValueError(field.kind)
     where, params = where_of(tenant, filters, hot)
-    number = "value" if field.kind == "value" else "numbers[{field:String}]"
-    has = "value IS NOT NULL" if field.kind == "value" else "mapContains(numbers, {field:String})"
+    column = "value" if field.kind == "value" else hot.of("number", (field.key,))
+    number = column or "numbers[{field:String}]"
+    has = f"{column} IS NOT NULL" if column else "mapContains(numbers, {field:String})"
     return (
         f"(SELECT assumeNotNull({number}) AS number FROM events WHERE {where} AND {has})",
         params | {"field": field.key},

@@ -8,13 +8,31 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import TypeAlias
 
 from headrace.model.conditions import COLUMNS, ORDERS, Condition, Field, Value
+from headrace.model.own_columns import ColumnKey, ColumnKind
 
-# Tags that have a column of their own, and its name: NULL where an event has neither the tag nor the string property.
-Hot: TypeAlias = Mapping[str, str]
-NONE_HOT: Hot = {}
+
+class Hot:
+    """The tags and properties that have a column of their own.
+
+    A tag's is NULL where an event has neither the tag nor the string property. A number's is NULL where an event has no such
+    number. For a property's see `property_value`.
+    """
+
+    def __init__(self, columns: Mapping[ColumnKey, str] | None = None, /) -> None:
+        """columns: the name of each one's column."""
+        self._columns = columns or {}
+
+    def of(self, kind: ColumnKind, path: tuple[str, ...], /) -> str | None:
+        """The name of a column to use, if there is one. It may be there at one moment and not at the next."""
+        return self._columns.get(ColumnKey(kind, path))
+
+    def tag(self, key: str, /) -> str | None:
+        return self.of("tag", (key,))
+
+
+NONE_HOT = Hot()
 
 # Where a tag's text is, and no key is in both.
 TAGGED = ("tags", "labels")
@@ -71,6 +89,29 @@ def property_text(path: str) -> str:
     )
 
 
+def property_value(path: str) -> str:
+    """What a property's own column holds: a quotation mark and the text of a string, anything else's JSON, "" where there is none.
+
+    So it tells a string from what its text looks like.
+    """
+    found = f"JSONExtractRaw(properties, {path})"  # the engine computes it once, and it is the most expensive part
+    return f"if(startsWith({found}, '\"'), concat('\"', JSONExtractString({found})), {found})"
+
+
+def text_in(column: str) -> str:
+    """The same as `property_text`, of a property's own column."""
+    return f"multiIf({column} IN ('', 'null'), NULL, startsWith({column}, '\"'), substring({column}, 2), {column})"
+
+
+def is_in(column: str, values: "Values", value: str) -> str:
+    """The same as `property_is`, of a property's own column."""
+    if _is_fractional(value):
+        as_text, as_number = values.text(f'"{value}'), values.text(value)
+        return f"({column} = {as_text} OR {column} = toString(toFloat64({as_number})))"
+    spelled = [f'"{value}'] if not value or _is_only_text(value) else [f'"{value}', value]
+    return f"{column} IN {values.texts(spelled)}"
+
+
 def property_is(path: str, text: str, value: str) -> str:
     """text: the placeholder of `value`."""
     if _is_only_text(value):
@@ -106,21 +147,26 @@ def text_of(field: Field, values: Values, hot: Hot, /) -> str:
     if field.kind == "column":
         return f"nullIf({_column(field)}, '')"
     if field.kind == "tag":
+        if column := hot.tag(field.path[0]):
+            return column
         key = values.text(field.path[0])
-        return hot.get(field.path[0]) or f"if({has_tag(key)}, toNullable({tag(key)}), NULL)"
+        return f"if({has_tag(key)}, toNullable({tag(key)}), NULL)"
     if field.kind == "property":
-        return property_text(_path(field, values))
+        column = hot.of("property", field.path)
+        return text_in(column) if column else property_text(_path(field, values))
     if field.kind == "person":
         return f"nullIf({OWNER}, '')"
     raise ValueError(field.kind)
 
 
-def number_of(field: Field, values: Values, /) -> str:
+def number_of(field: Field, values: Values, hot: Hot, /) -> str:
     """A field's number; null where an event has none. Raises ValueError for a field that is text."""
     if field.kind == "value":
         return "value"
     if field.kind != "property":
         raise ValueError(field.kind)
+    if column := hot.of("number", field.path):
+        return column
     if len(field.path) == 1:
         key = values.text(field.path[0])
         return f"if({has('numbers', key)}, toNullable(numbers[{key}]), NULL)"
@@ -139,10 +185,10 @@ def term_of(condition: Condition, values: Values, hot: Hot, /) -> str:
     if field.kind == "person":
         return _of_person(condition, values)
     if op == "exists":
-        found = f"{number_of(field, values) if field.kind == 'value' else text_of(field, values, hot)} IS NOT NULL"
+        found = f"{number_of(field, values, hot) if field.kind == 'value' else text_of(field, values, hot)} IS NOT NULL"
         return f"({found})" if condition.values[0] else f"(NOT ({found}))"
     if op in ORDERS:
-        return f"ifNull({number_of(field, values)} {op} {values.number(_double(condition.values[0]))}, 0)"
+        return f"ifNull({number_of(field, values, hot)} {op} {values.number(_double(condition.values[0]))}, 0)"
     if op == "contains":
         text = values.text(str(condition.values[0]))
         return f"(ifNull(position({text_of(field, values, hot)}, {text}), 0) > 0)"
@@ -164,14 +210,17 @@ def _of_person(condition: Condition, values: Values) -> str:
 
 def _is(field: Field, value: Value, values: Values, hot: Hot) -> str:
     if isinstance(value, bool):
+        if column := hot.of("property", field.path):
+            return f"({column} = '{'true' if value else 'false'}')"
         return f"(JSONExtractRaw(properties, {_path(field, values)}) = '{'true' if value else 'false'}')"
     if not isinstance(value, str):
-        return f"ifNull({number_of(field, values)} = {values.number(value)}, 0)"
+        return f"ifNull({number_of(field, values, hot)} = {values.number(value)}, 0)"
     if field.kind == "tag":
-        key = field.path[0]
-        if key in hot:
-            return f"ifNull({hot[key]} = {values.text(value)}, 0)"
-        return tag_is(values.text(key), values.text(value), empty=not value)
+        if column := hot.tag(field.path[0]):
+            return f"ifNull({column} = {values.text(value)}, 0)"
+        return tag_is(values.text(field.path[0]), values.text(value), empty=not value)
+    if column := hot.of("property", field.path):
+        return is_in(column, values, value)
     return f"ifNull({property_is(_path(field, values), values.text(value), value)}, 0)"
 
 

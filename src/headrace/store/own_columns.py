@@ -1,0 +1,199 @@
+"""The columns that tags and properties have for themselves: looks them up for queries, notes what is asked for, gives and drops them.
+
+What columns there are, what they hold and which parts have them is read from the table itself, never kept beside it. The
+decisions are made elsewhere: upkeep/own_columns.py.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headrace.model.own_columns import ColumnKey, ColumnKind, OwnColumn, Use
+from headrace.ports.store import StoreFailed
+from headrace.store.engine import Engine
+from headrace.store.queries import own_columns as queries
+from headrace.store.queries.conditions import Query
+from headrace.store.queries.fields import Hot
+
+_LACKING_AT_MOST = 0.01  # of a partition: so many events may compute a column as they are read before it is filled again
+_MOST_NOTED = 1000  # keys between two times that they are taken: clients choose them
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Noted(threading.local):
+    """What a thread has looked up since its last query."""
+
+    def __init__(self) -> None:
+        self.keys: set[ColumnKey] = set()
+
+
+class OwnColumns(Hot):
+    """Any thread may look columns up; one thread gives and drops them.
+
+    Fits the OwnColumnStore port.
+    """
+
+    def __init__(self, engine: Engine, hints: Collection[str], /) -> None:
+        """hints: tags that have a column whatever is asked for. Raises StoreFailed."""
+        super().__init__()
+        self._engine = engine
+        self._hints = frozenset(hints)
+        self._used: Mapping[ColumnKey, str] = {}
+        self._retired: set[str] = set()  # names of columns that are about to be dropped
+        self._noted = _Noted()
+        self._uses: dict[tuple[str, ColumnKey], Use] = {}
+        self._lock = threading.Lock()
+        self._give_hints()
+        self.own_columns()
+
+    def of(self, kind: ColumnKind, path: tuple[str, ...], /) -> str | None:
+        """The name of a column to use, if there is one. Notes that somebody asked."""
+        key = ColumnKey(kind, path)
+        self._noted.keys.add(key)
+        return self._used.get(key)
+
+    def on_asked(self, query: Query, seconds: float, /) -> None:
+        """A query of this thread took so long. What it has looked up since the last one, it looked up for this one."""
+        keys = self._noted.keys
+        if not keys:
+            return
+        self._noted.keys = set()
+        project, now_ms = str(query.params.get("project", "")), time.time_ns() // 1_000_000
+        with self._lock:
+            for key in keys:
+                if not key.is_learnable:
+                    continue
+                known = self._uses.get((project, key)) or Use(project, key, 0, 0.0, 0)
+                if known.uses or len(self._uses) < _MOST_NOTED:
+                    self._uses[project, key] = Use(project, key, known.uses + 1, known.seconds + seconds, now_ms)
+
+    def keep_uses(self) -> bool:
+        """See the UsedKeys port."""
+        with self._lock:
+            uses, self._uses = self._uses, {}
+        if not uses:
+            return False
+        rows = b"\n".join(
+            _encoder.encode(
+                (_day_of(each.last_ms), each.project, each.key.kind, each.key.path, each.uses, each.seconds, each.last_ms)
+            )
+            for each in uses.values()
+        )
+        try:
+            with self._engine.writers.lend() as client:
+                client.raw_insert("asked", queries.ASKED_COLUMNS, insert_block=rows, fmt="JSONCompactEachRow")
+        except (ClickHouseError, OSError) as error:
+            raise StoreFailed(str(error)) from error
+        return True
+
+    def uses(self, since_ms: int, /) -> list[Use]:
+        """See the UsedKeys port."""
+        return [
+            Use(project, ColumnKey(kind, tuple(path)), int(times), seconds, int(last_ms))
+            for project, kind, path, times, seconds, last_ms in self._rows(queries.uses(since_ms))
+        ]
+
+    def own_columns(self) -> list[OwnColumn]:
+        """See the OwnColumnStore port."""
+        declared = self._rows(queries.declared())
+        if not declared:
+            self._used = {}
+            return []
+        events = {partition: int(count) for partition, count in self._rows(queries.partitions())}
+        held: dict[str, dict[str, int]] = {}
+        sizes: dict[str, int] = {}
+        for name, partition, count, size in self._rows(queries.held()):
+            held.setdefault(name, {})[partition] = int(count)
+            sizes[name] = sizes.get(name, 0) + int(size)
+        found: list[OwnColumn] = []
+        for name, comment in sorted(declared):
+            known = self._known(name, comment)
+            if known is None:
+                continue
+            has = held.get(name, {})
+            filling = [
+                partition
+                for partition, count in sorted(events.items())
+                if count - has.get(partition, 0) > count * _LACKING_AT_MOST
+            ]
+            found.append(msgspec.structs.replace(known, bytes=sizes.get(name, 0), filling=filling))
+        # One that the settings name is used at once: it answers the same, and whoever named it need not wait.
+        self._used = {
+            each.key: each.name
+            for each in found
+            if (each.is_complete or each.is_hinted) and each.name not in self._retired
+        }
+        return found
+
+    def estimate(self, key: ColumnKey, /) -> tuple[int, int]:
+        """See the OwnColumnStore port."""
+        [(an_event, free)] = self._rows(queries.estimate(key)) or [(0, 0)]
+        events = sum(int(count) for _, count in self._rows(queries.partitions()))
+        return int((an_event or 0) * events), int(free)
+
+    def add(self, key: ColumnKey, project: str, now_ms: int, /) -> None:
+        """See the OwnColumnStore port."""
+        self._do(queries.add(key, project, now_ms))
+
+    def adopt(self, column: OwnColumn, now_ms: int, /) -> None:
+        """See the OwnColumnStore port."""
+        self._do(queries.adopt(column.name, column.key, now_ms))
+
+    def fill(self, columns: Sequence[OwnColumn], partition: str, /) -> None:
+        """See the OwnColumnStore port."""
+        self._do(queries.fill([each.name for each in columns], partition))
+
+    def filling(self) -> list[str]:
+        """See the OwnColumnStore port."""
+        return [reason for (reason,) in self._rows(queries.filling())]
+
+    def retire(self, column: OwnColumn, /) -> None:
+        """See the OwnColumnStore port."""
+        self._retired.add(column.name)
+        self._used = {key: name for key, name in self._used.items() if key != column.key}
+
+    def drop(self, column: OwnColumn, /) -> None:
+        """See the OwnColumnStore port."""
+        self._do(queries.drop(column.name))
+        self._retired.discard(column.name)
+
+    def _known(self, name: str, comment: str) -> OwnColumn | None:
+        with suppress(msgspec.DecodeError, ValueError):
+            if comment:
+                told = msgspec.json.decode(comment, type=queries.Comment)
+                key = ColumnKey(told.kind, told.path)
+            else:
+                told = None
+                key = ColumnKey("tag", (bytes.fromhex(name.removeprefix(queries.OF_HINTS)).decode(),))
+            is_hinted = key.kind == "tag" and key.path[0] in self._hints
+            return OwnColumn(
+                key, name, told.project if told else "", told.since_ms if told else 0, is_hinted, bytes=0, filling=()
+            )
+        return None  # not one of ours
+
+    def _give_hints(self) -> None:
+        """Older parts compute a tag that the settings name when they are read, until they have been filled behind."""
+        have = {known.key for row in self._rows(queries.declared()) if (known := self._known(*row))}
+        for tag in sorted(self._hints):
+            if ColumnKey("tag", (tag,)) not in have:
+                self._do(queries.add_hint(tag))
+                self._do(f"ALTER TABLE events MATERIALIZE COLUMN {queries.name_of_hint(tag)} SETTINGS mutations_sync = 0")
+
+    def _rows(self, query: Query) -> list[list]:
+        return [msgspec.json.decode(line) for line in self._engine.tell(query, "JSONCompactEachRow").splitlines()]
+
+    def _do(self, sql: str) -> None:
+        try:
+            with self._engine.writers.lend() as client:
+                client.command(sql)
+        except ClickHouseError as error:
+            raise StoreFailed(str(error)) from error
+
+
+def _day_of(moment_ms: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment_ms / 1000))

@@ -1,0 +1,163 @@
+"""SQL for the columns that tags and properties have for themselves. Pure.
+
+A column is declared with its value as the default, so a part that does not have it yet computes it when it is read, and a part
+that is inserted has it. What the value is made of is an expression over the event alone: every part answers the same, whenever
+it was written. The names of keys are never in the SQL as they are: a column's name is a hash, a key's text is written as hex
+digits, and the comment, which says what the column holds, is JSON without a quote or a backslash of SQL.
+"""
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from headrace.model.conditions import Field
+from headrace.model.own_columns import ColumnKey
+from headrace.store.queries import fields
+from headrace.store.queries.conditions import Query
+
+PREFIX = "own_"
+OF_HINTS = "tag_"  # and the key's bytes in hex: how columns of HEADRACE_HOT_TAGS have always been called
+_TYPES = {"tag": "LowCardinality(Nullable(String))", "property": "LowCardinality(String)", "number": "Nullable(Float64)"}
+_IN_TABLE = "database = currentDatabase() AND table = 'events'"
+
+
+class Comment(msgspec.Struct, frozen=True):
+    """What a column holds, for which project, and since when: in the table itself, so that nothing can part the two."""
+
+    kind: str
+    path: tuple[str, ...]
+    project: str
+    since_ms: int
+
+
+def name_of(key: ColumnKey, /) -> str:
+    return PREFIX + blake2b(msgspec.json.encode([key.kind, *key.path]), digest_size=12).hexdigest()
+
+
+def name_of_hint(tag: str, /) -> str:
+    return OF_HINTS + tag.encode().hex()
+
+
+def value_of(key: ColumnKey, /) -> str:
+    """What the column holds, as an expression over an event."""
+    literals = _Literals()
+    if key.kind == "tag":
+        word = literals.text(key.path[0])
+        return f"multiIf(mapContains(tags, {word}), tags[{word}], mapContains(labels, {word}), labels[{word}], NULL)"
+    if key.kind == "number":
+        return fields.number_of(Field("property", key.path), literals, fields.NONE_HOT)
+    return fields.property_value(", ".join(map(literals.text, key.path)))
+
+
+class _Literals(fields.Values):
+    """Writes texts into the SQL, as hex digits: a declaration takes no placeholders."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def text(self, value: str, /) -> str:
+        return f"unhex('{value.encode().hex()}')"
+
+
+def add(key: ColumnKey, project: str, since_ms: int, /) -> str:
+    return (
+        f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {name_of(key)} {_declared(key)} "
+        f"COMMENT {_comment(key, project, since_ms)}"
+    )
+
+
+def add_hint(tag: str, /) -> str:
+    key = ColumnKey("tag", (tag,))
+    return f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {name_of_hint(tag)} {_declared(key)}"
+
+
+def adopt(name: str, key: ColumnKey, since_ms: int, /) -> str:
+    """Note since when a column is there that was named in the settings once."""
+    return f"ALTER TABLE events COMMENT COLUMN {name} {_comment(key, '', since_ms)}"
+
+
+def _declared(key: ColumnKey) -> str:
+    return f"{_TYPES[key.kind]} DEFAULT {value_of(key)} CODEC(ZSTD(1))"
+
+
+def _comment(key: ColumnKey, project: str, since_ms: int) -> str:
+    text = json.dumps({"kind": key.kind, "path": key.path, "project": project, "since_ms": since_ms})
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def drop(name: str, /) -> str:
+    return f"ALTER TABLE events DROP COLUMN IF EXISTS {name} SETTINGS mutations_sync = 2"
+
+
+def fill(names: Sequence[str], partition: str, /) -> str:
+    """Write columns into the parts of a partition, each part at once or not at all. Goes on behind, also after a restart."""
+    each = ", ".join(f"MATERIALIZE COLUMN {name} IN PARTITION ID '{partition}'" for name in names)
+    return f"ALTER TABLE events {each} SETTINGS mutations_sync = 0"
+
+
+def filling() -> Query:
+    """Rows (why its last attempt failed or "") of what `fill` has begun and not done."""
+    return Query(
+        f"SELECT latest_fail_reason FROM system.mutations WHERE {_IN_TABLE} AND NOT is_done "
+        "AND position(command, 'MATERIALIZE COLUMN') > 0",
+        {},
+    )
+
+
+def declared() -> Query:
+    """Rows (name, comment) of the columns that tags and properties have for themselves."""
+    return Query(
+        f"SELECT name, comment FROM system.columns WHERE {_IN_TABLE} "
+        f"AND (startsWith(name, '{PREFIX}') OR startsWith(name, '{OF_HINTS}'))",
+        {},
+    )
+
+
+def partitions() -> Query:
+    """Rows (partition, events)."""
+    return Query(
+        f"SELECT partition_id, sum(rows) FROM system.parts WHERE {_IN_TABLE} AND active GROUP BY partition_id", {}
+    )
+
+
+def held() -> Query:
+    """Rows (column, partition, events whose part has the column, bytes)."""
+    return Query(
+        "SELECT column, partition_id, sum(rows), sum(column_data_compressed_bytes + column_marks_bytes) "
+        f"FROM system.parts_columns WHERE {_IN_TABLE} AND active "
+        f"AND (startsWith(column, '{PREFIX}') OR startsWith(column, '{OF_HINTS}')) GROUP BY column, partition_id",
+        {},
+    )
+
+
+_SAMPLE = 20_000
+
+
+def estimate(key: ColumnKey, /) -> Query:
+    """One row (bytes an event that the column would take at most, about; free bytes of the disk), from some events.
+
+    A few values are a byte each, and others about as long as they are.
+    """
+    value = value_of(key)
+    size = "9" if key.kind == "number" else "if(uniq(value) <= 256, 1, avg(length(ifNull(value, ''))) + 2)"
+    return Query(
+        f"SELECT {size}, (SELECT min(free_space) FROM system.disks) "
+        f"FROM (SELECT {value} AS value FROM events LIMIT {_SAMPLE})",
+        {},
+    )
+
+
+ASKED_COLUMNS = ("day", "project", "kind", "path", "uses", "seconds", "last_ms")
+_MOST_USES = 10_000
+
+
+def uses(since_ms: int, /) -> Query:
+    """Rows (project, kind, path, uses, seconds, last millisecond) of the keys that were asked for since, the costliest first."""
+    return Query(
+        "SELECT project, kind, path, sum(uses), sum(seconds) AS cost, max(last_ms) AS last FROM asked "
+        "WHERE day >= toDate(fromUnixTimestamp64Milli({since:Int64}, 'UTC')) "
+        f"GROUP BY project, kind, path HAVING last >= {{since:Int64}} ORDER BY cost DESC, last DESC LIMIT {_MOST_USES}",
+        {"since": since_ms},
+    )
