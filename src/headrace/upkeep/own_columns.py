@@ -22,7 +22,6 @@ _LOOK_ANYWAY_S = 3600.0  # although nobody has asked: what nobody asks for has t
 _MOST_ESTIMATED = 5  # keys at each look, since an estimate reads events
 _POLL_S = 0.25
 _FREE_SHARE = 4  # a column may take at most this part of what the disk has left, since filling it needs room beside
-_SLACK_S = 5.0  # between a query's time limit and its end
 
 
 class ListedColumn(msgspec.Struct, frozen=True):
@@ -145,7 +144,7 @@ class ColumnKeeper:
     def _drop(self, column: OwnColumn) -> bool:
         self._store.retire(column)
         self._on_step("column_retired")
-        self._loop.rest(self._query_timeout_s + _SLACK_S)  # queries that use it have ended by then
+        self._loop.rest(2 * self._query_timeout_s)  # queries that use it have ended by then
         if self._loop.closing:
             return False
         self._store.drop(column)

@@ -1,0 +1,178 @@
+"""Which tags and properties get a column of their own, and what the keeper does next. The real store's part: tests/crash."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.model.own_columns import COSTS, Budget, ColumnKey, OwnColumn, Use, unused, wanted
+from headrace.ports.store import StoreFailed
+from headrace.upkeep.own_columns import ColumnKeeper
+
+BUDGET = Budget(columns=4.0, bytes=1000, after_s=10.0, keep_ms=1000)
+PLAN, PRICE, NOTE = ColumnKey("tag", ("plan",)), ColumnKey("number", ("price",)), ColumnKey("property", ("note", "text"))
+
+
+def use(key: ColumnKey, seconds: float = 20.0, uses: int = 10, project: str = "p", last_ms: int = 0) -> Use:
+    return Use(project, key, uses, seconds, last_ms)
+
+
+def column(key: ColumnKey, project: str = "p", *, hinted: bool = False, since_ms: int = 1, bytes: int = 0) -> OwnColumn:
+    return OwnColumn(key, f"own_{key.path[0]}", project, since_ms, hinted, bytes, ())
+
+
+def test_the_costliest_key_comes_first_and_its_column_belongs_to_the_project_that_asked_most():
+    uses = [use(PLAN, 11), use(PRICE, 8), use(PRICE, 9, project="q")]
+    assert wanted(uses, [], BUDGET) == [(PRICE, "q"), (PLAN, "p")]
+
+
+def test_what_is_asked_for_seldom_or_answered_quickly_gets_none():
+    assert wanted([use(PLAN, 9.9)], [], BUDGET) == []
+    assert wanted([use(PLAN, 50, uses=2)], [], BUDGET) == []
+    assert wanted([use(PLAN, 10, uses=501)], [], BUDGET) == []
+    assert wanted([use(PLAN)], [column(PLAN)], BUDGET) == []
+
+
+def test_a_tag_that_the_settings_name_takes_nothing_of_the_budget():
+    assert wanted([use(PRICE)], [column(PLAN, hinted=True)], msgspec.structs.replace(BUDGET, columns=1)) == [(PRICE, "p")]
+
+
+@given(
+    st.lists(
+        st.builds(
+            use,
+            st.builds(ColumnKey, st.sampled_from(tuple(COSTS)), st.sampled_from([(each,) for each in "abcdefgh"])),
+            st.floats(10, 99),
+            project=st.sampled_from("pqr"),
+        ),
+        max_size=40,
+    )
+)
+def test_columns_never_cost_more_than_the_budget_nor_one_project_more_than_three_quarters_of_it(uses: list[Use]) -> None:
+    columns: list[OwnColumn] = []
+    while found := wanted(uses, columns, BUDGET):
+        columns.append(column(*found[0]))
+    cost = {project: sum(COSTS[each.key.kind] for each in columns if each.project == project) for project in "pqr"}
+    assert sum(cost.values()) <= BUDGET.columns
+    assert max(cost.values()) <= BUDGET.columns * 3 / 4
+    assert len({each.key for each in columns}) == len(columns)
+
+
+def test_a_column_goes_once_nobody_has_asked_for_it_in_long_enough_and_not_sooner():
+    old, fresh, asked, hinted = (
+        column(PLAN, since_ms=1),
+        column(PRICE, since_ms=1500),
+        column(NOTE, since_ms=1),
+        column(ColumnKey("tag", ("h",)), hinted=True),
+    )
+    assert unused([old, fresh, asked, hinted], {NOTE: 1500}, 2000, BUDGET) == [old]
+    assert unused([old, fresh, asked, hinted], {NOTE: 1500}, 1001, BUDGET) == []
+
+
+class FakeStore:
+    """A store of two partitions whose columns are lists of the partitions that have them."""
+
+    def __init__(self, uses: list[Use], size: int = 1, free: int = 10**9) -> None:
+        self.told: list[str] = []
+        self.given = uses
+        self.has: dict[str, list[str]] = {}
+        self.made: dict[str, OwnColumn] = {}
+        self.waiting: list[str] = []
+        self.size, self.free = size, free
+
+    def keep_uses(self) -> bool:
+        return True
+
+    def uses(self, since_ms: int, /) -> list[Use]:
+        return [each for each in self.given if each.last_ms >= since_ms]
+
+    def own_columns(self) -> list[OwnColumn]:
+        return [
+            msgspec.structs.replace(each, filling=[one for one in ("1", "2") if one not in self.has[name]])
+            for name, each in sorted(self.made.items())
+        ]
+
+    def estimate(self, key: ColumnKey, /) -> tuple[int, int]:
+        return self.size, self.free
+
+    def add(self, key: ColumnKey, project: str, now_ms: int, /) -> None:
+        self.told.append(f"add {key.path[0]}")
+        made = column(key, project, since_ms=now_ms, bytes=self.size)
+        self.made[made.name], self.has[made.name] = made, []
+
+    def adopt(self, column: OwnColumn, now_ms: int, /) -> None:
+        self.told.append(f"adopt {column.name}")
+        self.made[column.name] = msgspec.structs.replace(column, since_ms=now_ms)
+
+    def fill(self, columns: Sequence[OwnColumn], partition: str, /) -> None:
+        self.told.append(f"fill {partition} {' '.join(each.name for each in columns)}")
+        for each in columns:
+            self.has[each.name].append(partition)
+
+    def filling(self) -> list[str]:
+        return self.waiting
+
+    def retire(self, column: OwnColumn, /) -> None:
+        self.told.append(f"retire {column.name}")
+
+    def drop(self, column: OwnColumn, /) -> None:
+        self.told.append(f"drop {column.name}")
+        del self.made[column.name]
+
+
+def keeper(store: FakeStore, *, now_ms: int = 2000) -> ColumnKeeper:
+    return ColumnKeeper(store, BUDGET, query_timeout_s=0.001, clock_ms=lambda: now_ms)
+
+
+def all_of(found: ColumnKeeper) -> None:
+    while found.step():
+        pass
+
+
+def test_a_column_is_declared_then_filled_a_partition_at_a_time():
+    store = FakeStore([use(PLAN, last_ms=2000)])
+    all_of(found := keeper(store))
+    assert store.told == ["add plan", "fill 1 own_plan", "fill 2 own_plan"]
+    assert (found.given, [each.is_complete for each in found.columns]) == (1, [True])
+
+
+def test_columns_that_lack_the_same_partition_are_filled_together():
+    store = FakeStore([])
+    store.add(PLAN, "p", 2000)
+    store.add(PRICE, "p", 2000)
+    all_of(keeper(store))
+    assert store.told[2:] == ["fill 1 own_plan own_price", "fill 2 own_plan own_price"]
+
+
+def test_a_column_is_retired_before_it_is_dropped():
+    store = FakeStore([])
+    store.add(PLAN, "p", 1)
+    store.has["own_plan"] = ["1", "2"]
+    all_of(found := keeper(store))
+    assert store.told[1:] == ["retire own_plan", "drop own_plan"]
+    assert found.dropped == 1
+
+
+def test_a_column_that_the_settings_no_longer_name_is_kept_as_long_as_a_new_one():
+    store = FakeStore([])
+    store.add(PLAN, "", 0)
+    store.has["own_plan"] = ["1", "2"]
+    all_of(keeper(store))
+    assert store.told[1:] == ["adopt own_plan"]
+
+
+@pytest.mark.parametrize(("size", "free"), [(1001, 10**9), (10, 39)])
+def test_a_column_that_would_outgrow_the_budget_or_the_disk_is_not_given(size: int, free: int) -> None:
+    store = FakeStore([use(PLAN, last_ms=2000)], size, free)
+    all_of(keeper(store))
+    assert store.told == []
+
+
+def test_nothing_else_begins_while_a_column_is_being_filled_and_a_failure_is_told():
+    store = FakeStore([use(PLAN, last_ms=2000)])
+    store.waiting = ["the disk is full"]
+    with pytest.raises(StoreFailed, match="the disk is full"):
+        keeper(store).step()
+    assert store.told == []
