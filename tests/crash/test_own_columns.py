@@ -64,7 +64,10 @@ def expected(events: list[dict[str, Any]]) -> list[Any]:
         (plans["pro"], {"seen": plans["pro"]}),
         (len(events), dict(plans)),
         (len(events), dict(texts)),
-        *((count, {}) for count in (texts["web"], texts["5"], channels.count(5), _count(channels, True), texts["null"])),
+        *(
+            (count, {})
+            for count in (texts["web"], texts["5"], channels.count(5), _count(channels, True), texts["null"])
+        ),
         (sum(amount > 5 for amount in amounts), {}),
         (sum(amounts), {}),
     ]

@@ -91,7 +91,26 @@ def test_with_columns_every_measure_equals_a_brute_force(
 
 
 _VALUES = (0, 5, -1, 2.5, 1e300, 2**53, 1e-7, True, False, None, [], [1, "a"], {}, {"b": "x"}, {"b": None}, "")
-_TEXTS = ("", "0", "5", "5.0", "2.5", "2.50", "1e2", "true", "false", "null", "[]", "[1]", '["a"]', "{}", '{"b":"x"}', '"a', '"', *_ODD)
+_TEXTS = (
+    "",
+    "0",
+    "5",
+    "5.0",
+    "2.5",
+    "2.50",
+    "1e2",
+    "true",
+    "false",
+    "null",
+    "[]",
+    "[1]",
+    '["a"]',
+    "{}",
+    '{"b":"x"}',
+    '"a',
+    '"',
+    *_ODD,
+)
 
 
 def test_every_kind_of_value_reads_the_same_with_and_without_a_column(
@@ -114,7 +133,9 @@ def test_every_kind_of_value_reads_the_same_with_and_without_a_column(
                 assert [store.count(tenant, each) for each in found] == [memory.count(tenant, each) for each in found]
         for kind in ("property", "tag"):
             dimension = Dimension(kind, "k")  # pyright: ignore[reportArgumentType]
-            assert store.count(tenant, Filters(), group_by=dimension) == memory.count(tenant, Filters(), group_by=dimension)
+            assert store.count(tenant, Filters(), group_by=dimension) == memory.count(
+                tenant, Filters(), group_by=dimension
+            )
         number = Dimension("property", "k")
         assert store.stats(tenant, Filters(), number) == memory.stats(tenant, Filters(), number)
         listed = store.events(tenant, Filters(tags=(("k", "a"),)), Page(limit=9)).events

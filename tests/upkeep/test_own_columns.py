@@ -12,15 +12,19 @@ from headrace.ports.store import StoreFailed
 from headrace.upkeep.own_columns import ColumnKeeper
 
 BUDGET = Budget(columns=4.0, bytes=1000, after_s=10.0, keep_ms=1000)
-PLAN, PRICE, NOTE = ColumnKey("tag", ("plan",)), ColumnKey("number", ("price",)), ColumnKey("property", ("note", "text"))
+PLAN, PRICE, NOTE = (
+    ColumnKey("tag", ("plan",)),
+    ColumnKey("number", ("price",)),
+    ColumnKey("property", ("note", "text")),
+)
 
 
 def use(key: ColumnKey, seconds: float = 20.0, uses: int = 10, project: str = "p", last_ms: int = 0) -> Use:
     return Use(project, key, uses, seconds, last_ms)
 
 
-def column(key: ColumnKey, project: str = "p", *, hinted: bool = False, since_ms: int = 1, bytes: int = 0) -> OwnColumn:
-    return OwnColumn(key, f"own_{key.path[0]}", project, since_ms, hinted, bytes, ())
+def column(key: ColumnKey, project: str = "p", *, hinted: bool = False, since_ms: int = 1, size: int = 0) -> OwnColumn:
+    return OwnColumn(key, f"own_{key.path[0]}", project, since_ms, hinted, size, ())
 
 
 def test_the_costliest_key_comes_first_and_its_column_belongs_to_the_project_that_asked_most():
@@ -36,7 +40,9 @@ def test_what_is_asked_for_seldom_or_answered_quickly_gets_none():
 
 
 def test_a_tag_that_the_settings_name_takes_nothing_of_the_budget():
-    assert wanted([use(PRICE)], [column(PLAN, hinted=True)], msgspec.structs.replace(BUDGET, columns=1)) == [(PRICE, "p")]
+    assert wanted([use(PRICE)], [column(PLAN, hinted=True)], msgspec.structs.replace(BUDGET, columns=1)) == [
+        (PRICE, "p")
+    ]
 
 
 @given(
@@ -50,7 +56,9 @@ def test_a_tag_that_the_settings_name_takes_nothing_of_the_budget():
         max_size=40,
     )
 )
-def test_columns_never_cost_more_than_the_budget_nor_one_project_more_than_three_quarters_of_it(uses: list[Use]) -> None:
+def test_columns_never_cost_more_than_the_budget_nor_one_project_more_than_three_quarters_of_it(
+    uses: list[Use],
+) -> None:
     columns: list[OwnColumn] = []
     while found := wanted(uses, columns, BUDGET):
         columns.append(column(*found[0]))
@@ -99,7 +107,7 @@ class FakeStore:
 
     def add(self, key: ColumnKey, project: str, now_ms: int, /) -> None:
         self.told.append(f"add {key.path[0]}")
-        made = column(key, project, since_ms=now_ms, bytes=self.size)
+        made = column(key, project, since_ms=now_ms, size=self.size)
         self.made[made.name], self.has[made.name] = made, []
 
     def adopt(self, column: OwnColumn, now_ms: int, /) -> None:

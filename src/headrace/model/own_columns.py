@@ -90,7 +90,9 @@ def wanted(uses: Iterable[Use], columns: Collection[OwnColumn], budget: Budget, 
     for key, asked in by_key.items():
         seconds, times = sum(use.seconds for use in asked), sum(use.uses for use in asked)
         owner = max(asked, key=lambda use: (use.seconds, use.project)).project
-        is_worth_it = seconds >= budget.after_s and times >= _LEAST_USES and seconds / times >= budget.after_s * _MEAN_SHARE
+        is_worth_it = (
+            seconds >= budget.after_s and times >= _LEAST_USES and seconds / times >= budget.after_s * _MEAN_SHARE
+        )
         cost = COSTS[key.kind]
         has_room = cost <= left and held.get(owner, 0) + cost <= budget.of_one_project
         if key not in have and is_worth_it and has_room:
@@ -98,7 +100,9 @@ def wanted(uses: Iterable[Use], columns: Collection[OwnColumn], budget: Budget, 
     return [(key, owner) for _, key, owner in sorted(found, key=lambda each: (-each[0], each[1]))]
 
 
-def unused(columns: Iterable[OwnColumn], last_use_ms: Mapping[ColumnKey, int], now_ms: int, budget: Budget, /) -> list[OwnColumn]:
+def unused(
+    columns: Iterable[OwnColumn], last_use_ms: Mapping[ColumnKey, int], now_ms: int, budget: Budget, /
+) -> list[OwnColumn]:
     """The columns that nobody has asked for in so long that they go. One that is named in the settings stays."""
     return [
         each

@@ -1,4 +1,4 @@
-"""The columns that tags and properties have for themselves: looks them up for queries, notes what is asked for, gives and drops them.
+"""The columns of tags and properties: looks them up for queries, notes what is asked for, gives them and drops them.
 
 What columns there are, what they hold and which parts have them is read from the table itself, never kept beside it. The
 decisions are made elsewhere: upkeep/own_columns.py.
@@ -19,7 +19,9 @@ from headrace.store.queries import own_columns as queries
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.fields import Hot
 
-_LACKING_AT_MOST = 0.01  # of a partition: so many events may compute a column as they are read before it is filled again
+_LACKING_AT_MOST = (
+    0.01  # of a partition: so many events may compute a column as they are read before it is filled again
+)
 _MOST_NOTED = 1000  # keys between two times that they are taken: clients choose them
 
 _encoder = msgspec.json.Encoder()
@@ -80,7 +82,15 @@ class OwnColumns(Hot):
             return False
         rows = b"\n".join(
             _encoder.encode(
-                (_day_of(each.last_ms), each.project, each.key.kind, each.key.path, each.uses, each.seconds, each.last_ms)
+                (
+                    _day_of(each.last_ms),
+                    each.project,
+                    each.key.kind,
+                    each.key.path,
+                    each.uses,
+                    each.seconds,
+                    each.last_ms,
+                )
             )
             for each in uses.values()
         )
@@ -132,7 +142,7 @@ class OwnColumns(Hot):
 
     def estimate(self, key: ColumnKey, /) -> tuple[int, int]:
         """See the OwnColumnStore port."""
-        [(an_event, free)] = self._rows(queries.estimate(key)) or [(0, 0)]
+        [(an_event, free)] = self._rows(queries.estimate(key))
         events = sum(int(count) for _, count in self._rows(queries.partitions()))
         return int((an_event or 0) * events), int(free)
 
@@ -182,7 +192,9 @@ class OwnColumns(Hot):
         for tag in sorted(self._hints):
             if ColumnKey("tag", (tag,)) not in have:
                 self._do(queries.add_hint(tag))
-                self._do(f"ALTER TABLE events MATERIALIZE COLUMN {queries.name_of_hint(tag)} SETTINGS mutations_sync = 0")
+                self._do(
+                    f"ALTER TABLE events MATERIALIZE COLUMN {queries.name_of_hint(tag)} SETTINGS mutations_sync = 0"
+                )
 
     def _rows(self, query: Query) -> list[list]:
         return [msgspec.json.decode(line) for line in self._engine.tell(query, "JSONCompactEachRow").splitlines()]

@@ -25,7 +25,7 @@ _FREE_SHARE = 4  # a column may take at most this part of what the disk has left
 
 
 class ListedColumn(msgspec.Struct, frozen=True):
-    """A column as `headrace store columns` lists it. uses, seconds: of the queries within the time that an unused column stays."""
+    """A column as `headrace store columns` lists it. uses, seconds: of queries within the time that an unused column stays."""
 
     kind: str
     path: Sequence[str]

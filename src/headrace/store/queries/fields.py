@@ -90,7 +90,7 @@ def property_text(path: str) -> str:
 
 
 def property_value(path: str) -> str:
-    """What a property's own column holds: a quotation mark and the text of a string, anything else's JSON, "" where there is none.
+    """What a property's own column holds: a quotation mark and a string's text, or anything else's JSON, or "" for none.
 
     So it tells a string from what its text looks like.
     """

@@ -2,8 +2,7 @@
 
 A column is declared with its value as the default, so a part that does not have it yet computes it when it is read, and a part
 that is inserted has it. What the value is made of is an expression over the event alone: every part answers the same, whenever
-it was written. The names of keys are never in the SQL as they are: a column's name is a hash, a key's text is written as hex
-digits, and the comment, which says what the column holds, is JSON without a quote or a backslash of SQL.
+it was written. A column's name is a hash, and a key is written as hex digits. The comment says what the column holds.
 """
 
 import json
@@ -19,7 +18,11 @@ from headrace.store.queries.conditions import Query
 
 PREFIX = "own_"
 OF_HINTS = "tag_"  # and the key's bytes in hex: how columns of HEADRACE_HOT_TAGS have always been called
-_TYPES = {"tag": "LowCardinality(Nullable(String))", "property": "LowCardinality(String)", "number": "Nullable(Float64)"}
+_TYPES = {
+    "tag": "LowCardinality(Nullable(String))",
+    "property": "LowCardinality(String)",
+    "number": "Nullable(Float64)",
+}
 _IN_TABLE = "database = currentDatabase() AND table = 'events'"
 
 
@@ -141,7 +144,7 @@ def estimate(key: ColumnKey, /) -> Query:
     A few values are a byte each, and others about as long as they are.
     """
     value = value_of(key)
-    size = "9" if key.kind == "number" else "if(uniq(value) <= 256, 1, avg(length(ifNull(value, ''))) + 2)"
+    size = "max(9)" if key.kind == "number" else "if(uniq(value) <= 256, 1, avg(length(ifNull(value, ''))) + 2)"
     return Query(
         f"SELECT {size}, (SELECT min(free_space) FROM system.disks) "
         f"FROM (SELECT {value} AS value FROM events LIMIT {_SAMPLE})",
