@@ -37,7 +37,7 @@ def send(client: Client, events: list[dict[str, Any]], count: int) -> None:
 def asked(client: Client) -> list[Any]:
     def query(**body: Any) -> Any:
         found = client.post("/api/v1/query", json=body).json()["data"]
-        return found["value"], {group["key"][0]: group["value"] for group in found["groups"] or ()}
+        return found["value"], {group["key"][0]: group["value"] for group in found.get("groups") or ()}
 
     return [
         query(filters=[{"field": "tags.plan", "value": "pro"}], breakdown=["name"]),

@@ -124,12 +124,13 @@ class ColumnKeeper:
 
     def listed(self) -> list[ListedColumn]:
         """Every column, the most asked for first, as of now; has the loop look, too. For any thread. Raises StoreFailed."""
-        self._is_due |= self._store.keep_uses()
+        self._store.keep_uses()
         of_key: dict[object, tuple[int, float, int]] = {}
         for use in self._store.uses(self._clock_ms() - self._budget.keep_ms):
             times, seconds, last_ms = of_key.get(use.key, (0, 0.0, 0))
             of_key[use.key] = times + use.uses, seconds + use.seconds, max(last_ms, use.last_ms)
         found = [_listed(column, *of_key.get(column.key, (0, 0.0, 0))) for column in self._store.own_columns()]
+        self._is_due = True
         self._loop.wake()
         return sorted(found, key=lambda each: (-each.uses, each.kind, each.path))
 
