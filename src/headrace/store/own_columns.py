@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -196,7 +197,7 @@ class OwnColumns(Hot):
                     f"ALTER TABLE events MATERIALIZE COLUMN {queries.name_of_hint(tag)} SETTINGS mutations_sync = 0"
                 )
 
-    def _rows(self, query: Query) -> list[list]:
+    def _rows(self, query: Query) -> list[list[Any]]:
         return [msgspec.json.decode(line) for line in self._engine.tell(query, "JSONCompactEachRow").splitlines()]
 
     def _do(self, sql: str) -> None:
