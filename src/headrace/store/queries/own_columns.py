@@ -12,7 +12,7 @@ from hashlib import blake2b
 import msgspec
 
 from headrace.model.conditions import Field
-from headrace.model.own_columns import ColumnKey
+from headrace.model.own_columns import ColumnKey, ColumnKind
 from headrace.store.queries import fields
 from headrace.store.queries.conditions import Query
 
@@ -29,7 +29,7 @@ _IN_TABLE = "database = currentDatabase() AND table = 'events'"
 class Comment(msgspec.Struct, frozen=True):
     """What a column holds, for which project, and since when: in the table itself, so that nothing can part the two."""
 
-    kind: str
+    kind: ColumnKind
     path: tuple[str, ...]
     project: str
     since_ms: int
