@@ -249,7 +249,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Maximum number of columns for tags and properties that queries have asked for; 0 gives none. A number counts as "
             "a half and a property's text as one and a half, which is what they cost inserts."
         ),
-    ] = 5
+    ] = 4
     own_columns_max_bytes: Annotated[Bytes, _doc("Maximum size of those columns together.")] = 2 * 1024**3
     own_columns_after_s: Annotated[
         Seconds,
