@@ -91,12 +91,14 @@ def _environ(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")} | more
 
 
-async def _over_stdio(url: str, key: str, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
+async def _over_stdio(
+    url: str, key: str, *calls: tuple[str, dict[str, Any]], options: tuple[str, ...] = ()
+) -> list[Any]:
     from mcp import Client as McpClient
     from mcp.client.stdio import StdioServerParameters
 
     parameters = StdioServerParameters(
-        command=COMMAND[0], args=[*COMMAND[1:], "--url", url], env=_environ(HEADRACE_KEY=key)
+        command=COMMAND[0], args=[*COMMAND[1:], "--url", url, *options], env=_environ(HEADRACE_KEY=key)
     )
     async with McpClient(parameters) as client:
         listed = await client.list_tools()
@@ -139,6 +141,21 @@ def test_a_model_asks_what_there_is_counts_it_and_follows_an_event(server: Serve
     assert "did you mean 'interval'?" in _text(bad[0])
     assert _text(bad[1]).startswith("The server answered 404")
     assert "There is no tool" in _text(bad[2])
+
+
+def test_a_model_sends_an_event_only_where_that_was_asked_for(server: Server, client: Client) -> None:
+    assert "send_event" not in TOOLS
+    assert [tool.name for tool in tools(writing=True) if tool.writes] == ["send_event"]
+    key = client.headers["Authorization"].removeprefix("Bearer ")
+    event = ("send_event", {"name": "mcp.sent", "user_id": "m"})
+    listed, sent, bad = asyncio.run(
+        _over_stdio(server.url, key, event, ("send_event", {"user_id": "m"}), options=("--allow-writes",))
+    )
+    assert [tool.name for tool in listed.tools if not tool.annotations.read_only_hint] == ["send_event"]
+    assert (sent.is_error, bad.is_error) == (False, True)
+    assert client.get("/api/v1/events/count", params={"name": "mcp.sent"}).json()["data"]["total"] == 1
+    _, refused = asyncio.run(_over_stdio(server.url, key, event))
+    assert "There is no tool" in _text(refused)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ def mcp(
     allow_host: Annotated[
         tuple[str, ...], Parameter(help="A Host header to accept beside this machine's, for HTTP.")
     ] = (),
+    allow_writes: Annotated[bool, Parameter(negative="", help="Add send_event, which stores an event.")] = False,
 ) -> None:
     """Serve the tools: catalogue, query, funnel, retention, paths, event, trace, explain_rule. They only read.
 
@@ -43,7 +44,7 @@ def mcp(
             raise
         raise SettingsError(_MISSING) from None
     if not http:
-        asyncio.run(server.run_stdio(base, key))
+        asyncio.run(server.run_stdio(base, key, writing=allow_writes))
         return
     import uvicorn  # noqa: PLC0415
 
@@ -51,7 +52,7 @@ def mcp(
     if not (port.isdigit() and int(port) < 65536):
         raise SettingsError(f"--http must be HOST:PORT, such as 127.0.0.1:8090; it is {http[:80]!r}.")
     uvicorn.run(
-        server.http_app(base, list(allow_host)),
+        server.http_app(base, list(allow_host), writing=allow_writes),
         host=host.strip("[]") or "127.0.0.1",
         port=int(port),
         log_level="warning",

@@ -88,15 +88,15 @@ async def call(known: dict[str, Tool], url: str, key: str, name: str, arguments:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)
 
 
-def server_of(url: str, key: str = "", /) -> Server[Any]:
-    """key: "" where each request brings its own."""
-    known = {tool.name: tool for tool in tools()}
+def server_of(url: str, key: str = "", /, *, writing: bool = False) -> Server[Any]:
+    """key: "" where each request brings its own. writing: with the tools that write."""
+    known = {tool.name: tool for tool in tools(writing=writing)}
     shown = [
         Shown(
             name=tool.name,
             description=tool.description,
             input_schema=tool.schema,
-            annotations=ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False),
+            annotations=ToolAnnotations(read_only_hint=not tool.writes, destructive_hint=False, open_world_hint=False),
         )
         for tool in known.values()
     ]
@@ -120,18 +120,20 @@ def _key_of(request: Any) -> str:
     return str(request.headers.get("authorization", "")).removeprefix("Bearer ").strip()
 
 
-async def run_stdio(url: str, key: str, /) -> None:
+async def run_stdio(url: str, key: str, /, *, writing: bool = False) -> None:
     """Until stdin ends."""
-    server = server_of(url, key)
-    async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options())
+    server = server_of(url, key, writing=writing)
+    async with stdio_server() as (received, sent):
+        await server.run(received, sent, server.create_initialization_options())
 
 
-def http_app(url: str, hosts: list[str], /) -> Callable[[_Scope, _Receive, _Send], Awaitable[None]]:
+def http_app(
+    url: str, hosts: list[str], /, *, writing: bool = False
+) -> Callable[[_Scope, _Receive, _Send], Awaitable[None]]:
     """The ASGI application with `/mcp`. hosts: what requests may call it, beside this machine, for pages may send some too."""
     names = ["127.0.0.1:*", "localhost:*", "[::1]:*", *hosts]
     security = TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=names, allowed_origins=[])
-    inner = server_of(url).streamable_http_app(
+    inner = server_of(url, writing=writing).streamable_http_app(
         json_response=True, stateless_http=True, max_request_body_size=256 * 1024, transport_security=security
     )
 

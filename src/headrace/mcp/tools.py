@@ -1,4 +1,4 @@
-"""The tools: what each takes, what it asks the server, and how its answer is kept small. All of them only read. Pure.
+"""The tools: what each takes, what it asks the server, and how its answer is kept small. They read, unless asked. Pure.
 
 What a question may hold is in the OpenAPI document, and is shown to models as it stands there.
 """
@@ -31,13 +31,17 @@ class Refused(Exception):
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """request: raises Refused. pick: takes the answer out of the server's; raises Refused where there is none."""
+    """request: raises Refused. pick: takes the answer out of the server's; raises Refused where there is none.
+
+    writes: whether the server stores something.
+    """
 
     name: str
     description: str
     schema: Schema
     request: Callable[[Arguments], Request]
     pick: Callable[[Arguments, Any], Any] = lambda _arguments, answer: answer
+    writes: bool = False
 
 
 def rendered(answer: object, /) -> str:
@@ -140,8 +144,23 @@ def _explained(arguments: Arguments, answer: Any) -> Any:
     return {"rule": written[0] if written else None, "state": fares[0], "reactions": reactions}
 
 
-def tools() -> tuple[Tool, ...]:
-    """All of them."""
+def _send_event() -> Tool:
+    schema: Schema = _resolved(document()["components"]["schemas"]["FluxEvent"])
+    return Tool(
+        "send_event",
+        "Store one event. It is kept for good, rules react to it, and sending it again stores another.",
+        schema,
+        lambda arguments: Request("POST", "/api/v1/events", dict(arguments)),
+        writes=True,
+    )
+
+
+def tools(*, writing: bool = False) -> tuple[Tool, ...]:
+    """All of them; those that write only if `writing`."""
+    return (*_reading(), _send_event()) if writing else _reading()
+
+
+def _reading() -> tuple[Tool, ...]:
     return (
         Tool(
             "catalogue",
