@@ -103,14 +103,14 @@ def test_parameters_keep_their_order_and_their_empty_values() -> None:
 def test_a_question_is_asked_only_where_there_is_room_for_its_answer() -> None:
     unread = GivenUnread()
 
-    async def ask(question: Callable[[Any], Any]) -> Any:
+    async def ask(question: Callable[[Any], Any], _by: object) -> Any:
         return question("the reader")
 
     gate = KeyGate(None, ask, unread)  # type: ignore[arg-type]
-    assert asyncio.run(gate.ask(request(), lambda reader: f"asked {reader}")) == "asked the reader"
+    assert asyncio.run(gate.ask(request(), TENANT, lambda reader: f"asked {reader}")) == "asked the reader"
     unread.has_room = False
     with pytest.raises(Unavailable, match="unread"):
-        asyncio.run(gate.ask(request(), lambda _: pytest.fail("there is no room")))
+        asyncio.run(gate.ask(request(), TENANT, lambda _: pytest.fail("there is no room")))
 
 
 def test_a_question_ends_when_its_client_hangs_up_and_only_then_is_it_the_clients_doing() -> None:

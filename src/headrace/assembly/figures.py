@@ -52,6 +52,24 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one("disk_free_bytes", "Free bytes where the data folder is.", disk_usage(runtime.settings.data).free)
     yield _one("queries_running", "Queries that are being answered.", runtime.queries.running)
     yield _one("queries_waiting", "Queries that wait for one of those to end.", runtime.queries.waiting)
+    yield _count(
+        "queries_refused",
+        "Queries refused because too many were waiting, or they would have waited too long.",
+        runtime.queries.refused,
+    )
+    yield _one(
+        "queries_rest",
+        "For how many times the duration of a query its reader rests after it, because writes wait.",
+        runtime.queries.rest,
+    )
+    if (answers := runtime.store.answers) is not None:
+        yield _one("query_cache_bytes", "Bytes of results of queries that are remembered.", answers.size)
+        yield _count("query_cache_hits", "Results of queries that came from memory.", answers.hits)
+        yield _count(
+            "query_cache_misses",
+            "Results of queries that were worked out, and might have come from memory.",
+            answers.misses,
+        )
     yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.intake.queued_bytes())
     yield from _store_lag(runtime)
     yield _count("stored_events", "Events stored since startup.", progress.stored_events)

@@ -62,6 +62,7 @@ from headrace.replay.jobs import ReplayRunner
 from headrace.replay.pace import Pace
 from headrace.replay.rebuild import Rebuild
 from headrace.replay.rehearsal import Rehearsals
+from headrace.store.remembering import RememberingReader
 from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.check import Report, check
 from headrace.upkeep.erasing import Eraser
@@ -184,10 +185,13 @@ class Runtime:
         self.store.know_people(whole_person(control.people, self.people_freshness))
         self.store.know_merged(merged_ids(control.merged_ids, self.people_freshness))
         self.queries = QuerySlots(
-            self.store,
+            RememberingReader(self.store),
             fresh=self.freshness.visible,
             running=settings.query_readers,
             waiting=settings.query_queue,
+            patience_s=settings.query_wait_s,
+            write_wait_s=lambda: self.intake.longest_wait_s(),  # noqa: PLW0108  made below
+            on_rest=self._on_queries_rest,
             clock_ms=clock_ms,
         )
         self.importer = Importer(self.store, adapters.erased)
@@ -391,6 +395,9 @@ class Runtime:
 
     def _want_stored(self, position: int) -> None:
         self.worker.want(position)
+
+    def _on_queries_rest(self, rest: float) -> None:
+        self.worker.ease = rest
 
     def _on_enqueued(self, webhooks: Collection[int]) -> None:
         self.deliverer.enqueued(webhooks)

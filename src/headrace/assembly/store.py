@@ -44,4 +44,6 @@ def _opened(settings: Settings, dsn: str, lease: LastingLease | None) -> ClickHo
         query_max_memory_bytes=settings.query_max_memory_bytes,
         hot_tags=[tag for tag in settings.hot_tags.split(",") if tag],
         raise_fence=None if lease is None else lease.raise_fence,
+        # The embedded store is this process's alone; others may write to a server.
+        remember_bytes=0 if settings.store_url else settings.query_cache_bytes,
     )

@@ -33,25 +33,28 @@ class Analysis:
 
     async def query(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
         query = native_queries.parse_query(await read_body(req, _MAX_BYTES), clock_ms())
-        resp.data = await self._gate.ask(
-            req, lambda reader: native_queries.render_query(query, reader.measure_events(tenant, query))
+        await self._gate.answer(
+            req, resp, tenant, lambda reader: native_queries.render_query(query, reader.measure_events(tenant, query))
         )
 
     async def funnel(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
         query = native_funnels.parse_funnel(await read_body(req, _MAX_BYTES), clock_ms())
-        resp.data = await self._gate.ask(
-            req, lambda reader: native_funnels.render_funnel(query, reader.funnel(tenant, query))
+        await self._gate.answer(
+            req, resp, tenant, lambda reader: native_funnels.render_funnel(query, reader.funnel(tenant, query))
         )
 
     async def retention(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
         now_ms = clock_ms()
         query = native_funnels.parse_retention(await read_body(req, _MAX_BYTES), now_ms)
-        resp.data = await self._gate.ask(
-            req, lambda reader: native_funnels.render_retention(query, reader.retention(tenant, query), now_ms)
+        await self._gate.answer(
+            req,
+            resp,
+            tenant,
+            lambda reader: native_funnels.render_retention(query, reader.retention(tenant, query), now_ms),
         )
 
     async def paths(self, req: _Req, resp: _Resp, tenant: Tenant, _path: _Path) -> None:
         query = native_funnels.parse_paths(await read_body(req, _MAX_BYTES), clock_ms())
-        resp.data = await self._gate.ask(
-            req, lambda reader: native_funnels.render_paths(query, reader.paths(tenant, query))
+        await self._gate.answer(
+            req, resp, tenant, lambda reader: native_funnels.render_paths(query, reader.paths(tenant, query))
         )

@@ -13,15 +13,18 @@ from headrace.assembly.admission import Admission, Admitted, Shown
 from headrace.assembly.capabilities.asking import Ask
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import shown_by, tell_allowance
+from headrace.http.etags import send_tagged, with_tag
 from headrace.http.scope import HUNG_UP
 from headrace.http.strict import Strict
 from headrace.http.unread import Unread
+from headrace.model.askers import Asker
 from headrace.model.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized, Unavailable
 from headrace.model.event import Tenant
 from headrace.model.keys import Scope
 from headrace.ports.store import Reader
 
 _MAX_PARAMETERS = 200
+_TAGGED = ("GET", "HEAD")
 Answer = TypeVar("Answer")
 
 
@@ -64,14 +67,33 @@ class Gate(ABC):
     def owner_of(self, req: falcon.asgi.Request, scope: Scope, /) -> str:
         """What tells the requests of one key, or of one session, from those of others."""
 
-    async def ask(self, req: falcon.asgi.Request, question: Callable[[Reader], Answer], /) -> Answer:
+    async def answer(
+        self,
+        req: falcon.asgi.Request,
+        resp: falcon.asgi.Response,
+        tenant: Tenant,
+        question: Callable[[Reader], bytes],
+        /,
+    ) -> None:
+        """Answer with what the store is asked: to a GET with its tag, or with 304 if the client has that already.
+
+        Raises what `ask` raises.
+        """
+        if req.method not in _TAGGED:
+            resp.data = await self.ask(req, tenant, question)
+            return
+        body, tag = await self.ask(req, tenant, lambda reader: with_tag(question(reader)))
+        send_tagged(req, resp, body, tag)
+
+    async def ask(self, req: falcon.asgi.Request, tenant: Tenant, question: Callable[[Reader], Answer], /) -> Answer:
         """Query the store; cancelled if the client hangs up. Raises what `Ask` raises."""
 
         def ask_with_room(reader: Reader) -> Answer:
             self._unread.require_room()  # only once it is this query's turn: many may be waiting
             return question(reader)
 
-        return await unless_hung_up(req, self._ask(ask_with_room))
+        by = Asker(tenant.project, req.uri_template or "")
+        return await unless_hung_up(req, self._ask(ask_with_room, by))
 
 
 async def unless_hung_up(req: falcon.asgi.Request, work: Awaitable[Answer], /) -> Answer:

@@ -31,8 +31,8 @@ class Catalogue:
     ) -> None:
         page = native.parse_catalog(parameters(req))
         used_by = (await self._rules.running(tenant.project)).document.used_by
-        resp.data = await self._gate.ask(
-            req, lambda reader: native.render_catalog(page, reader.catalog(tenant, page), used_by)
+        await self._gate.answer(
+            req, resp, tenant, lambda reader: native.render_catalog(page, reader.catalog(tenant, page), used_by)
         )
 
     async def one(
@@ -47,7 +47,7 @@ class Catalogue:
                 raise NotFound(f"No event has the name {name[:200]!r}.")
             return native.render_catalog_entry(found[0], used_by)
 
-        resp.data = await self._gate.ask(req, answer)
+        await self._gate.answer(req, resp, tenant, answer)
 
 
 class EventNames:
@@ -70,4 +70,4 @@ class EventNames:
             found = reader.observed(tenant, "name", query.limit + 1, query.search)
             return hogsend.render_names(query, found, running.document.used_by)
 
-        resp.data = await self._gate.ask(req, answer)
+        await self._gate.answer(req, resp, tenant, answer)

@@ -22,7 +22,8 @@ _MAX_QUESTION_BYTES = 256 * 1024
 def ask(gate: Gate, route: Route, does: Ask, /) -> Callable[..., Awaitable[None]]:
     async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
         admitted = await gate.admit(req, resp, shown_by(req, route.scope), route.scope, route.limit)
-        resp.data = await gate.ask(req, does.question(Asked(admitted.tenant, params, parameters(req), clock_ms())))
+        tenant = admitted.tenant
+        await gate.answer(req, resp, tenant, does.question(Asked(tenant, params, parameters(req), clock_ms())))
 
     return respond
 

@@ -27,12 +27,12 @@ class Traces:
     async def trace(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
-        event = await self._gate.ask(req, find_event(tenant, path["event_id"]))
+        event = await self._gate.ask(req, tenant, find_event(tenant, path["event_id"]))
         resp.data = native.render_trace(await self._history.trace(tenant, event))
 
     async def effects(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
-        event = await self._gate.ask(req, find_event(tenant, path["event_id"]))
+        event = await self._gate.ask(req, tenant, find_event(tenant, path["event_id"]))
         effects = await self._history.effects(tenant, event)
         resp.data = native.render_data([native.effect_value(effect) for effect in effects])

@@ -217,6 +217,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     query_readers: Annotated[Count, _doc("Maximum number of queries running at once.")] = 2
     query_queue: Annotated[Count, _doc("Maximum number of queries waiting to run; beyond it queries get 503.")] = 64
+    query_wait_s: Annotated[
+        Seconds, _doc("Refuse a query with 503 as soon as it would have to wait longer than this to be run.")
+    ] = 5.0
+    query_cache_bytes: Annotated[
+        Annotated[int, Meta(ge=0)],
+        _doc(
+            "Memory for the results of queries, so that a repeat is answered from memory until something in its range changes; "
+            "0 remembers none."
+        ),
+    ] = 32 * 1024 * 1024
     query_timeout_s: Annotated[Seconds, _doc("Stop a query that takes longer than this.")] = 30.0
     query_max_memory_bytes: Annotated[Bytes, _doc("Stop a query that needs more memory than this.")] = 512 * 1024 * 1024
     put_aside_events: Annotated[

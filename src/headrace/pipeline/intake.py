@@ -6,6 +6,7 @@ waits for the disk, more requests gather for the next append. So one sync serves
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,7 @@ class _Request(msgspec.Struct, frozen=True):
     entries: list[Entry]
     bytes: int
     answer: "asyncio.Future[list[Receipt]]"
+    since_s: float
 
 
 class Intake:
@@ -50,6 +52,7 @@ class Intake:
         self._queue: deque[_Request] = deque()
         self._queued_bytes = 0
         self._telling = False
+        self._longest_wait_s = 0.0
         self._closed = False
         self._lock = threading.Lock()
         self._loop = Loop("intake", self._step, drain=True)
@@ -74,7 +77,7 @@ class Intake:
         entries = _entries(items) if len(items) <= _MANY else await asyncio.to_thread(_entries, items)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Receipt]] = loop.create_future()
-        request = _Request(entries, sum(len(entry.payload) for entry in entries), answer)
+        request = _Request(entries, sum(len(entry.payload) for entry in entries), answer, time.monotonic())
         with self._lock:
             if self._closed:
                 raise Unavailable("The server is shutting down.")
@@ -108,6 +111,11 @@ class Intake:
     def queued_bytes(self) -> int:
         return self._queued_bytes
 
+    def longest_wait_s(self) -> float:
+        """The longest that a request has waited to be durable and answered, since the last call; 0 if there was none."""
+        longest, self._longest_wait_s = self._longest_wait_s, 0.0
+        return longest
+
     def _step(self) -> bool:
         requests = self._take()
         if not requests:
@@ -116,14 +124,32 @@ class Intake:
         try:
             receipts = self._log.append(entries)
         except HeadraceError as error:
-            _deliver(requests, None, error)
+            self._deliver(requests, None, error)
         except Exception:  # noqa: BLE001  every waiting request must get an answer
             _log.exception("append_failed")
-            _deliver(requests, None, Unavailable("The log could not store the events."))
+            self._deliver(requests, None, Unavailable("The log could not store the events."))
         else:
             self._on_append(len(entries))
-            _deliver(requests, receipts, None)
+            self._deliver(requests, receipts, None)
         return True
+
+    def _deliver(self, requests: list[_Request], receipts: list[Receipt] | None, error: HeadraceError | None) -> None:
+        """Answer all requests of an append in one wake-up of their event loop."""
+
+        def answer() -> None:
+            self._longest_wait_s = max(self._longest_wait_s, time.monotonic() - requests[0].since_s)
+            start = 0
+            for request in requests:
+                end = start + len(request.entries)
+                if request.answer.cancelled():  # the client went away, but its events are stored
+                    pass
+                elif receipts is None:
+                    request.answer.set_exception(error or Unavailable())
+                else:
+                    request.answer.set_result(receipts[start:end])
+                start = end
+
+        requests[0].answer.get_loop().call_soon_threadsafe(answer)
 
     def _take(self) -> list[_Request]:
         """As many waiting requests as fit into one append, at least one; none if none are waiting."""
@@ -142,21 +168,3 @@ class Intake:
 
 def _entries(items: Sequence[Item]) -> list[Entry]:
     return [Entry(encode(item.event), dedup_key(item.event) if item.event.message_id else b"") for item in items]
-
-
-def _deliver(requests: list[_Request], receipts: list[Receipt] | None, error: HeadraceError | None) -> None:
-    """Answer all requests of an append in one wake-up of their event loop."""
-
-    def answer() -> None:
-        start = 0
-        for request in requests:
-            end = start + len(request.entries)
-            if request.answer.cancelled():  # the client went away, but its events are stored
-                pass
-            elif receipts is None:
-                request.answer.set_exception(error or Unavailable())
-            else:
-                request.answer.set_result(receipts[start:end])
-            start = end
-
-    requests[0].answer.get_loop().call_soon_threadsafe(answer)

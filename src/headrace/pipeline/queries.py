@@ -1,18 +1,42 @@
-"""Limits how many queries run and wait at once, and starts each once the store is fresh. Knows nothing about their content."""
+"""Admits queries, starts each once the store is fresh and it is its turn, and sheds those that would be late. Knows no content.
+
+Writes come first: while they wait, queries get less time, and so more of them are refused. See
+docs/decisions/0155-writes-come-first.md.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from typing import TypeVar
 
+from headrace.model.askers import Asker
 from headrace.model.errors import Unavailable
-from headrace.ports.store import CancellableReader, Reader, RunningQuery
+from headrace.pipeline.giving_way import GivingWay
+from headrace.pipeline.query_turns import Costs, Turns, Waiting
+from headrace.ports.store import CancellableReader, NotRemembered, Reader, RunningQuery
 
 Answer = TypeVar("Answer")
+_LOOK_EVERY_S = 0.025
+_LONGEST_REST_S = 2.0
+_LONGEST_RETRY_S = 60
+_MOST_REMEMBERING = 16
+_NOBODY = Asker()
+
+
+class _Query(Waiting, eq=False):
+    """turn: done when it may begin, or is refused. task: what waits, until the store is fresh."""
+
+    turn: "asyncio.Future[None]"
+    task: "asyncio.Task[object] | None"
+    shed: bool = False
 
 
 class QuerySlots:
-    """Runs queries in threads. For the event loop's thread. `asked_at_ms`: when the last query arrived."""
+    """Runs queries in threads. For the event loop's thread.
+
+    `asked_at_ms`: when the last query arrived. `refused`: how many queries were, since the start.
+    """
 
     def __init__(
         self,
@@ -21,56 +45,214 @@ class QuerySlots:
         fresh: Callable[[], Awaitable[None]],
         running: int,
         waiting: int,
+        patience_s: float,
+        write_wait_s: Callable[[], float] = lambda: 0.0,
+        on_rest: Callable[[float], None] = lambda _rest: None,
         clock_ms: Callable[[], int],
     ) -> None:
-        """running: how many queries run at once. waiting: how many more may wait for a slot."""
+        """running: how many queries run at once. waiting: how many more may wait for a slot. patience_s: for how long.
+
+        write_wait_s: how long a write has waited at most since the last call, 0 if there was none.
+        on_rest: told `rest` now and then.
+        """
         self.asked_at_ms = 0
+        self.refused = 0
         self._reader = reader
         self._fresh = fresh
         self._most_running = running
         self._most = running + waiting
+        self._patience_s = patience_s
+        self._write_wait_s = write_wait_s
+        self._on_rest = on_rest
         self._clock_ms = clock_ms
-        self._taken = 0
+        self._costs = Costs()
+        self._turns = Turns[_Query]()
+        self._way = GivingWay(running)
+        self._inside: dict[_Query, None] = {}  # in the order in which they came
+        self._busy = 0  # readers that run a query or rest after one
+        self._running = 0
+        self._resting: set[asyncio.TimerHandle] = set()
+        self._looking = False
+        self._remembering = 0
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="reader")
+        self._rememberer = ThreadPoolExecutor(1, thread_name_prefix="rememberer")
 
     @property
     def running(self) -> int:
         """The number of running queries, at most."""
-        return min(self._taken, self._most_running)
+        return self._running
 
     @property
     def waiting(self) -> int:
         """The number of queries waiting for a slot."""
-        return self._taken - self.running
+        return len(self._inside) - self._running
 
-    async def ask(self, question: Callable[[Reader], Answer], /, *, fresh: bool = True) -> Answer:
+    @property
+    def rest(self) -> float:
+        """For how many times the duration of a query its reader rests after it, because writes wait."""
+        return self._way.rest
+
+    async def ask(self, question: Callable[[Reader], Answer], /, *, fresh: bool = True, by: Asker = _NOBODY) -> Answer:
         """Run a query against the store once the store holds everything acknowledged before now.
 
         fresh: false for one that goes on with an earlier one, and so does not wait for that.
-        Raises Unavailable if too many queries are waiting or the store is too far behind, and what the question raises.
-        If it is cancelled, it stops the query and returns once that has ended.
+        Raises Unavailable if too many queries are waiting, it would wait too long or the store is too far behind, and what the
+        question raises. If it is cancelled, it stops the query and returns once that has ended.
         """
-        if self._taken >= self._most:
-            raise Unavailable("Too many queries are waiting.")
-        self._taken += 1
         self.asked_at_ms = self._clock_ms()
+        query = self._let_in(by)
         try:
             if fresh:
-                await self._fresh()
-            running = RunningQuery()
-            work = self._threads.submit(self._answer, question, running)
-            try:
-                return await asyncio.wrap_future(work)
-            except asyncio.CancelledError:
-                if not work.cancel():  # it is running
-                    await asyncio.to_thread(self._reader.cancel, running)
-                raise
+                await self._until_fresh(query)
+            # Only what a route asks may be begun twice.
+            if by is not _NOBODY and self._busy >= self._way.readers and self._remembering < _MOST_REMEMBERING:
+                try:
+                    return await self._from_memory(question)
+                except NotRemembered:
+                    pass
+            await self._until_its_turn(query)
+            return await self._run(query, question)
         finally:
-            self._taken -= 1
+            self._inside.pop(query, None)
 
     def close(self) -> None:
         """Wait for the queries that are running."""
         self._threads.shutdown()
+        self._rememberer.shutdown()
+
+    def _let_in(self, by: Asker) -> _Query:
+        loop = asyncio.get_running_loop()
+        query = _Query(by, self._costs.of(by), loop.time(), loop.create_future(), asyncio.current_task())
+        if len(self._inside) >= self._most and not self._shed_for(by.owner):
+            raise self._too_many("Too many queries are waiting.")
+        if self._turns.ahead_s(query) / self._way.pace > self._patience_s:
+            raise self._too_many("The queries before this one take too long.")
+        self._inside[query] = None
+        if not self._looking:
+            self._looking = True
+            self._look_later()
+        return query
+
+    def _shed_for(self, owner: str) -> bool:
+        """Refuse the latest query of the project with the most, so that another one's is let in. False if that has the most."""
+        of: dict[str, list[_Query]] = {}
+        for each in self._inside:
+            if each.task is not None or not each.turn.done():
+                of.setdefault(each.by.owner, []).append(each)
+        most = max(of.values(), key=len, default=list[_Query]())
+        if len(most) <= len(of.get(owner, ())) + 1:
+            return False
+        self._refuse(most[-1], "Too many queries are waiting.")
+        return True
+
+    def _refuse(self, query: _Query, why: str) -> None:
+        self._inside.pop(query, None)
+        if self._turns.remove(query):
+            query.turn.set_exception(self._too_many(why))
+        elif query.task is not None:
+            query.shed = True
+            query.task.cancel()
+
+    def _too_many(self, why: str) -> Unavailable:
+        self.refused += 1
+        left_s = sum(each.cost_s for each in self._inside) / self._way.pace
+        return Unavailable(why, retry_after_s=min(max(1, ceil(left_s)), _LONGEST_RETRY_S))
+
+    async def _until_fresh(self, query: _Query) -> None:
+        try:
+            await self._fresh()
+        except asyncio.CancelledError:
+            if not query.shed or query.task is None or query.task.uncancel():
+                raise  # the client hung up
+            raise self._too_many("Too many queries are waiting.") from None
+        finally:
+            query.task = None
+
+    async def _from_memory(self, question: Callable[[Reader], Answer]) -> Answer:
+        """Answer without a reader. Raises NotRemembered, and what the question raises."""
+        self._remembering += 1
+        try:
+            work = self._rememberer.submit(self._answer, question, RunningQuery(only_remembered=True))
+            return await asyncio.wrap_future(work)
+        finally:
+            self._remembering -= 1
+
+    async def _until_its_turn(self, query: _Query) -> None:
+        query.task = None
+        self._turns.add(query)
+        self._start_some()
+        try:
+            await query.turn
+        except asyncio.CancelledError:
+            if not self._turns.remove(query) and not query.turn.cancelled() and query.turn.exception() is None:
+                self._release()  # it was its turn at this very moment
+            raise
+
+    def _start_some(self) -> None:
+        while self._busy < self._way.readers and (query := self._turns.take()) is not None:
+            self._busy += 1
+            query.turn.set_result(None)
+
+    def _release(self) -> None:
+        self._busy -= 1
+        self._start_some()
+
+    async def _run(self, query: _Query, question: Callable[[Reader], Answer]) -> Answer:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self._running += 1
+        running = RunningQuery(gentle=self._way.rest > 0)
+        work = self._threads.submit(self._answer, question, running)
+        try:
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            if not work.cancel():  # it is running
+                await asyncio.to_thread(self._reader.cancel, running)
+            raise
+        finally:
+            self._running -= 1
+            took_s = loop.time() - began_s
+            self._costs.learn(query.by, took_s)
+            self._turns.took(query, took_s)
+            if self._way.rest:
+                self._rest(min(took_s * self._way.rest, _LONGEST_REST_S))
+            else:
+                self._release()
+
+    def _rest(self, seconds: float) -> None:
+        """Let a reader rest."""
+
+        def end() -> None:
+            self._resting.discard(handle)
+            self._release()
+
+        handle = asyncio.get_running_loop().call_later(seconds, end)
+        self._resting.add(handle)
+
+    def _end_rests(self) -> None:
+        while self._resting:
+            self._resting.pop().cancel()
+            self._release()
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(_LOOK_EVERY_S, self._look, loop.time() + _LOOK_EVERY_S)
+
+    def _look(self, due_s: float) -> None:
+        """While there are queries: see whether writes have to wait, and refuse queries that would wait too long."""
+        now_s = asyncio.get_running_loop().time()
+        waited_s = self._write_wait_s()
+        # What keeps the event loop from its turn keeps writes from being read.
+        self._way.see(waited_s and waited_s + now_s - due_s, len(self._turns))
+        for each in self._turns.late(now_s, self._way.pace, self._patience_s):
+            self._refuse(each, "The queries before this one take too long.")
+        self._on_rest(self._way.rest)
+        if not self._way.rest:
+            self._end_rests()
+        self._start_some()
+        self._looking = bool(self._inside) or self._way.rest > 0
+        if self._looking:
+            self._look_later()
 
     def _answer(self, question: Callable[[Reader], Answer], running: RunningQuery) -> Answer:
         with self._reader.asking(running):

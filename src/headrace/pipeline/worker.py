@@ -30,6 +30,7 @@ from headrace.ports.store import ErasableStore, StoreRefused
 
 _log = structlog.get_logger("headrace.pipeline.worker")
 _LONGEST_BREATH_S = 0.1
+_MOST_EASE = 3.0
 _LOOK_EVERY_S = 0.5
 _TRIM_EVERY_S = 1.0
 
@@ -115,6 +116,7 @@ class Worker:
         self._wanted = 0
         self._idle = False
         self._gathering = False
+        self.ease = 0.0
         self._gathered = 0  # events appended to the log since it was last read
         self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
         self._trimmed_at = 0.0
@@ -315,10 +317,11 @@ class Worker:
         """Let events gather between two inserts: until there are enough, or only for a moment if somebody waits for them.
 
         That moment is twice the time of the last insert. Otherwise an endless stream of queries would make the worker insert
-        all the time, and take the processor away from them and everybody else.
+        all the time, and take the processor away from them and everybody else. `ease` makes it longer, and so lets more queries
+        share an insert: set it while writes have to wait.
         """
         self._gathering = True
-        self._loop.wait_for(self._has_enough, min(2 * took_s, _LONGEST_BREATH_S))
+        self._loop.wait_for(self._has_enough, min(2 * took_s, _LONGEST_BREATH_S) * (1 + min(self.ease, _MOST_EASE)))
         rest_s = self._settings.flush_interval_ms / 1000 - (time.monotonic() - flushed_at)
         if rest_s > 0:
             self._loop.wait_for(lambda: self._has_enough() or self._wanted > self.progress.visible, rest_s)

@@ -183,10 +183,19 @@ class EventsInOrder(Protocol):
         ...
 
 
-class RunningQuery:
-    """A running query that another thread may cancel."""
+class NotRemembered(Exception):
+    """A question cannot be answered from memory."""
 
-    def __init__(self) -> None:
+
+class RunningQuery:
+    """A running query that another thread may cancel.
+
+    gentle: it is to take no more than one processor. only_remembered: it is to be answered from memory, or raise NotRemembered.
+    """
+
+    def __init__(self, *, gentle: bool = False, only_remembered: bool = False) -> None:
+        self.gentle = gentle
+        self.only_remembered = only_remembered
         self.mark = secrets.token_hex(16)
         self.cancelled = threading.Event()
         self.ended = threading.Event()

@@ -6,6 +6,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.ports.store import StoreFailed
 from headrace.store.analysis import AnalysisReader
+from headrace.store.answers import Answers
 from headrace.store.catalog import CatalogReader
 from headrace.store.copies import PartCopies
 from headrace.store.engine import Engine, let_merges_give_way
@@ -40,14 +41,20 @@ class ClickHouseStore:
         hot_tags: Sequence[str] = (),
         max_page_bytes: int = 64 * 1024 * 1024,
         raise_fence: Callable[[], int] | None = None,
+        remember_bytes: int = 0,
     ) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed.
 
         raise_fence: for a store on a network: see `InsertFence`.
         hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
+        remember_bytes: memory for results of what is asked `within` a scope. Only for a store that no other process writes to.
         """
+        self.answers = Answers(remember_bytes) if remember_bytes else None
         self.engine = engine = Engine(
-            dsn, query_timeout_s=query_timeout_s, query_max_memory_bytes=query_max_memory_bytes
+            dsn,
+            query_timeout_s=query_timeout_s,
+            query_max_memory_bytes=query_max_memory_bytes,
+            answers=self.answers,
         )
         try:
             with stderr_logged():
@@ -64,6 +71,7 @@ class ClickHouseStore:
         self.people = people = KnownPeople()
         self.forget_merged = people.forget_merged
         self.asking, self.cancel, self.close = engine.asking, engine.cancel, engine.close
+        self.within = engine.within
 
         writer = EventWriter(engine, fence)
         self.settle = _nothing if fence is None else fence.settle

@@ -20,7 +20,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Event, StoredEvent, event_id
-from headrace.ports.store import RunningQuery, StoreFailed
+from headrace.ports.store import NotRemembered, RunningQuery, StoreFailed
+from headrace.store.answers import Answers, Scope
 from headrace.store.queries.conditions import Query
 
 ERROR_CODE = re.compile(r"Code: (\d+)")
@@ -97,9 +98,13 @@ class Engine:
     writers: handles without limits, for the server's own work. readers: handles with the limits of clients' queries.
     """
 
-    def __init__(self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int) -> None:
+    def __init__(
+        self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int, answers: Answers | None = None
+    ) -> None:
+        """answers: where results of queries `within` a scope are remembered; None for nowhere."""
         self.query_max_memory_bytes = query_max_memory_bytes
         self._query_timeout_s = query_timeout_s
+        self.answers = answers
         self._asking = threading.local()
         self.on_asked: Callable[[Query, float], None] = lambda _query, _seconds: None  # after each of `ask`
         self.writers = Handles(dsn, {})
@@ -136,6 +141,15 @@ class Engine:
             del self._asking.now
             running.ended.set()
 
+    @contextmanager
+    def within(self, scope: Scope, /) -> Generator[None]:
+        """Within it, this thread's queries read nothing beyond the scope, and their answers are remembered."""
+        self._asking.scope = scope
+        try:
+            yield
+        finally:
+            del self._asking.scope
+
     def cancel(self, running: RunningQuery, /) -> None:
         """End a question, which then raises Unavailable; return when it has ended. Raises nothing.
 
@@ -158,10 +172,29 @@ class Engine:
         Raises NeedsMoreMemory, InvalidRequest, and Unavailable if it took too long, was cancelled, or the store did not answer.
         """
         running: RunningQuery | None = getattr(self._asking, "now", None)
+        scope: Scope | None = getattr(self._asking, "scope", None)
+        only_remembered = running is not None and running.only_remembered
+        if self.answers is None or scope is None:
+            if only_remembered:
+                raise NotRemembered
+            return self._run(query, fmt, running)
+        question = (query.sql, query.params, dict(query.settings), fmt)
+        if only_remembered:
+            return self.answers.kept(scope, question)
+        return self.answers.of(
+            scope,
+            question,
+            lambda: self._run(query, fmt, running),
+            lambda: running is not None and running.cancelled.is_set(),
+        )
+
+    def _run(self, query: Query, fmt: str, running: RunningQuery | None) -> bytes:
         settings = [f"{name} = {value}" for name, value in query.settings.items()]
         if running is not None:
             if running.cancelled.is_set():
                 raise Unavailable("The query was cancelled.")
+            if running.gentle and "max_threads" not in query.settings:
+                settings.append("max_threads = 1")
             settings.append(f"log_comment = '{running.mark}'")  # with chDB one cannot set a query's id
         sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
         started = time.perf_counter()

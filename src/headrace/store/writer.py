@@ -64,6 +64,9 @@ class EventWriter:
             _free_file_of(error)
             found = ERROR_CODE.search(str(error))
             raise (StoreRefused if found and found[1] in _REFUSED else StoreFailed)(str(error)) from error
+        finally:  # after a failure too: they may be stored
+            if self._engine.answers is not None:
+                self._engine.answers.added(each.payload for each in records)
 
     def probe(self) -> None:
         """Insert a row into a separate table, and remove it. Raises StoreFailed if that fails."""
@@ -77,7 +80,11 @@ class EventWriter:
 
     def prune(self, tenant: Tenant, before_ms: int, upto: int, /) -> None:
         """See the AgingStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
-        self._engine.command(upkeep.prune(tenant, before_ms, upto))
+        try:
+            self._engine.command(upkeep.prune(tenant, before_ms, upto))
+        finally:
+            if self._engine.answers is not None:
+                self._engine.answers.changed(tenant)
 
     def erase(self, ids: Sequence[str], /) -> None:
         """See the ErasableStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
@@ -92,6 +99,9 @@ class EventWriter:
                 client.command(upkeep.FORGET_ERASED)
         except (ClickHouseError, OSError) as error:
             raise StoreFailed(str(error)) from error
+        finally:
+            if self._engine.answers is not None:
+                self._engine.answers.forget()
 
 
 def _free_file_of(error: BaseException) -> None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from headrace.model.askers import Asker
 from headrace.model.errors import Unavailable
 from headrace.pipeline.queries import QuerySlots
 from headrace.ports.control import ControlFailed
@@ -19,8 +20,8 @@ class Ask(msgspec.Struct, frozen=True):
 
     slots: QuerySlots
 
-    def __call__(self, question: Callable[[Reader], Answer], /) -> Awaitable[Answer]:
-        return self.slots.ask(question)
+    def __call__(self, question: Callable[[Reader], Answer], by: Asker, /) -> Awaitable[Answer]:
+        return self.slots.ask(question, by=by)
 
 
 async def ask_control(question: Callable[[], Answer], /) -> Answer:
