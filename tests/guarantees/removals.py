@@ -1293,9 +1293,6 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "history fires no rule",
         "pipeline/reactor.py",
-        "            if record.tail >= HISTORY:\n",
-        "            if False:\n",
-
         "            if record.tail >= HISTORY:",
         "            if False:",
         "tests/moving/test_import.py::test_history_fires_no_rule_unless_it_is_asked_for",
