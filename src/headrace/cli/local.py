@@ -42,12 +42,8 @@ def own_columns(settings: Settings, /) -> list[ListedColumn]:
     _require_log(settings)
     if reply := _ask_server(settings, "/internal/columns"):
         return msgspec.json.decode(reply, type=list[ListedColumn])
-    configure(settings)
-    runtime = open_runtime(settings)
-    try:
+    with _runtime(settings) as runtime:
         return runtime.column_keeper.listed()
-    finally:
-        runtime.close()
 
 
 def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
