@@ -15,6 +15,7 @@ import pytest
 from headrace.model.entries import Record
 from headrace.model.event import Event, Tenant, encode, first_position
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.queries.own_columns import PREFIX
 
 NOW_MS = 1_736_899_200_000  # 2025-01-15
 _positions = itertools.count(first_position(NOW_MS))
@@ -53,3 +54,12 @@ def records_of(events: Iterable[Event], /) -> list[Record]:
 
 def record_at(position: int, event: Event, /) -> Record:
     return Record(position, 7, encode(event))
+
+
+def drop_own_columns(store: ClickHouseStore, /) -> None:
+    """All of them in one go: each change of the table rewrites every part that other tests have left in it."""
+    names = [column.name for column in store.own.own_columns() if column.name.startswith(PREFIX)]
+    if names:
+        with store.engine.writers.lend() as client:
+            each = ", ".join(f"DROP COLUMN {name}" for name in names)
+            client.command(f"ALTER TABLE events {each} SETTINGS mutations_sync = 2")

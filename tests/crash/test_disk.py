@@ -308,8 +308,8 @@ def test_a_leaked_key_can_be_revoked_on_a_full_disk(tmp_path: Path) -> None:
             padding = "x" * 100_000
             while client.post("/api/v1/events", json=big(1, padding)).status_code == 201:
                 pass
-            command = [sys.executable, "-m", "headrace.cli.main", "keys", "revoke", leaked, "--data", str(data)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            command = [sys.executable, "-m", "headrace.cli.main", "keys", "revoke", "--stdin", "--data", str(data)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, input=leaked)
             assert done.returncode == 0, done.stderr
             while client.get("/api/v1/events").status_code != 401:
                 pass

@@ -50,6 +50,7 @@ CODES: dict[type[HeadraceError], tuple[int, str, str]] = {
     errors.NoSession: (401, "invalid_api_key", "INVALID_API_KEY"),
     errors.Forbidden: (403, "forbidden", "FORBIDDEN"),
     errors.Conflict: (400, "invalid_request", "VALIDATION_ERROR"),
+    errors.OtherRules: (400, "invalid_request", "VALIDATION_ERROR"),
     errors.NotFound: (404, "not_found", "NOT_FOUND"),
     errors.MethodNotAllowed: (405, "invalid_request", "METHOD_NOT_ALLOWED"),
     errors.RateLimited: (429, "rate_limited", "RATE_LIMIT_EXCEEDED"),

@@ -48,7 +48,7 @@ def test_a_route_that_reads_its_key_or_a_parameter_from_the_path_has_it_there(di
 
 def test_what_is_handled_and_the_handlers_are_the_same() -> None:
     named = [route.does.by for _, route in ROUTES if isinstance(route.does, Handled)]
-    assert sorted(named) == sorted(handlers_of(ANYTHING, bare_capabilities()))
+    assert sorted(named) == sorted(handlers_of(ANYTHING, bare_capabilities(), ANYTHING))
 
 
 @each_route

@@ -157,7 +157,7 @@ def test_rules_can_be_read_back_with_their_history_and_failures(shop: Client) ->
 def test_a_project_without_rules_has_none(client: Client) -> None:
     reply = client.get("/api/v1/rules").json()
     assert reply == {
-        "data": {"version": None, "applied_at": None, "document": {}, "rules": []},
+        "data": {"version": None, "applied_at": None, "document": {}, "source": "", "rules": []},
         "meta": {"history": [], "reactions": [NO_LAG | {"mode": mode} for mode in ("live", "test")]},
     }
 

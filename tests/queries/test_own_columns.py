@@ -17,8 +17,7 @@ from headrace.model.filters import Dimension, Filters, Page
 from headrace.model.own_columns import ColumnKey
 from headrace.model.zones import INTERVALS
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.queries import own_columns as queries
-from tests.engine import dsn, event_of, fresh_tenant, records_of
+from tests.engine import drop_own_columns, dsn, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
 from tests.queries import brute
 from tests.queries.given import histories, inserted, merges, people
@@ -42,10 +41,7 @@ def columned(clickhouse: ClickHouseStore) -> Iterator[ClickHouseStore]:
         store.own.add(key, "p", 1)
     use_all(store)
     yield store
-    for column in store.own.own_columns():
-        if column.name.startswith(queries.PREFIX):
-            store.own.retire(column)
-            store.own.drop(column)
+    drop_own_columns(store)
     store.close()
 
 

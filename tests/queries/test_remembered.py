@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.model.conditions import Condition, Field
 from headrace.model.event import Event, StoredEvent, Tenant
@@ -125,6 +125,13 @@ class Machine(RuleBasedStateMachine):
     def ask(self, which: int, times: int) -> None:
         for _ in range(times):
             found, expected = self.questions[which](self)
+            assert found == expected
+
+    @invariant()
+    def every_question_is_answered_right(self) -> None:
+        """After each step, so that whatever the next one changes has been remembered before."""
+        for question in self.questions:
+            found, expected = question(self)
             assert found == expected
 
     def measured(self, query: EventQuery) -> tuple[Any, Any]:
@@ -252,8 +259,8 @@ def test_what_is_remembered_equals_a_brute_force_whatever_changes_between_repeat
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=12,
-                stateful_step_count=25,
+                max_examples=8,
+                stateful_step_count=15,
                 deadline=None,
                 derandomize=True,
                 database=None,

@@ -130,7 +130,13 @@ def test_every_builder_is_looked_at() -> None:
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and inspect.signature(value).return_annotation is Query and name[0] != "_"
     }
-    assert found == set(BUILDERS) | OF_EVERY_TENANT | {"prune"}
+    assert found == set(BUILDERS) | OF_EVERY_TENANT | {"prune", "marked"}
+
+
+def test_whose_events_an_old_erasure_is_about_is_asked_of_one_project_and_mode() -> None:
+    query = upkeep.marked(Tenant("acme", "test"), "s", ["m"], 16)
+    assert "FROM events WHERE project = {project:String} AND mode = {mode:String}" in query.sql
+    assert (query.params["project"], query.params["mode"]) == ("acme", "test")
 
 
 def test_what_is_pruned_is_bound_to_a_project_and_a_mode() -> None:

@@ -20,6 +20,7 @@ from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries import events
 from headrace.store.queries.conditions import Query, ways_of
+from headrace.store.queries.fields import NONE_HOT
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, record_at, records_of
 
 ALL = Filters()
@@ -337,7 +338,7 @@ def test_the_texts_of_string_properties_are_not_read_where_none_has_the_name_of_
     store.insert(records_of([event_of(tenant, tags=dict.fromkeys(names, "a"), labels={"path": "/a"})]))
 
     def granules(name: str, way: int) -> int:
-        ways, params = ways_of(tenant, Filters(tags=[(name, "a")]), {})
+        ways, params = ways_of(tenant, Filters(tags=[(name, "a")]), NONE_HOT)
         with store.engine.readers.lend() as client:
             sql = f"EXPLAIN indexes = 1 SELECT count() FROM events WHERE {ways[way]}"
             plan = client.raw_query(sql, params, fmt="TabSeparatedRaw").decode()

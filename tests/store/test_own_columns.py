@@ -11,7 +11,7 @@ from headrace.model.own_columns import ColumnKey, OwnColumn
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries import own_columns as queries
 from headrace.store.queries.conditions import Query
-from tests.engine import dsn, event_of, fresh_tenant, records_of
+from tests.engine import drop_own_columns, dsn, event_of, fresh_tenant, records_of
 
 ODD = ("'", "\\", "a'b\\\\", "k\0", "é\n", "--", "{x:String}", "", "l" * 200)
 
@@ -20,10 +20,7 @@ ODD = ("'", "\\", "a'b\\\\", "k\0", "é\n", "--", "{x:String}", "", "l" * 200)
 def store(clickhouse: ClickHouseStore) -> Iterator[ClickHouseStore]:
     store = ClickHouseStore(dsn())
     yield store
-    for column in store.own.own_columns():
-        if column.name.startswith(queries.PREFIX):
-            store.own.retire(column)
-            store.own.drop(column)
+    drop_own_columns(store)
     store.close()
 
 

@@ -18,12 +18,8 @@ class UsedKeys(Protocol):
         ...
 
 
-class OwnColumnStore(UsedKeys, Protocol):
-    """A store whose columns come and go. No answer depends on them. One thread changes them; any may read. Raises StoreFailed."""
-
-    def own_columns(self) -> list[OwnColumn]:
-        """Every column there is, by name; from now on queries use those that are complete."""
-        ...
+class NewColumns(Protocol):
+    """Gives columns. Raises StoreFailed."""
 
     def estimate(self, key: ColumnKey, /) -> tuple[int, int]:
         """How many bytes a column would take at most, about, and how many are free on the disk."""
@@ -45,6 +41,14 @@ class OwnColumnStore(UsedKeys, Protocol):
         """For each `fill` that is not done: why its last attempt failed, or ""."""
         ...
 
+
+class OldColumns(Protocol):
+    """Takes columns away. Raises StoreFailed."""
+
+    def own_columns(self) -> list[OwnColumn]:
+        """Every column there is, by name; from now on queries use those that are complete."""
+        ...
+
     def retire(self, column: OwnColumn, /) -> None:
         """From now on no query that begins uses the column."""
         ...
@@ -52,3 +56,7 @@ class OwnColumnStore(UsedKeys, Protocol):
     def drop(self, column: OwnColumn, /) -> None:
         """Remove a column. Queries that use it fail, so retire it first, and wait. May be repeated."""
         ...
+
+
+class OwnColumnStore(UsedKeys, NewColumns, OldColumns, Protocol):
+    """A store whose columns come and go. No answer depends on them. One thread changes them; any may read."""
