@@ -21,6 +21,7 @@ from headrace.model.keys import Scope, Style
 from tests.openapi import validator
 
 _END_TIMEOUT_S = 60
+_START_TIMEOUT_S = 120
 
 
 class Server:
@@ -46,7 +47,11 @@ class Server:
         self.listened = False
         self._earlier_lines = len(self.logs)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        environ |= {"HEADRACE_RATE_LIMITS": "off", "HEADRACE_CONSOLE_ATTEMPTS": "1000000"} | dict(self._settings)
+        environ |= {
+            "PYTHONFAULTHANDLER": "1",
+            "HEADRACE_RATE_LIMITS": "off",
+            "HEADRACE_CONSOLE_ATTEMPTS": "1000000",
+        } | dict(self._settings)
         self._process = subprocess.Popen(
             [*self._command, "--port", "0", "--data", str(self.data)],
             stderr=subprocess.PIPE,
@@ -60,13 +65,19 @@ class Server:
     def wait_until_listening(self) -> "Server":
         assert self._process is not None
         assert self._process.stderr is not None
+        hung = threading.Timer(
+            _START_TIMEOUT_S, self._process.send_signal, (signal.SIGABRT,)
+        )  # with a stack of each thread
+        hung.start()
         for line in self._process.stderr:
             self._keep(line)
             if self.logs and self.logs[-1].get("event") == "listening":
                 self.url = self.logs[-1]["url"]
                 self.listened = True
+                hung.cancel()
                 break
         else:
+            hung.cancel()
             raise RuntimeError(f"the server ended with {self._end()}: {self.logs}")
         self._drainer = threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True)
         self._drainer.start()

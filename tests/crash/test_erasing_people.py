@@ -18,6 +18,7 @@ from tests.crash.test_check import run as check
 from tests.server import Client, Server
 
 SETTINGS = {"HEADRACE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+PATIENCE_S = 100  # much longer than it takes; what it waits for is in the failure
 STEPS = ("listed", "detached", "forgotten", "erased", "undelivered", "redacted", "overwritten")
 
 
@@ -28,8 +29,9 @@ def receipt(client: Client, erasure_id: str) -> dict[str, Any]:
 
 
 def wait_until_done(client: Client, erasure_id: str) -> dict[str, Any]:
-    """The test's own time limit ends it."""
+    until = time.monotonic() + PATIENCE_S
     while (found := receipt(client, erasure_id))["status"] != "done":
+        assert time.monotonic() < until, (found, client.get("/metrics").text)
         time.sleep(0.02)
     return found
 
@@ -42,12 +44,14 @@ def erase(client: Client, user_id: str) -> str:
 
 def settle(client: Client) -> None:
     """Wait until what journeys emit has been stored: for each that joined, one event."""
+    until = time.monotonic() + PATIENCE_S
     while True:
         by_name: dict[str, int] = client.get("/api/v1/events/count", params={"group_by": "name"}).json()["data"][
             "groups"
         ]
         if by_name.get("welcome.sent", 0) >= by_name.get("joined", 0):
             return
+        assert time.monotonic() < until, (by_name, client.get("/metrics").text)
 
 
 @pytest.fixture(params=["served", *STEPS])
