@@ -1,5 +1,7 @@
 """Many rows by one statement are written as SQLAlchemy would write them, one by one."""
 
+from collections.abc import Iterator
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -20,10 +22,12 @@ ROWS = [{"no": number, "name": f"ä{number}", "share": number / 3, "open": numbe
 
 
 @pytest.fixture
-def connection() -> sa.Connection:
-    connection = sa.create_engine("sqlite://").connect()
-    metadata.create_all(connection)
-    return connection
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        yield connection
+    engine.dispose()
 
 
 @pytest.mark.parametrize("columns", [("no", "name"), ("name",), ("no", "name", "share", "open")])
@@ -39,7 +43,6 @@ def test_rows_are_written_as_one_by_one(connection: sa.Connection, columns: tupl
         found.append(connection.execute(sa.select(things).order_by(things.c.name)).all())
         connection.execute(sa.delete(things))
     assert found[0] == found[1]
-    connection.close()
 
 
 def test_conflicts_and_bound_parameters_are_kept(connection: sa.Connection) -> None:
@@ -58,10 +61,8 @@ def test_conflicts_and_bound_parameters_are_kept(connection: sa.Connection) -> N
         (1, "new"),
         (4, "ä4"),
     ]
-    connection.close()
 
 
 def test_a_row_that_cannot_be_written_fails_all_of_them(connection: sa.Connection) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         execute_many(connection, sa.insert(things), [ROWS[0], ROWS[0]])
-    connection.close()
