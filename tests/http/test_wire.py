@@ -401,7 +401,8 @@ def test_an_event_whose_time_cannot_be_read_is_stored_and_told_of_in_a_metric_an
     name = 'headrace_event_warnings_total{source="segment"}'
     assert metrics(client)[name] - before.get(name, 0) == 1
     said = [line for line in server.logs if line["event"] == "events_taken_with_warnings"]
-    (line,) = [line for line in said if "'yesterday'" in line.get("first", "")]  # others have sent what is worth a warning, too
+    # Others have sent what is worth a warning, too.
+    (line,) = [line for line in said if "'yesterday'" in line.get("first", "")]
     assert (line["source"], line["events"]) == ("segment", 1)
 
 
