@@ -6,6 +6,14 @@ import pytest
 
 from tests.sdks import npm
 
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("lock", ["console/package-lock.json", "tests/sdks/node/package-lock.json"])
+def test_a_lock_names_no_host(lock: str) -> None:
+    """npm writes the packages' pages for donations, too: take `funding` out after it."""
+    assert "://" not in (ROOT / lock).read_text()
+
 
 def test_a_registry_out_of_reach_is_tried_once_a_run_by_all_workers_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
