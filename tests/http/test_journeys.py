@@ -85,7 +85,7 @@ def test_an_emitted_event_is_stored_with_where_it_is_from(client: Client) -> Non
     [run] = data(client, "/api/v1/journeys/quick/runs")
     assert run["status"] == "done"
     found: list[Any] = []
-    for _ in range(200):
+    for _ in range(5000):
         if found := data(client, "/api/v1/events?name=hello.sent&tags[kind]=mail"):
             break
     [event] = found
@@ -97,7 +97,7 @@ def test_an_emitted_event_is_stored_with_where_it_is_from(client: Client) -> Non
 
 def test_a_call_of_a_webhook_that_is_not_there_fails_and_can_be_retried_and_cancelled(client: Client) -> None:
     send(client, "call.me")
-    for _ in range(500):
+    for _ in range(5000):
         [run] = data(client, "/api/v1/journeys/calls/runs")
         if run["status"] != "active":
             break

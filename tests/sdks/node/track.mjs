@@ -52,7 +52,7 @@ const body = `${load[sdk]}
 
 // How many events the SDK keeps in the page's storage until it sends them.
 const kept = (name) => `Object.entries(localStorage).filter(([name]) => ${name}.test(name)).map(([, queue]) => JSON.parse(queue).length)[0]`
-const queues = { mixpanel: '/^__mpq_.*_ev$/', rudderstack: '/^rudder_beacon_.*batchQueue$/' }
+const queues = { amplitude: '/^AMP_unsent_/', mixpanel: '/^__mpq_.*_ev$/', rudderstack: '/^rudder_beacon_.*batchQueue$/' }
 const site = await serve(body, Number(port))
 const stored = async () => {
   const answer = await fetch(`${url}/api/v1/events/count?name=t-*`, { headers: { authorization: `Bearer ${queryKey}` } })
@@ -64,9 +64,8 @@ try {
   await page.goto(`http://127.0.0.1:${port}/`, { timeout: 60000 })
   await page.waitForFunction('window.sent', { timeout: 60000 })
   if (way === 'beacon') {
-    // These leave with what they have kept, and take a while to keep it: RudderStack's SDK asks for its settings first, and loses what
-    // was tracked before it has them if the page goes.
-    if (sdk in queues) await page.waitForFunction(`${kept(queues[sdk])} >= ${JSON.parse(names).length}`, { timeout: 20000 })
+    // They leave with what they have kept, and take a while to keep it: what was tracked before an SDK is ready is lost if the page goes.
+    await page.waitForFunction(`${kept(queues[sdk])} >= ${JSON.parse(names).length}`, { timeout: 60000 })
     await page.goto('about:blank')
   }
   const until = Date.now() + 20000
