@@ -103,6 +103,40 @@ def test_people_are_found_by_the_beginning_of_an_id_an_email_or_a_name(
     assert [person.id for _, person in ControlPeople(engine).listed(TENANT, search, None, 9)] == wanted
 
 
+@pytest.mark.parametrize("search", ["u", "u1", "A", "a1", "anon", "x@", "X@1", "nobody", "%", "U"])
+def test_a_search_that_many_match_finds_what_one_by_one_finds(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    """Whether matches are few, among the newest people, or among old ones."""
+    say(
+        engine,
+        *(user(f"u{n}", f"anon{n}", email=f"{'x' if n % 3 else 'a'}@{n}") for n in range(20)),
+        user("u3", name="A1"),
+    )
+    say(engine, Statement("u4", (), "alias", "u19"), Statement("u18", (), "alias", "u2"), first=60)
+    people = ControlPeople(engine)
+    everyone = people.listed(TENANT, "", None, 100)
+    emails = {
+        f"u{n}": f"{'x' if n % 3 else 'a'}@{n}" for n in range(20)
+    }  # those of all ids, also of ids that were joined
+
+    def matches(person: Person) -> bool:
+        terms = [emails[each] for each in person.ids if each in emails] + ["a1"] * ("u3" in person.ids)
+        return any(each.startswith(search) for each in person.ids) or any(
+            each.startswith(search.casefold()) for each in terms
+        )
+
+    wanted = [each for each in everyone if matches(each[1])]
+    for few, looked_at in ((1000, 1000), (2, 4), (2, 1), (0, 7)):
+        monkeypatch.setattr("headrace.control.people_search.FEW", few)
+        monkeypatch.setattr("headrace.control.people_search.LOOKED_AT", looked_at)
+        assert people.listed(TENANT, search, None, 100) == wanted
+        pages: list[tuple[int, Person]] = []
+        while page := people.listed(TENANT, search, pages[-1][0] if pages else None, 3):
+            pages += page
+        assert pages == wanted
+
+
 def test_a_group_has_traits_and_counts_people_and_not_ids(engine: Engine) -> None:
     people = ControlPeople(engine)
     say(

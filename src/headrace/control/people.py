@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from headrace.control.database import reading
-from headrace.control.people_states import cells_of, of_tenant, slices, term_of
-from headrace.control.tables.people import group_members, person_groups, person_ids, person_terms
+from headrace.control.people_search import matching, newest
+from headrace.control.people_states import cells_of, of_tenant, slices
+from headrace.control.tables.people import group_members, person_groups, person_ids
 from headrace.model.event import Tenant
 from headrace.model.person import Cells, Group, GroupKey, Person
 from headrace.people.traits import merged, shown
-
-_LAST = "\U0010ffff"  # sorts after any continuation of a text
 
 
 class ControlPeople:
@@ -38,22 +37,11 @@ class ControlPeople:
 
     def listed(self, tenant: Tenant, search: str, before: int | None, limit: int, /) -> list[tuple[int, Person]]:
         """See the People port."""
-        asked = sa.select(person_ids.c.no).where(*of_tenant(tenant), person_ids.c.person_no == person_ids.c.no)
-        if search:
-            term, own = term_of(search), (person_terms.c.project == tenant.project, person_terms.c.mode == tenant.mode)
-            named = sa.select(person_ids.c.person_no).where(
-                *of_tenant(tenant), person_ids.c.id >= search, person_ids.c.id < search + _LAST
-            )
-            described = (
-                sa.select(person_ids.c.person_no)
-                .join(person_terms, person_terms.c.id_no == person_ids.c.no)
-                .where(*own, person_terms.c.term >= term, person_terms.c.term < term + _LAST)
-            )
-            asked = asked.where(person_ids.c.no.in_(sa.union(named, described)))
-        if before is not None:
-            asked = asked.where(person_ids.c.no < before)
         with reading(self._engine) as connection:
-            numbers = list(connection.scalars(asked.order_by(person_ids.c.no.desc()).limit(limit)))
+            if search:
+                numbers = matching(connection, tenant, search, before, limit)
+            else:
+                numbers = newest(connection, tenant, before, limit)
             found = persons_by_number(connection, numbers)
         return [(number, found[number]) for number in numbers]
 
