@@ -171,6 +171,9 @@ def measure(folder: Path, people: int, events: int) -> dict[str, float]:
         lambda run: directory.listed(TENANT, f"{run * step % 97}.{run * step}@", None, 50)
     )
     found["search, one letter of an email"] = milliseconds(lambda run: directory.listed(TENANT, str(run), None, 50))
+    found["search, a tenth of all, none of the newest"] = milliseconds(
+        lambda _: directory.listed(TENANT, "user-1", None, 50), 3
+    )
     found["search, every id"] = milliseconds(lambda _: directory.listed(TENANT, "user-", None, 50), 3)
     found["one profile by its anonymous id"] = milliseconds(
         lambda run: directory.person_of(TENANT, f"anonymous-{run * step}")
