@@ -27,9 +27,9 @@ def main(how: str, _port: str, port: str, _data: str, data: str) -> int:
         threading.Event().wait()
 
     if how == "start":
-        runtime.replay_runner.loop.start = fail
+        runtime.replays.runner.loop.start = fail
     else:
-        runtime.worker.stop = hang
+        runtime.pipeline.worker.stop = hang
     return serve.run(runtime)
 
 

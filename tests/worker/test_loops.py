@@ -1,8 +1,13 @@
-"""The loops of a server: what starts stops."""
+"""The loops of a server: what starts stops. What its wings tell each other, and the event loop that serves."""
+
+import asyncio
 
 import pytest
 
 from headrace.assembly.loops import Loops
+from headrace.assembly.serving_loop import ServingLoop
+from headrace.assembly.signals import Signal
+from headrace.model.errors import Unavailable
 
 
 class Part:
@@ -28,3 +33,28 @@ def test_a_loop_that_would_never_be_stopped_started_or_would_be_so_twice_is_refu
     ):
         with pytest.raises(ValueError, match="Every loop that starts must stop"):
             Loops(starting=starting, stopping=stopping)
+
+
+def test_a_signal_reaches_every_listener_in_the_order_in_which_they_were_added() -> None:
+    heard: list[tuple[str, int]] = []
+    signal = Signal[[int]]()
+    signal(1)
+    signal.add(lambda number: heard.append(("first", number)), lambda number: heard.append(("second", number)))
+    signal.add(lambda number: heard.append(("third", number)))
+    signal(2)
+    assert heard == [("first", 2), ("second", 2), ("third", 2)]
+
+
+def test_an_event_loop_that_has_not_started_takes_no_work_and_is_not_waited_for() -> None:
+    serving = ServingLoop()
+    with pytest.raises(Unavailable, match="starting"):
+        serving.run(lambda: asyncio.sleep(0))
+    assert serving.ping()() >= 0
+
+
+async def test_threads_run_coroutines_on_the_event_loop_that_serves() -> None:
+    serving = ServingLoop()
+    serving.start()
+    answered = serving.ping()
+    assert await asyncio.to_thread(serving.run, lambda: asyncio.sleep(0, "done")) == "done"
+    assert answered() >= 0

@@ -50,27 +50,27 @@ def _carry_out(settings: Settings, notices: Sequence[Notice]) -> None:
     runtime = Runtime(settings)
     try:
         last = runtime.log.last()
-        runtime.worker.start()
-        runtime.reactor.start()
+        runtime.pipeline.worker.start()
+        runtime.pipeline.reactor.start()
         try:
-            while runtime.worker.progress.visible < last:
+            while runtime.pipeline.worker.progress.visible < last:
                 _rest(runtime)
             by_mark = _ids_by_mark(runtime, notices)
             for each in notices:
                 ids = {by_mark[each.tenant, mark] for mark in each.marks if (each.tenant, mark) in by_mark}
                 runtime.control.erasure_notices.adopt(each, sorted(ids), clock_ms())
             while runtime.control.erasures.open():
-                if not runtime.eraser.step():
+                if not runtime.erasures.eraser.step():
                     _rest(runtime)
         finally:
-            runtime.worker.stop()
-            runtime.reactor.stop()
+            runtime.pipeline.worker.stop()
+            runtime.pipeline.reactor.stop()
     finally:
         runtime.close()
 
 
 def _rest(runtime: "Runtime") -> None:
-    if stuck := runtime.worker.stuck or runtime.reactor.stuck:
+    if stuck := runtime.pipeline.worker.stuck or runtime.pipeline.reactor.stuck:
         raise SettingsError(f"What the backup holds cannot be stored, so nobody can be erased in it: {stuck}")
     time.sleep(_LOOK_EVERY_S)
 
@@ -99,7 +99,7 @@ def _ids_by_mark(runtime: "Runtime", notices: Sequence[Notice]) -> dict[tuple[Te
 def _put_aside(runtime: "Runtime") -> Iterator[tuple[Tenant, str]]:
     """The owners of events that were put aside, as far as they can be read."""
     after = -1
-    while page := runtime.quarantine.listed(after, _AT_ONCE):
+    while page := runtime.pipeline.quarantine.listed(after, _AT_ONCE):
         for each in page:
             with suppress(msgspec.DecodeError):
                 event = decode(each.payload)

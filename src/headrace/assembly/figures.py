@@ -33,13 +33,13 @@ def reaction_lags(runtime: Runtime, /) -> list[Lag]:
     now_ms = clock_ms()
     return [
         Lag(tenant, waiting, max(0, now_ms - received_at_ms(oldest)) / 1000)
-        for tenant, oldest, waiting in runtime.reactor.lags()
+        for tenant, oldest, waiting in runtime.pipeline.reactor.lags()
     ]
 
 
 def figures(runtime: Runtime, /) -> Iterator[Figure]:
     """Every figure. Reads from control: not for the event loop's thread."""
-    log, worker, reactor = runtime.log, runtime.worker, runtime.reactor
+    log, worker, reactor = runtime.log, runtime.pipeline.worker, runtime.pipeline.reactor
     progress = worker.progress
     yield from _log_size(runtime)
     yield _one("log_max_bytes", "Bytes of payload at which the log is full.", log.max_bytes)
@@ -70,7 +70,7 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
             "Results of queries that were worked out, and might have come from memory.",
             answers.misses,
         )
-    yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.intake.queued_bytes())
+    yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.pipeline.intake.queued_bytes())
     yield from _store_lag(runtime)
     yield _count("stored_events", "Events stored since startup.", progress.stored_events)
     yield _count("flushes", "Inserts since startup.", progress.flushes)
@@ -78,12 +78,12 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _one(
         "quarantined_entries",
         "Acknowledged events and commands that are put aside because the log cannot give them back as they were written.",
-        runtime.quarantine.count,
+        runtime.pipeline.quarantine.count,
     )
     yield _count("unreacted_events", "Events since startup that could not be reacted to.", reactor.failed_events)
     yield _one("reactor_failing", "1 while the reactor is failing.", bool(reactor.failing))
     yield from _reaction_lags(runtime)
-    timers = runtime.timers
+    timers = runtime.journeys.timers
     yield _one(
         "timers_lag_seconds", "Seconds that the first due timer of a journey's run has waited.", timers.lag_ms() / 1000
     )
@@ -91,12 +91,14 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
     yield _count("timers_fired", "Timers of journeys fired since startup.", timers.fired)
     yield _count("journey_events", "Events emitted by journeys since startup.", timers.emitted)
     yield _rule_failures(runtime)
-    yield _one("erasures_failing", "1 while erasures of people are failing.", bool(runtime.eraser.loop.failing))
-    yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.pruner.loop.failing))
+    yield _one(
+        "erasures_failing", "1 while erasures of people are failing.", bool(runtime.erasures.eraser.loop.failing)
+    )
+    yield _one("retention_failing", "1 while old events cannot be removed.", bool(runtime.erasures.pruner.loop.failing))
     yield _one(
         "backups_untold",
         "Folders of backups that could not be told of an erasure: restoring from one would bring somebody back.",
-        len(runtime.notices.untold),
+        len(runtime.erasures.notices.untold),
     )
     yield from _own_columns(runtime)
     yield from _deliveries(runtime)
@@ -118,7 +120,7 @@ def _dedup_window(runtime: Runtime) -> Iterator[Figure]:
 
 def _own_columns(runtime: Runtime) -> Iterator[Figure]:
     """As of the keeper's last look, a minute ago at most while queries come."""
-    keeper = runtime.column_keeper
+    keeper = runtime.upkeep.columns
     states = [each.is_complete for each in keeper.columns]
     yield Figure(
         "own_columns",
@@ -198,7 +200,7 @@ def _rule_failures(runtime: Runtime) -> Figure:
 
 
 def _deliveries(runtime: Runtime) -> Iterator[Figure]:
-    deliverer, counts = runtime.deliverer, runtime.deliverer.counts
+    deliverer, counts = runtime.webhooks.deliverer, runtime.webhooks.deliverer.counts
     yield Figure(
         "webhook_attempts",
         "Attempts to deliver to webhooks since startup, by outcome; one that failed is followed by another.",
@@ -207,7 +209,7 @@ def _deliveries(runtime: Runtime) -> Iterator[Figure]:
         counts=True,
     )
     yield _one("webhook_deliveries_in_memory", "Deliveries that are attempted now or next.", deliverer.in_memory())
-    failing = bool(deliverer.failing or runtime.event_feed.loop.failing)
+    failing = bool(deliverer.failing or runtime.webhooks.feed.loop.failing)
     yield _one("webhooks_failing", "1 while this server cannot work through its deliveries.", failing)
 
 

@@ -18,7 +18,7 @@ def trace_of(runtime: Runtime, event: StoredEvent, /) -> Trace:
         raise Unavailable(str(error)) from error
     held = log.read(event.position - 1, 1, 1)
     tenant = Tenant(event.project, event.mode)
-    effects = runtime.reactions.effects(event)
+    effects = runtime.reacting.reactions.effects(event)
     run_ids = list(dict.fromkeys(str(each.detail["runId"]) for each in effects if each.kind == "journey"))
     try:
         runs = control.traces.runs(tenant, run_ids) if run_ids else []
@@ -31,7 +31,7 @@ def trace_of(runtime: Runtime, event: StoredEvent, /) -> Trace:
         event=event,
         repeat_known=bool(keyed) and log.knows(dedup_key(keyed[0].event)) == event.position,
         in_log=bool(held) and held[0].position == event.position,
-        reacted=runtime.reactor.reacted(tenant) >= event.position,
+        reacted=runtime.pipeline.reactor.reacted(tenant) >= event.position,
         effects=effects,
         runs=runs,
         deliveries=deliveries,

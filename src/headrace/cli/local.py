@@ -43,7 +43,7 @@ def own_columns(settings: Settings, /) -> list[ListedColumn]:
     if reply := _ask_server(settings, "/internal/columns"):
         return msgspec.json.decode(reply, type=list[ListedColumn])
     with _runtime(settings) as runtime:
-        return runtime.column_keeper.listed()
+        return runtime.upkeep.columns.listed()
 
 
 def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
@@ -66,7 +66,7 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
     wanted = msgspec.convert(asked, Asked)
     deed = f"quarantine {wanted.action}" if wanted.action != "list" else ""
     with _runtime(settings, deed, ", ".join(wanted.ids)) as runtime:
-        return msgspec.json.encode(answer(runtime.quarantine, wanted))
+        return msgspec.json.encode(answer(runtime.pipeline.quarantine, wanted))
 
 
 @contextmanager
@@ -105,14 +105,14 @@ def backup(settings: Settings, folder: Path, keep: int | None, /) -> Done:
     if reply is not None:
         return msgspec.json.decode(reply, type=Done)
     with _runtime(settings, "backup") as runtime:
-        return runtime.backups.make(folder.absolute(), keep)
+        return runtime.upkeep.backups.make(folder.absolute(), keep)
 
 
 def forget_backups(settings: Settings, folder: Path, /) -> None:
     """Raises SettingsError if there is no data, InvalidRequest, Unavailable."""
     if _ask_for_backup(settings, {"folder": str(folder.absolute()), "forget": True}) is None:
         with _runtime(settings, "backup") as runtime:
-            runtime.backups.forget(folder.absolute())
+            runtime.upkeep.backups.forget(folder.absolute())
 
 
 def _ask_for_backup(settings: Settings, asked: Mapping[str, object]) -> bytes | None:
@@ -141,7 +141,7 @@ def prune_events(settings: Settings, asked: AskedToPrune, /) -> Pruned:
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
     with _runtime(settings, "" if asked.dry_run else "prune", f"{asked.project} {asked.mode}") as runtime:
-        return prune(runtime.pruner, asked)
+        return prune(runtime.erasures.pruner, asked)
 
 
 class _Problem(msgspec.Struct):

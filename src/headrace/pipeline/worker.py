@@ -63,6 +63,7 @@ class Worker:
         offsets: Offsets,
         settings: Settings,
         *,
+        progress: Progress | None = None,
         erased: ErasedEvents,
         put_aside: PutAside,
         commands: Callable[[int, int, bytes], None] = skip,
@@ -76,7 +77,9 @@ class Worker:
         spare_log_bytes: int | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """needed_from: returns the position up to which only the store needs the log.
+        """progress: what the worker writes its progress to, if others read it from before the worker was made.
+
+        needed_from: returns the position up to which only the store needs the log.
 
         commands: called with the position, kind and payload of each command, in order, once every event before it is stored.
         Some events after it may be stored too, and events before it may still wait for the reactor. A committed command is not
@@ -89,7 +92,7 @@ class Worker:
         recent: where the reactor finds what was stored last.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
         """
-        self.progress = Progress()
+        self.progress = progress or Progress()
         self._log = log
         self._store = store
         self._offsets = offsets

@@ -81,8 +81,8 @@ class EventHistory:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._freshness = runtime.freshness
-        self._reactions = runtime.reactions
+        self._freshness = runtime.pipeline.freshness
+        self._reactions = runtime.reacting.reactions
 
     async def trace(self, tenant: Tenant, event: StoredEvent, /) -> Trace:
         """Waits for the event's reactions until the deadline at most. Raises Unavailable."""

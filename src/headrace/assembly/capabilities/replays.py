@@ -23,12 +23,12 @@ class ReplayAdmin:
     def __init__(self, runtime: Runtime) -> None:
         self._tails = runtime.log.tails
         self._queries = runtime.queries
-        self._freshness = runtime.freshness
-        self._reactions = runtime.reactions
+        self._freshness = runtime.pipeline.freshness
+        self._reactions = runtime.reacting.reactions
         self._jobs = runtime.control.replay_jobs
-        self._wake = runtime.replay_runner.loop.wake
-        self._rebuild = runtime.rebuild
-        self._rehearsals = runtime.rehearsals
+        self._wake = runtime.replays.runner.loop.wake
+        self._rebuild = runtime.replays.rebuild
+        self._rehearsals = runtime.replays.rehearsals
 
     async def plan(self, tenant: Tenant, selection: Selection, force: bool, rebuild: bool, /) -> ReplayJob:
         """Create a job that replays events acknowledged before now. Also raises what the reader raises."""

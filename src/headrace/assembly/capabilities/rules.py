@@ -49,11 +49,11 @@ class RuleAdmin:
         self._rulebook = runtime.control.rulebook
         self._overruns = runtime.control.overruns
         self._awaited = runtime.control.journeys.awaited
-        self._cache = runtime.rule_cache
+        self._cache = runtime.reacting.rules
         self._last = runtime.log.last
         self._queries = runtime.queries
-        self._freshness = runtime.freshness
-        self._reactions = runtime.reactions
+        self._freshness = runtime.pipeline.freshness
+        self._reactions = runtime.reacting.reactions
         self._runtime = runtime
 
     async def show(self, project: str, /) -> tuple[InForce | None, list[Version], RuleSet]:

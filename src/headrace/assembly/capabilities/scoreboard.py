@@ -20,8 +20,8 @@ class SettledScoreboard:
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self._freshness = runtime.freshness
-        self._rules = runtime.rule_cache
+        self._freshness = runtime.pipeline.freshness
+        self._rules = runtime.reacting.rules
         self._scoreboard = runtime.control.scoreboard
         self._ledger = runtime.control.ledger
         self._grants = runtime.control.grants

@@ -32,20 +32,24 @@ class ServerStatus:
 
     def hindrance(self) -> str:
         """What currently keeps events from being stored; "" if nothing does."""
-        failing = self._runtime.worker.failing
+        failing = self._runtime.pipeline.worker.failing
         if failing:
             part = next((name for sign, name in _PARTS if failing.startswith(sign)), "store")
             return f"the {part} is failing; see the log"
-        return "" if self._runtime.worker.progress.ready else "starting: nothing could be written to the store yet"
+        return (
+            ""
+            if self._runtime.pipeline.worker.progress.ready
+            else "starting: nothing could be written to the store yet"
+        )
 
     def problems(self) -> list[str]:
         """Other problems, one sentence each, with what to do."""
-        aside = self._runtime.quarantine.count
+        aside = self._runtime.pipeline.quarantine.count
         listed = [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
         # Does not say which file: anybody may ask, and the details for the operator name folders.
         damaged = ["a file of the data folder is damaged: `headrace check` says which, and how to mend it"]
         reacting = ["events are stored but not reacted to: the reactions are failing; see the log"]
-        stuck = reacting if self._runtime.reactor.stuck else []
+        stuck = reacting if self._runtime.pipeline.reactor.stuck else []
         lacking = ["a file of the data folder was missing at startup: the log says which, and what to do"]
         missing = lacking if self._runtime.missing else []
         return [*(damaged if self._runtime.damage else []), *missing, *stuck, *listed]
@@ -56,7 +60,7 @@ class ServerStatus:
 
     @property
     def throughput(self) -> Throughput:
-        return self._runtime.throughput
+        return self._runtime.live.throughput
 
     async def report(self, tenant: Tenant, /, *, is_operator: bool) -> Status:
         """A tenant's status; operators also get the figures of all projects together. Raises Unavailable."""
@@ -77,7 +81,7 @@ class ServerStatus:
     async def columns(self) -> object:
         """The columns of tags and properties: see `upkeep.own_columns`. Raises Unavailable."""
         try:
-            return await asyncio.to_thread(self._runtime.column_keeper.listed)
+            return await asyncio.to_thread(self._runtime.upkeep.columns.listed)
         except StoreFailed as error:
             raise Unavailable(str(error)) from error
 
@@ -86,7 +90,7 @@ class QuarantineAdmin:
     """Entries that were put aside: see `upkeep.quarantine`. One call at a time; others wait for it."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._desk = runtime.quarantine
+        self._desk = runtime.pipeline.quarantine
         self._lock = asyncio.Lock()
 
     def parse(self, body: bytes, /) -> Asked:
@@ -109,7 +113,7 @@ class BackupAdmin:
     """Backups: see `upkeep.backup`."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._backups = runtime.backups
+        self._backups = runtime.upkeep.backups
 
     async def make(self, body: bytes, /) -> object:
         """Do what `headrace backup` asks for. Raises InvalidRequest, Unavailable."""

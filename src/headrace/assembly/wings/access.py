@@ -1,0 +1,35 @@
+"""Who is admitted: by a key, by a console's session, or as a command on this machine."""
+
+import secrets
+
+import msgspec
+
+from headrace.assembly.admission import Admission
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.console import ConsoleAdmission
+from headrace.assembly.control_adapters import ControlAdapters
+from headrace.assembly.rate_limits import RateLimits, limits_of
+from headrace.control.keyring import Keyring
+from headrace.model.settings import Settings
+
+
+class AccessWing(msgspec.Struct, frozen=True):
+    """local_token: what commands on this machine show."""
+
+    keyring: Keyring
+    admission: Admission
+    console: ConsoleAdmission
+    local_token: str
+
+
+def access_of(settings: Settings, control: ControlAdapters, /) -> AccessWing:
+    keyring = Keyring(control.keys, settings.admin_key, clock_ms)
+    limits = RateLimits(limits_of(settings))
+    local_token = secrets.token_urlsafe(32)
+    console = ConsoleAdmission(
+        *(control.sessions, keyring, limits),
+        admin_key=settings.admin_key,
+        attempts=settings.console_attempts,
+        clock_ms=clock_ms,
+    )
+    return AccessWing(keyring, Admission(keyring, limits, local_token), console, local_token)

@@ -1,0 +1,126 @@
+"""The way of an event: intake, worker, reactor, and who waits for how far these have come."""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from headrace.assembly.adapters import Adapters
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.control_adapters import ControlAdapters
+from headrace.assembly.log_needs import LogNeeds
+from headrace.assembly.signals import Signals
+from headrace.assembly.wings.reactions import ReactionWing
+from headrace.dialects.statements import statement_of
+from headrace.model.entries import Kind
+from headrace.model.settings import Settings
+from headrace.pipeline.commands import Commands
+from headrace.pipeline.current_event import CurrentEventFile
+from headrace.pipeline.freshness import Freshness
+from headrace.pipeline.holds import ErasureHolds
+from headrace.pipeline.intake import Intake
+from headrace.pipeline.only_partition import OnlyPartition
+from headrace.pipeline.overruns import OverrunWatch
+from headrace.pipeline.people import PeopleStage
+from headrace.pipeline.reactor import Reactor
+from headrace.pipeline.recent_records import RecentRecords
+from headrace.pipeline.statement_watch import StatementWatch
+from headrace.pipeline.worker import Progress, Worker
+from headrace.reactions.overruns import Limits
+from headrace.upkeep.quarantine import QuarantineDesk
+
+
+class PipelineWing(msgspec.Struct, frozen=True):
+    """progress: the worker's. watch: which acknowledged events may say something about people that is not known yet."""
+
+    intake: Intake
+    worker: Worker
+    progress: Progress
+    reactor: Reactor
+    freshness: Freshness
+    quarantine: QuarantineDesk
+    holds: ErasureHolds
+    watch: StatementWatch
+    log_needs: LogNeeds
+    current: CurrentEventFile
+
+    def visible(self) -> int:
+        """The position up to which the store has every event, 0 before the worker has begun."""
+        return self.progress.visible
+
+
+def pipeline_of(
+    settings: Settings,
+    adapters: Adapters,
+    control: ControlAdapters,
+    reacting: ReactionWing,
+    signals: Signals,
+    /,
+    on_step: Callable[[str], None],
+) -> PipelineWing:
+    progress, recent, watch = Progress(), RecentRecords(), StatementWatch(adapters.log.last())
+    current = CurrentEventFile(settings.data / "reacting")
+    holds = ErasureHolds(control.erasures, signals.erasure_read)
+    reactor = Reactor(
+        *(reacting.states, reacting.timelines, reacting.reactions),
+        log=adapters.log,
+        store=adapters.store,
+        visible=lambda: progress.visible,
+        current=current,
+        people=PeopleStage(
+            control.people_states, adapters.erased, statement_of, placeholders=settings.people_placeholders
+        ),
+        watch=watch,
+        overruns=OverrunWatch(control.overruns, Limits(settings.put_aside_events, int(settings.put_aside_s * 1000))),
+        holds=holds,
+        recent=recent,
+        on_progress=signals.reacted,
+        on_step=on_step,
+    )
+    log_needs = LogNeeds(reactor, size_bytes=adapters.log.size_bytes, spare_bytes=adapters.spare_log_bytes)
+
+    def in_worker(work: Callable[[], None]) -> None:
+        worker.run(work)  # which is made with the desk, and so after it
+
+    quarantine = QuarantineDesk(
+        *(adapters.quarantine, adapters.log, adapters.store),
+        in_worker=in_worker,
+        react=partial(reacting.react_again, adapters.store),
+        clock_ms=clock_ms,
+    )
+    worker = Worker(
+        *(adapters.log, adapters.store, adapters.offsets, settings),
+        progress=progress,
+        erased=adapters.erased,
+        put_aside=quarantine,
+        commands=Commands({Kind.ERASURE: holds.read}),
+        needed_from=log_needs.upto,
+        on_progress=signals.stored,
+        on_stored=signals.inserted,
+        recent=recent,
+        clock_ms=clock_ms,
+        probe=adapters.probe,
+        settle=adapters.store.settle,
+        spare_log_bytes=adapters.spare_log_bytes,
+        on_step=on_step,
+    )
+    freshness = Freshness(
+        tails=adapters.log.tails,
+        progress=OnlyPartition(visible=lambda: progress.visible, reacted=reactor.reacted, want=worker.want),
+        freshness_timeout_s=settings.freshness_timeout_s,
+        sync_deadline_s=settings.sync_deadline_s,
+        stuck=lambda: worker.stuck,
+        reactions_stuck=lambda: reactor.stuck,
+    )
+    intake = Intake(
+        adapters.log,
+        max_queue_bytes=settings.intake_queue_bytes,
+        on_append=worker.notify,
+        **adapters.append_limits,
+    )
+    signals.stored.add(freshness.advance, reactor.wake)
+    signals.reacted.add(freshness.advance)
+    signals.detached.add(reactor.wake)
+    return PipelineWing(
+        *(intake, worker, progress, reactor, freshness, quarantine, holds, watch, log_needs, current),
+    )

@@ -1,0 +1,77 @@
+"""What an operator wants of a server beside serving: backups, exports and imports, the audit, columns of their own."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from headrace.assembly.adapters import Adapters
+from headrace.assembly.backups import Backups
+from headrace.assembly.clock import clock_ms
+from headrace.assembly.control_adapters import ControlAdapters
+from headrace.assembly.export_targets import continuous_export_of
+from headrace.assembly.wings.access import AccessWing
+from headrace.assembly.wings.erasures import ErasureWing
+from headrace.assembly.wings.pipeline import PipelineWing
+from headrace.model.own_columns import Budget
+from headrace.model.settings import Settings
+from headrace.pipeline.loop import Loop
+from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
+from headrace.upkeep.continuous import ContinuousExport
+from headrace.upkeep.importing import Importer
+from headrace.upkeep.own_columns import ColumnKeeper
+
+
+class UpkeepWing(msgspec.Struct, frozen=True):
+    """bookkeeping: the loop that writes down uses of keys. continuous: None where the settings name no target."""
+
+    backups: Backups
+    importer: Importer
+    columns: ColumnKeeper
+    bookkeeping: Loop
+    continuous: ContinuousExport | None
+
+
+def upkeep_of(
+    settings: Settings,
+    adapters: Adapters,
+    control: ControlAdapters,
+    access: AccessWing,
+    pipeline: PipelineWing,
+    erasures: ErasureWing,
+    /,
+    on_step: Callable[[str], None],
+) -> UpkeepWing:
+    """Raises SettingsError."""
+    backups = Backups(
+        *(settings, adapters.control, adapters.store),
+        folders=control.backup_folders,
+        notices=erasures.notices,
+        hold_trims=pipeline.log_needs.hold,
+        release_trims=pipeline.log_needs.release,
+    )
+    columns = ColumnKeeper(
+        adapters.store.own,
+        Budget(
+            columns=settings.own_columns,
+            bytes=settings.own_columns_max_bytes,
+            after_s=settings.own_columns_after_s,
+            keep_ms=int(settings.own_columns_keep_s * 1000),
+        ),
+        query_timeout_s=settings.query_timeout_s,
+        clock_ms=clock_ms,
+        on_step=on_step,
+    )
+    bookkeeping = Bookkeeping(
+        *(control.tenant_keys, control.audit),
+        take_used=access.keyring.take_used,
+        keep_ms=int(settings.audit_keep_s * 1000),
+        clock_ms=clock_ms,
+        tell_backups=erasures.notices.retry,
+    )
+    return UpkeepWing(
+        backups,
+        Importer(adapters.store, adapters.erased),
+        columns,
+        Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True),
+        continuous_export_of(settings, adapters.control, adapters.store, visible=pipeline.visible),
+    )
