@@ -6,22 +6,22 @@ says which of the records after it are already there.
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
 
 from headrace.model.entries import Record, Unreadable
-from headrace.model.errors import Unavailable
 from headrace.model.event import first_position
 from headrace.model.settings import Settings
 from headrace.pipeline.commands import skip, split
+from headrace.pipeline.errands import Errands
 from headrace.pipeline.loop import Loop
 from headrace.pipeline.months import of_one_month
 from headrace.pipeline.portion import Portion, is_out_of_room
 from headrace.pipeline.quarantine import put_aside
 from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.recovery import Recovery
+from headrace.pipeline.worker_progress import WorkerProgress
 from headrace.ports.control import LeaseLost, Offsets
 from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import Log
@@ -31,28 +31,7 @@ from headrace.ports.store import ErasableStore, StoreRefused
 _log = structlog.get_logger("headrace.pipeline.worker")
 _LONGEST_BREATH_S = 0.1
 _MOST_EASE = 3.0
-_LOOK_EVERY_S = 0.5
 _TRIM_EVERY_S = 1.0
-
-
-class Progress:
-    """The worker's progress. Only its thread writes; reading an integer needs no lock."""
-
-    def __init__(self) -> None:
-        self.visible = 0  # every event up to here is in the store
-        self.flushing = False  # whether it is moving a batch
-        self.ready = False  # a probe was written, and recovery has begun
-        self.stored_events = 0
-        self.flushes = 0
-
-
-class _Asked:
-    """Work for the worker's thread."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.work = work
-        self.error: Exception | None = None
-        self.done = threading.Event()
 
 
 class Worker:
@@ -63,7 +42,7 @@ class Worker:
         offsets: Offsets,
         settings: Settings,
         *,
-        progress: Progress | None = None,
+        progress: WorkerProgress | None = None,
         erased: ErasedEvents,
         put_aside: PutAside,
         commands: Callable[[int, int, bytes], None] = skip,
@@ -92,7 +71,7 @@ class Worker:
         recent: where the reactor finds what was stored last.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
         """
-        self.progress = progress or Progress()
+        self.progress = progress or WorkerProgress()
         self._log = log
         self._store = store
         self._offsets = offsets
@@ -123,7 +102,7 @@ class Worker:
         self._gathered = 0  # events appended to the log since it was last read
         self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
         self._trimmed_at = 0.0
-        self._asked: deque[_Asked] = deque()
+        self._errands = Errands(self._loop)
         self._has_tried = threading.Event()
 
     @property
@@ -159,26 +138,7 @@ class Worker:
 
         Raises what the work raises, and Unavailable if the worker ends first.
         """
-        if not self._loop.is_running:
-            work()
-            return
-        asked = _Asked(work)
-        self._asked.append(asked)
-        self._loop.wake()
-        while not asked.done.wait(_LOOK_EVERY_S):
-            if not self._loop.is_running:
-                raise Unavailable("The server is shutting down.")
-        if asked.error is not None:
-            raise asked.error
-
-    def _do_what_was_asked(self) -> None:
-        while self._asked:
-            asked = self._asked.popleft()
-            try:
-                asked.work()
-            except Exception as error:  # noqa: BLE001  it is raised where it was asked for
-                asked.error = error
-            asked.done.set()
+        self._errands.run(work)
 
     def want(self, position: int, /) -> None:
         """Flush soon, because somebody waits for this position."""
@@ -269,7 +229,7 @@ class Worker:
 
     def _turn(self) -> bool:
         """One step and the pause after it. False only to stop."""
-        self._do_what_was_asked()
+        self._errands.do()
         flushed_at = time.monotonic()
         self.progress.flushing = True
         try:
@@ -331,7 +291,7 @@ class Worker:
         self._gathering = False
 
     def _has_work(self) -> bool:
-        return self._loop.closing or bool(self._asked or self._gathered)
+        return self._loop.closing or bool(self._errands or self._gathered)
 
     def _has_enough(self) -> bool:
-        return self._loop.closing or bool(self._asked) or self._gathered >= self._settings.flush_enough_events
+        return self._loop.closing or bool(self._errands) or self._gathered >= self._settings.flush_enough_events

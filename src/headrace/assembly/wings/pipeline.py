@@ -25,7 +25,8 @@ from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.statement_watch import StatementWatch
-from headrace.pipeline.worker import Progress, Worker
+from headrace.pipeline.worker import Worker
+from headrace.pipeline.worker_progress import WorkerProgress
 from headrace.reactions.overruns import Limits
 from headrace.upkeep.quarantine import QuarantineDesk
 
@@ -35,7 +36,7 @@ class PipelineWing(msgspec.Struct, frozen=True):
 
     intake: Intake
     worker: Worker
-    progress: Progress
+    progress: WorkerProgress
     reactor: Reactor
     freshness: Freshness
     quarantine: QuarantineDesk
@@ -58,7 +59,7 @@ def pipeline_of(
     /,
     on_step: Callable[[str], None],
 ) -> PipelineWing:
-    progress, recent, watch = Progress(), RecentRecords(), StatementWatch(adapters.log.last())
+    progress, recent, watch = WorkerProgress(), RecentRecords(), StatementWatch(adapters.log.last())
     current = CurrentEventFile(settings.data / "reacting")
     holds = ErasureHolds(control.erasures, signals.erasure_read)
     reactor = Reactor(
