@@ -32,9 +32,10 @@ from headrace.model.event import Event, Tenant, encode, event_id, first_position
 from headrace.model.filters import Cursor, Filters, Page
 from headrace.model.person import Op, Statement
 from headrace.people import applying
+from headrace.pipeline.applying_rules import apply_rules
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines, apply_rules, load_rules
+from headrace.pipeline.rulesets import RuleTimelines, load_rules
 from headrace.reactions import event_facts, regrouping
 from headrace.store.clickhouse import ClickHouseStore
 

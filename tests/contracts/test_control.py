@@ -28,9 +28,10 @@ from headrace.model.errors import InvalidKey, InvalidRequest, NotFound, OtherRul
 from headrace.model.event import StoredEvent, Tenant, event_id
 from headrace.model.lease import Lease
 from headrace.model.reaction_state import Needs
-from headrace.model.rulebook import PassedOver, RuleRow
+from headrace.model.rulebook import Application, PassedOver, RuleRow
+from headrace.pipeline.applying_rules import apply_rules
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines, apply_rules
+from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.control import ControlConflict, ControlFailed, LeaseLost, Offsets
 from headrace.ports.keys import KeyStore
 from headrace.ports.reactions import ReactionStates
@@ -101,9 +102,9 @@ def test_two_processes_make_one_new_project_at_once(engine: Engine, other: Engin
 def test_rules_are_in_force_once_applied_and_keep_their_numbers(engine: Engine) -> None:
     rules: RuleStore = Rulebook(engine)
     assert (rules.current("p"), rules.rule_set_ids(), rules.timeline("p", 0)) == (None, {}, [])
-    assert rules.apply("p", "v1", '{"a":1}', [MEANING], 1, lambda: 5)
-    assert not rules.apply("p", "v1", '{"a":1}', [MEANING], 2, lambda: 6)
-    assert rules.apply("p", "v2", "{}", [MEANING, ("badge", "gold", "v2")], 3, lambda: 7)
+    assert rules.apply(Application("p", "v1", '{"a":1}', [MEANING]), 1, lambda: 5)
+    assert not rules.apply(Application("p", "v1", '{"a":1}', [MEANING]), 2, lambda: 6)
+    assert rules.apply(Application("p", "v2", "{}", [MEANING, ("badge", "gold", "v2")]), 3, lambda: 7)
     found = rules.current("p")
     assert found is not None
     version, rows = found
@@ -126,8 +127,8 @@ def test_the_text_that_was_sent_is_kept_with_each_version_and_the_newest_of_the_
         ("v2", "# two, said better"),
         ("v1", "# back \x00 \ud7ff"),
     ):
-        rules.apply("p", version, "{}", [], 1, lambda: 0, source=source)
-    rules.apply("q", "v3", "{}", [], 1, lambda: 0)
+        rules.apply(Application("p", version, "{}", [], source=source), 1, lambda: 0)
+    rules.apply(Application("q", "v3", "{}", []), 1, lambda: 0)
     in_place = rules.current("p")
     assert in_place
     assert in_place[0].source == "# back \x00 \ud7ff"
@@ -141,16 +142,16 @@ def test_the_text_that_was_sent_is_kept_with_each_version_and_the_newest_of_the_
 def test_rules_that_replace_others_than_those_in_force_are_refused_whole(engine: Engine, other: Engine) -> None:
     """Also if the others have been committed just before, after this change has looked."""
     rules: RuleStore = Rulebook(engine)
-    assert rules.apply("p", "v1", "{}", [], 1, lambda: 0, replaces=lambda version: version == "")
+    assert rules.apply(Application("p", "v1", "{}", []), 1, lambda: 0, replaces=lambda version: version == "")
     rivals: list[Rival] = []
 
     def meet() -> None:
-        change = partial(Rulebook(other).apply, "p", "v3", "{}", [MEANING], 2, lambda: 0)
+        change = partial(Rulebook(other).apply, Application("p", "v3", "{}", [MEANING]), 2, lambda: 0)
         rivals.append(Rival(lambda: change(replaces=lambda version: version == "v1")))
         rivals[0].wait_until_blocked(engine)
 
     before(engine, "INSERT INTO rule_sets", meet)
-    assert rules.apply("p", "v2", "{}", [], 2, lambda: 0, replaces=lambda version: version == "v1")
+    assert rules.apply(Application("p", "v2", "{}", []), 2, lambda: 0, replaces=lambda version: version == "v1")
     with pytest.raises(OtherRules, match="v2"):
         rivals[0].result()
     in_place = rules.current("p")
@@ -162,7 +163,7 @@ def test_of_each_project_the_rules_that_failed_most_often_are_told(engine: Engin
     history: RuleHistory = Rulebook(engine)
     for project, failures in (("p", (3, 1, 2)), ("another", (1,))):
         meanings = [("fact", f"r{number}", "v1") for number in range(len(failures))]
-        Rulebook(engine).apply(project, "v1", "{}", meanings, 1, lambda: 0)
+        Rulebook(engine).apply(Application(project, "v1", "{}", meanings), 1, lambda: 0)
         found = Rulebook(engine).current(project)
         assert found is not None
         tenant = Tenant(project, "live")
@@ -174,7 +175,7 @@ def test_of_each_project_the_rules_that_failed_most_often_are_told(engine: Engin
 
 
 def test_events_that_a_rule_did_not_look_at_are_counted_and_listed_to_their_own_tenant(engine: Engine) -> None:
-    Rulebook(engine).apply("p", "v1", "{}", [MEANING], 1, lambda: 0)
+    Rulebook(engine).apply(Application("p", "v1", "{}", [MEANING]), 1, lambda: 0)
     history: RuleHistory = Rulebook(engine)
     [rule] = rows_of(engine)
     states: ReactionStates = ControlReactionStates(engine)
@@ -200,15 +201,15 @@ def rows_of(engine: Engine) -> list[RuleRow]:
 @pytest.mark.parametrize("is_known", [False, True], ids=["new project", "known project"])
 def test_of_two_documents_at_once_the_last_committed_is_in_force(engine: Engine, other: Engine, is_known: bool) -> None:
     if is_known:
-        Rulebook(engine).apply("p", "v0", "{}", [], 1, lambda: 0)
+        Rulebook(engine).apply(Application("p", "v0", "{}", []), 1, lambda: 0)
     rivals: list[Rival] = []
 
     def meet() -> None:
-        rivals.append(Rival(lambda: Rulebook(other).apply("p", "second", "{}", [MEANING], 2, lambda: 0)))
+        rivals.append(Rival(lambda: Rulebook(other).apply(Application("p", "second", "{}", [MEANING]), 2, lambda: 0)))
         rivals[0].wait_until_blocked(engine)
 
     before(engine, "INSERT INTO rule_sets", meet)
-    assert Rulebook(engine).apply("p", "first", "{}", [MEANING], 1, lambda: 0)
+    assert Rulebook(engine).apply(Application("p", "first", "{}", [MEANING]), 1, lambda: 0)
     assert rivals[0].result()
     found = Rulebook(engine).current("p")
     assert found is not None

@@ -35,8 +35,9 @@ from headrace.model.webhook import (
     Webhook,
     WebhookChange,
 )
+from headrace.pipeline.applying_rules import apply_rules
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines, apply_rules
+from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.control import LeaseLost
 from headrace.ports.deliveries import DeliveryLog, DeliveryQueue, EventFeedQueue, Outbox, WebhookStore
 from tests.contracts.rivals import Rival, before

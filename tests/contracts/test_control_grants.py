@@ -20,8 +20,9 @@ from headrace.control.tables.ledger import balances, points
 from headrace.model.errors import Conflict, NotFound
 from headrace.model.event import StoredEvent, Tenant, event_id, first_position
 from headrace.model.ledger import Grant
+from headrace.pipeline.applying_rules import apply_rules
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines, apply_rules
+from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.ledger import Grants
 from tests.contracts.rivals import Rival, before
 from tests.engine import NOW_MS

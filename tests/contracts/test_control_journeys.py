@@ -14,6 +14,7 @@ from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
 from headrace.model.journeys import Answered, Emitted, JourneyVersion, Run, Visit
 from headrace.model.reaction_state import Needs, State
+from headrace.model.rulebook import Application
 from headrace.ports.control import LeaseLost
 from headrace.ports.reactions import StateChanged
 
@@ -26,7 +27,7 @@ def numbers(engine: sa.Engine) -> dict[str, int]:
     book = Rulebook(engine)
     for version in ("1", "2"):
         journey = JourneyVersion("j", version * 16, f'{{"v":{version}}}', {"w": "time", "f": "event"})
-        book.apply("p", version * 16, "{}", [("journey", "j", version * 16)], 1, lambda: 0, [journey])
+        book.apply(Application("p", version * 16, "{}", [("journey", "j", version * 16)], [journey]), 1, lambda: 0)
     _, rows = book.current("p") or (None, [])
     return {row.version[0]: row.no for row in rows}
 
@@ -155,7 +156,9 @@ def test_runs_move_to_a_version_where_it_has_their_step_and_whoever_had_loaded_t
     late: State = states.load(LIVE, Needs([], [], {}, (), ["r1"]))
     book = Rulebook(engine)
     journey = JourneyVersion("j", "2" * 16, "{}", {"w": "time"})
-    assert not book.apply("p", "2" * 16, "{}", [("journey", "j", "2" * 16)], 1, lambda: 0, [journey], move=True)
+    assert not book.apply(
+        Application("p", "2" * 16, "{}", [("journey", "j", "2" * 16)], [journey], move=True), 1, lambda: 0
+    )
     journeys = ControlJourneys(engine)
     assert journeys.get(LIVE, "r1").run == run("r1", numbers["2"])
     assert [journeys.get(LIVE, "r2").run.rule_no, journeys.get(TEST, "t").run.rule_no] == [numbers["1"]] * 2

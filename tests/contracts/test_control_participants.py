@@ -22,9 +22,10 @@ from headrace.model.person import Statement
 from headrace.model.reaction_state import Caused
 from headrace.model.webhook import Call, Message, key_of_entry
 from headrace.people import applying
+from headrace.pipeline.applying_rules import apply_rules
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.reactions import Reactions
-from headrace.pipeline.rulesets import RuleTimelines, apply_rules
+from headrace.pipeline.rulesets import RuleTimelines
 from headrace.reactions import event_facts, regrouping
 from tests.reactions.given import event
 

@@ -7,7 +7,7 @@ import msgspec
 
 from headrace.model.event import Event, event_id, first_position
 from headrace.model.journeys import Person, Run, RunState
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.journeys.machine import Machine, Moved
 from headrace.reactions.journeys.program import Journey
 from headrace.reactions.journeys.stage import Journeys, JourneySet

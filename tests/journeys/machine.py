@@ -23,6 +23,7 @@ from headrace.model.entries import Entry
 from headrace.model.event import Event, StoredEvent, Tenant, decode, encode
 from headrace.model.journeys import SOURCE, Run, RunState
 from headrace.model.repeats import dedup_key
+from headrace.pipeline.applying_rules import Applied, apply_rules
 from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.journeys import RunChanges, Versions, WatchedStates
 from headrace.pipeline.overruns import OverrunWatch
@@ -30,7 +31,7 @@ from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.recent_records import RecentRecords
-from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
+from headrace.pipeline.rulesets import RuleTimelines
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.timers import Timers
 from headrace.reactions.overruns import Limits

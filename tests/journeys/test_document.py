@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from headrace.model.errors import InvalidRules
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.meaning import changes
 
 WAIT: dict[str, Any] = {"id": "w", "wait": "1h"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.model.event import StoredEvent, received_at_ms
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.meaning import version_of
 from tests.journeys.given import DAY_MS, HOUR_MS
 from tests.journeys.machine import Machine

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from headrace.model.event import Event
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.journeys import simulation as module
 from headrace.reactions.journeys.simulation import Simulation
 from tests.journeys.given import DAY_MS, HOUR_MS, START_MS

@@ -28,13 +28,14 @@ from headrace.model.filters import Selection
 from headrace.model.reaction_state import State
 from headrace.model.rehearsal import Rehearsed
 from headrace.model.replay_job import ReplayJob
+from headrace.pipeline.applying_rules import Applied, apply_rules
 from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.recent_records import RecentRecords
-from headrace.pipeline.rulesets import Applied, RuleTimelines, apply_rules
+from headrace.pipeline.rulesets import RuleTimelines
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.reactions.overruns import Limits
 from headrace.replay.jobs import ReplayRunner, plan

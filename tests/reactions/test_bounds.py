@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from headrace.model.errors import InvalidRules
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.cost import FACT_NS, PICK_NS, STEP_NS
 from headrace.reactions.document import FactRule
 from headrace.reactions.patterns import matches, overlap

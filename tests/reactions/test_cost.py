@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headrace.model.errors import InvalidRules
 from headrace.model.event import Event
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions import cost
 from headrace.reactions.conditions import Condition, Malformed, TooCostly
 from headrace.reactions.document import FactRule

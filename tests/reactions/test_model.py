@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from headrace.control.replay_jobs import Action
 from headrace.model.event import StoredEvent
 from headrace.model.filters import Filters, Selection
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.meaning import version_of
 from headrace.reactions.overruns import Limits
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of

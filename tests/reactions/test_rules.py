@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from headrace.model.errors import InvalidRules
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.conditions import MAX_CHARS, Condition, Malformed
 from headrace.reactions.meaning import content_version, former_version_of, version_of
 from headrace.reactions.source import MAX_BYTES

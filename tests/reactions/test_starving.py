@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.event_facts import facts_of_event
 from headrace.reactions.ruleset import RuleSet
 from headrace.reactions.starving import starved

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.model.errors import InvalidRules
 from headrace.model.reaction_state import State
-from headrace.pipeline.rulesets import parse_document
+from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.challenges import Challenge
 from headrace.reactions.document import ChallengeRule
 from headrace.reactions.facts import Fact

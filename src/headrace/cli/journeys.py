@@ -51,7 +51,7 @@ def simulate(
         mode: live or test.
     """
     # Imported here: it loads the condition language, which most commands do not need.
-    from headrace.pipeline.rulesets import parse_document  # noqa: PLC0415
+    from headrace.pipeline.applying_rules import parse_document  # noqa: PLC0415
     from headrace.reactions.journeys.simulation import Simulation  # noqa: PLC0415
 
     try:

@@ -11,8 +11,8 @@ from cyclopts import App
 from headrace.cli.opened import Data, now_ms, open_used
 from headrace.control.journey_runs import ControlJourneys
 from headrace.control.rulebook import Rulebook
+from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import InvalidRules, SettingsError
-from headrace.model.settings import Settings
 
 app = App(name="rules", help="Apply and show a project's rules. Works with or without a running server.")
 
@@ -33,11 +33,11 @@ def apply(
         file: A YAML or JSON document.
         project: Project whose rules these are, in both of its modes.
         dry_run: Check the document and show what it would change, without applying it.
-        move_runs: Let runs of changed journeys continue by the new version, if it has the step that they are at.
+        move_runs: Let runs of changed journeys continue on the new version, if it has their current step.
     """
     # Imported here: it loads the condition language, which no other command needs.
     from headrace.assembly.log import last_position_of  # noqa: PLC0415
-    from headrace.pipeline.rulesets import apply_rules  # noqa: PLC0415
+    from headrace.pipeline.applying_rules import apply_rules  # noqa: PLC0415
 
     try:
         text = file.read_bytes()
@@ -45,7 +45,7 @@ def apply(
         raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
     with open_used(data) as engine:
         try:
-            last = partial(last_position_of, Settings.from_environ(os.environ, data=data))
+            last = partial(last_position_of, ServerSettings.from_environ(os.environ, data=data))
             applied = apply_rules(
                 *(Rulebook(engine), project, text, now_ms()),
                 last=last,

@@ -17,7 +17,7 @@ from headrace.model.audit import add_detail
 from headrace.model.errors import OtherRules
 from headrace.model.event import Tenant
 from headrace.model.journeys import JourneyVersion
-from headrace.model.rulebook import PassedOver, RuleRow, Version
+from headrace.model.rulebook import Application, PassedOver, RuleRow, Version
 
 
 class Rulebook:
@@ -112,21 +112,14 @@ class Rulebook:
 
     def apply(
         self,
-        project: str,
-        version: str,
-        document: str,
-        meanings: Sequence[tuple[str, str, str]],
+        application: Application,
         now_ms: int,
         last: Callable[[], int],
         /,
-        journeys: Sequence[JourneyVersion] = (),
-        *,
-        source: str = "",
         replaces: Callable[[str], bool] = lambda _: True,
-        move: bool = False,
-        renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
         """See the RuleStore port."""
+        project, version, source = application.project, application.version, application.source
 
         def put(connection: sa.Connection) -> bool:
             # The greatest id is in force, so ids must follow the order of the commits.
@@ -134,21 +127,21 @@ class Rulebook:
             row = connection.execute(_current(project)).one_or_none()
             if not replaces(found := str(row.version) if row else ""):
                 raise OtherRules(found)
-            _rename(connection, project, renamed)
-            is_back = _bring_back(connection, project, meanings)
+            _rename(connection, project, application.renamed)
+            is_back = _bring_back(connection, project, application.meanings)
             is_new = is_back or row is None or row.version != version
-            if is_new and meanings:
+            if is_new and application.meanings:
                 added = insert(connection, rules).on_conflict_do_nothing()
-                connection.execute(added, [_new_rule(project, *each) for each in meanings])
-            if journeys:
-                _keep_journeys(connection, project, journeys, move=move)
+                connection.execute(added, [_new_rule(project, *each) for each in application.meanings])
+            if application.journeys:
+                _keep_journeys(connection, project, application.journeys, move=application.move)
             add_detail(f"version {version}" if is_new else f"version {version}, which was in force", project=project)
             if not is_new:
                 if row is not None and source and source != row.source:
                     connection.execute(sa.update(rule_sets).where(rule_sets.c.id == row.id).values(source=source))
                 return False
-            values: dict[str, object] = {"project": project, "version": version, "document": document, "source": source}
-            values |= {"applied_at_ms": now_ms, "from_position": last()}
+            values: dict[str, object] = {"project": project, "version": version, "document": application.document}
+            values |= {"source": source, "applied_at_ms": now_ms, "from_position": last()}
             connection.execute(sa.insert(rule_sets).values(values))
             return True
 

@@ -1,8 +1,11 @@
 """A project's rules as control keeps them: documents and numbers. Does not interpret rules. No I/O."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headrace.model.event import Mode
+from headrace.model.journeys import JourneyVersion
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -29,6 +32,25 @@ class RuleRow(msgspec.Struct, frozen=True):
     failed_event: str = ""
     failed_why: str = ""
     passed_over: int = 0
+
+
+class Application(msgspec.Struct, frozen=True):
+    """A document to be put in force for a project.
+
+    meanings: (kind, rule id, version) of each rule in it.
+    journeys: the journeys in it. move: runs of other versions continue by these, if their current step still exists.
+    source: the text that was sent.
+    renamed: (kind, rule id, version, current name) of rules whose state continues under another name.
+    """
+
+    project: str
+    version: str
+    document: str
+    meanings: Sequence[tuple[str, str, str]]
+    journeys: Sequence[JourneyVersion] = ()
+    source: str = ""
+    move: bool = False
+    renamed: Sequence[tuple[str, str, str, str]] = ()
 
 
 class PutAside(msgspec.Struct, frozen=True):

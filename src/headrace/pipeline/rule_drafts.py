@@ -3,7 +3,8 @@
 import msgspec
 
 from headrace.model.rulebook import Version
-from headrace.pipeline.rulesets import other_versions, parse_document
+from headrace.pipeline.applying_rules import parse_document
+from headrace.pipeline.rulesets import other_versions
 from headrace.ports.rules import RuleStore
 from headrace.reactions.document import Kind
 from headrace.reactions.meaning import content_version, version_of

@@ -1,12 +1,11 @@
 """Rules in control: their versions, their history, and those put aside. Everything raises ControlFailed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from headrace.model.event import Tenant
-from headrace.model.journeys import JourneyVersion
 from headrace.model.reaction_state import Overrun
-from headrace.model.rulebook import PassedOver, PutAside, RuleRow, Version
+from headrace.model.rulebook import Application, PassedOver, PutAside, RuleRow, Version
 
 
 class RuleStore(Protocol):
@@ -29,33 +28,20 @@ class RuleStore(Protocol):
 
     def apply(
         self,
-        project: str,
-        version: str,
-        document: str,
-        meanings: Sequence[tuple[str, str, str]],
+        application: Application,
         now_ms: int,
         last: Callable[[], int],
         /,
-        journeys: Sequence[JourneyVersion] = (),
-        *,
-        source: str = "",
         replaces: Callable[[str], bool] = lambda _: True,
-        move: bool = False,
-        renamed: Sequence[tuple[str, str, str, str]] = (),
     ) -> bool:
         """Put a whole document in force, or nothing. Returns False if the same content is in force already.
 
         Creates the project if it is new. Rules of the document that were put aside are evaluated again, even if the content
-        is the same. Of two concurrent calls, the one that commits last wins.
+        is the same; its source then replaces the one that is kept. Of two concurrent calls, the one that commits last wins.
 
-        meanings: (kind, rule id, version) of each rule in the document.
         last: called within the transaction for the last acknowledged event's position; the document applies to later events.
-        journeys: the journeys in the document.
-        source: the text that was sent. If the same content is in force already, it replaces that one's text.
         replaces: whether rules of a version ("" for none) are the ones to replace; asked about those in force, within the
         transaction. If they are not, raises OtherRules.
-        move: runs of other versions continue by these, if their current step still exists.
-        renamed: (kind, rule id, version, current name) of rules whose state continues under another name.
         """
         ...
 

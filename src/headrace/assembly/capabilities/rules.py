@@ -14,8 +14,9 @@ from headrace.model.event import MODES, Tenant
 from headrace.model.filters import Filters, Page
 from headrace.model.rulebook import PassedOver, PutAside, Version
 from headrace.model.status import Lag
+from headrace.pipeline.applying_rules import Applied, apply_rules
 from headrace.pipeline.rule_drafts import candidate, source_of
-from headrace.pipeline.rulesets import Applied, InForce, apply_rules, in_force
+from headrace.pipeline.rulesets import InForce, in_force
 from headrace.ports.store import Reader
 from headrace.reactions.ruleset import RuleSet
 
