@@ -5,9 +5,7 @@ writes no event twice and leaves none out.
 """
 
 import os
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -16,7 +14,7 @@ from urllib.parse import urlencode
 import msgspec
 from cyclopts import App, Parameter
 
-from headrace.cli.moved_files import is_terminal
+from headrace.cli.progress import Pace, progress_bar
 from headrace.cli.server import Data, Server
 from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
 from headrace.model.event import Mode
@@ -65,11 +63,11 @@ def export(
     mode: Mode = "live",
     data: Data = None,
 ) -> None:
-    """Export events in the order of their receipt. Run it again to go on with an export that was interrupted.
+    """Export events in the order of their receipt. Run it again to resume an interrupted export.
 
     Args:
         target: A file for jsonl and csv, a folder for parquet and arrow; neither may exist. Without one, stdout.
-        format: jsonl, csv, parquet or arrow; default: by the target's ending, else jsonl.
+        format: jsonl, csv, parquet or arrow; default: by the target's suffix, else jsonl.
         event: Exact event name, or a prefix with a trailing *.
         user: Exact user id.
         merged: With --user: every id of that person.
@@ -77,7 +75,7 @@ def export(
         session: Exact session id.
         tag: KEY=VALUE, a tag or string property; may be repeated.
         property: KEY=VALUE, a property; may be repeated.
-        metrics: Points of metrics in place of events.
+        metrics: Export points of metrics instead of events.
         from_: Earliest event time.
         to: Latest event time.
         since: Like --from, or a span before now such as 7d.
@@ -120,21 +118,21 @@ def _to_stdout(server: Server, query: str) -> None:
 
 def _run(server: Server, work: "_ToFile | _ToFolder", query: str, rate: int | None) -> None:
     noted = work.begin()
-    began, had = time.monotonic(), 0 if noted is None else noted.events
-    with _bar() as progress:
+    pace, had = Pace(rate), 0 if noted is None else noted.events
+    with progress_bar("export") as progress:
         while True:
             after = f"&after={noted.after}" if noted and noted.after else ""
             with server.opened(f"/api/v1/export?{query}{after}") as reply:
                 if noted is None:
                     noted = _Noted(work.query, _count(server, query))
-                noted = work.take(noted, reply, int(reply.headers["Headrace-Events"]), reply.headers["Headrace-Next"])
+                events = int(reply.headers["Headrace-Events"])
+                noted = work.take(noted, reply, events, reply.headers["Headrace-Next"])
             progress(noted.events, noted.total)
             if not noted.after:
                 break
-            if rate:
-                time.sleep(max(0.0, began + (noted.events - had) / rate - time.monotonic()))
+            pace.keep(events)
     work.end()
-    _summarise("exported", noted.events - had, time.monotonic() - began)
+    print(f"exported {pace.summary('events', noted.events - had)}")
 
 
 def _count(server: Server, query: str) -> int:
@@ -147,7 +145,7 @@ def _chunks(reply: Any) -> Iterator[bytes]:
         while chunk := reply.read(_CHUNK_BYTES):
             yield chunk
     except (IncompleteRead, OSError) as error:
-        raise Unavailable(f"The server broke the export off: {error}. Run the command again to go on.") from None
+        raise Unavailable(f"The server ended the export early: {error}. Run the command again to resume.") from None
 
 
 def _synced(file: IO[bytes]) -> None:
@@ -256,24 +254,3 @@ class _ToFolder:
 
     def end(self) -> None:
         self._notes.remove()
-
-
-@contextmanager
-def _bar() -> Generator[Callable[[int, int], None]]:
-    """A function to call with how many events there are so far, and in all. It draws a bar on a terminal, else nothing."""
-    # Imported here: it takes a while, and most commands draw nothing.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("export"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal()) as progress:
-        task = progress.add_task("export", total=None)
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=max(done, total))
-
-        yield show
-
-
-def _summarise(done: str, events: int, seconds: float) -> None:
-    print(f"{done} {events} events in {seconds:.1f} s ({events / max(seconds, 0.001):,.0f} a second)")

@@ -5,9 +5,7 @@ what was sent and not noted yet is sent again, and the server knows it.
 """
 
 import sys
-import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
@@ -15,7 +13,8 @@ from typing import Literal
 import msgspec
 from cyclopts import App
 
-from headrace.cli.moved_files import Record, files_of, is_terminal, records_in
+from headrace.cli.moved_files import Record, files_of, records_in
+from headrace.cli.progress import Pace, progress_bar
 from headrace.cli.server import Data, Server, print_json
 from headrace.model.errors import InvalidRequest, SettingsError
 from headrace.model.event import Mode
@@ -66,14 +65,14 @@ def import_(
     mode: Mode = "live",
     data: Data = None,
 ) -> None:
-    """Import events. Run it again to go on with an import that was interrupted; what was imported before is not stored twice.
+    """Import events. Run it again to resume an interrupted import; nothing is stored twice.
 
-    Exits with 1 if a record could not be imported; each is reported with its file and line, and costs no other.
+    Exits with 1 if a record could not be imported; each is reported with its file and line and affects no other.
 
     Args:
-        paths: Files and folders: JSON lines, CSV, Parquet or Arrow, as they are or as gzip or zip.
-        from_: Whose export it is.
-        reactions: Have rules judge the events as if they happened now. Without it they are history.
+        paths: Files and folders: JSON lines, CSV, Parquet or Arrow, plain, gzipped or zipped.
+        from_: The vendor that exported the files.
+        reactions: Let rules judge the events as if they happened now; default: they are history.
         tz: For mixpanel: the zone of the project's times, if it is older than 2023; default UTC.
         rate: At most this many events a second.
         project: Project to import into.
@@ -84,9 +83,9 @@ def import_(
     files = files_of(list(paths))
     server = Server(project, mode, data)
     query = f"/api/v1/import?from={from_}&reactions={'true' if reactions else 'false'}" + (f"&tz={tz}" if tz else "")
-    total, began = _Figures(), time.monotonic()
-    pace = _Pace(rate)
-    with _bar(sum(path.stat().st_size for path in files)) as progress:
+    total, pace = _Figures(), Pace(rate)
+    size = sum(path.stat().st_size for path in files)
+    with progress_bar("import", in_bytes=True) as progress:
         before = 0
         for path in files:
             notes = _Notes(server.settings.data / "imports", path, f"{project}/{mode}{query}")
@@ -94,16 +93,15 @@ def import_(
                 for figures, read in _sent(server, query, path, notes):
                     _add(total, figures)
                     pace.keep(figures.imported + figures.duplicates + figures.erased)
-                    progress(before + read)
+                    progress(before + read, size)
             except OSError as error:
                 raise SettingsError(f"Cannot read {path}: {error}.") from None
             before += path.stat().st_size
-            progress(before)
+            progress(before, size)
             notes.remove()
-    seconds = time.monotonic() - began
     print_json(total)
     done = total.imported + total.duplicates + total.erased + total.rejected
-    print(f"{done} records in {seconds:.1f} s ({done / max(seconds, 0.001):,.0f} a second)", file=sys.stderr)
+    print(pace.summary("records", done), file=sys.stderr)
     if total.rejected:
         raise SystemExit(1)
 
@@ -169,20 +167,6 @@ def _report(place: str, problem: str) -> None:
     print(f"{place}: {problem}", file=sys.stderr)
 
 
-class _Pace:
-    """Rests so that no more than so many events a second are sent."""
-
-    def __init__(self, rate: int | None) -> None:
-        self._rate = rate
-        self._began = time.monotonic()
-        self._events = 0
-
-    def keep(self, events: int) -> None:
-        self._events += events
-        if self._rate:
-            time.sleep(max(0.0, self._began + self._events / self._rate - time.monotonic()))
-
-
 class _Notes:
     """How far the import of one file into one project has come. A file that has changed since begins anew."""
 
@@ -207,20 +191,3 @@ class _Notes:
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _bar(size: int) -> Generator[Callable[[int], None]]:
-    """A function to call with how many bytes have been read. It draws a bar on a terminal, else nothing."""
-    # Imported here: it takes a while, and most commands draw nothing.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("import"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal()) as progress:
-        task = progress.add_task("import", total=size)
-
-        def show(read: int) -> None:
-            progress.update(task, completed=read)
-
-        yield show

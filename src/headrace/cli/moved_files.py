@@ -6,7 +6,6 @@ A record is a line of JSON with its place, such as `export.zip/2025/1.json.gz:17
 import csv
 import gzip
 import io
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -154,8 +153,3 @@ def _value(name: str, value: object) -> object:
         return dict(cast("list[tuple[str, object]]", items)) if is_map else items
     text: object = value.decode(errors="replace") if type(value) is bytes else value
     return json_in(text) if name in _JSON_COLUMNS and type(text) is str else text
-
-
-def is_terminal() -> bool:
-    """Whether somebody watches: then there is a bar."""
-    return sys.stderr.isatty()
