@@ -10,22 +10,23 @@ from typing import Any
 
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
+from headrace.dialects.settings import ServerSettings
 from headrace.http.serve import run
-from headrace.model.settings import Settings
+from headrace.store.events import EventReader
 from headrace.store.queries.conditions import Query
 
 ENDLESS = Query("SELECT count() FROM system.numbers WHERE sipHash64(number) = {never:UInt64}", {"never": 1})
 
 
 def main(_port: str, port: str, _data: str, data: str) -> int:
-    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    settings = ServerSettings.from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
-    runtime = Runtime(settings)
 
     def stats(*_: Any) -> Any:
         runtime.store.engine.ask(ENDLESS, "JSONEachRow")
 
-    runtime.store.stats = stats  # pyright: ignore[reportAttributeAccessIssue]
+    EventReader.stats = stats  # before it is bound to the store
+    runtime = Runtime(settings)
     return run(runtime)
 
 

@@ -1,123 +1,72 @@
 """A store's reader whose answers are remembered for as long as nothing in their range has changed. Says what each depends on."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
-from headrace.model.event import StoredEvent, Tenant
-from headrace.model.event_queries import EventQuery, QueryAnswer
-from headrace.model.filters import (
-    Catalog,
-    CatalogPage,
-    Counts,
-    Cursor,
-    Dimension,
-    Events,
-    Filters,
-    Observed,
-    Page,
-    Stats,
-)
-from headrace.model.funnels import (
-    FunnelAnswer,
-    FunnelQuery,
-    PathsAnswer,
-    PathsQuery,
-    RetentionAnswer,
-    RetentionQuery,
-)
-from headrace.model.measures import Measured, Metric, MetricList, Question
-from headrace.model.zones import UTC_ZONE, Interval, Zone
-from headrace.ports.store import RunningQuery
+from headrace.model.event import Tenant
+from headrace.model.event_queries import EventQuery
+from headrace.model.filters import Filters
+from headrace.model.funnels import FunnelQuery, PathsQuery, RetentionQuery
+from headrace.model.measures import Question
 from headrace.store.answers import Scope
 from headrace.store.clickhouse import ClickHouseStore
 
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
 
 class RememberingReader:
-    """Fits the CancellableReader port: a store's own answers, out of memory where they cannot have changed.
-
-    Single events and pages of replays are not worth remembering.
-    """
+    """Fits the CancellableReader port: a store's own answers, out of memory where they cannot have changed."""
 
     def __init__(self, store: ClickHouseStore) -> None:
         self._store = store
+        self.asking, self.cancel = store.asking, store.cancel
 
-    def asking(self, running: RunningQuery, /) -> AbstractContextManager[None]:
-        return self._store.asking(running)
+        # Single events and pages of replays are not worth remembering.
+        self.get, self.oldest = store.get, store.oldest
 
-    def cancel(self, running: RunningQuery, /) -> None:
-        self._store.cancel(running)
+        self.events = self._remembered(store.events, _in_range)
+        self.count = self._remembered(store.count, _in_range)
+        self.stats = self._remembered(store.stats, _in_range)
+        self.observed = self._remembered(store.observed, _all)
+        self.catalog = self._remembered(store.catalog, _all)
+        self.seen_by_id = self._remembered(store.seen_by_id, _all)
+        self.seen_by_name = self._remembered(store.seen_by_name, _all)
+        self.measure_events = self._remembered(store.measure_events, _in_its_range)
+        self.funnel = self._remembered(store.funnel, _in_its_range)
+        self.retention = self._remembered(store.retention, _in_its_range)
+        self.paths = self._remembered(store.paths, _in_its_range)
+        self.metrics = self._remembered(store.metrics, _all_metrics)
+        self.metric = self._remembered(store.metric, _all_metrics)
+        self.measure = self._remembered(store.measure, _metrics_in_range)
 
-    def _of(self, tenant: Tenant, filters: Filters | None = None) -> AbstractContextManager[None]:
-        if filters is None:
-            return self._store.within(Scope(tenant))
-        return self._store.within(Scope(tenant, filters.from_ms, filters.to_ms))
+    def _remembered(
+        self, ask: Callable[Concatenate[Tenant, P], Answer], depends_on: Callable[..., Scope], /
+    ) -> Callable[Concatenate[Tenant, P], Answer]:
+        """depends_on: what the answer to the same positional arguments depends on."""
 
-    def get(self, tenant: Tenant, ids: Sequence[str], /) -> list[StoredEvent]:
-        return self._store.get(tenant, ids)
+        def answer(tenant: Tenant, /, *args: P.args, **kwargs: P.kwargs) -> Answer:
+            with self._store.within(depends_on(tenant, *args)):
+                return ask(tenant, *args, **kwargs)
 
-    def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
-        return self._store.oldest(tenant, filters, after, limit)
+        return answer
 
-    def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
-        with self._of(tenant, filters):
-            return self._store.events(tenant, filters, page)
 
-    def count(
-        self,
-        tenant: Tenant,
-        filters: Filters,
-        /,
-        interval: Interval | None = None,
-        group_by: Dimension | None = None,
-        zone: Zone = UTC_ZONE,
-    ) -> Counts:
-        with self._of(tenant, filters):
-            return self._store.count(tenant, filters, interval, group_by, zone)
+def _all(tenant: Tenant, *_: object) -> Scope:
+    return Scope(tenant)
 
-    def stats(self, tenant: Tenant, filters: Filters, field: Dimension, /) -> Stats:
-        with self._of(tenant, filters):
-            return self._store.stats(tenant, filters, field)
 
-    def observed(self, tenant: Tenant, column: str, limit: int, search: str = "", /) -> list[Observed]:
-        with self._of(tenant):
-            return self._store.observed(tenant, column, limit, search)
+def _in_range(tenant: Tenant, filters: Filters, *_: object) -> Scope:
+    return Scope(tenant, filters.from_ms, filters.to_ms)
 
-    def catalog(self, tenant: Tenant, page: CatalogPage, /) -> Catalog:
-        with self._of(tenant):
-            return self._store.catalog(tenant, page)
 
-    def metrics(self, tenant: Tenant, /) -> MetricList:
-        with self._of(tenant.metrics):
-            return self._store.metrics(tenant)
+def _in_its_range(tenant: Tenant, query: EventQuery | FunnelQuery | RetentionQuery | PathsQuery, *_: object) -> Scope:
+    return _in_range(tenant, query.filters)
 
-    def metric(self, tenant: Tenant, name: str, /) -> Metric | None:
-        with self._of(tenant.metrics):
-            return self._store.metric(tenant, name)
 
-    def measure(self, tenant: Tenant, question: Question, /) -> Measured:
-        with self._of(tenant.metrics, question.filters):
-            return self._store.measure(tenant, question)
+def _all_metrics(tenant: Tenant, *_: object) -> Scope:
+    return _all(tenant.metrics)
 
-    def seen_by_id(self, tenant: Tenant, ids: Sequence[str], /) -> list[Observed]:
-        with self._of(tenant):
-            return self._store.seen_by_id(tenant, ids)
 
-    def seen_by_name(self, tenant: Tenant, ids: Sequence[str], limit: int, /) -> list[Observed]:
-        with self._of(tenant):
-            return self._store.seen_by_name(tenant, ids, limit)
-
-    def measure_events(self, tenant: Tenant, query: EventQuery, /) -> QueryAnswer:
-        with self._of(tenant, query.filters):
-            return self._store.measure_events(tenant, query)
-
-    def funnel(self, tenant: Tenant, query: FunnelQuery, /) -> FunnelAnswer:
-        with self._of(tenant, query.filters):
-            return self._store.funnel(tenant, query)
-
-    def retention(self, tenant: Tenant, query: RetentionQuery, /) -> RetentionAnswer:
-        with self._of(tenant, query.filters):
-            return self._store.retention(tenant, query)
-
-    def paths(self, tenant: Tenant, query: PathsQuery, /) -> PathsAnswer:
-        with self._of(tenant, query.filters):
-            return self._store.paths(tenant, query)
+def _metrics_in_range(tenant: Tenant, question: Question) -> Scope:
+    return _in_range(tenant.metrics, question.filters)
