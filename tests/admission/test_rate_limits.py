@@ -3,9 +3,10 @@
 import pytest
 
 from headrace.assembly.rate_limits import RateLimits, limits_of
+from headrace.dialects.settings import ServerSettings
 from headrace.model.allowance import Allowance
 from headrace.model.errors import RateLimited
-from headrace.model.settings import Settings
+from headrace.model.settings import limit_field
 
 
 class Clocks:
@@ -98,14 +99,14 @@ def test_keys_that_have_sent_nothing_for_a_minute_take_no_room(limits: RateLimit
 
 
 def test_limits_come_from_the_settings_and_zero_and_off_are_none() -> None:
-    assert limits_of(Settings(limit_bricqs=7)) == {
+    assert limits_of(ServerSettings(**{limit_field("bricqs"): 7})) == {
         "flux_batch": 10,
         "flux_query": 60,
         "flux_metrics_batch": 10,
         "flux_metrics_query": 60,
         "bricqs": 7,
     }
-    assert limits_of(Settings(rate_limits="off")) == {}
+    assert limits_of(ServerSettings(rate_limits="off")) == {}
 
 
 def test_a_key_at_its_limit_stays_there_however_many_others_come(limits: RateLimits, clocks: Clocks) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import SettingsError
-from headrace.model.settings import Settings
 from headrace.model.settings_page import table
 
 # Or checked where they are read: http/addresses.py.
@@ -15,27 +15,27 @@ FREE_TEXT = {"HEADRACE_HOST", "HEADRACE_DATA", "HEADRACE_ADMIN_KEY", "HEADRACE_H
 FREE_TEXT |= {"HEADRACE_PUBLIC_URL", "HEADRACE_TRUSTED_PROXIES", "HEADRACE_PEOPLE_PLACEHOLDERS"}
 FREE_TEXT |= {"HEADRACE_WEBHOOK_ALLOWED_NETWORKS"}  # see tests/delivery/test_addresses.py
 FREE_TEXT |= {"HEADRACE_EXPORT_TO"}  # see tests/moving/test_continuous.py
-CHECKED = [variable for variable, _, _ in table() if variable not in FREE_TEXT]
+CHECKED = [variable for variable, _, _ in table(ServerSettings) if variable not in FREE_TEXT]
 
 
 def test_without_an_environment_everything_has_its_default():
-    assert Settings.from_environ({}) == Settings()
+    assert ServerSettings.from_environ({}) == ServerSettings()
 
 
 def test_the_command_line_wins_over_the_environment_which_wins_over_the_default():
     environ = {"HEADRACE_HOST": "0.0.0.0", "HEADRACE_PORT": "9000"}
-    settings = Settings.from_environ(environ, host=None, port=9001)
+    settings = ServerSettings.from_environ(environ, host=None, port=9001)
     assert (settings.host, settings.port, settings.data) == ("0.0.0.0", 9001, Path("headrace-data"))
 
 
 def test_an_empty_variable_is_as_if_absent():
-    assert Settings.from_environ({"HEADRACE_PORT": ""}).port == 8080
+    assert ServerSettings.from_environ({"HEADRACE_PORT": ""}).port == 8080
 
 
 @pytest.mark.parametrize("variable", CHECKED)
 def test_a_bad_value_names_its_variable(variable: str):
     with pytest.raises(SettingsError, match=f"^{variable}: "):
-        Settings.from_environ({variable: "nonsense"})
+        ServerSettings.from_environ({variable: "nonsense"})
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_a_bad_value_names_its_variable(variable: str):
 )
 def test_a_value_out_of_range_names_its_variable(variable: str, value: str):
     with pytest.raises(SettingsError, match=f"^{variable}: "):
-        Settings.from_environ({variable: value})
+        ServerSettings.from_environ({variable: value})
 
 
 def test_the_command_lines_value_is_checked_like_the_environments():
     with pytest.raises(SettingsError, match=r"^HEADRACE_PORT: "):
-        Settings.from_environ({}, port=70_000)
+        ServerSettings.from_environ({}, port=70_000)
 
 
 def test_every_setting_says_what_it_means():
-    for variable, _, meaning in table():
+    for variable, _, meaning in table(ServerSettings):
         assert meaning.endswith("."), variable
 
 
@@ -90,7 +90,7 @@ def test_the_page_in_docs_is_what_the_command_prints():
 )
 def test_a_misspelt_variable_is_refused_with_the_nearest_name(variable: str, nearest: str):
     with pytest.raises(SettingsError, match=f"^{variable} is not a setting: .*{nearest}"):
-        Settings.from_environ({variable: "1"})
+        ServerSettings.from_environ({variable: "1"})
 
 
 def test_what_kubernetes_sets_beside_a_service_of_that_name_is_no_mistake():
@@ -102,7 +102,7 @@ def test_what_kubernetes_sets_beside_a_service_of_that_name_is_no_mistake():
         "HEADRACE_PORT_8080_TCP": "tcp://10.0.0.7:8080",
         "HEADRACE_PORT_8080_TCP_PROTO": "tcp",
     }
-    assert Settings.from_environ(environ) == Settings()
+    assert ServerSettings.from_environ(environ) == ServerSettings()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_kubernetes_sets_beside_a_service_of_that_name_is_no_mistake():
     ],
 )
 def test_sizes_and_times_take_units(variable: str, value: str, means: float):
-    settings = Settings.from_environ({variable: value})
+    settings = ServerSettings.from_environ({variable: value})
     assert getattr(settings, variable.removeprefix("HEADRACE_").lower()) == means
 
 
@@ -141,15 +141,15 @@ def test_sizes_and_times_take_units(variable: str, value: str, means: float):
 )
 def test_a_bad_value_is_told_with_what_may_be_written(variable: str, value: str, told: str):
     with pytest.raises(SettingsError, match=f"^{variable}: {told}"):
-        Settings.from_environ({variable: value})
+        ServerSettings.from_environ({variable: value})
 
 
 def test_no_error_shows_a_secret():
     with pytest.raises(SettingsError) as refused:
-        Settings.from_environ({"HEADRACE_CONTROL_URL": "mysql://user:s3cret@host/name"})
+        ServerSettings.from_environ({"HEADRACE_CONTROL_URL": "mysql://user:s3cret@host/name"})
     assert "s3cret" not in str(refused.value)
 
 
 def test_every_default_in_the_documentation_is_one_that_may_be_written():
-    environ = {variable: default for variable, default, _ in table()}
-    assert Settings.from_environ(environ) == Settings()
+    environ = {variable: default for variable, default, _ in table(ServerSettings)}
+    assert ServerSettings.from_environ(environ) == ServerSettings()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
+from headrace.dialects.settings import ServerSettings
 from headrace.http.serve import run
-from headrace.model.settings import Settings
 
 
 def main(when: str, _port: str, port: str, _data: str, data: str) -> int:
@@ -23,7 +23,7 @@ def main(when: str, _port: str, port: str, _data: str, data: str) -> int:
         if done == step and next(times) == int(nth):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    settings = ServerSettings.from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
     return run(Runtime(settings, on_step=die))
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
+from headrace.dialects.settings import settings_of
 from headrace.dialects.table import DIALECTS
 from headrace.http.serve import run
-from headrace.model.settings import Settings
 from tests.dialects import toy
 
 
 def main(_port: str, port: str, _data: str, data: str) -> int:
-    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    dialects = (*DIALECTS, toy.DIALECT)
+    settings = settings_of(dialects).from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
-    return run(Runtime(settings), (*DIALECTS, toy.DIALECT))
+    return run(Runtime(settings), dialects)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.server import Server
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command = [sys.executable, "-m", "tests.dialects.serve_with_toy"]
     server = Server(
-        tmp_path_factory.mktemp("toy"), {"HEADRACE_RATE_LIMITS": "on", "HEADRACE_LIMIT_NATIVE": "1000"}, command
+        tmp_path_factory.mktemp("toy"), {"HEADRACE_RATE_LIMITS": "on", "HEADRACE_LIMIT_TOY": "1000"}, command
     ).start()
     yield server
     assert server.stop() == 0

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
+from headrace.dialects.settings import ServerSettings
 from headrace.dialects.table import DIALECTS, Owners
 from headrace.http.docs import document
 from headrace.http.handlers import handlers_of
@@ -36,8 +37,13 @@ ANYTHING: Any = _Anything()
 
 @each_route
 def test_a_route_has_a_limit_that_is_a_setting_and_a_scope_that_keys_have(dialect: Dialect, route: Route) -> None:
-    assert hasattr(Settings(), f"limit_{route.limit}")
+    assert route.limit in ServerSettings().limits()
     assert route.scope in SCOPES
+
+
+def test_a_limit_belongs_to_one_dialect() -> None:
+    names = [limit.name for dialect in DIALECTS for limit in dialect.limits]
+    assert len(names) == len({*names})
 
 
 @each_route

@@ -3,7 +3,7 @@
 import re
 
 from headrace.dialects.errors import kind_of
-from headrace.dialects.route import Answer, Ask, Asked, Dialect, Ingest, Route, Tell, Told
+from headrace.dialects.route import Answer, Ask, Asked, Dialect, Ingest, Limit, Route, Tell, Told
 from headrace.model.batch import Batch, Context, Item, Rejection
 from headrace.model.entries import Receipt
 from headrace.model.errors import HeadraceError, InvalidRequest, MissingKey
@@ -57,9 +57,10 @@ DIALECT = Dialect(
     NAME,
     render_error,
     (
-        Route("POST", "/toy", "ingest", "native", Ingest(parse, render, find_key=find_key), 202),
-        Route("GET", "/toy/said/{what}", "query", "native", Ask(_said)),
-        Route("GET", "/toy/hello/{name}", "ingest", "native", Tell(_hello, media_type="text/plain")),
+        Route("POST", "/toy", "ingest", "toy", Ingest(parse, render, find_key=find_key), 202),
+        Route("GET", "/toy/said/{what}", "query", "toy", Ask(_said)),
+        Route("GET", "/toy/hello/{name}", "ingest", "toy", Tell(_hello, media_type="text/plain")),
     ),
+    limits=(Limit("toy", "the toy"),),
     error_type="text/plain",
 )

@@ -12,13 +12,13 @@ from typing import Any
 
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
+from headrace.dialects.settings import ServerSettings
 from headrace.http.serve import run
-from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 
 
 def main(told: str, _port: str, port: str, _data: str, data: str) -> int:
-    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    settings = ServerSettings.from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
     runtime = Runtime(settings)
     insert: Callable[..., None] = runtime.store.insert

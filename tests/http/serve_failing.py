@@ -10,12 +10,12 @@ from pathlib import Path
 
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
+from headrace.dialects.settings import ServerSettings
 from headrace.http import serve
-from headrace.model.settings import Settings
 
 
 def main(how: str, _port: str, port: str, _data: str, data: str) -> int:
-    settings = Settings.from_environ(os.environ, port=port, data=Path(data))
+    settings = ServerSettings.from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
     runtime = Runtime(settings)
     serve.BACKSTOP_S = 1.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headrace.model.settings import Settings
+from headrace.dialects.settings import ServerSettings
 from tests.http.routes import assert_refused, stored
 from tests.server import Client, Server
 
@@ -120,7 +120,8 @@ def test_an_empty_batch_of_the_gem_is_no_error(client: Client, body: Any) -> Non
 
 
 def test_the_gem_is_never_under_the_limit_of_ten_batches_a_minute(server: Server, tmp_path: Any) -> None:
-    assert (Settings().limit_flux_batch, Settings().limit_flux_gem) == (10, 0)
+    limits = ServerSettings().limits()
+    assert (limits["flux_batch"], limits["flux_gem"]) == (10, 0)
     limited = Server(tmp_path, {"HEADRACE_RATE_LIMITS": "on"}).start()
     try:
         with limited.client(limited.key(style="flux")) as client:

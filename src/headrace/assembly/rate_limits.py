@@ -14,15 +14,10 @@ _FEW_WINDOWS = 1024
 
 
 def limits_of(settings: Settings, /) -> dict[str, int]:
-    """Requests per minute by kind, from the settings `limit_<kind>`. Kinds without a limit are left out."""
+    """Requests per minute by kind. Kinds without a limit are left out."""
     if settings.rate_limits == "off":
         return {}
-    found = {
-        field.removeprefix("limit_"): getattr(settings, field)
-        for field in Settings.__struct_fields__
-        if field.startswith("limit_")
-    }
-    return {kind: limit for kind, limit in found.items() if limit}
+    return {kind: limit for kind, limit in settings.limits().items() if limit}
 
 
 class RateLimits:

@@ -96,14 +96,14 @@ def rotate(
     expires_in: timedelta | None = None,
     data: Data = None,
 ) -> None:
-    """Create a key in place of another, which keeps working for a while, and print it, with nothing else on stdout.
+    """Replace a key, which keeps working for a while, and print the new one, with nothing else on stdout.
 
-    The new key has the name, scopes and origins of the other. Until when that works is printed on stderr.
+    The new key has the name, scopes and origins of the old one. stderr says until when the old key works.
 
     Args:
-        key: The other key's id, its prefix or the start of it.
-        overlap: How long the other key keeps working, such as 0s, 12h or 7d.
-        expires_in: Lifetime of the new key; default: as long as the other key was to live, from now.
+        key: The old key's id, its prefix or the start of it.
+        overlap: How long the old key keeps working, such as 0s, 12h or 7d.
+        expires_in: Lifetime of the new key; default: that of the old key, from now on.
     """
     if not timedelta(0) <= overlap <= _MAX_OVERLAP:
         raise InvalidRequest(f"--overlap must be 0s to {_MAX_OVERLAP.days}d.")

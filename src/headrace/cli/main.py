@@ -27,8 +27,8 @@ from headrace.cli.server import print_json
 from headrace.cli.store import app as store_app
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
+from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import HeadraceError, InvalidRequest, SettingsError
-from headrace.model.settings import Settings
 from headrace.model.settings_page import render_page
 from headrace.ports.control import ControlFailed
 
@@ -84,7 +84,7 @@ def serve(*, host: str | None = None, port: int | None = None, data: Data = None
         host: Address to listen on; default: HEADRACE_HOST.
         port: Port to listen on, 0 for a free one; default: HEADRACE_PORT.
     """
-    chosen = Settings.from_environ(os.environ, host=host, port=port, data=data)
+    chosen = ServerSettings.from_environ(os.environ, host=host, port=port, data=data)
     # Imported here: it loads the store's engine, which no other command needs.
     from headrace.http.serve import serve as run  # noqa: PLC0415
 
@@ -104,7 +104,7 @@ def console(
     # Imported here: it loads the store's engine, which other commands do not need.
     from headrace.cli.console import link  # noqa: PLC0415
 
-    found = link(Settings.from_environ(os.environ, data=data))
+    found = link(ServerSettings.from_environ(os.environ, data=data))
     print(found)
     if not print_only:
         webbrowser.open(found)
@@ -119,7 +119,7 @@ def check(*, data: Data = None) -> None:
     # Imported here: it loads the store's engine, which no other command needs.
     from headrace.cli.local import check as run  # noqa: PLC0415
 
-    report = run(Settings.from_environ(os.environ, data=data))
+    report = run(ServerSettings.from_environ(os.environ, data=data))
     print_json(report)
     if report.problems:
         raise SystemExit(1)
@@ -131,17 +131,17 @@ def backup(
 ) -> None:
     """Copy everything into a folder of backups, while the server runs or without one. Prints one JSON object.
 
-    A second backup in the same folder copies only what the first has not. What was acknowledged before the command is in it.
+    A later backup in the same folder copies only what earlier ones lack. Everything acknowledged before the command is in it.
 
     Args:
-        folder: Folder for backups on the server's machine; made if it is not there.
-        keep: Remove the oldest backups in the folder, but for so many.
-        forget: Make no backup. The folder is gone for good: tell it of no erasure any more.
+        folder: Folder for backups on the server's machine; created if it does not exist.
+        keep: Keep this many backups in the folder and remove older ones.
+        forget: Make no backup; the folder is gone for good, so stop writing notices of erasures to it.
     """
     # Imported here: it loads the store's engine.
     from headrace.cli import local  # noqa: PLC0415
 
-    settings = Settings.from_environ(os.environ, data=data)
+    settings = ServerSettings.from_environ(os.environ, data=data)
     if not forget:
         print_json(local.backup(settings, folder, keep))
         return
@@ -155,23 +155,23 @@ def backup(
 def restore(
     folder: Path, /, *, snapshot: str | None = None, erasures_of: Path | None = None, data: Data = None
 ) -> None:
-    """Restore a backup into a data folder that is empty or not there. Prints one JSON object.
+    """Restore a backup into a data folder that is empty or does not exist. Prints one JSON object.
 
-    Who was erased after the backup was made is erased again. With HEADRACE_CONTROL_URL, control goes into that database, which
+    People erased after the backup was made are erased again. With HEADRACE_CONTROL_URL, control goes into that database, which
     must be empty.
 
     Args:
         folder: Folder that `headrace backup` wrote to.
         snapshot: Which backup in it; default: the latest.
-        erasures_of: Data folder that the backup was taken of, if it is still there: it may know of erasures that the backup's
-            folder could not be told of.
+        erasures_of: Data folder that was backed up, if it still exists: it may have erasures whose notices did not reach the
+            backup's folder.
     """
     # Imported here: it loads the store's engine.
     from headrace.assembly.backups import restore_into  # noqa: PLC0415
     from headrace.assembly.logs import configure  # noqa: PLC0415
     from headrace.ports.store import StoreFailed  # noqa: PLC0415
 
-    settings = Settings.from_environ(os.environ, data=data)
+    settings = ServerSettings.from_environ(os.environ, data=data)
     configure(settings)
     try:
         done = restore_into(settings, folder, deed_of("restore", str(folder)), snapshot=snapshot, erased_in=erasures_of)
@@ -184,14 +184,14 @@ def restore(
 def doctor(
     *, as_json: Annotated[bool, Parameter(name="--json", help="Print one JSON array.")] = False, data: Data = None
 ) -> None:
-    """Say what is wrong with a set-up and how to mend it: folder, disk, memory, limits, clock, port, databases.
+    """Check a set-up and say how to fix what is wrong: folder, disk, memory, limits, clock, port, databases.
 
     Changes nothing. Exits with 1 if the server cannot work like this.
     """
     # Imported here: it loads the store's engine.
     from headrace.cli.doctor import examine, render  # noqa: PLC0415
 
-    findings = examine(Settings.from_environ(os.environ, data=data))
+    findings = examine(ServerSettings.from_environ(os.environ, data=data))
     print(msgspec.json.format(msgspec.json.encode(findings)).decode() if as_json else render(findings))
     if any(each.verdict == "problem" for each in findings):
         raise SystemExit(1)
@@ -200,7 +200,7 @@ def doctor(
 @app.command(name="settings")
 def print_settings() -> None:
     """Print every setting as Markdown (the content of docs/settings.md)."""
-    print(render_page())
+    print(render_page(ServerSettings))
 
 
 if __name__ == "__main__":

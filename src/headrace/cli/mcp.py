@@ -25,7 +25,7 @@ def mcp(
 ) -> None:
     """Serve the tools: catalogue, query, funnel, retention, paths, event, trace, explain_rule. They only read.
 
-    Over stdin and stdout the key is that of HEADRACE_KEY. Over HTTP each request brings its own.
+    Over stdin and stdout, HEADRACE_KEY is the key. Over HTTP each request sends its own.
 
     Args:
         url: The server to ask.

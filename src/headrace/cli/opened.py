@@ -14,9 +14,9 @@ from cyclopts import Parameter
 from sqlalchemy import Engine
 
 from headrace.assembly.control import open_control
+from headrace.dialects.settings import ServerSettings
 from headrace.model.audit import Actor, Deed, doing
 from headrace.model.errors import SettingsError
-from headrace.model.settings import Settings
 
 Data = Annotated[Path | None, Parameter(help="Data folder; default: HEADRACE_DATA, else ./headrace-data.")]
 
@@ -27,7 +27,7 @@ def open_used(data: Path | None, /) -> Generator[Engine]:
 
     Raises SettingsError for any other folder.
     """
-    settings = Settings.from_environ(os.environ, data=data)
+    settings = ServerSettings.from_environ(os.environ, data=data)
     path = settings.data / "control.sqlite"
     if not settings.control_url and not path.exists():
         raise SettingsError(

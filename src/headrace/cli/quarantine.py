@@ -9,9 +9,9 @@ import msgspec
 from cyclopts import App, Parameter
 
 from headrace.cli.opened import Data
+from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import InvalidRequest, SettingsError
 from headrace.model.quarantine import Quarantined
-from headrace.model.settings import Settings
 from headrace.model.times import render_time
 
 All = Annotated[bool, Parameter(name="--all", help="Every entry that is put aside.")]
@@ -68,7 +68,7 @@ def retry(*ids: str, every: All = False, as_is: bool = False, file: Path | None 
 
     Args:
         ids: Entries to retry.
-        as_is: If what could be read of an entry is an event, store it, although it is damaged.
+        as_is: Store a damaged entry as it was read, if that is an event.
         file: Store the `text` of these lines of an export, which you have corrected.
     """
     corrected: dict[str, bytes] = {}
@@ -95,7 +95,7 @@ def retry(*ids: str, every: All = False, as_is: bool = False, file: Path | None 
 
 @app.command
 def drop(*ids: str, every: All = False, data: Data = None) -> None:
-    """Give entries up permanently. If a sender repeats one of them, it is accepted as a new event.
+    """Delete entries permanently. If a sender repeats one of them, it is accepted as a new event.
 
     Args:
         ids: Entries to drop.
@@ -126,4 +126,4 @@ def _ask(data: Path | None, asked: dict[str, object]) -> Any:
     # Imported here: it loads the store's engine, which the other commands do not need.
     from headrace.cli.local import quarantine  # noqa: PLC0415
 
-    return msgspec.json.decode(quarantine(Settings.from_environ(os.environ, data=data), asked))
+    return msgspec.json.decode(quarantine(ServerSettings.from_environ(os.environ, data=data), asked))

@@ -7,9 +7,9 @@ from cyclopts import App, Parameter
 
 from headrace.cli.opened import Data
 from headrace.cli.server import Server, print_json
+from headrace.dialects.settings import ServerSettings
 from headrace.model.event import Mode
 from headrace.model.retention import HOUR_MS, AskedToPrune, parse_age
-from headrace.model.settings import Settings
 from headrace.model.times import render_time
 
 app = App(name="retention", help="How long a project keeps its events, on the server running on the data folder.")
@@ -58,7 +58,7 @@ def prune(
     from headrace.cli.local import prune_events  # noqa: PLC0415
 
     found = prune_events(
-        Settings.from_environ(os.environ, data=data), AskedToPrune(project, mode, older_than_ms, dry_run)
+        ServerSettings.from_environ(os.environ, data=data), AskedToPrune(project, mode, older_than_ms, dry_run)
     )
     what = "would be removed" if dry_run else "removed"
     print(f"{found.events} events from before {render_time(found.before_ms)} {what}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from headrace.dialects.settings import ServerSettings
 from headrace.model.event import Mode
 from headrace.model.settings import Settings
 
@@ -36,7 +37,7 @@ class Server(msgspec.Struct, frozen=True):
 
     @property
     def settings(self) -> Settings:
-        return Settings.from_environ(os.environ, data=self.data)
+        return ServerSettings.from_environ(os.environ, data=self.data)
 
     def ask(self, method: str, path: str, body: object = None, /) -> Any:
         """The response's JSON; None where it has no body. Raises what `ask_bytes` raises."""

@@ -5,24 +5,24 @@ import os
 from cyclopts import App
 
 from headrace.cli.opened import Data
-from headrace.model.settings import Settings
+from headrace.dialects.settings import ServerSettings
 from headrace.model.times import render_time
 
-app = App(name="store", help="What the store has made of its own accord.")
+app = App(name="store", help="What the store has set up by itself.")
 
 
 @app.command
 def columns(*, data: Data = None) -> None:
-    """List the tags and properties that have a column of their own, the most asked for first, as tab-separated lines.
+    """List the tags and properties that have their own column, most used first, as tab-separated lines.
 
-    `uses` and `seconds` are of the queries of HEADRACE_OWN_COLUMNS_KEEP_S; a column that is `filling` is not used yet. Asks the
+    `uses` and `seconds` count queries within HEADRACE_OWN_COLUMNS_KEEP_S; a column that is `filling` is not used yet. Asks the
     server running on the data folder, or opens the folder itself if no server runs.
     """
     # Imported here: it loads the store's engine.
     from headrace.cli.local import own_columns  # noqa: PLC0415
 
     print("kind", "key", "state", "uses", "seconds", "last_used", "bytes", "project", sep="\t")
-    for each in own_columns(Settings.from_environ(os.environ, data=data)):
+    for each in own_columns(ServerSettings.from_environ(os.environ, data=data)):
         last = render_time(each.last_used_ms) if each.last_used_ms else "never"
         # A key may hold anything: as a literal it keeps to its column.
         key = ".".join(part if part.isprintable() and part else repr(part) for part in each.path)

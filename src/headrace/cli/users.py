@@ -23,7 +23,7 @@ def erase(
     mode: Mode = "live",
     data: Data = None,
 ) -> None:
-    """Erase people for good, with everything that was acknowledged before, and print a receipt of what was removed where.
+    """Erase people permanently, with everything acknowledged so far, and print a receipt of what was removed where.
 
     Args:
         ids: Any id of each person; all of their ids are erased.

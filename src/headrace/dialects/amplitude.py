@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import structs
 
-from headrace.dialects.route import Dialect, Ingest, Route
+from headrace.dialects.route import Dialect, Ingest, Limit, Route
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
@@ -277,6 +277,7 @@ DIALECT = Dialect(
         Route("POST", "/2/httpapi", "ingest", "amplitude", _TAKES),
         Route("POST", "/batch", "ingest", "amplitude", structs.replace(_TAKES, claims=claims)),
     ),
+    limits=(Limit("amplitude", "Amplitude"),),
     prefixes=("/2",),
     about_people=True,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.dialects.route import Dialect, Ingest, Reacted, Route
+from headrace.dialects.route import Dialect, Ingest, Limit, Reacted, Route
 from headrace.dialects.wire import (
     ABSENT,
     array_of,
@@ -141,4 +141,10 @@ def _routes(prefix: str) -> tuple[Route, ...]:
     )
 
 
-DIALECT = Dialect(NAME, render_error, (*_routes("/api/v1"), *_routes("")), prefixes=("/api/v1/ingest", "/ingest"))
+DIALECT = Dialect(
+    NAME,
+    render_error,
+    (*_routes("/api/v1"), *_routes("")),
+    limits=(Limit("bricqs", "Bricqs"),),
+    prefixes=("/api/v1/ingest", "/ingest"),
+)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from headrace.dialects.route import Dialect, Head, Ingest, Route
+from headrace.dialects.route import Dialect, Head, Ingest, Limit, Route
 from headrace.dialects.sdk import (
     NAMES,
     SCREEN,
@@ -239,4 +239,5 @@ DIALECT = Dialect(
             204,
         ),
     ),
+    limits=(Limit("cloudevents", "CloudEvents"),),
 )

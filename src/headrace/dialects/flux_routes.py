@@ -1,7 +1,7 @@
 """Flux's routes: events, metrics, and what its gem sends."""
 
 from headrace.dialects import flux, flux_metric_queries, flux_metrics, flux_queries, lines
-from headrace.dialects.route import Answer, Ask, Asked, Dialect, Ingest, Route, find_event
+from headrace.dialects.route import Answer, Ask, Asked, Dialect, Ingest, Limit, Route, find_event
 from headrace.model.event import Tenant
 from headrace.model.measures import Metric
 from headrace.ports.store import MetricReader, Reader
@@ -87,6 +87,15 @@ DIALECT = Dialect(
         Route("GET", "/api/v1/metrics", "query", "flux_metrics_query", Ask(_metrics)),
         Route("GET", "/api/v1/metrics/{metric}", "query", "flux_metrics_query", Ask(_metric)),
         Route("GET", "/api/v1/metrics/{metric}/query", "query", "flux_metrics_query", Ask(_measured)),
+    ),
+    limits=(
+        Limit("flux_single", "single Flux events"),
+        Limit("flux_batch", "Flux batches", 10),
+        Limit("lines", "newline-delimited JSON, as log shippers send it"),
+        Limit("flux_query", "Flux queries", 60),
+        Limit("flux_gem", "the Flux gem's batches"),
+        Limit("flux_metrics_batch", "metric batches", 10),
+        Limit("flux_metrics_query", "metric queries", 60),
     ),
     prefixes=("/api/v1",),
 )

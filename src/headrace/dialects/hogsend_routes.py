@@ -1,7 +1,7 @@
 """Hogsend's routes: the data plane, which accepts single events, and the admin plane."""
 
 from headrace.dialects import hogsend, hogsend_data
-from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest, Route, find_event
+from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest, Limit, Route, find_event
 
 
 def _list(asked: Asked) -> Answer:
@@ -65,6 +65,7 @@ DIALECT = Dialect(
         _reading("replays/{replay_id}", Handled("replay_job")),
         *(_doing(f"replays/{{replay_id}}/{action}", f"{action}_replay") for action in ("pause", "resume", "cancel")),
     ),
+    limits=(Limit("hogsend", "Hogsend"),),
     prefixes=("/v1",),
     about_people=True,
 )

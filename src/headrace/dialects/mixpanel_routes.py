@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from headrace.dialects import mixpanel, mixpanel_profiles
-from headrace.dialects.route import Dialect, Ingest, Route
+from headrace.dialects.route import Dialect, Ingest, Limit, Route
 from headrace.model.batch import Batch, Context
 
 Parser = Callable[[bytes, Context], Batch]
@@ -40,5 +40,6 @@ DIALECT = Dialect(
         *_routes("/engage", mixpanel_profiles.parse_engage, mixpanel_profiles.parse_engage_query),
         *_routes("/groups", mixpanel_profiles.parse_groups, mixpanel_profiles.parse_groups_query),
     ),
+    limits=(Limit("mixpanel", "Mixpanel"),),
     about_people=True,
 )

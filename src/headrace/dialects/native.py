@@ -23,7 +23,7 @@ from headrace.dialects.flux_queries import render_row
 from headrace.dialects.lines import shown
 from headrace.dialects.names import fingerprint
 from headrace.dialects.native_lines import parse_lines
-from headrace.dialects.route import Dialect, Handled, Ingest, Route
+from headrace.dialects.route import Dialect, Handled, Ingest, Limit, Route
 from headrace.dialects.wire import Pairs, encode_json, integer_of
 from headrace.model.batch import Batch
 from headrace.model.effects import Effect, Trace
@@ -248,6 +248,10 @@ DIALECT = Dialect(
         *native_queries.ROUTES,
         *native_funnels.ROUTES,
         *native_journeys.ROUTES,
+    ),
+    limits=(
+        Limit("native", "the server's own API (catalogue, traces, …)"),
+        Limit("console", "the console", of="session"),
     ),
     # The rest of /api/v1 is Flux's.
     prefixes=(

@@ -156,7 +156,7 @@ class Route(msgspec.Struct, frozen=True):
 
     path: a template such as `/v1/events/{event_id}`. `{name:id}` is one segment with anything in it, slashes escaped;
     `{name:path}` at the end is the rest of the path, slashes included.
-    scope: the scope that a key needs. limit: `limit_<limit>` is the setting with the rate limit.
+    scope: the scope that a key needs. limit: the name of its rate limit: see `Limit`.
     status: the status of a successful response.
     """
 
@@ -183,9 +183,23 @@ class Route(msgspec.Struct, frozen=True):
         return self.for_browsers and not (isinstance(self.does, Tell) and self.does.key_in_path)
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """A rate limit that routes share. Its setting is `limit_<name>`: see `dialects.settings`.
+
+    requests: which requests it is for, in words. default: how many a minute, if the setting says nothing; 0 means any number.
+    of: who may send so many.
+    """
+
+    name: str
+    requests: str
+    default: int = 0
+    of: Literal["key", "session"] = "key"
+
+
 class Dialect(msgspec.Struct, frozen=True):
     """A wire dialect: its name, which is also the `source` of its events, how it renders errors, and its routes.
 
+    limits: the rate limits that no dialect before it has.
     prefixes: paths below which it renders errors even where there is no route.
     statuses: errors for which its clients need an unusual status.
     about_people: whether its events may say something about people: see `model.person.may_say`.
@@ -194,6 +208,7 @@ class Dialect(msgspec.Struct, frozen=True):
     name: str
     render_error: Callable[[HeadraceError, int], bytes]
     routes: tuple[Route, ...] = ()
+    limits: tuple[Limit, ...] = ()
     prefixes: tuple[str, ...] = ()
     statuses: tuple[tuple[type[HeadraceError], int], ...] = ()
     error_type: str = "application/json"

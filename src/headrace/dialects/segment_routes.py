@@ -1,7 +1,7 @@
 """Segment's, RudderStack's and Jitsu's routes: batches, calls, beacons, pixels, and the SDKs' requests for settings."""
 
 from headrace.dialects import jitsu, segment, segment_config
-from headrace.dialects.route import Dialect, Ingest, Route, Tell
+from headrace.dialects.route import Dialect, Ingest, Limit, Route, Tell
 from headrace.dialects.segment_pixels import pixel
 
 
@@ -49,6 +49,7 @@ DIALECT = Dialect(
             Tell(segment_config.render_source_config, key_in_query="writeKey"),
         ),
     ),
+    limits=(Limit("segment", "Segment"),),
     prefixes=("/v1/projects", "/v1/pixel", "/pixel", "/beacon", "/analytics.js", *jitsu.PREFIXES),
     about_people=True,
 )

@@ -1,7 +1,7 @@
 """Solute's routes: batches, the three calls outside them, and flags."""
 
 from headrace.dialects import solute
-from headrace.dialects.route import Dialect, Ingest, Route, Tell
+from headrace.dialects.route import Dialect, Ingest, Limit, Route, Tell
 from headrace.dialects.solute_calls import Call, call_parser, render_call
 
 
@@ -21,6 +21,7 @@ DIALECT = Dialect(
         _call("alias"),
         Route("GET", "/api/feature-flags", "ingest", "solute", Tell(solute.render_flags)),
     ),
+    limits=(Limit("solute", "Solute"),),
     prefixes=("/api",),
     about_people=True,
 )

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import falcon.asgi
 
 from headrace.model.errors import InvalidRequest, SettingsError
-from headrace.model.settings import PREFIX, Settings
+from headrace.model.settings import Settings
+from headrace.model.written import PREFIX
 
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE

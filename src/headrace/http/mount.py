@@ -72,14 +72,16 @@ class Responders:
                     return _audited(self._gate, self._auditor, route, name, self._handlers[name])
                 return _handled(self._gate, route, self._handlers[name])
 
-    def preflight(self, methods: Sequence[str], grants_webhooks: bool) -> Responder:
-        """Answers OPTIONS for browsers and, if the path accepts webhooks, for senders that ask for permission."""
+    def preflight(self, methods: Sequence[str], granting: Route | None) -> Responder:
+        """Answers OPTIONS for browsers and, if a route at the path accepts webhooks, for senders that ask for permission."""
         allow = ", ".join((*methods, "OPTIONS"))
-        per_minute = self._settings.limit_cloudevents if self._settings.rate_limits == "on" else 0
+        per_minute = 0
+        if granting is not None and self._settings.rate_limits == "on":
+            per_minute = self._settings.limits().get(granting.limit, 0)
 
         async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: Any) -> None:
             cors.answer_preflight(req, resp, allow)
-            if grants_webhooks and req.get_header("WebHook-Request-Origin"):
+            if granting is not None and req.get_header("WebHook-Request-Origin"):
                 webhooks.grant(resp, per_minute)
 
         return respond
@@ -104,9 +106,13 @@ def mount(app: App, dialects: Sequence[Dialect], make: Responders) -> None:
         every = [each for served in methods.values() for each in served]
         if any(each.route.has_preflight for each in every):
             allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
-            grants = any(isinstance(each.route.does, Ingest) and each.route.does.grants_webhooks for each in every)
-            responders["on_options"] = make.preflight([method for method in _METHODS if method in allowed], grants)
+            granting = next((each.route for each in every if _grants_webhooks(each.route)), None)
+            responders["on_options"] = make.preflight([method for method in _METHODS if method in allowed], granting)
         app.add_route(path, Mounted(responders))
+
+
+def _grants_webhooks(route: Route) -> bool:
+    return isinstance(route.does, Ingest) and route.does.grants_webhooks
 
 
 def _told_apart(served: Sequence[Served]) -> tuple[Served, list[Served]]:

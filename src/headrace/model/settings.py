@@ -1,19 +1,18 @@
-"""Every setting: each field is one `HEADRACE_…` variable and one row of docs/settings.md, see `settings_page`."""
+"""The settings: each field is one `HEADRACE_…` variable and one row of docs/settings.md, see `settings_page`."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
 
-from headrace.model.errors import SettingsError
-from headrace.model.written import PREFIX, field_of, in_plain_numbers, is_of_kubernetes, told
+from headrace.model.written import read
 
-PerMinute = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+_LIMIT = "limit_"
 Month = Annotated[float, Meta(gt=0, le=90 * 86_400)]
 
 
@@ -21,12 +20,11 @@ def _doc(text: str) -> Meta:
     return Meta(description=text)
 
 
-def _limit(requests: str) -> Meta:
-    return _doc(f"Rate limit for {requests}, in requests per minute and key; 0 means none.")
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """A server's configuration. `from_environ` raises SettingsError for an invalid value."""
+    """A server's configuration, except the rate limits of its dialects: see `dialects.settings`.
+
+    `from_environ` raises SettingsError for an invalid value.
+    """
 
     host: Annotated[str, _doc("Address to listen on.")] = "127.0.0.1"
     port: Annotated[Annotated[int, Meta(ge=0, le=65535)], _doc("Port to listen on; 0 picks a free one.")] = 8080
@@ -71,8 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_durability: Annotated[
         Literal["fsync", "everysec", "memory", "unchecked"],
         _doc(
-            "The least that the Valkey server must promise for the server to start: `fsync` (`appendfsync always`), `everysec`, "
-            "or `memory` (events may be lost when it ends); `unchecked`: `fsync`, or that it cannot be looked up."
+            "The weakest durability of the Valkey server with which this server starts: `fsync` (`appendfsync always`), "
+            "`everysec`, or `memory` (events may be lost when it ends); `unchecked`: `fsync`, or a server that does not let "
+            "the setting be read."
         ),
     ] = "fsync"
     log_replicas: Annotated[
@@ -93,25 +92,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     rate_limits: Annotated[Literal["on", "off"], _doc("`off` disables every rate limit.")] = "on"
-    limit_flux_single: Annotated[PerMinute, _limit("single Flux events")] = 0
-    limit_flux_batch: Annotated[PerMinute, _limit("Flux batches")] = 10
-    limit_lines: Annotated[PerMinute, _limit("newline-delimited JSON, as log shippers send it")] = 0
-    limit_flux_query: Annotated[PerMinute, _limit("Flux queries")] = 60
-    limit_flux_gem: Annotated[PerMinute, _limit("the Flux gem's batches")] = 0
-    limit_flux_metrics_batch: Annotated[PerMinute, _limit("metric batches")] = 10
-    limit_flux_metrics_query: Annotated[PerMinute, _limit("metric queries")] = 60
-    limit_bricqs: Annotated[PerMinute, _limit("Bricqs")] = 0
-    limit_solute: Annotated[PerMinute, _limit("Solute")] = 0
-    limit_hogsend: Annotated[PerMinute, _limit("Hogsend")] = 0
-    limit_native: Annotated[PerMinute, _limit("the server's own API (catalogue, traces, …)")] = 0
-    limit_console: Annotated[
-        PerMinute, _doc("Rate limit for the console, in requests per minute and session; 0 means none.")
-    ] = 0
-    limit_segment: Annotated[PerMinute, _limit("Segment")] = 0
-    limit_posthog: Annotated[PerMinute, _limit("PostHog")] = 0
-    limit_amplitude: Annotated[PerMinute, _limit("Amplitude")] = 0
-    limit_mixpanel: Annotated[PerMinute, _limit("Mixpanel")] = 0
-    limit_cloudevents: Annotated[PerMinute, _limit("CloudEvents")] = 0
 
     max_request_bytes: Annotated[Bytes, _doc("Largest request body, after decompression.")] = 10 * 1024 * 1024
     max_bodies_bytes: Annotated[
@@ -152,13 +132,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20
     console_attempts: Annotated[
         Count,
-        _doc("How often one address may try to log in to the console, per minute; `rate_limits` does not matter."),
+        _doc("How often one address may try to log in to the console, per minute; regardless of `rate_limits`."),
     ] = 10
     console_plain_http: Annotated[
         Literal["loopback", "anywhere"],
         _doc(
             "From where the console may be used over plain HTTP: from this machine only, or from `anywhere`. "
-            "Anybody on the way can read a session that is not encrypted."
+            "Anyone in between can read a session that is not encrypted."
         ),
     ] = "loopback"
     status_figures: Annotated[
@@ -184,8 +164,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     people_placeholders: Annotated[
         str,
         _doc(
-            "Comma-separated ids, in any case, that clients send for nobody in particular: they never join anything, "
-            "and no person is made of them."
+            "Comma-separated ids, in any case, that clients send when they know no id: they never join anything, "
+            "and are no person's."
         ),
     ] = (
         "null,nil,none,undefined,unknown,nan,n/a,0,-1,true,false,anonymous,guest,distinct_id,distinctid,"
@@ -224,7 +204,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)],
         _doc(
             "Memory for the results of queries, so that a repeat is answered from memory until something in its range changes; "
-            "0 remembers none."
+            "0 turns this off."
         ),
     ] = 32 * 1024 * 1024
     query_timeout_s: Annotated[Seconds, _doc("Stop a query that takes longer than this.")] = 30.0
@@ -235,7 +215,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 100
     put_aside_s: Annotated[
         Seconds,
-        _doc("Shortest time that such a row of events must span, so that a burst of large events ends no rule."),
+        _doc("Shortest time that those events must span, so that a burst of large events puts no rule aside."),
     ] = 600.0
     replay_share: Annotated[
         Annotated[float, Meta(gt=0, le=1)],
@@ -248,24 +228,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "none if empty."
         ),
     ] = ""
-    export_every_s: Annotated[Seconds, _doc("How long the continuous export rests between two rounds.")] = 3600.0
+    export_every_s: Annotated[Seconds, _doc("Pause between two rounds of the continuous export.")] = 3600.0
     hot_tags: Annotated[
         str,
-        _doc("Comma-separated tags that get a column of their own at once, and beside own_columns."),
+        _doc("Comma-separated tags that get their own column at once, in addition to own_columns."),
     ] = ""
     own_columns: Annotated[
         Annotated[int, Meta(ge=0, le=100)],
         _doc(
             "Maximum number of columns for tags and properties that queries have asked for; 0 gives none. A number counts as "
-            "a half and a property's text as one and a half, which is what they cost inserts."
+            "a half and a property's text as one and a half, in line with what they cost inserts."
         ),
     ] = 4
     own_columns_max_bytes: Annotated[Bytes, _doc("Maximum size of those columns together.")] = 2 * 1024**3
     own_columns_after_s: Annotated[
         Seconds,
-        _doc("Give a tag or property a column once queries about it have taken this long within own_columns_keep_s."),
+        _doc(
+            "Give a tag or property a column once queries about it have taken this long in total within own_columns_keep_s."
+        ),
     ] = 10.0
-    own_columns_keep_s: Annotated[Month, _doc("Drop such a column when nobody has asked for it for this long.")] = (
+    own_columns_keep_s: Annotated[Month, _doc("Drop such a column when no query has used it for this long.")] = (
         31 * 86_400.0
     )
     freshness_timeout_s: Annotated[
@@ -275,7 +257,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_allowed_networks: Annotated[
         str,
         _doc(
-            "Comma-separated address ranges that webhooks may lead to although they are private, loopback or otherwise "
+            "Comma-separated address ranges that webhooks may lead to even though they are private, loopback or otherwise "
             "refused, such as 10.1.0.0/16."
         ),
     ] = ""
@@ -291,7 +273,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count, _doc("Maximum number of deliveries waiting per webhook; beyond it new ones become dead letters at once.")
     ] = 20_000
     webhook_keep_s: Annotated[
-        Seconds, _doc("How long deliveries that succeeded, and dead letters, are kept to be looked up and sent again.")
+        Seconds, _doc("How long successful deliveries and dead letters are kept, to be looked up and sent again.")
     ] = 30 * 86_400.0
     webhook_keep: Annotated[
         Count, _doc("Maximum number of successful deliveries kept per webhook, and as many dead letters.")
@@ -305,31 +287,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     journey_keep_s: Annotated[
         Seconds,
-        _doc(
-            "How long runs of journeys that have ended are kept to be looked up. Entry limits still count them after that."
-        ),
+        _doc("How long finished runs of journeys are kept. Entry limits still count them after that."),
     ] = 90 * 86_400.0
     shutdown_timeout_s: Annotated[Seconds, _doc("How long to wait for requests in flight after SIGTERM.")] = 20.0
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], /, **given: object) -> "Settings":
+    def from_environ(cls, environ: Mapping[str, str], /, **given: object) -> Self:
         """Read the `HEADRACE_…` variables, overridden by command-line options (None means not given).
 
         Raises SettingsError for a value that is not valid, and for a variable that is not a setting.
         """
-        written: dict[str, str] = {}
-        for variable, value in environ.items():
-            if value and variable.startswith(PREFIX) and not is_of_kubernetes(variable, value):
-                written[field_of(variable, cls.__struct_fields__)] = value
-        values = {field: in_plain_numbers(field, value) for field, value in written.items()}
-        values |= {field: value for field, value in given.items() if value is not None}
-        try:
-            return msgspec.convert(values, cls, strict=False, dec_hook=lambda kind, value: kind(value))
-        except msgspec.ValidationError as error:
-            raise SettingsError(told(str(error), written, _choices())) from None
+        return read(cls, environ, given)
+
+    def limits(self) -> dict[str, int]:
+        """Requests per minute by rate limit; 0 means any number."""
+        return {
+            field.removeprefix(_LIMIT): getattr(self, field)
+            for field in self.__struct_fields__
+            if field.startswith(_LIMIT)
+        }
 
 
-def _choices() -> dict[str, tuple[str, ...]]:
-    """Of the settings that are one of a few words."""
-    hints = {field: get_args(hint)[0] for field, hint in get_type_hints(Settings, include_extras=True).items()}
-    return {field: get_args(hint) for field, hint in hints.items() if get_origin(hint) is Literal}
+def limit_field(name: str, /) -> str:
+    """The field of a rate limit."""
+    return f"{_LIMIT}{name}"

@@ -3,7 +3,7 @@
 from typing import Any, get_type_hints
 
 from headrace.model.quantities import render_size, render_time
-from headrace.model.settings import Settings
+from headrace.model.settings import Settings, limit_field
 from headrace.model.written import PREFIX
 
 _HEAD = """# Settings
@@ -15,23 +15,31 @@ setting is an error, except those that Kubernetes sets beside a service named `h
 """
 
 
-def render_page() -> str:
-    """The page, in Markdown."""
+def render_page(settings: type[Settings], /) -> str:
+    """The page of some settings, in Markdown."""
     rows = [
         f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |"
-        for variable, default, meaning in table()
+        for variable, default, meaning in table(settings)
     ]
     return "\n".join((_HEAD, "| variable | default | meaning |", "|---|---|---|", *rows))
 
 
-def table() -> list[tuple[str, str, str]]:
+def table(settings: type[Settings], /) -> list[tuple[str, str, str]]:
     """(variable, default, meaning) of every setting, in order."""
-    hints = get_type_hints(Settings, include_extras=True)
-    defaults = Settings()
+    hints = get_type_hints(settings, include_extras=True)
+    defaults = settings()
     return [
         (PREFIX + field.upper(), _shown(field, getattr(defaults, field)), _description(hints[field]))
-        for field in Settings.__struct_fields__
+        for field in _in_order(settings)
     ]
+
+
+def _in_order(settings: type[Settings]) -> list[str]:
+    """The fields, with the rate limits behind the switch of them all."""
+    limits = [limit_field(name) for name in settings().limits()]
+    fields = [field for field in settings.__struct_fields__ if field not in limits]
+    at = fields.index("rate_limits") + 1
+    return [*fields[:at], *limits, *fields[at:]]
 
 
 def _shown(field: str, value: Any) -> str:

@@ -2,18 +2,42 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from headrace.model.errors import SettingsError
 from headrace.model.nearest import nearest_name
 from headrace.model.quantities import SIZE_UNITS, TIME_UNITS, parse_size, parse_time
 
 PREFIX = "HEADRACE_"
+Read = TypeVar("Read", bound=msgspec.Struct)
 _MAX_SHOWN = 80
 _BOUND = re.compile(r"Expected `(?:int|float)` (>=|>|<=|<) ([0-9.]+)")
 _BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 # What Kubernetes sets in each container beside a service named `headrace`; nobody has chosen it.
 # Source: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _OF_KUBERNETES = re.compile(PREFIX + r"(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
+
+
+def read(kind: type[Read], environ: Mapping[str, str], given: Mapping[str, object], /) -> Read:
+    """A struct from the variables named like its fields, overridden by what is given and not None. Raises SettingsError."""
+    written: dict[str, str] = {}
+    for variable, value in environ.items():
+        if value and variable.startswith(PREFIX) and not is_of_kubernetes(variable, value):
+            written[field_of(variable, kind.__struct_fields__)] = value
+    values = {field: in_plain_numbers(field, value) for field, value in written.items()}
+    values |= {field: value for field, value in given.items() if value is not None}
+    try:
+        return msgspec.convert(values, kind, strict=False, dec_hook=lambda wanted, value: wanted(value))
+    except msgspec.ValidationError as error:
+        raise SettingsError(told(str(error), written, _choices(kind))) from None
+
+
+def _choices(kind: type[msgspec.Struct]) -> dict[str, tuple[str, ...]]:
+    """Of the fields that are one of a few words."""
+    hints = {field: get_args(hint)[0] for field, hint in get_type_hints(kind, include_extras=True).items()}
+    return {field: get_args(hint) for field, hint in hints.items() if get_origin(hint) is Literal}
 
 
 def is_of_kubernetes(variable: str, value: str, /) -> bool:
