@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from headrace.control import api_keys
-from headrace.control.api_keys import ControlTenantKeys, Keys
+from headrace.control.api_keys import Keys
+from headrace.control.tenant_keys import ControlTenantKeys
 from headrace.model.errors import Conflict, InvalidRequest, NotFound
 from headrace.model.event import Tenant
 from headrace.model.keys import Key

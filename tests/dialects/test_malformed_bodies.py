@@ -25,6 +25,7 @@ from headrace.dialects import (
     mixpanel,
     mixpanel_profiles,
     posthog,
+    posthog_keys,
     segment,
     solute,
 )
@@ -84,7 +85,7 @@ RENDERERS: dict[str, tuple[Callable[[Any, Any], bytes], ...]] = {
 FORMS = ("posthog", "mixpanel track", "mixpanel engage", "mixpanel groups")  # may also come as an HTML form
 KEYS: dict[str, Callable[[bytes], str]] = {
     "segment batch": segment.find_key,
-    "posthog": posthog.find_key,
+    "posthog": posthog_keys.find_key,
     "amplitude": amplitude.find_key,
     "mixpanel track": mixpanel.find_key,
     "mixpanel engage": mixpanel.find_key,

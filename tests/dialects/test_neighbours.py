@@ -14,6 +14,7 @@ from headrace.dialects import (
     mixpanel_profiles,
     native_lines,
     posthog,
+    posthog_keys,
     segment,
     solute,
     spoilt,
@@ -49,8 +50,8 @@ PARSERS: dict[str, Callable[[bytes, Context], Batch]] = {
 }
 FINDERS: dict[str, Callable[[bytes], str]] = {
     "segment": segment.find_key,
-    "posthog": posthog.find_key,
-    "posthog array": posthog.find_key,
+    "posthog": posthog_keys.find_key,
+    "posthog array": posthog_keys.find_key,
     "amplitude": amplitude.find_key,
     "mixpanel track": mixpanel.find_key,
     "mixpanel lines": mixpanel.find_key,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from headrace.dialects import amplitude, cloudevents, mixpanel, posthog, segment
+from headrace.dialects import amplitude, cloudevents, mixpanel, posthog, posthog_keys, segment
 from headrace.model.batch import Batch, Context
 from headrace.model.errors import InvalidRequest, MissingKey, PayloadTooLarge
 from tests.dialects.given import context
@@ -44,9 +44,9 @@ def test_more_events_than_fit_are_too_large_and_not_malformed(sdk: str) -> None:
 @pytest.mark.parametrize(
     ("find_key", "wrap"),
     [
-        (posthog.find_key, lambda first, second: [POSTHOG | {"token": first}, POSTHOG | {"api_key": second}]),
+        (posthog_keys.find_key, lambda first, second: [POSTHOG | {"token": first}, POSTHOG | {"api_key": second}]),
         (
-            posthog.find_key,
+            posthog_keys.find_key,
             lambda first, second: {"batch": [{"properties": {"token": first}}, {"properties": {"token": second}}]},
         ),
         (mixpanel.find_key, lambda first, second: [{"properties": {"token": each}} for each in (first, second)]),
@@ -68,13 +68,13 @@ def test_a_bad_event_costs_the_key_of_the_others_nothing(bad: str) -> None:
     good = '{"event":"n","properties":{"token":"k"}}'
     for body in (f"[{bad},{good}]", f"[{good},{bad}]"):
         assert mixpanel.find_key(body.encode()) == "k"
-        assert posthog.find_key(body.encode()) == "k"
-        assert posthog.find_key(b'{"batch":%b}' % body.encode()) == "k"
+        assert posthog_keys.find_key(body.encode()) == "k"
+        assert posthog_keys.find_key(b'{"batch":%b}' % body.encode()) == "k"
 
 
 def test_a_key_beside_the_batch_is_the_key_of_all_of_it() -> None:
     body = {"api_key": "k", "batch": [{"properties": {"token": "a"}}, {"properties": {"token": "b"}}]}
-    assert posthog.find_key(json.dumps(body).encode()) == "k"
+    assert posthog_keys.find_key(json.dumps(body).encode()) == "k"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_structured_event_is_one_whatever_its_headers_repeat(content_type: str
     ("find_key", "body"),
     [
         (segment.find_key, b'{"batch":[{}],"writeKey":%b}'),
-        (posthog.find_key, b'{"batch":[{}],"api_key":%b}'),
+        (posthog_keys.find_key, b'{"batch":[{}],"api_key":%b}'),
         (amplitude.find_key, b'{"events":[{}],"api_key":%b}'),
         (mixpanel.find_key, b'{"event":"n","$token":%b}'),
     ],
@@ -112,7 +112,7 @@ def test_what_is_no_key_costs_no_more_than_its_bytes_before_anybody_is_known(
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("find_key", [posthog.find_key, mixpanel.find_key])
+@pytest.mark.parametrize("find_key", [posthog_keys.find_key, mixpanel.find_key])
 def test_a_form_is_not_unescaped_beyond_what_a_page_sends(find_key: Callable[[bytes], str]) -> None:
     with pytest.raises(PayloadTooLarge, match="Send JSON"):
         find_key(b"data=" + b"%41" * 400_000)

@@ -151,8 +151,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a key of another project or mode looks unknown",
-        "control/api_keys.py",
-        "            row = connection.execute(sa.select(keys).where(_of(tenant), keys.c.id == key_id)).one_or_none()",
+        "control/tenant_keys.py",
+        "            row = connection.execute(sa.select(keys).where(of_tenant(tenant), keys.c.id == key_id)).one_or_none()",
         "            row = connection.execute(sa.select(keys).where(keys.c.id == key_id)).one_or_none()",
         "tests/http/test_tenants.py::test_nothing_of_another_project_or_mode_is_seen_or_changed",
     ),
@@ -631,7 +631,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "no more queries wait than may",
         "pipeline/queries.py",
-        "if self._taken >= self._most:",
+        "if len(self._inside) >= self._most and not self._shed_for(by.owner):",
         "if False:",
         "tests/guarantees/test_bounded.py",
     ),

@@ -18,7 +18,7 @@ from headrace.model.funnels import FunnelQuery, PathsQuery, RetentionQuery, Step
 from headrace.model.measures import Question
 from headrace.model.times import LATEST_MS
 from headrace.model.zones import DAY_MS, INTERVALS, Interval, zone_of
-from headrace.store.queries import analysis, catalog, conditions, events, funnels, merged, metrics, upkeep
+from headrace.store.queries import analysis, catalog, conditions, counts, events, funnels, merged, metrics, upkeep
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.events import PageHint
 
@@ -27,7 +27,7 @@ BERLIN = zone_of("Europe/Berlin")
 ID = "0197a6b2c4d07e8f8000000000000001"
 Builder = Callable[[Tenant, Filters, Dimension, Interval, Page], Query]
 BUILDERS: dict[str, Builder] = {
-    "total": lambda tenant, filters, *_: events.total(tenant, filters),
+    "total": lambda tenant, filters, *_: counts.total(tenant, filters),
     "outline": lambda tenant, filters, _dimension, _interval, page: events.outline(tenant, filters, page),
     "newest_of_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_user(tenant, filters, page),
     "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _hint(filters)),
@@ -38,17 +38,17 @@ BUILDERS: dict[str, Builder] = {
     "matching": lambda tenant, filters, *_: events.matching(tenant, filters, 0, 9, 5),
     "rows": lambda tenant, filters, *_: events.rows(tenant, [(*each, 7) for each in _hint(filters).moments]),
     "get": lambda tenant, *_: events.get(tenant, [ID]),
-    "series": lambda tenant, filters, _dimension, interval, _page: events.series(tenant, filters, interval, BERLIN),
-    "groups": lambda tenant, filters, dimension, *_: events.groups(tenant, filters, dimension),
-    "stats": lambda tenant, filters, dimension, *_: events.stats(tenant, filters, _field(dimension)),
-    "stats_exactly": lambda tenant, filters, dimension, *_: events.stats_exactly(tenant, filters, _field(dimension)),
+    "series": lambda tenant, filters, _dimension, interval, _page: counts.series(tenant, filters, interval, BERLIN),
+    "groups": lambda tenant, filters, dimension, *_: counts.groups(tenant, filters, dimension),
+    "stats": lambda tenant, filters, dimension, *_: counts.stats(tenant, filters, _field(dimension)),
+    "stats_exactly": lambda tenant, filters, dimension, *_: counts.stats_exactly(tenant, filters, _field(dimension)),
     "observed": lambda tenant, *_: catalog.observed(tenant, "name", 9, "s"),
     "observed_lately": lambda tenant, *_: catalog.observed_lately(tenant, "name", 9, "s"),
     "names_total": lambda tenant, filters, *_: catalog.names_total(tenant, _catalog_page(filters)),
     "names": lambda tenant, filters, *_: catalog.names(tenant, _catalog_page(filters)),
     "properties": lambda tenant, filters, *_: catalog.properties(tenant, [filters.name or ""]),
     "latest": lambda tenant, filters, *_: catalog.latest(tenant, [(filters.name or "", 0)]),
-    "frequent_groups": lambda tenant, filters, dimension, *_: events.frequent_groups(tenant, filters, dimension),
+    "frequent_groups": lambda tenant, filters, dimension, *_: counts.frequent_groups(tenant, filters, dimension),
     "metrics": lambda tenant, filters, *_: metrics.metrics(tenant, filters.name, upto=filters.name),
     "tag_keys": lambda tenant, filters, *_: metrics.tag_keys(tenant, filters.name or "n", "gauge"),
     "measured": lambda tenant, filters, dimension, interval, _page: analysis.measured(
@@ -126,7 +126,7 @@ def _field(dimension: Dimension) -> Dimension:
 def test_every_builder_is_looked_at() -> None:
     found = {
         name
-        for module in (analysis, catalog, conditions, events, funnels, merged, metrics, upkeep)
+        for module in (analysis, catalog, conditions, counts, events, funnels, merged, metrics, upkeep)
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and inspect.signature(value).return_annotation is Query and name[0] != "_"
     }
@@ -277,12 +277,12 @@ def test_the_shape_of_the_sql_depends_on_which_filters_are_given_and_not_on_thei
         }
     )
     same = msgspec.structs.replace(same, ids=filters.ids and [ID, ID], conditions=filters.conditions)
-    assert events.total(tenant, filters).sql == events.total(tenant, same).sql
+    assert counts.total(tenant, filters).sql == counts.total(tenant, same).sql
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_a_series_reads_one_bucket_more_than_it_may_show_and_of_weeks_and_months_every_day(interval: Interval) -> None:
-    sql = events.series(Tenant("p", "live"), Filters(), interval, BERLIN).sql
+    sql = counts.series(Tenant("p", "live"), Filters(), interval, BERLIN).sql
     limit = int(sql.rpartition(" LIMIT ")[2])
     if interval in ("1w", "1M"):
         assert limit > LATEST_MS // DAY_MS + 1

@@ -18,7 +18,7 @@ from headrace.model.funnels import FunnelQuery
 from headrace.model.measures import MAX_METRICS, Metric, Question
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.queries import events
+from headrace.store.queries import counts
 from headrace.store.queries.conditions import Query, ways_of
 from headrace.store.queries.fields import NONE_HOT
 from tests.engine import NOW_MS, dsn, event_of, fresh_tenant, record_at, records_of
@@ -141,7 +141,7 @@ def test_groups_of_millions_of_values_are_the_most_frequent_ones_each_counted_ex
     dimensions = (Dimension("name"), Dimension("user_id"), Dimension("tag", "tag"), Dimension("tag", "label"))
     for dimension in dimensions:
         with pytest.raises(InvalidRequest, match="more memory"):
-            tight.engine.rows(events.groups(tenant, ALL, dimension))
+            tight.engine.rows(counts.groups(tenant, ALL, dimension))
         found = small.count(tenant, ALL, group_by=dimension)
         assert (found.total, found.truncated, len(found.groups or ())) == (many, True, MAX_GROUPS)
         assert (found.groups or [])[:10] == [(str(each), many // 100) for each in range(0, 100, 10)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
-from headrace.control.api_keys import ControlTenantKeys, Keys
+from headrace.control.api_keys import Keys
 from headrace.control.audit import ControlAudit
 from headrace.control.backup_folders import ControlBackupFolders
 from headrace.control.contacts import ControlContacts
@@ -29,6 +29,7 @@ from headrace.control.rulebook import Rulebook
 from headrace.control.scoreboard import Scoreboard
 from headrace.control.sessions import ControlSessions
 from headrace.control.settlement import Settlement
+from headrace.control.tenant_keys import ControlTenantKeys
 from headrace.control.traced import ControlTraces
 from headrace.control.webhooks import ControlWebhooks
 from headrace.delivery.replies import Replies

@@ -8,14 +8,14 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from headrace.control.database import reading, transact
+from headrace.control.key_rows import columns_of, key_of, of_tenant
 from headrace.control.locks import lock_project, lock_tenant
 from headrace.control.tables.keys import keys
 from headrace.model.audit import add_detail
@@ -29,9 +29,6 @@ from headrace.model.keys import (
     Scope,
     Style,
     check_name,
-    masked,
-    parse_scopes,
-    render_scopes,
 )
 from headrace.model.times import LATEST_MS
 
@@ -72,7 +69,7 @@ class Keys:
         _check_expiry(expires_at_ms, now_ms)
         if style == "publishable" and scopes not in (None, style_scopes):
             raise InvalidRequest(
-                "Anybody who opens the page can read a publishable key, so its only scope can be ingest."
+                "Anyone who opens the page can read a publishable key, so its only scope can be ingest."
             )
         if origins and style != "publishable":
             raise InvalidRequest("Only a publishable key has origins: add --publishable.")
@@ -93,7 +90,7 @@ class Keys:
             lock_project(connection, project, now_ms)
             lock_tenant(connection, key.tenant)  # else two at once would both find room for the last one
             _require_room(connection, key.tenant, now_ms)
-            connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **_columns(key)))
+            connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **columns_of(key)))
             add_detail(f"made {key.id} ({key.prefix}…)", key.tenant)
 
         transact(self._engine, keep)
@@ -168,7 +165,7 @@ class Keys:
                 last_used_at_ms=None,
             )
             _require_room(connection, key.tenant, now_ms)
-            connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **_columns(key)))
+            connection.execute(sa.insert(keys).values(hash=digest(secret).hex(), **columns_of(key)))
             former = msgspec.structs.replace(former, expires_at_ms=until_ms, replaced_by=key.id)
             changed = {"expires_at_ms": until_ms, "replaced_by": key.id}
             connection.execute(sa.update(keys).where(keys.c.id == former.id).values(changed))
@@ -176,40 +173,6 @@ class Keys:
             return key, secret, former
 
         return transact(self._engine, turn)
-
-
-class ControlTenantKeys:
-    """Fits the TenantKeys port. Any thread may call it; every method raises ControlFailed."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def page(self, tenant: Tenant, after: tuple[int, str], limit: int, /) -> list[Key]:
-        """See the TenantKeys port."""
-        place = sa.tuple_(keys.c.created_at_ms, keys.c.id)
-        asked = sa.select(keys).where(_of(tenant), place > sa.tuple_(*map(sa.literal, after)))
-        with reading(self._engine) as connection:
-            return [
-                key_of(row) for row in connection.execute(asked.order_by(keys.c.created_at_ms, keys.c.id).limit(limit))
-            ]
-
-    def get(self, tenant: Tenant, key_id: str, /) -> Key:
-        """See the TenantKeys port."""
-        with reading(self._engine) as connection:
-            row = connection.execute(sa.select(keys).where(_of(tenant), keys.c.id == key_id)).one_or_none()
-        if row is None:
-            raise NotFound(f"There is no key {masked(key_id[:80])!r} in this project and mode.")
-        return key_of(row)
-
-    def mark_used(self, used: Mapping[str, int], /) -> None:
-        """See the TenantKeys port."""
-        latest = sa.update(keys).where(
-            keys.c.id == sa.bindparam("key_id"),
-            sa.or_(keys.c.last_used_at_ms.is_(None), keys.c.last_used_at_ms < sa.bindparam("at_ms")),
-        )
-        rows = [{"key_id": key_id, "at_ms": at_ms} for key_id, at_ms in sorted(used.items())]
-        values: dict[str, sa.BindParameter[int]] = {"last_used_at_ms": sa.bindparam("at_ms")}
-        transact(self._engine, lambda connection: connection.execute(latest.values(values), rows))
 
 
 def digest(secret: str, /) -> bytes:
@@ -238,11 +201,9 @@ def _check_expiry(expires_at_ms: int | None, now_ms: int) -> None:
 
 def _require_room(connection: sa.Connection, tenant: Tenant, now_ms: int) -> None:
     works = keys.c.revoked_at_ms.is_(None), sa.or_(keys.c.expires_at_ms.is_(None), keys.c.expires_at_ms > now_ms)
-    held = connection.scalar(sa.select(sa.func.count()).where(_of(tenant), *works)) or 0
+    held = connection.scalar(sa.select(sa.func.count()).where(of_tenant(tenant), *works)) or 0
     if held >= MOST_KEYS:
-        raise Conflict(
-            f"There are {held} working keys in this project and mode, and there can be no more: revoke some."
-        )
+        raise Conflict(f"There are {held} working keys in this project and mode, which is the limit: revoke some.")
 
 
 def _require_more_than_a_style(named: str) -> None:
@@ -263,47 +224,9 @@ def _one_named(connection: sa.Connection, named: str) -> Key:
     return found[0] if found else key_of(rows[0])
 
 
-def _of(tenant: Tenant) -> sa.ColumnElement[bool]:
-    return sa.and_(keys.c.project == tenant.project, keys.c.mode == tenant.mode)
-
-
 def _is_named(text: str) -> sa.ColumnElement[bool]:
     if not (text.isascii() and text.isprintable()):  # no key contains it, and not every database accepts all of Unicode
         return sa.false()
     # Not LIKE: "_" matches any character there, and on SQLite "a" matches "A".
     begins = sa.func.substr(keys.c.prefix, 1, len(text)) == text
     return sa.or_(keys.c.id == text, keys.c.hash == digest(text).hex(), begins)
-
-
-def _columns(key: Key) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "project": key.tenant.project,
-        "mode": key.tenant.mode,
-        "style": key.style,
-        "scopes": render_scopes(key.scopes),
-        "prefix": key.prefix,
-        "created_at_ms": key.created_at_ms,
-        "expires_at_ms": key.expires_at_ms,
-        "revoked_at_ms": key.revoked_at_ms,
-        "origins": " ".join(key.origins) or None,
-        "name": key.name,
-    }
-
-
-def key_of(row: sa.Row[Any], /) -> Key:
-    """The key of a row of the table."""
-    return Key(
-        id=row.id,
-        tenant=Tenant(row.project, row.mode),
-        style=row.style,
-        scopes=parse_scopes(row.scopes),
-        prefix=row.prefix,
-        created_at_ms=row.created_at_ms,
-        expires_at_ms=row.expires_at_ms,
-        revoked_at_ms=row.revoked_at_ms,
-        origins=tuple((row.origins or "").split()),
-        name=row.name,
-        last_used_at_ms=row.last_used_at_ms,
-        replaced_by=row.replaced_by or "",
-    )

@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from headrace.control.api_keys import key_of
 from headrace.control.database import reading, transact
+from headrace.control.key_rows import key_of
 from headrace.control.tables.console import console_sessions, instance
 from headrace.control.tables.keys import keys
 from headrace.control.tables.projects import projects

@@ -15,7 +15,7 @@ from headrace.ports.store import EventCounts
 from headrace.store.engine import Engine, NeedsMoreMemory
 from headrace.store.known_people import KnownPeople
 from headrace.store.queries import analysis as queries
-from headrace.store.queries import events
+from headrace.store.queries import counts
 from headrace.store.queries.conditions import Hot, Query
 
 
@@ -85,7 +85,7 @@ class AnalysisReader:
         else:
             return None
         try:
-            rows = self._engine.rows(events.groups(tenant, query.filters, dimension, self._hot))
+            rows = self._engine.rows(counts.groups(tenant, query.filters, dimension, self._hot))
         except NeedsMoreMemory:
             return None
         found = sorted(

@@ -12,6 +12,7 @@ from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dime
 from headrace.model.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
 from headrace.store.engine import Engine, NeedsMoreMemory, events_in
 from headrace.store.known_people import KnownPeople
+from headrace.store.queries import counts
 from headrace.store.queries import events as queries
 from headrace.store.queries.conditions import NONE_HOT, Hot
 from headrace.store.queries.events import PageHint
@@ -76,7 +77,7 @@ class EventReader:
         """The total number of matches, and the location of the page's events."""
         wanted = page.offset + page.limit + 1
         if page.oldest_first:
-            return self._engine.rows(queries.total(tenant, filters, self._hot))[0][0], PageHint()
+            return self._engine.rows(counts.total(tenant, filters, self._hot))[0][0], PageHint()
         if (filters.user_id is not None or filters.people is not None) and wanted <= _MOST_MOMENTS:
             found = self._engine.rows(queries.newest_of_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
@@ -131,14 +132,14 @@ class EventReader:
         series = None if interval is None else self._series(tenant, filters, interval, zone)
         if group_by is None:
             total = (
-                self._engine.rows(queries.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
+                self._engine.rows(counts.total(tenant, filters, self._hot))[0][0] if series is None else _sum(series)
             )
             return Counts(total, series)
         try:
-            rows = self._engine.rows(queries.groups(tenant, filters, group_by, self._hot))
+            rows = self._engine.rows(counts.groups(tenant, filters, group_by, self._hot))
         except NeedsMoreMemory:  # millions of values: the most frequent ones, each counted exactly
-            total = self._engine.rows(queries.total(tenant, filters, self._hot))[0][0]
-            most = self._engine.rows(queries.frequent_groups(tenant, filters, group_by, self._hot))
+            total = self._engine.rows(counts.total(tenant, filters, self._hot))[0][0]
+            most = self._engine.rows(counts.frequent_groups(tenant, filters, group_by, self._hot))
             return Counts(total, series, [(key, hits) for key, hits in most[:MAX_GROUPS]], truncated=True)
         groups = [(key, hits) for key, hits, _ in rows if key is not None]
         total = rows[0][2] if rows else 0
@@ -147,7 +148,7 @@ class EventReader:
     def _series(self, tenant: Tenant, filters: Filters, interval: Interval, zone: Zone) -> list[tuple[int, int]]:
         found = [
             (bucket, count)
-            for bucket, count in self._engine.rows(queries.series(tenant, filters, interval, zone, self._hot))
+            for bucket, count in self._engine.rows(counts.series(tenant, filters, interval, zone, self._hot))
         ]
         if interval not in WIDTH_MS:
             first_days: dict[int, int] = {}
@@ -165,7 +166,7 @@ class EventReader:
         """See the EventCounts port."""
         filters = self._people.meant(tenant, filters)
         count, total, size, least, most, percentiles = _stats_decoder.decode(
-            self._engine.ask(queries.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
+            self._engine.ask(counts.stats(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
         if not count:
             return Stats(0)
@@ -173,7 +174,7 @@ class EventReader:
             return Stats(count, total, total / count, least, most, *percentiles)
         # Values of both signs cancel out and cost more digits than a double can spare, or the sum overflowed.
         count, least, most, percentiles, parts = _exact_stats_decoder.decode(
-            self._engine.ask(queries.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
+            self._engine.ask(counts.stats_exactly(tenant, filters, field, self._hot), "JSONCompactEachRow")
         )
         exact = sum((int(mantissa) * _power_of_two(exponent) for exponent, mantissa in parts), Fraction())
         return Stats(count, _double(exact), _double(exact / count), least, most, *percentiles)
