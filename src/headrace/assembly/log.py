@@ -5,7 +5,6 @@ that the store lacks. So neither a switch of logs nor a server that came back em
 """
 
 import os
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -16,7 +15,9 @@ from headrace.log.sqlite import SqliteLog
 from headrace.model.errors import SettingsError
 from headrace.model.event import is_event
 from headrace.model.settings import Settings
-from headrace.ports.log import KnownKeys, Log, LogTails, LogWriter, LostKeys
+from headrace.ports.log import KnownKeys, Log, LogTails, LostKeys
+from headrace.upkeep.erasing import ErasableLog
+from headrace.upkeep.quarantine import ForgettingLog
 
 if TYPE_CHECKING:
     from headrace.log.valkey.server import LogServer
@@ -26,7 +27,7 @@ _NOTE = "log.json"
 _SECOND_COPIES_BYTES = 256 * 1024 * 1024  # of events that the store has, in a server's memory
 
 
-class ServerLog(Log, LogWriter, LogTails, KnownKeys, LostKeys, Protocol):
+class ServerLog(Log, ErasableLog, ForgettingLog, LogTails, KnownKeys, LostKeys, Protocol):
     """Everything that a server asks of its log. Raises Unavailable.
 
     durability: "fsync" if an acknowledged entry is on disk; else the weaker promise that the settings accept. max_bytes: of
@@ -38,18 +39,6 @@ class ServerLog(Log, LogWriter, LogTails, KnownKeys, LostKeys, Protocol):
 
     def bound(self) -> int:
         """A position that no acknowledged entry is past. From memory, for the event loop's thread."""
-        ...
-
-    def forget(self, after: int, upto: int, /) -> None:
-        """Forget the dedup keys of some positions."""
-        ...
-
-    def redact(self, positions: Collection[int], /) -> None:
-        """Empty erased events. Durable on return."""
-        ...
-
-    def overwrite(self) -> None:
-        """Leave nothing of trimmed and erased events on disk."""
         ...
 
     def probe(self) -> None:

@@ -110,6 +110,15 @@ class LogFile:
         if is_torn(error):
             self._torn = str(error)
 
+    @contextmanager
+    def telling(self, what: str, /) -> Generator[None]:
+        """Note an error of SQLite, and raise it as Unavailable. what: says what cannot be done."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self.note(error)
+            raise Unavailable(f"{what}: {error}.") from error
+
     @property
     def damage(self) -> Torn | None:
         """The damage that was noted."""

@@ -228,13 +228,9 @@ class SqliteLog:
         gone = 0
         until = time.monotonic() + _TRIM_S
         while True:
-            try:
-                with self._writing:
-                    step = trim_step(self._file, upto, self._last)
-                    self._bytes -= step.size
-            except sqlite3.Error as error:
-                self._file.note(error)
-                raise Unavailable(f"The log cannot be trimmed: {error}.") from error
+            with self._file.telling("The log cannot be trimmed"), self._writing:
+                step = trim_step(self._file, upto, self._last)
+                self._bytes -= step.size
             gone += step.entries
             if not step.has_more or time.monotonic() >= until:
                 break
@@ -247,12 +243,9 @@ class SqliteLog:
     def give_back_room(self) -> None:
         """See the Log port. Appends go on between its steps."""
         until = time.monotonic() + _TRIM_S
-        try:
+        with self._file.telling("The log cannot free disk space"):
             while self._with_writer(space.give_back_a_little) and time.monotonic() < until:
                 time.sleep(0.001)
-        except sqlite3.Error as error:
-            self._file.note(error)
-            raise Unavailable(f"The log cannot give room back: {error}.") from error
 
     def redact(self, positions: Collection[int], /) -> None:
         """Empty the events at some positions that are still held. Their keys and places stay. Durable on return.
@@ -262,12 +255,9 @@ class SqliteLog:
         self._mend()
         ordered, every = sorted(positions), set(positions)
         at = 0
-        try:
+        with self._file.telling("Erased events cannot be taken out of the log"):
             while at < len(ordered):
                 at = bisect_right(ordered, self._redact_chunk(ordered[at], every))
-        except sqlite3.Error as error:
-            self._file.note(error)
-            raise Unavailable(f"Erased events cannot be taken out of the log: {error}.") from error
 
     def _redact_chunk(self, position: int, wanted: Collection[int]) -> int:
         with self._writing:
@@ -288,16 +278,13 @@ class SqliteLog:
         Appends go on between its steps, the last of which takes a third of a second at most. Raises Unavailable.
         """
         self._mend()
-        try:
+        with self._file.telling("The log's free pages cannot be released"):
             while self._with_writer(space.give_back_a_little):
                 time.sleep(0.001)
             with self._writing, self._file.reading:
                 is_empty = rewrite_if_small(self._file.writer)
-        except sqlite3.Error as error:
-            self._file.note(error)
-            raise Unavailable(f"The log's free pages cannot be given back: {error}.") from error
         if not is_empty:
-            raise Unavailable("The log's write-ahead file cannot be emptied: somebody keeps reading.", retry_after_s=1)
+            raise Unavailable("The log's write-ahead file cannot be emptied: a reader is using it.", retry_after_s=1)
 
     def _with_writer(self, work: Callable[[sqlite3.Connection], bool]) -> bool:
         with self._writing:

@@ -14,18 +14,20 @@ from headrace.ports.log import LogReader
 from headrace.ports.quarantine import Quarantine
 from headrace.ports.store import ErasableStore, StoreRefused
 
-_NO_EVENT = "what is left of it is no event: export it, correct its payload, and retry it with --file"
+_NO_EVENT = "what is left of it is not an event: export it, correct its payload, and retry it with --file"
 _NOT_CHECKED = (
     "the log still cannot give it back as it was written: retry it with --as-is to store what was read, "
     "or with --file to store what you have corrected"
 )
-_COMMAND = "it is a command and no event: it can only be dropped"
+_COMMAND = "it is a command, not an event: it can only be dropped"
 
 
 class ForgettingLog(LogReader, Protocol):
     """A log that can forget the keys of lost entries."""
 
-    def forget(self, after: int, upto: int, /) -> None: ...
+    def forget(self, after: int, upto: int, /) -> None:
+        """Forget the dedup keys with `after` < position <= `upto`. Durable on return. Raises Unavailable."""
+        ...
 
 
 class Retried(msgspec.Struct, frozen=True):

@@ -90,16 +90,22 @@ local function find(rings, state, keys, wanted, oldest)
   return found
 end
 
+-- Forget every key in one of the four hashes.
+local function forget_ring(keys, ring)
+  redis.call('UNLINK', keys[4 + ring])
+  redis.call('HDEL', keys[1], 'newest' .. ring, 'began' .. ring)
+end
+
 -- The number of the hash that new keys go to. A hash is left once it spans a third of the window or holds a quarter of the keys.
 local function ring_for(keys, state, now, window, most)
   local ring = number(state.ring)
-  local began, rings = state['began' .. ring], { unpack(keys, 4, 7) }
+  local began = state['began' .. ring]
   if not began then
     state['began' .. ring] = text(now)
     redis.call('HSET', keys[1], 'ring', ring, 'began' .. ring, text(now))
     return ring
   end
-  local full = redis.call('HLEN', rings[ring + 1]) >= most / RING
+  local full = redis.call('HLEN', keys[4 + ring]) >= most / RING
   if not full and now - number(began) < window / 3 then
     return ring
   end
@@ -111,8 +117,7 @@ local function ring_for(keys, state, now, window, most)
     end
     redis.call('HSET', keys[1], 'forgotten', newest)
   end
-  redis.call('UNLINK', rings[following + 1])
-  redis.call('HDEL', keys[1], 'newest' .. following)
+  forget_ring(keys, following)
   redis.call('HSET', keys[1], 'ring', following, 'began' .. following, text(now))
   return following
 end
@@ -267,8 +272,7 @@ local function trim(keys, args)
   for ring = 0, RING - 1 do
     local newest = state['newest' .. ring]
     if newest and number(newest) < now - window then
-      redis.call('UNLINK', keys[4 + ring])
-      redis.call('HDEL', keys[1], 'newest' .. ring, 'began' .. ring)
+      forget_ring(keys, ring)
     end
   end
   local members = redis.call('ZRANGE', keys[2], '-', '[' .. upto, 'BYLEX', 'LIMIT', 0, most)
@@ -338,9 +342,9 @@ local function forget(keys, args)
     return lost
   end
   for i = 2, #args, 2 do
-    for ring = 4, 7 do
-      if redis.call('HGET', keys[ring], args[i]) == args[i + 1] then
-        redis.call('HDEL', keys[ring], args[i])
+    for ring = 0, RING - 1 do
+      if redis.call('HGET', keys[4 + ring], args[i]) == args[i + 1] then
+        redis.call('HDEL', keys[4 + ring], args[i])
       end
     end
   end

@@ -245,14 +245,14 @@ class ValkeyLog:
         def wait() -> None:
             while not self._server.run(rewritten):
                 if time.monotonic() > until:
-                    raise Unavailable("The log's file is still being written anew.", retry_after_s=5)
+                    raise Unavailable("The log's file is still being rewritten.", retry_after_s=5)
                 time.sleep(_REWRITE_EVERY_S)
 
         wait()  # for one that began before
         self._server.run(lambda client: client.bgrewriteaof())
         wait()
         if self._server.run(lambda client: client.info("persistence"))["aof_last_bgrewrite_status"] != "ok":
-            raise Unavailable("The log's file could not be written anew; see the log of Valkey.", retry_after_s=5)
+            raise Unavailable("The log's file could not be rewritten; see Valkey's log.", retry_after_s=5)
 
     def probe(self) -> None:
         """Write something durably that nobody reads."""
