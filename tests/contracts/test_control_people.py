@@ -168,7 +168,7 @@ def test_parting_gives_both_persons_back_and_stays(engine: Engine) -> None:
 def test_parting_who_is_not_joined_is_an_error(engine: Engine) -> None:
     say(engine, user("u"), user("v"))
     for other in ("v", "u", "nobody"):
-        with pytest.raises(NotFound, match="no alias"):
+        with pytest.raises(NotFound, match="not an alias"):
             admin(engine).part(TENANT, "u", other)
 
 

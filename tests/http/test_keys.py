@@ -88,7 +88,7 @@ def test_a_key_gives_no_scope_that_it_lacks(
     with server.client(secret) as client:
         refused = client.post(PATH, json=asked)
         assert_refused(refused, "native", 403)
-        assert "only give scopes that it has" in refused.json()["detail"]
+        assert "only grant scopes that it has" in refused.json()["detail"]
         assert [each["id"] for each in client.get(PATH).json()["data"]] == [maker.id]
         assert set(make(client, scopes=sorted(maker_has))["scopes"]) == maker_has
 

@@ -78,7 +78,7 @@ def test_a_merged_person_counts_once(client: Client) -> None:
         ({"breakdown": ["name", "type", "host", "source"]}, "'breakdown' has 4 fields; the limit is 3"),
         ({"breakdown": ["name", ["name"]]}, "'breakdown' has a field twice"),
         ({"breakdown": ["value"]}, "'breakdown' cannot be by value"),
-        ({"breakdown": ["hosts"]}, "'hosts', which is no field: did you mean 'host'?"),
+        ({"breakdown": ["hosts"]}, "'hosts', which is not a field: did you mean 'host'?"),
         ({"breakdown": ["property.plan"]}, "must name a properties"),
         ({"breakdown": ["properties." + "a." * 10 + "a"]}, "goes more than 10 properties deep"),
         ({"filters": [{"value": 1}]}, "'filters[0]' lacks 'field'"),

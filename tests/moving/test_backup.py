@@ -164,7 +164,7 @@ def test_a_restore_overwrites_nothing_and_takes_no_broken_snapshot(tmp_path: Pat
     )
     part = next((folder / "parts").iterdir())
     (part / "columns.txt").write_text("")
-    assert "another size" in command("restore", folder, "--data", tmp_path / "n", code=2).stderr
+    assert "its size has changed" in command("restore", folder, "--data", tmp_path / "n", code=2).stderr
     shutil.rmtree(part)
     assert "is missing" in command("restore", folder, "--data", tmp_path / "n", code=2).stderr
     (folder / "snapshots" / name / "manifest.json").unlink()

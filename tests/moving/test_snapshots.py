@@ -255,7 +255,7 @@ def test_a_snapshot_that_is_not_whole_is_refused_and_makes_nothing(shop: Shop, c
         data.parent.rename(shop.backups / "elsewhere")
     else:
         data.write_text("short")
-    with pytest.raises(InvalidRequest, match="missing or has another size"):
+    with pytest.raises(InvalidRequest, match="missing, or its size has changed"):
         restore(shop.backups, shop.new, shop.opened)
     assert not shop.new.exists()
     assert not shop.new.with_name("new.restoring").exists()

@@ -105,21 +105,21 @@ def test_what_a_query_costs_is_learnt_by_project_and_route() -> None:
 def test_queries_rest_while_writes_wait_and_no_longer() -> None:
     way = GivingWay(2)
     assert (way.rest, way.readers, way.pace) == (0, 2, 2)
-    way.see(1.0, 0)
+    way.adapt(1.0, 0)
     assert way.rest == 0, "where none queues, queries are not what writes wait for"
-    way.see(0.021, 1)
+    way.adapt(0.021, 1)
     assert (way.rest, way.readers, way.pace) == (2.0, 1, 1 / 3)
-    way.see(0.1, 1)
+    way.adapt(0.1, 1)
     assert way.rest == 3.0
-    way.see(0.015, 1)
+    way.adapt(0.015, 1)
     assert way.rest == 3.0, "neither too long nor short"
     for _ in range(100):
-        way.see(1.0, 9)
+        way.adapt(1.0, 9)
     assert way.rest == 8.0
     for _ in range(200):
-        way.see(0.0, 9)
+        way.adapt(0.0, 9)
     assert (way.rest, way.readers) == (0, 2)
-    way.see(1.0, 1)
+    way.adapt(1.0, 1)
     for _ in range(20):
-        way.see(1.0, 0)
+        way.adapt(1.0, 0)
     assert way.rest == 0

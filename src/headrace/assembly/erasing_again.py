@@ -71,7 +71,7 @@ def _carry_out(settings: Settings, notices: Sequence[Notice]) -> None:
 
 def _rest(runtime: "Runtime") -> None:
     if stuck := runtime.pipeline.worker.stuck or runtime.pipeline.reactor.stuck:
-        raise SettingsError(f"What the backup holds cannot be stored, so nobody can be erased in it: {stuck}")
+        raise SettingsError(f"The backup's events cannot be stored, so erasures cannot be repeated in it: {stuck}")
     time.sleep(_LOOK_EVERY_S)
 
 

@@ -79,7 +79,7 @@ def address_in(path: Path, /) -> Address:
 def require_no_dead_link(path: Path, /) -> None:
     """Raises SettingsError if the path is a link whose target is not there: most likely a disk that is not mounted."""
     if path.is_symlink() and not path.exists():
-        raise SettingsError(f"{path} is a link to {path.readlink()}, which is not there: is a disk not mounted?")
+        raise SettingsError(f"{path} is a link to {path.readlink()}, which does not exist: is its disk mounted?")
 
 
 def _keep_temporary_files_in(folder: Path) -> None:

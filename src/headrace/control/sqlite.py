@@ -95,7 +95,9 @@ def rewrite_file(engine: sa.Engine, /) -> None:
             give_up_at = time.monotonic() + BUSY_TIMEOUT_MS / 1000
             while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > give_up_at:
-                    raise ControlFailed("The control database's write-ahead file cannot be emptied: somebody reads it.")
+                    raise ControlFailed(
+                        "The control database's write-ahead file cannot be emptied: a reader is using it."
+                    )
                 time.sleep(0.05)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise ControlFailed(f"The control database cannot be rewritten: {error}.") from error

@@ -50,7 +50,7 @@ def _require_time(members: _Members, *fields: str) -> None:
     for field in fields:
         if field in members and time_of(_decoder.decode(members[field]), -1, field, unit_ms=1) >= 0:
             return
-    raise InvalidTimestamp(f"'{fields[0]}' is required: history without a time would become an event of now.")
+    raise InvalidTimestamp(f"'{fields[0]}' is required: an event without a time would be dated to now.")
 
 
 def _object_as(text_or_object: msgspec.Raw, field: str) -> msgspec.Raw:
@@ -97,7 +97,7 @@ def _of_mixpanel(members: _Members, context: Context) -> Event:
     """
     properties = members_of(_object_as(members.get("properties", _NO_OBJECT), "properties"))
     if "time" not in properties:
-        raise InvalidTimestamp("'properties.time' is required: history without a time would become an event of now.")
+        raise InvalidTimestamp("'properties.time' is required: an event without a time would be dated to now.")
     return mixpanel.parse_event(msgspec.Raw(joined(members).encode()), context)
 
 

@@ -79,7 +79,7 @@ def field_of(written: Written, where: str, /) -> Field:
     if first in ("tags", "properties") or (rest and hint):
         raise InvalidRequest(f"{where} must name a {hint}: {hint}.<name>; it is {shown[:_MAX_SHOWN]!r}.")
     raise InvalidRequest(
-        f"{where} is {shown[:_MAX_SHOWN]!r}, which is no field: {nearest(shown, (*COLUMNS, *_OTHERS))}"
+        f"{where} is {shown[:_MAX_SHOWN]!r}, which is not a field: {nearest(shown, (*COLUMNS, *_OTHERS))}"
     )
 
 

@@ -74,7 +74,7 @@ def parse_import(pairs: Pairs, /) -> ImportQuery:
         raise InvalidRequest(f"'format' must be jsonl for an export of {vendor}.")
     if "tz" in given and vendor != "mixpanel":
         raise InvalidRequest(
-            "'tz' is only for exports of mixpanel: the times of all others say their offset, or are UTC."
+            "'tz' is only for exports of mixpanel: the times of all others have an offset, or are UTC."
         )
     zone = zone_of(given["tz"]) if "tz" in given else None
     return ImportQuery(vendor, is_csv, one_of("reactions", ("false", "true")) == "true", zone)
@@ -164,7 +164,7 @@ def parse_line_of_export(raw: msgspec.Raw, context: Context, /) -> Event:
     if item.type is not None and item.type not in _TYPES:
         raise InvalidRequest(f"'type' must be one of {', '.join(_TYPES)}.")
     if item.timestamp is None:
-        raise InvalidRequest("'timestamp' is required: history without a time would become an event of now.")
+        raise InvalidRequest("'timestamp' is required: an event without a time would be dated to now.")
     own_id = optional_text(item.id, "id", limit)
     digits = parse_id(own_id) if own_id else ""
     if digits is None:
@@ -212,7 +212,7 @@ def parse_line_of_export(raw: msgspec.Raw, context: Context, /) -> Event:
     try:
         dedup_text(event)
     except msgspec.DecodeError:
-        raise InvalidRequest("'context' is required of an event of cloudevents: its key is made of it.") from None
+        raise InvalidRequest("'context' is required for an event of cloudevents: its key is derived from it.") from None
     return keyed(event, raw)
 
 

@@ -88,7 +88,7 @@ def parse_breakdown(written: Sequence[Written], most: int, /) -> tuple[Any, ...]
         raise InvalidRequest(f"'breakdown' has {len(written)} fields; the limit is {most}.")
     fields = tuple(field_of(each, f"'breakdown[{number}]'") for number, each in enumerate(written))
     if any(each.kind == "value" for each in fields):
-        raise InvalidRequest("'breakdown' cannot be by value: its groups would be too many to mean anything.")
+        raise InvalidRequest("'breakdown' cannot be by value: there would be too many groups.")
     if len(set(fields)) < len(fields):
         raise InvalidRequest("'breakdown' has a field twice.")
     return fields

@@ -42,9 +42,9 @@ class Fence:
             _check_content(req)
         if not visitor.is_secure and not self._plain_anywhere and not _is_here(visitor.address, host):
             raise Forbidden(
-                "The console is not used over plain HTTP from another machine, because anybody on the way could read the "
+                "The console does not work over plain HTTP from another machine, because anyone in between could read the "
                 "session. Put a proxy with TLS in front and set HEADRACE_TRUSTED_PROXIES, or use an SSH tunnel; "
-                "HEADRACE_CONSOLE_PLAIN_HTTP=anywhere allows it all the same."
+                "HEADRACE_CONSOLE_PLAIN_HTTP=anywhere allows it anyway."
             )
         return visitor
 
@@ -67,7 +67,7 @@ class Fence:
 def _check_content(req: falcon.asgi.Request) -> None:
     kind = (req.get_header("Content-Type") or "").partition(";")[0].strip().lower()
     if kind != "application/json" or req.get_header(HEADER) != "1":
-        raise Forbidden(f"A change by the console carries Content-Type: application/json and {HEADER}: 1.")
+        raise Forbidden(f"Changes from the console must be sent with Content-Type: application/json and {HEADER}: 1.")
 
 
 def _is_here(address: str, host: str) -> bool:

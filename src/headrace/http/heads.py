@@ -20,7 +20,9 @@ def fault_of(version: str, headers: Headers, /) -> tuple[HeadraceError, HTTPStat
         elif name == b"transfer-encoding":
             codings += b"," + value.strip().lower()
     if codings not in (b"", b",chunked") and codings.endswith(b"chunked"):  # the parser refuses the others
-        error = InvalidRequest("Of transfer codings only chunked is supported; name others in Content-Encoding.")
+        error = InvalidRequest(
+            "The only supported Transfer-Encoding is chunked; put other codings in Content-Encoding."
+        )
         return error, HTTPStatus.NOT_IMPLEMENTED
     if hosts > 1 or (not hosts and version == "1.1"):
         return InvalidRequest(f"The request has {hosts or 'no'} Host headers; send one."), None

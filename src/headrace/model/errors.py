@@ -114,14 +114,14 @@ class Conflict(InvalidRequest):
 
 
 class OtherRules(Conflict):
-    """Other rules are in force than the ones that this change is based on; nothing was applied."""
+    """The rules in force are not the ones that this change is based on; nothing was applied."""
 
     def __init__(self, version: str = "") -> None:
         """version: of the rules in force; "" if there are none."""
         found = f"Version {version} of the rules is in force" if version else "No rules are in force"
         super().__init__(
-            f"{found}, which is not what this change is based on; nothing was applied. Get the rules again, and send the ETag "
-            "of that reply as If-Match."
+            f"{found}, which is not what this change is based on; nothing was applied. Get the rules again, and send that "
+            "response's ETag as If-Match."
         )
         self.version = version
 

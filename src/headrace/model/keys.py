@@ -155,7 +155,7 @@ def check_name(name: str, /) -> str:
 def check_may_make(maker: Key, scopes: AbstractSet[Scope], expires_at_ms: int | None, /) -> None:
     """Raises Forbidden for a key that may do more than the key that makes it, or that works for longer."""
     if more := [scope for scope in SCOPES if scope in scopes and scope not in maker.scopes]:
-        raise Forbidden(f"A key can only give scopes that it has; this one lacks {', '.join(more)}.")
+        raise Forbidden(f"A key can only grant scopes that it has; this one lacks {', '.join(more)}.")
     if maker.expires_at_ms is not None and (expires_at_ms is None or expires_at_ms > maker.expires_at_ms):
         until = render_time_short(maker.expires_at_ms)
         raise Forbidden(f"This key expires at {until}; a key that it makes or renews must expire by then.")

@@ -9,16 +9,15 @@ _FIRST_REST, _LONGEST_REST = 2.0, 8.0
 class GivingWay:
     """`rest`: for how many times the duration of a query its reader rests after it; 0 while writes are quick.
 
-    Rests grow by half at each look at which a write had waited too long while queries were queuing, for a few queries one after
-    the other are not what makes writes wait. They shrink slowly while no write has, and fast while no query
-    queues.
+    Rests grow by half whenever a write has waited too long while queries were queuing (a few queries, one after the other,
+    are not what makes writes wait). They shrink slowly while no write waits, and fast while no query queues.
     """
 
     def __init__(self, readers: int) -> None:
         self.rest = 0.0
         self._readers = readers
 
-    def see(self, longest_wait_s: float, queuing: int, /) -> None:
+    def adapt(self, longest_wait_s: float, queuing: int, /) -> None:
         """longest_wait_s: how long a write has waited, at most, since the last look; 0 if there was none.
 
         queuing: how many queries wait for a reader.

@@ -117,7 +117,7 @@ class PeopleAdmin:
                 reaction_state = self._reaction_states.load(tenant, needs)
                 state = self._states.load(tenant, PeopleNeeds({one, other}, {one, other}, set()), joins=True)
                 if one not in state.ids or other not in state.ids or not applying.part(state, one, other):
-                    raise NotFound(f"{other[:80]!r} is no alias of {one[:80]!r}.")
+                    raise NotFound(f"{other[:80]!r} is not an alias of {one[:80]!r}.")
                 now_ms = self._clock_ms()
                 entry_id = event_id(first_position(now_ms), secrets.randbelow(MAX_TAIL))
                 regrouping.part(rules, reaction_state, entry_id, now_ms, _parties(state))

@@ -243,7 +243,7 @@ class QuerySlots:
         now_s = asyncio.get_running_loop().time()
         waited_s = self._write_wait_s()
         # What keeps the event loop from its turn keeps writes from being read.
-        self._way.see(waited_s and waited_s + now_s - due_s, len(self._turns))
+        self._way.adapt(waited_s and waited_s + now_s - due_s, len(self._turns))
         for each in self._turns.late(now_s, self._way.pace, self._patience_s):
             self._refuse(each, "The queries before this one take too long.")
         self._on_rest(self._way.rest)

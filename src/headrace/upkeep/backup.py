@@ -123,7 +123,7 @@ def manifest_of(folder: Path, snapshot: str, /) -> Manifest:
         raise InvalidRequest(f"{path} cannot be read: {error}.") from None
     if manifest.format != _FORMAT:
         raise InvalidRequest(
-            f"{path} is of headrace {manifest.version}, in a form that headrace {__version__} does not know: "
+            f"{path} is of headrace {manifest.version}, in a format that headrace {__version__} does not know: "
             "restore it with that version."
         )
     return manifest

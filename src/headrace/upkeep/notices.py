@@ -86,7 +86,7 @@ def notices_in(folder: Path, /) -> list[Notice]:
         notice = _read(file)
         if notice is None:
             raise InvalidRequest(
-                f"{file} cannot be read. It says who was erased after a backup: repair it from a copy, "
+                f"{file} cannot be read. It records who was erased after a backup: repair it from a copy, "
                 "or remove it and erase that person again."
             )
         found.append(notice)

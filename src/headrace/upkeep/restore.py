@@ -106,11 +106,11 @@ def _require_whole(folder: Path, name: str, manifest: Manifest) -> None:
     for database, size in manifest.sizes.items():
         path = folder / SNAPSHOTS / name / database
         if not path.is_file() or path.stat().st_size != size:
-            raise InvalidRequest(f"{path} is missing or has another size than it was copied with.")
+            raise InvalidRequest(f"{path} is missing, or its size has changed since it was copied.")
     for part in manifest.parts:
         path = folder / PARTS / part.folder
         if not path.is_dir() or sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) != part.bytes:
-            raise InvalidRequest(f"{path} is missing or has another size than it was copied with.")
+            raise InvalidRequest(f"{path} is missing, or its size has changed since it was copied.")
 
 
 def _erase_again(store: RestoredStore, here: ErasedEvents, later: ErasedEvents) -> int:

@@ -76,9 +76,11 @@ class Live:
     ) -> Tail:
         """Watch a tenant's events from now on: from `tail.after` on. Ends with `close`."""
         if self._owners.total() >= self._most:
-            raise Unavailable(f"{self._most} connections watch events already.", retry_after_s=5)
+            raise Unavailable(f"{self._most} connections are watching events already.", retry_after_s=5)
         if self._owners[owner] >= self._most_of_one:
-            raise Unavailable(f"{self._most_of_one} connections watch events with this key already.", retry_after_s=5)
+            raise Unavailable(
+                f"{self._most_of_one} connections are watching events with this key already.", retry_after_s=5
+            )
         self._owners[owner] += 1
         tail = Tail(tenant, filters, watching.on_news)
         tail.hears_strangers = hears_strangers
