@@ -60,7 +60,7 @@ class Adapters:
 
     @property
     def append_limits(self) -> dict[str, int]:
-        """How much intake groups into one append, for one on a server holds up everybody who uses it: some 5 ms."""
+        """How much intake groups into one append: on a server, an append of this size delays everybody else by some 5 ms."""
         return {"max_entries_per_append": 1000, "max_bytes_per_append": 1 << 20} if self._is_log_shared else {}
 
     def _done(self) -> int:

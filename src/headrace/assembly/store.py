@@ -30,7 +30,7 @@ def _shown(url: str) -> str:
     """The URL without user and password. Raises SettingsError if it is malformed, without quoting it."""
     try:
         parts = urlsplit(url)
-        if parts.hostname and parts.path.strip("/") and parts.port != 0:  # raises if it is no number
+        if parts.hostname and parts.path.strip("/") and parts.port != 0:  # raises if it is not a number
             return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     except ValueError:
         pass

@@ -15,7 +15,7 @@ _AFTER_ANY = "{"  # greater than every character that a key may hold
 
 
 def drop_deliveries(connection: sa.Connection, tenant: Tenant, after: int, limit: int, /) -> tuple[int, int | None]:
-    """Of so many of the tenant's deliveries past a number, remove those of erased events: how many, and where to go on."""
+    """Remove those of erased events among a tenant's next deliveries after a number. Returns how many, and where to continue."""
     asked = (
         sa.select(deliveries.c.no, deliveries.c.key)
         .where(deliveries.c.webhook_no.in_(_receivers(tenant)), deliveries.c.no > after)

@@ -135,7 +135,7 @@ def parse_count(pairs: Pairs, now_ms: int, /) -> CountQuery:
     query = CountQuery(parse_filters(pairs, now_ms), interval, group_by, fill == "true", _zone(plain))
     first_ms, last_ms = query.filters.from_ms, query.filters.to_ms
     if query.fill and interval and first_ms is not None and last_ms is not None:
-        _check_fill(fewest_buckets(first_ms, last_ms, interval))  # before querying the store in vain
+        _check_fill(fewest_buckets(first_ms, last_ms, interval))  # before a query whose answer would be refused
     return query
 
 

@@ -29,7 +29,7 @@ from headrace.model.settings import Settings
 labels_and_numbers = labels.labels_and_numbers  # which every parser of events needs
 
 ABSENT = msgspec.Raw(b"")
-UNREADABLE = "$unreadable"  # the only member of an object that is no JSON where it is stored
+UNREADABLE = "$unreadable"  # the only member of an object that is not JSON where it is stored
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]

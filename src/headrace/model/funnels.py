@@ -71,7 +71,7 @@ class FunnelAnswer(msgspec.Struct, frozen=True):
 
 
 class RetentionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of the people who did something for the first time did something again, in this and so many later periods."""
+    """How many of the people who did something for the first time did something again, over `periods` periods."""
 
     filters: Filters
     first: Step

@@ -70,7 +70,7 @@ class Booking(msgspec.Struct, frozen=True):
 
 
 class Overrun(msgspec.Struct, frozen=True):
-    """A rule whose condition was not evaluated for so many events in a row, each of which would have cost too much.
+    """A rule whose condition was not evaluated for `events` events in a row, each of which would have cost too much.
 
     first_ms: when the first of them was received. event_id, why: the last of them; of a rule that was put aside, the one at
     which that happened.

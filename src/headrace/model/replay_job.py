@@ -18,8 +18,8 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     `total` events are to be replayed, all at or below the position `upto`. `replayed` events went through the reactions, which
     caused `effects` and suppressed `suppressed`; `failed` events did not; `unknown` ids belong to no event. `errors`: the
     first failures as (id, reason). `problem`: why the job cannot continue right now, or "".
-    rebuild: at its end, every participant's points are brought to what the rules give that were in force when it was made
-    (`rules_applied`), by so many `corrections` of so many points together.
+    rebuild: at its end, every participant's points are corrected to what the rules give that were in force when it was made
+    (`rules_applied`); `corrections` counts the entries for that, and `corrected_points` is their sum.
     """
 
     id: str

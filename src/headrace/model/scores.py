@@ -67,7 +67,7 @@ class Board(msgspec.Struct, frozen=True):
 
 
 class LedgerPage(msgspec.Struct, frozen=True):
-    """Entries with their participants, newest first. `total` entries in all, of so many `points` together."""
+    """Entries with their participants, newest first. There are `total` entries in all, which add up to `points`."""
 
     entries: list[tuple[str, Entry]]
     total: int

@@ -41,7 +41,7 @@ class Zone(msgspec.Struct, frozen=True):
         return self.offsets_ms[max(0, bisect_right(self.since_ms, moment_ms) - 1)]
 
     def moment_of(self, clock_ms: int, /) -> int:
-        """When the zone's clock shows so many milliseconds since 1970: the first time that it does or, failing that, would."""
+        """The first moment at which the zone's clock shows a time, in milliseconds since 1970, or would if it did not skip it."""
         before, after = self.offset_ms(clock_ms - DAY_MS), self.offset_ms(clock_ms + DAY_MS)
         found = [clock_ms - offset for offset in (before, after) if self.offset_ms(clock_ms - offset) == offset]
         return min(found, default=clock_ms - before)

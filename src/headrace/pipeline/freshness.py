@@ -29,7 +29,7 @@ class Freshness:
     ) -> None:
         """tails: see the LogTails port. stuck, reactions_stuck: why nothing can become visible, or be reacted to, now, or "".
 
-        Nobody waits in vain for what is stuck, whether it was so before or becomes so meanwhile.
+        Requests do not wait for what is stuck, whether it was so before or becomes so meanwhile.
         """
         self._stuck = stuck
         self._reactions_stuck = reactions_stuck
@@ -111,7 +111,7 @@ class Freshness:
                 self._waiters.pop((partition, tenant), None)
 
     def _failing(self, tenant: Tenant | None) -> str:
-        """Why waiting is in vain; "" if it is not. tenant: whose reactions are waited for; None for the store."""
+        """Why waiting cannot succeed now; "" if it can. tenant: whose reactions are waited for; None for the store."""
         if self._stuck():
             return "The store is failing, and lacks events acknowledged before this query; see the server log."
         if tenant is not None and self._reactions_stuck():

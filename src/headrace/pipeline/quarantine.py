@@ -1,4 +1,4 @@
-"""Puts unreadable records of the log aside, so that they do not hold up later ones."""
+"""Puts unreadable records of the log aside, so that they do not block later ones."""
 
 from collections.abc import Sequence
 

@@ -86,7 +86,7 @@ class ReactionTurns:
             return self._keep(queue, rules, waiting, turn_s, read_upto), 0
         except (ControlFailed, LeaseLost, StateChanged, MemoryError):  # not the events' fault: all of them again
             raise
-        except Exception as error:  # noqa: BLE001  ours; it must hold up no other event, and a replay tries this one again
+        except Exception as error:  # noqa: BLE001  ours; it must not delay other events, and a replay tries this one again
             if len(waiting) == 1:
                 _log.error("reaction_failed", event_id=waiting[0].id, exc_info=error)
                 return 1, 1

@@ -141,7 +141,7 @@ class Reactions:
             raise failed.error from None
         except (ControlFailed, LeaseLost, MemoryError):  # not the events' fault
             raise
-        except Exception as error:  # noqa: BLE001  ours; it must hold up no other event
+        except Exception as error:  # noqa: BLE001  ours; it must not delay other events
             said = f"{type(error).__name__}: {error}"[:300]
             if len(events) == 1:
                 _log.error("reaction_failed", event_id=events[0].id, exc_info=error)

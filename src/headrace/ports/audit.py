@@ -25,5 +25,5 @@ class Audit(Protocol):
         ...
 
     def prune(self, before_ms: int, most: int, /) -> int:
-        """Remove at most so many entries that are older than this; how many were."""
+        """Remove at most `most` entries from before a time. Returns how many were removed."""
         ...

@@ -105,7 +105,7 @@ class BackupFolders(Protocol):
     """Folders with backups of this server's data. Everything raises ControlFailed."""
 
     def add(self, path: str, now_ms: int, /) -> list[str]:
-        """Durably note a folder. Only so many are known: those that were used longest ago are forgotten, and returned."""
+        """Durably note a folder. Their number is limited: those used longest ago are forgotten, and returned."""
         ...
 
     def remove(self, path: str, /) -> None: ...

@@ -19,7 +19,7 @@ class Exports(Protocol):
         ...
 
     def places(self, tenant: Tenant, filters: Filters, after: int, upto: int, limit: int, /) -> list[Place]:
-        """Where the first so many of them are."""
+        """Where the first of them are, at most `limit`."""
         ...
 
     def whole(self, tenant: Tenant, filters: Filters, after: int, upto: int, /) -> list[StoredEvent]:

@@ -86,7 +86,7 @@ class BadgeRule(_Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Reached with so many points, and lost with fewer."""
+    """A name for balances of at least `points`; lost when the balance falls below."""
 
     id: Id
     points: Annotated[int, Meta(ge=0, le=10**12)]

@@ -104,7 +104,7 @@ def _groups_of_tag(tenant: Tenant, filters: Filters, key: str, hot: Hot) -> Quer
 
 
 def stats(tenant: Tenant, filters: Filters, field: Dimension, /, hot: Hot = NONE_HOT) -> Query:
-    """One row (count, sum, sum of magnitudes, min, max, [p50, p95, p99]); what is no number is null.
+    """One row (count, sum, sum of magnitudes, min, max, [p50, p95, p99]); null where no event has the number.
 
     The sum's error is some 2**-52 of the sum of magnitudes: where that is much larger than the sum, ask `stats_exactly`.
 
