@@ -230,7 +230,7 @@ class Deliverer:
             self._held.setdefault(each.receiver.number, {})[each.number] = len(each.body)
 
     def _tidy(self) -> bool:
-        """3. End deliveries that will not be sent any more, and delete old ones, a few at a time. Returns whether more are left."""
+        """3. End deliveries that will never be sent, and delete old ones, a few at a time. Returns whether there is more."""
         now_ms = self._clock_ms()
         if now_ms - self._tidied_at_ms < _TIDY_EVERY_MS:
             return False
