@@ -102,8 +102,8 @@ fuzz: $(READY) ## send batches with one spoilt event, and requests made of the O
 	$(VENV)/bin/python -m tests.fuzz.neighbours $(ARGS)
 	$(VENV)/bin/python -m tests.fuzz.document $(ARGS)
 
-guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail
-	$(VENV)/bin/python -m tests.guarantees.removals
+guarantees: $(READY) ## take each guarantee's mechanism out, and see its test fail (ARGS="webhooks valkey")
+	$(VENV)/bin/python -m tests.guarantees.removals $(ARGS)
 
 mutants: $(READY) ## change the source a little, and see whether a test fails (ARGS="reactions log/known_keys.py --seed 2")
 	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/mutants.txt
