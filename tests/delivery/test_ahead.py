@@ -1,5 +1,7 @@
 """What the deliverer has in memory, whom it leaves alone for how long, and what it does without its lease: over fakes."""
 
+import itertools
+import threading
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -240,6 +242,19 @@ def test_only_receivers_with_news_are_looked_at_between_two_looks_at_all(machine
     assert machine.asked == [None, {2}, {2}]
     machine.step(1)
     assert machine.asked[-1] is None
+
+
+def test_what_nobody_announces_is_looked_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.delivery.deliverer._LOOK_EVERY_MS", 10)
+    machine = Given(monkeypatch)
+    looks = threading.Semaphore(0)
+    monkeypatch.setattr(machine, "ready", lambda _now_ms, _among: looks.release() or [])
+    machine.deliverer._clock_ms = itertools.count(machine.now_ms, 10).__next__
+    machine.deliverer.start()
+    try:
+        assert all(looks.acquire(timeout=60) for _ in range(5))
+    finally:
+        machine.deliverer.stop()
 
 
 def test_the_queue_is_tidied_now_and_then_and_at_once_again_while_there_is_more(machine: Given) -> None:

@@ -182,8 +182,10 @@ def test_a_receiver_that_misbehaves_is_tried_again(
     assert tried.again_at_ms
 
 
-def test_interim_replies_before_the_reply_are_passed_over(bench: Bench) -> None:
-    with receivers.Receiver(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + receivers.OK) as receiver:
+@pytest.mark.parametrize("status", [100, 103, 199])
+def test_interim_replies_before_the_reply_are_passed_over(bench: Bench, status: int) -> None:
+    interim = f"HTTP/1.1 {status} Early Hints\r\nLink: </x>\r\n\r\n"
+    with receivers.Receiver(interim.encode() + receivers.OK) as receiver:
         assert bench.once(receiver.url).delivered
 
 
@@ -265,6 +267,14 @@ def test_connections_are_used_again(make: Callable[..., Bench]) -> None:
         bench.send(receiver.url, 50)
         assert all(each.delivered for each in bench.tried(50))
         assert receiver.connections <= 2
+
+
+def test_a_connection_whose_receiver_changes_to_another_protocol_is_not_used_again(bench: Bench) -> None:
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    with receivers.Receiver(switching) as receiver:
+        for _ in range(2):
+            assert bench.once(receiver.url).attempt.problem == "The receiver answered 101."
+        assert receiver.connections == 2
 
 
 def test_a_kept_connection_that_the_receiver_has_closed_costs_no_try(bench: Bench) -> None:
@@ -395,6 +405,20 @@ def test_what_is_recalled_is_not_begun(make: Callable[..., Bench]) -> None:
         bench.tried(1)
         assert sorted(bench.sender.returned()) == [(1, number) for number in range(1, 10)]
         assert len(receiver.posted) == 2
+
+
+def test_a_receiver_that_keeps_failing_gives_back_what_waits_and_each_of_its_tries_is_told_of(
+    make: Callable[..., Bench],
+) -> None:
+    told = threading.Semaphore(0)
+    bench = make(lane_width=1, on_tried=told.release)
+    with receivers.Receiver(answer(500)) as failing, receivers.Receiver() as other:
+        bench.send(failing.url, 9)
+        assert all(told.acquire(timeout=60) for _ in range(5))
+        assert bench.sender.returned() == [(1, number) for number in range(5, 9)]
+        bench.send(other.url, 1, number=2)
+        assert told.acquire(timeout=60)
+        assert (len(failing.posted), len(other.posted)) == (5, 1)
 
 
 def test_when_it_stops_tries_under_way_may_end_and_those_that_hang_are_cut_off(

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import falcon.asgi
 import pytest
+from falcon.testing import create_asgi_req
 
 from headrace.http.gate import KeyGate, parameters, unless_hung_up
 from headrace.http.scope import HUNG_UP, RATE_HEADERS
 from headrace.http.strict import Strict
 from headrace.model.allowance import Allowance
-from headrace.model.errors import InvalidRequest, RateLimited, Unavailable
+from headrace.model.errors import Forbidden, InvalidKey, InvalidRequest, RateLimited, Unavailable
 from headrace.model.event import Tenant
 
 TENANT = Tenant("p", "live")
@@ -21,8 +23,10 @@ ALLOWANCE = Allowance("flux_query", 60, 60, 59, 7, 1_700_000_007)
 class GivenAdmission:
     def __init__(self, allowance: Allowance | None = None, error: Exception | None = None) -> None:
         self._allowance, self._error = allowance, error
+        self.limits: list[str] = []
 
-    async def admit(self, _shown: object, _scope: str, _limit: str, /) -> Any:
+    async def admit(self, _shown: object, _scope: str, limit: str, /) -> Any:
+        self.limits.append(limit)
         if self._error:
             raise self._error
         return SimpleNamespace(tenant=TENANT, allowance=self._allowance)
@@ -98,6 +102,60 @@ def test_parameters_keep_their_order_and_their_empty_values() -> None:
         parameters(request("&".join(f"a{number}=1" for number in range(201))))
     with pytest.raises(InvalidRequest, match="not UTF-8"):
         parameters(request("a=%ff"))
+
+
+def with_key(secret: str) -> Any:
+    return create_asgi_req(headers={"X-API-Key": secret})
+
+
+def test_a_response_that_goes_on_is_for_the_tenant_that_its_key_admits_to_and_counts_against_no_limit() -> None:
+    admission = GivenAdmission(ALLOWANCE)
+    gate = KeyGate(admission, None, None)  # type: ignore[arg-type]
+
+    def still_admits(tenant: Tenant) -> bool:
+        return asyncio.run(gate.still_admits(with_key("k"), tenant, "query"))
+
+    asked = (TENANT, Tenant("p", "test"), Tenant("q", "live"))
+    assert [still_admits(tenant) for tenant in asked] == [True, False, False]
+    assert admission.limits == ["", "", ""]
+
+
+@pytest.mark.parametrize("error", [InvalidKey(), Forbidden("no scope")])
+def test_a_response_that_goes_on_ends_once_its_key_admits_no_more(error: Exception) -> None:
+    gate = KeyGate(GivenAdmission(error=error), None, None)  # type: ignore[arg-type]
+    assert not asyncio.run(gate.still_admits(with_key("k"), TENANT, "query"))
+
+
+def test_a_response_that_goes_on_does_not_end_because_keys_cannot_be_looked_up() -> None:
+    gate = KeyGate(GivenAdmission(error=Unavailable()), None, None)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        asyncio.run(gate.still_admits(with_key("k"), TENANT, "query"))
+
+
+def test_requests_are_told_apart_by_their_keys_which_nobody_can_read_from_that() -> None:
+    gate = KeyGate(GivenAdmission(), None, None)  # type: ignore[arg-type]
+    owners = [gate.owner_of(with_key(secret), "query") for secret in ("one", "one", "other", "\xff")]
+    assert owners[0] == owners[1]
+    assert len(set(owners)) == 3
+    assert "one" not in owners[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_only_answers_to_get_carry_a_tag_and_whoever_names_it_has_the_answer(method: str) -> None:
+    async def ask(question: Callable[[Any], Any], _by: object) -> Any:
+        return question(None)
+
+    def answer(named: str) -> Any:
+        gate, resp = KeyGate(None, ask, GivenUnread()), falcon.asgi.Response()  # type: ignore[arg-type]
+        req = create_asgi_req(method=method, headers={"If-None-Match": named})
+        asyncio.run(gate.answer(req, resp, TENANT, lambda _: b"body"))
+        return resp
+
+    first = answer('"another"')
+    tag = first.get_header("ETag")
+    assert (first.data, bool(tag)) == (b"body", method != "POST")
+    again = answer(tag or "*")
+    assert (again.data, again.status) == ((b"body", "200 OK") if method == "POST" else (None, "304 Not Modified"))
 
 
 def test_a_question_is_asked_only_where_there_is_room_for_its_answer() -> None:

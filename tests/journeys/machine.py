@@ -51,6 +51,7 @@ class Machine:
         self.now_ms = START_MS
         self.log = MemoryLog(clock_ms=lambda: self.now_ms)
         self.dies = ""
+        self.current = GivenCurrentEvent()
         self._open()
 
     def _open(self) -> None:
@@ -72,7 +73,7 @@ class Machine:
             log=self.log,
             store=MemoryStore(),
             visible=self.log.last,
-            current=GivenCurrentEvent(),
+            current=self.current,
             people=PeopleStage(
                 ControlPeopleStates(self.engine), ControlErasedEvents(self.engine), statement_of, placeholders="null"
             ),

@@ -242,5 +242,7 @@ def test_a_wait_in_the_persons_zone_follows_the_trait() -> None:
     traits = '{"time_zone":"Asia/Tokyo"}'
     alone = Alone(made, Person("u", ("u",), traits)).start(seen("start", START_MS + HOUR_MS))
     assert (alone.run.due_ms, alone.run.visits[-1].why) == (START_MS + DAY_MS, "in Asia/Tokyo")
-    alone = Alone(made).start(seen("start"))
-    assert (alone.run.due_ms, alone.run.visits[-1].why) == (START_MS + 9 * HOUR_MS, "in UTC")
+    unreadable = ('{"time_zone":"\\ud800"}', '{"time_zone":"Mars/X"}', '{"time_zone":9}')
+    for person in (None, *(Person("u", ("u",), each) for each in unreadable)):
+        alone = Alone(made, person).start(seen("start"))
+        assert (alone.run.due_ms, alone.run.visits[-1].why) == (START_MS + 9 * HOUR_MS, "in UTC")

@@ -274,3 +274,49 @@ def test_what_waits_for_reactions_of_one_tenant_delays_no_other(machine: Machine
     machine.timers._reacted = lambda tenant: machine.log.last() if tenant.mode == "test" else reacted(tenant)
     assert machine.timers.step()
     assert machine.rows("select mode, status from runs") == [("live", "active"), ("test", "done")]
+
+
+def test_a_call_that_is_answered_as_it_is_made_lets_its_run_go_on(machine: Machine) -> None:
+    """The outbox answers a call of a webhook that is not there, within the transaction of the call, and announces nothing."""
+    machine.apply(rules({"id": "c", "call": {"webhook": "crm"}}, emit("one")))
+    machine.send("start", "u")
+    machine.settle()
+    [run] = machine.runs()
+    with machine.engine.begin() as connection:
+        machine.work.keep(connection, [Answered("k", TENANT, run.id, 1, machine.now_ms, "{}", "")])
+    machine.settle()
+    assert machine.emitted() == []
+    machine.send("start", "v")
+    machine.settle()
+    assert [event.user_id for event in machine.emitted()] == ["u"]
+
+
+def test_between_two_timers_the_thread_sleeps_just_until_the_next(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(machine.timers.loop, "wait_for", lambda _condition, seconds: rests.append(seconds))
+    machine.apply(rules({"id": "w", "wait": "90s"}, emit("one")))
+    machine.timers._turn()
+    machine.send("start")
+    machine.settle()
+    machine.timers._turn()
+    machine.now_ms += 90_001
+    machine.send("x")  # and nobody has reacted to it
+    machine.now_ms += 1
+    machine.timers._reacted = lambda _tenant: 0
+    machine.timers._turn()
+    assert rests == [3600.0, 90.0, 1.0]
+
+
+def test_an_event_at_which_the_process_ended_again_and_again_is_passed_over_beside_journeys_too(
+    machine: Machine,
+) -> None:
+    machine.apply(rules(emit("one")))
+    bad = machine.send("start", "u")
+    machine.send("start", "v")
+    for _ in range(2):
+        machine.current.died_at = bad.id
+        machine.reactor._turns.recover()
+    machine.settle()
+    assert [event.user_id for event in machine.emitted()] == ["v"]

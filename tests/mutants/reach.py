@@ -33,7 +33,7 @@ class Reach:
             if time.monotonic() > ends:
                 return False
             print(f"once, which functions are entered: {file}", flush=True)
-            said = self._kept(file).with_suffix(".entered")
+            said = self._kept(file).with_suffix(f".{os.getpid()}")  # another run may measure the same
             run = subprocess.run(
                 [
                     *(

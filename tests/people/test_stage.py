@@ -9,10 +9,13 @@ import pytest
 from headrace.assembly.capabilities.events import EventIntake
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.people import ControlPeople
+from headrace.control.people_states import ControlPeopleStates
+from headrace.dialects.statements import statement_of
 from headrace.model.batch import Item
 from headrace.model.entries import ErasedEvent, Receipt
 from headrace.model.errors import Unavailable
 from headrace.model.event import Event, StoredEvent, tail_of
+from headrace.pipeline.people import PeopleStage, Saying
 from headrace.pipeline.statement_watch import StatementWatch
 from tests.reactions.given import TENANT, Machine, event, record_of
 
@@ -37,6 +40,16 @@ def test_an_event_that_was_erased_while_it_waited_says_nothing(machine: Machine)
     ControlErasedEvents(machine.engine).add([ErasedEvent(first.position, tail_of(first.id))])
     machine.drain()
     assert ids(machine, "u") == ["u", "b"]
+
+
+def test_an_erased_event_among_others_costs_none_of_them_its_say(machine: Machine) -> None:
+    erased = ControlErasedEvents(machine.engine)
+    stage = PeopleStage(ControlPeopleStates(machine.engine), erased, statement_of, placeholders="")
+    said = [identified("u", "a"), identified("u", "b"), identified("v", "c")]
+    erased.add([ErasedEvent(said[1].position, tail_of(said[1].id))])
+    state = stage.judge(TENANT, [Saying(each.position, each.id, each) for each in said])
+    assert sorted(state.ids) == ["a", "c", "u", "v"]
+    assert [merge.ids for merge in state.merges] == [("u", "a"), ("v", "c")]
 
 
 def test_a_replay_says_nothing_again(machine: Machine) -> None:

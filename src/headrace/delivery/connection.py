@@ -80,8 +80,8 @@ class Connection(asyncio.Protocol):
         self._received += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._answer(reusable=False)
+        except httptools.HttpParserUpgrade:  # the reply is complete, and what follows is of another protocol
+            self.close()
         except httptools.HttpParserError as error:
             if not self._is_over():
                 self._fail(BrokenReply(f"The reply is not HTTP: {error or 'it cannot be parsed'}."))
