@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from headrace.log.valkey.asking import SharedQuestion
-from headrace.log.valkey.chunks import pack_position
+from headrace.log.valkey.chunks import Member, pack_position
 from headrace.log.valkey.log import ValkeyLog
+from headrace.log.valkey.reading import ChunkReader
 from headrace.log.valkey.server import LogServer, problem_of
 from headrace.model.entries import Entry, Kind, Unreadable
 from headrace.model.errors import HeadraceError, SettingsError, Unavailable
@@ -174,8 +175,12 @@ GOOD = {"valkey_version": "9.1.2", "role": "master", "cluster_enabled": 0, "maxm
     ],
 )
 def test_what_a_server_says_of_itself_decides(fields: dict[str, Any], said: str) -> None:
-    assert problem_of(GOOD) == ""
     assert said in problem_of(GOOD | fields)
+
+
+@pytest.mark.parametrize("version", ["7.2.0", "8.1.3", "9.1.2", "10.0.0"])
+def test_any_version_that_tells_when_writes_are_on_disk_will_do(version: str) -> None:
+    assert problem_of(GOOD | {"valkey_version": version}) == ""
 
 
 def test_the_log_of_another_server_is_refused(logs: Opener) -> None:
@@ -255,6 +260,23 @@ def test_functions_that_were_flushed_are_loaded_again(logs: Opener) -> None:
     logs.valkey.client.function_flush("SYNC")
     log.append([Entry(b"b")])
     assert payloads(log) == [b"a", b"b"]
+
+
+def test_functions_that_were_flushed_and_cannot_be_loaded_are_a_failure_that_may_pass(
+    logs: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logs()
+    logs.valkey.client.function_flush("SYNC")
+
+    def refuse(server: LogServer) -> None:
+        raise server.refusal("its user may not load functions")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogServer, "_load", refuse)
+        with pytest.raises(Unavailable, match="not responding"):
+            log.append([Entry(b"a")])
+    log.append([Entry(b"b")])
+    assert payloads(log) == [b"b"]
 
 
 def test_a_server_that_came_back_empty_is_not_written_to_until_a_restart(logs: Opener) -> None:
@@ -507,3 +529,29 @@ def test_a_damaged_entry_costs_no_neighbour(logs: Opener) -> None:
     assert (whole.position, whole.entries) == (positions[-1], 3)
     log.redact([positions[0]])
     assert log.trim(_END) == 3
+
+
+def test_a_read_fetches_little_more_than_is_asked_for(logs: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logs()
+    for _ in range(9):
+        log.append([Entry(b"x" * 1000)] * 2)
+    fetched: list[int] = []
+    fetch = ChunkReader.fetch
+
+    def count(reader: ChunkReader, members: Sequence[Member], /) -> Iterator[tuple[Member, bytes]]:
+        fetched.append(len(members))
+        return fetch(reader, members)
+
+    monkeypatch.setattr(ChunkReader, "fetch", count)
+    for most_entries, most_bytes, entries, chunks in ((100, 5000, 5, 3), (5, 10**6, 5, 3), (100, 10**6, 18, 9)):
+        fetched.clear()
+        assert len(log.read(0, most_entries, most_bytes)) == entries
+        assert sum(fetched) == chunks
+
+
+def test_how_long_keys_are_known_is_told_by_the_time_since_the_oldest_that_had_to_go(logs: Opener) -> None:
+    log = logs(dedup_max_bytes=1)  # so that only a few keys are known
+    assert log.dedup_window_s() == 7 * 86_400
+    for number in range(40):
+        log.append([keyed("a", f"k{number}")])
+    assert 0 <= log.dedup_window_s() < 600, "they were appended just now"

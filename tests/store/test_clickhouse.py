@@ -433,6 +433,12 @@ def test_more_ids_than_a_statement_could_hold_are_erased_at_once(store: ClickHou
     assert store.count(tenant, ALL).total == 2
 
 
+def test_a_probe_leaves_nothing_behind(store: ClickHouseStore) -> None:
+    store.probe()
+    with store.engine.writers.lend() as client:
+        assert client.raw_query("SELECT count() FROM erasing", fmt="TabSeparated").split() == [b"0"]
+
+
 def test_an_erasure_that_stopped_before_its_ids_were_forgotten_is_ended_by_the_next(store: ClickHouseStore) -> None:
     tenant = fresh_tenant()
     records = records_of(event_of(tenant) for _ in range(3))

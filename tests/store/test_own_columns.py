@@ -51,6 +51,9 @@ def test_a_column_is_used_once_every_partition_has_it_and_not_after_it_is_retire
     store.own.drop(column)
     assert key not in [each.key for each in store.own.own_columns()]
     assert store.count(tenant, Filters(properties=(("k", "a"),))).total == 3
+    store.own.add(key, tenant.project, 6)
+    [again] = filled(store)
+    assert store.own.of("property", ("k",)) == again.name, "one that is given again is used again"
 
 
 def test_a_key_of_any_text_gets_a_column_that_answers_the_same(store: ClickHouseStore) -> None:
