@@ -391,6 +391,7 @@ def test_a_call_that_nobody_can_take_is_told_so_at_once(
         "The webhook 'off' is disabled.",
         "There is no webhook 'theirs'.",
     ]
+    assert {(reply.delivered, reply.status) for _, reply in handler.replies} == {(False, 0)}
     assert due(queue) == []
     log: DeliveryLog = ControlDeliveryLog(engine)
     assert log.get(store.get(TENANT, "off").number, "c2").status == "dead"
@@ -431,6 +432,19 @@ def test_a_webhook_shows_whether_it_fails(
     assert store.listed(TENANT, "", 9)[0][1] == 2
     queue.record([taken(two)], None, NOW_MS)
     assert (store.get(TENANT, "w").failing_since_ms, store.get(TENANT, "w").problem) == (0, "")
+
+
+@pytest.mark.parametrize("put_right", [WebhookChange(url="https://new.example/"), WebhookChange(status="enabled")])
+def test_a_webhook_that_has_moved_or_is_enabled_again_does_not_fail_any_more(
+    engine: Engine, store: WebhookStore, outbox: Outbox, queue: DeliveryQueue, put_right: WebhookChange
+) -> None:
+    make(store)
+    publish(engine, outbox, "a")
+    queue.record([refused(*due(queue), again_at_ms=NOW_MS + 5)], None, NOW_MS)
+    store.change(TENANT, "w", WebhookChange(status="disabled", reason="a rest"), lambda: 1)
+    assert store.get(TENANT, "w").failing_since_ms == NOW_MS
+    changed = store.change(TENANT, "w", put_right, lambda: 1)
+    assert (changed.failing_since_ms, changed.problem) == (0, "")
 
 
 def test_a_receiver_that_is_gone_is_disabled_and_what_waits_for_it_ends(
