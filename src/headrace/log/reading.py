@@ -1,7 +1,7 @@
 """Reads the log's chunks and checks each against its checksums. Never writes, and never looks inside an entry."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,13 @@ class ChunkReader:
 
     def read(self, after: int, max_entries: int, max_bytes: int, /) -> list[Record]:
         """See the Log port. Raises Torn, sqlite3.Error."""
+        # A cursor that an error left open would keep the file in use, and a rescue would wait five seconds for it.
+        with closing(self._connection.execute(_SELECT_AFTER, (after,))) as rows:
+            return self._records(rows, after, max_entries, max_bytes)
+
+    def _records(self, rows: Iterable[Any], after: int, max_entries: int, max_bytes: int) -> list[Record]:
         records: list[Record] = []
         size = 0
-        rows = self._connection.execute(_SELECT_AFTER, (after,))
         for row in rows:
             last, count, tail, _, spaced, kinds, _ = row
             chunk = payloads_of(row, self._is_sound)
@@ -79,7 +83,6 @@ class ChunkReader:
                     continue
                 size += len(entry.payload)
                 if records and (len(records) >= max_entries or size > max_bytes):
-                    rows.close()
                     return records
                 records.append(entry)
         return records
