@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,20 +19,26 @@ from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from headrace.model.event import Mode
 from headrace.model.keys import Scope, Style
+from tests.forks import Process, start
 from tests.openapi import validator
 
 _END_TIMEOUT_S = 60
 _START_TIMEOUT_S = 120
+_SAID_TIMEOUT_S = 60
 
 
 class Server:
     """`headrace serve` on a free port. `start` returns once it listens; `stop` sends SIGTERM, `kill` SIGKILL."""
 
-    def __init__(self, data: Path, settings: Mapping[str, str] = {}, command: list[str] | None = None) -> None:
+    def __init__(
+        self, data: Path, settings: Mapping[str, str] = {}, command: list[str] | None = None, *, by_fork: bool = True
+    ) -> None:
+        """by_fork: see tests/forks.py; otherwise each start is one of a new Python."""
         self.data = data
+        self._by_fork = by_fork
         self._settings = settings
         self._command = command or [sys.executable, "-m", "headrace.cli.main", "serve"]
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
         self._drainer = threading.Thread()
         self.logs: list[dict[str, Any]] = []
         self.url = ""
@@ -52,13 +59,8 @@ class Server:
             "HEADRACE_RATE_LIMITS": "off",
             "HEADRACE_CONSOLE_ATTEMPTS": "1000000",
         } | dict(self._settings)
-        self._process = subprocess.Popen(
-            [*self._command, "--port", "0", "--data", str(self.data)],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            env=environ,
-        )
+        command = [*self._command, "--port", "0", "--data", str(self.data)]
+        self._process = start(command, environ, by_fork=self._by_fork)
         # A test that fails before it stops its server leaves none behind.
         atexit.register(self._process.kill)
 
@@ -87,6 +89,17 @@ class Server:
         with lines:
             for line in lines:
                 self._keep(line)
+
+    def said(self, event: str, of: str = "") -> list[dict[str, Any]]:
+        """The log's lines of this event that have this text in a field, once there is one.
+
+        Lines arrive in their own time, also after a reply that tells of the same.
+        """
+        until = time.monotonic() + _SAID_TIMEOUT_S
+        while not (found := [line for line in list(self.logs) if line.get("event") == event and of in str(line)]):
+            assert time.monotonic() < until, f"the server's log has no line {event!r} of {of!r}: {self.logs}"
+            time.sleep(0.01)
+        return found
 
     def _keep(self, line: str) -> None:
         self.logs.append(json.loads(line) if line.startswith("{") else {"event": line.rstrip()})

@@ -23,6 +23,7 @@ from headrace.control.database import open_database
 from headrace.model.event import Tenant
 from headrace.model.keys import Key
 from headrace.model.times import render_time_short
+from tests.forks import run as run_forked
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
 
@@ -43,8 +44,7 @@ def headrace(*arguments: object, stdin: str = "", **environ: str) -> subprocess.
 
 
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "headrace.cli.main", *map(str, arguments)]
-    return subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False)
+    return run_forked([sys.executable, "-m", "headrace.cli.main", *map(str, arguments)], CLEAN)
 
 
 @pytest.fixture(autouse=True)

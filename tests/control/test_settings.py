@@ -1,6 +1,5 @@
 """Settings come from the environment; a bad one says which it is; the documentation is made from them."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import SettingsError
 from headrace.model.settings_page import table
+from tests.forks import run as run_forked
 
 # Or checked where they are read: http/addresses.py.
 FREE_TEXT = {"HEADRACE_HOST", "HEADRACE_DATA", "HEADRACE_ADMIN_KEY", "HEADRACE_HOT_TAGS"}
@@ -67,12 +67,7 @@ def test_every_setting_says_what_it_means():
 
 
 def test_the_page_in_docs_is_what_the_command_prints():
-    printed = subprocess.run(
-        [sys.executable, "-m", "headrace.cli.main", "settings"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    printed = run_forked([sys.executable, "-m", "headrace.cli.main", "settings"])
     page = Path(__file__).parents[2] / "docs" / "settings.md"
     assert page.read_text("utf-8") == printed.stdout
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from headrace.model.quarantine import Quarantined
 from headrace.upkeep.check import Report, check
 from tests.crash.test_disk import parts, send, stored
 from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
+from tests.forks import run as run_forked
 from tests.server import Server
 
 
@@ -173,9 +173,7 @@ def test_commands_are_no_events_that_the_store_lacks() -> None:
 
 
 def run(data: Path) -> tuple[int, Report]:
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli.main", "check", "--data", str(data)], capture_output=True, text=True
-    )
+    done = run_forked([sys.executable, "-m", "headrace.cli.main", "check", "--data", str(data)])
     return done.returncode, msgspec.json.decode(done.stdout, type=Report) if done.stdout else Report(
         0, 0, 0, 0, [done.stderr]
     )

@@ -13,6 +13,7 @@ import pytest
 
 from tests.crash.test_check import run as check
 from tests.crash.test_disk import send, stored
+from tests.forks import run as run_forked
 from tests.server import Server
 
 
@@ -79,7 +80,7 @@ def test_a_sound_folder_has_no_problems(data: Path) -> None:
 
 def serve(data: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "headrace.cli.main", "serve", "--port", "0", "--data", str(data)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return run_forked(command)
 
 
 def in_the_place_of(name: str, what: str) -> Callable[[Path], None]:

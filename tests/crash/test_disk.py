@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import run as run_forked
 from tests.server import Client, Server
 
 
@@ -287,7 +288,7 @@ def test_a_full_disk_with_a_little_room_takes_what_fits_in(tmp_path: Path) -> No
             client.get("/api/v1/events/count")  # waits for them, and gives up
             while stored_events(client) == before:
                 pass
-            assert said(server, "portion_halved")
+            assert server.said("portion_halved")
             (data / "store" / "ballast").unlink()
             wait_until_ready(server)
             wait_until_counted(client)
@@ -309,7 +310,7 @@ def test_a_leaked_key_can_be_revoked_on_a_full_disk(tmp_path: Path) -> None:
             while client.post("/api/v1/events", json=big(1, padding)).status_code == 201:
                 pass
             command = [sys.executable, "-m", "headrace.cli.main", "keys", "revoke", "--stdin", "--data", str(data)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, input=leaked)
+            done = run_forked(command, given=leaked)
             assert done.returncode == 0, done.stderr
             while client.get("/api/v1/events").status_code != 401:
                 pass

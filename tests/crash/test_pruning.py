@@ -1,7 +1,6 @@
 """Old events go for good, whatever crashes meanwhile, and neither a start nor a check takes them for lost."""
 
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.crash.test_check import run as check
 from tests.crash.test_lost_files import TRIMMED
+from tests.forks import run as run_forked
 from tests.server import Client, Server
 
 NOW = "2025-01-15T10:30:00Z"  # of events that are old
@@ -66,7 +66,7 @@ def test_what_is_old_is_gone_and_figures_are_those_of_a_list_without_it(tmp_path
     assert not lost & {line.get("event") for line in server.logs}
     assert server.stop() == 0
     command_line = [sys.executable, "-m", "headrace.cli.main", "prune", "--older-than", "1h", "--project", "spared"]
-    done = subprocess.run([*command_line, "--data", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = run_forked([*command_line, "--data", str(tmp_path)])
     assert (done.returncode, done.stdout[:9]) == (0, "0 events "), done.stderr
 
 

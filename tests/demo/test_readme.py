@@ -14,6 +14,7 @@ from headrace import __version__
 from headrace.model.keys import STYLES
 from tests.demo.commands import curls
 from tests.demo.conftest import ROOT
+from tests.forks import run as run_forked
 from tests.server import Server
 
 README = (ROOT / "README.md").read_text()
@@ -28,9 +29,8 @@ def test_its_make_commands_are_in_the_makefile() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"\bheadrace ((?:keys )?[a-z]+)\b", SCRIPT))))
 def test_its_headrace_commands_exist(command: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "headrace.cli.main", *command.split(), "--help"], check=True, capture_output=True
-    )
+    shown = run_forked([sys.executable, "-m", "headrace.cli.main", *command.split(), "--help"])
+    assert (shown.returncode, shown.stderr) == (0, "")
 
 
 def test_its_curl_commands_work_one_after_the_other(server: Server, project: str) -> None:

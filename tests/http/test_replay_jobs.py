@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.forks import run as run_forked
 from tests.http.conftest import MakeServer
 from tests.http.routes import UNKNOWN_ID, assert_refused, stored
 from tests.http.test_replay import EVENTS, track
@@ -133,7 +134,7 @@ def headrace(*arguments: object) -> subprocess.CompletedProcess[str]:
     """`headrace replay …` as a shell sees it."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     command = [sys.executable, "-m", "headrace.cli.main", "replay", *map(str, arguments)]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    return run_forked(command, environ)
 
 
 def test_the_command_line_replays_and_steers_on_the_running_server(

@@ -11,7 +11,8 @@ ADMIN_KEY = "the-operators-own-secret-0123456789"
 
 
 def test_no_secret_is_in_logs_metrics_errors_the_audit_or_the_control_database(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", {"HEADRACE_ADMIN_KEY": ADMIN_KEY, "HEADRACE_LOG_LEVEL": "debug"}).start()
+    settings = {"HEADRACE_ADMIN_KEY": ADMIN_KEY, "HEADRACE_LOG_LEVEL": "debug"}
+    server = Server(tmp_path / "data", settings, by_fork=False).start()  # whose command line is its own
     replies: list[str] = []
     secrets = [ADMIN_KEY]
     with server.client(ADMIN_KEY) as client:

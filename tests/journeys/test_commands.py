@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import run as run_forked
 from tests.server import Server
 
 RULES = """
@@ -36,9 +37,7 @@ EVENTS = [
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headrace.cli.main", "journeys", *arguments], capture_output=True, text=True
-    )
+    return run_forked([sys.executable, "-m", "headrace.cli.main", "journeys", *arguments])
 
 
 @pytest.fixture

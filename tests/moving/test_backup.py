@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.forks import run as run_forked
 from tests.moving.test_commands import COMMAND, environ
 from tests.moving.test_export import exported
 from tests.server import Client, Server
@@ -27,7 +28,7 @@ ADMIN = {"HEADRACE_ADMIN_KEY": "secret"}
 
 
 def command(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, env=environ(), timeout=120)
+    done = run_forked([*COMMAND, *map(str, words)], environ())
     assert done.returncode == code, done.stderr
     return done
 

@@ -1,13 +1,13 @@
 """A backup of a server whose control database is PostgreSQL, and what it restores to: PostgreSQL, or a file."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.forks import run as run_forked
 from tests.moving.test_backup import ADMIN, RULES, load, progress_of, send
 from tests.moving.test_commands import COMMAND, environ
 from tests.moving.test_export import exported
@@ -26,9 +26,7 @@ def empty(postgres: Postgres) -> Iterator[str]:
 
 def run(url: str, *words: str | Path, code: int = 0) -> Any:
     control = {"HEADRACE_CONTROL_URL": url} if url else {}
-    done = subprocess.run(
-        [*COMMAND, *map(str, words)], capture_output=True, text=True, env=environ() | control, timeout=120
-    )
+    done = run_forked([*COMMAND, *map(str, words)], environ() | control)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if code == 0 else done.stderr
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.forks import run as run_forked
 from tests.moving.test_export import exported, send
 from tests.moving.test_import import without_identity
 from tests.server import Client, Server
@@ -30,13 +31,7 @@ def environ() -> dict[str, str]:
 
 
 def run(server: Server, *words: str | Path, project: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, *map(str, words), "--data", str(server.data), "--project", project],
-        capture_output=True,
-        text=True,
-        env=environ(),
-        timeout=120,
-    )
+    done = run_forked([*COMMAND, *map(str, words), "--data", str(server.data), "--project", project], environ())
     assert done.returncode == code, done.stderr
     return done
 

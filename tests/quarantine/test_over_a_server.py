@@ -16,6 +16,7 @@ import pytest
 from headrace.log.chunks import positions_of
 from headrace.model.event import decode, event_id, render_evt
 from tests.crash.test_check import run as check
+from tests.forks import run as run_forked
 from tests.server import Client, Server
 
 
@@ -79,7 +80,7 @@ def checkpoint(data: Path) -> None:
 
 def headrace(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "headrace.cli.main", "quarantine", *words, "--data", str(data)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_forked(command)
 
 
 def metric(client: Client, name: str) -> float:
@@ -129,7 +130,7 @@ def test_a_changed_event_is_put_aside_and_its_neighbours_are_stored(tmp_path: Pa
         reply = client.post("/api/v1/events", json=event_of("berta", "k-"))
         assert reply.json()["data"]["id"] == sent["berta"], "a repeat of it is still one"
         assert reply.json()["data"]["user_id"] == "berta", "and shows nothing of what the disk made of it"
-    [line] = [line for line in server.logs if line["event"] == "entries_put_aside"]
+    [line] = server.said("entries_put_aside")
     assert (line["entries"], line["level"]) == (1, "error")
     assert line["first"] == sent["berta"].removeprefix("evt_").replace("-", "")
     code, report = check(tmp_path)
@@ -278,7 +279,7 @@ def test_a_damaged_page_of_the_log_holds_up_no_event_that_lies_elsewhere(tmp_pat
         assert "newest" in stored(client)
         assert client.get("/ready").status_code == 200
         assert metric(client, "quarantined_entries") > 0
-    assert any(line["event"] == "log_was_torn" for line in server.logs)
+    assert server.said("log_was_torn")
     server.kill()
     server.start()
     with server.client(key) as client:

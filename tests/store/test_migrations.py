@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import run as run_forked
+
 SCHEMA = ",".join(
     sorted(file.name for file in (resources.files("headrace.store") / "schema").iterdir() if file.name.endswith(".sql"))
 )
@@ -18,7 +20,7 @@ SCHEMA = ",".join(
 
 def start(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.store.first_start", str(folder / "store"), *what]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+    return run_forked(command)
 
 
 def opened(folder: Path, *what: str) -> str:

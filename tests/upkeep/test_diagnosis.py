@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from headrace.cli.doctor import examine, gather, render
 from headrace.control.database import open_database
 from headrace.model.settings import Settings
 from headrace.upkeep.diagnosis import GIB, Facts, diagnose
+from tests.forks import run as run_forked
 from tests.server import Server
 
 GOOD = Facts(python="3.11.7", is_tried_python=True, folder="usable", now_ms=1_000_000_000_000)
@@ -137,7 +137,7 @@ def test_on_a_running_servers_folder_the_command_finds_nothing_wrong(tmp_path: P
     try:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         command = [sys.executable, "-m", "headrace.cli.main", "doctor", "--data", str(tmp_path / "data")]
-        shown = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        shown = run_forked(command, environ)
         assert "ok    port: The server of this folder is running." in shown.stdout
         failures = [line for line in shown.stdout.splitlines() if line.startswith("FAIL")]
         assert (failures, shown.returncode) == ([], 0)

@@ -1,0 +1,107 @@
+"""The process that `tests/forks.py` starts: it has imported what a server and a command import, and forks for whoever asks.
+
+python -m tests.forking FD: reads requests from this socket until it is closed. Imports no engine, which would start threads: a
+process with threads cannot be forked safely.
+"""
+
+import faulthandler
+import json
+import os
+import resource
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import headrace.cli.main
+import headrace.control.migrations
+import headrace.http.serve
+from headrace.http.docs import document
+from tests.forks import EXIT_CODE, MAX_REQUEST_BYTES
+
+
+class Request(NamedTuple):
+    """What a child is to run. fds: its stdin, stdout and stderr, and what its exit code is written to."""
+
+    module: str
+    arguments: list[str]
+    environ: dict[str, str]
+    folder: str
+    open_files: tuple[int, int]
+    fds: list[int]
+
+
+def serve(control: socket.socket) -> Request | None:
+    """Fork for each request. Returns the request in each child, and None in this process at the end."""
+    children: dict[int, tuple[int, int]] = {}  # by what tells its end: its pid, and where to write its exit code
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd == control.fileno():
+                    message, fds, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 4)
+                    if not message:
+                        return None
+                    pid = os.fork()
+                    if not pid:
+                        for ends, (_, tells) in children.items():
+                            os.close(ends)
+                            os.close(tells)
+                        control.close()
+                        return Request(*json.loads(message), fds)
+                    for fd in fds[:3]:
+                        os.close(fd)
+                    ends = os.pidfd_open(pid)
+                    children[ends] = (pid, fds[3])
+                    selector.register(ends, selectors.EVENT_READ)
+                    control.send(str(pid).encode())
+                else:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+                    pid, tells = children.pop(key.fd)
+                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                    try:
+                        os.write(tells, EXIT_CODE.pack(code))
+                    except BrokenPipeError:  # nobody wants to know
+                        pass
+                    os.close(tells)
+
+
+def run(request: Request) -> None:
+    """Become what `python -m module arguments` would be."""
+    for number, fd in enumerate(request.fds[:3]):
+        os.dup2(fd, number)
+    for fd in request.fds:
+        os.close(fd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request.environ)
+    time.tzset()
+    os.chdir(request.folder)
+    resource.setrlimit(resource.RLIMIT_NOFILE, tuple(request.open_files))
+    if "PYTHONFAULTHANDLER" in os.environ:
+        faulthandler.enable()
+    sys.argv = [request.module, *request.arguments]
+    if request.module == headrace.cli.main.__name__:
+        headrace.cli.main.main()
+    else:
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+
+
+def main(fd: str) -> None:
+    document()  # parsed once for all
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    assert threads == 1, f"{threads} threads run after the imports, and a process with threads cannot be forked safely"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(fd))
+    control.send(b"ready")
+    if request := serve(control):
+        run(request)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
