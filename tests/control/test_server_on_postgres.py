@@ -1,6 +1,5 @@
 """A server whose control database is PostgreSQL: what it keeps there, and that it is the only one."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from headrace.model.settings import Settings
 from headrace.ports.control import LeaseLost
 from tests.postgres import postgres, postgres_url
 from tests.server import Client, Server
+from tests.waiting import until
 
 __all__ = ["postgres", "postgres_url"]
 
@@ -38,17 +38,7 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 
 
 def wait_for(client: Client, job: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    until = time.monotonic() + 60
-    while not reached(now := client.get(f"/v1/admin/replays/{job}").json()["replay"]):
-        assert time.monotonic() < until, now
-    return now
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    return until(lambda: client.get(f"/v1/admin/replays/{job}").json()["replay"], reached)
 
 
 @pytest.mark.timeout(300)
@@ -122,7 +112,7 @@ def test_a_server_that_lost_its_lease_stores_nothing_while_another_holds_it_and_
 
             assert client.put("/api/v1/rules", content=RULES).status_code == 200
             send(3)
-            wait_until(lambda: counted() == 3)
+            until(lambda: counted() == 3)
             owner, fence = lease()
             with engine.begin() as connection:  # another server takes over, and commits far past this one's events
                 connection.execute(
@@ -131,16 +121,16 @@ def test_a_server_that_lost_its_lease_stores_nothing_while_another_holds_it_and_
                 )
                 connection.execute(text("UPDATE offsets SET position = position + 3600000 * (1 << 20)::bigint"))
             send(3)
-            wait_until(lambda: client.get("/ready").status_code == 503)
+            until(lambda: client.get("/ready").status_code == 503)
             send(3)
             assert counted() is None, "acknowledged, and not stored while the lease is another's"
             assert lease() == ("another", fence + 1)
             with engine.begin() as connection:
                 connection.execute(text("UPDATE leases SET expires_at_ms = 0"))
-            wait_until(lambda: counted() == 9)
-            wait_until(lambda: client.get("/ready").status_code == 200)
+            until(lambda: counted() == 9)
+            until(lambda: client.get("/ready").status_code == 200)
             assert lease() == (owner, fence + 2)
-            wait_until(lambda: client.get("/api/v1/challenges/buyer/leaderboard").status_code == 200)
+            until(lambda: client.get("/api/v1/challenges/buyer/leaderboard").status_code == 200)
             board = client.get("/api/v1/challenges/buyer/leaderboard").json()["data"]
             assert [(row["participant"], row["completions"]) for row in board] == [("u", 1)]
             with engine.connect() as connection:

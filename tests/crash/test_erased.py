@@ -81,7 +81,7 @@ def test_a_retry_does_not_bring_back_an_erased_event_whose_key_only_the_list_has
     with server.client(key) as client:
         assert send_keyed(client, range(5)) == sent
         assert stored(client) == {event_id: user for event_id, user in before.items() if event_id != gone}
-    assert "known_keys_relearnt" in said(server)
+    assert server.said("known_keys_relearnt")
     assert server.stop() == 0
 
 
@@ -109,6 +109,6 @@ def test_an_older_copy_of_the_store_loses_again_what_was_erased_since(tmp_path: 
     with server.client(key) as client:
         assert stored(client) == before
         assert later.keys() <= before.keys()
-    assert "erased_events_removed_again" in said(server)
+    assert server.said("erased_events_removed_again")
     assert check(data)[1].problems == []
     assert server.stop() == 0

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from tests.server import Client, Server
+from tests.waiting import until
 
 EVENTS, USERS = 1000, 40
 RULES = """
@@ -40,10 +40,7 @@ def start(client: Client, **body: Any) -> str:
 
 
 def wait_for(client: Client, job: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    until = time.monotonic() + 60
-    while not reached(now := client.get(f"/v1/admin/replays/{job}").json()["replay"]):
-        assert time.monotonic() < until, now
-    return now
+    return until(lambda: client.get(f"/v1/admin/replays/{job}").json()["replay"], reached)
 
 
 @pytest.mark.parametrize(("step", "force"), [("slice:3", False), ("noted:2", True)])

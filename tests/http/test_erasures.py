@@ -12,6 +12,7 @@ from headrace.control.api_keys import Keys
 from headrace.model.errors import InvalidRequest
 from headrace.model.times import render_time
 from tests.server import Client, Server
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -35,9 +36,8 @@ def total(client: Client) -> int:
 
 
 def done(client: Client, erasure_id: str) -> Any:
-    while (found := client.get(f"/api/v1/erasures/{erasure_id}").json()["data"])["status"] != "done":
-        time.sleep(0.02)
-    return found
+    path = f"/api/v1/erasures/{erasure_id}"
+    return until(lambda: client.get(path).json()["data"], lambda receipt: receipt["status"] == "done")
 
 
 def test_an_erasure_is_asked_for_and_its_receipt_read(client: Client) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server import Client, Server
+from tests.waiting import until
 
 RULES = """
 journeys:
@@ -84,11 +85,7 @@ def test_an_emitted_event_is_stored_with_where_it_is_from(client: Client) -> Non
     send(client, "quick")
     [run] = data(client, "/api/v1/journeys/quick/runs")
     assert run["status"] == "done"
-    found: list[Any] = []
-    for _ in range(5000):
-        if found := data(client, "/api/v1/events?name=hello.sent&tags[kind]=mail"):
-            break
-    [event] = found
+    [event] = until(lambda: data(client, "/api/v1/events?name=hello.sent&tags[kind]=mail"))
     assert (event["user_id"], event["properties"]) == ("ada", {"kind": "mail", "n": 2})
     whole = data(client, f"/api/v1/events/{event['id']}")
     assert whole["source"] == "journey"
@@ -97,10 +94,9 @@ def test_an_emitted_event_is_stored_with_where_it_is_from(client: Client) -> Non
 
 def test_a_call_of_a_webhook_that_is_not_there_fails_and_can_be_retried_and_cancelled(client: Client) -> None:
     send(client, "call.me")
-    for _ in range(5000):
-        [run] = data(client, "/api/v1/journeys/calls/runs")
-        if run["status"] != "active":
-            break
+    [run] = until(
+        lambda: data(client, "/api/v1/journeys/calls/runs"), lambda found: found and found[0]["status"] != "active"
+    )
     whole = data(client, f"/api/v1/runs/{run['id']}")
     assert (whole["status"], whole["steps"][0]["outcome"]) == ("failed", "failed")
     assert "no webhook 'nobody'" in whole["steps"][0]["why"]

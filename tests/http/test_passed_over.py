@@ -123,7 +123,7 @@ def test_a_rule_that_is_always_too_costly_is_put_aside_and_comes_back_with_the_n
             effects = client.get(f"/api/v1/events/{small}/effects").json()["data"]
             assert [each["rule"] for each in effects] == ["any"], "the other rules go on"
             assert client.get(PATH).json()["data"][-1]["event_id"] == small
-            [line] = [line for line in server.logs if line["event"] == "rule_put_aside"]
+            [line] = server.said("rule_put_aside")
             assert (line["rule"], f"evt_{line['event_id']}") == ("many", sent[-1])
 
             apply(client, {"facts": [COSTLY | {"when": "event.value == null"}, OTHER]})

@@ -47,9 +47,9 @@ REFUSED = {
 
 @pytest.mark.parametrize(("refused", "status"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_comes_before_a_refused_request_is_answered_first(hasty: Server, refused: bytes, status: int) -> None:
-    with Connection(hasty.url) as connection:
-        with hasty.client("secret") as client:
-            before = stored(client)
+    with hasty.client("secret") as client:
+        before = stored(client)
+    with Connection(hasty.url) as connection:  # after that, for it ends if nothing comes within a second
         sync = request("POST", SYNC, "secret", b'{"event_name":"n","participant_id":"p"}')
         with suppress(ConnectionError):
             connection.send(sync + request("POST", FLUX, "secret", b'{"name":"n"}') + refused)
@@ -61,11 +61,13 @@ def test_what_comes_before_a_refused_request_is_answered_first(hasty: Server, re
 
 
 def test_after_a_refusal_nothing_is_taken(hasty: Server) -> None:
-    with hasty.client("secret") as client, Connection(hasty.url) as connection:
+    with hasty.client("secret") as client:
         before = stored(client)
-        event = request("POST", FLUX, "secret", b'{"name":"n"}')
+    event = request("POST", FLUX, "secret", b'{"name":"n"}')
+    with Connection(hasty.url) as connection:
         connection.send(event + b"garbage\r\n\r\n" + event * 20)
         assert statuses(connection.rest()) == [201, 400]
+    with hasty.client("secret") as client:
         assert stored(client) == before + 1
 
 

@@ -400,9 +400,8 @@ def test_an_event_whose_time_cannot_be_read_is_stored_and_told_of_in_a_metric_an
     assert rows[1]["timestamp"] == "2024-01-15T09:30:00Z"
     name = 'headrace_event_warnings_total{source="segment"}'
     assert metrics(client)[name] - before.get(name, 0) == 1
-    said = [line for line in server.logs if line["event"] == "events_taken_with_warnings"]
     # Others have sent what is worth a warning, too.
-    (line,) = [line for line in said if "'yesterday'" in line.get("first", "")]
+    (line,) = server.said("events_taken_with_warnings", "'yesterday'")
     assert (line["source"], line["events"]) == ("segment", 1)
 
 

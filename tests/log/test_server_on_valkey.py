@@ -1,7 +1,6 @@
 """A server whose log is on Valkey: what it keeps there, what it answers without it, and the way there and back."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
 from tests.server import Client, Server
 from tests.valkey_server import Valkey, started, valkey
+from tests.waiting import until
 
 __all__ = ["valkey"]
 
@@ -22,13 +22,6 @@ def own() -> Iterator[Valkey]:
     server = started()
     yield server
     server.remove()
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def send(client: Client, *keys: str) -> list[str]:
@@ -94,11 +87,11 @@ def test_without_its_log_a_server_accepts_and_answers_nothing_and_goes_on_by_its
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
             assert "127.0.0.1" not in refused.text
             assert client.get("/api/v1/events/count").status_code == 503, "what it would not see cannot be known"
-            wait_until(lambda: client.get("/ready").status_code == 503)
+            until(lambda: client.get("/ready").status_code == 503)
             assert client.get("/ready").json()["status"] == "the log is failing; see the log"
             assert client.get("/metrics").status_code == 200
             own.start()
-            wait_until(lambda: client.get("/ready").status_code == 200)
+            until(lambda: client.get("/ready").status_code == 200)
             send(client, "a", "b")
             assert counted(client) == 2
     finally:

@@ -1,0 +1,17 @@
+"""How a test waits for what another thread or process does: until it is there, for a minute at most."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+PATIENCE_S = 60  # much longer than it takes on a busy machine; it only says when a test has failed
+
+
+def until(look: Callable[[], Found], is_good: Callable[[Found], object] = bool) -> Found:
+    """What was found once it is good. Raises AssertionError with what was found last."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not is_good(found := look()):
+        assert time.monotonic() < give_up_at, found
+        time.sleep(0.02)
+    return found
