@@ -1,7 +1,7 @@
 """Events as analysts ask of them: few people under several ids, few names, times that meet and cross changes of clocks."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,11 @@ CHANGES = {
 ZONES = tuple(CHANGES)
 IDS = ("u", "v", "w", "a", "b", "c")
 NAMES = ("visit", "sign up", "buy", "é'")
+ODD = (
+    *("a", "ab", "A", "a.b", "a*", "*", "%", "_", "é", "e\u0301", "😀", "\uffff", "\ufeff", "\u2028", "ß"),
+    *("\0", "a\0", "a\0b", "'", '"', "\\", "\\'", "\\0", "\\N", "`", "\t", "\n", "\r\n", "\x7f", "\x1b"),
+    *("{name:String}", "{group:String}", "%s", "--", "/*", "';--", "NULL", "null", "true", "5", "5.0", " ", " a "),
+)
 _values = st.sampled_from((0, 1, 2, 5, -1, 2.5, "x", "5", "", True, False, None, [1], {"b": 1}, {"b": "x", "c": 2}))
 
 
@@ -115,6 +120,3 @@ def people(store: ClickHouseStore, merged: dict[str, str]) -> Any:
         yield ids_of
     finally:
         store.people.ids_of, store.people.editions = before
-
-
-Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -6,13 +6,12 @@ parameter how often it let some events through and kept others out, so that none
 
 import json
 import math
-import os
 from collections import Counter
 from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from headrace.dialects.wire import ABSENT, labels_and_numbers, object_of
@@ -25,19 +24,15 @@ from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
 from tests.queries import conditions
+from tests.queries.comparing import assert_covered, drawn, examples
+from tests.queries.given import ODD
 
-EXAMPLES = int(os.environ.get("QUERY_EXAMPLES", "90"))
-SHRINK = "QUERY_SHRINK" in os.environ  # takes minutes; what failed is printed in full either way
+EXAMPLES = 60
 BASE_MS = 1_735_689_600_000  # 2025-01-01
 
 # Events
 
-_ODD = (
-    *("a", "ab", "A", "a.b", "a*", "*", "%", "_", "é", "e\u0301", "😀", "\uffff", "\ufeff", "\u2028", "ß"),
-    *("\0", "a\0", "a\0b", "'", '"', "\\", "\\'", "\\0", "\\N", "`", "\t", "\n", "\r\n", "\x7f", "\x1b"),
-    *("{name:String}", "{group:String}", "%s", "--", "/*", "';--", "NULL", "null", "true", "5", "5.0", " ", " a "),
-)
-_texts = st.sampled_from(_ODD) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
+_texts = st.sampled_from(ODD) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 _keys = st.sampled_from(
     ("k", "k", "k", "plan", "plan", "service", "type", "", "é", "a.b", "'", "k\0", "\\", "0", "1", "-1")
 )
@@ -391,14 +386,7 @@ def test_every_query_equals_a_brute_force_over_a_list(
 ) -> None:
     covered: Counter[str] = Counter()
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        derandomize="QUERY_EXAMPLES" not in os.environ,
-        phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
-        suppress_health_check=list(HealthCheck),
-    )
+    @drawn(EXAMPLES)
     @given(
         events=st.lists(_events(), max_size=14) | st.lists(_events(), min_size=6, max_size=20),
         strangers=st.lists(_events(), min_size=1, max_size=2),
@@ -420,8 +408,5 @@ def test_every_query_equals_a_brute_force_over_a_list(
         Asker(data.draw, tenant, mine, stored, covered).ask(clickhouse, model)
 
     compare()
-    with capsys.disabled():
-        print(f"\n{covered['questions']} questions; least covered: {covered.most_common()[:-9:-1]}")
-    assert covered["questions"] >= 20 * EXAMPLES, "thousands, unless fewer were wanted"
-    missing = [each for each in expected_coverage() if covered[each] < 3]
-    assert not missing
+    assert covered["questions"] >= 20 * examples(EXAMPLES), "thousands, unless fewer were wanted"
+    assert_covered(covered, expected_coverage(), capsys)

@@ -1,13 +1,12 @@
 """Funnels, retention and paths equal a brute force over a list: equal times, changes of clocks, repeats, merges."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import note
 from hypothesis import strategies as st
 
 from headrace.model.conditions import Condition, Field
@@ -24,9 +23,10 @@ from headrace.model.funnels import (
 from headrace.model.zones import zone_of
 from headrace.store.clickhouse import ClickHouseStore
 from tests.queries import brute, conditions
-from tests.queries.given import HOUR, NAMES, ZONES, Inserted, histories, inserted, merges, people
+from tests.queries.comparing import Draw, assert_covered, compare, rarely
+from tests.queries.given import HOUR, NAMES, ZONES, Inserted
 
-EXAMPLES = int(os.environ.get("QUERY_EXAMPLES", "60"))
+EXAMPLES = 40
 _WINDOWS = (1, HOUR, 24 * HOUR, 40 * 24 * HOUR)
 Ask = Callable[[Any, Inserted, dict[str, str], Counter[str]], None]
 
@@ -40,15 +40,11 @@ def step(draw: Any, had: Inserted) -> Step:
     ]
 
 
-def _rarely(some: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.integers(0, 4).flatmap(lambda turn: st.none() if turn < 4 else some)
-
-
 def drawn_filters(draw: Any, had: Inserted) -> Filters:
     times = sorted({event.timestamp_ms for event in had.events}) or [0]
     return Filters(
-        from_ms=draw(_rarely(st.sampled_from(times))),
-        to_ms=draw(_rarely(st.sampled_from(times))),
+        from_ms=draw(rarely(st.sampled_from(times))),
+        to_ms=draw(rarely(st.sampled_from(times))),
         conditions=[
             conditions.condition(draw, had.events, "column") for _ in range(draw(st.sampled_from((0, 0, 0, 1))))
         ],
@@ -165,26 +161,11 @@ def test_every_question_of_people_equals_a_brute_force_over_a_list(
     clickhouse: ClickHouseStore, capsys: pytest.CaptureFixture[str], kind: str, asking: Callable[[ClickHouseStore], Ask]
 ) -> None:
     covered: Counter[str] = Counter()
-    ask = asking(clickhouse)
+    question = asking(clickhouse)
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        derandomize="QUERY_EXAMPLES" not in os.environ,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(history=histories(), merged=merges, data=st.data())
-    def compare(history: list[dict[str, Any]], merged: dict[str, str], data: st.DataObject) -> None:
-        had = inserted(clickhouse, history)
-        note(f"{merged}")
-        with people(clickhouse, merged):
-            for _ in range(5):
-                ask(data.draw, had, merged, covered)
+    def ask(draw: Draw, had: Inserted, merged: dict[str, str], _ids_of: Any) -> None:
+        for _ in range(5):
+            question(draw, had, merged, covered)
 
-    compare()
-    with capsys.disabled():
-        print(f"\n{covered.most_common()}")
-    missing = [each for each in COVERED[kind] if covered[each] < 3]
-    assert not missing
+    compare(clickhouse, kind, EXAMPLES, ask)
+    assert_covered(covered, COVERED[kind], capsys)

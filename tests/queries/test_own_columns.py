@@ -1,13 +1,12 @@
 """Queries that read tags and properties from columns of their own answer as a brute force does, whichever parts have them."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import note
 from hypothesis import strategies as st
 
 from headrace.model.conditions import Condition, Field
@@ -20,11 +19,11 @@ from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import drop_own_columns, dsn, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
 from tests.queries import brute
-from tests.queries.given import histories, inserted, merges, people
-from tests.queries.test_against_brute_force import _ODD
-from tests.queries.test_event_queries import assert_same, drawn_query, resolved
+from tests.queries.comparing import Draw, assert_covered, compare
+from tests.queries.event_questions import assert_same, drawn_query, resolved
+from tests.queries.given import ODD, Inserted
 
-EXAMPLES = int(os.environ.get("QUERY_EXAMPLES", "40"))
+EXAMPLES = 25
 _ASKED = 12
 _PATHS = [(key,) for key in ("k", "n", "b", "plan")] + [("b", "b"), ("b", "c")]
 KEYS = [
@@ -56,33 +55,20 @@ def test_with_columns_every_measure_equals_a_brute_force(
 ) -> None:
     covered: Counter[str] = Counter()
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        derandomize="QUERY_EXAMPLES" not in os.environ,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(history=histories(), merged=merges, data=st.data())
-    def compare(history: list[dict[str, Any]], merged: dict[str, str], data: st.DataObject) -> None:
-        had = inserted(columned, history)
-        turn = data.draw(st.integers(0, len(MEASURES) - 1))
-        with people(columned, merged) as ids_of:
-            for number in range(_ASKED):
-                query = drawn_query(
-                    data.draw, had, MEASURES[(turn + number) % len(MEASURES)], (None, *INTERVALS)[number % 3]
-                )
-                note(f"{query} {merged}")
-                expected = brute.measure(had.events, resolved(query, ids_of), merged)
-                assert_same(columned.measure_events(had.tenant, query), expected)
-                fields = [each.field for each in query.filters.conditions]
-                for field in (*fields, *query.breakdown, *([query.number] if query.number else ())):
-                    covered[field.kind] += bool(expected.value)
+    def ask(draw: Draw, had: Inserted, merged: dict[str, str], ids_of: Any) -> None:
+        turn = draw(st.integers(0, len(MEASURES) - 1))
+        for number in range(_ASKED):
+            measure, interval = MEASURES[(turn + number) % len(MEASURES)], (None, *INTERVALS)[number % 3]
+            query = drawn_query(draw, had, measure, interval)
+            note(f"{query}")
+            expected = brute.measure(had.events, resolved(query, ids_of), merged)
+            assert_same(columned.measure_events(had.tenant, query), expected)
+            fields = [each.field for each in query.filters.conditions]
+            for field in (*fields, *query.breakdown, *([query.number] if query.number else ())):
+                covered[field.kind] += bool(expected.value)
 
-    compare()
-    with capsys.disabled():
-        print(f"\n{covered}")
+    compare(columned, "columns", EXAMPLES, ask)
+    assert_covered(covered, ("tag", "property", "person", "column"), capsys)
     assert all(covered[kind] > 20 for kind in ("tag", "property"))
 
 
@@ -105,7 +91,7 @@ _TEXTS = (
     '{"b":"x"}',
     '"a',
     '"',
-    *_ODD,
+    *ODD,
 )
 
 
