@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.console.browser import Browser, chromium
 from tests.console.shop import fill
 from tests.console.test_screens import log_in
-from tests.console.test_states import SAID, VIEWS, add_key
+from tests.console.views import SAID, VIEWS, add_key, come, find_again, lose
 from tests.server import Server
 
 OUT = Path("console-shots")
@@ -35,46 +35,32 @@ def take(browser: Browser, name: str) -> Iterator[str]:
 
 def states(browser: Browser, screen: str) -> Iterator[str]:
     """The screen in each of its states."""
-    asks, shows, empty = VIEWS[screen]
-    name = screen.replace("/", "-").replace("%2E", ".")
-    address, elsewhere = (
-        f"/console/states/live/{screen}",
-        "/console/states/live/" + ("keys" if screen == "health" else "health"),
-    )
-
-    def come(path: str, text: str, **rule: object) -> None:
-        browser("intercept")
-        browser("visit", path=elsewhere)
-        if rule:
-            browser("intercept", part=asks, **rule)
-        browser("visit", path=path)
-        browser("see", text=text)
-
-    come(address, shows)
+    view, name = VIEWS[screen], screen.replace("/", "-").replace("%2E", ".")
+    forbidden = "This needs the scope 'admin': run `headrace keys create`."
+    come(browser, screen)
+    browser("see", text=view.shows)
     browser("settle")
     yield from take(browser, f"{name}-full")
-    if empty:
-        come(address.replace("/states/", "/states-empty/"), empty)
+    if view.empty:
+        come(browser, screen, "states-empty")
+        browser("see", text=view.empty)
         browser("settle")
         yield from take(browser, f"{name}-empty")
-    come(address, "", does="hold")
+    come(browser, screen, does="hold")
     browser("see_element", selector="main [aria-busy]")
     browser("evaluate", script="new Promise(done => setTimeout(done, 300))")  # the skeleton waits a little
     yield from take(browser, f"{name}-loading")
-    come(address, SAID, status=503, detail=SAID, headers={"Retry-After": "60"})
+    come(browser, screen, status=503, detail=SAID, headers={"Retry-After": "60"})
+    browser("see", text=SAID)
     yield from take(browser, f"{name}-error")
-    come(
-        address, "You may not see this", status=403, detail="This needs the scope 'admin': run `headrace keys create`."
-    )
+    come(browser, screen, status=403, detail=forbidden)
+    browser("see", text="You may not see this")
     yield from take(browser, f"{name}-forbidden")
-    come(address, shows)
-    browser("intercept", part="/console/api", does="cut")
-    browser("evaluate", script="dispatchEvent(new Event('offline'))")
-    browser("see", text="Connection lost")
+    come(browser, screen)
+    browser("see", text=view.shows)
+    lose(browser)
     yield from take(browser, f"{name}-lost")
-    browser("intercept", part="no such part")
-    browser("evaluate", script="dispatchEvent(new Event('online'))")
-    browser("see", text="Connection lost", gone=True)
+    find_again(browser)
 
 
 def more(browser: Browser, url: str) -> Iterator[str]:

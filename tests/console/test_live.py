@@ -254,6 +254,7 @@ def test_a_killed_server_comes_back_and_nothing_acknowledged_is_missing_from_the
     server.kill()
     server.start()
     with Live(server.url, key, last_id=live.last_id) as again:
+        again.until(sent - live.counts["n"])
         assert live.counts["n"] + again.counts["n"] == sent
     server.kill()
 
