@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
+from tests.engine import emptied
 from tests.leftovers import kill_when_this_process_ends
 from tests.server import Client, Server
+
+__all__ = ["emptied"]
 
 # Each worker is a Python with an engine in it and a server with another: about a gigabyte.
 _MOST_WORKERS = 4
@@ -42,6 +46,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # No clock: a busy machine fails no law. (What gives health checks of its own names this one again.)
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+# A traceback as structlog draws it takes 70 ms of processor, and some tests have a thousand failures logged.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 _projects = itertools.count()
 _reaper = pytest.StashKey["subprocess.Popen[bytes]"]()

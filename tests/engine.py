@@ -29,6 +29,16 @@ def dsn() -> str:
     return f"chdb://{folder}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def emptied() -> None:
+    """Each file of tests begins with an empty table: whatever changes it would rewrite millions of rows that others have left."""
+    if dsn.cache_info().currsize:
+        store = ClickHouseStore(dsn())
+        with store.engine.writers.lend() as client:
+            client.command("TRUNCATE TABLE events")
+        store.close()
+
+
 @pytest.fixture(scope="session")
 def clickhouse() -> Iterator[ClickHouseStore]:
     store = ClickHouseStore(dsn(), hot_tags=("plan", "é"))
