@@ -3,11 +3,10 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -18,7 +17,9 @@ from headrace.http.docs import document
 from headrace.mcp import tools as tools_module
 from headrace.mcp.tools import MAX_ANSWER_CHARS, Refused, rendered, tools
 from headrace.model.errors import SettingsError
+from tests.ports import reserved_port
 from tests.server import Client, Server
+from tests.waiting import until
 
 TOOLS = {tool.name: tool for tool in tools()}
 COMMAND = [sys.executable, "-m", "headrace", "mcp"]
@@ -161,23 +162,21 @@ def test_a_model_sends_an_event_only_where_that_was_asked_for(server: Server, cl
 @pytest.fixture
 def over_http(server: Server) -> Iterator[str]:
     """The address of `headrace mcp --http` beside the server."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    process = subprocess.Popen([*COMMAND, "--http", f"127.0.0.1:{port}", "--url", server.url], env=_environ())
-    url = f"http://127.0.0.1:{port}/mcp"
-    until = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(url)
-            break
-        except httpx.TransportError:
-            assert time.monotonic() < until, "it does not listen"
+    with reserved_port() as port:
+        process = subprocess.Popen([*COMMAND, "--http", f"127.0.0.1:{port}", "--url", server.url], env=_environ())
+        url = f"http://127.0.0.1:{port}/mcp"
+
+        def listens() -> bool:
             assert process.poll() is None, "it has ended"
-            time.sleep(0.1)
-    yield url
-    process.terminate()
-    process.wait(30)
+            with suppress(httpx.TransportError):
+                httpx.get(url)
+                return True
+            return False
+
+        until(listens)
+        yield url
+        process.terminate()
+        process.wait(60)
 
 
 def _call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

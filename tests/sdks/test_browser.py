@@ -4,7 +4,6 @@ The key is publishable and for that page's origin alone. What is still queued wh
 """
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import reserved_port
 from tests.sdks.at_once import at_once
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
@@ -71,33 +71,17 @@ def chromium() -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def browse(server: Server, project: str, sdk: str, url: str, stays: int = 0) -> None:
     """Open a page that starts the SDK as docs/sdks-js.md says and makes each call of its public API once; wait for all its events.
 
     stays: the page is left only once the server has so many of them.
     """
-    port = free_port()
-    key = server.key(project, style="publishable", origins=(f"http://127.0.0.1:{port}",))
-    _, start = lines_for(PACKAGES[sdk], url, key)
-    command = [
-        node(),
-        "browse.mjs",
-        sdk,
-        start,
-        url,
-        server.key(project),
-        str(len(TABLES[sdk])),
-        chromium(),
-        str(port),
-        str(stays),
-    ]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=240)
+    with reserved_port() as port:
+        key = server.key(project, style="publishable", origins=(f"http://127.0.0.1:{port}",))
+        _, start = lines_for(PACKAGES[sdk], url, key)
+        given = [sdk, start, url, server.key(project), str(len(TABLES[sdk])), chromium(), str(port), str(stays)]
+        command = [node(), "browse.mjs", *given]
+        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.ports import reserved_port
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
 from tests.sdks.npm import FOLDER, node
-from tests.sdks.test_browser import PACKAGES, chromium, free_port
+from tests.sdks.test_browser import PACKAGES, chromium
 from tests.server import Client, Server
 
 pytestmark = pytest.mark.timeout(480)  # the first test of a run may have to install the packages
@@ -110,8 +111,7 @@ EACH_WAY = pytest.mark.parametrize("way", WAYS, ids=str)
 def track(server: Server, project: str, way: Way, plan: list[Fault], bad: int = -1, padding: int = 0) -> str:
     """Track all events from a page; what it said."""
     names = [f"t-{number}{'-too-long' * 30 if number == bad else ''}" for number in ALL]
-    with FaultyProxy(server, plan) as proxy:
-        port = free_port()
+    with FaultyProxy(server, plan) as proxy, reserved_port() as port:
         key = server.key(project, style="publishable", origins=(f"http://127.0.0.1:{port}",))
         start = "\n".join(lines_for(PACKAGES[way.sdk], proxy.url, key)[1:])
         given = [way.sdk, way.way, start, json.dumps(names), str(padding), chromium(), str(port), server.url]
