@@ -211,7 +211,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "control/forgetting.py",
         "            rewrite_file(self._engine)",
         "            pass",
-        "tests/crash/test_erasing_people.py::test_no_file_holds_anything_of_an_erased_person",
+        "tests/crash/test_erased_files.py::test_no_file_holds_anything_of_an_erased_person",
     ),
     (
         "a grant of an erased person is not made again",

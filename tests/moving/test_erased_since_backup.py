@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.people import ALICE, SECRETS, figures, fill, people, send, set_up
-from tests.crash.test_erasing_people import SETTINGS, erase, found_in, merged, settle, wait_until_done
+from tests.crash.test_erased_files import found_in, merged
+from tests.crash.test_erasing_people import SETTINGS, erase, settle, wait_until_done
 from tests.moving.test_backup import back_up, command, restore
 from tests.server import Server
 
