@@ -14,7 +14,9 @@ from headrace.assembly.folder import address_in
 from tests.moving.test_backup import back_up, restore
 from tests.server import Client, Server
 
-SETTINGS = {"HEADRACE_OWN_COLUMNS_AFTER_S": "0.000001", "HEADRACE_QUERY_TIMEOUT_S": "2", "HEADRACE_OWN_COLUMNS": "20"}
+SETTINGS = {"HEADRACE_OWN_COLUMNS_AFTER_S": "0.000001", "HEADRACE_OWN_COLUMNS": "20"}
+# A column goes once no query can still read it.
+SHORT = {"HEADRACE_OWN_COLUMNS_KEEP_S": "3", "HEADRACE_QUERY_TIMEOUT_S": "5"}
 STEPS = ("column_added", "column_filling", "column_filled", "column_retired", "column_dropped")
 VALUES: tuple[Any, ...] = ("web", "5", 5, 5.5, True, None, "", {"deep": 1}, "null")
 
@@ -94,7 +96,7 @@ def test_answers_are_those_of_a_list_whenever_a_server_is_killed(tmp_path: Path,
     is_dropping = step in ("column_retired", "column_dropped")
     dying = [sys.executable, "-m", "tests.crash.serve_and_die", f"{step}:1"]
     events: list[dict[str, Any]] = []
-    settings = SETTINGS | ({"HEADRACE_OWN_COLUMNS_KEEP_S": "3"} if is_dropping else {})
+    settings = SETTINGS | (SHORT if is_dropping else {})
     server = Server(tmp_path, settings, dying).start()
     key = server.key()
     with server.client(key) as client:

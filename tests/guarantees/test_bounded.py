@@ -18,6 +18,7 @@ from headrace.pipeline.freshness import Waiters
 from tests.http.raw import Connection, request
 from tests.http.routes import assert_refused
 from tests.server import Server
+from tests.waiting import until
 
 FLUX = "/api/v1/events"
 ENDLESS = request("GET", f"{FLUX}/stats", "secret")
@@ -74,8 +75,12 @@ def test_a_query_past_its_time_is_refused_with_what_to_do_and_its_place_is_free_
         answer = connection.answer()
         assert_refused(answer, "flux", 503)
         assert "longer than 0.5 s: narrow the time range" in answer.text
-        connection.send(QUICK)
-        assert connection.answer().status_code == 200
+
+        def ask() -> int:
+            connection.send(QUICK)
+            return connection.answer().status_code
+
+        until(ask, lambda status: status == 200)  # which may take as long on a busy machine
     assert server.stop() == 0
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.server import Client, Server
+from tests.waiting import until
 
 REQUESTS = 24
 # The promise is 2 s (bench/neighbours.py measures it); here it tells a frozen server, which took minutes, from a busy machine.
@@ -114,15 +115,10 @@ def test_another_project_is_answered_while_one_has_much_to_react_to(
         found.append(("keys create", 200, time.monotonic() - began))
         assert [each for each in found if each[1] != 200 or each[2] > BEARABLE_S] == []
 
-        began = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - began < 5 + 5
-        began = time.monotonic()
+        assert server.stop() == 0, "it ends in its grace, or the kernel would end it soon after"
         again = server.start()
     with again.client(again.key("light")) as light:
-        while light.get("/ready").status_code != 200:
-            pass
-        assert time.monotonic() - began < 60
+        until(lambda: light.get("/ready").status_code, lambda status: status == 200)
         assert [each for each in answers(light, 2) if each[1] != 200 or each[2] > BEARABLE_S] == []
 
 
@@ -142,9 +138,7 @@ def test_a_server_with_a_backlog_ends_within_its_grace_and_goes_on_after_it(serv
     with server.client(key) as client:
         assert client.put("/api/v1/rules", json=plain_rules()).status_code == 200
         plain_events(client, 200)
-    began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 60
     with server.start().client(key) as client:
         while client.get("/api/v1/badges").status_code != 200:
             pass
