@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -67,12 +68,10 @@ class Postgres:
 
     def give_back(self, url: str) -> None:
         """To delete some rows takes a tenth of the time that a new database takes."""
-        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-        with engine.begin() as connection:
-            for table in reversed(metadata.sorted_tables):
-                if table.name != "instance":  # the database's own name, which it keeps
-                    connection.execute(table.delete())
-        engine.dispose()
+        # The database's own name it keeps. All of them in one message: one by one, SQLAlchemy takes longer than the server.
+        tables = [table.name for table in reversed(metadata.sorted_tables) if table.name != "instance"]
+        with psycopg.connect(url) as connection:
+            connection.execute("; ".join(f'DELETE FROM "{name}"' for name in tables))
         self._free.append(url)
 
     def stop(self) -> None:
