@@ -1,6 +1,7 @@
 """How fast events are taken, beside what else could take them, in one run on one machine: `make bench-ingest`.
 
 python -m bench.ingest [--seconds 60] [--rounds 3] [--loads single,…] [--sides headrace,…] [--known 100000000] [--look]
+    [--columns plan,source,environment,region]   beside a server that gives these tags columns of their own; both live, by turns
 
 Load: wrk (closed loop) and bench/open_loop.py (open loop), on the same cores as the server. Each round runs every side once,
 so that a slow minute of the machine hits all; figures are medians of the rounds, and of RSS and lateness the worst. The table goes to
@@ -27,7 +28,7 @@ from bench.known import Filled, know
 from bench.sides import RIVALS, ROOT
 from tests.server import Server
 
-HEADRACE = "headrace"
+HEADRACE, WITH_COLUMNS = "headrace", "headrace, own columns"
 _OPEN_RATE = 1000
 
 
@@ -119,7 +120,7 @@ def watched(pid: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def headrace_round(server: Server, key: str, load: Load, body: Path, seconds: float) -> Figure:
+def headrace_round(side: str, server: Server, key: str, load: Load, body: Path, seconds: float) -> Figure:
     """All that was acknowledged has to be in the count that is asked for right after. Raises RuntimeError if it is not."""
     with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http:
         before = http.get("/api/v1/events/count").json()["data"]["total"]
@@ -131,7 +132,7 @@ def headrace_round(server: Server, key: str, load: Load, body: Path, seconds: fl
     sent = answered.requests * load.events
     if not sent <= after - before <= sent + (answered.failed + load.connections) * load.events:
         raise RuntimeError(f"{load.name}: {sent} events acknowledged, but {after - before} more counted right after")
-    return Figure(HEADRACE, load.name, sent / answered.seconds, answered, queryable_s, samples)
+    return Figure(side, load.name, sent / answered.seconds, answered, queryable_s, samples)
 
 
 def rival_round(side: str, folder: Path, load: Load, body: Path, seconds: float) -> Figure:
@@ -158,7 +159,7 @@ def rows_of(figures: list[Figure]) -> list[list[str]]:
                 by_side.setdefault(figure.side, []).append(figure)
         rates = {side: statistics.median(each.events_per_s for each in found) for side, found in by_side.items()}
         for side, found in by_side.items():
-            ours = side == HEADRACE
+            ours = side in (HEADRACE, WITH_COLUMNS)
             answers = [each.answered for each in found]
             rss = [sample for each in found for sample in each.rss_mb] if ours else []
             rows.append(
@@ -167,14 +168,14 @@ def rows_of(figures: list[Figure]) -> list[list[str]]:
                     side,
                     f"{rates[side]:,.0f}" + (f" ({min(each.events_per_s for each in found):,.0f} – "
                                              f"{max(each.events_per_s for each in found):,.0f})" if len(found) > 1 else ""),
-                    "" if ours or HEADRACE not in rates else f"{rates[HEADRACE] / rates[side]:.2f}",
+                    "" if side == HEADRACE or HEADRACE not in rates else f"{rates[HEADRACE] / rates[side]:.2f}",
                     f"{statistics.median(each.p50_ms for each in answers):.1f}",
                     f"{statistics.median(each.p99_ms for each in answers):.1f}",
                     f"{max(each.max_ms for each in answers):.0f}",
                     f"{sum(each.failed for each in answers)}",
                     f"{max(each.queryable_s for each in found):.2f}" if ours else "",
                     f"{max(rss):.0f}, {_growth(found):+.0f}" if rss else "",
-                    load.aim if ours else "",
+                    load.aim if side == HEADRACE else "",
                 ]
             )  # fmt: skip
     return rows
@@ -200,10 +201,12 @@ def main() -> None:
     arguments.add_argument("--sides", default="", help="only those whose name has one of these words")
     arguments.add_argument("--known", type=int, default=0, help="message ids that are known before the first event")
     arguments.add_argument("--keep-known", type=Path, help="folder that keeps the known ids for the next run")
+    arguments.add_argument("--columns", default="", help="tags that have columns of their own on a second server")
     arguments.add_argument("--look", action="store_true", help="only print; leave RESULTS.md as it is")
     given = arguments.parse_args()
     loads = [load for load in LOADS if _chosen(load.name, given.loads)]
-    sides = [side for side in (HEADRACE, *RIVALS) if _chosen(side, given.sides)]
+    own = [WITH_COLUMNS] if given.columns else []
+    sides = [side for side in (HEADRACE, *own, *RIVALS) if _chosen(side, given.sides)]
     figures: list[Figure] = []
     filled: Filled | None = None
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as temporary, ExitStack() as running:
@@ -214,16 +217,20 @@ def main() -> None:
             bodies.write(files[load.name], load.events, keyed=load.keyed)
         if given.known:
             filled = know(folder / "data", given.known, given.keep_known)
-        server, key = None, ""
-        if HEADRACE in sides:
-            server = Server(folder / "data").start()
-            running.callback(server.stop)
-            key = server.key()
-        for _ in range(given.rounds):
+        servers: dict[str, tuple[Server, str]] = {}
+        for side, data, settings in (
+            (HEADRACE, "data", {}),
+            (WITH_COLUMNS, "own", {"HEADRACE_HOT_TAGS": given.columns}),
+        ):
+            if side in sides:
+                server = Server(folder / data, settings).start()
+                running.callback(server.stop)
+                servers[side] = server, server.key()
+        for number in range(given.rounds):
             for load in loads:
-                for side in sides:
-                    if server and side == HEADRACE:
-                        found = headrace_round(server, key, load, files[load.name], given.seconds)
+                for side in reversed(sides) if number % 2 else sides:
+                    if side in servers:
+                        found = headrace_round(side, *servers[side], load, files[load.name], given.seconds)
                     else:
                         found = rival_round(side, folder, load, files[load.name], given.rival_seconds)
                     figures.append(found)
@@ -231,7 +238,8 @@ def main() -> None:
     text = _text(figures, given, filled)
     print(text)
     if not given.look:
-        report.record(f"bench/ingest.py --known {given.known}", text)
+        kind = f"--columns {given.columns}" if given.columns else f"--known {given.known}"
+        report.record(f"bench/ingest.py {kind}", text)
 
 
 def _text(figures: list[Figure], given: argparse.Namespace, filled: Filled | None) -> str:
@@ -243,6 +251,7 @@ def _text(figures: list[Figure], given: argparse.Namespace, filled: Filled | Non
             f"API, {filled.disk_bytes / 1e9:.2f} GB on disk.\n"
         )
     head = f"### Ingest, {filled.count:,} keys known" if filled else "### Ingest"
+    head += f", beside columns of their own for the tags {given.columns}" if given.columns else ""
     return f"{head}\n\n{report.machine()}. {rounds}; wrk 4, one thread.\n{known}\n{report.table(_HEADS, rows_of(figures))}\n"
 
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from headrace.dialects.route import Ask, Dialect, Handled, Ingest, Route, Tell
+from headrace.dialects.route import Ask, Asked, Dialect, Handled, Ingest, Route, Tell
 from headrace.dialects.settings import ServerSettings
 from headrace.dialects.table import DIALECTS, Owners
 from headrace.http.docs import document
 from headrace.http.handlers import handlers_of
 from headrace.http.mount import Responders, mount
+from headrace.model.event import Tenant, event_id
 from headrace.model.keys import SCOPES
 from headrace.model.settings import Settings
+from headrace.pipeline.same_questions import identity_of
 from tests.http.capabilities import bare_capabilities
 from tests.openapi.validator import resolved
 
@@ -200,3 +202,18 @@ TAKE: Callable[..., Any] = lambda *_: None  # noqa: E731
 def test_a_table_that_cannot_be_served_keeps_the_server_from_starting(dialect: Dialect) -> None:
     with pytest.raises((ValueError, KeyError)):
         mount(ANYTHING, [dialect], Responders(ANYTHING, ANYTHING, Settings(), ANYTHING, {}, ANYTHING, ANYTHING))
+
+
+@pytest.mark.parametrize(
+    "route", [route for _, route in ROUTES if isinstance(route.does, Ask)], ids=lambda each: each.path
+)
+def test_what_a_route_asks_is_the_same_a_moment_later(route: Route) -> None:
+    assert isinstance(route.does, Ask)
+    path = dict.fromkeys(re.findall(r"{(\w+)}", route.path), event_id(1 << 20, 1))
+    questions = [route.does.question(Asked(Tenant("p", "live"), path, [], now_ms)) for now_ms in (1, 2)]
+    told = [identity_of(each) for each in questions]
+    if route.path.endswith("/metrics/{metric}/query"):
+        assert told[0] != told[1], "its range ends now"
+    else:
+        assert told[0] == told[1]
+    assert identity_of(route.does.question(Asked(Tenant("p", "test"), path, [], 1))) != told[0]

@@ -632,7 +632,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "no more queries wait than may",
         "pipeline/queries.py",
-        "if len(self._inside) >= self._most and not self._shed_for(by.owner):",
+        "if len(self._inside) - self._following >= self._most and not self._shed_for(by.owner):",
         "if False:",
         "tests/guarantees/test_bounded.py",
     ),

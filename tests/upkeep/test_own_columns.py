@@ -1,6 +1,6 @@
 """Which tags and properties get a column of their own, and what the keeper does next. The real store's part: tests/crash."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -130,8 +130,8 @@ class FakeStore:
         del self.made[column.name]
 
 
-def keeper(store: FakeStore, *, now_ms: int = 2000) -> ColumnKeeper:
-    return ColumnKeeper(store, BUDGET, query_timeout_s=0.001, clock_ms=lambda: now_ms)
+def keeper(store: FakeStore, *, now_ms: int = 2000, is_pressed: Callable[[], bool] = lambda: False) -> ColumnKeeper:
+    return ColumnKeeper(store, BUDGET, query_timeout_s=0.001, clock_ms=lambda: now_ms, is_pressed=is_pressed)
 
 
 def all_of(found: ColumnKeeper) -> None:
@@ -184,3 +184,17 @@ def test_nothing_else_begins_while_a_column_is_being_filled_and_a_failure_is_tol
     with pytest.raises(StoreFailed, match="the disk is full"):
         keeper(store).step()
     assert store.told == []
+
+
+def test_a_column_waits_while_events_or_queries_do_and_not_for_ever():
+    store = FakeStore([use(PLAN, last_ms=2000)])
+    pressed = True
+    found = keeper(store, is_pressed=lambda: pressed)
+    assert not any(found.step() for _ in range(10))
+    assert store.told == []
+    assert found.step()
+    assert store.told == ["add plan"]
+    assert not any(found.step() for _ in range(5))
+    pressed = False
+    all_of(found)
+    assert store.told == ["add plan", "fill 1 own_plan", "fill 2 own_plan"]

@@ -11,6 +11,7 @@ import pytest
 from headrace.model.askers import Asker
 from headrace.model.errors import Unavailable
 from headrace.pipeline.queries import QuerySlots
+from headrace.pipeline.same_questions import identity_of
 from headrace.ports.store import NotRemembered, RunningQuery
 
 LARGE, SMALL = Asker("large", "r"), Asker("small", "r")
@@ -74,11 +75,15 @@ class World:
     async def wait(self, by: Asker, answer: str, fresh: bool = True) -> "asyncio.Task[str]":
         """A query that waits behind it."""
         task = asyncio.create_task(self.slots.ask(lambda _: answer, by=by, fresh=fresh))
+        await self.until_all_wait()
+        return task
+
+    async def until_all_wait(self) -> None:
+        """For a reader, for another query or for freshness, and none for what is remembered."""
         await settle()
         while self.slots._remembering:  # noqa: ASYNC110  it tells nobody
             await asyncio.sleep(0.001)
         await settle()
-        return task
 
 
 async def settle() -> None:
@@ -209,6 +214,127 @@ def test_a_query_whose_client_hangs_up_gives_its_place_back(when: str) -> None:
         assert (world.slots.running, world.slots.waiting, world.slots.refused) == (0, 0, 0)
 
     run(test)
+
+
+def counted(asked: list[str], name: str) -> Callable[[Any], str]:
+    """A question that notes that it was asked."""
+
+    def question(_reader: Any) -> str:
+        asked.append(name)
+        return name
+
+    return question
+
+
+async def asked_by(world: World, question: Callable[[Any], str]) -> "asyncio.Task[str]":
+    task = asyncio.create_task(world.slots.ask(question, by=LARGE))
+    await world.until_all_wait()
+    return task
+
+
+def test_queries_that_ask_the_same_while_they_wait_are_asked_once() -> None:
+    async def test(world: World) -> None:
+        asked: list[str] = []
+        held = await world.hold()
+        many = [asyncio.create_task(world.slots.ask(counted(asked, "same"), by=LARGE)) for _ in range(50)]
+        other = asyncio.create_task(world.slots.ask(counted(asked, "other"), by=LARGE))
+        await world.until_all_wait()
+        assert world.slots.waiting == 51, "more than may wait, since they take no reader"
+        world.gate.go.set()
+        assert await held == "held"
+        assert [await each for each in many] == ["same"] * 50
+        assert await other == "other"
+        assert sorted(asked) == ["other", "same"]
+        assert (world.slots.running, world.slots.waiting, world.slots.refused) == (0, 0, 0)
+
+    run(test)
+
+
+def test_a_query_never_gets_an_answer_that_was_begun_before_its_events_were_stored() -> None:
+    async def test(world: World) -> None:
+        asked: list[str] = []
+        held = await world.hold()
+        early = await asked_by(world, counted(asked, "same"))
+        world.fresh.clear()
+        late = await asked_by(world, counted(asked, "same"))
+        world.gate.go.set()
+        assert [await held, await early] == ["held", "same"]
+        assert not late.done()
+        world.fresh.set()
+        assert await late == "same"
+        assert asked == ["same", "same"]
+
+    run(test)
+
+
+def test_when_the_one_that_is_asked_for_all_is_given_up_another_one_is_asked() -> None:
+    async def test(world: World) -> None:
+        asked: list[str] = []
+        held = await world.hold()
+        first, second, third = [await asked_by(world, counted(asked, "same")) for _ in range(3)]
+        first.cancel()
+        await settle()
+        second.cancel()
+        world.gate.go.set()
+        assert [await held, await third] == ["held", "same"]
+        assert asked == ["same"]
+        assert first.cancelled()
+        assert second.cancelled()
+        assert (world.slots.running, world.slots.waiting, world.slots.refused) == (0, 0, 0)
+
+    run(test)
+
+
+def test_an_error_is_the_answer_to_all_that_asked_the_same() -> None:
+    async def test(world: World) -> None:
+        asked: list[str] = []
+
+        def fail(_reader: Any) -> str:
+            asked.append("fail")
+            raise Unavailable("by itself")
+
+        held = await world.hold()
+        many = [await asked_by(world, fail) for _ in range(3)]
+        world.gate.go.set()
+        assert await held == "held"
+        for each in many:
+            with pytest.raises(Unavailable, match="by itself"):
+                await each
+        assert asked == ["fail"]
+
+    run(test)
+
+
+def test_queries_that_wait_for_their_events_count_for_those_that_come_after_them() -> None:
+    async def test(world: World) -> None:
+        world.slots._costs.learn(LARGE, 40.0)
+        world.fresh.clear()
+        waiting = [await asked_by(world, counted([], str(number))) for number in range(3)]
+        with pytest.raises(Unavailable, match="take too long"):
+            await world.slots.ask(lambda _: "late", by=LARGE)
+        world.fresh.set()
+        assert [await each for each in waiting] == ["0", "1", "2"]
+
+    run(test, patience_s=100.0, waiting=9)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, 1, True),
+        (1, 1.0, False),
+        (1, True, False),
+        ("a", "a", True),
+        ([1, 2], (1, 2), False),
+        (lambda: 1, lambda: 1, False),
+    ],
+)
+def test_questions_are_the_same_only_if_their_values_are_of_one_type_too(one: Any, other: Any, same: bool) -> None:
+    def question(value: Any) -> Callable[[Any], Any]:
+        return lambda _reader: value
+
+    assert (identity_of(question(one)) == identity_of(question(other))) is same
+    assert identity_of(lambda _reader: one) != identity_of(question(one))
 
 
 def test_readers_rest_while_writes_wait_and_go_on_once_they_do_not() -> None:

@@ -93,6 +93,23 @@ def test_what_would_have_to_wait_too_long_is_known_before_it_has_waited() -> Non
     assert len(turns) == 4
 
 
+def test_what_is_not_ready_takes_no_turn_and_is_counted_with_what_is_ahead() -> None:
+    turns = Turns[Waiting]()
+    first, second = waiting("a", 2.0, 0.0), waiting("a", 1.0, 3.0)
+    other = waiting("b", 1.0, 5.0)
+    first.ready = other.ready = False
+    for each in (first, second, other):
+        turns.add(each)
+    assert turns.ahead_s(second) == 3.0
+    assert turns.queuing == 1
+    assert turns.take() is second
+    assert turns.take() is None
+    assert turns.late(100.0, 1.0, 1.0) == [], "whoever waits for events to be stored is not waiting for queries"
+    first.ready = True
+    assert turns.late(100.0, 1.0, 1.0) == [first]
+    assert turns.take() is first
+
+
 def test_what_a_query_costs_is_learnt_by_project_and_route() -> None:
     costs = Costs()
     one, other = Asker("a", "count"), Asker("a", "list")
@@ -116,7 +133,10 @@ def test_queries_rest_while_writes_wait_and_no_longer() -> None:
     for _ in range(100):
         way.adapt(1.0, 9)
     assert way.rest == 8.0
-    for _ in range(200):
+    for _ in range(100):
+        way.adapt(0.001, 9)
+    assert 2.0 < way.rest < 4.0, "quick writes say that rests are long enough, and not that they are too long"
+    for _ in range(150):
         way.adapt(0.0, 9)
     assert (way.rest, way.readers) == (0, 2)
     way.adapt(1.0, 1)

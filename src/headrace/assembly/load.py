@@ -1,4 +1,4 @@
-"""How busy the server is: what a replay adapts its pace to."""
+"""How busy the server is: what a replay adapts its pace to, and what new columns wait for."""
 
 from headrace.assembly.clock import clock_ms
 from headrace.model.event import received_at_ms
@@ -29,3 +29,7 @@ class ServerLoad:
         if last > visible and self._worker.progress.flushing:
             return True
         return last > visible and clock_ms() - received_at_ms(visible) > _BEHIND_MS + self._flush_interval_ms
+
+    def is_pressed(self) -> bool:
+        """Whether the worker is behind or busy, or queries wait or rest."""
+        return self.is_worker_busy() or self._queries.waiting > 0 or self._queries.rest > 0

@@ -56,7 +56,7 @@ class Runtime:
         self.webhooks = webhooks = webhooks_of(*opened, pipeline, signals, on_step)
         self.live = live_of(adapters, pipeline, signals)
         self.erasures = erasures = erasures_of(adapters, control, pipeline, webhooks, signals, on_step)
-        self.upkeep = upkeep_of(*opened, access, pipeline, erasures, on_step)
+        self.upkeep = upkeep_of(*opened, access, pipeline, queries, erasures, on_step)
         self._loops = self._ordered()
         self.started_at_ms = clock_ms()
         self._started = time.monotonic()

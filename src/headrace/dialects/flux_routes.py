@@ -8,20 +8,20 @@ from headrace.ports.store import MetricReader, Reader
 
 
 def _list(asked: Asked) -> Answer:
-    query = flux_queries.parse_list(asked.query, asked.now_ms)
-    return lambda reader: flux_queries.render_list(query, reader.events(asked.tenant, query.filters, query.page))
+    query, tenant = flux_queries.parse_list(asked.query, asked.now_ms), asked.tenant
+    return lambda reader: flux_queries.render_list(query, reader.events(tenant, query.filters, query.page))
 
 
 def _count(asked: Asked) -> Answer:
-    query = flux_queries.parse_count(asked.query, asked.now_ms)
+    query, tenant = flux_queries.parse_count(asked.query, asked.now_ms), asked.tenant
     return lambda reader: flux_queries.render_count(
-        query, reader.count(asked.tenant, query.filters, query.interval, query.group_by, query.zone)
+        query, reader.count(tenant, query.filters, query.interval, query.group_by, query.zone)
     )
 
 
 def _stats(asked: Asked) -> Answer:
-    query = flux_queries.parse_stats(asked.query, asked.now_ms)
-    return lambda reader: flux_queries.render_stats(reader.stats(asked.tenant, query.filters, query.field))
+    query, tenant = flux_queries.parse_stats(asked.query, asked.now_ms), asked.tenant
+    return lambda reader: flux_queries.render_stats(reader.stats(tenant, query.filters, query.field))
 
 
 def _event(asked: Asked) -> Answer:
@@ -30,22 +30,23 @@ def _event(asked: Asked) -> Answer:
 
 
 def _metrics(asked: Asked) -> Answer:
-    return lambda reader: flux_metric_queries.render_definitions(reader.metrics(asked.tenant))
+    tenant = asked.tenant
+    return lambda reader: flux_metric_queries.render_definitions(reader.metrics(tenant))
 
 
 def _metric(asked: Asked) -> Answer:
-    return lambda reader: flux_metric_queries.render_definition(
-        _find_metric(reader, asked.tenant, asked.path["metric"])
-    )
+    tenant, name = asked.tenant, asked.path["metric"]
+    return lambda reader: flux_metric_queries.render_definition(_find_metric(reader, tenant, name))
 
 
 def _measured(asked: Asked) -> Answer:
     query = flux_metric_queries.parse_query(asked.path["metric"], asked.query, asked.now_ms)
+    tenant = asked.tenant
 
     def answer(reader: Reader) -> bytes:
-        found = _find_metric(reader, asked.tenant, query.name)
+        found = _find_metric(reader, tenant, query.name)
         question = flux_metric_queries.question_of(query, found)
-        return flux_metric_queries.render_measured(query, found, question, reader.measure(asked.tenant, question))
+        return flux_metric_queries.render_measured(query, found, question, reader.measure(tenant, question))
 
     return answer
 

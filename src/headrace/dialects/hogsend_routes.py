@@ -5,8 +5,8 @@ from headrace.dialects.route import Answer, Ask, Asked, Dialect, Handled, Ingest
 
 
 def _list(asked: Asked) -> Answer:
-    query = hogsend.parse_list(asked.query)
-    return lambda reader: hogsend.render_list(query, reader.events(asked.tenant, query.filters, query.page))
+    query, tenant = hogsend.parse_list(asked.query), asked.tenant
+    return lambda reader: hogsend.render_list(query, reader.events(tenant, query.filters, query.page))
 
 
 def _event(asked: Asked) -> Answer:
@@ -15,7 +15,8 @@ def _event(asked: Asked) -> Answer:
 
 
 def _sources(asked: Asked) -> Answer:
-    return lambda reader: hogsend.render_sources(reader.observed(asked.tenant, "source", hogsend.MAX_NAMES))
+    tenant = asked.tenant
+    return lambda reader: hogsend.render_sources(reader.observed(tenant, "source", hogsend.MAX_NAMES))
 
 
 def _reading(path: str, does: Ask | Handled) -> Route:

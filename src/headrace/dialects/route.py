@@ -86,7 +86,8 @@ Answer: TypeAlias = Callable[[Reader], bytes]
 class Ask(msgspec.Struct, frozen=True):
     """Queries the store. `question` parses the request; the function it returns asks the reader, in its thread, and renders.
 
-    Both may raise HeadraceError.
+    Both may raise HeadraceError. What is returned holds nothing but what its answer depends on: requests that hold equal values
+    while they wait are answered by one (`pipeline/same_questions.py`), and `Asked` has a time in it.
     """
 
     question: Callable[[Asked], Answer]

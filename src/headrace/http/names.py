@@ -64,10 +64,10 @@ class EventNames:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]
     ) -> None:
         query = hogsend.parse_names(parameters(req))
-        running = await self._rules.running(tenant.project)
+        used_by = (await self._rules.running(tenant.project)).document.used_by
 
         def answer(reader: Reader) -> bytes:
             found = reader.observed(tenant, "name", query.limit + 1, query.search)
-            return hogsend.render_names(query, found, running.document.used_by)
+            return hogsend.render_names(query, found, used_by)
 
         await self._gate.answer(req, resp, tenant, answer)

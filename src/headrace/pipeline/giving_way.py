@@ -4,6 +4,8 @@ _TOO_LONG_S = 0.02
 _SHORT_S = 0.008
 _LEAST_REST = 0.1
 _FIRST_REST, _LONGEST_REST = 2.0, 8.0
+# While writes go on, rests shrink slowly: many looks pass until the next write waits too long, and so few writes do.
+_OVERLOADED, _NO_WRITE, _NO_QUEUE = 0.99, 0.97, 0.8
 
 
 class GivingWay:
@@ -25,7 +27,8 @@ class GivingWay:
         if longest_wait_s > _TOO_LONG_S and queuing:
             self.rest = min(max(_FIRST_REST, self.rest * 1.5), _LONGEST_REST)
         elif longest_wait_s < _SHORT_S or not queuing:
-            self.rest = self.rest * (0.97 if queuing else 0.8) if self.rest > _LEAST_REST else 0.0
+            share = _NO_QUEUE if not queuing else _OVERLOADED if longest_wait_s else _NO_WRITE
+            self.rest = self.rest * share if self.rest > _LEAST_REST else 0.0
 
     @property
     def readers(self) -> int:

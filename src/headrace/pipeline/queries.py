@@ -1,19 +1,21 @@
 """Admits queries, starts each once the store is fresh and it is its turn, and sheds those that would be late. Knows no content.
 
 Writes come first: while they wait, queries get less time, and so more of them are refused. See
-docs/decisions/0155-writes-come-first.md.
+docs/decisions/0155-writes-come-first.md and 0168-the-same-question-is-run-once.md.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headrace.model.askers import Asker
-from headrace.model.errors import Unavailable
+from headrace.model.errors import HeadraceError, Unavailable
 from headrace.pipeline.giving_way import GivingWay
 from headrace.pipeline.query_turns import Costs, Turns, Waiting
+from headrace.pipeline.resting import Resting
+from headrace.pipeline.same_questions import Outcome, SameQuestions, identity_of
 from headrace.ports.store import CancellableReader, NotRemembered, Reader, RunningQuery
 
 Answer = TypeVar("Answer")
@@ -21,14 +23,24 @@ _LOOK_EVERY_S = 0.025
 _LONGEST_REST_S = 2.0
 _LONGEST_RETRY_S = 60
 _MOST_REMEMBERING = 16
+_MOST_FOLLOWING = 1000
+# While writes wait, what a second of queries takes may grow several times over within a moment. Whoever is let in has to be
+# answered even so, for a query that is refused after it has waited was let in in vain.
+_HURRIED = 0.2
 _NOBODY = Asker()
 
 
-class _Query(Waiting, eq=False):
-    """turn: done when it may begin, or is refused. task: what waits, until the store is fresh."""
+class _Query(Waiting, eq=False, kw_only=True):
+    """turn: done when it may begin, or is refused. task: what waits, until the store is fresh.
+
+    same: see `identity_of`; "" for one that is not compared. follows: whether it waits for the answer to another one like it.
+    """
 
     turn: "asyncio.Future[None]"
     task: "asyncio.Task[object] | None"
+    same: str = ""
+    follows: bool = False
+    began: bool = False
     shed: bool = False
 
 
@@ -67,11 +79,13 @@ class QuerySlots:
         self._clock_ms = clock_ms
         self._costs = Costs()
         self._turns = Turns[_Query]()
+        self._same = SameQuestions[Any]()
         self._way = GivingWay(running)
         self._inside: dict[_Query, None] = {}  # in the order in which they came
+        self._following = 0
         self._busy = 0  # readers that run a query or rest after one
         self._running = 0
-        self._resting: set[asyncio.TimerHandle] = set()
+        self._resting = Resting(self._release)
         self._looking = False
         self._remembering = 0
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="reader")
@@ -95,49 +109,80 @@ class QuerySlots:
     async def ask(self, question: Callable[[Reader], Answer], /, *, fresh: bool = True, by: Asker = _NOBODY) -> Answer:
         """Run a query against the store once the store holds everything acknowledged before now.
 
+        Those that are asked `by` somebody and ask the same while they wait are run once.
         fresh: false for one that goes on with an earlier one, and so does not wait for that.
         Raises Unavailable if too many queries are waiting, it would wait too long or the store is too far behind, and what the
         question raises. If it is cancelled, it stops the query and returns once that has ended.
         """
         self.asked_at_ms = self._clock_ms()
-        query = self._let_in(by)
+        query = self._let_in(by, identity_of(question) if by is not _NOBODY and self._inside else "")
         try:
             if fresh:
                 await self._until_fresh(query)
-            # Only what a route asks may be begun twice.
-            if by is not _NOBODY and self._busy >= self._way.readers and self._remembering < _MOST_REMEMBERING:
-                try:
-                    return await self._from_memory(question)
-                except NotRemembered:
-                    pass
-            await self._until_its_turn(query)
-            return await self._run(query, question)
+            query.task = None
+            looked = False
+            while True:
+                if self._same.is_waiting(query.same):
+                    if outcome := await self._same.of_another(query.same):
+                        return outcome.get()
+                # Only what a route asks may be begun twice.
+                elif by is not _NOBODY and not looked and self._would_wait() and self._remembering < _MOST_REMEMBERING:
+                    looked = True
+                    try:
+                        return await self._from_memory(question)
+                    except NotRemembered:
+                        pass
+                else:
+                    return await self._for_all(query, question)
         finally:
-            self._inside.pop(query, None)
+            self._leave(query)
 
     def close(self) -> None:
         """Wait for the queries that are running."""
         self._threads.shutdown()
         self._rememberer.shutdown()
 
-    def _let_in(self, by: Asker) -> _Query:
+    def _let_in(self, by: Asker, same: str) -> _Query:
         loop = asyncio.get_running_loop()
-        query = _Query(by, self._costs.of(by), loop.time(), loop.create_future(), asyncio.current_task())
-        if len(self._inside) >= self._most and not self._shed_for(by.owner):
-            raise self._too_many("Too many queries are waiting.")
-        if self._turns.ahead_s(query) / self._way.pace > self._patience_s:
-            raise self._too_many("The queries before this one take too long.")
+        query = _Query(
+            by,
+            self._costs.of(by),
+            loop.time(),
+            ready=False,
+            turn=loop.create_future(),
+            task=asyncio.current_task(),
+            same=same,
+        )
+        if same and self._same.is_asked(same):
+            if self._following >= _MOST_FOLLOWING:
+                raise self._too_many("Too many queries are waiting.")
+            query.follows = True
+            self._following += 1
+        else:
+            if len(self._inside) - self._following >= self._most and not self._shed_for(by.owner):
+                raise self._too_many("Too many queries are waiting.")
+            patience_s = self._patience_s * (_HURRIED if self._way.rest else 1.0)
+            if self._turns.ahead_s(query) / self._way.pace > patience_s:
+                raise self._too_many("The queries before this one take too long.")
+            self._turns.add(query)
+        self._same.enter(same)
         self._inside[query] = None
         if not self._looking:
             self._looking = True
             self._look_later()
         return query
 
+    def _leave(self, query: _Query) -> None:
+        self._inside.pop(query, None)
+        self._turns.remove(query)
+        self._same.leave(query.same)
+        self._following -= query.follows
+
     def _shed_for(self, owner: str) -> bool:
         """Refuse the latest query of the project with the most, so that another one's is let in. False if that has the most."""
         of: dict[str, list[_Query]] = {}
         for each in self._inside:
-            if each.task is not None or not each.turn.done():
+            if not each.follows and (each.task is not None or (each.ready and not each.turn.done())):
                 of.setdefault(each.by.owner, []).append(each)
         most = max(of.values(), key=len, default=list[_Query]())
         if len(most) <= len(of.get(owner, ())) + 1:
@@ -147,9 +192,10 @@ class QuerySlots:
 
     def _refuse(self, query: _Query, why: str) -> None:
         self._inside.pop(query, None)
-        if self._turns.remove(query):
+        self._turns.remove(query)
+        if query.task is None:
             query.turn.set_exception(self._too_many(why))
-        elif query.task is not None:
+        else:
             query.shed = True
             query.task.cancel()
 
@@ -165,8 +211,6 @@ class QuerySlots:
             if not query.shed or query.task is None or query.task.uncancel():
                 raise  # the client hung up
             raise self._too_many("Too many queries are waiting.") from None
-        finally:
-            query.task = None
 
     async def _from_memory(self, question: Callable[[Reader], Answer]) -> Answer:
         """Answer without a reader. Raises NotRemembered, and what the question raises."""
@@ -177,9 +221,33 @@ class QuerySlots:
         finally:
             self._remembering -= 1
 
+    async def _for_all(self, query: _Query, question: Callable[[Reader], Answer]) -> Answer:
+        """Run it once it is its turn, for those as well that ask the same meanwhile."""
+        if query.follows:
+            query.follows = False
+            self._following -= 1
+            self._turns.add(query)
+        query.ready = True
+        outcome: Outcome[Answer] | None = None
+        shared = self._same.wait(query.same) if query.same else None
+        try:
+            await self._until_its_turn(query)
+            query.began = True
+            self._same.begin(query.same)
+            answer = await self._run(query, question)
+            outcome = Outcome(answer)
+            return answer
+        except HeadraceError as error:
+            if query.began:
+                outcome = Outcome(error=error)
+            raise
+        finally:
+            if shared is not None:
+                if not query.began:
+                    self._same.begin(query.same)
+                shared.set_result(outcome)
+
     async def _until_its_turn(self, query: _Query) -> None:
-        query.task = None
-        self._turns.add(query)
         self._start_some()
         try:
             await query.turn
@@ -192,6 +260,9 @@ class QuerySlots:
         while self._busy < self._way.readers and (query := self._turns.take()) is not None:
             self._busy += 1
             query.turn.set_result(None)
+
+    def _would_wait(self) -> bool:
+        return self._busy >= self._way.readers
 
     def _release(self) -> None:
         self._busy -= 1
@@ -215,24 +286,9 @@ class QuerySlots:
             self._costs.learn(query.by, took_s)
             self._turns.took(query, took_s)
             if self._way.rest:
-                self._rest(min(took_s * self._way.rest, _LONGEST_REST_S))
+                self._resting.begin(min(took_s * self._way.rest, _LONGEST_REST_S))
             else:
                 self._release()
-
-    def _rest(self, seconds: float) -> None:
-        """Let a reader rest."""
-
-        def end() -> None:
-            self._resting.discard(handle)
-            self._release()
-
-        handle = asyncio.get_running_loop().call_later(seconds, end)
-        self._resting.add(handle)
-
-    def _end_rests(self) -> None:
-        while self._resting:
-            self._resting.pop().cancel()
-            self._release()
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -243,12 +299,12 @@ class QuerySlots:
         now_s = asyncio.get_running_loop().time()
         waited_s = self._write_wait_s()
         # What keeps the event loop from its turn keeps writes from being read.
-        self._way.adapt(waited_s and waited_s + now_s - due_s, len(self._turns))
+        self._way.adapt(waited_s and waited_s + now_s - due_s, self._turns.queuing)
         for each in self._turns.late(now_s, self._way.pace, self._patience_s):
             self._refuse(each, "The queries before this one take too long.")
         self._on_rest(self._way.rest)
         if not self._way.rest:
-            self._end_rests()
+            self._resting.end_all()
         self._start_some()
         self._looking = bool(self._inside) or self._way.rest > 0
         if self._looking:

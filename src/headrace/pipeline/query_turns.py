@@ -17,11 +17,12 @@ _NEWEST_WEIGHS = 0.3
 
 
 class Waiting(msgspec.Struct, eq=False):
-    """A query that waits. Seconds, by any one clock."""
+    """A query that waits. Seconds, by any one clock. ready: False while it may not begin although it would be its turn."""
 
     by: Asker
     cost_s: float
     arrived_s: float
+    ready: bool = True
 
 
 AnyWaiting = TypeVar("AnyWaiting", bound=Waiting)
@@ -54,6 +55,11 @@ class Turns(Generic[AnyWaiting]):
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
 
+    @property
+    def queuing(self) -> int:
+        """How many could begin if there were a reader."""
+        return sum(each.ready for own in self._of.values() for each in own)
+
     def add(self, waiting: AnyWaiting, /) -> None:
         own = self._of.get(waiting.by.owner)
         if own is None:
@@ -75,11 +81,12 @@ class Turns(Generic[AnyWaiting]):
         return True
 
     def take(self) -> AnyWaiting | None:
-        """The next one, of the owner who has used the least."""
-        if not self._of:
+        """The next one that is ready, of the owner who has used the least."""
+        ready = {owner: each for owner, own in self._of.items() if (each := next(filter(_is_ready, own), None))}
+        if not ready:
             return None
-        owner = min(self._of, key=lambda each: self._used_s[each])
-        waiting = self._of[owner][0]
+        owner = min(ready, key=lambda each: self._used_s[each])
+        waiting = ready[owner]
         self.remove(waiting)
         self._least_s = self._used_s[owner]
         self._used_s[owner] += waiting.cost_s
@@ -102,13 +109,17 @@ class Turns(Generic[AnyWaiting]):
         return own + sum(min(all_of, own + waiting.cost_s) for all_of in others)
 
     def late(self, now_s: float, readers: float, patience_s: float, /) -> list[AnyWaiting]:
-        """Those that would have to wait longer than the patience, from when they came until they begin."""
+        """Those of the ready that would have to wait longer than the patience, from when they came until they begin."""
         return [
             each
             for own in self._of.values()
             for each in own
-            if now_s + self.ahead_s(each) / readers > each.arrived_s + patience_s
+            if each.ready and now_s + self.ahead_s(each) / readers > each.arrived_s + patience_s
         ]
+
+
+def _is_ready(waiting: Waiting) -> bool:
+    return waiting.ready
 
 
 def _rank(waiting: Waiting) -> float:

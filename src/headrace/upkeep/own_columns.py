@@ -19,6 +19,7 @@ from headrace.ports.store import StoreFailed
 _log = structlog.get_logger("headrace.own_columns")
 _LOOK_EVERY_S = 60.0
 _LOOK_ANYWAY_S = 3600.0  # although nobody has asked: what nobody asks for has to go some time
+_MOST_YIELDED = 10  # looks in a row: a server that is never idle learns as well
 _MOST_ESTIMATED = 5  # keys at each look, since an estimate reads events
 _POLL_S = 0.25
 _FREE_SHARE = 4  # a column may take at most this part of what the disk has left, since filling it needs room beside
@@ -49,8 +50,10 @@ class ColumnKeeper:
         *,
         query_timeout_s: float,
         clock_ms: Callable[[], int],
+        is_pressed: Callable[[], bool] = lambda: False,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
+        """is_pressed: whether events or queries have to wait at this moment, and so the next column should wait."""
         self.columns: Sequence[OwnColumn] = ()  # as of the last look
         self.given = 0
         self.dropped = 0
@@ -58,6 +61,8 @@ class ColumnKeeper:
         self._budget = budget
         self._query_timeout_s = query_timeout_s
         self._clock_ms = clock_ms
+        self._is_pressed = is_pressed
+        self._yielded = 0  # looks in a row
         self._on_step = on_step
         self._kept_at = self._looked_at = -_LOOK_ANYWAY_S
         self._is_due = True
@@ -84,6 +89,8 @@ class ColumnKeeper:
         3. Drop a column that nobody asks for. A crash between leaves it as it was, or gone.
         4. Fill the next partition of the columns that lack it. Until a column is complete, queries do without it.
         5. Declare the next column. A crash after leaves it to be filled.
+
+        While events or queries have to wait, 4 and 5 are left for the next look.
         """
         now_ms, now = self._clock_ms(), time.monotonic()
         if now - self._kept_at >= _LOOK_EVERY_S:
@@ -92,8 +99,9 @@ class ColumnKeeper:
         if not self._is_due and now - self._looked_at < _LOOK_ANYWAY_S:
             return False
         self._looked_at = now
-        self._is_due = self._look(now_ms)
-        return self._is_due
+        worked = self._look(now_ms)
+        self._is_due = worked or self._yielded > 0
+        return worked
 
     def _look(self, now_ms: int) -> bool:
         if reasons := self._store.filling():
@@ -106,6 +114,8 @@ class ColumnKeeper:
                 return True
         for column in unused(columns, {use.key: use.last_ms for use in reversed(uses)}, now_ms, self._budget):
             return self._drop(column)
+        if self._gives_way():
+            return False
         for partition in sorted({each for column in columns for each in column.filling}):
             lacking = [column for column in columns if partition in column.filling]
             self._store.fill(lacking, partition)
@@ -120,6 +130,14 @@ class ColumnKeeper:
             self.given += 1
             _log.info("column_added", kind=key.kind, path=key.path, asked_for_by=project)
             return True
+        return False
+
+    def _gives_way(self) -> bool:
+        """Whether to leave the machine to events and queries for now: filling reads every event that there is."""
+        if self._yielded < _MOST_YIELDED and self._is_pressed():
+            self._yielded += 1
+            return True
+        self._yielded = 0
         return False
 
     def listed(self) -> list[ListedColumn]:

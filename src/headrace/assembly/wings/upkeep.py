@@ -9,12 +9,14 @@ from headrace.assembly.backups import Backups
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.export_targets import continuous_export_of
+from headrace.assembly.load import ServerLoad
 from headrace.assembly.wings.access import AccessWing
 from headrace.assembly.wings.erasures import ErasureWing
 from headrace.assembly.wings.pipeline import PipelineWing
 from headrace.model.own_columns import Budget
 from headrace.model.settings import Settings
 from headrace.pipeline.loop import Loop
+from headrace.pipeline.queries import QuerySlots
 from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.continuous import ContinuousExport
 from headrace.upkeep.importing import Importer
@@ -37,6 +39,7 @@ def upkeep_of(
     control: ControlAdapters,
     access: AccessWing,
     pipeline: PipelineWing,
+    queries: QuerySlots,
     erasures: ErasureWing,
     /,
     on_step: Callable[[str], None],
@@ -49,6 +52,7 @@ def upkeep_of(
         hold_trims=pipeline.log_needs.hold,
         release_trims=pipeline.log_needs.release,
     )
+    load = ServerLoad(adapters.log, pipeline.worker, queries, settings.flush_interval_ms)
     columns = ColumnKeeper(
         adapters.store.own,
         Budget(
@@ -59,6 +63,7 @@ def upkeep_of(
         ),
         query_timeout_s=settings.query_timeout_s,
         clock_ms=clock_ms,
+        is_pressed=load.is_pressed,
         on_step=on_step,
     )
     bookkeeping = Bookkeeping(
