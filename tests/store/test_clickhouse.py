@@ -102,6 +102,18 @@ def test_a_page_of_more_bytes_than_a_reply_may_have_is_told_to_ask_for_fewer(sto
     small.close()
 
 
+def test_a_page_that_is_too_large_to_be_read_at_once_is_the_same_in_pieces(
+    store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = fresh_tenant()
+    store.insert(records_of(event_of(tenant, properties=f'{{"x":"{"y" * 1000}"}}') for _ in range(300)))
+    page = Page(limit=250, offset=20)
+    at_once = store.events(tenant, ALL, page)
+    assert (at_once.total, len(at_once.events), at_once.more) == (300, 250, True)
+    monkeypatch.setattr("headrace.store.events._AT_ONCE_BYTES", 100_000)
+    assert store.events(tenant, ALL, page) == at_once
+
+
 def test_however_many_names_somebody_sends_names_and_catalogue_are_answered(store: ClickHouseStore) -> None:
     tenant, many = fresh_tenant(), 800_000
     columns = "project, mode, name, source, timestamp_ms, position"

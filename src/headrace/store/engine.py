@@ -28,6 +28,7 @@ ERROR_CODE = re.compile(r"Code: (\d+)")
 # Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _TIMED_OUT = {"159", "160"}
 _OUT_OF_MEMORY = {"241"}
+_TOO_LARGE = {"396"}
 _CANCELLED = {"394", "734"}
 _BAD_VALUE = {"457"}  # a number that does not fit its placeholder's type, such as a cursor below zero
 
@@ -54,6 +55,10 @@ _row_decoder = msgspec.json.Decoder(_Row)
 
 class NeedsMoreMemory(InvalidRequest):
     """The query needs more memory than allowed."""
+
+
+class ResultTooLarge(InvalidRequest):
+    """The result has more bytes than the query's own setting `max_result_bytes` allows."""
 
 
 class Handles:
@@ -235,6 +240,8 @@ class Engine:
                 "The query needs more memory than allowed: narrow the time range, name an event, "
                 "or use a smaller limit or offset."
             )
+        if code in _TOO_LARGE:
+            return ResultTooLarge("The result is too large.")
         if code in _CANCELLED:
             return Unavailable("The query was cancelled.")
         if code in _BAD_VALUE:

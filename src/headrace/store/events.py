@@ -1,6 +1,7 @@
 """Reads events: pages, single events, counts, series, groups and statistics."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -10,7 +11,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.event import StoredEvent, Tenant
 from headrace.model.filters import MAX_BUCKETS, MAX_GROUPS, Counts, Cursor, Dimension, Events, Filters, Page, Stats
 from headrace.model.zones import UTC_ZONE, WIDTH_MS, Interval, Zone, first_day_of
-from headrace.store.engine import Engine, NeedsMoreMemory, events_in
+from headrace.store.engine import Engine, NeedsMoreMemory, ResultTooLarge, events_in
 from headrace.store.known_people import KnownPeople
 from headrace.store.queries import counts
 from headrace.store.queries import events as queries
@@ -19,6 +20,7 @@ from headrace.store.queries.events import PageHint
 
 _GET_AT_ONCE = 1000
 _ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says otherwise
+_AT_ONCE_BYTES = 16 * 1024 * 1024  # a page of more is read in pieces
 _SMALL_ROW_BYTES, _SMALL_ROWS_AT_ONCE = 4096, 500
 _MOST_MOMENTS = 5000
 _Figure: TypeAlias = float | None
@@ -44,15 +46,27 @@ class EventReader:
         total, hint = self._outline(tenant, filters, page)
         if page.offset >= total:  # returns nothing, so there is nothing to sort, however large the offset
             return Events(total, [], more=False)
-        if page.limit <= _ROWS_AT_ONCE:
-            events = self._engine.events(queries.whole(tenant, filters, page, hint, self._hot))
-            found = len(events)
-        else:
-            rows = self._engine.rows(queries.keys(tenant, filters, page, hint, self._hot))
-            events = self._of_keys(tenant, [(name, moment, position) for name, moment, position in rows[: page.limit]])
-            found = len(rows)
+        events, found = self._page(tenant, filters, page, hint)
         # Events may have arrived between the queries. The total includes everything that the page shows.
         return Events(max(total, page.offset + found), events[: page.limit], more=found > page.limit)
+
+    def _page(self, tenant: Tenant, filters: Filters, page: Page, hint: PageHint) -> tuple[list[StoredEvent], int]:
+        """The page's events, and how many events there are from its first one on, at most one more than it holds."""
+        query = queries.whole(tenant, filters, page, hint, self._hot)
+        if page.limit <= _ROWS_AT_ONCE:
+            events = self._engine.events(query)
+            return events, len(events)
+        at_once = {"max_result_bytes": min(self._max_page_bytes, _AT_ONCE_BYTES)}
+        with suppress(ResultTooLarge, NeedsMoreMemory):
+            body = self._engine.ask(
+                msgspec.structs.replace(query, settings={**query.settings, **at_once}), "JSONEachRow"
+            )
+            self._check_size(len(body))
+            events = list(events_in(body))
+            return events, len(events)
+        rows = self._engine.rows(queries.keys(tenant, filters, page, hint, self._hot))
+        keys = [(name, moment, position) for name, moment, position in rows[: page.limit]]
+        return self._of_keys(tenant, keys), len(rows)
 
     def oldest(self, tenant: Tenant, filters: Filters, after: Cursor | None, limit: int, /) -> list[StoredEvent]:
         """See the StoredEvents port."""
