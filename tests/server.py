@@ -26,6 +26,8 @@ _END_TIMEOUT_S = 60
 _START_TIMEOUT_S = 120
 _SAID_TIMEOUT_S = 60
 
+_ABORT_TIMEOUT_S = 10
+
 
 class Server:
     """`headrace serve` on a free port. `start` returns once it listens; `stop` sends SIGTERM, `kill` SIGKILL."""
@@ -67,9 +69,7 @@ class Server:
     def wait_until_listening(self) -> "Server":
         assert self._process is not None
         assert self._process.stderr is not None
-        hung = threading.Timer(
-            _START_TIMEOUT_S, self._process.send_signal, (signal.SIGABRT,)
-        )  # with a stack of each thread
+        hung = threading.Timer(_START_TIMEOUT_S, self._end_what_hangs)
         hung.start()
         for line in self._process.stderr:
             self._keep(line)
@@ -84,6 +84,14 @@ class Server:
         self._drainer = threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True)
         self._drainer.start()
         return self
+
+    def _end_what_hangs(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGABRT)  # with a stack of each thread
+        try:
+            self._process.wait(_ABORT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:  # the engine may have taken the signal
+            self._process.kill()
 
     def _drain(self, lines: IO[str]) -> None:
         with lines:

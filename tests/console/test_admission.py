@@ -223,6 +223,19 @@ def test_sessions_are_seen_and_ended_by_themselves_by_operators_and_by_whoever_a
     assert seen(operator) == {shop.id, blog.id, operator.id}
 
 
+def test_a_session_that_is_too_far_down_to_be_listed_can_still_be_ended() -> None:
+    visit = Visit(key("shop"))
+    visit.kept.most_listed = 1
+    first, other, own = (visit.find(visit.log_in("shop")) for _ in range(3))
+    assert run(visit.console.listed(own)) == [first]
+    run(visit.console.end(own, other.id))
+    with pytest.raises(NotFound):
+        run(visit.console.end(own, other.id))
+    run(visit.console.end(own, own.id))
+    run(visit.console.end(first, first.id))
+    assert visit.kept.sessions == {}
+
+
 def test_a_session_that_was_ended_opens_nothing_at_once() -> None:
     visit = Visit(key("shop"))
     token = visit.log_in("shop")

@@ -32,6 +32,7 @@ class Kept:
         self.sessions: dict[str, tuple[Session, str]] = {}
         self.touched: list[tuple[str, int]] = []
         self.finds = 0
+        self.most_listed = 200
         self.broken = False
 
     def open(self, session: Session, token_hash: str, proof: str, replaces: str, /) -> None:
@@ -59,8 +60,9 @@ class Kept:
         self.sessions = {hashed: each for hashed, each in self.sessions.items() if each[0].id != session_id}
         return len(self.sessions) < before
 
-    def listed(self) -> list[Session]:
-        return [session for session, _ in self.sessions.values()]
+    def listed(self, session_id: str = "", /) -> list[Session]:
+        found = [session for session, _ in self.sessions.values() if session_id in ("", session.id)]
+        return found[: self.most_listed]
 
     def server_id(self) -> str:
         return "01234567"

@@ -126,6 +126,16 @@ def test_what_is_emitted_waits_in_order_and_is_kept_once(engine: sa.Engine, numb
     assert work.emits(9) == found[1:]
 
 
+def test_what_some_tenants_emitted_can_be_left_waiting(engine: sa.Engine, numbers: dict[str, int]) -> None:
+    work = ControlJourneyWork(engine, ControlLeases(engine, length_s=None))
+    for tenant, key in ((LIVE, "a"), (LIVE, "b"), (TEST, "c")):
+        keep(engine, tenant, run(f"r{key}", numbers["1"]), emitted=(Emitted(key, "x", "u", "", "", "", 5),))
+    assert [emitted.key for _, _, emitted in work.emits(2)] == ["a", "b"]
+    assert [emitted.key for _, _, emitted in work.emits(2, [LIVE])] == ["c"]
+    assert [emitted.key for _, _, emitted in work.emits(2, [TEST])] == ["a", "b"]
+    assert work.emits(2, [LIVE, TEST]) == []
+
+
 def test_replies_wait_for_one_tenant_at_a_time_until_they_are_done(engine: sa.Engine) -> None:
     work = ControlJourneyWork(engine, ControlLeases(engine, length_s=None))
     given = [Answered(f"k{n}", LIVE, "r1", n, n, '{"a":1}' if n else None, "why") for n in range(2)]

@@ -83,6 +83,19 @@ def test_those_used_last_are_listed_first_and_expired_ones_not(sessions: Control
     assert sessions.find("hash b") is None  # forgotten
 
 
+def test_any_session_is_found_by_its_id_until_it_expires(
+    sessions: ControlSessions, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.control.sessions._MOST_LISTED", 1)
+    for name in "ab":
+        sessions.open(session(name, is_operator=True), f"hash {name}", "", "")
+    assert [each.id for each in sessions.listed()] == ["a"]
+    assert [each.id for each in sessions.listed("b")] == ["b"]
+    assert sessions.listed("c") == []
+    clock.now_ms = NOW + IDLE_MS
+    assert sessions.listed("b") == []
+
+
 def test_a_database_keeps_the_name_it_was_made_with_and_others_have_another(
     sessions: ControlSessions, engine: Engine, other: Engine, clock: Clock
 ) -> None:

@@ -149,6 +149,16 @@ def test_a_run_keeps_so_much_of_its_events_in_all_and_goes_on_without_the_rest()
     assert alone.emitted == ["no", "sent"]
 
 
+def test_what_a_run_keeps_is_measured_in_bytes() -> None:
+    steps = [{"id": name, "wait_for": {"event": "x", "timeout": "1d"}} for name in "vw"]
+    alone = Alone(journey(*steps)).start(seen("start"))
+    for number in (1, 2):
+        assert alone.happen(seen("x", START_MS + number, text="\u20ac" * 12_000))
+    assert [bool(visit.event) for visit in alone.run.visits] == [True, False], (
+        "36,000 bytes each, and 12,000 characters"
+    )
+
+
 def test_a_call_that_would_be_too_large_names_the_person_and_the_event_and_says_so() -> None:
     call = {"id": "c", "call": {"webhook": "crm", "body": {"hello": 1}}}
     for size, is_cut in ((300_000, False), (400_000, True)):

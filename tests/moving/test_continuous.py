@@ -127,6 +127,28 @@ def test_each_event_is_in_one_file_whatever_step_the_process_dies_after(
     assert sorted(folder.rglob("*")) == before
 
 
+def test_what_cannot_be_written_for_one_project_keeps_no_other_from_its_turn(shop: Shop, tmp_path: Path) -> None:
+    first, second = shop.tenants
+    (tmp_path / f"project={first.project}").write_text("a file, where a folder has to be")
+    marks = MemoryMarks(shop.tenants)
+    shop.grow(4, 0)
+    export = ContinuousExport(shop.store, marks, Folder(tmp_path), every_s=1, visible=lambda: shop.last)
+    with pytest.raises(OSError, match="project="):
+        export.round()
+    assert marks.mark(second) == Mark(shop.last)
+    assert len([*tmp_path.rglob("*.parquet")]) == 1
+    (tmp_path / f"project={first.project}").unlink()
+    export.round()
+    assert_each_once(tmp_path, 4, shop.tenants)
+
+
+def test_half_a_file_that_a_killed_server_has_left_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
+    for name in (".b.parquet.0a1b2c", ".bb.parquet.0a1b2c"):
+        (tmp_path / name).write_bytes(b"half")
+    Folder(tmp_path).put("b.parquet", lambda write: write(b"whole"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bb.parquet.0a1b2c", "b.parquet"]
+
+
 def test_a_file_that_could_not_be_written_leaves_none(tmp_path: Path) -> None:
     def fail(write: Callable[[bytes], object]) -> None:
         write(b"half")

@@ -86,7 +86,7 @@ class ErasingMachine(Machine):
             has_passed=self._has_passed,
             feed_paused=self._paused,
             on_append=lambda entries: self.told.append(f"{entries} appended"),
-            on_detached=lambda: self.told.append("held" if self.holds.holds(TENANT) else "lifted"),
+            on_detached=lambda: self.told.append("held" if self.holds.held() else "lifted"),
             tell_backups=lambda: None,
             clock_ms=lambda: 5,
             on_step=self._step,

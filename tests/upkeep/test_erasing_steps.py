@@ -158,6 +158,21 @@ def test_an_erasure_that_waits_for_reactions_goes_on_when_they_are_done(machine:
     assert machine.erasures.get(TENANT, erasure_id).status == "done"
 
 
+def test_an_erasure_that_asks_before_the_reactor_has_begun_is_told_once_it_has(machine: ErasingMachine) -> None:
+    """The last process had reacted to everything, so nothing that is reacted to now would tell it."""
+    machine.take(event("bought"))
+    machine.erase("u")
+    machine.drain()
+    machine.restart()
+    woken: list[bool] = []
+    machine.eraser.loop.wake = lambda: woken.append(True)  # type: ignore[method-assign]
+    machine.reactor._on_progress = machine.eraser.on_reacted
+    assert not machine.eraser.step()
+    machine.drain()
+    assert woken
+    assert machine.eraser.step()
+
+
 OWN = event("bought")
 ERASURE = OpenErasure("e", TENANT, "requested", ["u", "a-u", 'q"q'], 1 << 62, [])
 

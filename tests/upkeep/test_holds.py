@@ -37,17 +37,17 @@ def test_a_start_waits_where_the_last_end_did() -> None:
     holds = ErasureHolds(Opened(erasure("a", 50), erasure("b", 30), erasure("c", 10, "detached"), erasure("d", None)))
     assert holds.first(TENANT) == 30
     assert holds.first(OTHER) is None
-    assert (holds.holds(TENANT), holds.holds(OTHER)) == (True, False)
+    assert holds.held() == [TENANT]
 
 
 def test_reactions_wait_at_the_first_command_and_then_at_the_next_and_then_nowhere() -> None:
     holds = ErasureHolds(Opened(erasure("a", 50), erasure("b", 30)))
     holds.lift(erasure("b", 30))
-    assert (holds.first(TENANT), holds.holds(TENANT)) == (50, True)
+    assert (holds.first(TENANT), holds.held()) == (50, [TENANT])
     holds.lift(erasure("b", 30))
     assert holds.first(TENANT) == 50, "what is lifted twice lifts nothing else"
     holds.lift(erasure("a", 50))
-    assert (holds.first(TENANT), holds.holds(TENANT)) == (None, False)
+    assert (holds.first(TENANT), holds.held()) == (None, [])
 
 
 def test_what_journeys_emit_waits_from_before_the_command_has_a_place_and_reactions_from_then() -> None:
@@ -55,7 +55,7 @@ def test_what_journeys_emit_waits_from_before_the_command_has_a_place_and_reacti
     holds = ErasureHolds(opened)
     opened.found["a"] = erasure("a", 40)
     holds.begin(TENANT, "a")
-    assert (holds.holds(TENANT), holds.first(TENANT)) == (True, None)
+    assert (holds.held(), holds.first(TENANT)) == ([TENANT], None)
     holds.read(40, encode_command("a", TENANT))
     assert holds.first(TENANT) == 40
     assert opened.placed_at == [("a", 40)]
@@ -69,7 +69,7 @@ def test_a_command_that_is_read_again_after_its_end_holds_nothing_up(status: Era
     opened = Opened(*([erasure("a", 40, status)] if status else []))
     holds = ErasureHolds(opened, on_placed=lambda: told.append("placed"))
     holds.read(40, encode_command("a", TENANT))
-    assert (holds.first(TENANT), holds.holds(TENANT)) == (None, False)
+    assert (holds.first(TENANT), holds.held()) == (None, [])
     assert told == ["placed"]
 
 

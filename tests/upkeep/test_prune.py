@@ -13,6 +13,7 @@ from headrace.model.errors import InvalidRequest
 from headrace.model.event import Event, Tenant, encode
 from headrace.model.retention import DAY_MS, HOUR_MS, Retention, parse_age
 from headrace.pipeline.recovery import is_behind
+from headrace.ports.store import StoreFailed
 from headrace.upkeep.prune import Pruner
 from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 
@@ -143,6 +144,26 @@ def test_each_setting_is_applied_to_its_own_events_and_those_that_are_off_or_not
     assert given.pruner.step() is False, "or its loop would never rest"
     assert given.left() - {given.log.last()} == {kept[0], kept[1], kept[3]}
     assert [each.pruned_at_ms for each in given.retentions.values()] == [None, NOW_MS - HOUR_MS, NOW_MS, NOW_MS]
+
+
+def test_a_project_whose_events_cannot_be_removed_keeps_no_other_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, other = Given(), Tenant("q", "live")
+    kept = [given.take(40, tenant=each) for each in (TENANT, other)]
+    given.take(0)
+    given.log.trim(kept[-1])
+    given.retentions = {each: Retention(each, 30 * DAY_MS, NOW_MS - DAY_MS, None) for each in (TENANT, other)}
+    prune = given.store.prune
+
+    def fail(tenant: Tenant, before_ms: int, upto: int) -> None:
+        if tenant == TENANT:
+            raise StoreFailed("it is damaged")
+        prune(tenant, before_ms, upto)
+
+    monkeypatch.setattr(given.store, "prune", fail)
+    with pytest.raises(StoreFailed):
+        given.pruner.step()
+    assert given.left() == {kept[0], given.log.last()}
+    assert [each.pruned_at_ms for each in given.retentions.values()] == [None, NOW_MS]
 
 
 def test_a_dry_run_counts_and_removes_nothing() -> None:

@@ -191,8 +191,9 @@ class ConsoleAdmission:
         return [each for each in every if _may_end(session, each)]
 
     async def end(self, session: Session, session_id: str, /) -> None:
-        """End a session that this one may see. Raises NotFound, Unavailable."""
-        if session_id not in {each.id for each in await self.listed(session)}:
+        """End a session that this one may see, also one that is too far down to be listed. Raises NotFound, Unavailable."""
+        found = await self._ask(lambda: self._store.listed(session_id)) if session_id else ()
+        if not any(_may_end(session, each) for each in found):
             raise NotFound(f"There is no session {session_id[:80]!r}.")
         await self._ask(lambda: self._store.end(session_id))
         self._drop(session_id)

@@ -57,6 +57,8 @@ class Folder:
         """See the ExportTarget port."""
         target = self._path / path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in target.parent.glob(f".{target.name}.*"):  # by a server that was killed as it wrote this file
+            left.unlink(missing_ok=True)
         draft = target.with_name(f".{target.name}.{uuid4().hex[:6]}")  # readers pass over names that begin with a dot
         try:
             with draft.open("wb") as file:

@@ -1,6 +1,6 @@
 """Runs of journeys, for queries and for the loop that works on them: see ports/journeys.py."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -141,10 +141,13 @@ class ControlJourneyWork:
         with reading(self._engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(asked)]
 
-    def emits(self, limit: int, /) -> list[tuple[int, Tenant, Emitted]]:
+    def emits(self, limit: int, without: Collection[Tenant] = (), /) -> list[tuple[int, Tenant, Emitted]]:
         """See JourneyWork."""
+        asked = sa.select(emits).order_by(emits.c.no).limit(limit)
+        for each in without:
+            asked = asked.where(sa.or_(emits.c.project != each.project, emits.c.mode != each.mode))
         with reading(self._engine) as connection:
-            rows = connection.execute(sa.select(emits).order_by(emits.c.no).limit(limit)).all()
+            rows = connection.execute(asked).all()
         return [(row.no, Tenant(row.project, row.mode), _emitted_decoder.decode(row.emitted)) for row in rows]
 
     def emitted(self, numbers: Sequence[int], /) -> None:

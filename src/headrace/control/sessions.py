@@ -61,10 +61,12 @@ class ControlSessions:
         ended = sa.delete(console_sessions).where(_is(session_id))
         return transact(self._engine, lambda connection: connection.execute(ended).rowcount > 0)
 
-    def listed(self) -> Sequence[Session]:
-        """See the Sessions port; 200 at most."""
+    def listed(self, session_id: str = "", /) -> Sequence[Session]:
+        """See the Sessions port."""
         now_ms = self._clock_ms()
         asked = sa.select(console_sessions).where(sa.not_(_expired(now_ms)))
+        if session_id:
+            asked = asked.where(_is(session_id))
         asked = asked.order_by(console_sessions.c.used_at_ms.desc(), console_sessions.c.id).limit(_MOST_LISTED)
         with reading(self._engine) as connection:
             rows = connection.execute(asked).all()

@@ -67,9 +67,10 @@ class ErasureHolds:
         with self._lock:
             return min((each for each in held.values() if each is not None), default=None)
 
-    def holds(self, tenant: Tenant, /) -> bool:
-        """Whether what the tenant's journeys emit has to wait."""
-        return bool(self._held.get(tenant))
+    def held(self) -> list[Tenant]:
+        """The tenants of which what journeys emit has to wait."""
+        with self._lock:
+            return list(self._held)
 
     def lift(self, erasure: OpenErasure, /) -> None:
         """The person is detached."""

@@ -210,6 +210,7 @@ class Reactor:
         self._rules.forget(self.reacted_by_all())
         self._rules.refresh()
         self._is_ready = True
+        self._on_progress()  # an erasure that asked before may wait for what the last process has reacted to
 
     def _read(self) -> bool:
         # In this order: rules that are applied after this look at how far the store has come judge only later events.

@@ -181,13 +181,12 @@ class Timers:
             return False
         self._has_emits = False
         with self._holds.nothing_emitted():
-            found = self._work.emits(_EMITS_AT_ONCE)
+            held = self._holds.held()
+            found = self._work.emits(_EMITS_AT_ONCE, held)
+            if found or held:
+                self._has_emits = True  # there may be more; of what is held `on_lifted` tells
             if not found:
                 return False
-            self._has_emits = True  # there may be more
-            found = [each for each in found if not self._holds.holds(each[1])]
-            if not found:
-                return False  # `on_lifted` wakes this thread
             self._on_step("emit")
             self._accept([Item(index, emitted.event(tenant)) for index, (_, tenant, emitted) in enumerate(found)])
             self._on_step("emitted")

@@ -29,8 +29,8 @@ class Sessions(Protocol):
         """End it for good. Whether there was one."""
         ...
 
-    def listed(self) -> Sequence[Session]:
-        """Every session that has not expired, the one used last first."""
+    def listed(self, session_id: str = "", /) -> Sequence[Session]:
+        """The sessions that have not expired, the one used last first, and 200 at most; if an id is given, the one with it."""
         ...
 
 

@@ -3,7 +3,7 @@
 Runs change like the rest of the state of a tenant's reactions: see ReactionStates.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from headrace.model.event import Tenant
@@ -69,8 +69,8 @@ class JourneyWork(Protocol):
         """(time, run id) of a tenant's first timers that are due by a time, in that order."""
         ...
 
-    def emits(self, limit: int, /) -> list[tuple[int, Tenant, Emitted]]:
-        """(number, tenant, event) of the events to emit, in the order in which runs emitted them."""
+    def emits(self, limit: int, without: Collection[Tenant] = (), /) -> list[tuple[int, Tenant, Emitted]]:
+        """(number, tenant, event) of events to emit, in the order in which runs emitted them; those of some tenants not."""
         ...
 
     def emitted(self, numbers: Sequence[int], /) -> None:

@@ -12,12 +12,13 @@ from urllib.parse import quote
 
 import structlog
 
-from headrace.model.errors import Unavailable
+from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Tenant, received_at_ms
 from headrace.model.exports import Mark, Place
 from headrace.model.filters import Filters
 from headrace.model.zones import DAY_MS
 from headrace.pipeline.loop import Loop
+from headrace.ports.control import ControlFailed
 from headrace.ports.exports import ExportMarks, Exports, ExportTarget
 from headrace.upkeep.columns import ParquetFile
 from headrace.upkeep.exporting import Cutter
@@ -49,11 +50,25 @@ class ContinuousExport:
         self.loop = Loop("continuous-export", self.round, idle_s=every_s)
 
     def round(self) -> bool:
-        """Export all that the store has by now; False, so that the loop rests. Raises ControlFailed, OSError, Unavailable."""
+        """Export all that the store has by now; False, so that the loop rests.
+
+        What fails for one project keeps no other from its turn. Raises ControlFailed, OSError, Unavailable, InvalidRequest.
+        """
         upto = self._visible()
+        failed: Exception | None = None
         for tenant in self._marks.tenants():
-            while not self.loop.closing and self._file(tenant, self._marks.mark(tenant), upto):
-                pass
+            try:
+                while not self.loop.closing and self._file(tenant, self._marks.mark(tenant), upto):
+                    pass
+            except ControlFailed:
+                raise
+            except (OSError, InvalidRequest, Unavailable) as error:
+                if self.loop.closing:
+                    raise
+                _log.warning("export_failed", project=tenant.project, mode=tenant.mode, why=str(error))
+                failed = error
+        if failed is not None:
+            raise failed
         return False
 
     def _file(self, tenant: Tenant, mark: Mark, visible: int) -> bool:

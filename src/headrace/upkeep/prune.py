@@ -19,6 +19,7 @@ from headrace.ports.control import Offsets
 from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import LogReader
 from headrace.ports.retention import Retentions
+from headrace.ports.store import StoreFailed
 
 _log = structlog.get_logger("headrace.retention")
 _LOOK_EVERY_S = 60.0
@@ -68,15 +69,26 @@ class Pruner:
         self.loop = Loop("retention", self.step, idle_s=_LOOK_EVERY_S)
 
     def step(self) -> bool:
-        """Apply each setting that is due; False, so that the loop rests. Raises ControlFailed, StoreFailed, Unavailable."""
+        """Apply each setting that is due; False, so that the loop rests.
+
+        What the store cannot do for one project keeps no other from its turn. Raises ControlFailed, StoreFailed, Unavailable.
+        """
+        failed: StoreFailed | None = None
         for each in self._retentions.all():
             now_ms = self._clock_ms()
             if each.keep_ms is None or not each.is_due(now_ms):
                 continue
-            pruned = self.prune(each.tenant, now_ms - each.keep_ms)
+            try:
+                pruned = self.prune(each.tenant, now_ms - each.keep_ms)
+            except StoreFailed as error:
+                _log.warning("not_pruned", project=each.tenant.project, mode=each.tenant.mode, why=str(error))
+                failed = error
+                continue
             self._retentions.applied(each.tenant, pruned.events, now_ms)
             if pruned.events:
                 _log.info("pruned", project=each.tenant.project, mode=each.tenant.mode, events=pruned.events)
+        if failed is not None:
+            raise failed
         return False
 
     def prune(self, tenant: Tenant, before_ms: int, /, *, dry_run: bool = False) -> Pruned:

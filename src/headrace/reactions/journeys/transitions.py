@@ -67,7 +67,9 @@ def latest(run: Run, /) -> dict[str, Visit]:
 
 
 def kept_bytes(run: Run, /) -> int:
-    return len(run.event) + sum(len(visit.event) + len(visit.reply) for visit in run.visits)
+    """The size of the events and replies that a run keeps, in UTF-8."""
+    kept = (run.event, *(text for visit in run.visits for text in (visit.event, visit.reply)))
+    return sum(len(text.encode()) for text in kept)
 
 
 def event_of(visit: Visit, /) -> Event:

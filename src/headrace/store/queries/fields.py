@@ -1,7 +1,8 @@
 """What a field of an event is in SQL, and whether it is what a condition says. Pure; values are bound parameters.
 
 Two things that JSON leaves open: of a key that an object has twice a property filter sees the first value, a tag filter and a
-statistic the last; and inside an array or object an integer past 64 bits is a string of its digits.
+statistic the last; and an integer past 64 bits is a string of its digits. So one is found by them and not as 1e20, which would
+find the strings too.
 """
 
 import re
