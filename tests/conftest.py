@@ -15,6 +15,7 @@ from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from tests.engine import emptied
 from tests.leftovers import kill_when_this_process_ends
+from tests.open_databases import open_databases, watch
 from tests.server import Client, Server
 
 __all__ = ["emptied"]
@@ -66,6 +67,7 @@ structlog.configure(
 
 _projects = itertools.count()
 _reaper = pytest.StashKey["subprocess.Popen[bytes]"]()
+_shared = pytest.StashKey[Path]()  # the control database that stays open for the whole run
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -75,6 +77,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    watch()
     if hasattr(config, "workerinput") or not config.getoption(
         "numprocesses", None
     ):  # not where xdist only hands tests out
@@ -99,6 +102,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert server.stop() == 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def each_file_closes_its_databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = open_databases()
+    yield
+    left = open_databases() - before - {str(request.config.stash.get(_shared, ""))}
+    assert not left, f"a test or a fixture of this file left open: {sorted(left)}"
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite control database to copy: migrating one takes longer than most tests."""
@@ -117,9 +128,10 @@ def project() -> str:
 
 
 @pytest.fixture(scope="session")
-def keys(server: Server) -> Iterator[Keys]:
+def keys(server: Server, pytestconfig: pytest.Config) -> Iterator[Keys]:
     """The server's keys, as the command line opens them; opening them for each test takes longer than most tests."""
-    engine = open_database(server.data / "control.sqlite")
+    path = pytestconfig.stash[_shared] = server.data / "control.sqlite"
+    engine = open_database(path)
     yield Keys(engine)
     engine.dispose()
 

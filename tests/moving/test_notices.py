@@ -1,5 +1,6 @@
 """What a folder of backups is told of erasures: who, as marks, for as long as a backup in it is older."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -23,8 +24,10 @@ DAY_MS = 86_400_000
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_database(tmp_path / "control.sqlite")
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(tmp_path / "control.sqlite")
+    yield engine
+    engine.dispose()
 
 
 def snapshot(folder: Path, at_ms: int) -> None:

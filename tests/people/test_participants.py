@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,11 +21,6 @@ from headrace.reactions.challenges import Challenge
 from headrace.reactions.facts import Fact
 from headrace.reactions.rules import parse_rules
 from tests.reactions.given import DAY_MS, TENANT, Machine, event
-
-
-@pytest.fixture
-def machine(tmp_path: Any, template: Any) -> Machine:
-    return Machine(tmp_path, template)
 
 
 def score(machine: Machine, name: str) -> tuple[Score, dict[str, Challenge]]:

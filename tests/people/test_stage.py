@@ -1,7 +1,6 @@
 """What is said of people on its way through the reactor: read when there is something, in order, and not once it was erased."""
 
 import asyncio
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,11 +17,6 @@ from headrace.model.event import Event, StoredEvent, tail_of
 from headrace.pipeline.people import PeopleStage, Saying
 from headrace.pipeline.statement_watch import StatementWatch
 from tests.reactions.given import TENANT, Machine, event, record_of
-
-
-@pytest.fixture
-def machine(tmp_path: Path, template: Path) -> Machine:
-    return Machine(tmp_path, template)
 
 
 def identified(user: str, anonymous: str = "") -> StoredEvent:
