@@ -21,15 +21,15 @@ HOST = (b"host", b"h")
         ("1.0", [HOST, HOST, HOST], "3 Host", None),
         ("1.1", [HOST, (b"transfer-encoding", b"chunked")], "", None),
         ("1.1", [HOST, (b"transfer-encoding", b" Chunked ")], "", None),
-        ("1.1", [HOST, (b"transfer-encoding", b"gzip, chunked")], "only chunked", HTTPStatus.NOT_IMPLEMENTED),
+        ("1.1", [HOST, (b"transfer-encoding", b"gzip, chunked")], "Transfer-Encoding is chunked", HTTPStatus.NOT_IMPLEMENTED),
         (
             "1.1",
             [HOST, (b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"chunked")],
-            "only chunked",
+            "Transfer-Encoding is chunked",
             HTTPStatus.NOT_IMPLEMENTED,
         ),
         ("1.1", [HOST, (b"transfer-encoding", b"gzip")], "", None),  # the parser refuses it
-        ("1.1", [(b"transfer-encoding", b"x, chunked")], "only chunked", HTTPStatus.NOT_IMPLEMENTED),
+        ("1.1", [(b"transfer-encoding", b"x, chunked")], "Transfer-Encoding is chunked", HTTPStatus.NOT_IMPLEMENTED),
     ],
 )
 def test_a_head_has_one_host_and_no_coding_but_chunked(
