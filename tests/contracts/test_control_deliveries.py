@@ -397,6 +397,24 @@ def test_a_call_that_nobody_can_take_is_told_so_at_once(
     assert log.get(store.get(TENANT, "off").number, "c2").status == "dead"
 
 
+def test_a_message_to_one_webhook_alone_waits_and_is_given_up_after_one_try(
+    engine: Engine, store: WebhookStore, queue: DeliveryQueue
+) -> None:
+    made = make(store, "w")
+    make(store, "other")
+    added = ControlDeliveryLog(engine).add(made.number, message("t"), NOW_MS)
+    assert (added.key, added.status, added.ended_at_ms) == ("t", "waiting", None)
+    [found] = due(queue)
+    assert (found.receiver.number, found.key, found.give_up_at_ms) == (made.number, "t", NOW_MS)
+
+
+def test_a_delivery_that_nobody_can_take_ends_as_it_begins(engine: Engine, store: WebhookStore, outbox: Outbox) -> None:
+    made = make(store, "badges")
+    call(engine, outbox, "badges")
+    [dead] = ControlDeliveryLog(engine).listed(made.number, None, 2**62, 9)
+    assert (dead.status, dead.created_at_ms, dead.ended_at_ms) == ("dead", NOW_MS, NOW_MS)
+
+
 # The queue
 
 

@@ -21,7 +21,12 @@ HOST = (b"host", b"h")
         ("1.0", [HOST, HOST, HOST], "3 Host", None),
         ("1.1", [HOST, (b"transfer-encoding", b"chunked")], "", None),
         ("1.1", [HOST, (b"transfer-encoding", b" Chunked ")], "", None),
-        ("1.1", [HOST, (b"transfer-encoding", b"gzip, chunked")], "Transfer-Encoding is chunked", HTTPStatus.NOT_IMPLEMENTED),
+        (
+            "1.1",
+            [HOST, (b"transfer-encoding", b"gzip, chunked")],
+            "Transfer-Encoding is chunked",
+            HTTPStatus.NOT_IMPLEMENTED,
+        ),
         (
             "1.1",
             [HOST, (b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"chunked")],

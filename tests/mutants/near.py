@@ -132,6 +132,7 @@ NEAR: dict[str, Tests] = {
         ("tests/log", "tests/contracts/test_log.py", "tests/guarantees/test_intake.py"),
         ("tests/crash/test_lost_keys.py", "tests/crash/test_lost_files.py", "tests/crash/test_disk.py"),
     ),
+    "log/valkey/": Tests(("tests/log/test_valkey.py", "tests/contracts/test_log.py"), ("tests/log/test_server_on_valkey.py",)),
     "model/": Tests(
         (
             "tests/dialects", "tests/queries/test_text.py", "tests/queries/test_zones.py", "tests/control/test_keys.py", "tests/control/test_settings.py",
@@ -178,6 +179,13 @@ NEAR: dict[str, Tests] = {
     "store/": Tests(
         ("tests/store", "tests/contracts/test_store.py", "tests/contracts/test_pages.py", "tests/contracts/test_measures.py", "tests/queries"),
         ("tests/http/test_reading.py", "tests/http/test_catalog.py"),
+    ),
+    "store/fence.py": Tests(("tests/store/test_over_http.py",), ("tests/store/test_server_over_http.py",)),
+    "store/own_columns.py": Tests(("tests/store/test_own_columns.py", "tests/upkeep/test_own_columns.py"), ("tests/queries/test_against_brute_force.py",)),
+    "store/remembering.py": Tests(("tests/store/test_remembering.py", "tests/store/test_answers.py"), ("tests/http/test_etags.py",)),
+    "store/writer.py": Tests(
+        ("tests/store/test_over_http.py", "tests/store/test_clickhouse.py", "tests/contracts/test_store.py", "tests/contracts/test_store_erasing.py"),
+        ("tests/http/test_etags.py", "tests/crash/test_disk.py"),
     ),
     "store/queries/": Tests(
         ("tests/queries/test_text.py", "tests/contracts/test_pages.py", "tests/contracts/test_measures.py", "tests/contracts/test_store.py",
