@@ -2,22 +2,28 @@
 
 import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.crash.people import ALICE, SECRETS, figures, fill, people, send, set_up
+from tests.crash.restore_and_die import died_at
 from tests.crash.test_erased_files import found_in, merged
 from tests.crash.test_erasing_people import SETTINGS, erase, settle, wait_until_done
 from tests.moving.test_backup import back_up, command, restore
+from tests.moving.test_commands import environ
 from tests.server import Server
 
 LATE = "anon-late-3d41f7aa"
+# All others were tried as well: ("filled", "insert", "adopted", *STEPS, "finished"). A restore takes seconds.
+RESTORE_STEPS = ("adopted", "detached", "redacted", "finished")
 
 
 @pytest.mark.timeout(240)
 def test_whoever_was_erased_since_is_as_one_that_never_was_though_the_old_server_is_lost(tmp_path: Path) -> None:
+    """And though the restore is killed after each of its steps, and run again."""
     server = Server(tmp_path / "data", SETTINGS).start()
     whole, spared = server.key("whole"), server.key("spared")
     with server.client(whole) as client, server.client(spared) as other:
@@ -38,7 +44,12 @@ def test_whoever_was_erased_since_is_as_one_that_never_was_though_the_old_server
     assert not any(secret in notice.read_text() for secret in (*SECRETS, LATE))
 
     new = tmp_path / "new"
+    killed = subprocess.run(
+        died_at(folder, new, RESTORE_STEPS), capture_output=True, text=True, env=environ(), timeout=200, check=False
+    )
+    assert killed.returncode == 0, killed.stderr
     assert restore(folder, new)["erasures"] == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["backups", "new"], "nothing of those that were killed"
     assert command("audit", "--action", "restore", "--data", new).stdout.count("\n") == 2
     files = {file for places in found_in(new).values() for file in places if not file.startswith("store/")}
     assert files == set(), "the log and control, before any server has started"

@@ -1,6 +1,8 @@
 """Snapshots of a folder, with parts and databases of a few bytes: what they hold, in which order it is taken, and what restores."""
 
+import errno
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headrace.assembly.folder import DataFolder
 from headrace.model.entries import ErasedEvent, Keyed
-from headrace.model.errors import InvalidRequest, SettingsError
+from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
 from headrace.model.event import Event, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed
 from headrace.upkeep.backup import DATABASES, Done, back_up, manifest_of, snapshots_in
@@ -85,7 +88,7 @@ class Shop:
     @contextmanager
     def opened(self, folder: Path) -> Iterator[tuple[Parts, MemoryErasedEvents]]:
         assert folder != self.new, "nothing has the folder's name before it is whole"
-        assert not self.new.exists() or not [*self.new.iterdir()]
+        assert not self.new.exists() or {each.name for each in self.new.iterdir()} <= {".restoring", "lost+found"}
         self.restored = Parts(folder)
         self.restored.ids = {event_id(FIRST, 7), event_id(SECOND, 7)}
         yield self.restored, self.erased_there  # type: ignore[misc]  as much of a store as a restore needs
@@ -139,7 +142,7 @@ def test_the_oldest_snapshots_are_removed_with_what_only_they_had_and_what_crash
     done = [shop.back_up()]
     shop.store.add("b_2_2_0", "of b")
     done += [shop.back_up(1), shop.back_up(2)]
-    for left in ("snapshots/.draft", "parts/.a_1_1_0-x.abc"):
+    for left in ("snapshots/.2025-01-15T000000Z-0a1b2c", "parts/.a_1_1_0-0123456789abcdef.0a1b2c"):
         (shop.backups / left).mkdir()
         (shop.backups / left / "half").write_text("")
     (shop.store.folder / "parts" / "b_2_2_0").rename(shop.store.folder / "b")
@@ -151,6 +154,59 @@ def test_the_oldest_snapshots_are_removed_with_what_only_they_had_and_what_crash
     assert snapshots_in(shop.backups)[-1] == last.snapshot
     assert len([*(shop.backups / "snapshots").iterdir()]) == 2
     assert [each.name.partition("-")[0] for each in (shop.backups / "parts").iterdir()] == ["a_1_1_0"]
+
+
+def test_what_others_keep_beside_backups_is_never_removed(shop: Shop) -> None:
+    shop.back_up()
+    theirs = [shop.backups / name for name in ("snapshots/of my disk", "snapshots/.hidden", "parts/list", "parts/a-b")]
+    for each in theirs:
+        each.mkdir()
+    (shop.backups / "parts" / "notes.txt").write_text("mine")
+    shop.back_up(1, keep=1)
+    assert len(snapshots_in(shop.backups)) == 1
+    assert all(each.is_dir() for each in theirs)
+    assert (shop.backups / "parts" / "notes.txt").read_text() == "mine"
+
+
+def test_of_two_who_use_a_folder_of_backups_at_once_the_second_is_told_to_wait(shop: Shop) -> None:
+    """A backup with `--keep` removes parts that no snapshot has yet, and snapshots that somebody may be restoring."""
+    shop.back_up()
+    refused: list[str] = []
+
+    def meanwhile() -> None:
+        for other in (lambda: shop.back_up(5, keep=1), lambda: restore(shop.backups, shop.new, shop.opened)):
+            with pytest.raises(Unavailable, match="Try again") as caught:
+                other()
+            refused.append(str(caught.value))
+
+    shop.store.during_freeze = meanwhile
+    shop.back_up(1)
+    assert len(refused) == 2
+    shop.store.during_freeze = lambda: None
+
+    def finish(_draft: Path) -> int:
+        with pytest.raises(Unavailable, match="restored from it"):
+            shop.back_up(6, keep=1)
+        restore(shop.backups, shop.new.with_name("another"), shop.opened)  # which removes nothing
+        return 0
+
+    restore(shop.backups, shop.new, shop.opened, finish=finish)
+    assert len(snapshots_in(shop.backups)) == 2
+
+
+def test_a_copy_of_backups_that_nobody_can_write_to_restores(shop: Shop) -> None:
+    shop.back_up()
+    (shop.backups / "lock").unlink()
+    restore(shop.backups, shop.new, shop.opened)
+    assert not (shop.backups / "lock").exists()
+
+
+@pytest.mark.parametrize("keep", [0, -1])
+def test_to_keep_no_backup_is_refused_and_removes_none(shop: Shop, keep: int) -> None:
+    shop.back_up()
+    with pytest.raises(InvalidRequest, match="'keep' must be 1 or more"):
+        shop.back_up(1, keep=keep)
+    assert len(snapshots_in(shop.backups)) == 1
 
 
 def test_a_backup_that_fails_leaves_neither_a_snapshot_nor_the_engines_copies(shop: Shop) -> None:
@@ -182,7 +238,7 @@ def test_every_file_and_folder_of_a_snapshot_is_synced_before_it_is_acknowledged
     synced: set[int] = set()
     monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
     shop.back_up()
-    paths = list(shop.backups.rglob("*"))
+    paths = [each for each in shop.backups.rglob("*") if each.name != "lock"]
     assert {"manifest.json", "data.bin", "control.sqlite", "log.sqlite"} <= {each.name for each in paths}
     assert [each for each in paths if each.stat().st_ino not in synced] == []
     synced.clear()
@@ -235,11 +291,98 @@ def test_a_folder_in_use_and_a_file_are_never_overwritten(shop: Shop) -> None:
     shop.back_up()
     for make in (lambda: shop.new.write_text("mine"), lambda: (shop.new.mkdir(), (shop.new / "x").write_text("mine"))):
         make()
-        with pytest.raises(SettingsError, match="is not empty"):
+        with pytest.raises(SettingsError, match=r"is not (empty|a folder)"):
             restore(shop.backups, shop.new, shop.opened)
         if shop.new.is_file():
             assert shop.new.read_text() == "mine"
             shop.new.unlink()
+
+
+def test_of_two_restores_into_one_folder_the_second_is_refused(shop: Shop) -> None:
+    shop.back_up()
+    for make in (lambda: None, shop.new.mkdir):
+        make()
+
+        def finish(_draft: Path) -> int:
+            with pytest.raises(SettingsError, match=r"Another restore into .*new is running"):
+                restore(shop.backups, shop.new, shop.opened)
+            return 0
+
+        restore(shop.backups, shop.new, shop.opened, finish=finish)
+        assert notes_in(shop.new / "log.sqlite") == ["first"]
+        shutil.rmtree(shop.new)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_restore_that_fails_leaves_the_folder_as_it_was_and_takes_no_room(shop: Shop, exists: bool) -> None:
+    shop.back_up()
+    if exists:
+        shop.new.mkdir()
+
+    def finish(_draft: Path) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted(shop.new.parent.iterdir())
+    with pytest.raises(OSError, match="No space"):
+        restore(shop.backups, shop.new, shop.opened, finish=finish)
+    assert sorted(shop.new.parent.iterdir()) == before
+    assert not exists or [*shop.new.iterdir()] == []
+
+
+def test_a_folder_that_cannot_be_replaced_is_filled_and_no_server_takes_half_of_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the mount point of a container's volume is."""
+    rename = os.rename
+
+    def as_over_a_mount(source: Path, target: Path) -> None:
+        if shop.new in Path(source).parents and shop.new not in Path(target).parents:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", as_over_a_mount)
+    shop.back_up()
+    (shop.new / "lost+found").mkdir(parents=True)
+    mode = shop.new.stat().st_mode
+
+    def cut_off(draft: Path) -> int:
+        assert draft == shop.new / ".restoring"
+        with pytest.raises(SettingsError, match="was cut off: remove everything"):
+            DataFolder(shop.new)
+        shutil.copytree(draft, shop.data.with_name("left"))
+        return 0
+
+    restore(shop.backups, shop.new, shop.opened, finish=cut_off)
+    assert sorted(each.name for each in shop.new.iterdir()) == ["arriving", *DATABASES, "lost+found"]
+    assert shop.new.stat().st_mode == mode
+    # What a restore leaves that is killed goes with the next, but not where it had begun to move files.
+    for each in shop.new.iterdir():
+        (shutil.rmtree if each.is_dir() else os.unlink)(each)
+    shutil.move(shop.data.with_name("left"), shop.new / ".restoring")
+    (shop.new / "control.sqlite").write_text("moved already")
+    with pytest.raises(SettingsError, match="was cut off: remove everything"):
+        restore(shop.backups, shop.new, shop.opened)
+    (shop.new / "control.sqlite").unlink()
+    restore(shop.backups, shop.new, shop.opened)
+    assert notes_in(shop.new / "control.sqlite") == ["first"]
+
+
+def test_a_restore_fills_what_a_link_leads_to_and_the_folder_it_is_run_in(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.back_up()
+    disk = shop.new.with_name("disk")
+    disk.mkdir()
+    shop.new.symlink_to(disk)
+    restore(shop.backups, shop.new, shop.opened)
+    assert shop.new.is_symlink()
+    assert notes_in(disk / "log.sqlite") == ["first"]
+    here = disk.with_name("here")
+    here.mkdir()
+    monkeypatch.chdir(here)
+    shop.new.unlink()
+    restore(shop.backups, Path(), shop.opened)
+    assert notes_in(here / "log.sqlite") == ["first"]
 
 
 @pytest.mark.parametrize("change", ["database missing", "database longer", "part missing", "part shorter"])

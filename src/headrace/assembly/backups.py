@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control
 from headrace.assembly.erasing_again import erase_people_again
+from headrace.assembly.folder import require_no_dead_link
 from headrace.control.audit import ControlAudit
 from headrace.control.copying import copy_from_file, copy_to_file, require_empty
 from headrace.control.database import open_database
@@ -66,6 +67,10 @@ class Backups:
             raise InvalidRequest(
                 "The log is on a Valkey server, which is not copied: a backup would lack it. See docs/scale.md."
             )
+        if self._settings.store_url:
+            raise InvalidRequest(
+                "The events are on a ClickHouse server, which is not copied: a backup would lack them. See docs/scale.md."
+            )
         if not self._busy.acquire(blocking=False):
             raise Unavailable("Another backup is being made.")
         try:
@@ -110,35 +115,44 @@ def parse_backup(body: bytes, /) -> BackupAsked:
         asked = msgspec.json.decode(body, type=BackupAsked)
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"{error}.") from None
-    if not Path(asked.folder).is_absolute():
+    if not Path(asked.folder).is_absolute() or "\0" in asked.folder:
         raise InvalidRequest("'folder' must be an absolute path.")
-    if asked.keep is not None and asked.keep < 1:
-        raise InvalidRequest(f"'keep' must be 1 or more; it is {asked.keep}.")
     return asked
 
 
 def restore_into(
-    settings: Settings, folder: Path, deed: Deed, /, *, snapshot: str | None = None, erased_in: Path | None = None
+    settings: Settings,
+    folder: Path,
+    deed: Deed,
+    /,
+    *,
+    snapshot: str | None = None,
+    erased_in: Path | None = None,
+    on_step: Callable[[str], None] = lambda _step: None,
 ) -> Restored:
     """Restore a snapshot into the settings' data folder, and into their control database if that is PostgreSQL.
 
-    deed: what the audit there says. erased_in: the data folder that the snapshot was taken of. Raises what `restore` raises,
-    and SettingsError for a database that is not empty.
+    deed: what the audit there says. erased_in: the data folder that the snapshot was taken of. on_step: called after each step
+    of what has to be done before the folder gets its name. Raises what `restore` raises, and SettingsError for a database that
+    is not empty.
     """
-    if settings.control_url:
-        require_empty(settings.control_url)
     if settings.log_url:
         raise InvalidRequest("A snapshot has a log of its own: unset HEADRACE_LOG_URL to restore it.")
+    if settings.store_url:
+        raise InvalidRequest("A snapshot has a store of its own: unset HEADRACE_STORE_URL to restore it.")
+    if settings.control_url:
+        require_empty(settings.control_url)
+    require_no_dead_link(settings.data)
     later = notices_in(folder)
     if erased_in is None:
-        return _restore(settings, folder, deed, snapshot, None, later)
+        return _restore(settings, folder, deed, snapshot, None, later, on_step)
     if not (erased_in / _CONTROL).is_file():
         raise SettingsError(f"There is no {_CONTROL} in {erased_in}.")
     control = open_control(msgspec.structs.replace(settings, data=erased_in, control_url=""))
     try:
         told = {each.erasure for each in later}
         later += [each for each in ControlErasureNotices(control).notices(0) if each.erasure not in told]
-        return _restore(settings, folder, deed, snapshot, ControlErasedEvents(control), later)
+        return _restore(settings, folder, deed, snapshot, ControlErasedEvents(control), later, on_step)
     finally:
         control.dispose()
 
@@ -150,9 +164,12 @@ def _restore(
     snapshot: str | None,
     erased_later: ControlErasedEvents | None,
     notices: Sequence[Notice],
+    on_step: Callable[[str], None],
 ) -> Restored:
     def finish(draft: Path) -> int:
-        repeated = erase_people_again(msgspec.structs.replace(settings, data=draft, control_url=""), notices)
+        on_step("filled")
+        own = msgspec.structs.replace(settings, data=draft, control_url="")
+        repeated = erase_people_again(own, notices, on_step=on_step)
         control = open_database(draft / _CONTROL)
         ControlAudit(control).end(deed, "done")
         control.dispose()
@@ -161,6 +178,7 @@ def _restore(
             copy_from_file(draft / _CONTROL, settings.control_url)
             for each in draft.glob(f"{_CONTROL}*"):
                 each.unlink()
+        on_step("finished")
         return repeated
 
     return restore(folder, settings.data, _opened, snapshot=snapshot, erased_later=erased_later, finish=finish)

@@ -5,7 +5,7 @@ erasures out. It sends no webhook and fires no timer.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,10 @@ _LOOK_EVERY_S = 0.02
 _AT_ONCE = 1_000
 
 
-def erase_people_again(settings: Settings, notices: Sequence[Notice], /) -> int:
-    """Carry out, in the settings' folder, the erasures that it does not know; how many there were.
+def erase_people_again(
+    settings: Settings, notices: Sequence[Notice], /, *, on_step: Callable[[str], None] = lambda _step: None
+) -> int:
+    """Carry out, in the settings' folder, the erasures that it does not know; how many there were. on_step: see Runtime.
 
     They are erased with everything that is kept under any of their ids. Ids that were one person when the backup was made are
     erased together. Raises SettingsError, StoreFailed, ControlFailed.
@@ -39,15 +41,15 @@ def erase_people_again(settings: Settings, notices: Sequence[Notice], /) -> int:
         control.dispose()
     later = [each for each in notices if each.erasure not in known]
     if later:
-        _carry_out(settings, later)
+        _carry_out(settings, later, on_step)
     return len(later)
 
 
-def _carry_out(settings: Settings, notices: Sequence[Notice]) -> None:
+def _carry_out(settings: Settings, notices: Sequence[Notice], on_step: Callable[[str], None]) -> None:
     # Imported here: a runtime makes backups, and so imports this.
     from headrace.assembly.runtime import Runtime  # noqa: PLC0415
 
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, on_step=on_step)
     try:
         last = runtime.log.last()
         runtime.pipeline.worker.start()
@@ -59,6 +61,7 @@ def _carry_out(settings: Settings, notices: Sequence[Notice]) -> None:
             for each in notices:
                 ids = {by_mark[each.tenant, mark] for mark in each.marks if (each.tenant, mark) in by_mark}
                 runtime.control.erasure_notices.adopt(each, sorted(ids), clock_ms())
+                on_step("adopted")
             while runtime.control.erasures.open():
                 if not runtime.erasures.eraser.step():
                     _rest(runtime)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.model.errors import SettingsError
+from headrace.upkeep.placing import UNFINISHED, unfinished
 
 _ADDRESS_FILE = "server.json"
 
@@ -31,6 +32,8 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         """Create it if it is missing, and hold it. Raises SettingsError if it cannot be used or another server holds it."""
         self._path = path
+        if (path / UNFINISHED).exists():
+            raise SettingsError(unfinished(path))
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Whatever else has that name, such as a pipe, is not waited for.

@@ -4,6 +4,7 @@ After each page it notes, durably and beside the output, what it has. So a run t
 writes no event twice and leaves none out.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from http.client import IncompleteRead
@@ -94,13 +95,20 @@ def export(
     pairs = [("format", chosen), *((name, value) for name, value in given.items() if value)]
     pairs += [(f"tags[{key}]", value) for key, value in map(_pair, tag)]
     pairs += [(f"properties[{key}]", value) for key, value in map(_pair, property)]
+    pace = Pace(rate)
     server = Server(project, mode, data)
-    if target is None:
-        _to_stdout(server, urlencode(pairs))
-        return
-    query = urlencode([*pairs, ("limit", str(_PAGE_EVENTS))])
-    work = (_ToFolder if chosen in _IN_PARTS else _ToFile)(target, chosen, f"{project}/{mode}?{query}")
-    _run(server, work, query, rate)
+    try:
+        if target is None:
+            _to_stdout(server, urlencode(pairs))
+            return
+        query = urlencode([*pairs, ("limit", str(_PAGE_EVENTS))])
+        work = (_ToFolder if chosen in _IN_PARTS else _ToFile)(target, chosen, f"{project}/{mode}?{query}")
+        _run(server, work, query, pace)
+    except BrokenPipeError:
+        raise  # the reader of stdout has seen enough
+    except OSError as error:
+        again = "" if target is None else " Run the command again to go on."
+        raise SettingsError(f"{target or 'stdout'} cannot be written: {error.strerror or error}.{again}") from None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -116,9 +124,9 @@ def _to_stdout(server: Server, query: str) -> None:
             out.write(chunk)
 
 
-def _run(server: Server, work: "_ToFile | _ToFolder", query: str, rate: int | None) -> None:
+def _run(server: Server, work: "_ToFile | _ToFolder", query: str, pace: Pace) -> None:
     noted = work.begin()
-    pace, had = Pace(rate), 0 if noted is None else noted.events
+    had = 0 if noted is None else noted.events
     with progress_bar("export") as progress:
         while True:
             after = f"&after={noted.after}" if noted and noted.after else ""
@@ -151,6 +159,16 @@ def _chunks(reply: Any) -> Iterator[bytes]:
 def _synced(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _hold(descriptor: int, target: Path) -> None:
+    """Keep other exports out of a file or folder for as long as it is open. Raises SettingsError if one is at work."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(f"Another export to {target} is running.") from None
+    except OSError:
+        pass  # a file system without locks
 
 
 class _Notes:
@@ -196,26 +214,29 @@ class _ToFile:
         self._notes = _Notes(target.with_name(f"{target.name}.partial.json"), query)
 
     def begin(self) -> _Noted | None:
+        self._file = self._partial.open("ab")
+        _hold(self._file.fileno(), self._target)
         noted = self._notes.read()
-        with self._partial.open("ab") as file:
-            file.truncate(noted.written if noted else 0)  # what came after the last note comes again
+        self._file.truncate(noted.written if noted else 0)  # what came after the last note comes again
         return noted
 
     def take(self, noted: _Noted, reply: Any, events: int, after: str | None) -> _Noted:
-        with self._partial.open("ab") as file:
-            skipping = self._has_head and noted.written > 0
-            for chunk in _chunks(reply):
-                written = chunk.partition(b"\n")[2] if skipping else chunk
-                skipping = skipping and b"\n" not in chunk
-                file.write(written)
-            _synced(file)
-            noted = _Noted(noted.query, noted.total, noted.events + events, file.tell(), after or "")
+        skipping = self._has_head and noted.written > 0
+        for chunk in _chunks(reply):
+            written = chunk.partition(b"\n")[2] if skipping else chunk
+            skipping = skipping and b"\n" not in chunk
+            self._file.write(written)
+        _synced(self._file)
+        noted = _Noted(
+            noted.query, noted.total, noted.events + events, os.fstat(self._file.fileno()).st_size, after or ""
+        )
         if after:
             self._notes.write(noted)
         return noted
 
     def end(self) -> None:
-        self._partial.replace(self._target)
+        with self._file:
+            self._partial.replace(self._target)
         if self._notes.read() is not None:
             self._notes.remove()
 
@@ -231,6 +252,8 @@ class _ToFolder:
 
     def begin(self) -> _Noted | None:
         self._target.mkdir(parents=True, exist_ok=True)
+        self._folder = os.open(self._target, os.O_RDONLY)  # until the command ends
+        _hold(self._folder, self._target)
         noted = self._notes.read()
         if noted is None and any(self._target.iterdir()):
             raise SettingsError(f"{self._target} is not empty: name another folder.")

@@ -4,11 +4,14 @@ How far each file has come is noted in the data folder, with the data it is abou
 what was sent and not noted yet is sent again, and the server knows it.
 """
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 from cyclopts import App
@@ -78,25 +81,27 @@ def import_(
         project: Project to import into.
         mode: live or test.
     """
+    pace = Pace(rate)
     if not paths:
         raise InvalidRequest("Name at least one file or folder to import.")
-    files = files_of(list(paths))
+    try:
+        files = [(path, path.stat()) for path in files_of(list(paths))]
+    except OSError as error:
+        raise SettingsError(f"Cannot read {error.filename}: {error.strerror}.") from None
     server = Server(project, mode, data)
-    query = f"/api/v1/import?from={from_}&reactions={'true' if reactions else 'false'}" + (f"&tz={tz}" if tz else "")
-    total, pace = _Figures(), Pace(rate)
-    size = sum(path.stat().st_size for path in files)
+    query = f"/api/v1/import?from={from_}&reactions={'true' if reactions else 'false'}"
+    query += f"&tz={quote(tz, safe='/')}" if tz else ""
+    total = _Figures()
+    size = sum(found.st_size for _, found in files)
     with progress_bar("import", in_bytes=True) as progress:
         before = 0
-        for path in files:
-            notes = _Notes(server.settings.data / "imports", path, f"{project}/{mode}{query}")
-            try:
-                for figures, read in _sent(server, query, path, notes):
-                    _add(total, figures)
-                    pace.keep(figures.imported + figures.duplicates + figures.erased)
-                    progress(before + read, size)
-            except OSError as error:
-                raise SettingsError(f"Cannot read {path}: {error}.") from None
-            before += path.stat().st_size
+        for path, found in files:
+            notes = _Notes(server.settings.data / "imports", path, found, f"{project}/{mode}{query}")
+            for figures, read in _sent(server, query, path, notes):
+                _add(total, figures)
+                pace.keep(figures.imported + figures.duplicates + figures.erased)
+                progress(before + read, size)
+            before += found.st_size
             progress(before, size)
             notes.remove()
     print_json(total)
@@ -112,7 +117,7 @@ def _sent(server: Server, query: str, path: Path, notes: "_Notes") -> Iterator[t
     number = read = 0
     batch: list[Record] = []
     size = 0
-    for record in records_in(path):
+    for record in _readable(path):
         number += 1
         if number <= done:
             continue
@@ -125,6 +130,14 @@ def _sent(server: Server, query: str, path: Path, notes: "_Notes") -> Iterator[t
         read = record.read
     if batch:
         yield _send(server, query, batch), read
+
+
+def _readable(path: Path) -> Iterator[Record]:
+    """Raises SettingsError for a file that cannot be read."""
+    try:
+        yield from records_in(path)
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error}.") from None
 
 
 def _send(server: Server, query: str, batch: list[Record]) -> _Figures:
@@ -170,24 +183,31 @@ def _report(place: str, problem: str) -> None:
 class _Notes:
     """How far the import of one file into one project has come. A file that has changed since begins anew."""
 
-    def __init__(self, folder: Path, path: Path, query: str) -> None:
-        found = path.stat()
+    def __init__(self, folder: Path, path: Path, found: os.stat_result, query: str) -> None:
         self._file = f"{query} {path.absolute()} {found.st_size} {found.st_mtime_ns}"
         self._path = folder / f"{blake2b(self._file.encode(), digest_size=16).hexdigest()}.json"
 
     def read(self) -> int:
         try:
             noted = msgspec.json.decode(self._path.read_bytes(), type=_Noted)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError):
             return 0
         return noted.records
 
     def write(self, records: int) -> None:
-        """A note that a crash loses is only sent again."""
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        draft.write_bytes(msgspec.json.encode(_Noted(self._file, records)))
-        draft.replace(self._path)
+        """A note that a crash loses is only sent again. Raises SettingsError."""
+        draft = self._path.with_suffix(f".{os.getpid()}")  # another command may import the same file
+        try:
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            draft.write_bytes(msgspec.json.encode(_Noted(self._file, records)))
+            draft.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
+            raise SettingsError(
+                f"The progress of the import cannot be kept in {self._path.parent}: {error.strerror or error}. "
+                "Run the command as the user that runs the server."
+            ) from None
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

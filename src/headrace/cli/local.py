@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import quote
 
@@ -156,8 +156,18 @@ def _detail(body: bytes) -> str:
 
 
 def _require_log(settings: Settings) -> None:
-    if not settings.log_url and not (settings.data / "log.sqlite").exists():
+    try:
+        has_log = bool(settings.log_url) or (settings.data / "log.sqlite").exists()
+    except PermissionError as error:
+        raise _of_another_user(settings, error) from None
+    if not has_log:
         raise SettingsError(f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA.")
+
+
+def _of_another_user(settings: Settings, error: PermissionError) -> SettingsError:
+    return SettingsError(
+        f"{settings.data} cannot be read: {error.strerror}. Run the command as the user that runs the server."
+    )
 
 
 def ask(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> bytes:
@@ -169,10 +179,13 @@ def ask(settings: Settings, method: str, path: str, body: object, headers: Mappi
 def opened(settings: Settings, method: str, path: str, body: object, headers: Mapping[str, str], /) -> HTTPResponse:
     """Send a request to the server running on the folder. A body of bytes is sent as it is, any other as JSON.
 
-    Raises SettingsError if no server runs, and InvalidRequest or Unavailable with the server's message.
+    Raises SettingsError if no server runs, InvalidRequest or Unavailable with the server's message, and Unavailable if the
+    server ends before it answers.
     """
     try:
         return _open(settings, method, path, body, headers)
+    except (ConnectionResetError, BrokenPipeError, HTTPException) as error:
+        raise broken_off(error) from None
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")
         if error.code == 401:
@@ -185,6 +198,12 @@ def opened(settings: Settings, method: str, path: str, body: object, headers: Ma
         raise (Unavailable if error.code >= 500 or error.code == 429 else InvalidRequest)(message) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         raise _no_server(settings) from None
+
+
+def broken_off(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"The server ended before it had answered ({error or type(error).__name__}). Try again once it runs."
+    )
 
 
 class _Refusal(msgspec.Struct):
@@ -208,7 +227,10 @@ def _open(
     headers: Mapping[str, str] | None = None,
     timeout_s: float | None = _TIMEOUT_S,
 ) -> HTTPResponse:
-    address = address_in(settings.data)
+    try:
+        address = address_in(settings.data)
+    except PermissionError as error:
+        raise _of_another_user(settings, error) from None
     host = f"[{address.host}]" if ":" in address.host else address.host
     request = urllib.request.Request(
         f"http://{host}:{address.port}{path}",

@@ -35,13 +35,21 @@ class Record(NamedTuple):
 
 
 def files_of(paths: list[Path], /) -> list[Path]:
-    """The files, and those in folders, in the order of their names. Raises SettingsError for a path that is not there."""
+    """The files, and those in folders but hidden ones, in the order of their names.
+
+    Raises SettingsError for a path that is not there.
+    """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise SettingsError(f"There is no file {path}.")
-        found += sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        found += sorted(each for each in path.rglob("*") if _is_shown(each, path)) if path.is_dir() else [path]
     return found
+
+
+def _is_shown(file: Path, folder: Path) -> bool:
+    """Whether it is a file that somebody means who names its folder: what an export has not completed is hidden."""
+    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def records_in(path: Path, /) -> Iterator[Record]:
@@ -59,18 +67,29 @@ def records_in(path: Path, /) -> Iterator[Record]:
 
 
 def _in_archive(path: Path) -> Iterator[Record]:
-    with zipfile.ZipFile(path) as archive:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        yield Record(str(path), b"", 0, f"the archive cannot be read: {error}.")
+        return
+    with archive:
         for entry in sorted(archive.infolist(), key=lambda each: each.filename):
-            if not entry.is_dir():
-                with archive.open(entry) as file:
-                    yield from _in_stream(f"{path}/{entry.filename}", file, None)
+            if entry.is_dir():
+                continue
+            place = f"{path}/{entry.filename}"
+            try:
+                file = archive.open(entry)
+            except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # it is encrypted, say
+                yield Record(place, b"", 0, f"it cannot be read: {error}.")
+                continue
+            with file:
+                yield from _in_stream(place, file, None)
 
 
-def _in_stream(place: str, file: IO[bytes], whole: IO[bytes] | None) -> Iterator[Record]:
+def _in_stream(place: str, file: Any, whole: IO[bytes] | None) -> Iterator[Record]:
     """The records of a file that may be compressed. whole: what tells how much has been read; None in an archive."""
-    buffered = io.BufferedReader(file)  # pyright: ignore[reportArgumentType]  a file of an archive is as good
-    is_gzip = buffered.peek(2)[:2] == b"\x1f\x8b"
-    stream = gzip.GzipFile(fileobj=buffered) if is_gzip else buffered
+    is_gzip = file.peek(2)[:2] == b"\x1f\x8b"  # a file that is open, and one in an archive, can both do that
+    stream = gzip.GzipFile(fileobj=file) if is_gzip else file
     read = (lambda: whole.tell()) if whole is not None else (lambda: 0)  # noqa: PLW0108  None has no tell
     number = 0
     try:
@@ -115,11 +134,28 @@ def _rows(path: Path, batches: Iterator[Any]) -> Iterator[Record]:
     # pyarrow's errors are ValueErrors and OSErrors: https://arrow.apache.org/docs/python/api/generated/pyarrow.ArrowInvalid.html
     try:
         for batch in batches:
-            for row in batch.to_pylist():
+            for row in _to_microseconds(batch).to_pylist():
                 number += 1
-                yield Record(f"{path}: row {number}", _line_of(row), size)
-    except (ValueError, OSError) as error:
+                yield _row(f"{path}: row {number}", row, size)
+    except (ValueError, OSError, NotImplementedError) as error:
         yield Record(f"{path}: row {number + 1}", b"", size, f"the rest cannot be read: {error}")
+
+
+def _row(place: str, row: dict[str, Any], size: int) -> Record:
+    try:
+        return Record(place, _line_of(row), size)
+    except (TypeError, ValueError, OverflowError) as error:  # nothing that JSON could say
+        return Record(place, b"", size, f"the row has a value that is no JSON: {error}")
+
+
+def _to_microseconds(batch: Any) -> Any:
+    """The batch, with times as Python knows them: an event's has milliseconds, and pyarrow refuses to cut nanoseconds off."""
+    pa: Any = import_module("pyarrow")
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            kind = pa.timestamp("us", field.type.tz)
+            batch = batch.set_column(index, field.name, batch.column(index).cast(kind, safe=False))
+    return batch
 
 
 def _parquet(path: Path) -> Iterator[Any]:

@@ -5,11 +5,16 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from headrace.model.errors import InvalidRequest
+
 
 class Pace:
     """Rests so that at most so many events a second are moved, from when it was made on; never, without a rate."""
 
     def __init__(self, rate: int | None) -> None:
+        """Raises InvalidRequest for a rate at which nothing would ever be moved."""
+        if rate is not None and rate < 1:
+            raise InvalidRequest(f"--rate must be 1 or more; it is {rate}.")
         self._rate = rate
         self._began = time.monotonic()
         self._events = 0

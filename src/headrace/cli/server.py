@@ -1,7 +1,7 @@
 """What commands on the running server share: the tenant they act for, how they ask, and how they print responses."""
 
 import os
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +24,13 @@ class Server(msgspec.Struct, frozen=True):
 
     def ask_bytes(self, method: str, path: str, body: object = None, /) -> bytes:
         """The response body. Raises SettingsError if no server runs, InvalidRequest or Unavailable with its message."""
+        from headrace.cli.local import broken_off  # noqa: PLC0415  as below
+
         with self.opened(path, method, body) as reply:
-            return reply.read()
+            try:
+                return reply.read()
+            except (OSError, HTTPException) as error:
+                raise broken_off(error) from None
 
     def opened(self, path: str, method: str = "GET", body: object = None, /) -> HTTPResponse:
         """The response, to be read piece by piece and closed. Raises what `ask_bytes` raises."""

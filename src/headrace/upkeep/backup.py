@@ -7,19 +7,21 @@ Control is copied first, then the store, then the log, and the log lets go of no
 control says is still to be stored or reacted to, the copy of the log has the event; of what it says is done, the store's.
 """
 
+import fcntl
 import os
+import re
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator
+from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
 from headrace import __version__
-from headrace.model.errors import InvalidRequest
+from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.times import render_time_short
 from headrace.ports.copies import FrozenParts
 
@@ -27,6 +29,10 @@ MANIFEST = "manifest.json"
 SNAPSHOTS, PARTS = "snapshots", "parts"
 DATABASES = ("control.sqlite", "log.sqlite")
 _FORMAT = 1
+_LOCK = "lock"
+# What backups write, and may remove. Whatever else is in a folder is somebody's.
+_DRAFT = re.compile(r"\..+[.-][0-9a-f]{6}")
+_KEPT_PART = re.compile(r"[^.].*-[0-9a-f]{16}")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -69,44 +75,87 @@ def back_up(
     """Make a snapshot of control, the log in `data` and the store. The caller sees to it that the log trims nothing.
 
     keep: remove the oldest snapshots, but for so many. copy_control: writes control, as it is at one moment, into a new SQLite
-    file; None if it is such a file, in `data`. Raises InvalidRequest if the folder cannot be written, StoreFailed, and what
-    `copy_control` raises.
+    file; None if it is such a file, in `data`. Raises InvalidRequest if the folder cannot be written or nothing would be kept,
+    Unavailable while another server makes a backup in it, StoreFailed, and what `copy_control` raises.
     """
-    frozen = f"backup_{uuid.uuid4().hex}"
-    taken_at = render_time_short(now_ms)
-    name = f"{taken_at.replace(':', '').removesuffix('Z')}Z-{uuid.uuid4().hex[:6]}"
-    draft = folder / SNAPSHOTS / f".{name}"
+    if keep is not None and keep < 1:
+        raise InvalidRequest(f"'keep' must be 1 or more; it is {keep}.")
     try:
         (folder / PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft.mkdir(mode=0o700, parents=True)
-        copied = 0
-        try:
-            # 1. Control, 2. the store, 3. the log: see above. A crash here leaves a draft, which nobody takes for a snapshot.
-            sizes = {DATABASES[0]: _copy_control(data, draft, copy_control)}
-            parts: list[Part] = []
-            for part in store.freeze(frozen):
-                kept, is_new = _keep(part, folder / PARTS)
-                parts.append(kept)
-                copied += kept.bytes * is_new
-            sizes[DATABASES[1]] = _copy_database(data / DATABASES[1], draft / DATABASES[1])
-            # 4. The manifest, and the name: from here on the snapshot is there.
-            manifest = Manifest(taken_at, __version__, sizes, parts)
-            write_durably(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-            sync_folder(folder / PARTS)
-            sync_folder(draft)
-            draft.rename(folder / SNAPSHOTS / name)
-            sync_folder(folder / SNAPSHOTS)
-        finally:
-            shutil.rmtree(store.frozen(frozen), ignore_errors=True)
-            shutil.rmtree(draft, ignore_errors=True)
-        removed = [] if keep is None else _remove_old(folder, keep)
+        with held(folder, alone=True):
+            return _back_up(data, store, folder, now_ms, keep, copy_control)
     except OSError as error:
         raise InvalidRequest(
             f"The backup cannot be written to {folder}: {error.strerror or error}. "
             "The server writes it, as the user that runs it."
         ) from error
+
+
+def _back_up(
+    data: Path,
+    store: FrozenParts,
+    folder: Path,
+    now_ms: int,
+    keep: int | None,
+    copy_control: Callable[[Path], None] | None,
+) -> Done:
+    frozen = f"backup_{uuid.uuid4().hex}"
+    taken_at = render_time_short(now_ms)
+    name = f"{taken_at.replace(':', '').removesuffix('Z')}Z-{uuid.uuid4().hex[:6]}"
+    draft = folder / SNAPSHOTS / f".{name}"
+    draft.mkdir(mode=0o700, parents=True)
+    copied = 0
+    try:
+        # 1. Control, 2. the store, 3. the log: see above. A crash here leaves a draft, which nobody takes for a snapshot.
+        sizes = {DATABASES[0]: _copy_control(data, draft, copy_control)}
+        parts: list[Part] = []
+        for part in store.freeze(frozen):
+            kept, is_new = _keep(part, folder / PARTS)
+            parts.append(kept)
+            copied += kept.bytes * is_new
+        sizes[DATABASES[1]] = _copy_database(data / DATABASES[1], draft / DATABASES[1])
+        # 4. The manifest, and the name: from here on the snapshot is there.
+        manifest = Manifest(taken_at, __version__, sizes, parts)
+        write_durably(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        sync_folder(folder / PARTS)
+        sync_folder(draft)
+        draft.rename(folder / SNAPSHOTS / name)
+        sync_folder(folder / SNAPSHOTS)
+    finally:
+        shutil.rmtree(store.frozen(frozen), ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
+    removed = [] if keep is None else _remove_old(folder, keep)
     copied += sum(sizes.values())
     return Done(name, sum(sizes.values()) + sum(part.bytes for part in parts), copied, removed)
+
+
+@contextmanager
+def held(folder: Path, /, *, alone: bool) -> Generator[None]:
+    """Keep those who make backups out of a folder of them; `alone`: also those who restore from it.
+
+    For `--keep` removes what no snapshot names, such as the parts of one that is being made. Raises Unavailable if the folder is
+    held, OSError. Nobody is kept out where the file system knows no locks, or has none to restore from.
+    """
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY, 0o600)
+    except OSError:
+        if alone:
+            raise
+        yield  # a folder that cannot be read has no snapshot either
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            doing = (
+                "Another backup is being made in it, or restored from it" if alone else "A backup is being made in it"
+            )
+            raise Unavailable(f"{folder} cannot be used now: {doing}. Try again once that is done.") from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def snapshots_in(folder: Path, /) -> list[str]:
@@ -195,15 +244,17 @@ def _remove_old(folder: Path, keep: int) -> list[str]:
         draft = folder / SNAPSHOTS / f".{name}"
         (folder / SNAPSHOTS / name).rename(draft)
         shutil.rmtree(draft)
-    _remove_but(folder / SNAPSHOTS, snapshots_in(folder))
     used = {part.folder for name in snapshots_in(folder) for part in manifest_of(folder, name).parts}
-    _remove_but(folder / PARTS, used)
+    for place in (SNAPSHOTS, PARTS):
+        _remove_unused(folder / place, used)
     return removed
 
 
-def _remove_but(folder: Path, names: Sequence[str] | set[str]) -> None:
+def _remove_unused(folder: Path, used: Collection[str]) -> None:
+    """Remove drafts, and parts that no snapshot has."""
     for each in folder.iterdir():
-        if each.name not in names:
+        is_ours = _DRAFT.fullmatch(each.name) or (folder.name == PARTS and _KEPT_PART.fullmatch(each.name))
+        if is_ours and each.name not in used and each.is_dir() and not each.is_symlink():
             shutil.rmtree(each)
 
 

@@ -1,6 +1,6 @@
 """Puts a snapshot into an empty data folder. Makes none: backup.py.
 
-Everything is put together beside the folder, which gets its name last: a restore that is cut off leaves no folder to start on.
+Everything is put together in a draft (placing.py), which becomes the folder last: one that is cut off leaves none to start on.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from headrace.model.errors import InvalidRequest, SettingsError
+from headrace.model.errors import InvalidRequest
 from headrace.model.event import event_id
 from headrace.ports.copies import EmptyStore
 from headrace.ports.erasures import ErasedEvents
@@ -20,12 +20,13 @@ from headrace.upkeep.backup import (
     SNAPSHOTS,
     Manifest,
     copy_tree,
+    held,
     manifest_of,
     snapshots_in,
     sync_file,
-    sync_folder,
 )
 from headrace.upkeep.erase import KeyedStore, erase
+from headrace.upkeep.placing import drafted, put_in_place, require_empty
 
 _ERASED_AT_ONCE = 10_000
 _EVERY_POSITION = (1 << 63) - 1
@@ -66,19 +67,34 @@ def restore(
     open_in: opens the new store of a folder, and the list of erased events in it. erased_later: the list of the server that the
     snapshot was taken of, as it is now. finish: does what is left to do in the folder before it gets its name; how many erasures
     of people it has repeated.
-    Durable on return. Raises SettingsError, InvalidRequest, StoreFailed, ControlFailed.
+    Durable on return. Raises SettingsError, InvalidRequest, Unavailable, StoreFailed, ControlFailed, OSError.
     """
-    if data.exists() and (not data.is_dir() or any(data.iterdir())):
-        raise SettingsError(f"{data} is not empty: restore into a new folder, and move the old one away.")
-    found = snapshots_in(folder)
-    name = snapshot or (found[-1] if found else "")
-    if name not in found:
-        raise InvalidRequest(f"There is no snapshot {name!r} in {folder}; it has: {', '.join(found) or 'none'}.")
-    manifest = manifest_of(folder, name)
-    _require_whole(folder, name, manifest)
-    draft = data.with_name(f"{data.name}.restoring")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o700, parents=True)
+    data = data.resolve()  # so that what a link leads to is filled, and "." has a name
+    require_empty(data)
+    with held(folder, alone=False):
+        found = snapshots_in(folder)
+        name = snapshot or (found[-1] if found else "")
+        if name not in found:
+            raise InvalidRequest(f"There is no snapshot {name!r} in {folder}; it has: {', '.join(found) or 'none'}.")
+        manifest = manifest_of(folder, name)
+        _require_whole(folder, name, manifest)
+        with drafted(data) as draft:
+            erased, erasures = _fill(draft, folder, name, manifest, open_in, erased_later, finish)
+            put_in_place(draft, data)
+    size = sum(manifest.sizes.values()) + sum(part.bytes for part in manifest.parts)
+    return Restored(name, manifest.taken_at, size, erased, erasures)
+
+
+def _fill(
+    draft: Path,
+    folder: Path,
+    name: str,
+    manifest: Manifest,
+    open_in: Callable[[Path], Opened],
+    erased_later: ErasedEvents | None,
+    finish: Callable[[Path], int],
+) -> tuple[int, int]:
+    """How many events, and how many people, were erased again."""
     for database in manifest.sizes:
         shutil.copyfile(folder / SNAPSHOTS / name / database, draft / database)
         (draft / database).chmod(0o600)
@@ -91,14 +107,7 @@ def restore(
             store.attach(part.name)
         if erased_later is not None:
             erased = _erase_again(store, erased_here, erased_later)
-    erasures = finish(draft)
-    if data.exists():
-        data.rmdir()
-    sync_folder(draft)
-    draft.rename(data)
-    sync_folder(data.parent)
-    size = sum(manifest.sizes.values()) + sum(part.bytes for part in manifest.parts)
-    return Restored(name, manifest.taken_at, size, erased, erasures)
+    return erased, finish(draft)
 
 
 def _require_whole(folder: Path, name: str, manifest: Manifest) -> None:
