@@ -196,14 +196,13 @@ class _Notes:
 
     def write(self, records: int) -> None:
         """A note that a crash loses is only sent again. Raises SettingsError."""
-        draft = self._path.with_suffix(f".{os.getpid()}")  # another command may import the same file
+        draft = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             draft.write_bytes(msgspec.json.encode(_Noted(self._file, records)))
-            draft.replace(self._path)
+            with suppress(FileNotFoundError):  # another command imports the same file, and has moved it already
+                draft.replace(self._path)
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink()
             raise SettingsError(
                 f"The progress of the import cannot be kept in {self._path.parent}: {error.strerror or error}. "
                 "Run the command as the user that runs the server."
