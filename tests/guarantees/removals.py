@@ -1315,8 +1315,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a backup copies control before the store",
         "upkeep/backup.py",
-        "            for part in store.freeze(frozen):",
-        "            found = store.freeze(frozen)\n            sizes = {DATABASES[0]: _copy_database(data / DATABASES[0], draft / DATABASES[0])}\n            for part in found:",
+        "        for part in store.freeze(frozen):",
+        "        found = store.freeze(frozen)\n        sizes = {DATABASES[0]: _copy_database(data / DATABASES[0], draft / DATABASES[0])}\n        for part in found:",
         "tests/moving/test_snapshots.py::test_control_is_copied_before_the_store_and_the_log_after_it",
     ),
     (
