@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-webhooks
+.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak soak-scale fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -98,6 +98,9 @@ bench-journeys: $(READY) ## 100,000 waiting runs: memory, start-up, how late tim
 soak: $(READY) ## run for a long time under load and kills
 	$(VENV)/bin/python -m tests.soak.soak $(ARGS)
 
+soak-scale: $(READY) ## gateways and workers as processes of their own, under load and kills (ARGS="--minutes 30")
+	$(VENV)/bin/python -m tests.scale.soak $(ARGS)
+
 fuzz: $(READY) ## send batches with one spoilt event, and requests made of the OpenAPI document, a minute each (ARGS="--seconds 600 --seed 14")
 	$(VENV)/bin/python -m tests.fuzz.neighbours $(ARGS)
 	$(VENV)/bin/python -m tests.fuzz.document $(ARGS)
@@ -112,6 +115,7 @@ mutants: $(READY) ## change the source a little, and see whether a test fails (A
 lock: $(READY) ## pin again, after a change of dependencies (ARGS=--upgrade: the newest of all)
 	$(PIN) pyproject.toml -o requirements/runtime.txt
 	$(PIN) -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt --extra scale pyproject.toml -o requirements/scale.txt
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 	$(PIN) -c requirements/runtime.txt -c requirements/dev.txt requirements/mutants.in -o requirements/mutants.txt
 	$(PIN) requirements/sdks.in -o requirements/sdks.txt

@@ -193,3 +193,33 @@ def test_a_database_that_fails_makes_a_request_worth_retrying(
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE away RENAME TO keys"))
     assert keyring.check(secret)
+
+
+def test_a_key_that_worked_goes_on_while_the_database_is_away_but_not_for_ever(
+    engine: Engine, keys: Keys, clock: Clock
+):
+    keyring = Keyring(keys, "", clock, known_for_ms=10_000)
+    key, secret = keys.create("shop", "live", "flux", None, clock())
+    _, unseen = keys.create("shop", "live", "flux", None, clock())
+    _, expiring = keys.create("shop", "live", "flux", None, clock(), clock() + 2000)
+    keyring.check(secret)
+    keyring.check(expiring)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE keys RENAME TO aside"))
+    for _ in range(9):
+        clock.now_ms += 1000
+        assert keyring.check(secret) == key
+        assert keyring.cached(secret) == key, "so that not every request asks in vain"
+    for other in (unseen, expiring):
+        with pytest.raises(Unavailable):
+            keyring.check(other)
+    clock.now_ms += 1000
+    with pytest.raises(Unavailable):
+        keyring.check(secret)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE aside RENAME TO keys"))
+    assert keyring.check(secret) == key
+    keys.revoke(key.id, clock())
+    clock.now_ms += 500
+    with pytest.raises(InvalidKey):
+        keyring.check(secret)

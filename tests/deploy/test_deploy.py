@@ -1,5 +1,6 @@
 """The files in deploy/: valid by the tools that read them, and true of this program."""
 
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from headrace.assembly.roles import require_urls
 from headrace.dialects.settings import ServerSettings
 from headrace.http.serve import BACKSTOP_S
 from headrace.model.settings import Settings
@@ -24,6 +26,7 @@ DEPLOY = ROOT / "deploy"
 UNIT = (DEPLOY / "headrace.service").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 COMPOSE = cast("dict[str, Any]", yaml.safe_load((DEPLOY / "compose.yaml").read_text()))
+SPLIT = cast("dict[str, Any]", yaml.safe_load((DEPLOY / "compose.split.yaml").read_text()))
 NEEDED_STOP_S = Settings().shutdown_timeout_s + BACKSTOP_S
 
 
@@ -111,6 +114,42 @@ def test_the_image_has_what_the_package_is_built_from_and_runs_as_nobody_special
     service = COMPOSE["services"]["headrace"]
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["ports"] == ["127.0.0.1:8080:8080"], "plain HTTP, so for a proxy on the machine alone"
+
+
+def test_the_split_servers_have_their_roles_and_urls_and_run_as_the_single_one_does():
+    ours = {
+        name: each for name, each in SPLIT["services"].items() if "HEADRACE_ROLE" in (each.get("environment") or {})
+    }
+    assert sorted(ours) == ["gateway-1", "gateway-2", "worker-1", "worker-2"]
+    single = COMPOSE["services"]["headrace"]
+    for name, service in ours.items():
+        settings = Settings.from_environ({key: str(value) for key, value in service["environment"].items()})
+        assert settings.role == name.partition("-")[0]
+        require_urls(settings)
+        assert service["volumes"] == [f"{name}:/data"], "a folder each"
+        for same in ("read_only", "cap_drop", "security_opt", "stop_grace_period", "restart"):
+            assert service[same] == single[same]
+        assert [port.rpartition(":")[0].rpartition(":")[0] for port in service.get("ports", [])] == (
+            ["127.0.0.1"] if settings.role == "gateway" else []
+        )
+        if settings.role == "worker":
+            assert service["hostname"] == name
+    [build] = {str(each["build"]) for each in ours.values()}
+    assert "'REQUIREMENTS': 'scale'" in build
+    assert "ARG REQUIREMENTS=runtime" in DOCKERFILE
+    pinned = (ROOT / "requirements" / "scale.txt").read_text()
+    assert set(re.findall(r"^[\w-]+==\S+", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE)) < set(
+        re.findall(r"^[\w-]+==\S+", pinned, re.MULTILINE)
+    )
+    assert all(f"\n{driver}==" in pinned for driver in ("psycopg", "valkey"))
+
+
+def test_the_split_log_is_set_up_as_the_server_demands():
+    words = SPLIT["services"]["valkey"]["command"].split()
+    given = {name[2:]: value for name, value in itertools.pairwise(words) if name.startswith("--")}
+    assert (given["appendonly"], given["appendfsync"], given["maxmemory-policy"]) == ("yes", "always", "noeviction")
+    assert "ports" not in SPLIT["services"]["valkey"]
+    assert "PASSWORD:?" in given["requirepass"], "there is no password that everybody knows"
 
 
 def test_what_the_image_copies_is_enough_to_build_the_package_and_reaches_the_builder(tmp_path: Path):

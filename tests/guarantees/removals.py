@@ -18,6 +18,41 @@ ROOT = Path(__file__).parents[2]
 
 REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
+        "a worker that was taken over from does not take its partition back",
+        "control/leases.py",
+        "        taken = self._leases.take(lost.name, self._owner) if self._takes_back else None\n",
+        "        taken = self._leases.take(lost.name, self._owner)\n",
+        "tests/scale/test_roles.py::test_one_worker_has_the_partition_and_what_it_lost_it_never_takes_back",
+    ),
+    (
+        "a gateway believes no worker that was taken over from",
+        "pipeline/shared_progress.py",
+        "        if told.fence < self._last.fence:\n            return\n",
+        "",
+        "tests/scale/test_shared_progress.py::test_it_takes_what_the_newest_worker_tells_and_no_older_ones_word",
+    ),
+    (
+        "what gateways are told of people, the worker reads",
+        "assembly/wings/pipeline.py",
+        "    watch = StatementWatch(adapters.log.last() if is_alone else adapters.log.bound())\n",
+        "    watch = StatementWatch(adapters.log.last())\n",
+        "tests/scale/test_cluster.py::test_what_one_gateway_was_told_of_people_another_one_knows",
+    ),
+    (
+        "a gateway gives no answer by ids of people that were dropped meanwhile",
+        "store/merged.py",
+        "            if self._may_vanish:\n",
+        "            if False:\n",
+        "tests/store/test_merged.py::test_an_edition_that_another_process_drops_fails_its_questions_and_is_loaded_anew",
+    ),
+    (
+        "the gateways' rate limits are exact together",
+        "log/valkey/functions.lua",
+        "  if used >= most then\n",
+        "  if false then\n",
+        "tests/scale/test_roles.py::test_gateways_count_a_limited_kind_together_and_alone_while_the_log_is_away",
+    ),
+    (
         "an insert over HTTP with an old fence stores nothing",
         "store/fence.py",
         "WHERE NOT throwIf(fence < (SELECT max(fence) FROM fences WHERE partition = 0), 'another worker has taken over')",

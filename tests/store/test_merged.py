@@ -86,3 +86,18 @@ def test_where_nobody_has_merged_ids_nothing_is_loaded(clickhouse: ClickHouseSto
     people.pairs.clear()
     with MergedEditions(clickhouse.engine.writers, people.pages).using(fresh_tenant()) as merged:
         assert merged == Merged(None, complete=True)
+
+
+def test_an_edition_that_another_process_drops_fails_its_questions_and_is_loaded_anew(
+    clickhouse: ClickHouseStore,
+) -> None:
+    people, tenant = People(), fresh_tenant()
+    gateway = MergedEditions(clickhouse.engine.writers, people.pages, may_vanish=True)
+    worker = MergedEditions(clickhouse.engine.writers, people.pages)
+    with gateway.using(tenant) as first:
+        pass
+    with pytest.raises(Unavailable, match="Ask again"), gateway.using(tenant) as again:
+        worker.forget(tenant)
+    assert again == first
+    with gateway.using(tenant) as anew:
+        assert held(clickhouse, anew) == ["a\tu", "b\tu"]

@@ -150,3 +150,11 @@ def test_a_finding_is_a_line_and_its_remedy_another():
     lines = render(findings).splitlines()
     at = lines.index("FAIL  port: Another program listens on 127.0.0.1:8080.")
     assert lines[at + 1] == "      Stop it, or set HEADRACE_PORT or --port."
+
+
+def test_a_store_on_a_server_is_examined_too():
+    split = Settings(store_url="http://c:8123/d", control_url="postgresql://p/d")
+    assert verdicts(split, GOOD) == {}
+    away = msgspec.structs.replace(GOOD, store_server="HEADRACE_STORE_URL: The store at http://c:8123/d cannot be used")
+    assert verdicts(split, away) == {"store server": "problem"}
+    assert verdicts(Settings(store_url="http://c:8123/d"), GOOD) == {"store server": "problem"}, "it needs leases"

@@ -9,6 +9,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control, take_partition
 from headrace.assembly.folder import DataFolder
 from headrace.assembly.log import LogOfFolder
+from headrace.assembly.roles import HeldPartition
 from headrace.assembly.store import open_store
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
@@ -26,9 +27,10 @@ _log = structlog.get_logger("headrace")
 class Adapters:
     """A server's log, store and control, open until `close`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, held: HeldPartition | None = None) -> None:
         """Take the data folder and open everything.
 
+        held: control and the partition's lease, if they were opened before.
         Raises SettingsError if the folder cannot be used or another server holds it, StoreFailed, Unavailable.
         """
         self.folder = DataFolder(settings.data)
@@ -36,8 +38,11 @@ class Adapters:
         for problem in self.damage:
             _log.error("folder_damaged", problem=problem)
         lacks = integrity.missing(settings)
-        self.control = open_control(settings)
-        self.leases, self.lease = take_partition(self.control)
+        if held is None:
+            self.control = open_control(settings)
+            self.leases, self.lease = take_partition(self.control)
+        else:
+            self.control, self.leases, self.lease = held.control, held.leases, held.lease
         self.offsets = ControlOffsets(self.control, lease=self.lease)
         self.erased = ControlErasedEvents(self.control)
         self.quarantine = ControlQuarantine(self.control)
@@ -50,6 +55,9 @@ class Adapters:
             done=self._done(),
         )
         self.log, self.spare_log_bytes = self._of_folder.log, self._of_folder.spare_bytes
+        self.log_server = self._of_folder.server
+        # Gateways go on appending: no shutdown leaves a log that nobody needs.
+        self._may_settle = settings.role == "all"
         # A folder that has never held an event lacks nothing.
         self.missing = lacks if self.log.last() or self.offsets.position() else []
         if self._of_folder.missing:
@@ -72,16 +80,12 @@ class Adapters:
         self.store.probe()
         self.log.probe()
 
-    def renew_leases(self) -> bool:
-        """Renew the leases. For their loop: returns False so that it rests."""
-        self.leases.renew()
-        return False
-
     def close(self) -> None:
         """Close everything, and release the folder for the next server."""
         self.store.close()
-        with suppress(ControlFailed, Unavailable):  # then the next start asks for the log's server
-            self._of_folder.settled(self._done())
+        if self._may_settle:
+            with suppress(ControlFailed, Unavailable):  # then the next start asks for the log's server
+                self._of_folder.settled(self._done())
         self.log.close()
         if self.lease is not None:
             with suppress(ControlFailed):  # then it expires

@@ -6,11 +6,12 @@ Used by everything that admits requests: the HTTP routes, a console, an MCP serv
 import asyncio
 import base64
 import hmac
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from headrace.assembly.rate_limits import RateLimits
+from headrace.assembly.rate_limits import RateLimits, SharedRateLimits
 from headrace.model.allowance import Allowance
 from headrace.model.errors import Forbidden, InvalidRequest, MissingKey
 from headrace.model.event import Tenant
@@ -69,7 +70,7 @@ class Admitted(msgspec.Struct, frozen=True):
 class Admission:
     """Admits requests. `admit` is for the event loop's thread. local_token: commands on this machine show it instead of a key."""
 
-    def __init__(self, keys: KeyCheck, limits: RateLimits, local_token: str) -> None:
+    def __init__(self, keys: KeyCheck, limits: RateLimits | SharedRateLimits, local_token: str) -> None:
         self._keys = keys
         self._limits = limits
         self._local_token = local_token.encode()
@@ -91,7 +92,8 @@ class Admission:
             raise Forbidden(f"This key has the scopes {', '.join(sorted(key.scopes))}; this route requires '{scope}'.")
         if key.origins:
             _check_origin(key, shown)
-        return Admitted(key.tenant, self._limits.spend(limit, key.id), key)
+        spent = self._limits.spend(limit, key.id)
+        return Admitted(key.tenant, await spent if isinstance(spent, Awaitable) else spent, key)
 
     def known(self, shown: Shown, /) -> Key | None:
         """The key that a request shows, if it was admitted or looked up just now. Asks nobody, decides nothing."""

@@ -11,7 +11,7 @@ from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 
-_PARTITION = "partition/0"
+PARTITION = "partition/0"
 _MARGIN_S, _LOOK_EVERY_S = 2.0, 0.2
 # PostgreSQL indexes at most 2,704 bytes a row: a project, a mode, and this many characters of up to four bytes.
 _MAX_ID_CHARS = 600
@@ -38,7 +38,7 @@ def take_partition(control: Engine, /) -> tuple[ControlLeases, LastingLease | No
     leases, owner = ControlLeases(control), secrets.token_hex(8)
     give_up_at = time.monotonic() + LEASE_S + _MARGIN_S
     try:
-        while (lease := leases.take(_PARTITION, owner)) is None:
+        while (lease := leases.take(PARTITION, owner)) is None:
             if time.monotonic() > give_up_at:
                 raise SettingsError(
                     "Another headrace server is running on the database that HEADRACE_CONTROL_URL names: "

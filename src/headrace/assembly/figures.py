@@ -38,9 +38,10 @@ def reaction_lags(runtime: Runtime, /) -> list[Lag]:
 
 
 def figures(runtime: Runtime, /) -> Iterator[Figure]:
-    """Every figure. Reads from control: not for the event loop's thread."""
+    """Every figure of this process's role. Reads from control: not for the event loop's thread."""
     log, worker, reactor = runtime.log, runtime.pipeline.worker, runtime.pipeline.reactor
     progress = worker.progress
+    yield Figure("role", "1 for what this process does.", [((runtime.settings.role,), 1)], ("role",))
     yield from _log_size(runtime)
     yield _one("log_max_bytes", "Bytes of payload at which the log is full.", log.max_bytes)
     yield Figure(
@@ -72,6 +73,10 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
         )
     yield _one("intake_queue_bytes", "Bytes of events waiting for the log.", runtime.pipeline.intake.queued_bytes())
     yield from _store_lag(runtime)
+    if (told := runtime.pipeline.told) is not None:
+        yield _one("worker_active", "1 while this gateway hears of a worker.", told.has_worker)
+        yield from _dedup_window(runtime)
+        return
     yield _count("stored_events", "Events stored since startup.", progress.stored_events)
     yield _count("flushes", "Inserts since startup.", progress.flushes)
     yield _one("worker_failing", "1 while the worker is failing.", bool(worker.failing))

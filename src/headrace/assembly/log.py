@@ -67,6 +67,7 @@ class LogOfFolder:
         Raises SettingsError, Unavailable.
         """
         self.missing = ""
+        self.server: LogServer | None = None
         self._note = settings.data / _NOTE
         if settings.log_url:
             self.log = self._on_server(settings, instance, floor, done)
@@ -91,7 +92,7 @@ class LogOfFolder:
                 f"HEADRACE_LOG_URL: {settings.data / _FILE} holds events that are not stored yet. Start the server without this "
                 "setting and stop it again (SIGTERM), so that it stores them; then set it."
             )
-        log, shown, log_id = _server(settings, instance, floor)
+        log, shown, log_id, self.server = _server(settings, instance, floor)
         if noted is not None and noted.log != log_id and not noted.settled:
             self.missing = (
                 f"The log that this server had at {noted.shown} was not there, and a new one was made at {shown}: events "
@@ -165,8 +166,16 @@ def _file(settings: Settings, floor: int) -> SqliteLog:
     )
 
 
-def _server(settings: Settings, instance: str, floor: int) -> tuple[ServerLog, str, str]:
-    """The log, its server's URL without the password, and the log's id."""
+def attach(settings: Settings, /, *, instance: str, floor: int) -> "tuple[ServerLog, LogServer]":
+    """The log that a worker has made on a server, for a gateway. Raises SettingsError, Unavailable if there is none."""
+    log, _shown, _id, server = _server(settings, instance, floor, is_owner=False)
+    return log, server
+
+
+def _server(
+    settings: Settings, instance: str, floor: int, *, is_owner: bool = True
+) -> "tuple[ServerLog, str, str, LogServer]":
+    """The log, its server's URL without the password, the log's id, and the server."""
     server = _connect(settings)
     from headrace.log.valkey.log import ValkeyLog  # noqa: PLC0415
 
@@ -176,6 +185,7 @@ def _server(settings: Settings, instance: str, floor: int) -> tuple[ServerLog, s
             instance=instance,
             durability=settings.log_durability,
             floor=floor,
+            is_owner=is_owner,
             dedup_window_s=settings.dedup_window_s,
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,
@@ -183,7 +193,7 @@ def _server(settings: Settings, instance: str, floor: int) -> tuple[ServerLog, s
     except BaseException:
         server.close()
         raise
-    return log, server.shown, log.id
+    return log, server.shown, log.id, server
 
 
 def _connect(settings: Settings) -> "LogServer":

@@ -8,7 +8,9 @@ from headrace.assembly import integrity
 from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
+from headrace.assembly.gateway_adapters import GatewayAdapters
 from headrace.assembly.loops import Loops
+from headrace.assembly.roles import HeldPartition, LeaseWatch
 from headrace.assembly.serving_loop import ServingLoop
 from headrace.assembly.signals import Signals
 from headrace.assembly.wings.access import access_of
@@ -35,20 +37,32 @@ _LONGEST_FIRST_TURN_S = 5.0
 class Runtime:
     """A server without its HTTP. Open it anywhere, `start` and `stop` it on the event loop that serves."""
 
-    def __init__(self, settings: Settings, *, on_step: Callable[[str], None] = lambda _step: None) -> None:
-        """Open everything. Raises what `Adapters` raises."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        held: HeldPartition | None = None,
+        on_lost: Callable[[], None] = lambda: None,
+        url: str = "",
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """Open everything. Raises what `Adapters` raises.
+
+        Of a worker beside others: held: its partition. on_lost: called once another has taken that. url: where gateways reach it.
+        """
         self.settings = settings
         signals, self._serving = Signals(), ServingLoop()
-        self._adapters = adapters = Adapters(settings)
+        is_gateway = settings.role == "gateway"
+        self._adapters = adapters = GatewayAdapters(settings) if is_gateway else Adapters(settings, held)
         self.log, self.store = adapters.log, adapters.store
         self.damage = adapters.damage  # what is wrong with files, as of startup or the last check
         self.missing = adapters.missing  # files that were missing at startup
         self.control = control = ControlAdapters(adapters, settings, on_enqueued=signals.enqueued)
         opened = settings, adapters, control
 
-        self.access = access = access_of(settings, control)
+        self.access = access = access_of(*opened)
         self.reacting = reacting = reactions_of(adapters, control, signals)
-        self.pipeline = pipeline = pipeline_of(*opened, reacting, signals, on_step)
+        self.pipeline = pipeline = pipeline_of(*opened, reacting, signals, on_step, url)
         self.people = people_of(adapters, control, reacting, pipeline)
         self.queries = queries = queries_of(settings, adapters, pipeline)
         self.journeys = journeys_of(*opened, reacting, pipeline, self._serving, signals, on_step)
@@ -57,15 +71,23 @@ class Runtime:
         self.live = live_of(adapters, pipeline, signals)
         self.erasures = erasures = erasures_of(adapters, control, pipeline, webhooks, signals, on_step)
         self.upkeep = upkeep_of(*opened, access, pipeline, queries, erasures, on_step)
-        self._loops = self._ordered()
+        self._loops = self._of_gateway() if is_gateway else self._ordered(on_lost)
         self.started_at_ms = clock_ms()
         self._started = time.monotonic()
 
-    def _ordered(self) -> Loops:
+    def _of_gateway(self) -> Loops:
+        """Those of a process that stores nothing and reacts to nothing."""
+        own = [self.pipeline.intake, self.live.sampling, self.upkeep.bookkeeping]
+        told = [] if self.pipeline.told is None else [self.pipeline.told]
+        return Loops(starting=[*told, *own], stopping=[*own[::-1], *told])
+
+    def _ordered(self, on_lost: Callable[[], None]) -> Loops:
         """The loops of all wings, in the orders in which they start and stop."""
         pipeline, webhooks, upkeep = self.pipeline, self.webhooks, self.upkeep
-        length_s = self._adapters.leases.length_s  # None where no other server can hold them
-        renewal = [] if length_s is None else [Loop("leases", self._adapters.renew_leases, idle_s=length_s / 3)]
+        leases = self._adapters.leases  # of no length where no other server can hold them
+        watch = LeaseWatch(leases, self._adapters.lease if self.settings.role == "worker" else None, on_lost)
+        renewal = [] if leases.length_s is None else [Loop("leases", watch.step, idle_s=leases.length_s / 3)]
+        telling = [] if pipeline.feed is None else [pipeline.feed]
         exporting = [] if upkeep.continuous is None else [upkeep.continuous.loop]
         return Loops(
             starting=(
@@ -84,6 +106,7 @@ class Runtime:
                 self.live.sampling,
                 upkeep.bookkeeping,
                 *exporting,
+                *telling,
             ),
             stopping=(
                 # Whatever only reads, or makes work for the rest: erasures and timers append to the log.
@@ -102,6 +125,7 @@ class Runtime:
                 webhooks.feed.loop,
                 webhooks.deliverer,
                 # What the others need until they have ended.
+                *telling,
                 upkeep.bookkeeping,
                 *renewal,
             ),
@@ -135,7 +159,8 @@ class Runtime:
 
     def publish_address(self, host: str, port: int) -> None:
         """Publish where this server listens, for the commands on this machine that talk to it."""
-        self._adapters.folder.publish(host, port, self.access.local_token)
+        if self.pipeline.told is None:  # a gateway does nothing for them
+            self._adapters.folder.publish(host, port, self.access.local_token)
 
     def visible(self) -> int:
         """The position up to which the store has every event, as far as this process knows. Raises ControlFailed."""
@@ -151,10 +176,17 @@ class Runtime:
         )
 
 
-def open_runtime(settings: Settings, /) -> Runtime:
-    """Open a server's runtime. Raises SettingsError, with a message of one line, if it cannot be opened, and Unavailable."""
+def open_runtime(
+    settings: Settings,
+    /,
+    held: HeldPartition | None = None,
+    *,
+    on_lost: Callable[[], None] = lambda: None,
+    url: str = "",
+) -> Runtime:
+    """Open a server's runtime: see `Runtime`. Raises SettingsError, with one line, if it cannot be opened, and Unavailable."""
     try:
-        return Runtime(settings)
+        return Runtime(settings, held=held, on_lost=on_lost, url=url)
     except StoreFailed as error:
         raise SettingsError(f"The store in {settings.data} cannot be opened: {error}") from error
     except ControlFailed as error:

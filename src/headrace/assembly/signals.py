@@ -34,4 +34,5 @@ class Signals:
         self.run_changed = Signal[[Tenant, RunState]]()  # a journey's runs: see `WatchedStates`
         self.enqueued = Signal[[Collection[int]]]()  # deliveries of some webhooks: see `ControlOutbox`
         self.erasure_read = Signal[[]]()  # the command of an erasure was read from the log: see `ErasureHolds`
+        self.told = Signal[[]]()  # a gateway has heard of the worker's progress
         self.detached = Signal[[]]()  # a person was detached from control: see `Eraser`

@@ -8,6 +8,7 @@ from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.engine import problem_of
 
 
 def open_store(settings: Settings, lease: LastingLease | None, /) -> ClickHouseStore:
@@ -24,6 +25,32 @@ def open_store(settings: Settings, lease: LastingLease | None, /) -> ClickHouseS
         return _opened(settings, settings.store_url, lease)
     except StoreFailed as error:
         raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {error}") from error
+
+
+def open_reader(settings: Settings, /) -> ClickHouseStore:
+    """The store on a server, for a process that changes no event and no table. Raises SettingsError, StoreFailed."""
+    shown = _shown(settings.store_url)
+    try:
+        return ClickHouseStore(
+            settings.store_url,
+            query_timeout_s=settings.query_timeout_s,
+            query_max_memory_bytes=settings.query_max_memory_bytes,
+            is_owner=False,
+        )
+    except StoreFailed as error:
+        raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {error}") from error
+
+
+def examine(settings: Settings, /) -> str:
+    """What is wrong with the ClickHouse server that `store_url` names; "" if nothing is, or none is named. Only asks."""
+    if not settings.store_url:
+        return ""
+    try:
+        shown = _shown(settings.store_url)
+    except SettingsError as error:
+        return error.message
+    problem = problem_of(settings.store_url)
+    return f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {problem}" if problem else ""
 
 
 def _shown(url: str) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from headrace.__main__ import NEWEST, OLDEST
 from headrace.assembly.folder import address_in
 from headrace.assembly.log import examine as examine_log
+from headrace.assembly.store import examine as examine_store
 from headrace.control.database import inspect_database
 from headrace.log.reading import last_position
 from headrace.model.errors import HeadraceError
@@ -66,6 +67,7 @@ def gather(settings: Settings, /) -> Facts:
         last_event_ms=last_event_ms,
         database=inspect_database(settings.control_url or path / "control.sqlite"),
         log_server=examine_log(settings),
+        store_server=examine_store(settings),
         engine=_engine(),
     )
 

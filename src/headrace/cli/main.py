@@ -5,7 +5,7 @@ import signal
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
@@ -77,14 +77,21 @@ def main() -> None:
 
 
 @app.command
-def serve(*, host: str | None = None, port: int | None = None, data: Data = None) -> None:
+def serve(
+    *,
+    role: Literal["all", "gateway", "worker"] | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    data: Data = None,
+) -> None:
     """Run the server until SIGTERM. `headrace settings` lists every setting.
 
     Args:
+        role: What it does, if several processes share the work; default: HEADRACE_ROLE, or everything.
         host: Address to listen on; default: HEADRACE_HOST.
         port: Port to listen on, 0 for a free one; default: HEADRACE_PORT.
     """
-    chosen = ServerSettings.from_environ(os.environ, host=host, port=port, data=data)
+    chosen = ServerSettings.from_environ(os.environ, role=role, host=host, port=port, data=data)
     # Imported here: it loads the store's engine, which no other command needs.
     from headrace.http.serve import serve as run  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ class Keyring:
     """The working keys. Caches the last `max_cached` of them for `fresh_for_ms`. Any thread may call it.
 
     Only hits are cached, so a new key works at once, and a revoked one stops within `fresh_for_ms`, whichever process
-    created or revoked it.
+    created or revoked it. While the database does not answer, those that worked within `known_for_ms` go on working.
 
     admin_key: a secret with every scope on project `default`, mode `live`; none if empty.
     Raises SettingsError for an admin key that no request could carry.
@@ -30,6 +30,7 @@ class Keyring:
         admin_key: str,
         clock_ms: Callable[[], int],
         fresh_for_ms: int = 500,
+        known_for_ms: int = 0,
         max_cached: int = 10_000,
     ) -> None:
         if len(admin_key) > MAX_SECRET_CHARS:
@@ -46,9 +47,11 @@ class Keyring:
         )
         self._clock_ms = clock_ms
         self._fresh_for_ms = fresh_for_ms
+        self._known_for_ms = known_for_ms
         self._max_cached = max_cached
         # By digest: the key, and the time before its look-up, which no later revocation can have affected; oldest first.
         self._seen: dict[bytes, tuple[Key, int]] = {}
+        self._unsure_since_ms: dict[bytes, int] = {}  # of keys that could not be looked up again: their last look-up
         self._used: dict[str, int] = {}
         self._lock = Lock()
 
@@ -73,12 +76,17 @@ class Keyring:
             try:
                 key = self._keys.find(secret)
             except ControlFailed as error:
+                if known := self._known_before(hashed, now_ms):
+                    return known
                 raise Unavailable("API keys cannot be checked right now; nothing was stored.") from error
+            self._unsure_since_ms.pop(hashed, None)
             if key is None or not key.works_at(now_ms):
                 raise InvalidKey
             self._seen.pop(hashed, None)
             if len(self._seen) >= self._max_cached:
-                del self._seen[next(iter(self._seen))]
+                oldest = next(iter(self._seen))
+                del self._seen[oldest]
+                self._unsure_since_ms.pop(oldest, None)
             self._seen[hashed] = (key, now_ms)
             self._used[key.id] = now_ms
         return key
@@ -91,6 +99,16 @@ class Keyring:
         with self._lock:
             used, self._used = self._used, {}
         return used
+
+    def _known_before(self, hashed: bytes, now_ms: int) -> Key | None:
+        """The key if it has worked a while ago. Then it is fresh again, so that not every request asks in vain."""
+        key, seen_at_ms = self._seen.get(hashed, (None, 0))
+        since_ms = self._unsure_since_ms.get(hashed, seen_at_ms)
+        if key is None or not key.works_at(now_ms) or not 0 <= now_ms - since_ms < self._known_for_ms:
+            return None
+        self._unsure_since_ms[hashed] = since_ms
+        self._seen[hashed] = (key, now_ms)
+        return key
 
     def _remembered(self, hashed: bytes, now_ms: int) -> Key | None:
         if self._admin_digest and hmac.compare_digest(hashed, self._admin_digest):

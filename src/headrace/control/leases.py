@@ -45,6 +45,22 @@ class ControlLeases:
             self.keep(lease)
         return lease
 
+    def take_anew(self, lease: Lease, owner: str, /, *, only_own: bool) -> Lease | None:
+        """Like `take`. only_own: not if another has taken it since, even if it is free again."""
+
+        def take(connection: sa.Connection) -> Lease | None:
+            if only_own:
+                try:
+                    require(connection, lease)
+                except LeaseLost:
+                    return None
+            return self.take_within(connection, lease.name, owner)
+
+        taken = transact(self._engine, take)
+        if taken is not None:
+            self.keep(taken)
+        return taken
+
     def take_within(self, connection: sa.Connection, name: str, owner: str, /) -> Lease | None:
         """Like `take`, within a transaction. Call `keep` after its commit."""
         whole = self._owner(owner)
@@ -128,9 +144,10 @@ class LastingLease:
     current: the lease as it was last taken. Another may have taken it since; `require` finds out.
     """
 
-    def __init__(self, leases: ControlLeases, owner: str, lease: Lease) -> None:
-        """owner: the owner passed to `ControlLeases.take` for this lease."""
+    def __init__(self, leases: ControlLeases, owner: str, lease: Lease, *, takes_back: bool = True) -> None:
+        """owner: the owner passed to `ControlLeases.take` for this lease. takes_back: otherwise one that was lost stays lost."""
         self.current = lease
+        self._takes_back = takes_back
         self._leases = leases
         self._owner = owner
 
@@ -139,7 +156,7 @@ class LastingLease:
         lost = self.current
         if self._leases.holds(lost):
             return False
-        taken = self._leases.take(lost.name, self._owner)
+        taken = self._leases.take(lost.name, self._owner) if self._takes_back else None
         if taken is None:
             raise LeaseLost(f"The lease {lost.name} is held by another server.")
         self.current = taken
@@ -151,7 +168,7 @@ class LastingLease:
 
         Raises LeaseLost while another holds it, ControlFailed.
         """
-        taken = self._leases.take(self.current.name, self._owner)
+        taken = self._leases.take_anew(self.current, self._owner, only_own=not self._takes_back)
         if taken is None:
             raise LeaseLost(f"The lease {self.current.name} is held by another server.")
         self.current = taken

@@ -45,7 +45,8 @@ class _Health:
         resp.status = int(HTTPStatus.SERVICE_UNAVAILABLE if hindrance else HTTPStatus.OK)
         found = {"problems": problems} if (problems := self._status.problems()) else {}
         log = {"log": promise} if (promise := self._status.promise_of_log()) else {}
-        resp.data = encode_json({"status": hindrance or "ready"} | log | found)
+        role = {"role": role} if (role := self._status.role()) else {}
+        resp.data = encode_json({"status": hindrance or "ready"} | role | log | found)
 
 
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:

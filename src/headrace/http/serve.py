@@ -9,21 +9,27 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 
 from headrace.assembly.capabilities.bundle import capabilities_of
 from headrace.assembly.logs import configure
+from headrace.assembly.roles import Candidate, HeldPartition, require_urls, url_of_worker
 from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import DIALECTS
+from headrace.http.addresses import Addresses
 from headrace.http.app import create_app
+from headrace.http.forward import Forwarding
 from headrace.http.problems import Problems
 from headrace.http.protocol import Protocol
+from headrace.http.standby import Standby
 from headrace.http.telemetry import telemetry_of
 from headrace.http.unread import Unread
 from headrace.model.errors import SettingsError
@@ -39,6 +45,7 @@ _BACKLOG = 2048
 _QUERIES_SHARE = 0.75
 # After the grace period. A sudden end loses nothing acknowledged, but the next start has to recover the last insert.
 BACKSTOP_S = 15.0
+_LOOK_FOR_LEASE_S = 0.2
 # Files that the log, the store and the index of known keys may have open besides the connections.
 _FILES_OF_ENGINES = 1024
 
@@ -49,8 +56,10 @@ def serve(settings: Settings, /) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # imported modules stay, so the collector need not walk them
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    runtime = open_runtime(settings)
-    return run(runtime)
+    require_urls(settings)
+    if settings.role == "worker":
+        return work(settings)
+    return run(open_runtime(settings))
 
 
 def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
@@ -62,16 +71,113 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
     app = create_app(capabilities_of(runtime), unread, dialects)
     telemetry = telemetry_of(os.environ, app.metrics)
-    server = _Server(
+    problems = Problems(dialects)
+    served = app
+    if (told := runtime.pipeline.told) is not None:
+        served = Forwarding(app, dialects, problems, Addresses(settings), lambda: told.worker_url)
+    server = _server(settings, served if telemetry is None else telemetry.around(served), unread, problems)
+
+    async def main() -> None:
+        try:
+            await runtime.start()
+            _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
+            await server.serve(sockets=[listener])
+        finally:
+            server.arm_backstop()  # also after a failure
+            await runtime.stop()
+            if telemetry is not None:
+                await asyncio.to_thread(telemetry.close)
+        _log.info("stopped")
+
+    _run(server, main())
+    return 0
+
+
+def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
+    """Serve as a worker: stand by until no other is active, then be the active one, until told to stop or another takes over.
+
+    Returns 1 in the latter case, so that whatever supervises this process starts it anew. Raises SettingsError.
+    """
+    candidate = Candidate(settings)
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
+    problems = Problems(dialects)
+    standby = Standby(problems)
+    server = _server(settings, standby, unread, problems)
+    has_lost = threading.Event()
+
+    def lose() -> None:
+        _log.error("another_worker_has_taken_over", what="this one ends; start it again, and it stands by")
+        has_lost.set()
+        server.should_exit = True
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
+        runtime: Runtime | None = None
+        held = telemetry = None
+        try:
+            held = await _held_by(candidate, serving)
+            if held is not None:
+                url = url_of_worker(settings, port)
+                runtime = await _opened(held, partial(open_runtime, settings, held, on_lost=lose, url=url))
+                runtime.publish_address(host, port)
+                await runtime.start()
+                app = create_app(capabilities_of(runtime), unread, dialects)
+                telemetry = telemetry_of(os.environ, app.metrics)
+                standby.active = app if telemetry is None else telemetry.around(app)
+                _log.info("active", fence=held.lease.current.fence, url=url)
+            await serving
+        finally:
+            server.should_exit = True
+            server.arm_backstop()
+            if runtime is None:
+                await asyncio.to_thread(candidate.close)
+            else:
+                await runtime.stop()
+            if telemetry is not None:
+                await asyncio.to_thread(telemetry.close)
+            await asyncio.wait([serving])
+        _log.info("stopped")
+
+    _run(server, main())
+    return int(has_lost.is_set())
+
+
+async def _held_by(candidate: Candidate, serving: "asyncio.Future[None]") -> HeldPartition | None:
+    """The partition, once it is this worker's; None if the server has stopped before."""
+    has_told = False
+    while not serving.done():
+        held = await asyncio.to_thread(candidate.try_to_take)
+        if held is not None:
+            return held
+        if not has_told:
+            has_told = True
+            _log.info("standing_by")
+        await asyncio.wait([serving], timeout=_LOOK_FOR_LEASE_S)
+    return None
+
+
+async def _opened(held: HeldPartition, open_: Callable[[], Runtime]) -> Runtime:
+    """The runtime. It may take longer to open than the lease lasts, and renews it only once it is started."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_))
+    while not (await asyncio.wait([opening], timeout=held.renew_every_s))[0]:
+        await asyncio.to_thread(held.renew)
+    return opening.result()
+
+
+def _server(settings: Settings, app: Any, unread: Unread, problems: Problems) -> "_Server":
+    return _Server(
         uvicorn.Config(
-            app if telemetry is None else telemetry.around(app),
+            app,
             loop="uvloop",
             http=partial(  # pyright: ignore[reportArgumentType]
                 Protocol,
                 timeout_s=settings.body_timeout_s,
                 query_grace_s=settings.shutdown_timeout_s * _QUERIES_SHARE,
                 unread=unread,
-                problems=Problems(dialects),
+                problems=problems,
             ),
             ws="none",
             lifespan="off",
@@ -87,6 +193,8 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
         )
     )
 
+
+def _run(server: "_Server", main: Coroutine[Any, Any, None]) -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         """Handle a signal that arrives before uvicorn handles signals. (uvicorn raises a signal again when it is done.)"""
         server.should_exit = True
@@ -96,21 +204,8 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
         signal.signal(number, stop)
     logging.getLogger("uvicorn.error").disabled = True  # we log this ourselves
 
-    async def main() -> None:
-        try:
-            await runtime.start()
-            _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
-            await server.serve(sockets=[listener])
-        finally:
-            server.arm_backstop()  # also after a failure
-            await runtime.stop()
-            if telemetry is not None:
-                await asyncio.to_thread(telemetry.close)
-        _log.info("stopped")
-
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(main())
-    return 0
+        runner.run(main)
 
 
 class _Server(uvicorn.Server):

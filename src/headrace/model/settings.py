@@ -26,6 +26,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `from_environ` raises SettingsError for an invalid value.
     """
 
+    role: Annotated[
+        Literal["all", "gateway", "worker"],
+        _doc(
+            "What this process does: everything (`all`); accept events and answer queries, beside any number of others "
+            "(`gateway`); or store events and run reactions, one at a time, while other workers stand by (`worker`). The last "
+            "two need `HEADRACE_LOG_URL`, `HEADRACE_CONTROL_URL` and `HEADRACE_STORE_URL`."
+        ),
+    ] = "all"
+    worker_url: Annotated[
+        Annotated[str, Meta(pattern="^(http://[^/]+)?$")],
+        _doc(
+            "URL under which gateways reach this worker, such as http://10.0.0.8:8080; if empty, it is made of the host name, "
+            "or of the address it listens on, and the port."
+        ),
+    ] = ""
     host: Annotated[str, _doc("Address to listen on.")] = "127.0.0.1"
     port: Annotated[Annotated[int, Meta(ge=0, le=65535)], _doc("Port to listen on; 0 picks a free one.")] = 8080
     public_url: Annotated[

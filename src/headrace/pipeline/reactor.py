@@ -127,8 +127,14 @@ class Reactor:
 
     def reacted(self, tenant: Tenant, /) -> int:
         """The position up to which every event of the tenant has been reacted to."""
+        upto = self._read_upto  # before the queue, which may be begun in between
         queue = self._queues.get(tenant)
-        return self._read_upto if queue is None else queue.reacted
+        return upto if queue is None else queue.reacted
+
+    def progress(self) -> tuple[int, list[tuple[Tenant, int]]]:
+        """The position up to which `reacted` is at least for everybody, but for these tenants, each with its own."""
+        upto = self._read_upto  # before the queues, as above
+        return upto, [(queue.tenant, queue.reacted) for queue in self._queues.all()]
 
     def has_passed(self, tenant: Tenant, position: int, /) -> bool:
         """Whether every event of the tenant up to a position has been reacted to, although the next may have to wait."""
@@ -202,11 +208,11 @@ class Reactor:
         """Resume where the last process stopped."""
         self._turns.recover()
         position, tenants = self._states.progress()
-        self._read_upto = self._advanced = position
         self._behind = {tenant for tenant, (_, behind) in tenants.items() if behind}
         self._ahead = {tenant: reached for tenant, (reached, behind) in tenants.items() if not behind}
         for tenant in self._behind:
             self._queues.begin(tenant, tenants[tenant][0], is_short=True)
+        self._read_upto = self._advanced = position  # after the queues: whoever sees none takes this for its progress
         self._rules.forget(self.reacted_by_all())
         self._rules.refresh()
         self._is_ready = True

@@ -54,6 +54,7 @@ class Worker:
         probe: Callable[[], None] = lambda: None,
         settle: Callable[[], None] = lambda: None,
         spare_log_bytes: int | None = None,
+        drain: bool = True,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """progress: what the worker writes its progress to, if others read it from before the worker was made.
@@ -67,6 +68,7 @@ class Worker:
         probe: writes something and removes it; called until it succeeds, before anything else. Raises StoreFailed, Unavailable.
         settle: returns once no insert that was sent before can store anything any more. Raises StoreFailed, LeaseLost.
         spare_log_bytes: how large the log may be while it keeps second copies; half of what it may hold, if None.
+        drain: whether to store everything in the log before stopping. Not where others append, and another worker goes on.
         on_stored: given the events that were inserted, once they are visible; must not wait.
         recent: where the reactor finds what was stored last.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
@@ -100,7 +102,7 @@ class Worker:
         self._gathering = False
         self.ease = 0.0
         self._gathered = 0  # events appended to the log since it was last read
-        self._loop = Loop("worker", self._turn, drain=True, on_failure=self._on_failure)
+        self._loop = Loop("worker", self._turn, drain=drain, on_failure=self._on_failure)
         self._trimmed_at = 0.0
         self._errands = Errands(self._loop)
         self._has_tried = threading.Event()
@@ -155,6 +157,7 @@ class Worker:
             self._unsure_upto = self._recover()
         unsure_upto = self._unsure_upto
         # 1. Read. A crash here costs nothing: the log still has every record.
+        wanted = self._wanted
         last = self._log.last()
         self._gathered = 0  # before reading: what arrives in between may count twice
         records = of_one_month(self._log.read(self._position, *self._portion.size()))
@@ -162,6 +165,8 @@ class Worker:
             if last > self.progress.visible:  # positions that a lost log assigned to events that will never come
                 self.progress.visible = last
                 self._on_progress()
+            if self._wanted == wanted > last:  # a position of a log that its server has lost since
+                self._wanted = 0
             return False
         if records[-1].position < last:  # there is more than fits into one insert
             self._gathered = self._settings.flush_enough_events
@@ -291,7 +296,8 @@ class Worker:
         self._gathering = False
 
     def _has_work(self) -> bool:
-        return self._loop.closing or bool(self._errands or self._gathered)
+        # What other processes append, this one learns of when somebody waits for it.
+        return self._loop.closing or bool(self._errands or self._gathered) or self._wanted > self.progress.visible
 
     def _has_enough(self) -> bool:
         return self._loop.closing or bool(self._errands) or self._gathered >= self._settings.flush_enough_events

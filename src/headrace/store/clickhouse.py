@@ -42,13 +42,17 @@ class ClickHouseStore:
         max_page_bytes: int = 64 * 1024 * 1024,
         raise_fence: Callable[[], int] | None = None,
         remember_bytes: int = 0,
+        is_owner: bool = True,
     ) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed.
+
+        is_owner: otherwise another process looks after the tables; this one reads, and uses no columns that the other may drop.
 
         raise_fence: for a store on a network: see `InsertFence`.
         hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
         remember_bytes: memory for results of what is asked `within` a scope. Only for a store that no other process writes to.
         """
+        self._is_owner = is_owner
         self.answers = Answers(remember_bytes) if remember_bytes else None
         self.engine = engine = Engine(
             dsn,
@@ -58,13 +62,14 @@ class ClickHouseStore:
         )
         try:
             with stderr_logged():
-                migrate(engine)
-                self.own = hot = OwnColumns(engine, hot_tags)
+                if is_owner:
+                    migrate(engine)
+                self.own = hot = OwnColumns(engine, hot_tags, are_used=is_owner)
                 fence = None if raise_fence is None else InsertFence(engine, raise_fence)
                 if fence is not None:
                     fence.prepare()
             engine.on_asked = hot.on_asked
-            if fence is None:
+            if fence is None and is_owner:
                 let_merges_give_way()
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
@@ -108,7 +113,7 @@ class ClickHouseStore:
 
     def know_merged(self, merged_ids: MergedIds, /) -> None:
         """From now on people are counted once, whatever their ids. Called in the reader's thread; may raise Unavailable."""
-        self.people.editions = MergedEditions(self.engine.writers, merged_ids)
+        self.people.editions = MergedEditions(self.engine.writers, merged_ids, may_vanish=not self._is_owner)
 
 
 def _nothing() -> None:

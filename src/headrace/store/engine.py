@@ -97,6 +97,19 @@ class Handles:
             self._idle.clear()
 
 
+def problem_of(dsn: str, /) -> str:
+    """Why a database does not answer; "" if it does."""
+    handles = Handles(dsn, {})
+    try:
+        with handles.lend() as client:
+            client.command("SELECT 1")
+    except (ClickHouseError, OSError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    finally:
+        handles.close()
+    return ""
+
+
 class Engine:
     """One database: what every reader and writer of it is made with. Any thread may call it.
 

@@ -32,7 +32,7 @@ class _Edition:
         self.number = secrets.randbits(62)
         self.loaded_at = time.monotonic()
         self.ready = threading.Event()
-        self.users = 0
+        self.users = self.rows = 0
         self.replaced = False
 
 
@@ -46,9 +46,11 @@ class Merged(msgspec.Struct, frozen=True):
 class MergedEditions:
     """Any thread may call it. Each edition is loaded once, and dropped when it is replaced and nobody uses it."""
 
-    def __init__(self, writers: Handles, merged_ids: MergedIds) -> None:
+    def __init__(self, writers: Handles, merged_ids: MergedIds, *, may_vanish: bool = False) -> None:
+        """may_vanish: another process may drop an edition of this one, as `forget` drops those that it does not know."""
         self._writers = writers
         self._merged_ids = merged_ids
+        self._may_vanish = may_vanish
         self._of_tenant: dict[Tenant, _Edition] = {}
         self._live: set[int] = set()  # numbers of editions that were begun and not dropped
         self._lock = threading.Lock()
@@ -69,6 +71,8 @@ class MergedEditions:
         edition = self._take(tenant, digest.digest())
         try:
             yield Merged(edition.number)
+            if self._may_vanish:
+                self._require_there(tenant, edition)  # behind the question: what is there now was there all the time
         finally:
             self._give_back(edition)
 
@@ -123,11 +127,28 @@ class MergedEditions:
             raise Unavailable("The people's ids could not be loaded.")
         return edition
 
+    def _require_there(self, tenant: Tenant, edition: _Edition) -> None:
+        """Raises Unavailable if the edition is gone; then the next question loads it anew."""
+        query = merged.rows(edition.number)
+        try:
+            with self._writers.lend() as client:
+                found = int(client.raw_query(query.sql, parameters=query.params, fmt="TabSeparated"))
+        except ClickHouseError as error:
+            raise Unavailable("The store did not answer.") from error
+        if found == edition.rows:
+            return
+        with self._lock:
+            if self._of_tenant.get(tenant) is edition:
+                del self._of_tenant[tenant]
+            edition.replaced = True
+        raise Unavailable("People were erased meanwhile. Ask again.")
+
     def _load(self, edition: _Edition, tenant: Tenant) -> bytes:
         digest = blake2b(digest_size=16)
         try:
             for page in self._merged_ids(tenant):
                 digest.update(_encoder.encode(page))
+                edition.rows += len(page)
                 rows = b"\n".join(_encoder.encode((edition.number, *pair)) for pair in page)
                 with self._writers.lend() as client:
                     client.raw_insert("merged_ids", merged.COLUMNS, insert_block=rows, fmt="JSONCompactEachRow")

@@ -41,8 +41,8 @@ class OwnColumns(Hot):
     Fits the OwnColumnStore port.
     """
 
-    def __init__(self, engine: Engine, hints: Collection[str], /) -> None:
-        """hints: tags that have a column whatever is asked for. Raises StoreFailed."""
+    def __init__(self, engine: Engine, hints: Collection[str], /, *, are_used: bool = True) -> None:
+        """hints: tags that have a column whatever is asked for. are_used: otherwise queries do without. Raises StoreFailed."""
         super().__init__()
         self._engine = engine
         self._hints = frozenset(hints)
@@ -51,8 +51,9 @@ class OwnColumns(Hot):
         self._noted = _Noted()
         self._uses: dict[tuple[str, ColumnKey], Use] = {}
         self._lock = threading.Lock()
-        self._give_hints()
-        self.own_columns()
+        if are_used:
+            self._give_hints()
+            self.own_columns()
 
     def of(self, kind: ColumnKind, path: tuple[str, ...], /) -> str | None:
         """The name of a column to use, if there is one. Notes that somebody asked."""

@@ -37,8 +37,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     folder: "absent" if the first start would create it. mode: its permission bits. is_ours: whether this user owns it.
     filesystem: as named in /proc/mounts, "" if unknown. files_limit: the hard limit of open files.
     port: "ours" if this folder's server listens on it. last_event_ms: the time of the log's newest position, 0 if there is none.
-    database, log_server, engine: what is wrong with the control database, with the log's server if it has one, and with the
-    store's engine; "" for nothing.
+    database, log_server, store_server, engine: what is wrong with the control database, with the servers of the log and of the
+    store if they have one, and with the store's engine; "" for nothing.
     """
 
     python: str
@@ -57,6 +57,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     last_event_ms: int = 0
     database: str = ""
     log_server: str = ""
+    store_server: str = ""
     engine: str = ""
 
 
@@ -81,6 +82,7 @@ def diagnose(settings: Settings, facts: Facts, /) -> list[Finding]:
         _clock(facts),
         _control(settings, facts),
         *_log_server(settings, facts),
+        *_store_server(settings, facts),
         _engine(facts),
         *_exposure(settings),
     ]
@@ -189,6 +191,17 @@ def _log_server(settings: Settings, facts: Facts) -> list[Finding]:
     if facts.log_server:
         return [Finding("problem", "log server", facts.log_server, "See docs/scale.md.")]
     return [Finding("ok", "log server", "Valkey, set up as the log needs it.")]
+
+
+def _store_server(settings: Settings, facts: Facts) -> list[Finding]:
+    if not settings.store_url:
+        return []
+    if not settings.control_url:
+        remedy = "Set it to a PostgreSQL database: its leases keep two servers from storing the same events."
+        return [Finding("problem", "store server", "HEADRACE_STORE_URL needs HEADRACE_CONTROL_URL.", remedy)]
+    if facts.store_server:
+        return [Finding("problem", "store server", facts.store_server, "See docs/scale.md.")]
+    return [Finding("ok", "store server", "ClickHouse answers, and has the database.")]
 
 
 def _engine(facts: Facts) -> Finding:

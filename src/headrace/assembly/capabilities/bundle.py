@@ -66,6 +66,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
             FirstEvents(runtime.log, runtime.queries),
             runtime.pipeline.watch,
             runtime.log.bound,
+            None if runtime.pipeline.told is None else lambda _project: True,
         ),
         ask=Ask(runtime.queries),
         history=EventHistory(runtime),

@@ -33,8 +33,12 @@ class EventIntake:
         first_events: FirstEvents,
         watch: StatementWatch,
         bound: Callable[[], int],
+        has_rules: Callable[[str], bool] | None = None,
     ) -> None:
-        """bound: returns a position that no acknowledged event is past."""
+        """bound: returns a position that no acknowledged event is past.
+
+        has_rules: whether a project may have rules; None where the reactions know, because they run in this process.
+        """
         self.accept: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept
         self._accept_history: Callable[[Sequence[Item]], Awaitable[list[Receipt]]] = intake.accept_history
         self.in_place_of_repeats: Callable[[Batch, list[Receipt]], Awaitable[Batch]] = first_events.in_place_of_repeats
@@ -42,6 +46,7 @@ class EventIntake:
         self._reactions = reactions
         self._watch = watch
         self._bound = bound
+        self._has_rules = has_rules
 
     async def accept_about_people(self, items: Sequence[Item], /, *, history: bool = False) -> list[Receipt]:
         """Like `accept`, for events that may say something about people: the reactor learns their positions.
@@ -68,7 +73,7 @@ class EventIntake:
         """The first fact of an event, once it has been reacted to; None if that is not so by the deadline, or not known."""
         if not await self._freshness.reacted(Tenant(event.project, event.mode), receipt.position):
             return None
-        if not self._reactions.has_rules(event.project):
+        if not (self._has_rules or self._reactions.has_rules)(event.project):
             return fact_of(receipt.id, event)
         try:  # rules may have changed the fact, and control has the result
             return await asyncio.to_thread(self._reactions.fact, receipt.id, event)

@@ -31,7 +31,9 @@ class ServerStatus:
         self._runtime = runtime
 
     def hindrance(self) -> str:
-        """What currently keeps events from being stored; "" if nothing does."""
+        """What currently keeps events from being stored, or, at a gateway, from being accepted; "" if nothing does."""
+        if (told := self._runtime.pipeline.told) is not None:
+            return "the log is failing; see the log" if told.failing else ""
         failing = self._runtime.pipeline.worker.failing
         if failing:
             part = next((name for sign, name in _PARTS if failing.startswith(sign)), "store")
@@ -44,6 +46,11 @@ class ServerStatus:
 
     def problems(self) -> list[str]:
         """Other problems, one sentence each, with what to do."""
+        if (told := self._runtime.pipeline.told) is not None:
+            if not told.has_worker:
+                return ["no worker is active: events are accepted, and queries wait for them; see that one runs"]
+            stuck = [("stored", told.stuck), ("reacted to", told.reactions_stuck)]
+            return [f"events are accepted but not {what}: see the worker's log" for what, why in stuck if why]
         aside = self._runtime.pipeline.quarantine.count
         listed = [f"{aside} acknowledged entries are put aside: {WHAT_TO_DO}"] if aside else []
         # Does not say which file: anybody may ask, and the details for the operator name folders.
@@ -53,6 +60,11 @@ class ServerStatus:
         lacking = ["a file of the data folder was missing at startup: the log says which, and what to do"]
         missing = lacking if self._runtime.missing else []
         return [*(damaged if self._runtime.damage else []), *missing, *stuck, *listed]
+
+    def role(self) -> str:
+        """What this process does of a server's work; "" if everything."""
+        role = self._runtime.settings.role
+        return "" if role == "all" else role
 
     def promise_of_log(self) -> str:
         """What the log's server promises of acknowledged events; "" if the log is in the data folder, on disk."""

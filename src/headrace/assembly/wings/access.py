@@ -4,13 +4,16 @@ import secrets
 
 import msgspec
 
+from headrace.assembly.adapters import Adapters
 from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.console import ConsoleAdmission
 from headrace.assembly.control_adapters import ControlAdapters
-from headrace.assembly.rate_limits import RateLimits, limits_of
+from headrace.assembly.rate_limits import RateLimits, SharedRateLimits, limits_of
 from headrace.control.keyring import Keyring
 from headrace.model.settings import Settings
+
+_KNOWN_FOR_MS = 600_000  # how long a gateway admits keys that it knows while control is away
 
 
 class AccessWing(msgspec.Struct, frozen=True):
@@ -22,9 +25,12 @@ class AccessWing(msgspec.Struct, frozen=True):
     local_token: str
 
 
-def access_of(settings: Settings, control: ControlAdapters, /) -> AccessWing:
-    keyring = Keyring(control.keys, settings.admin_key, clock_ms)
+def access_of(settings: Settings, adapters: Adapters, control: ControlAdapters, /) -> AccessWing:
+    known_for_ms = _KNOWN_FOR_MS if settings.role == "gateway" else 0
+    keyring = Keyring(control.keys, settings.admin_key, clock_ms, known_for_ms=known_for_ms)
     limits = RateLimits(limits_of(settings))
+    server = adapters.log_server
+    shared = limits if settings.role == "all" or server is None else SharedRateLimits(limits, server)
     local_token = secrets.token_urlsafe(32)
     console = ConsoleAdmission(
         *(control.sessions, keyring, limits),
@@ -32,4 +38,4 @@ def access_of(settings: Settings, control: ControlAdapters, /) -> AccessWing:
         attempts=settings.console_attempts,
         clock_ms=clock_ms,
     )
-    return AccessWing(keyring, Admission(keyring, limits, local_token), console, local_token)
+    return AccessWing(keyring, Admission(keyring, shared, local_token), console, local_token)

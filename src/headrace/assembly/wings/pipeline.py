@@ -9,6 +9,7 @@ from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.log_needs import LogNeeds
+from headrace.assembly.sharing import copy_of, feed_of
 from headrace.assembly.signals import Signals
 from headrace.assembly.wings.reactions import ReactionWing
 from headrace.dialects.statements import statement_of
@@ -24,6 +25,7 @@ from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.recent_records import RecentRecords
+from headrace.pipeline.shared_progress import ProgressCopy, ProgressFeed
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.worker import Worker
 from headrace.pipeline.worker_progress import WorkerProgress
@@ -32,7 +34,10 @@ from headrace.upkeep.quarantine import QuarantineDesk
 
 
 class PipelineWing(msgspec.Struct, frozen=True):
-    """progress: the worker's. watch: which acknowledged events may say something about people that is not known yet."""
+    """progress: the worker's. watch: which acknowledged events may say something about people that is not known yet.
+
+    told: what a gateway hears of the worker's progress. feed: by which a worker tells gateways. None for other roles.
+    """
 
     intake: Intake
     worker: Worker
@@ -44,10 +49,12 @@ class PipelineWing(msgspec.Struct, frozen=True):
     watch: StatementWatch
     log_needs: LogNeeds
     current: CurrentEventFile
+    told: ProgressCopy | None
+    feed: ProgressFeed | None
 
     def visible(self) -> int:
         """The position up to which the store has every event, 0 before the worker has begun."""
-        return self.progress.visible
+        return self.progress.visible if self.told is None else self.told.visible()
 
 
 def pipeline_of(
@@ -58,8 +65,13 @@ def pipeline_of(
     signals: Signals,
     /,
     on_step: Callable[[str], None],
+    url: str = "",
 ) -> PipelineWing:
-    progress, recent, watch = WorkerProgress(), RecentRecords(), StatementWatch(adapters.log.last())
+    """url: where gateways reach this worker."""
+    is_alone = settings.role == "all"
+    progress, recent = WorkerProgress(), RecentRecords()
+    # What other processes append may say something, and this one does not learn of it.
+    watch = StatementWatch(adapters.log.last() if is_alone else adapters.log.bound())
     current = CurrentEventFile(settings.data / "reacting")
     holds = ErasureHolds(control.erasures, signals.erasure_read)
     reactor = Reactor(
@@ -103,15 +115,19 @@ def pipeline_of(
         probe=adapters.probe,
         settle=adapters.store.settle,
         spare_log_bytes=adapters.spare_log_bytes,
+        drain=is_alone,
         on_step=on_step,
     )
+    told = copy_of(settings, adapters, control.reaction_states, on_told=signals.told)
+    feed = feed_of(settings, adapters, worker, reactor, url)
+    own = OnlyPartition(visible=lambda: progress.visible, reacted=reactor.reacted, want=worker.want)
     freshness = Freshness(
         tails=adapters.log.tails,
-        progress=OnlyPartition(visible=lambda: progress.visible, reacted=reactor.reacted, want=worker.want),
+        progress=told or own,
         freshness_timeout_s=settings.freshness_timeout_s,
         sync_deadline_s=settings.sync_deadline_s,
-        stuck=lambda: worker.stuck,
-        reactions_stuck=lambda: reactor.stuck,
+        stuck=lambda: told.stuck if told else worker.stuck,
+        reactions_stuck=lambda: told.reactions_stuck if told else reactor.stuck,
     )
     intake = Intake(
         adapters.log,
@@ -122,6 +138,12 @@ def pipeline_of(
     signals.stored.add(freshness.advance, reactor.wake)
     signals.reacted.add(freshness.advance)
     signals.detached.add(reactor.wake)
+    signals.told.add(freshness.advance)
+    if feed is not None:
+        signals.stored.add(feed.wake)
+        signals.reacted.add(feed.wake)
     return PipelineWing(
         *(intake, worker, progress, reactor, freshness, quarantine, holds, watch, log_needs, current),
+        told=told,
+        feed=feed,
     )

@@ -71,7 +71,8 @@ def upkeep_of(
         take_used=access.keyring.take_used,
         keep_ms=int(settings.audit_keep_s * 1000),
         clock_ms=clock_ms,
-        tell_backups=erasures.notices.retry,
+        # Folders of backups are the worker's.
+        tell_backups=(lambda: None) if settings.role == "gateway" else erasures.notices.retry,
     )
     return UpkeepWing(
         backups,

@@ -351,6 +351,24 @@ local function forget(keys, args)
   return 0
 end
 
+-- A rate limit: a list of the times of the last uses. It has no log, and so no id.
+local function spend(keys, args)
+  local window, most, now = tonumber(args[1]), tonumber(args[2]), now_of('')
+  local first = redis.call('LINDEX', keys[1], 0)
+  while first and tonumber(first) <= now - window do
+    redis.call('LPOP', keys[1])
+    first = redis.call('LINDEX', keys[1], 0)
+  end
+  local used = redis.call('LLEN', keys[1])
+  if used >= most then
+    return { 0, used, math.min(window, tonumber(first) + window - now) }
+  end
+  redis.call('RPUSH', keys[1], text(now))
+  redis.call('PEXPIRE', keys[1], text(window))
+  return { 1, used + 1, math.min(window, tonumber(first or now) + window - now) }
+end
+
+redis.register_function('@LIBRARY@_spend', spend)
 redis.register_function('@LIBRARY@_open', open)
 redis.register_function('@LIBRARY@_append', append)
 -- These make room, or are needed to: they run on a server that has none.

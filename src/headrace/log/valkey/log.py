@@ -27,7 +27,7 @@ from headrace.log.valkey.chunks import (
     unpack_position,
 )
 from headrace.log.valkey.reading import ChunkReader
-from headrace.log.valkey.server import LogServer
+from headrace.log.valkey.server import LogLost, LogServer
 from headrace.model.entries import Entry, Held, Receipt, Record
 from headrace.model.errors import Unavailable
 from headrace.model.event import STEP, first_position
@@ -54,12 +54,16 @@ class ValkeyLog:
         durability: str = "fsync",
         clock_ms: Callable[[], int] | None = None,
         floor: int = 0,
+        is_owner: bool = True,
         partition: int = 0,
         dedup_window_s: float = 7 * 86_400.0,
         dedup_max_bytes: int = 16 * 1024**3,
         max_bytes: int = 8 * 1024**3,
     ) -> None:
         """Open or create the log. No position at or below `floor` is ever given.
+
+        is_owner: otherwise this process only uses the log that an owner has made, and the next one if its server loses that.
+        Raises LogLost if there is none.
 
         instance: whose log it is; another's is refused. durability: the least that is accepted, see `LogServer.require_usable`.
         clock_ms: None for the server's own clock, which makes those of the processes that append not matter.
@@ -79,23 +83,47 @@ class ValkeyLog:
         # The greatest position that this process knows of: a new primary that lacks the last ones gives none of them again.
         self._known = floor
         oldest_ms = max(0, (clock_ms() if clock_ms else time.time_ns() // 1_000_000) - self._window_ms)
+        self._instance = instance
+        self._is_owner = is_owner
+        self._lost: tuple[int, int] | None = None
+        if not is_owner:
+            self.id = self._found()
+            return
         given = server.call("open", os.urandom(8).hex(), instance, *apart(floor), oldest_ms)
         log_id, after, upto = given
         self.id = log_id.decode()
         self._lost = (unpack_position(after), unpack_position(upto)) if after and upto else None
+
+    def _found(self) -> str:
+        """The id of the log that an owner has made. Raises LogLost, Unavailable, SettingsError for the log of another server."""
+        log_id, instance, made_as = self._server.state_of("id", "instance", "format")
+        if log_id is None:
+            raise LogLost("No worker has opened the log yet.", retry_after_s=5)
+        if made_as != b"1":
+            raise self._server.refusal("a newer headrace made the log; run that version")
+        if instance.decode() != self._instance:
+            raise self._server.refusal(
+                "it holds the log of another headrace server; name another database number at the URL's end, such as /1"
+            )
+        return log_id.decode()
 
     def append(self, entries: Sequence[Entry], /, *, history: bool = False) -> list[Receipt]:
         """See the Log port. One call, one sync."""
         if not entries:
             return []
         count, tail = len(entries), int.from_bytes(os.urandom(6))
-        ms, low, *repeats = self._server.call(
-            "append",
-            *(self.id, self._now(), self._partition, *apart(self._known), int(history), tail, count),
-            *(int(any(entry.kind for entry in entries)), self.max_bytes, self._window_ms, self._most_keys),
-            *(heads_of(entries), keys_of(entries), b"".join([entry.payload for entry in entries])),
-            lasting=True,
-        )
+        try:
+            ms, low, *repeats = self._server.call(
+                "append",
+                *(self.id, self._now(), self._partition, *apart(self._known), int(history), tail, count),
+                *(int(any(entry.kind for entry in entries)), self.max_bytes, self._window_ms, self._most_keys),
+                *(heads_of(entries), keys_of(entries), b"".join([entry.payload for entry in entries])),
+                lasting=True,
+            )
+        except LogLost:
+            if not self._is_owner:
+                self.id = self._found()  # of the log that a worker has begun since, for the next append
+            raise
         first = together(ms, low)
         tail |= int(history) << 53
         if not repeats:

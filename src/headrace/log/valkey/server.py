@@ -1,6 +1,7 @@
 """The connection to a Valkey server: its URL, what it must be set to, and what its errors mean. Knows no entries."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +42,10 @@ LIBRARY = f"headrace_{sha256(_TEXT.encode()).hexdigest()[:12]}"
 _NOT_RESPONDING = "The log is not responding."
 
 
+class LogLost(Unavailable):
+    """The server has no log any more, or another one."""
+
+
 class LogServer:
     """A Valkey server, for any number of threads. Each command is sent once: an append that is sent again may be there twice."""
 
@@ -59,6 +64,7 @@ class LogServer:
         self.state, self.index, self.chunks = f"{slot}:state", f"{slot}:index", f"{slot}:chunks"
         self.rings = [f"{slot}:keys{ring}" for ring in range(4)]
         self._keys = [self.state, self.index, self.chunks, *self.rings]
+        self._slot = slot
         connection = valkey.SSLConnection if parts.scheme == "valkeys" else valkey.Connection
         self._pool = valkey.BlockingConnectionPool(
             max_connections=_MOST_CONNECTIONS,
@@ -160,6 +166,30 @@ class LogServer:
             raise Unavailable(_NOT_RESPONDING, retry_after_s=5) from error
         return self.run(partial(self._call, function, args, lasting))  # it did not run before
 
+    def name_of(self, purpose: str, /) -> str:
+        """The name of a key or a channel beside the log's own."""
+        return f"{self._slot}:{purpose}"
+
+    def spend(self, purpose: str, window_ms: int, most: int, /) -> tuple[bool, int, int]:
+        """Count a use within a sliding window, if it has room: whether it had, the uses in it, and the ms until its first leaves.
+
+        Raises Unavailable.
+        """
+        key = self.name_of(purpose)
+        allowed, used, left_ms = self.run(lambda client: client.fcall(f"{LIBRARY}_spend", 1, key, window_ms, most))
+        return bool(allowed), int(used), int(left_ms)
+
+    def publish(self, purpose: str, message: bytes, /) -> None:
+        """Tell everybody who listens now; nothing is kept. Raises Unavailable."""
+        self.run(lambda client: client.publish(self.name_of(purpose), message))
+
+    def listen(self, purpose: str, /) -> "Subscription":
+        """What is published from now on. Raises Unavailable."""
+        try:
+            return Subscription(self, self._client.pubsub(ignore_subscribe_messages=True), self.name_of(purpose))
+        except (errors.ValkeyError, OSError) as error:
+            raise self._failed(error) from None
+
     def _call(self, function: str, args: tuple[object, ...], lasting: bool, client: Any) -> Any:
         if not (lasting and self._replicas):
             return client.fcall(f"{LIBRARY}_{function}", len(self._keys), *self._keys, *args)
@@ -189,6 +219,10 @@ class LogServer:
             _log.info("log_responds_again", log=self.shown)
         return answer
 
+    def failed(self, error: Exception, /) -> Unavailable | SettingsError:
+        """The exception to raise for an error of the driver."""
+        return self._failed(error)
+
     def _failed(self, error: Exception) -> Unavailable | SettingsError:
         text = str(error)
         if "HEADRACE_OTHER" in text:
@@ -203,7 +237,7 @@ class LogServer:
             self._fails = True
             _log.error("log_fails", log=self.shown, why=_said(error))
         if "HEADRACE_LOST" in text:
-            return Unavailable("The log's server has lost the log: restart this server to begin a new one.")
+            return LogLost("The log's server has lost the log: restart this server to begin a new one.")
         if text.startswith("OOM"):
             return Unavailable("The log's server is out of memory.", retry_after_s=5)
         if isinstance(error, errors.ReadOnlyError):  # it has become a replica: look up the name again
@@ -213,6 +247,27 @@ class LogServer:
     def close(self) -> None:
         self._client.close()
         self._pool.disconnect()
+
+
+class Subscription:
+    """What others publish, for one thread."""
+
+    def __init__(self, server: LogServer, listening: Any, channel: str) -> None:
+        self._server = server
+        self._listening = listening
+        self._listening.subscribe(channel)
+
+    def next(self, timeout_s: float, /) -> bytes | None:
+        """The next message; None if none comes in time. Raises Unavailable, and is of no use after that."""
+        try:
+            message = self._listening.get_message(timeout=timeout_s)
+        except (errors.ValkeyError, OSError) as error:
+            raise self._server.failed(error) from None
+        return None if message is None else message["data"]
+
+    def close(self) -> None:
+        with suppress(errors.ValkeyError, OSError):
+            self._listening.close()
 
 
 def _parsed(url: str) -> SplitResult:

@@ -23,6 +23,11 @@ def editions() -> Query:
     return Query("SELECT DISTINCT edition FROM merged_ids", {})
 
 
+def rows(edition: int, /) -> Query:
+    """A row (count): how many ids the store holds of an edition."""
+    return Query("SELECT count() FROM merged_ids WHERE edition = {edition:UInt64}", {"edition": edition})
+
+
 def drop(edition: int, /) -> Query:
     """The statement that removes an edition."""
     return Query(f"ALTER TABLE merged_ids DROP PARTITION ID '{edition:d}'", {})

@@ -1,0 +1,113 @@
+"""What a process of a split server needs, and how one worker at a time becomes the active one."""
+
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from headrace.assembly.control import PARTITION, open_control
+from headrace.control.leases import LEASE_S, ControlLeases, LastingLease
+from headrace.model.errors import SettingsError
+from headrace.model.lease import Lease
+from headrace.model.settings import Settings
+from headrace.ports.control import ControlFailed
+
+_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  compared, not listened on
+
+
+def require_urls(settings: Settings, /) -> None:
+    """Raises SettingsError if the role needs a server that no setting names."""
+    if settings.role == "all":
+        return
+    parts = {
+        "HEADRACE_LOG_URL": (settings.log_url, "a Valkey server, which holds the log"),
+        "HEADRACE_CONTROL_URL": (settings.control_url, "a PostgreSQL database, which holds keys, rules and reactions"),
+        "HEADRACE_STORE_URL": (settings.store_url, "a ClickHouse server, which holds the events"),
+    }
+    for variable, (url, what) in parts.items():
+        if not url:
+            raise SettingsError(
+                f"HEADRACE_ROLE={settings.role} needs {variable}: {what}. Set it to the same URL for every gateway and "
+                "worker, or use the role `all`."
+            )
+
+
+def url_of_worker(settings: Settings, port: int, /) -> str:
+    """Where gateways reach a worker that listens on a port."""
+    if settings.worker_url:
+        return settings.worker_url
+    host = socket.gethostname() if settings.host in _ANYWHERE else settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class HeldPartition:
+    """The control database, and the lease of the partition in it. The runtime that is opened with it closes both."""
+
+    def __init__(self, control: sa.Engine, leases: ControlLeases, lease: LastingLease) -> None:
+        self.control = control
+        self.leases = leases
+        self.lease = lease
+        self.renew_every_s = LEASE_S / 3
+
+    def renew(self) -> None:
+        """Renew the lease, if control answers."""
+        with suppress(ControlFailed):
+            self.leases.renew()
+
+
+class Candidate:
+    """A worker that stands by: it takes the partition's lease once that is free or has expired. For one thread at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError if the control database cannot be opened."""
+        self._control = open_control(settings)
+        self._leases, self._owner = ControlLeases(self._control), secrets.token_hex(8)
+        self._held: HeldPartition | None = None
+
+    def try_to_take(self) -> HeldPartition | None:
+        """The partition; None while another worker has it, or control does not answer."""
+        try:
+            lease = self._leases.take(PARTITION, self._owner)
+        except ControlFailed:
+            return None
+        if lease is None:
+            return None
+        lasting = LastingLease(self._leases, self._owner, lease, takes_back=False)
+        self._held = HeldPartition(self._control, self._leases, lasting)
+        return self._held
+
+    def close(self) -> None:
+        """Give up. What was taken is free for others at once."""
+        if self._held is not None:
+            with suppress(ControlFailed):  # then it expires
+                self._held.lease.release()
+        self._control.dispose()
+
+
+class LeaseWatch:
+    """Renews a process's leases, and tells once the partition's has passed to another worker."""
+
+    def __init__(self, leases: ControlLeases, lease: LastingLease | None, on_lost: Callable[[], None]) -> None:
+        """on_lost: called from the thread that renews, once."""
+        self._leases = leases
+        self._lease = lease
+        self._on_lost = on_lost
+        self._missed: Lease | None = None
+        self._is_lost = False
+
+    def step(self) -> bool:
+        """For the loop: returns False so that it rests. Raises ControlFailed."""
+        self._leases.renew()
+        if self._lease is None or self._is_lost:
+            return False
+        current = self._lease.current
+        if self._leases.holds(current):
+            self._missed = None
+        elif self._missed != current:  # it may be this worker itself that has just taken it anew
+            self._missed = current
+        else:
+            self._is_lost = True
+            self._on_lost()
+        return False

@@ -1,0 +1,117 @@
+"""Two gateways and two workers on one Valkey, one PostgreSQL and the face of a ClickHouse, and what is done to them."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from headrace.assembly.clock import clock_ms
+from headrace.control.api_keys import Keys
+from tests.server import Client, Server
+
+_PATIENCE_S = 120
+
+
+class Cluster:
+    """`start` returns once both gateways listen and a worker is active."""
+
+    def __init__(self, folder: Path, log_url: str, control_url: str, store_url: str, **settings: str) -> None:
+        self.settings = {
+            "HEADRACE_LOG_URL": log_url,
+            "HEADRACE_CONTROL_URL": control_url,
+            "HEADRACE_STORE_URL": store_url,
+            "HEADRACE_TRUSTED_PROXIES": "127.0.0.0/8",
+            **settings,
+        }
+        self.workers = [Server(folder / f"worker{n}", self.settings | {"HEADRACE_ROLE": "worker"}) for n in range(2)]
+        self.gateways = [Server(folder / f"gateway{n}", self.settings | {"HEADRACE_ROLE": "gateway"}) for n in range(2)]
+        self._engine = create_engine(make_url(control_url).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        server = self._engine.url.set(database="postgres")
+        self._server = create_engine(server, isolation_level="AUTOCOMMIT")
+        self.admin = ""
+
+    def start(self) -> "Cluster":
+        for each in (*self.workers, *self.gateways):
+            each.begin()
+        for each in (*self.workers, *self.gateways):
+            each.wait_until_listening()
+        self.admin = self.key("admin")
+        self.active()
+        return self
+
+    def key(self, style: str, project: str = "p") -> str:
+        return Keys(self._engine).create(project, "live", style, None, clock_ms())[1]  # pyright: ignore[reportArgumentType]
+
+    def client(self, gateway: int = 0, key: str | None = None) -> Client:
+        return self.gateways[gateway].client(key or self.admin)
+
+    def active(self) -> Server:
+        """The active worker, once one is."""
+        found: list[Server] = []
+
+        def look() -> bool:
+            found[:] = [each for each in self.workers if each.is_running() and role_of(each) == "worker"]
+            return bool(found)
+
+        wait_until(look)
+        return found[0]
+
+    def other(self, worker: Server) -> Server:
+        return next(each for each in self.workers if each is not worker)
+
+    def expire_leases(self) -> None:
+        """As if ten seconds had passed."""
+        with self._engine.begin() as connection:
+            connection.execute(text("UPDATE leases SET expires_at_ms = 0"))
+
+    def close_control(self) -> None:
+        """As if its server were away."""
+        self._admit("false")
+        with self._server.connect() as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+                {"name": self._engine.url.database},
+            )
+
+    def open_control(self) -> None:
+        self._admit("true")
+
+    def _admit(self, whether: str) -> None:
+        with self._server.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {self._engine.url.database} ALLOW_CONNECTIONS {whether}"))
+
+    def freeze(self, worker: Server) -> None:
+        os.kill(worker.pid, signal.SIGSTOP)
+
+    def thaw(self, worker: Server) -> None:
+        os.kill(worker.pid, signal.SIGCONT)
+
+    def scalar(self, sql: str) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.scalar(text(sql)) or 0)
+
+    def stop(self) -> list[int]:
+        """SIGTERM to all; their exit codes, gateways first."""
+        codes = [each.stop() for each in (*self.gateways, *self.workers)]
+        self._engine.dispose()
+        self._server.dispose()
+        return codes
+
+
+def role_of(server: Server) -> str:
+    with server.client() as client:
+        try:
+            return str(client.get("/ready", timeout=5).json().get("role"))
+        except (OSError, ValueError):
+            return ""
+
+
+def wait_until(reached: Callable[[], bool], what: str = "") -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while not reached():
+        assert time.monotonic() < until, f"never came about: {what}"
+        time.sleep(0.05)

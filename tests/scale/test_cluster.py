@@ -1,0 +1,180 @@
+"""Gateways and workers as processes of their own, on real servers (the store's is the face, not a real one)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clickhouse_face import Face, face
+from tests.postgres import Postgres, postgres
+from tests.scale.books import booked, stored
+from tests.scale.cluster import Cluster, role_of, wait_until
+from tests.scale.traffic import RULES, Traffic
+from tests.valkey_server import Valkey, started
+
+__all__ = ["face", "postgres"]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Valkey]:
+    server = started()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, own: Valkey, postgres: Postgres, face: Face) -> Iterator[Cluster]:
+    url = postgres.migrated()
+    running = Cluster(
+        tmp_path_factory.mktemp("cluster"),
+        own.url,
+        url,
+        face.url(),
+        HEADRACE_FRESHNESS_TIMEOUT_S="0.5",
+        HEADRACE_SYNC_DEADLINE_S="0.5",
+    ).start()
+    yield running
+    running.stop()
+    postgres.give_back(url)
+
+
+def have_rules(cluster: Cluster) -> None:
+    with cluster.client() as client:
+        wait_until(lambda: client.put("/api/v1/rules", content=RULES).status_code == 200, "the worker does it")
+
+
+def test_what_one_gateway_was_told_of_people_another_one_knows(cluster: Cluster) -> None:
+    # Before there are rules: a worker that nobody told of statements reads nothing for them.
+    key = cluster.key("admin", "people")
+    with cluster.client(0, key) as one, cluster.client(1, key) as other:
+        for number in range(3):
+            told = {"userId": f"ann{number}", "traits": {"plan": "pro"}}
+            assert one.post("/v1/identify", json=told).status_code == 200
+            found = other.get(f"/api/v1/users/ann{number}")
+            assert found.status_code == 200, "at once"
+            assert "pro" in found.text
+
+
+@pytest.mark.timeout(300)
+def test_kills_and_a_stop_past_the_lease_lose_nothing_double_nothing_and_show_nothing_stale(
+    cluster: Cluster, face: Face
+) -> None:
+    have_rules(cluster)
+    traffic = Traffic(cluster).start()
+    try:
+        enough = iter(range(20, 10_000, 20))
+
+        def more() -> None:
+            wanted = next(enough)
+            wait_until(lambda: len(traffic.ledger.acknowledged) >= wanted or bool(traffic.refused))
+
+        more()
+        killed = cluster.active()
+        killed.kill()
+        cluster.expire_leases()
+        more()
+        cluster.gateways[0].kill()
+        more()
+        cluster.gateways[0].start()
+        killed.start()
+        stopped = cluster.active()
+        cluster.freeze(stopped)
+        cluster.expire_leases()
+        wait_until(lambda: role_of(cluster.other(stopped)) == "worker")
+        more()
+        cluster.thaw(stopped)
+        assert stopped.wait() == 1, "it has lost its lease, and says so by its exit code"
+        stopped.start()
+        more()
+        leaving = cluster.active()
+        assert leaving.stop() == 0
+        more()  # at once: the lease was handed back
+        leaving.start()
+        more()
+    finally:
+        traffic.stop()
+    assert traffic.refused == []
+    assert traffic.stale == []
+    assert traffic.reads > 5
+    balance = traffic.ledger.balance(stored(face, cluster))
+    assert balance.holds, str(balance)
+    assert booked(cluster) == balance.stored, "each effect once"
+
+
+def test_each_process_says_what_it_is_and_a_worker_that_stands_by_does_nothing_else(cluster: Cluster) -> None:
+    active = cluster.active()
+    standby = cluster.other(active)
+    wait_until(lambda: role_of(standby) == "standby")
+    for server, role in ((active, "worker"), (standby, "standby"), (cluster.gateways[0], "gateway")):
+        with server.client(cluster.admin) as client:
+            assert client.get("/health").json() == {"status": "ok"}
+            ready = client.get("/ready")
+            assert ready.status_code == 200
+            assert ready.json() == {"status": "ready", "role": role} | ({} if server is standby else {"log": "fsync"})
+            assert f'headrace_role{{role="{role}"}} 1.0' in client.get("/metrics").text
+            refused = client.get("/api/v1/events/count").status_code
+            assert refused == (503 if server is standby else 200)
+    with cluster.client() as client:
+        assert "headrace_worker_active 1.0" in client.get("/metrics").text
+
+
+@pytest.mark.timeout(300)
+def test_each_route_answers_as_the_table_says_while_a_part_is_away(cluster: Cluster, own: Valkey, face: Face) -> None:
+    have_rules(cluster)
+    table = _table()
+    with cluster.client() as client:
+        bricqs = cluster.key("bricqs")
+
+        def ask(route: str) -> int:
+            method, path = route.split()
+            if "ingest" in path:
+                sent = {"event_name": "n", "participant_id": "u"}
+                return client.post(path, json=sent, headers={"Authorization": f"Bearer {bricqs}"}).status_code
+            body = {"name": "n", "user_id": "u"} if method == "POST" else None
+            return client.request(method, path, json=body).status_code
+
+        def is_answered(part: str) -> None:
+            for route, statuses in table.items():
+
+                def as_told(route: str = route, status: int = statuses[part]) -> bool:
+                    ask("POST /api/v1/events")  # so that there is something that a query has to wait for
+                    return ask(route) == status
+
+                wait_until(as_told, f"{route} without {part}: {statuses[part]}")
+
+        is_answered("nothing")
+        for gateway in range(2):
+            with cluster.client(gateway, bricqs) as sender:
+                sent = {"event_name": "n", "participant_id": "u"}
+                assert "purchase" in sender.post("/api/v1/ingest/events/sync", json=sent).text, "the rule's fact"
+        face.broken = True
+        is_answered("the store")
+        face.broken = False
+        is_answered("nothing")
+        cluster.close_control()
+        is_answered("control")
+        cluster.open_control()
+        is_answered("nothing")
+        own.kill()
+        is_answered("the log")
+        own.start()
+        is_answered("nothing")
+        running = [each for each in cluster.workers if each.is_running()]
+        for each in running:
+            each.kill()
+        is_answered("a worker")
+        for each in running:
+            each.start()
+        cluster.expire_leases()
+        is_answered("nothing")
+
+
+def _table() -> dict[str, dict[str, int]]:
+    """By route and by what is missing, the status, as docs/scale.md has it."""
+    lines = (Path(__file__).parents[2] / "docs" / "scale.md").read_text().splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("| asked of a gateway"))
+    parts = [cell.strip() for cell in lines[start].strip("|").split("|")][1:]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 :] if line.startswith("| `")
+    ]
+    return {route.strip("`"): dict(zip(parts, map(int, statuses), strict=True)) for route, *statuses in rows}
