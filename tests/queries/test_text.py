@@ -20,7 +20,7 @@ from headrace.model.times import LATEST_MS
 from headrace.model.zones import DAY_MS, INTERVALS, Interval, zone_of
 from headrace.store.queries import analysis, catalog, conditions, counts, events, funnels, merged, metrics, upkeep
 from headrace.store.queries.conditions import Query
-from headrace.store.queries.events import PageHint
+from headrace.store.queries.events import PageBounds
 
 BERLIN = zone_of("Europe/Berlin")
 
@@ -30,13 +30,13 @@ BUILDERS: dict[str, Builder] = {
     "total": lambda tenant, filters, *_: counts.total(tenant, filters),
     "outline": lambda tenant, filters, _dimension, _interval, page: events.outline(tenant, filters, page),
     "newest_of_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_user(tenant, filters, page),
-    "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _hint(filters)),
-    "whole": lambda tenant, filters, _dimension, _interval, page: events.whole(tenant, filters, page, _hint(filters)),
+    "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _bounds(filters)),
+    "whole": lambda tenant, filters, _dimension, _interval, page: events.whole(tenant, filters, page, _bounds(filters)),
     "owned": lambda tenant, filters, *_: upkeep.owned(tenant, [filters.user_id or "u"], 0, 9, 5),
     "old": lambda tenant, *_: upkeep.old(tenant, 5, 0, 9),
     "in_order": lambda tenant, *_: events.in_order(tenant, 0, 9, 5),
     "matching": lambda tenant, filters, *_: events.matching(tenant, filters, 0, 9, 5),
-    "rows": lambda tenant, filters, *_: events.rows(tenant, [(*each, 7) for each in _hint(filters).moments]),
+    "rows": lambda tenant, filters, *_: events.rows(tenant, [(*each, 7) for each in _bounds(filters).moments]),
     "get": lambda tenant, *_: events.get(tenant, [ID]),
     "series": lambda tenant, filters, _dimension, interval, _page: counts.series(tenant, filters, interval, BERLIN),
     "groups": lambda tenant, filters, dimension, *_: counts.groups(tenant, filters, dimension),
@@ -111,8 +111,8 @@ def _catalog_page(filters: Filters) -> CatalogPage:
     return CatalogPage(limit=1, name=name, prefix=filters.name_prefix, search=name, after=name)
 
 
-def _hint(filters: Filters) -> PageHint:
-    return PageHint(floor_ms=5, moments=[(filters.name or "n", 6)])
+def _bounds(filters: Filters) -> PageBounds:
+    return PageBounds(floor_ms=5, moments=[(filters.name or "n", 6)])
 
 
 def _step(filters: Filters) -> Step:

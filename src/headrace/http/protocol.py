@@ -3,7 +3,7 @@
 This file parses; connection.py is about how connections begin and end.
 
 - Invalid HTTP, requests without exactly one Host, and unsupported transfer codings are refused in the form of the dialect they
-  were meant for (refusals.py, heads.py).
+  were meant for (refusals.py, request_heads.py).
 - A request's line and headers, and everything besides its body, have size limits.
 - Of pipelined requests, few are parsed before their turn. Responses are sent in order.
 - Fields after a body (trailers) are not treated as headers.
@@ -17,8 +17,8 @@ import httptools
 
 from headrace.http.connection import Connection
 from headrace.http.expect import HeadFirst
-from headrace.http.heads import fault_of, without_upgrade
 from headrace.http.lingering import MAX_DROPPED_BYTES
+from headrace.http.request_heads import fault_of, without_upgrade
 from headrace.http.scope import SEND_WHOLE
 from headrace.http.whole_replies import send_whole
 from headrace.model.errors import InvalidRequest

@@ -16,7 +16,7 @@ from headrace.store.known_people import KnownPeople
 from headrace.store.queries import counts
 from headrace.store.queries import events as queries
 from headrace.store.queries.conditions import NONE_HOT, Hot
-from headrace.store.queries.events import PageHint
+from headrace.store.queries.events import PageBounds
 
 _GET_AT_ONCE = 1000
 _ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says otherwise
@@ -43,16 +43,16 @@ class EventReader:
     def events(self, tenant: Tenant, filters: Filters, page: Page, /) -> Events:
         """See the StoredEvents port."""
         filters = self._people.meant(tenant, filters)
-        total, hint = self._outline(tenant, filters, page)
+        total, bounds = self._outline(tenant, filters, page)
         if page.offset >= total:  # returns nothing, so there is nothing to sort, however large the offset
             return Events(total, [], more=False)
-        events, found = self._page(tenant, filters, page, hint)
+        events, found = self._page(tenant, filters, page, bounds)
         # Events may have arrived between the queries. The total includes everything that the page shows.
         return Events(max(total, page.offset + found), events[: page.limit], more=found > page.limit)
 
-    def _page(self, tenant: Tenant, filters: Filters, page: Page, hint: PageHint) -> tuple[list[StoredEvent], int]:
+    def _page(self, tenant: Tenant, filters: Filters, page: Page, bounds: PageBounds) -> tuple[list[StoredEvent], int]:
         """The page's events, and how many events there are from its first one on, at most one more than it holds."""
-        query = queries.whole(tenant, filters, page, hint, self._hot)
+        query = queries.whole(tenant, filters, page, bounds, self._hot)
         if page.limit <= _ROWS_AT_ONCE:
             events = self._engine.events(query)
             return events, len(events)
@@ -64,7 +64,7 @@ class EventReader:
             self._check_size(len(body))
             events = list(events_in(body))
             return events, len(events)
-        rows = self._engine.rows(queries.keys(tenant, filters, page, hint, self._hot))
+        rows = self._engine.rows(queries.keys(tenant, filters, page, bounds, self._hot))
         keys = [(name, moment, position) for name, moment, position in rows[: page.limit]]
         return self._of_keys(tenant, keys), len(rows)
 
@@ -72,7 +72,7 @@ class EventReader:
         """See the StoredEvents port."""
         filters = self._people.meant(tenant, filters)
         page = Page(limit=limit, after=after, oldest_first=True)
-        query = queries.whole(tenant, filters, page, PageHint(), self._hot)
+        query = queries.whole(tenant, filters, page, PageBounds(), self._hot)
         body = self._engine.ask(
             msgspec.structs.replace(query, settings={**query.settings, "max_threads": 1}), "JSONEachRow"
         )
@@ -87,20 +87,20 @@ class EventReader:
         """See the MatchingEvents port."""
         return self._engine.events(queries.matching(tenant, filters, after, upto, limit, self._hot))
 
-    def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageHint]:
+    def _outline(self, tenant: Tenant, filters: Filters, page: Page) -> tuple[int, PageBounds]:
         """The total number of matches, and the location of the page's events."""
         wanted = page.offset + page.limit + 1
         if page.oldest_first:
-            return self._engine.rows(counts.total(tenant, filters, self._hot))[0][0], PageHint()
+            return self._engine.rows(counts.total(tenant, filters, self._hot))[0][0], PageBounds()
         if (filters.user_id is not None or filters.people is not None) and wanted <= _MOST_MOMENTS:
             found = self._engine.rows(queries.newest_of_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
             # Events at the cursor's own time may lie before it. If they fill the list, it may be too short.
             doubtful = sum(page.after is not None and moment == page.after.timestamp_ms for _, moment in moments)
             if 0 < len(found) <= _MOST_MOMENTS and (len(found) < wanted or len(found) - doubtful >= wanted):
-                return found[0][2], PageHint(moments=moments)
+                return found[0][2], PageBounds(moments=moments)
         total, floor_ms = self._engine.rows(queries.outline(tenant, filters, page, self._hot))[0]
-        return total, PageHint(floor_ms=floor_ms)
+        return total, PageBounds(floor_ms=floor_ms)
 
     def _of_keys(self, tenant: Tenant, keys: list[tuple[str, int, int]]) -> list[StoredEvent]:
         """Whole events in the order of their keys, read a few at a time, so that no query's memory grows with their number."""

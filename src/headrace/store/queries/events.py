@@ -89,43 +89,48 @@ def _one_way(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dic
     return [where], params
 
 
-class PageHint(msgspec.Struct, frozen=True):
-    """Where the page's events are, as far as is known. It limits what is read and never changes the answer."""
+class PageBounds(msgspec.Struct, frozen=True):
+    """Bounds of a page's events, as far as they are known: they limit what is read and never change the answer.
+
+    floor_ms: no event is earlier. moments: if not empty, every event is at one of them.
+    """
 
     floor_ms: int = 0
     moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
 
 
-def keys(tenant: Tenant, filters: Filters, page: Page, hint: PageHint, /, hot: Hot = NONE_HOT) -> Query:
+def keys(tenant: Tenant, filters: Filters, page: Page, bounds: PageBounds, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond, position) of the page's events, plus one if there are more."""
-    return _page("name, toUnixTimestamp64Milli(timestamp) AS timestamp_ms, position", tenant, filters, page, hint, hot)
+    return _page(
+        "name, toUnixTimestamp64Milli(timestamp) AS timestamp_ms, position", tenant, filters, page, bounds, hot
+    )
 
 
-def whole(tenant: Tenant, filters: Filters, page: Page, hint: PageHint, /, hot: Hot = NONE_HOT) -> Query:
+def whole(tenant: Tenant, filters: Filters, page: Page, bounds: PageBounds, /, hot: Hot = NONE_HOT) -> Query:
     """The page's whole events, plus one if there are more. In one query, for pages that fit in memory in any case."""
-    return _page(_BRIEF if page.brief else OUTPUT, tenant, filters, page, hint, hot)
+    return _page(_BRIEF if page.brief else OUTPUT, tenant, filters, page, bounds, hot)
 
 
-def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, hint: PageHint, hot: Hot) -> Query:
+def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, bounds: PageBounds, hot: Hot) -> Query:
     ways, params = ways_of(tenant, filters, hot)
-    bounds = ""
+    conditions = ""
     if page.after is not None:
         sign = ">" if page.oldest_first else "<"
         moment = moment_of("after_ms")
-        bounds += (
+        conditions += (
             f" AND events.timestamp {sign}= {moment}"
             f" AND (events.timestamp {sign} {moment} OR position {sign} {{after_position:UInt64}})"
         )
         params |= {"after_ms": page.after.timestamp_ms, "after_position": page.after.position}
-    if hint.floor_ms:
-        bounds += f" AND events.timestamp >= {moment_of('floor_ms')}"
-        params["floor_ms"] = hint.floor_ms
-    if hint.moments:
-        bounds += f" AND (events.name, events.timestamp) IN {PAIRS}"
-        params |= pairs(hint.moments)
+    if bounds.floor_ms:
+        conditions += f" AND events.timestamp >= {moment_of('floor_ms')}"
+        params["floor_ms"] = bounds.floor_ms
+    if bounds.moments:
+        conditions += f" AND (events.name, events.timestamp) IN {PAIRS}"
+        params |= pairs(bounds.moments)
     order = "ASC" if page.oldest_first else "DESC"
     parts = [
-        f"SELECT {columns} FROM events WHERE {where}{bounds} ORDER BY events.timestamp {order}, position {order} LIMIT "
+        f"SELECT {columns} FROM events WHERE {where}{conditions} ORDER BY events.timestamp {order}, position {order} LIMIT "
         for where in ways
     ]
     upto, cut = "{reach:UInt64}", "{limit:UInt64} OFFSET {offset:UInt64}"

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import pytest
 
-from headrace.http.heads import fault_of, without_upgrade
+from headrace.http.request_heads import fault_of, without_upgrade
 from headrace.model.errors import InvalidRequest
 
 HOST = (b"host", b"h")
