@@ -123,7 +123,7 @@ def line(**fields: Any) -> bytes:
         ({"tags": {"a": 1}}, "The tag 'a' must be a string"),
         ({"properties": [1]}, "'properties' is not valid"),
         ({"value": "1"}, "'value' must be a finite number"),
-        ({"source": "cloudevents", "message_id": "m"}, "'context' is required of an event of cloudevents"),
+        ({"source": "cloudevents", "message_id": "m"}, "'context' is required for an event of cloudevents"),
     ],
 )
 def test_a_bad_line_is_told_why_and_costs_no_neighbour(fields: dict[str, Any], says: str) -> None:
