@@ -1,7 +1,7 @@
 """What other vendors' exports call an event, in the words that their dialects read. Translates; never stores.
 
 Each line is rewritten to what an SDK would have sent, and read by the code that reads what SDKs send: so an imported event equals
-one sent live. Other than a live event, one without a readable time is refused: as history it would become an event of now. One
+one sent live. Other than a live event, one without a readable time is refused: as history it would be dated to now. One
 without a key that tells a repeat gets the hash of its line.
 """
 

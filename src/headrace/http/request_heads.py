@@ -21,7 +21,7 @@ def fault_of(version: str, headers: Headers, /) -> tuple[HeadraceError, HTTPStat
             codings += b"," + value.strip().lower()
     if codings not in (b"", b",chunked") and codings.endswith(b"chunked"):  # the parser refuses the others
         error = InvalidRequest(
-            "In Transfer-Encoding only chunked is supported; put other codings in Content-Encoding."
+            "The only supported Transfer-Encoding is chunked; put other codings in Content-Encoding."
         )
         return error, HTTPStatus.NOT_IMPLEMENTED
     if hosts > 1 or (not hosts and version == "1.1"):
