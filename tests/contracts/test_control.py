@@ -27,8 +27,8 @@ from headrace.control.tables.projects import projects
 from headrace.model.errors import InvalidKey, InvalidRequest, NotFound, OtherRules
 from headrace.model.event import StoredEvent, Tenant, event_id
 from headrace.model.lease import Lease
-from headrace.model.reaction_state import Needs
-from headrace.model.rulebook import Application, PassedOver, RuleRow
+from headrace.model.reaction_state import Caused, Needs
+from headrace.model.rulebook import Application, Fired, PassedOver, RuleRow
 from headrace.pipeline.applying_rules import apply_rules
 from headrace.pipeline.reactions import Reactions
 from headrace.pipeline.rulesets import RuleTimelines
@@ -190,6 +190,26 @@ def test_events_that_a_rule_did_not_look_at_are_counted_and_listed_to_their_own_
     assert history.passed_over(Tenant("q", "live"), 0, "", 9) == []
     assert (history.passed_over_by_all("p"), history.passed_over_by_all("q")) == ({"live": 1, "test": 1}, {})
     assert [row.passed_over for row in rows_of(engine)] == [4]
+
+
+def test_how_often_rules_fired_is_told_to_their_own_tenant_and_of_the_newest_event(engine: Engine) -> None:
+    history: RuleHistory = Rulebook(engine)
+    Rulebook(engine).apply(Application("p", "v1", "{}", [MEANING, ("badge", "gold", "v1")]), 1, lambda: 0)
+    Rulebook(engine).apply(Application("q", "v1", "{}", [MEANING]), 1, lambda: 0)
+    fact, badge = (row.no for row in rows_of(engine))
+    states: ReactionStates = ControlReactionStates(engine)
+    for tenant, found in (
+        (TENANT, [(fact, "fact", "b"), (fact, "points", "b"), (badge, "badge", "b"), (fact, "fact", "c")]),
+        (TENANT, [(fact, "fact", "a")]),
+        (Tenant("p", "test"), [(fact, "fact", "d")]),
+    ):
+        state = states.load(tenant, Needs([], [], {}))
+        for ordinal, (no, kind, event) in enumerate(found):
+            state.cause(Caused(event, no, ordinal, 0, kind, "", 1, {}))
+        states.save(tenant, state)
+    assert history.fired(TENANT) == {fact: Fired(3, "c"), badge: Fired(1, "b")}
+    assert history.fired(Tenant("p", "test")) == {fact: Fired(1, "d")}
+    assert history.fired(Tenant("q", "live")) == {}
 
 
 def rows_of(engine: Engine) -> list[RuleRow]:

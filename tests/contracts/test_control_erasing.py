@@ -18,7 +18,7 @@ from headrace.control.tables.journeys import run_counts
 from headrace.control.tables.ledger import grants
 from headrace.control.tables.projects import projects
 from headrace.control.tables.reactions import reaction_progress
-from headrace.control.tables.rules import overruns, rules
+from headrace.control.tables.rules import firings, overruns, rules
 from headrace.model.entries import ErasedEvent
 from headrace.model.erasure import MAX_UNFINISHED, OpenErasure
 from headrace.model.errors import Conflict, NotFound, Unavailable
@@ -261,6 +261,8 @@ def test_what_went_wrong_with_an_erased_persons_event_is_no_longer_said_and_of_o
             values = {"no": no, "project": project, "rule_id": f"r{no}", "failed_event": event, "failed_why": "alice"}
             connection.execute(sa.insert(rules).values(values | told))
         for mode, no, event in (("live", 1, hers), ("live", 2, his), ("test", 1, hers)):
+            fired = {"fired": 3, "last_event": event}
+            connection.execute(sa.insert(firings).values(mode=mode, rule_no=no, **fired))
             held = {"events": 2, "first_ms": 1, "is_aside": True, "why": "alice"}
             connection.execute(sa.insert(overruns).values(project="p", mode=mode, rule_no=no, event_id=event, **held))
     erase(peopled, twice=False)
@@ -276,6 +278,12 @@ def test_what_went_wrong_with_an_erased_persons_event_is_no_longer_said_and_of_o
             ("live", 1, "", 2),
             ("live", 2, "alice", 2),
             ("test", 1, "alice", 2),
+        ]
+        told_of = sa.select(firings.c.mode, firings.c.rule_no, firings.c.fired, firings.c.last_event)
+        assert sorted(map(tuple, connection.execute(told_of))) == [
+            ("live", 1, 3, ""),
+            ("live", 2, 3, his),
+            ("test", 1, 3, hers),
         ]
 
 

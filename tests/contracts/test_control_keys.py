@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from sqlalchemy import Engine
 
@@ -10,7 +11,7 @@ from headrace.control.api_keys import Keys
 from headrace.control.tenant_keys import ControlTenantKeys
 from headrace.model.errors import Conflict, InvalidRequest, NotFound
 from headrace.model.event import Tenant
-from headrace.model.keys import Key
+from headrace.model.keys import Key, KeyUse
 from tests.contracts.rivals import Rival, before
 
 NOW_MS = 1_700_000_000_000
@@ -147,3 +148,25 @@ def test_the_latest_use_is_kept_whoever_writes_last(engine: Engine) -> None:
     own.mark_used({one.id: NOW_MS + 10, "gone": 5})
     own.mark_used({one.id: NOW_MS + 5, two.id: NOW_MS + 7})
     assert [each.last_used_at_ms for each in keys.list()] == [NOW_MS + 10, NOW_MS + 7]
+
+
+def test_what_a_key_is_used_for_adds_up_and_is_forgotten_after_its_time(engine: Engine) -> None:
+    own = ControlTenantKeys(engine)
+    one = KeyUse("one", NOW_MS, "flux", "POST /api/v1/events", "curl/8", 3, NOW_MS + 60)
+    later = msgspec.structs.replace(one, requests=4, last_ms=NOW_MS + 120)
+    others = [
+        msgspec.structs.replace(one, client=""),
+        msgspec.structs.replace(one, route="POST /api/v1/events/batch"),
+        msgspec.structs.replace(one, kind="native"),
+        msgspec.structs.replace(one, from_ms=NOW_MS - 1),
+        msgspec.structs.replace(one, key_id="two"),
+    ]
+    own.count_uses([one, *others], 0)
+    own.count_uses([later], 0)
+    added = msgspec.structs.replace(one, requests=7, last_ms=NOW_MS + 120)
+    assert sorted(own.uses("one", 0), key=repr) == sorted([added, *others[:4]], key=repr)
+    assert sorted(own.uses("one", NOW_MS), key=repr) == sorted([added, *others[:3]], key=repr)
+    assert own.uses("two", NOW_MS) == [others[4]]
+    assert own.uses("three", 0) == []
+    own.count_uses([], NOW_MS)
+    assert {each.from_ms for each in own.uses("one", 0)} == {NOW_MS}

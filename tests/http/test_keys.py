@@ -192,3 +192,32 @@ def test_a_secret_in_place_of_an_id_is_not_repeated(client: Client) -> None:
         assert_refused(refused, "native", 404)
         assert secret not in refused.text
     assert secret not in client.get("/api/v1/audit").text
+
+
+def test_what_a_key_is_used_for_is_told_before_it_is_revoked(server: Server, client: Client) -> None:
+    made = make(client, name="checkout")
+    path = f"{PATH}/{made['id']}/uses"
+    unused = client.get(path).json()
+    assert unused == {"data": [], "meta": {"last_hour": 0, "last_day": 0, "last_used_at": None, "more": False}}
+    with server.client(made["secret"]) as other:
+        for agent in ("checkout/2.1 (linux)", "checkout/2.1 (mac)", "curl/8.5.0"):
+            other.post("/api/v1/events", json={"name": "n"}, headers={"User-Agent": agent})
+        assert_refused(other.get(PATH), "native", 403)  # what is refused is no use
+        other.get("/api/v1/events/evt_0", headers={"User-Agent": "curl/8.5.0"})
+    found = client.get(path).json()
+    rows = [
+        (each["kind"], each["route"], each["client"], each["last_hour"], each["last_day"]) for each in found["data"]
+    ]
+    assert sorted(rows) == [
+        ("flux_query", "GET /api/v1/events/{event_id}", "curl/8.5.0", 1, 1),
+        ("flux_single", "POST /api/v1/events", "checkout/2.1", 2, 2),
+        ("flux_single", "POST /api/v1/events", "curl/8.5.0", 1, 1),
+    ]
+    assert rows[0][-1] == 2, "the most requests first"
+    assert (found["meta"]["last_hour"], found["meta"]["last_day"], found["meta"]["more"]) == (4, 4, False)
+    assert found["meta"]["last_used_at"] >= made["created_at"]
+
+
+def test_another_projects_key_tells_nothing_of_its_use(server: Server, client: Client, keys: Keys) -> None:
+    other, _ = keys.create("somebody-else", "live", "flux", None, clock_ms())
+    assert_refused(client.get(f"{PATH}/{other.id}/uses"), "native", 404)

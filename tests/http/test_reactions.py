@@ -146,6 +146,12 @@ def test_rules_can_be_read_back_with_their_history_and_failures(shop: Client) ->
     assert [rule["id"] for rule in reply["data"]["rules"]] == ["purchase", "big", "streak", "gold"]
     assert reply["data"]["rules"][0]["failures"] == 1
     assert reply["data"]["rules"][0]["last_failure"]["event_id"] == event_id
+    assert (reply["data"]["rules"][0]["fired"], reply["data"]["rules"][0]["last_fired"]) == (0, None)
+    bought = [buy(shop, "u", 600), buy(shop, "u", 1)]
+    shop.get("/api/v1/badges")
+    purchase, big, *_ = shop.get("/api/v1/rules").json()["data"]["rules"]
+    assert (purchase["fired"], purchase["last_fired"]["event_id"]) == (2, bought[1])
+    assert (big["fired"], big["last_fired"]["event_id"]) == (1, bought[0])
     assert shop.put("/api/v1/rules", json=reply["data"]["document"]).json()["data"]["applied"] is False
     apply(shop, "{}")
     history = shop.get("/api/v1/rules").json()

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.model.event import StoredEvent
+from headrace.model.event import StoredEvent, Tenant
 from headrace.reactions import stage
 from headrace.reactions.event_facts import EventFacts
 from headrace.reactions.ruleset import RuleSet
-from tests.reactions.given import Crash, Machine, event
+from tests.reactions.given import TENANT, Crash, Machine, event
 
 RULES = """
 facts:
@@ -56,6 +56,44 @@ def test_a_crash_keeps_all_of_a_transaction_or_nothing(machine: Machine, visits:
     assert machine.reacted() == (visits[-1].position if dies == "after" else 0)
     machine.drain()
     assert state(machine) == ONCE
+
+
+def fired(machine: Machine) -> dict[str, int]:
+    found = machine.rulebook.fired(TENANT)
+    return {
+        each: found[machine.number(each)].count
+        for each in ("visit", "often", "regular")
+        if machine.number(each) in found
+    }
+
+
+FIRED = {"visit": 4, "often": 2, "regular": 1}
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+def test_how_often_each_rule_fired_is_counted_with_the_effects_and_so_once(
+    machine: Machine, visits: list[StoredEvent], dies: str
+) -> None:
+    machine.states.dies = dies
+    with pytest.raises(Crash):
+        machine.react(*visits)
+    machine.restart()
+    assert fired(machine) == (FIRED if dies == "after" else {})
+    machine.drain()
+    machine.replay(*visits)
+    assert fired(machine) == FIRED
+    last = {no: each.last_event for no, each in machine.rulebook.fired(TENANT).items()}
+    assert last == {
+        machine.number("visit"): visits[3].id,
+        machine.number("often"): visits[3].id,
+        machine.number("regular"): visits[2].id,
+    }
+    machine.replay(visits[0], force=True)
+    assert fired(machine) == {**FIRED, "visit": 5}
+    assert machine.rulebook.fired(TENANT)[machine.number("visit")].last_event == visits[3].id, "the newest stays"
+    assert machine.rulebook.fired(Tenant(TENANT.project, "test")) == {}
+    counted = dict(machine.rows("select rule_no, count(*) from effects where kind != 'points' group by rule_no"))
+    assert {no: each.count for no, each in machine.rulebook.fired(TENANT).items()} == counted
 
 
 def test_a_replay_suppresses_what_was_caused_and_counts_nothing_again(

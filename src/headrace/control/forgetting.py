@@ -25,7 +25,7 @@ from headrace.control.tables.ledger import grants, points
 from headrace.control.tables.people import group_members, person_ids, person_joins, person_terms
 from headrace.control.tables.reactions import attempts, effects, markers, reaction_progress
 from headrace.control.tables.replays import replays
-from headrace.control.tables.rules import overruns, passed_over, rules
+from headrace.control.tables.rules import firings, overruns, passed_over, rules
 from headrace.control.tables.scores import buckets, participants
 from headrace.model.erasure import OpenErasure
 from headrace.model.event import Tenant, parse_id
@@ -261,6 +261,8 @@ def _forget_events(connection: sa.Connection, erasure: OpenErasure, event_ids: S
     told = {"failed_event": "", "failed_why": ""}
     its = (rules.c.project == tenant.project, rules.c.failed_event.in_(event_ids))
     connection.execute(sa.update(rules).where(*its).values(told))
+    fired = (firings.c.rule_no.in_(own_rules), firings.c.mode == tenant.mode, firings.c.last_event.in_(event_ids))
+    connection.execute(sa.update(firings).where(*fired).values(last_event=""))
     held = (overruns.c.project == tenant.project, overruns.c.mode == tenant.mode, overruns.c.event_id.in_(event_ids))
     connection.execute(sa.update(overruns).where(*held).values(why=""))
     count_removed(connection, erasure.id, {"facts": kinds["fact"]})

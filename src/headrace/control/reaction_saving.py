@@ -13,13 +13,14 @@ from headrace.control.journeys import save_runs
 from headrace.control.participants import enrol, in_slices, numbers_of
 from headrace.control.tables.ledger import balances, points
 from headrace.control.tables.reactions import effects, markers, reaction_progress
-from headrace.control.tables.rules import overruns, passed_over, rules
+from headrace.control.tables.rules import firings, overruns, passed_over, rules
 from headrace.control.tables.scores import awards, buckets, shares, standings
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import State
 from headrace.ports.reactions import StateChanged
 
 MAX_PASSED_OVER = 10_000  # events listed per rule; more are only counted
+_FIRED = ("fact", "challenge", "badge")  # the effects that say that a rule fired: its points go with them
 
 
 class Saving:
@@ -81,6 +82,7 @@ class Saving:
         self._save_shares(numbers, state)
         self._pay(state, numbers)
         save_runs(self._connection, self._tenant, numbers, state.journeys)
+        self._count_fired(state)
         self._pass_over(state)
         self._save_overruns(state)
         for no, (count, event_id, why) in sorted(state.failures.items()):
@@ -196,6 +198,27 @@ class Saving:
         if rows:
             insert = self._insert(passed_over)
             self._connection.execute(insert.on_conflict_do_nothing(), rows)
+
+    def _count_fired(self, state: State) -> None:
+        """In the transaction of the effects, so that the counts are exact whatever crashes. See model.rulebook.Fired."""
+        found: dict[int, list[str]] = {}
+        for each in state.new_effects:
+            if each.kind in _FIRED or (each.kind == "journey" and not each.ordinal):
+                found.setdefault(each.rule_no, []).append(each.event_id)
+        if not found:
+            return
+        rows = [
+            {"rule_no": no, "mode": self._tenant.mode, "fired": len(events), "last_event": max(events)}
+            for no, events in sorted(found.items())
+        ]
+        new = self._insert(firings)
+        more = {
+            "fired": firings.c.fired + new.excluded.fired,
+            "last_event": sa.case(
+                (new.excluded.last_event > firings.c.last_event, new.excluded.last_event), else_=firings.c.last_event
+            ),
+        }
+        execute_many(self._connection, new.on_conflict_do_update(index_elements=["rule_no", "mode"], set_=more), rows)
 
     def _save_overruns(self, state: State) -> None:
         own = {"project": self._tenant.project, "mode": self._tenant.mode}

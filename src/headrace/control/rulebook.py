@@ -12,12 +12,12 @@ from headrace.control.database import insert, reading, transact
 from headrace.control.journeys import keep_versions, move_runs
 from headrace.control.locks import lock_project
 from headrace.control.tables.reactions import reaction_progress
-from headrace.control.tables.rules import overruns, passed_over, rule_sets, rules
+from headrace.control.tables.rules import firings, overruns, passed_over, rule_sets, rules
 from headrace.model.audit import add_detail
 from headrace.model.errors import OtherRules
 from headrace.model.event import Tenant
 from headrace.model.journeys import JourneyVersion
-from headrace.model.rulebook import Application, PassedOver, RuleRow, Version
+from headrace.model.rulebook import Application, Fired, PassedOver, RuleRow, Version
 
 
 class Rulebook:
@@ -81,6 +81,16 @@ class Rulebook:
         )
         with reading(self._engine) as connection:
             return [PassedOver(*row) for row in connection.execute(asked)]
+
+    def fired(self, tenant: Tenant, /) -> Mapping[int, Fired]:
+        """See the RuleHistory port."""
+        asked = (
+            sa.select(firings.c.rule_no, firings.c.fired, firings.c.last_event)
+            .join(rules, rules.c.no == firings.c.rule_no)
+            .where(rules.c.project == tenant.project, firings.c.mode == tenant.mode)
+        )
+        with reading(self._engine) as connection:
+            return {row.rule_no: Fired(row.fired, row.last_event) for row in connection.execute(asked)}
 
     def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
         """See the RuleHistory port."""

@@ -1,15 +1,16 @@
 """The keys of one project and mode, for whoever administers them over HTTP. Never sees a secret."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import sqlalchemy as sa
 
-from headrace.control.database import reading, transact
+from headrace.control.database import insert, reading, transact
 from headrace.control.key_rows import key_of, of_tenant
-from headrace.control.tables.keys import keys
+from headrace.control.tables.keys import key_uses, keys
 from headrace.model.errors import NotFound
 from headrace.model.event import Tenant
-from headrace.model.keys import Key, masked
+from headrace.model.keys import Key, KeyUse, masked
 
 
 class ControlTenantKeys:
@@ -44,3 +45,23 @@ class ControlTenantKeys:
         rows = [{"key_id": key_id, "at_ms": at_ms} for key_id, at_ms in sorted(used.items())]
         values: dict[str, sa.BindParameter[int]] = {"last_used_at_ms": sa.bindparam("at_ms")}
         transact(self._engine, lambda connection: connection.execute(latest.values(values), rows))
+
+    def count_uses(self, uses: Sequence[KeyUse], before_ms: int, /) -> None:
+        """See the TenantKeys port."""
+        rows = [msgspec.structs.asdict(each) for each in sorted(uses, key=msgspec.structs.astuple)]
+
+        def add(connection: sa.Connection) -> None:
+            if rows:
+                new = insert(connection, key_uses)
+                more = {"requests": key_uses.c.requests + new.excluded.requests, "last_ms": new.excluded.last_ms}
+                alike = [column.name for column in key_uses.primary_key.columns]
+                connection.execute(new.on_conflict_do_update(index_elements=alike, set_=more), rows)
+            connection.execute(sa.delete(key_uses).where(key_uses.c.from_ms < before_ms))
+
+        transact(self._engine, add)
+
+    def uses(self, key_id: str, since_ms: int, /) -> list[KeyUse]:
+        """See the TenantKeys port."""
+        asked = sa.select(key_uses).where(key_uses.c.key_id == key_id, key_uses.c.from_ms >= since_ms)
+        with reading(self._engine) as connection:
+            return [KeyUse(*row) for row in connection.execute(asked)]

@@ -1,6 +1,6 @@
 """API keys in the native dialect: making, rotating, listing and revoking them. Translates; never makes a secret."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -9,12 +9,13 @@ from headrace.dialects.names import decode_known
 from headrace.dialects.route import Handled, Route
 from headrace.dialects.wire import integer_of, text_of_body
 from headrace.model.errors import InvalidRequest
-from headrace.model.keys import SCOPES, Key, NewKey, Style, parse_origins, parse_scopes
+from headrace.model.keys import SCOPES, Key, KeyUse, NewKey, Style, parse_origins, parse_scopes
 from headrace.model.times import parse_time, render_time_short
 
 PREFIXES = ("/api/v1/keys", "/api/v1/audit")
 DEFAULT_OVERLAP_S = 86_400
 MAX_OVERLAP_S = 366 * 86_400
+MOST_USES = 100
 Status = Literal["works", "expired", "revoked"]
 
 
@@ -27,6 +28,7 @@ ROUTES = (
     _route("GET", "", "keys"),
     _route("POST", "", "create_key", 201),
     _route("GET", "/{key_id}", "key"),
+    _route("GET", "/{key_id}/uses", "key_uses"),
     _route("DELETE", "/{key_id}", "revoke_key"),
     _route("POST", "/{key_id}/rotate", "rotate_key", 201),
 )
@@ -118,6 +120,32 @@ def key_value(key: Key, now_ms: int, secret: str = "") -> Mapping[str, object]:
         "replaced_by": key.replaced_by or None,
     }
     return value | {"secret": secret} if secret else value
+
+
+def uses_value(
+    key: Key, day: Sequence[KeyUse], hour: Sequence[KeyUse], /
+) -> tuple[list[dict[str, object]], dict[str, object]]:
+    """What a key was used for in the last day and hour, as data and meta. The sums count all, the rows show the most used."""
+    latest = {(each.kind, each.route, each.client): each.requests for each in hour}
+    data: list[dict[str, object]] = [
+        {
+            "kind": each.kind,
+            "route": each.route,
+            "client": each.client or None,
+            "last_hour": latest.get((each.kind, each.route, each.client), 0),
+            "last_day": each.requests,
+            "last_used_at": _time(each.last_ms),
+        }
+        for each in day[:MOST_USES]
+    ]
+    last_ms = max([key.last_used_at_ms or 0, *(each.last_ms for each in day)])
+    meta: dict[str, object] = {
+        "last_hour": sum(each.requests for each in hour),
+        "last_day": sum(each.requests for each in day),
+        "last_used_at": _time(last_ms or None),
+        "more": len(day) > MOST_USES,
+    }
+    return data, meta
 
 
 def _time(at_ms: int | None) -> str | None:

@@ -54,7 +54,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     settings = can.settings
     addresses = Addresses(settings)
     strict = Strict() if settings.unknown_parameters == "reject" else None
-    gate = KeyGate(can.admission, can.ask, unread, strict)
+    gate = KeyGate(can.admission, can.ask, unread, strict, can.key_uses)
     console_gate = ConsoleGate(can.console, Fence(settings, addresses), can.ask, unread, strict)
     bodies = Budget(max(settings.max_bodies_bytes, settings.max_request_bytes))
     metrics = Metrics(can.status, bodies, unread)

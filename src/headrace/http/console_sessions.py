@@ -1,5 +1,7 @@
 """The console's own routes: log in, look at the session, log out, list sessions and end them."""
 
+import asyncio
+
 import falcon
 import falcon.asgi
 import msgspec
@@ -11,6 +13,7 @@ from headrace.dialects.native import render_data
 from headrace.http.audited import Auditor
 from headrace.http.body import read_body
 from headrace.http.console_fence import Visitor, set_cookie
+from headrace.http.console_files import state
 from headrace.http.console_gate import ConsoleGate
 from headrace.model.console import Session
 from headrace.model.errors import InvalidRequest, MethodNotAllowed
@@ -72,7 +75,8 @@ class OwnSession:
 
     async def _show(self, resp: falcon.asgi.Response, session: Session) -> None:
         opens = [_opened_value(each) for each in await self._console.opens(session)]
-        resp.data = render_data(_session_value(session) | {"opens": opens, "version": __version__})
+        built = await asyncio.to_thread(state)  # hashes the sources the first time, where there are any
+        resp.data = render_data(_session_value(session) | {"opens": opens, "version": __version__, "console": built})
         resp.set_header("Cache-Control", "no-store")
 
 

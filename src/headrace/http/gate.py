@@ -11,6 +11,7 @@ import falcon.asgi
 
 from headrace.assembly.admission import Admission, Admitted, Shown
 from headrace.assembly.capabilities.asking import Ask
+from headrace.assembly.key_uses import KeyUses
 from headrace.dialects.wire import Pairs
 from headrace.http.auth import shown_by, tell_allowance
 from headrace.http.etags import send_tagged, with_tag
@@ -113,12 +114,19 @@ async def unless_hung_up(req: falcon.asgi.Request, work: Awaitable[Answer], /) -
 class KeyGate(Gate):
     """Admits by key."""
 
-    def __init__(self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None) -> None:
+    def __init__(
+        self, admission: Admission, ask: Ask, unread: Unread, strict: Strict | None = None, uses: KeyUses | None = None
+    ) -> None:
         super().__init__(ask, unread, strict)
         self._admission = admission
+        self._uses = uses
 
-    async def _admitted(self, req: falcon.asgi.Request, shown: Shown, scope: Scope, limit: str, /) -> Admitted:  # noqa: ARG002
-        return await self._admission.admit(shown, scope, limit)
+    async def _admitted(self, req: falcon.asgi.Request, shown: Shown, scope: Scope, limit: str, /) -> Admitted:
+        admitted = await self._admission.admit(shown, scope, limit)
+        if self._uses is not None and admitted.key is not None:
+            agent = req.get_header("User-Agent") or ""
+            self._uses.note(admitted.key.id, limit, req.method, req.uri_template or "", agent)
+        return admitted
 
     async def still_admits(self, req: falcon.asgi.Request, tenant: Tenant, scope: Scope, /) -> bool:
         """See Gate."""

@@ -28,6 +28,7 @@ class KeyRoutes:
         return {
             "keys": self.listed,
             "key": self.one,
+            "key_uses": self.uses,
             "create_key": self.create,
             "rotate_key": self.rotate,
             "revoke_key": self.revoke,
@@ -50,6 +51,12 @@ class KeyRoutes:
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
     ) -> None:
         resp.data = native.render_data(key_value(await self._keys.get(tenant, path["key_id"]), clock_ms()))
+
+    async def uses(
+        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, path: Mapping[str, str]
+    ) -> None:
+        data, meta = native_keys.uses_value(*await self._keys.uses(tenant, path["key_id"]))
+        resp.data = native.render_data(data, meta)
 
     async def create(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, tenant: Tenant, _path: Mapping[str, str]

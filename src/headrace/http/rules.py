@@ -15,8 +15,8 @@ from headrace.http.body import read_body
 from headrace.http.gate import parameters
 from headrace.http.handler import Handlers
 from headrace.model.errors import InvalidRequest
-from headrace.model.event import Tenant, render_evt
-from headrace.model.rulebook import PutAside, RuleRow, Version
+from headrace.model.event import Tenant, received_ms_of, render_evt
+from headrace.model.rulebook import Fired, PutAside, RuleRow, Version
 from headrace.model.status import Lag
 from headrace.model.times import render_time_short
 from headrace.reactions.document import Document
@@ -47,12 +47,16 @@ class Rules:
         found, history, running = await self._rules.show(tenant.project)
         rows = {row.no: row for row in found.rows} if found else {}
         aside = await self._rules.put_aside(tenant.project)
+        fired = await self._rules.fired(tenant)
         data = {
             "version": found.version.version if found else None,
             "applied_at": render_time_short(found.version.applied_at_ms) if found else None,
             "document": found.document if found else Document(),
             "source": self._rules.source_of(found.version) if found else "",
-            "rules": [_rule(kind, rule.title, rows[no], aside) for no, (kind, rule, _) in running.rules.items()],
+            "rules": [
+                _rule(kind, rule.title, rows[no], fired.get(no, Fired()), aside)
+                for no, (kind, rule, _) in running.rules.items()
+            ],
         }
         if found:
             resp.set_header("ETag", f'"{found.version.version}"')
@@ -147,13 +151,17 @@ def _replaces(req: falcon.asgi.Request) -> Callable[[str], bool]:
     return lambda version: version in tags
 
 
-def _rule(kind: str, title: str, row: RuleRow, aside: Sequence[PutAside]) -> dict[str, object]:
+def _rule(kind: str, title: str, row: RuleRow, fired: Fired, aside: Sequence[PutAside]) -> dict[str, object]:
+    last = fired.last_event
+    last_fired = {"event_id": render_evt(last), "at": render_time_short(received_ms_of(last))} if last else None
     failed = {"event_id": render_evt(row.failed_event), "why": row.failed_why} if row.failed_event else None
     return {
         "kind": kind,
         "id": row.rule_id,
         "title": title,
         "version": row.version,
+        "fired": fired.count,
+        "last_fired": last_fired,
         "failures": row.failures,
         "last_failure": failed,
         "passed_over": row.passed_over,

@@ -89,6 +89,22 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return self.revoked_at_ms is None and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
 
 
+class KeyUse(msgspec.Struct, frozen=True):
+    """Requests that one key has made alike, within the ten minutes that begin at `from_ms`.
+
+    kind: the kind of request, as rate limits name it. route: method and path, with placeholders in place of what clients choose.
+    client: what the User-Agent begins with. last_ms: when the last of them was counted, to within a minute.
+    """
+
+    key_id: str
+    from_ms: int
+    kind: str
+    route: str
+    client: str
+    requests: int
+    last_ms: int
+
+
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key to be made. scopes: None means those of the style. expires_at_ms: None means as long as its maker may give."""
 

@@ -53,6 +53,17 @@ class Application(msgspec.Struct, frozen=True):
     renamed: Sequence[tuple[str, str, str, str]] = ()
 
 
+class Fired(msgspec.Struct, frozen=True):
+    """How often a version of a rule has fired in a mode, and at which event last; "" if that was erased.
+
+    A fact rule fires for every fact that it makes, a challenge when an event completes it, a badge when it is awarded, a journey
+    when a run begins.
+    """
+
+    count: int = 0
+    last_event: str = ""
+
+
 class PutAside(msgspec.Struct, frozen=True):
     """A rule that is no longer evaluated for new events of a mode, and the event at which that began."""
 

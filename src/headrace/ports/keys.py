@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from headrace.model.event import Mode, Tenant
-from headrace.model.keys import Key, Scope, Style
+from headrace.model.keys import Key, KeyUse, Scope, Style
 
 
 class KeyStore(Protocol):
@@ -63,6 +63,14 @@ class TenantKeys(Protocol):
 
     def mark_used(self, used: Mapping[str, int], /) -> None:
         """Keep when keys, by id, were used, where that is later than what is kept."""
+        ...
+
+    def count_uses(self, uses: Sequence[KeyUse], before_ms: int, /) -> None:
+        """Add what keys were used for to what is kept of it, and drop what began before a time."""
+        ...
+
+    def uses(self, key_id: str, since_ms: int, /) -> list[KeyUse]:
+        """What a key was used for in the times that began no earlier than `since_ms`, in any order."""
         ...
 
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from headrace.model.event import Tenant
 from headrace.model.reaction_state import Overrun
-from headrace.model.rulebook import Application, PassedOver, PutAside, RuleRow, Version
+from headrace.model.rulebook import Application, Fired, PassedOver, PutAside, RuleRow, Version
 
 
 class RuleStore(Protocol):
@@ -63,6 +63,10 @@ class RuleHistory(Protocol):
 
     def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
         """The tenant's events on which a rule was not evaluated (rule number 0: no rule was), ordered by id, after an id."""
+        ...
+
+    def fired(self, tenant: Tenant, /) -> Mapping[int, Fired]:
+        """By number: the versions of the project's rules that have fired in the mode."""
         ...
 
     def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:

@@ -20,6 +20,7 @@ from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, 
 from headrace.assembly.capabilities.webhooks import WebhookAdmin
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.console import ConsoleAdmission
+from headrace.assembly.key_uses import KeyUses
 from headrace.assembly.runtime import Runtime
 from headrace.model.settings import Settings
 from headrace.pipeline.first_events import FirstEvents
@@ -43,6 +44,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     status: ServerStatus
     quarantine: QuarantineAdmin
     keys: KeyAdmin
+    key_uses: KeyUses
     audit: AuditTrail
     mover: Mover
     backups: BackupAdmin
@@ -91,7 +93,8 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         ),
         status=ServerStatus(runtime),
         quarantine=QuarantineAdmin(runtime),
-        keys=KeyAdmin(control.keys, control.tenant_keys),
+        keys=KeyAdmin(control.keys, control.tenant_keys, runtime.access.uses),
+        key_uses=runtime.access.uses,
         audit=AuditTrail(control.audit),
         mover=Mover(runtime.queries, runtime.store, runtime.visible, runtime.upkeep.importer),
         backups=BackupAdmin(runtime),

@@ -2,9 +2,12 @@
 
 from headrace.assembly.capabilities.asking import ask_control
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.key_uses import KEPT_MS, TOGETHER_MS, KeyUses, together
 from headrace.model.event import Tenant
-from headrace.model.keys import STYLES, Key, NewKey, check_may_make
+from headrace.model.keys import STYLES, Key, KeyUse, NewKey, check_may_make
 from headrace.ports.keys import KeyStore, TenantKeys
+
+_HOUR_MS = 3_600_000
 
 
 class KeyAdmin:
@@ -13,9 +16,10 @@ class KeyAdmin:
     Raises NotFound, InvalidRequest, Conflict, Forbidden, Unavailable.
     """
 
-    def __init__(self, keys: KeyStore, own: TenantKeys) -> None:
+    def __init__(self, keys: KeyStore, own: TenantKeys, uses: KeyUses) -> None:
         self._keys = keys
         self._own = own
+        self._uses = uses
 
     async def listed(self, tenant: Tenant, after: tuple[int, str], limit: int, /) -> list[Key]:
         """See the TenantKeys port."""
@@ -24,6 +28,16 @@ class KeyAdmin:
     async def get(self, tenant: Tenant, key_id: str, /) -> Key:
         """See the TenantKeys port."""
         return await ask_control(lambda: self._own.get(tenant, key_id))
+
+    async def uses(self, tenant: Tenant, key_id: str, /) -> tuple[Key, list[KeyUse], list[KeyUse]]:
+        """A key, and what it was used for in the last day and in the last hour: the most requests first."""
+        key = await self.get(tenant, key_id)
+        now_ms = clock_ms()
+        begun_ms = now_ms - now_ms % TOGETHER_MS
+        kept = await ask_control(lambda: self._own.uses(key.id, begun_ms - KEPT_MS))
+        found = [*kept, *self._uses.pending(key.id)]
+        latest = [each for each in found if each.from_ms > begun_ms - _HOUR_MS]
+        return key, together(found), together(latest)
 
     async def create(self, tenant: Tenant, maker: Key | None, new: NewKey, /) -> tuple[Key, str]:
         """A new key and its secret, which nobody can be told again."""

@@ -1,7 +1,7 @@
 """Shows the rules in force and applies new ones."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -12,7 +12,7 @@ from headrace.assembly.runtime import Runtime
 from headrace.model.errors import NotFound
 from headrace.model.event import MODES, Tenant
 from headrace.model.filters import Filters, Page
-from headrace.model.rulebook import PassedOver, PutAside, Version
+from headrace.model.rulebook import Fired, PassedOver, PutAside, Version
 from headrace.model.status import Lag
 from headrace.pipeline.applying_rules import Applied, apply_rules
 from headrace.pipeline.rule_drafts import candidate, source_of
@@ -77,6 +77,10 @@ class RuleAdmin:
     async def put_aside(self, project: str, /) -> list[PutAside]:
         """The rules that are no longer evaluated for new events of a mode."""
         return await ask_control(lambda: self._overruns.put_aside(project))
+
+    async def fired(self, tenant: Tenant, /) -> Mapping[int, Fired]:
+        """By number: how often the rules have fired in the mode."""
+        return await ask_control(lambda: self._rulebook.fired(tenant))
 
     async def passed_over(
         self, tenant: Tenant, rule: tuple[str, str, str | None] | None, after: str, limit: int, /

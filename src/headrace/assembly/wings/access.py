@@ -9,6 +9,7 @@ from headrace.assembly.admission import Admission
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.console import ConsoleAdmission
 from headrace.assembly.control_adapters import ControlAdapters
+from headrace.assembly.key_uses import KeyUses
 from headrace.assembly.rate_limits import RateLimits, SharedRateLimits, limits_of
 from headrace.control.keyring import Keyring
 from headrace.model.settings import Settings
@@ -23,6 +24,7 @@ class AccessWing(msgspec.Struct, frozen=True):
     admission: Admission
     console: ConsoleAdmission
     local_token: str
+    uses: KeyUses
 
 
 def access_of(settings: Settings, adapters: Adapters, control: ControlAdapters, /) -> AccessWing:
@@ -38,4 +40,4 @@ def access_of(settings: Settings, adapters: Adapters, control: ControlAdapters, 
         attempts=settings.console_attempts,
         clock_ms=clock_ms,
     )
-    return AccessWing(keyring, Admission(keyring, shared, local_token), console, local_token)
+    return AccessWing(keyring, Admission(keyring, shared, local_token), console, local_token, KeyUses(clock_ms))

@@ -9,6 +9,7 @@ from headrace.assembly.backups import Backups
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.export_targets import continuous_export_of
+from headrace.assembly.key_uses import KEPT_MS, TOGETHER_MS
 from headrace.assembly.load import ServerLoad
 from headrace.assembly.wings.access import AccessWing
 from headrace.assembly.wings.erasures import ErasureWing
@@ -69,6 +70,8 @@ def upkeep_of(
     bookkeeping = Bookkeeping(
         *(control.tenant_keys, control.audit),
         take_used=access.keyring.take_used,
+        take_uses=access.uses.take,
+        keep_uses_ms=KEPT_MS + TOGETHER_MS,
         keep_ms=int(settings.audit_keep_s * 1000),
         clock_ms=clock_ms,
         # Folders of backups are the worker's.

@@ -25,3 +25,18 @@ keys = Table(
     Column("replaced_by", text(40)),  # the id of the key that a rotation made in its place
     Index("ix_keys_project", "project", "mode", "created_at_ms", "id"),
 )
+
+key_uses = Table(  # requests of the last day
+    "key_uses",
+    metadata,
+    Column("key_id", text(40), primary_key=True),
+    Column(
+        "from_ms", BigInteger, primary_key=True, autoincrement=False
+    ),  # of the ten minutes that are counted together
+    Column("kind", text(20), primary_key=True),
+    Column("route", text(120), primary_key=True),
+    Column("client", text(60), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -35,6 +35,16 @@ rules = Table(  # one row for each version of a rule's meaning; other tables ref
     UniqueConstraint("project", "kind", "rule_id", "version"),
 )
 
+firings = Table(  # how often each version of a rule has fired
+    "firings",
+    metadata,
+    Column("rule_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("mode", text(4), primary_key=True),
+    Column("fired", BigInteger, nullable=False),
+    Column("last_event", text(32), nullable=False),  # "" once that was erased
+    sqlite_with_rowid=False,
+)
+
 passed_over = Table(  # events on which a rule's condition was not evaluated
     "passed_over",
     metadata,
