@@ -48,6 +48,13 @@ const geometry = () => {
   return found;
 };
 
+const nodes = () => {
+  const walker = document.createTreeWalker(document, NodeFilter.SHOW_ALL);
+  let found = 1;
+  while (walker.nextNode()) found += 1;
+  return found;
+};
+
 // Frames are rare on a busy machine, so the page is asked by the clock.
 const until = (condition, ...given) => page.waitForFunction(condition, { polling: 50 }, ...given);
 const holdsFocus = (selector) => document.activeElement.matches(selector);
@@ -175,7 +182,11 @@ const does = {
     const client = await page.createCDPSession();
     await client.send("HeapProfiler.collectGarbage");
     await client.detach();
-    return { ...(await page.metrics()), elements: await page.evaluate(() => document.querySelectorAll("*").length) };
+    return { ...(await page.metrics()), nodes: await page.evaluate(nodes) };
+  },
+  // Of every kind: elements, texts, comments.
+  async nodes() {
+    return await page.evaluate(nodes);
   },
   // Further tabs of the same browser, which share its session.
   async tabs({ urls }) {
@@ -211,11 +222,11 @@ let rule;
 const held = [];
 const tabs = [];
 function decide(request) {
-  if (!rule || !request.url().includes(rule.part)) return void request.continue();
+  if (!rule || !request.url().includes(rule.part)) return void request.continue().catch(() => {}); // whoever asked may be gone
   if (rule.what === "hold") return void held.push(request);
-  if (rule.what === "cut") return void request.abort("connectionfailed");
+  if (rule.what === "cut") return void request.abort("connectionfailed").catch(() => {});
   const problem = { type: "about:blank", title: "", status: rule.status, detail: rule.detail };
-  request.respond({ status: rule.status, contentType: "application/problem+json", headers: rule.headers ?? {}, body: JSON.stringify(problem) });
+  request.respond({ status: rule.status, contentType: "application/problem+json", headers: rule.headers ?? {}, body: JSON.stringify(problem) }).catch(() => {});
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

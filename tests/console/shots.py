@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.console.browser import Browser, chromium
-from tests.console.shop import fill
+from tests.console.shop import fill, visit
 from tests.console.test_screens import log_in
 from tests.console.views import SAID, VIEWS, add_key, come, find_again, lose
 from tests.server import Server
@@ -19,6 +19,7 @@ OUT = Path("console-shots")
 PICTURE = Path("docs/assets/console.png")
 SIZES = ((1280, 900), (768, 900), (390, 844))
 THEMES = ("light", "dark")
+PICTURED_S = 62.0  # the whole minute that Live shows
 
 
 def take(browser: Browser, name: str) -> Iterator[str]:
@@ -35,7 +36,7 @@ def take(browser: Browser, name: str) -> Iterator[str]:
 
 def states(browser: Browser, screen: str) -> Iterator[str]:
     """The screen in each of its states."""
-    view, name = VIEWS[screen], screen.replace("/", "-").replace("%2E", ".")
+    view, name = VIEWS[screen], screen.partition("?")[0].replace("/", "-").replace("%2E", ".")
     forbidden = "This needs the scope 'admin': run `headrace keys create`."
     come(browser, screen)
     browser("see", text=view.shows)
@@ -96,11 +97,16 @@ def more(browser: Browser, url: str) -> Iterator[str]:
     yield from take(browser, "explore-previous")
 
 
-def picture(browser: Browser, url: str) -> None:
-    browser("intercept")
+def picture(browser: Browser, server: Server) -> None:
+    """The README's: a shop on a busy day, and what became of an order."""
+    key = fill(server, "shop")
+    add_key(browser, key)
     browser("theme", theme="light")
     browser("size", width=1180, height=720)
-    browser("go", url=f"{url}/console/states/live/live")
+    browser("go", url=f"{server.url}/console/shop/live/live")
+    browser("see", text="watching")
+    with server.client(key) as client:
+        visit(client, seconds=PICTURED_S)
     browser("click", on=".rows .name a::-p-text(order.placed)")
     browser("see", text="Deduplicated")
     browser("settle")
@@ -122,7 +128,7 @@ def main(given: list[str]) -> None:
             log_in(browser, server, fill(server, "states"))
             add_key(browser, server.key("states-empty"))
             if "--readme" in given:
-                picture(browser, server.url)
+                picture(browser, server)
             for screen in VIEWS:
                 if not only or any(each in screen for each in only):
                     shots += states(browser, screen)

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.timeout(600)
 SCREENS = {
     "live": "Live",
     "explore": "Explore",
+    "funnels?steps=%5B%22page.viewed%22%2C%22order.placed%22%5D&by=properties.country": "Funnels",
+    "retention?first=page.viewed&period=day": "Retention",
     "people": "People",
     "people/user_1": "user_1",
     "catalogue": "Catalogue",
@@ -111,6 +113,37 @@ def test_a_newcomer_sees_the_first_event_arrive_and_what_was_refused(
     assert key not in browser(
         "evaluate", script="JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
     )
+    assert not browser("errors")
+
+
+def test_live_keeps_few_nodes_in_the_document_and_leafs_to_the_older_rows(
+    browser: Browser, server: Server, project: str
+) -> None:
+    """An event beside the list included, and whatever a node is: an element, a text, or a comment of the framework's."""
+    key = server.key(project)
+    log_in(browser, server, key)
+    browser("see", text="Waiting for the first event")
+    names = [f"n{number % 9}" for number in range(150)]
+    with server.client(key) as client:
+        for _ in range(2):
+            properties = {f"key {each}": each for each in range(8)}
+            events = [{"name": name, "user_id": "me", "value": 1, "properties": properties} for name in names]
+            client.post("/api/v1/events/batch", json={"events": events})
+        client.post("/api/v1/events", json={"name": "the.last"})
+        browser("see", text="301 since opened")
+        browser("click", on=".rows .name a::-p-text(n0)")
+        browser("see", text="Deduplicated")
+        browser("settle")
+        assert browser("evaluate", script="document.querySelectorAll('.rows tbody tr').length") == 100
+        assert browser("nodes") < 3000
+        browser("click", on=".list footer button::-p-text(Older)")
+        browser("see", text="the.last", on=".rows", gone=True)
+        client.post("/api/v1/events", json={"name": "while.reading"})
+        browser("see", text="1 new above: show")
+        assert browser("nodes") < 3000
+        browser("click", on=".list footer button::-p-text(Newest)")
+        browser("see", text="while.reading", on=".rows")
+        browser("see", text="the.last", on=".rows")
     assert not browser("errors")
 
 
@@ -249,10 +282,18 @@ def test_a_search_opened_again_at_once_stays_open(browser: Browser, server: Serv
 
 
 def test_a_key_that_was_kept_after_all_can_be_revoked_later(browser: Browser, server: Server, project: str) -> None:
-    log_in(browser, server, server.key(project))
+    key = server.key(project)
+    log_in(browser, server, key)
     browser("go", url=f"{server.url}/console/{project}/live/keys")
-    for _ in range(2):
+    for used in ("Nothing has used it in the last day", "2 requests in the last hour"):
         browser("click", on="button.danger::-p-text(Revoke)")
         browser("see", text="stops within a second")
+        browser("see", text=used, on="dialog[open]")
         browser("press", key="Escape", at="dialog :focus")
         browser("see", text="stops within a second", gone=True)
+        with server.client(key) as client:
+            for _ in range(2):
+                client.post("/api/v1/events", json={"name": "n"}, headers={"User-Agent": "checkout/2.1 (linux)"})
+    browser("click", on="button.danger::-p-text(Revoke)")
+    browser("see", text="checkout/2.1", on="dialog[open]")
+    browser("see", text="POST /api/v1/events", on="dialog[open]")

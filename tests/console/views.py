@@ -19,6 +19,12 @@ class View(NamedTuple):
 VIEWS = {
     "live": View("/api/v1/live", "order.placed", "Waiting for the first event"),
     "explore": View("/api/v1/query", "intervals", "Nothing in this range"),
+    "funnels?steps=%5B%22page.viewed%22%2C%22order.placed%22%2C%22signup%22%5D&by=properties.country": View(
+        "/api/v1/query/funnel", "Median time", "Nobody took the first step"
+    ),
+    "retention?first=page.viewed&period=day&range=30d": View(
+        "/api/v1/query/retention", "All cohorts", "Nobody in this range"
+    ),
     "people": View("/api/v1/users", "Ada 1", "Nobody yet"),
     "catalogue": View("/api/v1/catalog", "page.viewed", "No events yet"),
     "people/user_1": View("/api/v1/users/user_1", "Timeline", None),
@@ -64,5 +70,5 @@ def add_key(browser: Browser, key: str) -> None:
     script = f"""fetch('/console/api/session', {{method: 'POST', body: '{body}',
         headers: {{'Content-Type': 'application/json', 'X-Headrace-Console': '1'}}}}).then(reply => reply.status)"""
     assert browser("evaluate", script=script) == 201
-    browser("evaluate", script="location.reload()")
+    browser("go", url=browser("address"))  # returns once the new page is there: the one before shows a catalogue, too
     browser("see", text="Catalogue")

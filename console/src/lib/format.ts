@@ -19,7 +19,9 @@ export function moment(time: string | null | undefined): string {
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 }
 export function ago(time: string | null | undefined, now = Date.now()): string {
-  return time ? `${span((now - Date.parse(time)) / 1000)} ago` : "never";
+  if (!time) return "never";
+  const seconds = Math.round((now - Date.parse(time)) / 1000);
+  return seconds < 1 ? "just now" : `${span(seconds)} ago`;
 }
 export function span(seconds: number): string {
   const s = Math.max(0, seconds);

@@ -28,7 +28,7 @@ export interface Refusal {
   key: string | null;
   client: string | null;
 }
-export type Link = "open" | "lost" | "waiting";
+export type Link = "open" | "lost" | "waiting" | "refused";
 export interface Handler {
   events(rows: Row[], counts: Record<string, number>): void;
   refused(refusal: Refusal): void;
@@ -40,7 +40,7 @@ type Told =
   | { kind: "hello"; from: string }
   | { kind: "welcome"; to: string; id: string; rows: Row[]; state: Link }
   | { kind: "news"; after: string; message: Message }
-  | { kind: "state"; state: Link; problem?: [number, string] };
+  | { kind: "state"; state: Link; problem?: [number, string, number] };
 
 const SHOWN_TO_NEW = 100;
 
@@ -70,7 +70,7 @@ export function watch(query: Record<string, string>, handler: Handler): () => vo
   function become(to: Link, problem?: Problem) {
     state = to;
     handler.state(to, problem);
-    if (isReader) say({ kind: "state", state: to, problem: problem && [problem.status, problem.message] });
+    if (isReader) say({ kind: "state", state: to, problem: problem && [problem.status, problem.message, problem.retryAfter] });
   }
 
   channel.onmessage = ({ data: told }: MessageEvent<Told>) => {
@@ -109,15 +109,24 @@ export function watch(query: Record<string, string>, handler: Handler): () => vo
         } catch (error) {
           if (signal.aborted) return;
           const problem = error instanceof Problem ? error : undefined;
-          become("lost", problem);
-          if (problem && problem.status >= 400 && problem.status < 500 && problem.status !== 429) return;
+          const isFinal = problem && problem.status >= 400 && problem.status < 500 && problem.status !== 429;
+          become(isFinal ? "refused" : "lost", problem);
+          if (isFinal) return;
+          pauseMs = Math.max(pauseMs, 1000 * (problem?.retryAfter ?? 0));
         }
-        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        await rest(pauseMs, signal);
         pauseMs = Math.min(pauseMs * 2, 8000);
       }
     } finally {
       isReader = false;
     }
+  }
+  // Over at once when the tab stops watching: whoever reads holds the lock that the next one waits for.
+  function rest(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
   }
   function begin(): void {
     const { signal } = (turn = new AbortController());

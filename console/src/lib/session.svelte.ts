@@ -13,6 +13,7 @@ export interface Session {
   operator: boolean;
   opens: Opens[];
   version: string;
+  console: "built" | "stale" | "missing";
   ends_at: string;
 }
 

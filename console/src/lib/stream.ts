@@ -25,7 +25,7 @@ export async function read(search: string, lastId: string, signal: AbortSignal, 
   if (!response.ok || !response.body) {
     if (response.status === 401) tellExpired();
     const said = await response.json().catch(() => ({}));
-    throw new Problem(response.status, said.detail ?? response.statusText);
+    throw new Problem(response.status, said.detail ?? response.statusText, Number(response.headers.get("Retry-After")) || 0);
   }
   opened();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
