@@ -57,6 +57,7 @@ class Face:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # a client that was killed
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def url(self) -> str:

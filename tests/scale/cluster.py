@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -106,7 +107,7 @@ def role_of(server: Server) -> str:
     with server.client() as client:
         try:
             return str(client.get("/ready", timeout=5).json().get("role"))
-        except (OSError, ValueError):
+        except (httpx.TransportError, ValueError):  # it is starting, ending or suspended
             return ""
 
 
