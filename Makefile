@@ -27,9 +27,11 @@ test-fast: $(READY) ## run the tests of the inner loop: a minute or so
 	$(VENV)/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(FAST) $(ARGS)
 
 # What each Python and each change touches first: the command line, every dialect and body encoding, the log, a server's life.
+# What needs PostgreSQL, Valkey or every dialect's routes on a server is for `make test`.
 FAST = tests/control tests/crash/test_log_lines.py tests/demo/test_readme.py tests/dialects tests/http/test_bad_keys.py \
-	tests/http/test_families.py tests/http/test_lifecycle.py tests/http/test_logs.py tests/http/test_wire.py tests/log \
-	tests/queries/test_text.py tests/reactions/test_rules.py tests/seeds
+	tests/http/test_lifecycle.py tests/http/test_logs.py tests/http/test_wire.py tests/log tests/queries/test_text.py \
+	tests/reactions/test_rules.py tests/seeds \
+	--ignore=tests/control/test_server_on_postgres.py --ignore=tests/log/test_server_on_valkey.py
 
 test-strange: ## run all tests as a stranger would: plain user, path with a blank, empty environment
 	@.ci/strange $(ARGS)
