@@ -1,11 +1,11 @@
-"""How a test waits for what another thread or process does: until it is there, for a minute at most."""
+"""How a test waits for what another thread or process does: until it is there, for two minutes at most."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
-PATIENCE_S = 60  # much longer than it takes on a busy machine; it only says when a test has failed
+PATIENCE_S = 120  # much longer than it takes on a busy machine; it only says when a test has failed
 
 
 def until(look: Callable[[], Found], is_good: Callable[[Found], object] = bool) -> Found:
@@ -15,3 +15,8 @@ def until(look: Callable[[], Found], is_good: Callable[[Found], object] = bool) 
         assert time.monotonic() < give_up_at, found
         time.sleep(0.02)
     return found
+
+
+def ask_until_killed(ask: Callable[[], object]) -> None:
+    """Raises what `ask` raises once nobody answers any more, or AssertionError if somebody still does."""
+    until(ask, lambda _: False)

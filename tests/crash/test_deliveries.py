@@ -12,6 +12,7 @@ import pytest
 
 from tests.delivery.receivers import LOOPBACK, OK, Behave, Receiver
 from tests.server import Server
+from tests.waiting import until
 
 RULES = b"""
 facts:
@@ -37,8 +38,7 @@ def check_all_came(tmp_path: Path, key: str, receiver: Receiver, behave: Behave)
             assert len(effects) == len(events)
             receiver.wait_for(lambda: len(receiver.keys) >= 2 * len(events))
             path = "/api/v1/webhooks/w/deliveries"
-            while client.get(path, params={"status": "waiting"}).json()["data"]:
-                pass
+            until(lambda: not client.get(path, params={"status": "waiting"}).json()["data"])
             listed: list[str] = []
             params: dict[str, str] | None = {"limit": "100"}
             while params:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.forks import run as run_forked
 from tests.server import Client, Server
+from tests.waiting import until
 
 
 def send(client: Client, count: int, start: int = 0) -> dict[str, str]:
@@ -159,8 +160,7 @@ def big(number: int, padding: str) -> dict[str, object]:
 
 def wait_until_ready(server: Server) -> None:
     with server.client() as client:
-        while client.get("/ready").status_code != 200:
-            pass
+        until(lambda: client.get("/ready").status_code == 200)
 
 
 def fill(disk: Path) -> Path:
@@ -176,8 +176,7 @@ def said(server: Server, *events: str) -> bool:
 
 
 def wait_until_counted(client: Client) -> None:
-    while client.get("/api/v1/events/count").status_code != 200:
-        pass
+    until(lambda: client.get("/api/v1/events/count").status_code == 200)
 
 
 # Each trim writes the known keys down, and each flush commits.
@@ -286,8 +285,7 @@ def test_a_full_disk_with_a_little_room_takes_what_fits_in(tmp_path: Path) -> No
             for number in numbers:
                 assert client.post("/api/v1/events", json=big(number, padding)).status_code == 201
             client.get("/api/v1/events/count")  # waits for them, and gives up
-            while stored_events(client) == before:
-                pass
+            until(lambda: stored_events(client) != before)
             assert server.said("portion_halved")
             (data / "store" / "ballast").unlink()
             wait_until_ready(server)
@@ -312,8 +310,7 @@ def test_a_leaked_key_can_be_revoked_on_a_full_disk(tmp_path: Path) -> None:
             command = [sys.executable, "-m", "headrace.cli.main", "keys", "revoke", "--stdin", "--data", str(data)]
             done = run_forked(command, given=leaked)
             assert done.returncode == 0, done.stderr
-            while client.get("/api/v1/events").status_code != 401:
-                pass
+            until(lambda: client.get("/api/v1/events").status_code == 401)
         (data / "ballast").unlink()
         wait_until_ready(server)
         with server.client(key) as client:

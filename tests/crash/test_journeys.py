@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.server import Client, Server
+from tests.waiting import ask_until_killed, until
 
 RULES = """
 journeys:
@@ -40,8 +41,7 @@ def test_each_run_goes_on_once_and_each_event_is_emitted_once(tmp_path: Path, st
                 one = {"name": "start", "user_id": f"u{number}", "idempotency_key": f"k{number}"}
                 assert client.post("/api/v1/events", json=one).status_code == 201
                 sent += 1
-            while True:  # until it is killed
-                client.get("/api/v1/journeys")
+            ask_until_killed(lambda: client.get("/api/v1/journeys"))
         except httpx.TransportError:
             pass
     assert server.wait() == -signal.SIGKILL
@@ -52,11 +52,12 @@ def test_each_run_goes_on_once_and_each_event_is_emitted_once(tmp_path: Path, st
             for number in range(sent, PEOPLE):
                 one = {"name": "start", "user_id": f"u{number}", "idempotency_key": f"k{number}"}
                 assert client.post("/api/v1/events", json=one).status_code == 201
-            while any(journey["runs"]["done"] < PEOPLE for journey in data(client, "/api/v1/journeys")):
-                pass
+            until(
+                lambda: data(client, "/api/v1/journeys"), lambda found: all(j["runs"]["done"] >= PEOPLE for j in found)
+            )
             for name in ("half.way", "at.end", "both"):
-                while len(found := data(client, f"/api/v1/events?name={name}&limit=1000")) < PEOPLE:
-                    pass
+                path = f"/api/v1/events?name={name}&limit=1000"
+                found = until(lambda path=path: data(client, path), lambda found: len(found) >= PEOPLE)
                 assert sorted(event["user_id"] for event in found) == sorted(f"u{number}" for number in range(PEOPLE))
             for journey, wanted in (("j", ["waited", "emitted", "waited", "emitted"]), ("k", ["happened", "emitted"])):
                 for run in data(client, f"/api/v1/journeys/{journey}/runs?limit=100"):

@@ -14,6 +14,7 @@ import pytest
 from headrace.assembly.folder import address_in
 from tests.crash.test_disk import send, stored
 from tests.server import Server
+from tests.waiting import until
 
 
 @pytest.mark.timeout(300)  # without a worker it would wait for ever
@@ -29,8 +30,7 @@ def test_a_server_that_cannot_log_a_failure_goes_on_after_it(tmp_path: Path, unb
         assert stored(client) == sent
         told.write_text("fail")
         sent |= send(client, 3, 3)
-        while client.get("/ready").status_code == 200:
-            pass
+        until(lambda: client.get("/ready").status_code != 200)
         told.write_text("ok")
         assert stored(client) == sent
         sent |= send(client, 3, 6)

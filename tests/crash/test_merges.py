@@ -11,6 +11,7 @@ import pytest
 from tests.crash.test_deliveries import SETTINGS
 from tests.delivery.receivers import Receiver
 from tests.server import Client, Server
+from tests.waiting import until
 
 RULES = """
 challenges:
@@ -98,10 +99,10 @@ def test_each_call_moves_its_run_once_wherever_a_crash_comes(tmp_path: Path, ste
             with server.client(key) as client:
                 for number in range(people):
                     start(client, number)
-                while client.get("/api/v1/journeys").json()["data"][0]["runs"]["done"] < people:
-                    pass
-                while len(said := client.get("/api/v1/events?name=said").json()["data"]) < people:
-                    pass
+                until(lambda: client.get("/api/v1/journeys").json()["data"][0]["runs"]["done"] >= people)
+                said = until(
+                    lambda: client.get("/api/v1/events?name=said").json()["data"], lambda found: len(found) >= people
+                )
                 assert sorted(event["user_id"] for event in said) == sorted(f"u{number}" for number in range(people))
                 for run in client.get("/api/v1/journeys/j/runs").json()["data"]:
                     steps = client.get(f"/api/v1/runs/{run['id']}").json()["data"]["steps"]

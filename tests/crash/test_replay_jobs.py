@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.server import Client, Server
-from tests.waiting import until
+from tests.waiting import ask_until_killed, until
 
 EVENTS, USERS = 1000, 40
 RULES = """
@@ -53,8 +53,7 @@ def test_a_job_that_is_killed_counts_and_causes_everything_once(tmp_path: Path, 
         assert client.put("/api/v1/rules", content=RULES).status_code == 200
         job = start(client, force=force)
         with contextlib.suppress(httpx.TransportError):
-            while client.get("/health"):
-                pass
+            ask_until_killed(lambda: client.get("/health"))
     assert server.wait() == -signal.SIGKILL
 
     server = Server(tmp_path).start()

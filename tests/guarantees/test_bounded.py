@@ -57,8 +57,7 @@ def test_more_queries_than_may_wait_are_refused_and_those_of_clients_that_hang_u
         waiting = [clients.enter_context(Connection(endless.url)) for _ in range(2)]
         for connection in waiting:
             connection.send(ENDLESS)
-        while not full(endless):
-            pass
+        until(lambda: full(endless))
         with endless.client("secret") as other:
             assert other.post(FLUX, json={"name": "n"}).status_code == 201, "events are taken all the same"
     while full(endless):  # both have hung up: the one that ran, and the one that waited

@@ -9,6 +9,7 @@ from tests.crash.test_disk import send, stored
 from tests.fakes import MemoryLog
 from tests.quarantine.test_over_a_server import metric
 from tests.server import Server
+from tests.waiting import until
 
 NOW_MS, HOUR_MS = 1_736_899_200_000, 3_600_000
 
@@ -59,7 +60,6 @@ def test_a_server_whose_store_takes_nothing_says_so(tmp_path: Path) -> None:
         while (later := metric(client, "store_lag_seconds")) <= first or not first:
             first = first or later
         told.write_text("ok")
-        while metric(client, "store_lag_seconds"):
-            pass
+        until(lambda: not metric(client, "store_lag_seconds"))
         assert len(stored(client)) == 2
     assert server.stop() == 0

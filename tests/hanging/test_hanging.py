@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 ROOT = Path(__file__).parents[2]
 HANGS = "tests/hanging/hangs.py"
 
@@ -35,5 +37,12 @@ def test_a_test_that_hangs_ends_the_run_with_its_name_and_leaves_nothing(tmp_pat
 
 def wait_until_gone(pid: int) -> None:
     """Ends once the process has; its killer may need a moment after the run's end."""
-    while (stat := Path(f"/proc/{pid}/stat")).exists() and ") Z " not in stat.read_text():
-        pass
+    stat = Path(f"/proc/{pid}/stat")
+
+    def is_gone() -> bool:
+        try:
+            return ") Z " in stat.read_text()
+        except OSError:
+            return True
+
+    until(is_gone)

@@ -17,6 +17,7 @@ from tests.http.raw import Connection
 from tests.http.raw import request as http_request
 from tests.http.routes import INGEST, assert_refused, send
 from tests.server import Server
+from tests.waiting import until
 
 FLUX = "/api/v1/events"
 BODY = json.dumps({"name": "n", "properties": {"x": "y" * 90_000}}).encode()
@@ -60,8 +61,7 @@ def test_bodies_that_together_are_too_large_are_refused_until_others_are_answere
             connection.send(
                 http_request("POST", FLUX, "secret", b"", b"Content-Length: %d\r\n" % len(BODY)) + BODY[:-1]
             )
-            while held(crowded) < (number + 1) * (len(BODY) - 1):
-                pass
+            until(lambda number=number: held(crowded) >= (number + 1) * (len(BODY) - 1))
         for path, dialect in ((FLUX, "flux"), ("/ingest/events", "bricqs"), ("/api/events", "solute")):
             with Connection(crowded.url) as late:
                 begin(late, path, 90_000)
@@ -76,8 +76,7 @@ def test_bodies_that_together_are_too_large_are_refused_until_others_are_answere
         for connection in waiting:
             connection.send(BODY[-1:])
             assert connection.answer().status_code == 201
-        while held(crowded):
-            pass
+        until(lambda: not held(crowded))
         with Connection(crowded.url) as again:
             again.send(http_request("POST", FLUX, "secret", BODY))
             assert again.answer().status_code == 201
@@ -89,8 +88,7 @@ def test_what_a_body_held_is_given_back_however_its_request_ends(crowded: Server
         with Connection(crowded.url) as connection:
             if ending == "gone":
                 begin(connection, FLUX, 100_000)
-                while not held(crowded):
-                    pass
+                until(lambda: held(crowded))
             elif ending == "too large":
                 line = b"Transfer-Encoding: chunked\r\n"
                 connection.send(http_request("POST", FLUX, "secret", b"", line) + b"3d091\r\n" + b" " * 0x3D091)
@@ -98,8 +96,7 @@ def test_what_a_body_held_is_given_back_however_its_request_ends(crowded: Server
             else:
                 connection.send(http_request("POST", FLUX, "secret", b" " * 100_000))
                 assert connection.answer().status_code == 400
-        while held(crowded):
-            pass
+        until(lambda: not held(crowded))
 
 
 def test_requests_at_once_do_not_get_past_a_limit_and_each_is_told_what_is_left(crowded: Server, project: str) -> None:
@@ -206,16 +203,14 @@ def test_while_large_replies_wait_to_be_read_queries_are_refused_and_events_take
     unread: tuple[Server, Connection],
 ) -> None:
     server, connection = unread
-    while unread_bytes(server) < 1_000_000:
-        pass
+    until(lambda: unread_bytes(server) >= 1_000_000)
     with server.client("secret") as client:
         refused = client.get(f"{FLUX}/count")
         assert_refused(refused, "flux", 503)
         assert int(refused.headers["retry-after"]) >= 1
         assert client.post(FLUX, json={"name": "small"}).status_code == 201
         assert len(connection.answer().json()["data"]) == 40, "and it gets all of it, however late it reads"
-        while unread_bytes(server):
-            pass
+        until(lambda: not unread_bytes(server))
         assert client.get(f"{FLUX}/count").json()["data"]["total"] == 41
 
 
@@ -223,6 +218,5 @@ def test_while_large_replies_wait_to_be_read_queries_are_refused_and_events_take
 def test_a_client_that_does_not_read_its_reply_is_hung_up_on(unread: tuple[Server, Connection]) -> None:
     server, connection = unread
     assert server.said("reply_not_read")
-    while unread_bytes(server):
-        pass
+    until(lambda: not unread_bytes(server))
     assert len(connection.rest()) < 8_000_000

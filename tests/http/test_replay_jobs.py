@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.http.conftest import MakeServer
 from tests.http.routes import UNKNOWN_ID, assert_refused, stored
 from tests.http.test_replay import EVENTS, track
 from tests.server import Client, Server
+from tests.waiting import until
 
 JOBS = "/v1/admin/replays"
 
@@ -31,10 +31,7 @@ def job_of(client: Client, job: dict[str, Any]) -> dict[str, Any]:
 
 def ended(client: Client, job: dict[str, Any]) -> dict[str, Any]:
     """The job, once it has ended."""
-    until = time.monotonic() + 60
-    while (now := job_of(client, job))["finishedAt"] is None:
-        assert time.monotonic() < until, now
-    return now
+    return until(lambda: job_of(client, job), lambda found: found["finishedAt"] is not None)
 
 
 def figures(job: dict[str, Any]) -> tuple[str, int, int, int, int]:
@@ -112,8 +109,7 @@ def test_a_job_is_paused_survives_a_restart_and_is_finished(make_server: MakeSer
             client.post("/api/v1/events/batch", json=[{"name": "n"}] * 500)
         job = start(client, filter={"event": "n"}, force=True)
         waiting = start(client, filter={"event": "n"})
-        while job_of(client, job)["status"] != "running":
-            pass
+        until(lambda: job_of(client, job)["status"] == "running")
         paused = client.post(f"{JOBS}/{job['id']}/pause").json()["replay"]
         assert (paused["status"], paused["replayed"] < 2000) == ("paused", True)
         assert client.post(f"{JOBS}/{waiting['id']}/cancel").json()["replay"]["status"] == "cancelled"

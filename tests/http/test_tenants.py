@@ -14,6 +14,7 @@ import pytest
 from headrace.model.keys import SCOPES
 from tests.http.routes import MOUNTED, READ, STREAMS, UNKNOWN_ID, Route
 from tests.server import Client, Server
+from tests.waiting import until
 
 SECRET = "zqxmarker"  # in everything that is the owner's, and in nothing that its project's other mode may see
 RULES: dict[str, Any] = {
@@ -48,8 +49,7 @@ class Owner:
         key = self._post("/api/v1/keys", {"name": SECRET})["data"]["id"]
         run = self.client.get("/api/v1/journeys/a-journey/runs").json()["data"][0]["id"]
         job = self._post("/v1/admin/events/replay", {"filter": {"event": SECRET}, "async": True})["replay"]["id"]
-        while self.client.get(f"/v1/admin/replays/{job}").json()["replay"]["status"] not in ("done", "failed"):
-            pass
+        until(lambda: self.client.get(f"/v1/admin/replays/{job}").json()["replay"]["status"] in ("done", "failed"))
         self.ids = [SECRET, visit, event, delivery, key, run, job, *_RULE_IDS]
 
     def _post(self, path: str, body: Any = None) -> Any:

@@ -126,8 +126,7 @@ def test_the_project_with_much_to_do_sees_its_lag_and_gets_everything_once(serve
     with server.client(server.key("heavy")) as client:
         assert client.put("/api/v1/rules", json=plain_rules()).status_code == 200
         plain_events(client, 100)
-        while client.get("/api/v1/badges").status_code != 200:
-            pass
+        until(lambda: client.get("/api/v1/badges").status_code == 200)
         participant = client.get("/api/v1/participants/u7").json()["data"]
         assert {each["progress"] for each in participant["challenges"]} == {2}
 
@@ -140,7 +139,6 @@ def test_a_server_with_a_backlog_ends_within_its_grace_and_goes_on_after_it(serv
         plain_events(client, 200)
     assert server.stop() == 0
     with server.start().client(key) as client:
-        while client.get("/api/v1/badges").status_code != 200:
-            pass
+        until(lambda: client.get("/api/v1/badges").status_code == 200)
         participant = client.get("/api/v1/participants/u7").json()["data"]
         assert {each["progress"] for each in participant["challenges"]} == {4}

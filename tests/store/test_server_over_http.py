@@ -19,6 +19,7 @@ from tests.clickhouse_face import Face, face
 from tests.postgres import postgres, postgres_url
 from tests.server import Client, Server
 from tests.valkey_server import Valkey, valkey
+from tests.waiting import until
 
 __all__ = ["face", "postgres", "postgres_url", "valkey"]
 
@@ -121,8 +122,7 @@ def test_without_its_store_a_server_goes_on_accepting(
         send(client, "b")
         assert client.get("/api/v1/events/count").status_code == 503
         quiet.broken = False
-        while client.get("/api/v1/events/count").status_code == 503:
-            pass
+        until(lambda: client.get("/api/v1/events/count").status_code != 503)
         assert counted(client) == 2
     assert server.stop() == 0
     engine.dispose()
