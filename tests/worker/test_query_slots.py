@@ -285,6 +285,20 @@ def test_when_the_one_that_is_asked_for_all_is_given_up_another_one_is_asked() -
     run(test)
 
 
+def test_when_the_one_that_is_asked_for_all_is_late_so_are_those_that_came_with_it() -> None:
+    async def test(world: World) -> None:
+        held = await world.hold()
+        many = [await asked_by(world, counted([], "same")) for _ in range(20)]
+        for each in many:
+            with pytest.raises(Unavailable, match="take too long"):
+                await each
+        assert (world.slots.waiting, world.slots.refused) == (0, 20)
+        world.gate.go.set()
+        assert await held == "held"
+
+    run(test, patience_s=0.1)
+
+
 def test_an_error_is_the_answer_to_all_that_asked_the_same() -> None:
     async def test(world: World) -> None:
         asked: list[str] = []

@@ -226,6 +226,9 @@ class QuerySlots:
         if query.follows:
             query.follows = False
             self._following -= 1
+            # The one that it followed was refused or given up. If that was late, many that followed it are, and all learn it now.
+            if self._turns.is_late(query, asyncio.get_running_loop().time(), self._way.pace, self._patience_s):
+                raise self._too_many("The queries before this one take too long.")
             self._turns.add(query)
         query.ready = True
         outcome: Outcome[Answer] | None = None

@@ -108,14 +108,14 @@ class Turns(Generic[AnyWaiting]):
         # While it waits for its own, each other project gets as much, if it wants that.
         return own + sum(min(all_of, own + waiting.cost_s) for all_of in others)
 
+    def is_late(self, waiting: AnyWaiting, now_s: float, readers: float, patience_s: float, /) -> bool:
+        """Whether it would have to wait longer than the patience, from when it came until it begins."""
+        return now_s + self.ahead_s(waiting) / readers > waiting.arrived_s + patience_s
+
     def late(self, now_s: float, readers: float, patience_s: float, /) -> list[AnyWaiting]:
-        """Those of the ready that would have to wait longer than the patience, from when they came until they begin."""
-        return [
-            each
-            for own in self._of.values()
-            for each in own
-            if each.ready and now_s + self.ahead_s(each) / readers > each.arrived_s + patience_s
-        ]
+        """Those of the ready that are late."""
+        all_of = [each for own in self._of.values() for each in own if each.ready]
+        return [each for each in all_of if self.is_late(each, now_s, readers, patience_s)]
 
 
 def _is_ready(waiting: Waiting) -> bool:
