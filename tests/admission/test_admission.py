@@ -197,5 +197,14 @@ def test_a_publishable_key_is_refused_on_any_other_page(origin: str) -> None:
         admit(Shown(api_key="right", origin=origin), secrets=Secrets(key(origins=PAGES)))
 
 
+@pytest.mark.parametrize(
+    ("origin", "said"), [("https://evil.example", "from 'https://evil.example'."), ("", "without the header Origin")]
+)
+def test_a_refusal_says_which_page_the_request_came_from(origin: str, said: str) -> None:
+    with pytest.raises(Forbidden) as raised:
+        admit(Shown(api_key="right", origin=origin), secrets=Secrets(key(origins=PAGES)))
+    assert said in raised.value.message
+
+
 def test_a_script_element_asks_by_get_and_names_no_origin() -> None:
     assert admit(Shown(method="GET", api_key="right"), secrets=Secrets(key(origins=PAGES))).tenant == SHOP
