@@ -126,7 +126,7 @@ NEAR: dict[str, Tests] = {
             ("tests/http/test_last_replies.py", "tests/http/test_pipelines.py", "tests/http/test_bad_requests.py", "tests/http/test_overload.py",
              "tests/http/test_shutdown.py", "tests/http/test_lifecycle.py", "tests/guarantees/test_bounded.py"),
         )
-        for name in ("protocol", "lingering", "expect", "unread", "heads", "refusals")
+        for name in ("protocol", "lingering", "expect", "unread", "request_heads", "refusals")
     },
     "log/": Tests(
         ("tests/log", "tests/contracts/test_log.py", "tests/guarantees/test_intake.py"),
