@@ -793,8 +793,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "requests at once do not get past a rate limit",
         "assembly/rate_limits.py",
-        "if not allowed:",
-        "if False:",
+        "allowed = len(spent) < limit",
+        "allowed = True",
         "tests/http/test_overload.py::test_requests_at_once_do_not_get_past_a_limit_and_each_is_told_what_is_left",
     ),
     (
