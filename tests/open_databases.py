@@ -1,4 +1,7 @@
-"""Which SQLite databases a process has open: Python 3.13 warns of each that is collected unclosed, in whichever test the collector runs."""
+"""Which SQLite databases a process has open.
+
+Python 3.13 warns of each that is collected unclosed, in whichever test the collector runs.
+"""
 
 import sqlite3
 from typing import Any
@@ -6,25 +9,28 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-_open: dict[int, tuple[Any, str]] = {}  # with the connection, so that no other gets its id
+_opened: list[tuple[sqlite3.Connection, str]] = []
 
 
 def watch() -> None:
     """Know of what is opened from now on."""
-    event.listen(Pool, "connect", _opened)
-    event.listen(Pool, "close", _closed)
+    event.listen(Pool, "connect", _keep)
 
 
 def open_databases() -> set[str]:
     """The files that are open; "" for one in memory."""
-    return {path for _, path in _open.values()}
+    _opened[:] = [(connection, path) for connection, path in _opened if _is_open(connection)]
+    return {path for _, path in _opened}
 
 
-def _opened(connection: Any, _record: object) -> None:
+def _keep(connection: Any, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         [(_, _, path), *_] = connection.execute("PRAGMA database_list").fetchall()
-        _open[id(connection)] = (connection, path)
+        _opened.append((connection, path))
 
 
-def _closed(connection: Any, _record: object) -> None:
-    _open.pop(id(connection), None)
+def _is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.total_changes >= 0
+    except sqlite3.ProgrammingError:
+        return False

@@ -35,7 +35,7 @@ from headrace.pipeline.rulesets import RuleTimelines
 from headrace.ports.control import ControlConflict, ControlFailed, LeaseLost, Offsets
 from headrace.ports.keys import KeyStore
 from headrace.ports.reactions import ReactionStates
-from headrace.ports.rules import RuleHistory, RuleStore
+from headrace.ports.rules import PassedOverEvents, RuleHistory, RuleStore
 from headrace.ports.scores import Scores
 from tests.contracts.rivals import Rival, before
 from tests.engine import NOW_MS
@@ -176,7 +176,7 @@ def test_of_each_project_the_rules_that_failed_most_often_are_told(engine: Engin
 
 def test_events_that_a_rule_did_not_look_at_are_counted_and_listed_to_their_own_tenant(engine: Engine) -> None:
     Rulebook(engine).apply(Application("p", "v1", "{}", [MEANING]), 1, lambda: 0)
-    history: RuleHistory = Rulebook(engine)
+    history: PassedOverEvents = Rulebook(engine)
     [rule] = rows_of(engine)
     states: ReactionStates = ControlReactionStates(engine)
     for tenant, event_ids in ((TENANT, ["c", "a", "b"]), (Tenant("p", "test"), ["d"])):

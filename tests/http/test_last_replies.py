@@ -42,8 +42,9 @@ def test_a_body_past_the_limit_is_answered_413_to_who_reads_after_sending_all(se
         asked = urllib.request.Request(server.url + path, LARGE, {"Authorization": f"Bearer {key}"})
         with pytest.raises(HTTPError) as raised:
             urllib.request.urlopen(asked, timeout=60)
-        assert raised.value.code == 413
-        assert raised.value.read()
+        with raised.value as answer:
+            assert answer.code == 413
+            assert answer.read()
 
 
 def test_a_body_in_chunks_past_the_limit_is_answered_413(server: Server, key: str) -> None:

@@ -129,7 +129,7 @@ def test_an_operator_may_accept_the_bytes_as_they_are_or_correct_them(given: Giv
     retried = given.desk.retry([kept, corrected, torn], as_is=True, corrected={corrected: right})
     assert retried.stored == [kept, corrected]
     assert given.names() == ["kept", "right"]
-    assert [(event_id, "no event" in why) for event_id, why in retried.failed] == [(torn, True)]
+    assert [(event_id, "not an event" in why) for event_id, why in retried.failed] == [(torn, True)]
 
 
 def test_a_correction_that_is_no_event_is_refused_and_one_of_something_else_is_not_used(given: Given) -> None:

@@ -26,7 +26,7 @@ from tests.queries import brute, conditions
 from tests.queries.comparing import Draw, assert_covered, compare, rarely
 from tests.queries.given import HOUR, NAMES, ZONES, Inserted
 
-EXAMPLES = 40
+EXAMPLES = 80
 _WINDOWS = (1, HOUR, 24 * HOUR, 40 * 24 * HOUR)
 Ask = Callable[[Any, Inserted, dict[str, str], Counter[str]], None]
 

@@ -55,10 +55,10 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
     try:
         with _open(settings, "POST", "/internal/quarantine", asked) as reply:
             return reply.read()
-    except urllib.error.HTTPError as error:
+    except _Answered as error:
         if error.code not in (401, 404, 405):
-            raise Unavailable(_detail(error.read())) from None
-        said = _detail(error.read())
+            raise Unavailable(_detail(error.body)) from None
+        said = _detail(error.body)
         if error.code == 404 and "put aside" in said:  # else another server has the address of one that was killed
             raise NotFound(said) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
@@ -121,9 +121,9 @@ def _ask_for_backup(settings: Settings, asked: Mapping[str, object]) -> bytes | 
     try:
         with _open(settings, "POST", "/internal/backup", asked, timeout_s=None) as reply:
             return reply.read()
-    except urllib.error.HTTPError as error:
+    except _Answered as error:
         if error.code not in (401, 404, 405):  # else another server has the address of one that was killed
-            raise (InvalidRequest if error.code == 400 else Unavailable)(_detail(error.read())) from None
+            raise (InvalidRequest if error.code == 400 else Unavailable)(_detail(error.body)) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
     return None
@@ -135,13 +135,22 @@ def prune_events(settings: Settings, asked: AskedToPrune, /) -> Pruned:
     try:
         with _open(settings, "POST", "/internal/prune", asked) as reply:
             return msgspec.json.decode(reply.read(), type=Pruned)
-    except urllib.error.HTTPError as error:
+    except _Answered as error:
         if error.code not in (401, 404, 405):  # else another server has the address of one that was killed
-            raise Unavailable(_detail(error.read())) from None
+            raise Unavailable(_detail(error.body)) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
     with _runtime(settings, "" if asked.dry_run else "prune", f"{asked.project} {asked.mode}") as runtime:
         return prune(runtime.erasures.pruner, asked)
+
+
+class _Answered(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, code: int, body: bytes) -> None:
+        super().__init__(code)
+        self.code = code
+        self.body = body
 
 
 class _Problem(msgspec.Struct):
@@ -156,12 +165,16 @@ def _detail(body: bytes) -> str:
 
 
 def _require_log(settings: Settings) -> None:
+    if settings.log_url:
+        return
     try:
-        has_log = bool(settings.log_url) or (settings.data / "log.sqlite").exists()
+        (settings.data / "log.sqlite").stat()  # `exists` hides a PermissionError from Python 3.14 on
     except PermissionError as error:
         raise _of_another_user(settings, error) from None
-    if not has_log:
-        raise SettingsError(f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA.")
+    except OSError:
+        raise SettingsError(
+            f"There is no log in {settings.data}: set the data folder with --data or HEADRACE_DATA."
+        ) from None
 
 
 def _of_another_user(settings: Settings, error: PermissionError) -> SettingsError:
@@ -186,8 +199,8 @@ def opened(settings: Settings, method: str, path: str, body: object, headers: Ma
         return _open(settings, method, path, body, headers)
     except (ConnectionResetError, BrokenPipeError, HTTPException) as error:
         raise broken_off(error) from None
-    except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace")
+    except _Answered as error:
+        said = error.body.decode(errors="replace")
         if error.code == 401:
             raise _no_server(settings) from None
         try:
@@ -245,7 +258,11 @@ def _open(
     )
     # Ignore the environment's proxies: both processes run on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return opener.open(request, timeout=timeout_s)
+    try:
+        return opener.open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _Answered(error.code, error.read()) from None
 
 
 def _ask_server(settings: Settings, path: str) -> bytes | None:
@@ -253,9 +270,9 @@ def _ask_server(settings: Settings, path: str) -> bytes | None:
     try:
         with _open(settings, "GET", path) as reply:
             return reply.read()
-    except urllib.error.HTTPError as error:
+    except _Answered as error:
         if error.code == 503:
-            raise Unavailable(error.read().decode(errors="replace")) from None
+            raise Unavailable(error.body.decode(errors="replace")) from None
         return None  # another server now has the address of a killed one
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         return None

@@ -59,7 +59,7 @@ def records_in(path: Path, /) -> Iterator[Record]:
         yield from _rows(path, _parquet(path))
     elif name.endswith((".arrow", ".arrows")):
         yield from _rows(path, _arrow(path))
-    elif zipfile.is_zipfile(path):
+    elif name.endswith(".zip") or zipfile.is_zipfile(path):
         yield from _in_archive(path)
     else:
         with path.open("rb") as file:

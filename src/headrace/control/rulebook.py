@@ -71,7 +71,7 @@ class Rulebook:
             return [(row.project, row.rule_id, int(row.failed)) for row in rows]
 
     def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
-        """See the RuleHistory port."""
+        """See the PassedOverEvents port."""
         asked = (
             sa.select(passed_over.c.event_id, passed_over.c.why)
             .where(passed_over.c.project == tenant.project, passed_over.c.mode == tenant.mode)
@@ -93,7 +93,7 @@ class Rulebook:
             return {row.rule_no: Fired(row.fired, row.last_event) for row in connection.execute(asked)}
 
     def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
-        """See the RuleHistory port."""
+        """See the PassedOverEvents port."""
         asked = (
             sa.select(passed_over.c.mode, sa.func.count())
             .where(passed_over.c.project == project, passed_over.c.rule_no == 0)

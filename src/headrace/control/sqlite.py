@@ -50,10 +50,14 @@ def _prepare(path: Path) -> None:
 # Source: https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
 def _connect(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # begin no transaction implicitly: `_begin` does
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
+    try:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+    except BaseException:
+        connection.close()  # nobody else would: the pool does not have it yet
+        raise
 
 
 def _begin(connection: sa.Connection) -> None:

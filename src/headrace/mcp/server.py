@@ -41,7 +41,8 @@ def ask(url: str, key: str, request: Request, /) -> Any:
         with opener.open(asked, timeout=_TIMEOUT_S) as reply:
             found: bytes = reply.read(_MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
-        raise Unanswered(f"The server answered {error.code}: {_reason(error.read(10_000))}") from None
+        with error:
+            raise Unanswered(f"The server answered {error.code}: {_reason(error.read(10_000))}") from None
     except OSError as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise Unanswered(f"The server at {url} did not answer: {reason}.") from None

@@ -61,12 +61,16 @@ class RuleHistory(Protocol):
         """(project, rule id, how often its condition was neither true nor false), for each project's rules that failed most."""
         ...
 
-    def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
-        """The tenant's events on which a rule was not evaluated (rule number 0: no rule was), ordered by id, after an id."""
-        ...
-
     def fired(self, tenant: Tenant, /) -> Mapping[int, Fired]:
         """By number: the versions of the project's rules that have fired in the mode."""
+        ...
+
+
+class PassedOverEvents(Protocol):
+    """Events on which rules were not evaluated."""
+
+    def passed_over(self, tenant: Tenant, rule_no: int, after: str, limit: int, /) -> list[PassedOver]:
+        """The tenant's events on which a rule was not evaluated (rule number 0: no rule was), ordered by id, after an id."""
         ...
 
     def passed_over_by_all(self, project: str, /) -> Mapping[str, int]:
