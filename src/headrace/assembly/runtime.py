@@ -13,6 +13,7 @@ from headrace.assembly.loops import Loops
 from headrace.assembly.roles import HeldPartition, LeaseWatch
 from headrace.assembly.serving_loop import ServingLoop
 from headrace.assembly.signals import Signals
+from headrace.assembly.struct_types import resolve_struct_types
 from headrace.assembly.wings.access import access_of
 from headrace.assembly.wings.erasures import erasures_of
 from headrace.assembly.wings.journeys import journeys_of
@@ -136,6 +137,7 @@ class Runtime:
         return time.monotonic() - self._started
 
     async def start(self) -> None:
+        resolve_struct_types()
         self._serving.start()
         self.pipeline.freshness.start()
         self.people.freshness.start()
