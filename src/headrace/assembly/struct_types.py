@@ -3,7 +3,7 @@
 At the first use of a struct type, msgspec gathers what it knows of the fields, in Python, and so with pauses in which other
 threads run. It lets everybody have it before it is complete: a thread that decodes the same type meanwhile reads a null pointer.
 The process dies, or hangs in the engine's handler of that signal. Seen with msgspec 0.22 (StructInfo_Convert in
-https://github.com/jcrist/msgspec/blob/main/msgspec/_core.c).
+https://github.com/msgspec/msgspec).
 """
 
 from collections.abc import Iterator

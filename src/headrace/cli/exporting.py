@@ -4,7 +4,6 @@ After each page it notes, durably and beside the output, what it has. So a run t
 writes no event twice and leaves none out.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from http.client import IncompleteRead
@@ -20,6 +19,7 @@ from headrace.cli.server import Data, Server
 from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
 from headrace.model.event import Mode
 from headrace.model.exports import ExportFormat
+from headrace.upkeep.locks import may_hold
 
 app = App(name="export", help="Write events to a file, or to a folder of Parquet files, from the running server.")
 _PAGE_EVENTS = 50_000
@@ -163,12 +163,8 @@ def _synced(file: IO[bytes]) -> None:
 
 def _hold(descriptor: int, target: Path) -> None:
     """Keep other exports out of a file or folder for as long as it is open. Raises SettingsError if one is at work."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SettingsError(f"Another export to {target} is running.") from None
-    except OSError:
-        pass  # a file system without locks
+    if not may_hold(descriptor):
+        raise SettingsError(f"Another export to {target} is running.")
 
 
 class _Notes:

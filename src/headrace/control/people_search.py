@@ -38,8 +38,7 @@ def matching(connection: sa.Connection, tenant: Tenant, search: str, before: int
     lower = person_ids.c.person_no < seen[-1]
     rest = limit - len(found)
     for each in both:
-        each = each.where(lower).distinct().order_by(person_ids.c.person_no.desc()).limit(rest)  # noqa: PLW2901
-        found += connection.scalars(each)
+        found += connection.scalars(each.where(lower).distinct().order_by(person_ids.c.person_no.desc()).limit(rest))
     return _newest_of(found, before, limit)
 
 

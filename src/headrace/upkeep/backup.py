@@ -7,7 +7,6 @@ Control is copied first, then the store, then the log, and the log lets go of no
 control says is still to be stored or reacted to, the copy of the log has the event; of what it says is done, the store's.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from headrace import __version__
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.times import render_time_short
 from headrace.ports.copies import FrozenParts
+from headrace.upkeep.locks import may_hold
 
 MANIFEST = "manifest.json"
 SNAPSHOTS, PARTS = "snapshots", "parts"
@@ -144,15 +144,11 @@ def held(folder: Path, /, *, alone: bool) -> Generator[None]:
         yield  # a folder that cannot be read has no snapshot either
         return
     try:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not may_hold(descriptor, shared=not alone):
             doing = (
                 "Another backup is being made in it, or restored from it" if alone else "A backup is being made in it"
             )
-            raise Unavailable(f"{folder} cannot be used now: {doing}. Try again once that is done.") from None
-        except OSError:
-            pass
+            raise Unavailable(f"{folder} cannot be used now: {doing}. Try again once that is done.")
         yield
     finally:
         os.close(descriptor)

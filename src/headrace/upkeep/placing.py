@@ -4,7 +4,6 @@ A mount point, such as a container's volume, cannot be replaced, nor can a folde
 draft is `.restoring` in the folder itself. No server starts on a folder that has one.
 """
 
-import fcntl
 import os
 import shutil
 import uuid
@@ -14,12 +13,11 @@ from pathlib import Path
 
 from headrace.model.errors import SettingsError
 from headrace.upkeep.backup import sync_folder
+from headrace.upkeep.locks import may_hold
 
 UNFINISHED = ".restoring"
-_NOBODYS = {
-    UNFINISHED,
-    "lost+found",
-}  # what a folder may have and still be empty; the second is in the root of a file system
+# What a folder may have and still be empty; the second is in the root of a file system.
+_NOBODYS = {UNFINISHED, "lost+found"}
 
 
 def require_empty(data: Path, /) -> None:
@@ -85,12 +83,8 @@ def put_in_place(draft: Path, data: Path, /) -> None:
 def _held(folder: Path, data: Path) -> Generator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(f"Another restore into {data} is running.") from None
-        except OSError:
-            pass  # a file system without locks
+        if not may_hold(descriptor):
+            raise SettingsError(f"Another restore into {data} is running.")
         yield
     finally:
         os.close(descriptor)
