@@ -60,6 +60,7 @@ class Server:
             "PYTHONFAULTHANDLER": "1",
             "HEADRACE_RATE_LIMITS": "off",
             "HEADRACE_CONSOLE_ATTEMPTS": "1000000",
+            "HEADRACE_QUERY_WAIT_S": "120",  # a busy machine is no reason for 503
         } | dict(self._settings)
         command = [*self._command, "--port", "0", "--data", str(self.data)]
         self._process = start(command, environ, by_fork=self._by_fork)

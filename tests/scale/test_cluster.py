@@ -1,6 +1,7 @@
 """Gateways and workers as processes of their own, on real servers (the store's is the face, not a real one)."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.scale.books import booked, stored
 from tests.scale.cluster import Cluster, role_of, wait_until
 from tests.scale.traffic import RULES, Traffic
 from tests.valkey_server import Valkey, started
+from tests.waiting import until
 
 __all__ = ["face", "postgres"]
 
@@ -50,7 +52,9 @@ def test_what_one_gateway_was_told_of_people_another_one_knows(cluster: Cluster)
         for number in range(3):
             told = {"userId": f"ann{number}", "traits": {"plan": "pro"}}
             assert one.post("/v1/identify", json=told).status_code == 200
-            found = other.get(f"/api/v1/users/ann{number}")
+            # On a busy machine storing takes longer than this cluster's queries wait.
+            ask = partial(other.get, f"/api/v1/users/ann{number}")
+            found = until(ask, lambda reply: reply.status_code != 503)
             assert found.status_code == 200, "at once"
             assert "pro" in found.text
 
