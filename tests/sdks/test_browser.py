@@ -3,7 +3,6 @@
 The key is publishable and for that page's origin alone. What is still queued when the page goes leaves as a beacon.
 """
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -13,6 +12,7 @@ import pytest
 
 from tests.ports import reserved_port
 from tests.sdks.at_once import at_once
+from tests.sdks.chromium import chromium
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
 from tests.sdks.found import whole
@@ -20,7 +20,7 @@ from tests.sdks.npm import FOLDER, node
 from tests.sdks.test_node import assert_within, mortal
 from tests.server import Client, Server
 
-__all__ = ["mortal"]  # a fixture
+__all__ = ["chromium", "mortal"]  # fixtures
 
 pytestmark = pytest.mark.timeout(480)  # the first test of a run may have to install the packages
 
@@ -64,14 +64,7 @@ PACKAGES = {
 FAULTS: dict[str, list[Fault]] = {"segment": ["500", "429", "lost"], "posthog": ["500", "503", "lost"]}
 
 
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no Chromium is installed (on Debian: apt-get install chromium)")
-    return found
-
-
-def browse(server: Server, project: str, sdk: str, url: str, stays: int = 0) -> None:
+def browse(browser: str, server: Server, project: str, sdk: str, url: str, stays: int = 0) -> None:
     """Open a page that starts the SDK as docs/sdks-js.md says and makes each call of its public API once; wait for all its events.
 
     stays: the page is left only once the server has so many of them.
@@ -79,7 +72,7 @@ def browse(server: Server, project: str, sdk: str, url: str, stays: int = 0) -> 
     with reserved_port() as port:
         key = server.key(project, style="publishable", origins=(f"http://127.0.0.1:{port}",))
         _, start = lines_for(PACKAGES[sdk], url, key)
-        given = [sdk, start, url, server.key(project), str(len(TABLES[sdk])), chromium(), str(port), str(stays)]
+        given = [sdk, start, url, server.key(project), str(len(TABLES[sdk])), browser, str(port), str(stays)]
         command = [node(), "browse.mjs", *given]
         done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,20 +87,20 @@ def assert_as_in_the_table(client: Client, sdk: str) -> None:
     assert len({event["anonymous_id"] for event in found if event["type"] != "group"} - {None}) == 1
 
 
-def opened(server: Server, what: str, sdk: str, plan: list[Fault]) -> str:
+def opened(browser: str, server: Server, what: str, sdk: str, plan: list[Fault]) -> str:
     """The SDK's page has been opened, and has met all of the plan; the key that reads its events."""
     project = f"browser-{what}-{sdk}"
     with FaultyProxy(server, plan) as proxy:
         # posthog-js tries again what was cut off, but only while its page is there; what it sends when the page goes it cannot.
         stays = len(TABLES[sdk]) - 1 if plan == ["kill"] and sdk == "posthog" else 0
-        browse(server, project, sdk, proxy.url if plan else server.url, stays)
+        browse(browser, server, project, sdk, proxy.url if plan else server.url, stays)
         assert proxy.met == plan
     return server.key(project)
 
 
 @pytest.fixture(scope="module")
-def tables(server: Server) -> Iterator[dict[str, "Future[str]"]]:
-    yield from at_once(lambda sdk: opened(server, "table", sdk, []), TABLES)
+def tables(chromium: str, server: Server) -> Iterator[dict[str, "Future[str]"]]:
+    yield from at_once(lambda sdk: opened(chromium, server, "table", sdk, []), TABLES)
 
 
 @pytest.mark.parametrize("sdk", TABLES)
@@ -119,8 +112,8 @@ def test_each_call_of_the_public_api_becomes_the_right_event(
 
 
 @pytest.fixture(scope="module")
-def faulty(server: Server) -> Iterator[dict[str, "Future[str]"]]:
-    yield from at_once(lambda sdk: opened(server, "faulty", sdk, FAULTS[sdk]), FAULTS)
+def faulty(chromium: str, server: Server) -> Iterator[dict[str, "Future[str]"]]:
+    yield from at_once(lambda sdk: opened(chromium, server, "faulty", sdk, FAULTS[sdk]), FAULTS)
 
 
 @pytest.mark.parametrize("sdk", FAULTS)
@@ -132,8 +125,8 @@ def test_a_server_that_fails_first_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("sdk", FAULTS)
-def test_a_server_killed_under_a_page_loses_and_doubles_nothing(mortal: Server, sdk: str) -> None:
+def test_a_server_killed_under_a_page_loses_and_doubles_nothing(chromium: str, mortal: Server, sdk: str) -> None:
     """One after the other: what leaves a page as a beacon nobody sends again, so another page's kill must not meet it."""
-    key = opened(mortal, "killed", sdk, ["kill"])
+    key = opened(chromium, mortal, "killed", sdk, ["kill"])
     with mortal.client(key) as client:
         assert_as_in_the_table(client, sdk)

@@ -11,11 +11,14 @@ from typing import NamedTuple
 import pytest
 
 from tests.ports import reserved_port
+from tests.sdks.chromium import chromium
 from tests.sdks.docs import lines_for
 from tests.sdks.faults import Fault, FaultyProxy
 from tests.sdks.npm import FOLDER, node
-from tests.sdks.test_browser import PACKAGES, chromium
+from tests.sdks.test_browser import PACKAGES
 from tests.server import Client, Server
+
+__all__ = ["chromium"]  # a fixture
 
 pytestmark = pytest.mark.timeout(480)  # the first test of a run may have to install the packages
 
@@ -108,13 +111,15 @@ WAYS = (
 EACH_WAY = pytest.mark.parametrize("way", WAYS, ids=str)
 
 
-def track(server: Server, project: str, way: Way, plan: list[Fault], bad: int = -1, padding: int = 0) -> str:
+def track(
+    browser: str, server: Server, project: str, way: Way, plan: list[Fault], bad: int = -1, padding: int = 0
+) -> str:
     """Track all events from a page; what it said."""
     names = [f"t-{number}{'-too-long' * 30 if number == bad else ''}" for number in ALL]
     with FaultyProxy(server, plan) as proxy, reserved_port() as port:
         key = server.key(project, style="publishable", origins=(f"http://127.0.0.1:{port}",))
         start = "\n".join(lines_for(PACKAGES[way.sdk], proxy.url, key)[1:])
-        given = [way.sdk, way.way, start, json.dumps(names), str(padding), chromium(), str(port), server.url]
+        given = [way.sdk, way.way, start, json.dumps(names), str(padding), browser, str(port), server.url]
         command = [node(), "track.mjs", *given, server.key(project), str(COUNT - (bad >= 0))]
         done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=150)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -124,16 +129,18 @@ def track(server: Server, project: str, way: Way, plan: list[Fault], bad: int = 
 
 
 @EACH_WAY
-def test_a_bad_event_of_a_page_costs_no_other(server: Server, project: str, client: Client, way: Way) -> None:
-    said = track(server, project, way, [], bad=BAD)
+def test_a_bad_event_of_a_page_costs_no_other(
+    chromium: str, server: Server, project: str, client: Client, way: Way
+) -> None:
+    said = track(chromium, server, project, way, [], bad=BAD)
     assert stored(client, "t-") == ALL_BUT_THE_BAD, said
 
 
 @EACH_WAY
 def test_a_lost_reply_to_a_page_loses_and_doubles_nothing(
-    server: Server, project: str, client: Client, way: Way
+    chromium: str, server: Server, project: str, client: Client, way: Way
 ) -> None:
-    said = track(server, project, way, ["lost"])
+    said = track(chromium, server, project, way, ["lost"])
     assert stored(client, "t-") == ALL, said
 
 
@@ -142,8 +149,8 @@ SPLITTING = [way for way in WAYS if way.way == "fetch" and way.sdk != "ruddersta
 
 
 @pytest.mark.parametrize("way", SPLITTING, ids=str)
-def test_a_page_reads_a_413_and_sends_its_batch_in_parts(small: Server, project: str, way: Way) -> None:
-    said = track(small, project, way, [], padding=PADDING)
+def test_a_page_reads_a_413_and_sends_its_batch_in_parts(chromium: str, small: Server, project: str, way: Way) -> None:
+    said = track(chromium, small, project, way, [], padding=PADDING)
     with small.client(small.key(project)) as client:
         assert stored(client, "t-") == ALL, said
     if "413" not in said:

@@ -1,6 +1,6 @@
 // Sends from a page in a headless Chromium with one SDK: node browse.mjs SDK START URL QUERY_KEY COUNT CHROMIUM PORT STAYS
 // START is the line that starts the SDK, as docs/sdks-js.md has it with this server's address and a key. The page is served from 127.0.0.1:PORT, another origin than the events'. The page stays until the server has STAYS of them, and is left then. Ends once the server has COUNT events; prints what the page said.
-import { launch, serve, tab } from './site.mjs'
+import { open, serve } from './site.mjs'
 
 const [sdk, start, url, queryKey, count, chromium, port, stays] = process.argv.slice(2)
 
@@ -55,9 +55,8 @@ async function stored() {
   return (await answer.json()).data.total
 }
 
-const browser = await launch(chromium)
+const { page, close } = await open(chromium)
 try {
-  const page = await tab(browser)
   await page.goto(`http://127.0.0.1:${port}/`, { timeout: 60000 })
   await page.waitForFunction('window.sent', { timeout: 60000 })
   const leave = Date.now() + 60000
@@ -77,7 +76,7 @@ try {
     await new Promise((again) => setTimeout(again, 100))
   }
 } finally {
-  await browser.close()
+  await close()
   site.close()
 }
 process.exit(0)

@@ -1,4 +1,4 @@
-// A site of pages, and a headless Chromium that looks at it: what the scripts for pages share.
+// A site of pages, and a page in a headless Chromium that looks at it: what the scripts for pages share.
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { dirname, join, normalize } from 'node:path'
@@ -23,20 +23,17 @@ export async function serve(body, port) {
   return site
 }
 
-export function launch(chromium) {
-  return puppeteer.launch({
-    executablePath: chromium,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run'],
-    timeout: 60000,
-    protocolTimeout: 60000,
-  })
-}
-
-// A tab that prints what its page says.
-export async function tab(browser) {
-  const page = await browser.newPage()
+// A page in a context of its own in the Chromium at this address (chromium.mjs), which prints what it says; and what closes it.
+export async function open(address) {
+  const browser = await puppeteer.connect({ browserWSEndpoint: address, protocolTimeout: 60000 })
+  const context = await browser.createBrowserContext()
+  const page = await context.newPage()
   page.on('console', (message) => console.log('page:', message.text()))
   page.on('pageerror', (error) => console.log('page error:', error.message))
   page.on('requestfailed', (request) => console.log('failed:', request.url(), request.failure()?.errorText))
-  return page
+  const close = async () => {
+    await context.close()
+    await browser.disconnect()
+  }
+  return { page, close }
 }

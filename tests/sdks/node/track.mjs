@@ -2,7 +2,7 @@
 // START is the lines that start the SDK, as docs/sdks-js.md has them with this server's address and a key. Each of NAMES, a JSON array, is
 // tracked, with BYTES of padding. WAY is how they leave: "fetch" and "get" from a page that stays, "beacon" when it goes. Ends once the
 // server has COUNT of them, or after 20 s; prints what the page said.
-import { launch, serve, tab } from './site.mjs'
+import { open, serve } from './site.mjs'
 
 const [sdk, way, start, names, bytes, chromium, port, url, queryKey, count] = process.argv.slice(2)
 
@@ -58,9 +58,8 @@ const stored = async () => {
   const answer = await fetch(`${url}/api/v1/events/count?name=t-*`, { headers: { authorization: `Bearer ${queryKey}` } })
   return (await answer.json()).data.total
 }
-const browser = await launch(chromium)
+const { page, close } = await open(chromium)
 try {
-  const page = await tab(browser)
   await page.goto(`http://127.0.0.1:${port}/`, { timeout: 60000 })
   await page.waitForFunction('window.sent', { timeout: 60000 })
   if (way === 'beacon') {
@@ -78,7 +77,7 @@ try {
     await new Promise((again) => setTimeout(again, 100))
   }
 } finally {
-  await browser.close()
+  await close()
   site.close()
 }
 process.exit(0)
