@@ -17,6 +17,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+# For the first start on a data folder, and for the engine, of whose import numpy is the longest part.
+import alembic.command
+import alembic.config  # noqa: F401
+import numpy as np  # noqa: F401
+
 import headrace.cli.main
 import headrace.control.migrations
 import headrace.http.serve

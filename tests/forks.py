@@ -136,7 +136,8 @@ def _control() -> socket.socket:
     with there:
         command = [sys.executable, "-m", "tests.forking", str(there.fileno())]
         null = subprocess.DEVNULL
-        forking = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=null, stdout=null)
+        environ = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # else numpy starts threads as it is imported
+        forking = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=null, stdout=null, env=environ)
 
     def end() -> None:
         here.close()

@@ -1,5 +1,8 @@
 """The schema of the control database on SQLite and on PostgreSQL 18: from nothing, and from every earlier one."""
 
+import shutil
+from collections.abc import Callable, Iterator
+
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -44,14 +47,56 @@ def test_from_nothing_the_migrations_make_the_schema_that_tables_py_declares(emp
     engine.dispose()
 
 
-@pytest.mark.parametrize("revision", EARLIER)
-def test_an_earlier_schema_is_brought_up_to_date_with_what_is_in_it(empty_url: str, revision: str) -> None:
-    earlier = plain_engine(empty_url)
-    with earlier.begin() as connection:
+def climb(engine: Engine, revision: str) -> None:
+    with engine.begin() as connection:
         command.upgrade(config_on(connection), revision)
+
+
+@pytest.fixture(scope="module")
+def sqlite_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A database with the schema of a revision. Each is a copy of one that climbs: they are asked for in the order of revisions."""
+    climbing = tmp_path_factory.mktemp("climbing") / "control.sqlite"
+
+    def at(revision: str) -> str:
+        engine = plain_engine(f"sqlite:///{climbing}")
+        climb(engine, revision)
+        engine.dispose()
+        copy = climbing.with_name(f"{revision}.sqlite")
+        shutil.copy(climbing, copy)
+        return f"sqlite:///{copy}"
+
+    return at
+
+
+@pytest.fixture(scope="module")
+def postgres_at(postgres: Postgres) -> Iterator[Callable[[str], str]]:
+    """As `sqlite_at`."""
+    climbing, copies = postgres.empty(), list[str]()
+
+    def at(revision: str) -> str:
+        engine = plain_engine(climbing)
+        climb(engine, revision)
+        engine.dispose()
+        copies.append(postgres.empty(f"TEMPLATE {make_url(climbing).database}"))
+        return copies[-1]
+
+    yield at
+    for url in (climbing, *copies):
+        postgres.drop(url)
+
+
+@pytest.mark.parametrize("revision", EARLIER)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_earlier_schema_is_brought_up_to_date_with_what_is_in_it(
+    request: pytest.FixtureRequest, kind: str, revision: str
+) -> None:
+    url = request.getfixturevalue(f"{kind}_at")(revision)
+    earlier = plain_engine(url)
+    with earlier.begin() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == revision
         connection.execute(text("INSERT INTO projects VALUES ('shop', 1)"))
     earlier.dispose()
-    engine = open_database(empty_url)
+    engine = open_database(url)
     assert differences(engine) == []
     key, secret = Keys(engine).create("shop", "live", "flux", None, 1)
     assert Keys(engine).find(secret) == key
