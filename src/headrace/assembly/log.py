@@ -50,8 +50,11 @@ class ServerLog(Log, ErasableLog, ForgettingLog, LogTails, KnownKeys, LostKeys, 
         ...
 
 
-class _Note(msgspec.Struct, frozen=True):
-    """shown: the server's URL without the password. log: the log's id there. settled: whether nobody needs it any more."""
+class _LogLocation(msgspec.Struct, frozen=True):
+    """Where a folder's log is, as `log.json` has it.
+
+    shown: the server's URL without the password. log: the log's id there. settled: whether nobody needs it any more.
+    """
 
     shown: str
     log: str
@@ -99,10 +102,10 @@ class LogOfFolder:
                 "that were acknowledged and not stored yet are missing. If that server still has it, stop this one and name it "
                 "in HEADRACE_LOG_URL."
             )
-        self._write(_Note(shown, log_id))
+        self._write(_LogLocation(shown, log_id))
         return log
 
-    def _write(self, note: _Note) -> None:
+    def _write(self, note: _LogLocation) -> None:
         new = self._note.with_suffix(".new")
         with new.open("wb") as file:
             file.write(msgspec.json.encode(note))
@@ -110,9 +113,9 @@ class LogOfFolder:
             os.fsync(file.fileno())
         new.replace(self._note)
 
-    def _noted(self) -> _Note | None:
+    def _noted(self) -> _LogLocation | None:
         try:
-            return msgspec.json.decode(self._note.read_bytes(), type=_Note)
+            return msgspec.json.decode(self._note.read_bytes(), type=_LogLocation)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
