@@ -65,7 +65,7 @@ def states(browser: Browser, screen: str) -> Iterator[str]:
 
 
 def more(browser: Browser, url: str) -> Iterator[str]:
-    """Views beside the screens: an event beside the list, a run, a delivery, a review of rules, an erasure."""
+    """Views beside the screens: an event beside the list, a run, a delivery, a review of rules, dialogs."""
     browser("intercept")
     browser("go", url=f"{url}/console/states/live/live")
     browser("click", on=".rows .name a")
@@ -95,6 +95,18 @@ def more(browser: Browser, url: str) -> Iterator[str]:
     browser("visit", path="/console/states/live/explore?previous=1&by=properties.country&interval=1d&range=7d")
     browser("see", text="previous period")
     yield from take(browser, "explore-previous")
+    browser("visit", path="/console/states/live/keys")
+    browser("click", on="Revoke")
+    browser("see", text="in the last hour")
+    yield from take(browser, "revoke")
+    browser("press", key="Escape")
+    browser("click", on="Create a key")
+    browser("settle")
+    yield from take(browser, "create-key")
+    browser("press", key="Escape")
+    browser("click", on="Send event")
+    browser("settle")
+    yield from take(browser, "send")
 
 
 def picture(browser: Browser, server: Server) -> None:
