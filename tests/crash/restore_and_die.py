@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.assembly.backups import restore_into
+from headrace.assembly.restoring import restore_into
 from headrace.cli.opened import deed_of
 from headrace.model.settings import Settings
 

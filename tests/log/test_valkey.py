@@ -170,6 +170,7 @@ GOOD = {"valkey_version": "9.1.2", "role": "master", "cluster_enabled": 0, "maxm
         ({"valkey_version": "7.0.9"}, "use 7.2 or newer"),
         ({"valkey_version": ""}, "not Valkey"),
         ({"cluster_enabled": 1}, "cluster-enabled no"),
+        ({"redis_mode": "sentinel", "role": None}, "name the primary that it watches"),
         ({"role": "slave"}, "name the primary"),
         ({"maxmemory_policy": "volatile-ttl"}, "noeviction"),
     ],

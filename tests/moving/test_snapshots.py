@@ -17,8 +17,9 @@ from headrace.model.entries import ErasedEvent, Keyed
 from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
 from headrace.model.event import Event, event_id, position_of, tail_of
 from headrace.ports.store import StoreFailed
-from headrace.upkeep.backup import DATABASES, Done, back_up, manifest_of, snapshots_in
+from headrace.upkeep.backup import DATABASES, Copies, Done, back_up, manifest_of, snapshots_in
 from headrace.upkeep.restore import restore
+from headrace.upkeep.row_ranges import KeptRange
 from tests.fakes import MemoryErasedEvents
 
 NOW_MS = 1_736_899_200_000
@@ -120,6 +121,22 @@ def test_control_is_copied_before_the_store_and_the_log_after_it(shop: Shop) -> 
     snapshot = shop.backups / "snapshots" / shop.back_up().snapshot
     assert notes_in(snapshot / "control.sqlite") == ["first"]
     assert notes_in(snapshot / "log.sqlite") == ["first", "meanwhile"]
+
+
+def test_rows_are_copied_before_control_and_what_is_new_or_gone_after_it(shop: Shop) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def rows(parts: Path) -> tuple[list[KeptRange], int]:
+        databases = tuple(sorted(each.name for each in shop.backups.glob("snapshots/.*/*.sqlite")))
+        seen.append(databases)
+        return [KeptRange(f"rows-0-{len(seen)}-1-{'0' * 16}-{'0' * 16}", 5)], 5
+
+    copies = Copies(rows=rows, hold=lambda: seen.append(("held",)))
+    done = back_up(shop.data, shop.store, shop.backups, NOW_MS, copies=copies)
+    assert seen == [(), ("held",), ("control.sqlite",)]
+    manifest = manifest_of(shop.backups, done.snapshot)
+    assert [each.range().upto for each in manifest.ranges] == [3]
+    assert (manifest.format, manifest.parts, done.bytes - sum(manifest.sizes.values())) == (2, [], 5)
 
 
 def test_a_part_is_copied_once_for_all_snapshots_and_one_of_its_name_with_other_bytes_is_another(shop: Shop) -> None:
@@ -404,7 +421,7 @@ def test_a_snapshot_that_is_not_whole_is_refused_and_makes_nothing(shop: Shop, c
     assert not shop.new.with_name("new.restoring").exists()
 
 
-@pytest.mark.parametrize(("content", "why"), [("{", "cannot be read"), ("", "cannot be read"), (2, "restore it with")])
+@pytest.mark.parametrize(("content", "why"), [("{", "cannot be read"), ("", "cannot be read"), (3, "restore it with")])
 def test_a_manifest_that_cannot_be_read_or_is_of_another_version_is_refused(
     shop: Shop, content: str | int, why: str
 ) -> None:

@@ -46,13 +46,13 @@ class Adapters:
         self.offsets = ControlOffsets(self.control, lease=self.lease)
         self.erased = ControlErasedEvents(self.control)
         self.quarantine = ControlQuarantine(self.control)
-        self.store = open_store(settings, self.lease)
+        self.store = open_store(settings, self.lease, is_restoring=held is not None and held.is_restoring)
         self._is_log_shared = bool(settings.log_url)
         self._of_folder = LogOfFolder(
             settings,
             instance=ControlSessions(self.control, clock_ms).server_id(),
             floor=self.store.last(self.offsets.position()),
-            done=self._done(),
+            done=self.done(),
         )
         self.log, self.spare_log_bytes = self._of_folder.log, self._of_folder.spare_bytes
         self.log_server = self._of_folder.server
@@ -71,7 +71,7 @@ class Adapters:
         """How much intake groups into one append: on a server, an append of this size delays everybody else by some 5 ms."""
         return {"max_entries_per_append": 1000, "max_bytes_per_append": 1 << 20} if self._is_log_shared else {}
 
-    def _done(self) -> int:
+    def done(self) -> int:
         """The position up to which everything is stored and was reacted to: nobody needs the log. Raises ControlFailed."""
         return min(self.offsets.position(), ControlOffsets(self.control, REACTIONS).position())
 
@@ -85,7 +85,7 @@ class Adapters:
         self.store.close()
         if self._may_settle:
             with suppress(ControlFailed, Unavailable):  # then the next start asks for the log's server
-                self._of_folder.settled(self._done())
+                self._of_folder.settled(self.done())
         self.log.close()
         if self.lease is not None:
             with suppress(ControlFailed):  # then it expires

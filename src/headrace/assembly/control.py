@@ -42,7 +42,8 @@ def take_partition(control: Engine, /) -> tuple[ControlLeases, LastingLease | No
             if time.monotonic() > give_up_at:
                 raise SettingsError(
                     "Another headrace server is running on the database that HEADRACE_CONTROL_URL names: "
-                    "stop it, or give this one a database of its own."
+                    "stop it, or give this one a database of its own. A command for that server has to run on its machine, "
+                    "with --data (or HEADRACE_DATA) naming its data folder."
                 )
             time.sleep(_LOOK_EVERY_S)
     except ControlFailed as error:

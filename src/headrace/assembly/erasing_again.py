@@ -1,9 +1,11 @@
 """Erases people again in a restored folder, before it gets its name: those who were erased after its backup was made.
 
 A server without HTTP stores and reacts to what the log still holds, as a start after a crash would, and then carries the
-erasures out. It sends no webhook and fires no timer.
+erasures out. It sends no webhook and fires no timer. The same leaves nothing in the log that anybody still needs, for a server
+that will have its log elsewhere.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -12,8 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.assembly.clock import clock_ms
+from headrace.assembly.control import PARTITION
+from headrace.assembly.roles import HeldPartition
 from headrace.control.database import open_database
 from headrace.control.erasure_notices import ControlErasureNotices
+from headrace.control.leases import ControlLeases, LastingLease
 from headrace.model.erasure import MARK_CHARS, Notice, mark_of, mark_space
 from headrace.model.errors import SettingsError
 from headrace.model.event import Tenant, decode
@@ -27,10 +32,16 @@ _AT_ONCE = 1_000
 
 
 def erase_people_again(
-    settings: Settings, notices: Sequence[Notice], /, *, on_step: Callable[[str], None] = lambda _step: None
+    settings: Settings,
+    notices: Sequence[Notice],
+    /,
+    *,
+    leaves_log: bool = True,
+    on_step: Callable[[str], None] = lambda _step: None,
 ) -> int:
     """Carry out, in the settings' folder, the erasures that it does not know; how many there were. on_step: see Runtime.
 
+    leaves_log: otherwise also store and react to everything in the log, so that the folder's server may have another one.
     They are erased with everything that is kept under any of their ids. Ids that were one person when the backup was made are
     erased together. Raises SettingsError, StoreFailed, ControlFailed.
     """
@@ -40,16 +51,16 @@ def erase_people_again(
     finally:
         control.dispose()
     later = [each for each in notices if each.erasure not in known]
-    if later:
-        _carry_out(settings, later, on_step)
+    if later or not leaves_log:
+        _carry_out(settings, later, leaves_log, on_step)
     return len(later)
 
 
-def _carry_out(settings: Settings, notices: Sequence[Notice], on_step: Callable[[str], None]) -> None:
+def _carry_out(settings: Settings, notices: Sequence[Notice], leaves_log: bool, on_step: Callable[[str], None]) -> None:
     # Imported here: a runtime makes backups, and so imports this.
     from headrace.assembly.runtime import Runtime  # noqa: PLC0415
 
-    runtime = Runtime(settings, on_step=on_step)
+    runtime = Runtime(settings, held=_held(settings) if settings.store_url else None, on_step=on_step)
     try:
         last = runtime.log.last()
         runtime.pipeline.worker.start()
@@ -62,7 +73,7 @@ def _carry_out(settings: Settings, notices: Sequence[Notice], on_step: Callable[
                 ids = {by_mark[each.tenant, mark] for mark in each.marks if (each.tenant, mark) in by_mark}
                 runtime.control.erasure_notices.adopt(each, sorted(ids), clock_ms())
                 on_step("adopted")
-            while runtime.control.erasures.open():
+            while runtime.control.erasures.open() or not (leaves_log or runtime.done() >= runtime.log.last()):
                 if not runtime.erasures.eraser.step():
                     _rest(runtime)
         finally:
@@ -70,6 +81,15 @@ def _carry_out(settings: Settings, notices: Sequence[Notice], on_step: Callable[
             runtime.pipeline.reactor.stop()
     finally:
         runtime.close()
+
+
+def _held(settings: Settings) -> HeldPartition:
+    """The partition, in the folder's control: inserts into a store on a server carry its fence."""
+    control = open_database(settings.data / "control.sqlite")
+    leases, owner = ControlLeases(control, length_s=None), secrets.token_hex(8)
+    lease = leases.take(PARTITION, owner)
+    assert lease is not None  # noqa: S101  nobody else has the folder
+    return HeldPartition(control, leases, LastingLease(leases, owner, lease), is_restoring=True)
 
 
 def _rest(runtime: "Runtime") -> None:

@@ -142,6 +142,19 @@ def last_position_of(settings: Settings, /) -> int:
         server.close()
 
 
+def require_no_log(settings: Settings, /) -> None:
+    """Raises SettingsError if the server that `log_url` names cannot be used or has a log. Raises Unavailable."""
+    server = _connect(settings)
+    try:
+        server.require_usable(settings.log_durability)
+        if server.state_of("id") != [None]:
+            raise server.refusal(
+                "it has a log already; name an empty database by its number at the URL's end, such as /1"
+            )
+    finally:
+        server.close()
+
+
 def examine(settings: Settings, /) -> str:
     """What is wrong with the Valkey server that `log_url` names; "" if nothing is, or none is named."""
     if not settings.log_url:

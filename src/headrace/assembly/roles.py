@@ -45,8 +45,12 @@ def url_of_worker(settings: Settings, port: int, /) -> str:
 class HeldPartition:
     """The control database, and the lease of the partition in it. The runtime that is opened with it closes both."""
 
-    def __init__(self, control: sa.Engine, leases: ControlLeases, lease: LastingLease) -> None:
+    def __init__(
+        self, control: sa.Engine, leases: ControlLeases, lease: LastingLease, *, is_restoring: bool = False
+    ) -> None:
+        """is_restoring: the store may be one that a restore has not filled yet."""
         self.control = control
+        self.is_restoring = is_restoring
         self.leases = leases
         self.lease = lease
         self.renew_every_s = LEASE_S / 3

@@ -168,6 +168,10 @@ class Runtime:
         """The position up to which the store has every event, as far as this process knows. Raises ControlFailed."""
         return self.pipeline.visible() or self._adapters.offsets.position()  # before the worker has begun
 
+    def done(self) -> int:
+        """The position up to which everything is stored and was reacted to, according to control. Raises ControlFailed."""
+        return self._adapters.done()
+
     def check(self) -> Report:
         """Compare the log, the store and control. Slow: not for the event loop's thread."""
         self.damage = integrity.problems(self.settings, quick=False)

@@ -9,10 +9,16 @@ from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.engine import problem_of
+from headrace.store.restoring import is_being_restored
+
+_UNFINISHED = "a restore into it was cut off, so it lacks events; run `headrace restore` again"
 
 
-def open_store(settings: Settings, lease: LastingLease | None, /) -> ClickHouseStore:
-    """lease: of the partition, whose fence inserts over HTTP carry. Raises SettingsError, StoreFailed."""
+def open_store(settings: Settings, lease: LastingLease | None, /, *, is_restoring: bool = False) -> ClickHouseStore:
+    """lease: of the partition, whose fence inserts over HTTP carry. is_restoring: for the restore that fills the store.
+
+    Raises SettingsError, StoreFailed.
+    """
     if not settings.store_url:
         require_no_dead_link(settings.data / "store")
         return _opened(settings, f"chdb://{settings.data.resolve() / 'store'}", None)
@@ -20,23 +26,36 @@ def open_store(settings: Settings, lease: LastingLease | None, /) -> ClickHouseS
         raise SettingsError(
             "HEADRACE_STORE_URL needs HEADRACE_CONTROL_URL: its lease keeps two servers from storing the same events."
         )
-    shown = _shown(settings.store_url)
+    shown = shown_url(settings.store_url)
     try:
-        return _opened(settings, settings.store_url, lease)
+        store = _opened(settings, settings.store_url, lease)
+        return store if is_restoring else _whole(store, shown)
     except StoreFailed as error:
         raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {error}") from error
 
 
+def _whole(store: ClickHouseStore, shown: str) -> ClickHouseStore:
+    """The store, unless a restore into it was cut off. Raises SettingsError, StoreFailed."""
+    try:
+        if is_being_restored(store.engine):
+            raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {_UNFINISHED}.")
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
 def open_reader(settings: Settings, /) -> ClickHouseStore:
     """The store on a server, for a process that changes no event and no table. Raises SettingsError, StoreFailed."""
-    shown = _shown(settings.store_url)
+    shown = shown_url(settings.store_url)
     try:
-        return ClickHouseStore(
+        store = ClickHouseStore(
             settings.store_url,
             query_timeout_s=settings.query_timeout_s,
             query_max_memory_bytes=settings.query_max_memory_bytes,
             is_owner=False,
         )
+        return _whole(store, shown)
     except StoreFailed as error:
         raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {error}") from error
 
@@ -46,14 +65,14 @@ def examine(settings: Settings, /) -> str:
     if not settings.store_url:
         return ""
     try:
-        shown = _shown(settings.store_url)
+        shown = shown_url(settings.store_url)
     except SettingsError as error:
         return error.message
     problem = problem_of(settings.store_url)
     return f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {problem}" if problem else ""
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """The URL without user and password. Raises SettingsError if it is malformed, without quoting it."""
     try:
         parts = urlsplit(url)

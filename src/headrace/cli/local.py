@@ -76,6 +76,11 @@ def _runtime(settings: Settings, action: str = "", detail: str = "") -> Generato
     Raises what `open_runtime` raises, and Unavailable where the store or control fails.
     """
     configure(settings)
+    if settings.role == "gateway":
+        raise SettingsError(
+            f"A gateway cannot do this, and no worker runs on {settings.data}: run the command on the machine of the active "
+            "worker, with --data (or HEADRACE_DATA) naming its data folder."
+        )
     runtime = open_runtime(settings)
     try:
         if not action:

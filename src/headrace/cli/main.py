@@ -138,7 +138,8 @@ def backup(
 ) -> None:
     """Copy everything into a folder of backups, while the server runs or without one. Prints one JSON object.
 
-    A later backup in the same folder copies only what earlier ones lack. Everything acknowledged before the command is in it.
+    A later backup in the same folder copies only what earlier ones lack. Everything acknowledged before the command is in it,
+    wherever log, control and store are. Of gateways and workers, run it beside the active worker.
 
     Args:
         folder: Folder for backups on the server's machine; created if it does not exist.
@@ -164,8 +165,8 @@ def restore(
 ) -> None:
     """Restore a backup into a data folder that is empty or does not exist. Prints one JSON object.
 
-    People erased after the backup was made are erased again. With HEADRACE_CONTROL_URL, control goes into that database, which
-    must be empty.
+    People erased after the backup was made are erased again. HEADRACE_LOG_URL, HEADRACE_CONTROL_URL and HEADRACE_STORE_URL name
+    what is filled in place of the folder; each must be empty, and no server may use it yet.
 
     Args:
         folder: Folder that `headrace backup` wrote to.
@@ -174,8 +175,8 @@ def restore(
             backup's folder.
     """
     # Imported here: it loads the store's engine.
-    from headrace.assembly.backups import restore_into  # noqa: PLC0415
     from headrace.assembly.logs import configure  # noqa: PLC0415
+    from headrace.assembly.restoring import restore_into  # noqa: PLC0415
     from headrace.ports.store import StoreFailed  # noqa: PLC0415
 
     settings = ServerSettings.from_environ(os.environ, data=data)

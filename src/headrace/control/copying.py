@@ -30,13 +30,13 @@ def copy_to_file(engine: sa.Engine, path: Path, /) -> None:
         copy_rows(engine, target)
 
 
-def copy_from_file(path: Path, where: str | Path, /) -> None:
-    """Copy a file into the empty database at a path or URL, all or nothing.
+def copy_from_file(path: Path, where: str | Path, /, *, replaces: bool = False) -> None:
+    """Copy a file into the empty database at a path or URL, all or nothing. replaces: whatever is in it is removed.
 
     Raises SettingsError if it has a row, ControlFailed.
     """
     with _opened(where) as target, _opened(path) as source:
-        copy_rows(source, target)
+        copy_rows(source, target, replaces=replaces)
 
 
 def require_empty(where: str | Path, /) -> None:
@@ -45,12 +45,15 @@ def require_empty(where: str | Path, /) -> None:
         _require_empty(connection)
 
 
-def copy_rows(source: sa.Engine, target: sa.Engine, /) -> None:
+def copy_rows(source: sa.Engine, target: sa.Engine, /, *, replaces: bool = False) -> None:
     """Copy every row, as it is at one moment, in one transaction. Leases are copied as released: their holder is another server.
 
-    Raises SettingsError unless the target is empty, ControlFailed.
+    replaces: see `copy_from_file`. Raises SettingsError unless the target is empty, ControlFailed.
     """
     with reading(source) as old, writing(target) as new:
+        if replaces:
+            for table in reversed(metadata.sorted_tables):
+                new.execute(sa.delete(table))
         _require_empty(new)
         new.execute(sa.delete(instance))
         for table in metadata.sorted_tables:

@@ -20,6 +20,7 @@ from headrace.store.metrics import MetricsReader
 from headrace.store.migrations import migrate
 from headrace.store.own_columns import OwnColumns
 from headrace.store.people import PersonReader
+from headrace.store.row_copies import RowCopies
 from headrace.store.stderr import stderr_logged
 from headrace.store.upkeep import UpkeepReader
 from headrace.store.writer import EventWriter
@@ -27,7 +28,7 @@ from headrace.store.writer import EventWriter
 
 class ClickHouseStore:
     """Fits the ErasableStore, AgingStore, OwnedEvents, CancellableReader, EventsInOrder, MatchingEvents, Exports, StoredTwins,
-    FrozenParts and EmptyStore ports.
+    FrozenParts, EmptyStore and CopiedRows ports.
 
     Its methods are those of its parts, bound once: a call costs nothing more for it.
     """
@@ -89,6 +90,13 @@ class ClickHouseStore:
         copies = PartCopies(engine)
         self.freeze, self.frozen = copies.freeze, copies.frozen
         self.arriving_parts, self.attach = copies.arriving_parts, copies.attach
+        ranges = RowCopies(engine)
+        self.minutes, self.figures, self.rows, self.add_rows = (
+            ranges.minutes,
+            ranges.figures,
+            ranges.rows,
+            ranges.add_rows,
+        )
 
         events = EventReader(engine, people, hot, max_page_bytes=max_page_bytes)
         self.events, self.get, self.oldest = events.events, events.get, events.oldest

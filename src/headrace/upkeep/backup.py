@@ -1,7 +1,8 @@
 """Copies a server's data while it serves. Restores nothing: restore.py.
 
 A folder of backups holds snapshots, and the parts of the store that they share: a part's files never change, so a snapshot copies
-only those that no earlier one has. A snapshot is there once its manifest is, which comes last; what a crash leaves is none.
+only those that no earlier one has. Where the store's files are out of reach, its events are copied as ranges of rows, which are
+shared likewise (row_ranges.py). A snapshot is there once its manifest is, which comes last; what a crash leaves is none.
 
 Control is copied first, then the store, then the log, and the log lets go of nothing meanwhile. So of whatever the copy of
 control says is still to be stored or reacted to, the copy of the log has the event; of what it says is done, the store's.
@@ -14,7 +15,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Collection, Generator
 from contextlib import closing, contextmanager
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 
 import msgspec
@@ -23,12 +24,14 @@ from headrace import __version__
 from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.times import render_time_short
 from headrace.ports.copies import FrozenParts
+from headrace.upkeep.durable import copy_tree, sync_file, sync_folder, write_durably
 from headrace.upkeep.locks import may_hold
+from headrace.upkeep.row_ranges import KeptRange
 
 MANIFEST = "manifest.json"
 SNAPSHOTS, PARTS = "snapshots", "parts"
 DATABASES = ("control.sqlite", "log.sqlite")
-_FORMAT = 1
+_FORMAT, _WITH_RANGES = 1, 2
 _LOCK = "lock"
 # What backups write, and may remove. Whatever else is in a folder is somebody's.
 _DRAFT = re.compile(r"\..+[.-][0-9a-f]{6}")
@@ -44,13 +47,38 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a snapshot consists of. sizes: of the databases, in bytes."""
+    """What a snapshot consists of. sizes: of the databases, in bytes. digests: of the databases; older snapshots have none.
+
+    The store's events are in `parts` or in `ranges`.
+    """
 
     taken_at: str
     version: str
     sizes: dict[str, int]
     parts: list[Part]
     format: int = _FORMAT
+    ranges: list[KeptRange] = []
+    digests: dict[str, str] = {}
+
+    def bytes(self) -> int:
+        """Of everything in it."""
+        return sum(self.sizes.values()) + sum(each.bytes for each in (*self.parts, *self.ranges))
+
+
+class Copies(msgspec.Struct, frozen=True):
+    """How to copy what is not in the data folder. None: it is there.
+
+    control, log: write it, as it is at one moment, into a new SQLite file. rows: has the store's events in ranges below a folder,
+    and returns the bytes copied. hold: called before the first of what must not move apart: from then on the log trims nothing.
+    """
+
+    control: Callable[[Path], None] | None = None
+    log: Callable[[Path], None] | None = None
+    rows: Callable[[Path], tuple[list[KeptRange], int]] | None = None
+    hold: Callable[[], None] = lambda: None
+
+
+_NOTHING_OUTSIDE = Copies()
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -70,20 +98,19 @@ def back_up(
     /,
     *,
     keep: int | None = None,
-    copy_control: Callable[[Path], None] | None = None,
+    copies: Copies = _NOTHING_OUTSIDE,
 ) -> Done:
-    """Make a snapshot of control, the log in `data` and the store. The caller sees to it that the log trims nothing.
+    """Make a snapshot of control, the log and the store.
 
-    keep: remove the oldest snapshots, but for so many. copy_control: writes control, as it is at one moment, into a new SQLite
-    file; None if it is such a file, in `data`. Raises InvalidRequest if the folder cannot be written or nothing would be kept,
-    Unavailable while another server makes a backup in it, StoreFailed, and what `copy_control` raises.
+    keep: remove the oldest snapshots, but for so many. Raises InvalidRequest if the folder cannot be written or nothing would be
+    kept, Unavailable while another server makes a backup in it, StoreFailed, and what `copies` raise.
     """
     if keep is not None and keep < 1:
         raise InvalidRequest(f"'keep' must be 1 or more; it is {keep}.")
     try:
         (folder / PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
         with held(folder, alone=True):
-            return _back_up(data, store, folder, now_ms, keep, copy_control)
+            return _back_up(data, store, folder, now_ms, keep, copies)
     except OSError as error:
         raise InvalidRequest(
             f"The backup cannot be written to {folder}: {error.strerror or error}. "
@@ -91,42 +118,47 @@ def back_up(
         ) from error
 
 
-def _back_up(
-    data: Path,
-    store: FrozenParts,
-    folder: Path,
-    now_ms: int,
-    keep: int | None,
-    copy_control: Callable[[Path], None] | None,
-) -> Done:
+def _back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, keep: int | None, copies: Copies) -> Done:
     frozen = f"backup_{uuid.uuid4().hex}"
     taken_at = render_time_short(now_ms)
     name = f"{taken_at.replace(':', '').removesuffix('Z')}Z-{uuid.uuid4().hex[:6]}"
     draft = folder / SNAPSHOTS / f".{name}"
     draft.mkdir(mode=0o700, parents=True)
     copied = 0
+    parts: list[Part] = []
+    ranges: list[KeptRange] = []
     try:
+        if copies.rows is not None:
+            # Most of it, while the log goes on trimming: a server's memory could not hold what arrives meanwhile.
+            copied += copies.rows(folder / PARTS)[1]
+        copies.hold()
         # 1. Control, 2. the store, 3. the log: see above. A crash here leaves a draft, which nobody takes for a snapshot.
-        sizes = {DATABASES[0]: _copy_control(data, draft, copy_control)}
-        parts: list[Part] = []
-        for part in store.freeze(frozen):
-            kept, is_new = _keep(part, folder / PARTS)
-            parts.append(kept)
-            copied += kept.bytes * is_new
-        sizes[DATABASES[1]] = _copy_database(data / DATABASES[1], draft / DATABASES[1])
+        sizes = {DATABASES[0]: _copy(data, draft, DATABASES[0], copies.control)}
+        if copies.rows is None:
+            for part in store.freeze(frozen):
+                kept, is_new = _keep(part, folder / PARTS)
+                parts.append(kept)
+                copied += kept.bytes * is_new
+        else:
+            # Once more: what was erased since, which the copy of control says is done, is in none of these.
+            ranges, more = copies.rows(folder / PARTS)
+            copied += more
+        sizes[DATABASES[1]] = _copy(data, draft, DATABASES[1], copies.log)
         # 4. The manifest, and the name: from here on the snapshot is there.
-        manifest = Manifest(taken_at, __version__, sizes, parts)
+        digests = {each: digest_of(draft / each) for each in DATABASES}
+        format_ = _WITH_RANGES if copies.rows is not None else _FORMAT
+        manifest = Manifest(taken_at, __version__, sizes, parts, format_, ranges, digests)
         write_durably(draft / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
         sync_folder(folder / PARTS)
         sync_folder(draft)
         draft.rename(folder / SNAPSHOTS / name)
         sync_folder(folder / SNAPSHOTS)
     finally:
-        shutil.rmtree(store.frozen(frozen), ignore_errors=True)
+        if copies.rows is None:
+            shutil.rmtree(store.frozen(frozen), ignore_errors=True)
         shutil.rmtree(draft, ignore_errors=True)
     removed = [] if keep is None else _remove_old(folder, keep)
-    copied += sum(sizes.values())
-    return Done(name, sum(sizes.values()) + sum(part.bytes for part in parts), copied, removed)
+    return Done(name, manifest.bytes(), copied + sum(sizes.values()), removed)
 
 
 @contextmanager
@@ -166,7 +198,7 @@ def manifest_of(folder: Path, snapshot: str, /) -> Manifest:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidRequest(f"{path} cannot be read: {error}.") from None
-    if manifest.format != _FORMAT:
+    if manifest.format not in (_FORMAT, _WITH_RANGES):
         raise InvalidRequest(
             f"{path} is of headrace {manifest.version}, in a format that headrace {__version__} does not know: "
             "restore it with that version."
@@ -174,12 +206,19 @@ def manifest_of(folder: Path, snapshot: str, /) -> Manifest:
     return manifest
 
 
-def _copy_control(data: Path, draft: Path, copy: Callable[[Path], None] | None) -> int:
+def digest_of(path: Path, /) -> str:
+    """A hash of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return file_digest(file, "blake2b").hexdigest()[:32]
+
+
+def _copy(data: Path, draft: Path, name: str, copy: Callable[[Path], None] | None) -> int:
+    """Copy a database into the draft; its size."""
     if copy is None:
-        return _copy_database(data / DATABASES[0], draft / DATABASES[0])
-    made = draft / "copying.sqlite"
+        return _copy_database(data / name, draft / name)
+    made = draft / f"copying-{name}"
     copy(made)
-    size = _copy_database(made, draft / DATABASES[0])  # which leaves no write-ahead file
+    size = _copy_database(made, draft / name)  # which leaves no write-ahead file
     for each in draft.glob(f"{made.name}*"):
         each.unlink()
     return size
@@ -216,17 +255,6 @@ def _keep(part: Path, parts: Path) -> tuple[Part, bool]:
     return Part(part.name, kept.name, size), True
 
 
-def copy_tree(source: Path, target: Path, /) -> None:
-    """Copy a folder durably. Raises OSError, and leaves nothing then."""
-    try:
-        shutil.copytree(source, target, copy_function=shutil.copyfile)
-        for each in [target, *target.rglob("*")]:
-            (sync_folder if each.is_dir() else sync_file)(each)
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
-
-
 def _size_of(folder: Path) -> int:
     return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
 
@@ -240,7 +268,8 @@ def _remove_old(folder: Path, keep: int) -> list[str]:
         draft = folder / SNAPSHOTS / f".{name}"
         (folder / SNAPSHOTS / name).rename(draft)
         shutil.rmtree(draft)
-    used = {part.folder for name in snapshots_in(folder) for part in manifest_of(folder, name).parts}
+    manifests = [manifest_of(folder, name) for name in snapshots_in(folder)]
+    used = {each.folder for manifest in manifests for each in (*manifest.parts, *manifest.ranges)}
     for place in (SNAPSHOTS, PARTS):
         _remove_unused(folder / place, used)
     return removed
@@ -252,23 +281,3 @@ def _remove_unused(folder: Path, used: Collection[str]) -> None:
         is_ours = _DRAFT.fullmatch(each.name) or (folder.name == PARTS and _KEPT_PART.fullmatch(each.name))
         if is_ours and each.name not in used and each.is_dir() and not each.is_symlink():
             shutil.rmtree(each)
-
-
-def write_durably(path: Path, content: bytes, /) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_file(path: Path, /) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path, /) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

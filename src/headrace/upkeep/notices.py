@@ -15,7 +15,8 @@ from headrace.model.erasure import Notice
 from headrace.model.errors import InvalidRequest
 from headrace.model.times import parse_time
 from headrace.ports.erasures import BackupFolders, MarkedErasures
-from headrace.upkeep.backup import SNAPSHOTS, manifest_of, snapshots_in, sync_folder, write_durably
+from headrace.upkeep.backup import SNAPSHOTS, manifest_of, snapshots_in
+from headrace.upkeep.durable import sync_folder, write_durably
 
 NOTICES = "erasures"
 _SUFFIX = ".json"

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headrace.model.errors import SettingsError
-from headrace.upkeep.backup import sync_folder
+from headrace.upkeep.durable import remove, sync_folder
 from headrace.upkeep.locks import may_hold
 
 UNFINISHED = ".restoring"
@@ -110,7 +110,4 @@ def _can_be_replaced(data: Path) -> bool:
 
 def _empty(folder: Path) -> None:
     for each in folder.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
+        remove(each)

@@ -13,20 +13,21 @@ import msgspec
 
 from headrace.model.errors import InvalidRequest
 from headrace.model.event import event_id
-from headrace.ports.copies import EmptyStore
+from headrace.ports.copies import CopiedRows, EmptyStore
 from headrace.ports.erasures import ErasedEvents
 from headrace.upkeep.backup import (
     PARTS,
     SNAPSHOTS,
     Manifest,
-    copy_tree,
+    digest_of,
     held,
     manifest_of,
     snapshots_in,
-    sync_file,
 )
+from headrace.upkeep.durable import copy_tree, sync_file
 from headrace.upkeep.erase import KeyedStore, erase
 from headrace.upkeep.placing import drafted, put_in_place, require_empty
+from headrace.upkeep.row_ranges import add_ranges, move_rows, require_whole
 
 _ERASED_AT_ONCE = 10_000
 _EVERY_POSITION = (1 << 63) - 1
@@ -45,11 +46,16 @@ class Restored(msgspec.Struct, frozen=True):
     erasures: int
 
 
-class RestoredStore(EmptyStore, KeyedStore, Protocol):
-    """The store of the folder that is being restored."""
+class StagedStore(EmptyStore, CopiedRows, Protocol):
+    """A store in the draft that takes parts, whose rows then go to one that does not."""
+
+
+class RestoredStore(StagedStore, KeyedStore, Protocol):
+    """The store that is being restored: of the folder, or on a server."""
 
 
 Opened = AbstractContextManager[tuple[RestoredStore, ErasedEvents]]
+OpenStaged = Callable[[Path], AbstractContextManager[StagedStore]]
 
 
 def restore(
@@ -60,13 +66,16 @@ def restore(
     *,
     snapshot: str | None = None,
     erased_later: ErasedEvents | None = None,
+    begin: Callable[[], None] = lambda: None,
     finish: Callable[[Path], int] = lambda _data: 0,
+    open_staged: OpenStaged | None = None,
 ) -> Restored:
     """Restore a snapshot, the latest unless one is named, into `data`, which must be empty or not there.
 
     open_in: opens the new store of a folder, and the list of erased events in it. erased_later: the list of the server that the
-    snapshot was taken of, as it is now. finish: does what is left to do in the folder before it gets its name; how many erasures
-    of people it has repeated.
+    snapshot was taken of, as it is now. begin: called once the snapshot is known to be whole. finish: does what is left to do in
+    the folder before it gets its name; how many erasures of people it has repeated. open_staged: where the new store is on a
+    server, and so takes no parts: opens another in the folder, which does.
     Durable on return. Raises SettingsError, InvalidRequest, Unavailable, StoreFailed, ControlFailed, OSError.
     """
     data = data.resolve()  # so that what a link leads to is filled, and "." has a name
@@ -79,10 +88,11 @@ def restore(
         manifest = manifest_of(folder, name)
         _require_whole(folder, name, manifest)
         with drafted(data) as draft:
-            erased, erasures = _fill(draft, folder, name, manifest, open_in, erased_later, finish)
+            begin()
+            erased = _fill(draft, folder, name, manifest, open_in, erased_later, open_staged)
+            erasures = finish(draft)
             put_in_place(draft, data)
-    size = sum(manifest.sizes.values()) + sum(part.bytes for part in manifest.parts)
-    return Restored(name, manifest.taken_at, size, erased, erasures)
+    return Restored(name, manifest.taken_at, manifest.bytes(), erased, erasures)
 
 
 def _fill(
@@ -92,30 +102,42 @@ def _fill(
     manifest: Manifest,
     open_in: Callable[[Path], Opened],
     erased_later: ErasedEvents | None,
-    finish: Callable[[Path], int],
-) -> tuple[int, int]:
-    """How many events, and how many people, were erased again."""
+    open_staged: OpenStaged | None,
+) -> int:
+    """How many events were erased again."""
     for database in manifest.sizes:
         shutil.copyfile(folder / SNAPSHOTS / name / database, draft / database)
         (draft / database).chmod(0o600)
         sync_file(draft / database)
-    erased = 0
     with open_in(draft) as (store, erased_here):
-        arriving = store.arriving_parts()
-        for part in manifest.parts:
-            copy_tree(folder / PARTS / part.folder, arriving / part.name)
-            store.attach(part.name)
-        if erased_later is not None:
-            erased = _erase_again(store, erased_here, erased_later)
-    return erased, finish(draft)
+        if open_staged is None:
+            _attach(store, folder, manifest)
+        elif manifest.parts:
+            with open_staged(draft) as staged:
+                _attach(staged, folder, manifest)
+                move_rows(staged, store, _EVERY_POSITION)
+        add_ranges(store, folder / PARTS, manifest.ranges)
+        return 0 if erased_later is None else _erase_again(store, erased_here, erased_later)
+
+
+def _attach(store: EmptyStore, folder: Path, manifest: Manifest) -> None:
+    if not manifest.parts:
+        return
+    arriving = store.arriving_parts()
+    for part in manifest.parts:
+        copy_tree(folder / PARTS / part.folder, arriving / part.name)
+        store.attach(part.name)
 
 
 def _require_whole(folder: Path, name: str, manifest: Manifest) -> None:
-    """Raises InvalidRequest if a file of the snapshot is missing or has another size."""
+    """Raises InvalidRequest if a file of the snapshot is missing or not as it was written. The engine looks at those of parts."""
     for database, size in manifest.sizes.items():
         path = folder / SNAPSHOTS / name / database
         if not path.is_file() or path.stat().st_size != size:
             raise InvalidRequest(f"{path} is missing, or its size has changed since it was copied.")
+        if (digest := manifest.digests.get(database)) and digest != digest_of(path):
+            raise InvalidRequest(f"{path} has changed since it was copied: its checksum does not match.")
+    require_whole(folder / PARTS, manifest.ranges)
     for part in manifest.parts:
         path = folder / PARTS / part.folder
         if not path.is_dir() or sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) != part.bytes:

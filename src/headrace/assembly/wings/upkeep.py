@@ -47,7 +47,9 @@ def upkeep_of(
 ) -> UpkeepWing:
     """Raises SettingsError."""
     backups = Backups(
-        *(settings, adapters.control, adapters.store),
+        *(settings, adapters.control, adapters.store, adapters.log),
+        stored=adapters.offsets.position,
+        done=adapters.done,
         folders=control.backup_folders,
         notices=erasures.notices,
         hold_trims=pipeline.log_needs.hold,

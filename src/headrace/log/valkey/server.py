@@ -294,6 +294,8 @@ def problem_of(info: dict[str, Any], /) -> str:
         return "it is not Valkey; name a Valkey server"
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         return f"it is Valkey {version}; use {'.'.join(map(str, _OLDEST))} or newer"
+    if "sentinel" in (info.get("valkey_mode"), info.get("redis_mode"), info.get("server_mode")):
+        return "it is a Sentinel, which holds no data; name the primary that it watches"
     if info.get("cluster_enabled"):
         return "it is a node of a cluster; name a server that is not (`cluster-enabled no`)"
     if info.get("role") != "master":
