@@ -135,6 +135,7 @@ def test_without_its_store_a_server_goes_on_accepting(
         "http://u:s3cret@host:x/d",
         "http://u:s3cret@[host/d",
         "http://u:s3cret@127.0.0.1:9/d",
+        "http://u:s3cret@host:8123/d?cluster=c",
     ],
 )
 def test_a_store_that_cannot_be_used_is_told_without_its_password(postgres_url: str, url: str, tmp_path: Path) -> None:

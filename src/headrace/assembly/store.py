@@ -1,6 +1,6 @@
 """Opens the store: ClickHouse in this process, or the server that `store_url` names."""
 
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from headrace.assembly.folder import require_no_dead_link
 from headrace.control.leases import LastingLease
@@ -76,6 +76,10 @@ def shown_url(url: str) -> str:
     """The URL without user and password. Raises SettingsError if it is malformed, without quoting it."""
     try:
         parts = urlsplit(url)
+        if "cluster" in parse_qs(parts.query, keep_blank_values=True):
+            raise SettingsError(
+                "HEADRACE_STORE_URL: `cluster=` is not supported: the events are in tables of one server. Name that one."
+            )
         if parts.hostname and parts.path.strip("/") and parts.port != 0:  # raises if it is not a number
             return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     except ValueError:
