@@ -229,9 +229,14 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._port))
-                threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
-                threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
+                threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+
+    def _connect(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
+            replies = threading.Thread(target=self._pass, args=(server, client, True), daemon=True)
+            replies.start()
+            self._pass(client, server, False)
+            replies.join()
 
     def _pass(self, source: socket.socket, target: socket.socket, is_reply: bool) -> None:
         with suppress(OSError):
