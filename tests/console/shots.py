@@ -104,7 +104,7 @@ def more(browser: Browser, url: str) -> Iterator[str]:
     browser("settle")
     yield from take(browser, "create-key")
     browser("press", key="Escape")
-    browser("click", on="Send event")
+    browser("click", on="header button.primary::-p-text(Send)")
     browser("settle")
     yield from take(browser, "send")
 
