@@ -1,8 +1,11 @@
 """One server for each process of the suite; every test that uses it takes a project of its own."""
 
+import gc
+import importlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from tests.server import Client, Server
 
 __all__ = ["emptied"]
 
+_HERE = Path(__file__).parent
 # Each worker is a Python with an engine in it and a server with another: about a gigabyte.
 _MOST_WORKERS = 4
 # These take longest, and so are begun first: a long one begun last would keep one worker busy while the others wait.
@@ -88,6 +92,26 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
     """End the run: a test that hung ended its worker, and xdist would give the same test to worker after worker."""
     sched.config.pluginmanager.getplugin("dsession").shouldstop = f"{crashitem} hung, or ended its process"
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)  # where warnings are errors already
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Of all tests, each worker first imports a share of its own: so each file is compiled by one of them, and not by all at once.
+
+    What is collected stays to the end, and so is never looked at by the garbage collector.
+    """
+    gc.disable()
+    worker = getattr(session.config, "workerinput", None)
+    if worker and [Path(each).resolve() for each in session.config.args] == [_HERE]:
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        for file in sorted(_HERE.glob("*/test_*.py"))[number::count]:
+            with suppress(Exception, pytest.skip.Exception):  # told where it is collected
+                importlib.import_module(f"tests.{file.parent.name}.{file.stem}")
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ python -m tests.forking FD: reads requests from this socket until it is closed. 
 process with threads cannot be forked safely.
 """
 
+import ctypes
 import faulthandler
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,8 @@ import headrace.control.migrations
 import headrace.http.serve
 from headrace.http.docs import document
 from tests.forks import EXIT_CODE, MAX_REQUEST_BYTES
+
+_RTLD_DEEPBIND = 0x00008
 
 
 class Request(NamedTuple):
@@ -97,8 +101,17 @@ def run(request: Request) -> None:
         runpy.run_module(request.module, run_name="__main__", alter_sys=True)
 
 
+def map_engine() -> None:
+    """Load the engine's library, half a gigabyte, as importing chdb does before it starts anything."""
+    found = find_spec("chdb")
+    for folder in (found and found.submodule_search_locations) or ():
+        for library in Path(folder).glob("_chdb.abi3.so"):
+            ctypes.CDLL(str(library), mode=sys.getdlopenflags() | _RTLD_DEEPBIND)
+
+
 def main(fd: str) -> None:
     document()  # parsed once for all
+    map_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"{threads} threads run after the imports, and a process with threads cannot be forked safely"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
