@@ -1,7 +1,7 @@
 """The process that `tests/forks.py` starts: it has imported what a server and a command import, and forks for whoever asks.
 
-python -m tests.forking FD: reads requests from this socket until it is closed. Imports no engine, which would start threads: a
-process with threads cannot be forked safely.
+python -m tests.forking FD: reads requests from this socket until it is closed. Has the engine's library and does not import the
+engine, which would start threads: a process with threads cannot be forked safely.
 """
 
 import ctypes
@@ -19,10 +19,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-# For the first start on a data folder, and for the engine, of whose import numpy is the longest part.
+# For the first start on a data folder; and for the engine, of whose import these two are a half.
 import alembic.command
 import alembic.config  # noqa: F401
 import numpy as np  # noqa: F401
+import pyarrow as pa  # noqa: F401
 
 import headrace.cli.main
 import headrace.control.migrations

@@ -26,6 +26,7 @@ EXIT_CODE = struct.Struct("i")
 MAX_REQUEST_BYTES = 128 * 1024
 _POSSIBLE = sys.platform == "linux" and hasattr(os, "pidfd_open")
 _AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC")  # variables that are read as a process starts
+_NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # of numpy and pyarrow
 _lock = threading.Lock()
 
 
@@ -136,7 +137,7 @@ def _control() -> socket.socket:
     with there:
         command = [sys.executable, "-m", "tests.forking", str(there.fileno())]
         null = subprocess.DEVNULL
-        environ = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # else numpy starts threads as it is imported
+        environ = os.environ | _NO_THREADS
         forking = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=null, stdout=null, env=environ)
 
     def end() -> None:
