@@ -7,6 +7,7 @@ engine, which would start threads: a process with threads cannot be forked safel
 import ctypes
 import faulthandler
 import json
+import mimetypes
 import os
 import resource
 import runpy
@@ -28,6 +29,7 @@ import pyarrow as pa  # noqa: F401
 import headrace.cli.main
 import headrace.control.migrations
 import headrace.http.serve
+from headrace.assembly.struct_types import resolve_struct_types
 from headrace.http.docs import document
 from tests.forks import EXIT_CODE, MAX_REQUEST_BYTES
 
@@ -111,7 +113,10 @@ def map_engine() -> None:
 
 
 def main(fd: str) -> None:
-    document()  # parsed once for all
+    # Once for all: what each start would find out anew.
+    document()
+    mimetypes.init()
+    resolve_struct_types()
     map_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"{threads} threads run after the imports, and a process with threads cannot be forked safely"
