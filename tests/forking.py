@@ -6,6 +6,7 @@ engine, which would start threads: a process with threads cannot be forked safel
 
 import ctypes
 import faulthandler
+import gc
 import json
 import mimetypes
 import os
@@ -118,6 +119,8 @@ def main(fd: str) -> None:
     mimetypes.init()
     resolve_struct_types()
     map_engine()
+    gc.collect()
+    gc.freeze()  # or each child that collects garbage, at the latest as it ends, would copy every page that holds an object
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"{threads} threads run after the imports, and a process with threads cannot be forked safely"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
