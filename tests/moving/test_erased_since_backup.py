@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.crash.people import ALICE, SECRETS, figures, fill, people, send, set_
 from tests.crash.restore_and_die import died_at
 from tests.crash.test_erased_files import found_in, merged
 from tests.crash.test_erasing_people import SETTINGS, erase, settle, wait_until_done
+from tests.forks import run as run_forked
 from tests.moving.test_backup import back_up, command, restore
 from tests.moving.test_commands import environ
 from tests.server import Server
@@ -44,9 +44,7 @@ def test_whoever_was_erased_since_is_as_one_that_never_was_though_the_old_server
     assert not any(secret in notice.read_text() for secret in (*SECRETS, LATE))
 
     new = tmp_path / "new"
-    killed = subprocess.run(
-        died_at(folder, new, RESTORE_STEPS), capture_output=True, text=True, env=environ(), timeout=200, check=False
-    )
+    killed = run_forked(died_at(folder, new, RESTORE_STEPS), environ(), timeout=200)
     assert killed.returncode == 0, killed.stderr
     assert restore(folder, new)["erasures"] == 1
     assert sorted(each.name for each in tmp_path.iterdir()) == ["backups", "new"], "nothing of those that were killed"
