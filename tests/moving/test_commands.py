@@ -201,11 +201,19 @@ def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with 120,000 events, which may be killed."""
+    folder = tmp_path_factory.mktemp("filled")
+    server = Server(folder / "data", {"HEADRACE_ADMIN_KEY": "secret"}).start()
+    run(server, "import", written(folder / "many.jsonl", 120_000), project="default")
+    yield server
+    server.stop()
+
+
 @pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
-def test_an_export_that_is_killed_goes_on_where_it_was(tmp_path: Path, name: str) -> None:
-    server = Server(tmp_path / "data", {"HEADRACE_ADMIN_KEY": "secret"}).start()
-    run(server, "import", written(tmp_path / "many.jsonl", 120_000), project="default")
-    target = tmp_path / name
+def test_an_export_that_is_killed_goes_on_where_it_was(filled: Server, tmp_path: Path, name: str) -> None:
+    server, target = filled, tmp_path / name
     exporting = begin(server, "export", target, "--rate", "20000", project="default")
     note = target / ".headrace-export.json" if name.endswith("parquet") else tmp_path / f"{name}.partial.json"
     until = time.monotonic() + 60
@@ -225,7 +233,6 @@ def test_an_export_that_is_killed_goes_on_where_it_was(tmp_path: Path, name: str
         f"SELECT count(*), count(DISTINCT id), sum(value), count(DISTINCT value) FROM '{where}'"
     ).fetchall()
     assert row == (120_000, 120_000, sum(range(120_000)), 120_000)
-    server.stop()
 
 
 def test_an_export_of_other_filters_does_not_go_on_with_it(server: Server, project: str, tmp_path: Path) -> None:
