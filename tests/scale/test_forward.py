@@ -148,6 +148,17 @@ def test_without_a_worker_there_is_a_503() -> None:
     assert answer.headers["retry-after"] == "5"
 
 
+def test_a_worker_that_cannot_be_reached_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_host: str, _port: int) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("headrace.http.forward.asyncio.open_connection", refuse)
+    app, answer = asked(Worker(OK), lambda client: client.get("/api/v1/rules"))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "cannot be reached" in answer.text
+    assert app.observed == [("GET", "forwarded", 503)]
+
+
 def test_events_queries_and_unknown_paths_are_the_gateways_own() -> None:
     own = [
         ("POST", "/api/v1/events"),
@@ -179,6 +190,9 @@ def test_whatever_an_admin_does_and_whatever_looks_into_the_worker_is_passed_on(
         ("GET", "/api/v1/events/evt_1/trace"),
         ("POST", "/console/api/session"),
         ("GET", "/api/v1/webhooks/1/deliveries/2"),
+        ("PUT", "/api/v1/%72ules"),
+        ("GET", "/api/v1/statu%73/"),
+        ("DELETE", "/api/v1/user%73/a%2Fb"),
     ]
 
     async def ask(client: httpx.AsyncClient) -> list[str]:
@@ -190,3 +204,137 @@ def test_whatever_an_admin_does_and_whatever_looks_into_the_worker_is_passed_on(
     assert len(admin) > 30
     own = [route for route in admin if not is_for_worker(route)]
     assert all(isinstance(route.does, Ask) for route in own), "a gateway only reads the store for an admin"
+
+
+class Pipe:
+    """Stands in for the connection to a worker: takes no more of a request's body until `opened` is set."""
+
+    def __init__(self) -> None:
+        self.reader = asyncio.StreamReader()
+        self.opened = asyncio.Event()
+        self.written = b""
+        self.is_closed = False
+
+    async def connect(self, _host: str, _port: int) -> "tuple[asyncio.StreamReader, Pipe]":
+        return self.reader, self
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    async def drain(self) -> None:
+        await self.opened.wait()
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def uploading(pipe: Pipe, receive: Callable[[], Any], send: Callable[[Any], Any]) -> Any:
+    """A gateway's application, asked to pass on a request whose body comes by `receive`."""
+    gateway = Forwarding(App(), DIALECTS, Problems(DIALECTS), Addresses(Settings()), lambda: "http://w:1")  # pyright: ignore[reportArgumentType]
+    headers = [(b"host", b"h"), (b"content-length", b"999")]
+    path = {"path": "/api/v1/rules", "raw_path": b"/api/v1/rules", "query_string": b""}
+    scope = {"type": "http", "method": "PUT", "scheme": "http", "http_version": "1.1", "headers": headers, **path}
+    return gateway(scope | {"client": ("192.0.2.7", 1), "server": ("h", 80)}, receive, send)
+
+
+async def turn_a_while() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_a_gateway_reads_no_more_of_a_body_than_its_worker_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        pipe, read, sent = Pipe(), list[int](), list[Any]()
+        monkeypatch.setattr("headrace.http.forward.asyncio.open_connection", pipe.connect)
+
+        async def receive() -> Any:
+            await asyncio.sleep(0)
+            read.append(1)
+            return {"type": "http.request", "body": b"x" * 333, "more_body": len(read) < 3}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        passing = asyncio.ensure_future(uploading(pipe, receive, send))
+        await turn_a_while()
+        assert len(read) == 1, "the worker has not taken that yet"
+        pipe.opened.set()
+        await turn_a_while()
+        assert pipe.written.endswith(b"\r\n\r\n" + b"x" * 999)
+        pipe.reader.feed_data(OK)
+        await passing
+        assert [each.get("status") or each.get("body") for each in sent] == [200, b"ok", b""]
+        assert pipe.is_closed
+
+    asyncio.run(main())
+
+
+def test_a_refusal_ends_the_exchange_before_the_body_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        pipe, given_up, sent = Pipe(), list[bool](), list[Any]()
+        monkeypatch.setattr("headrace.http.forward.asyncio.open_connection", pipe.connect)
+
+        async def receive() -> Any:
+            try:
+                await asyncio.Event().wait()  # a client that sends nothing more
+            finally:
+                given_up.append(True)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        passing = asyncio.ensure_future(uploading(pipe, receive, send))
+        await turn_a_while()
+        pipe.reader.feed_data(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await passing
+        assert sent[0]["status"] == 413
+        assert pipe.is_closed
+        await turn_a_while()
+        assert given_up == [True], "nobody waits for the rest"
+
+    asyncio.run(main())
+
+
+def test_a_client_that_hangs_up_ends_the_workers_request_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        pipe = Pipe()
+        monkeypatch.setattr("headrace.http.forward.asyncio.open_connection", pipe.connect)
+
+        async def receive() -> Any:
+            return {"type": "http.disconnect"}
+
+        async def send(_message: Any) -> None: ...
+
+        passing = asyncio.ensure_future(uploading(pipe, receive, send))
+        await turn_a_while()
+        assert pipe.is_closed
+        pipe.reader.feed_eof()  # as closing does to a real one
+        await passing
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("rest", [b"", b"3\r\nabc\r\n", b"nonsense\r\n"])
+def test_a_reply_that_breaks_off_is_not_passed_on_as_a_whole_one(monkeypatch: pytest.MonkeyPatch, rest: bytes) -> None:
+    """The server that runs the gateway breaks the client's connection when an application ends before its last message."""
+
+    async def main() -> None:
+        pipe, sent = Pipe(), list[Any]()
+        pipe.opened.set()
+        monkeypatch.setattr("headrace.http.forward.asyncio.open_connection", pipe.connect)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"x" * 999, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        passing = asyncio.ensure_future(uploading(pipe, receive, send))
+        await turn_a_while()
+        pipe.reader.feed_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + rest)
+        pipe.reader.feed_eof()
+        await passing
+        assert sent[0]["status"] == 200
+        assert all(each["more_body"] for each in sent[1:])
+
+    asyncio.run(main())

@@ -1,6 +1,7 @@
 """What a worker tells and a gateway believes, over channels in memory."""
 
 import queue
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ class Channels:
 
     def __init__(self) -> None:
         self.broken = False
+        self.closed = 0
         self.heard: dict[str, list[queue.Queue[bytes]]] = {}
 
     def publish(self, purpose: str, message: bytes, /) -> None:
@@ -47,7 +49,8 @@ class Hearing:
         except queue.Empty:
             return None
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._channels.closed += 1
 
 
 def told(fence: int, visible: int, reacted: int = 0, **behind: int) -> bytes:
@@ -114,5 +117,32 @@ def test_progress_and_wants_cross_and_do_so_again_after_the_channel_was_away() -
         wait_until(lambda: wanted[-1] == 13)
         assert 11 not in wanted, "it was asked for by then"
     finally:
+        closed = channels.closed
         copy.stop()
         feed.stop()
+    assert channels.closed == closed + 2, "neither listens any more"
+
+
+def test_whoever_has_told_or_asked_rests_and_whoever_listens_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = dict[str, Callable[[], bool]]()
+
+    class GivenLoop:
+        def __init__(self, name: str, step: Callable[[], bool], **_: object) -> None:
+            steps[name] = step
+
+        def wake(self) -> None: ...
+
+    monkeypatch.setattr("headrace.pipeline.shared_progress.Loop", GivenLoop)
+    channels, wanted = Channels(), list[int]()
+    ProgressFeed(channels, snapshot=lambda: Snapshot(1, 10, 10, []), want=wanted.append)
+    copy = ProgressCopy(channels, Snapshot(0, 0, 0, []), on_progress=lambda: None)
+    listening = [steps["listening to progress"], steps["listening to wants"]]
+    assert [step() for step in listening] == [True, True], "also while nothing is said"
+    assert steps["progress"]() is False
+    assert steps["wants"]() is False
+    copy.want(0, 12)
+    assert steps["wants"]() is False
+    assert [step() for step in listening] == [True, True]
+    assert (copy.visible(), wanted) == (10, [12])
+    steps["wants"]()
+    assert channels.heard["wants"][0].empty(), "it was asked for"

@@ -79,7 +79,7 @@ class Request(falcon.asgi.Request):
         if scope.get("raw_path", b"").endswith(_SLASHES) and scope["path"].startswith(self.names_below):
             self.path = scope["path"]  # Falcon would strip it as a separator
         if b"%" in scope.get("raw_path", b"") and scope["path"].startswith(self.ids_below):
-            self.path = _with_whole_segments(scope["raw_path"])
+            self.path = whole_segments(scope["raw_path"])
         self.receive = receive
         self.first_event = first_event
 
@@ -94,7 +94,7 @@ class Request(falcon.asgi.Request):
         self.held_bytes = 0
 
 
-def _with_whole_segments(raw_path: bytes) -> str:
+def whole_segments(raw_path: bytes, /) -> str:
     """The path with each segment's escapes kept, so that a slash in an id is not a separator. `IdConverter` unescapes them."""
     path = "/".join(
         quote(unquote(segment.decode("latin-1"), errors="replace"), safe="") for segment in raw_path.split(b"/")

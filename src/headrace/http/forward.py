@@ -16,6 +16,7 @@ import httptools
 
 from headrace.dialects.route import Dialect, Handled, Route
 from headrace.http.addresses import Addresses
+from headrace.http.body import whole_segments
 from headrace.http.console_paths import is_console
 from headrace.http.direct import App
 from headrace.http.problems import Problems
@@ -72,8 +73,12 @@ class Forwarding:
             return False
         if is_console(path):
             return True
-        paths = self._paths.get("GET" if method == "HEAD" else method)
-        return paths is not None and paths.fullmatch(scope["raw_path"].decode("latin-1")) is not None
+        if (paths := self._paths.get("GET" if method == "HEAD" else method)) is None:
+            return False
+        if paths.fullmatch(path):
+            return True
+        # Routed by whole segments where there are ids, and escapes may stand for any letter: see `Request`.
+        return b"%" in scope["raw_path"] and paths.fullmatch(whole_segments(scope["raw_path"])) is not None
 
     async def _pass_on(self, scope: Message, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
