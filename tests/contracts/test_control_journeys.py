@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from headrace.control.journey_runs import ControlJourneys, ControlJourneyWork
+from headrace.control.journeys import prune_runs
 from headrace.control.leases import ControlLeases
 from headrace.control.reaction_states import ControlReactionStates
 from headrace.control.rulebook import Rulebook
@@ -104,6 +105,18 @@ def test_runs_are_listed_the_latest_start_first_in_pages_and_by_status(
     assert ids(None, None, 3) == ["r5", "r4", "r3"]
     assert ids(None, (1, "r3"), 9) == ["r2", "r1", "r0"]
     assert (ids("failed", None, 9), ids("active", (2, "r4"), 9)) == (["r3"], ["r2", "r1", "r0"])
+
+
+def test_runs_that_were_pruned_still_count_as_entered(engine: sa.Engine, numbers: dict[str, int]) -> None:
+    ended = {"status": "done", "waiting": "", "due_ms": None}
+    for n, started_ms in enumerate((5, 9, 7)):
+        keep(engine, LIVE, run(f"r{n}", numbers["1"], started_ms=started_ms, moment_ms=20 + n, **ended))
+    for before_ms, most, gone in ((21, 9, 1), (99, 1, 1), (99, 9, 1), (99, 9, 0)):
+        with engine.begin() as connection:
+            assert prune_runs(connection, before_ms, most) == gone
+        found = ControlReactionStates(engine).load(LIVE, Needs([], ["u"], {}, ["u"])).journeys.entries["u"].values()
+        assert (sum(each.runs for each in found), max(each.last_ms for each in found)) == (3, 9)
+    assert ControlJourneys(engine).listed(LIVE, "j", None, None, 9) == []
 
 
 def test_timers_are_found_in_order_and_the_first_of_each_tenant(engine: sa.Engine, numbers: dict[str, int]) -> None:

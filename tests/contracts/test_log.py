@@ -575,6 +575,18 @@ def test_a_full_log_refuses_and_stores_nothing_until_it_is_trimmed(logs: Logs) -
     assert payloads(log) == ["b"]
 
 
+def test_a_log_is_full_once_it_holds_as_many_bytes_as_it_may(logs: Logs) -> None:
+    log = logs.open()
+    log.append(entries("x" * 100))
+    held = log.size_bytes()
+    log = logs.open(max_bytes=held)
+    with pytest.raises(Unavailable):
+        log.append(entries("y"))
+    log = logs.open(max_bytes=held + 1)
+    log.append(entries("y"))
+    assert payloads(log) == ["x" * 100, "y"]
+
+
 def test_a_failed_append_stores_nothing_and_the_next_one_works(logs: Logs) -> None:
     log = logs.open()
     last = log.append([keyed("a", "k1")])[0].position

@@ -257,6 +257,23 @@ def test_wherever_the_file_is_damaged_what_can_be_read_is_and_the_rest_is_told(
         assert everything(log) == []
 
 
+def test_a_lost_page_is_told_as_one_place_however_many_entries_it_held(path: Path) -> None:
+    with closing(open_log(path)) as log:
+        for number in range(150):
+            log.append([Entry(b"entry %03d" % number)])
+    pages = pages_of(path)
+    start = pages.find(b"entry 070") // 4096 * 4096
+    held = {b"entry %03d" % number for number in range(150) if b"entry %03d" % number in pages[start : start + 4096]}
+    assert len(held) > 10
+    pages[start : start + 4096] = bytes(4096)
+    path.write_bytes(pages)
+    with closing(open_log(path)) as log:
+        found = everything(log)
+        assert len([record for record in found if record.kind == UNREADABLE]) == 1
+        sound = {record.payload for record in found if record.kind != UNREADABLE}
+        assert sound == {b"entry %03d" % number for number in range(150)} - held
+
+
 def test_a_page_that_is_damaged_while_the_log_is_open_is_put_aside_with_the_file(tmp_path: Path, path: Path) -> None:
     with closing(open_log(path)) as log:
         written = fill(log, random.Random(5))

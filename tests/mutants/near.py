@@ -35,13 +35,18 @@ NEAR: dict[str, Tests] = {
         ("tests/admission", "tests/control/test_keyring.py"),
         ("tests/seeds/test_flux_rate_limits.py", "tests/http/test_browsers.py", "tests/http/test_cookies.py", "tests/http/test_lifecycle.py"),
     ),
+    "assembly/key_uses.py": Tests(("tests/edge/test_key_uses.py",), ("tests/http/test_keys.py",)),
+    "assembly/roles.py": Tests(("tests/scale/test_roles.py",), ("tests/scale/test_cluster.py",)),
     "assembly/console.py": Tests(("tests/console/test_admission.py",), ("tests/console/test_sessions.py",)),
     "control/": Tests(
         (
             "tests/control/test_keys.py", "tests/control/test_keyring.py", "tests/control/test_offsets.py",
-            "tests/control/test_control_database.py", "tests/log/test_lazy_sqlite.py", "tests/contracts/test_control.py", "tests/contracts/test_control_erasures.py",
-            "tests/contracts/test_control_jobs.py", "tests/contracts/test_control_leases.py",
-            "tests/contracts/test_control_migrations.py", "tests/reactions", "tests/jobs",
+            "tests/control/test_control_database.py", "tests/control/test_bulk.py", "tests/log/test_lazy_sqlite.py",
+            *(f"tests/contracts/test_control{each}.py" for each in (
+                "", "_audit", "_contacts", "_copying", "_erasing", "_erasures", "_exports", "_grants", "_jobs", "_journeys", "_keys", "_leases", "_ledger",
+                "_migrations", "_participants", "_people", "_quarantine", "_retention", "_sessions",
+            )),
+            "tests/reactions", "tests/jobs", "tests/people/test_participants.py", "tests/journeys/test_persons.py", "tests/upkeep/test_bookkeeping.py",
         ),
         ("tests/http/test_reactions.py", "tests/http/test_passed_over.py", "tests/http/test_replay_jobs.py", "tests/control/test_server_on_postgres.py"),
     ),
@@ -60,6 +65,7 @@ NEAR: dict[str, Tests] = {
     },
     "control/outbox.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
     "control/webhooks.py": Tests(("tests/contracts/test_control_deliveries.py", "tests/delivery"), ("tests/http/test_webhooks.py",)),
+    "control/people_search.py": Tests(("tests/contracts/test_control_people.py",), ("tests/http/test_people.py",)),
     "delivery/": Tests(
         ("tests/delivery",),
         ("tests/contracts/test_control_deliveries.py", "tests/http/test_webhooks.py", "tests/crash/test_deliveries.py"),
@@ -77,6 +83,7 @@ NEAR: dict[str, Tests] = {
             "console_sessions": ("tests/console/test_sessions.py", "tests/console/test_fence.py"),
             "contacts": ("tests/http/test_hogsend_contacts.py", "tests/http/test_hogsend_data_plane.py"),
             "erasures": ("tests/http/test_erasures.py",),
+            "etags": ("tests/http/test_etags.py",),
             "grants": ("tests/http/test_grants.py",),
             "journeys": ("tests/http/test_journeys.py",),
             "keys": ("tests/http/test_keys.py", "tests/http/test_tenants.py"),
@@ -106,6 +113,7 @@ NEAR: dict[str, Tests] = {
         ("tests/http/test_bad_input.py", "tests/http/test_wire.py", "tests/http/test_overload.py", "tests/http/test_people.py", "tests/http/test_catalog.py"),
     ),
     "http/direct.py": Tests(("tests/admission", "tests/edge"), ("tests/http/test_direct.py", "tests/http/test_wire.py", "tests/http/test_browsers.py")),
+    "http/forward.py": Tests(("tests/scale/test_forward.py",), ("tests/scale/test_cluster.py",)),
     "http/gate.py": Tests(
         ("tests/admission", "tests/edge"),
         ("tests/http/test_bad_keys.py", "tests/http/test_unknown_names.py", "tests/seeds/test_flux_rate_limits.py", "tests/http/test_overload.py",
@@ -160,6 +168,11 @@ NEAR: dict[str, Tests] = {
     "pipeline/live.py": Tests(("tests/console/test_hub.py",), ("tests/console/test_live.py",)),
     "pipeline/people.py": _PEOPLE,
     **{
+        f"pipeline/{name}.py": Tests(("tests/reactions", "tests/journeys/test_timers.py", "tests/journeys/test_rehearsal.py", "tests/jobs"), ("tests/http/test_journeys.py",))
+        for name in ("applying_rules", "rulesets")
+    },
+    "pipeline/shared_progress.py": Tests(("tests/scale/test_shared_progress.py",), ("tests/scale/test_cluster.py",)),
+    **{
         f"pipeline/{name}.py": _JOURNEYS
         for name in ("timers", "journeys")
     },
@@ -168,7 +181,7 @@ NEAR: dict[str, Tests] = {
         ("tests/guarantees/test_back_pressure.py", "tests/crash/test_worker_steps.py", "tests/http/test_shutdown.py"),
     ),
     "reactions/": Tests(
-        ("tests/reactions",),
+        ("tests/reactions", *_JOURNEYS.quick, "tests/people/test_participants.py"),
         ("tests/http/test_reactions.py", "tests/http/test_replay.py", "tests/seeds"),
     ),
     "reactions/journeys/": _JOURNEYS,
@@ -210,6 +223,8 @@ NEAR: dict[str, Tests] = {
         ("tests/upkeep/test_erasing_steps.py", "tests/upkeep/test_erasing.py", "tests/journeys/test_held.py"), ("tests/crash/test_erasing_people.py",)
     ),
     "upkeep/importing.py": Tests(("tests/moving/test_importer.py",), ("tests/moving/test_import.py",)),
+    "upkeep/locks.py": Tests(("tests/moving/test_snapshots.py",), ("tests/moving/test_backup.py",)),
+    "upkeep/notices.py": Tests(("tests/moving/test_notices.py",), ("tests/moving/test_erased_since_backup.py",)),
     "upkeep/prune.py": Tests(("tests/upkeep/test_prune.py",), ("tests/crash/test_pruning.py",)),
     "upkeep/quarantine.py": Tests(("tests/quarantine/test_desk.py",), ("tests/quarantine/test_over_a_server.py",)),
     "upkeep/relearn.py": Tests(("tests/upkeep/test_relearn.py",), ("tests/crash/test_lost_keys.py", "tests/crash/test_lost_files.py")),

@@ -6,14 +6,17 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.control.database import transact
 from headrace.control.grants import ControlGrants
 from headrace.control.people import ControlPeople
 from headrace.control.people_states import ControlPeopleStates
 from headrace.control.scoreboard import Scoreboard
 from headrace.model.event import StoredEvent
 from headrace.model.ledger import Grant
+from headrace.model.person import Statement
 from headrace.model.reaction_state import State
 from headrace.model.scores import Score
+from headrace.people import applying
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.rulesets import load_rules
 from headrace.reactions import merging
@@ -152,6 +155,22 @@ def test_an_id_that_comes_later_counts_for_the_person_it_was_joined_to(machine: 
     machine.restart()
     machine.react(*(event("order", "anon") for _ in range(2)))
     assert shown(machine, "u")["points"] == shown(machine, "anon")["points"] == 15
+
+
+def test_ids_that_were_joined_before_participants_followed_their_persons_earn_nothing_twice(machine: Machine) -> None:
+    """As an upgrade from a version that knew people and did not join their progress leaves them."""
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", "u") for _ in range(5)))
+    joined = Statement("u", ("anon",), "identify")
+    states = ControlPeopleStates(machine.engine)
+    state = states.load(TENANT, applying.needs([joined]))
+    applying.apply(state, joined, 1, 1)
+    transact(machine.engine, lambda connection: states.save(connection, TENANT, state))
+    machine.react(event("order", "anon"), identify("u", "third"))
+    assert (shown(machine, "u")["points"], shown(machine, "u")["completions"]) == (15, {"five": 1})
+    assert len(effects(machine, "challenge")) == len(effects(machine, "badge")) == 1
+    part(machine, "u", "anon")
+    assert (shown(machine, "u")["points"], shown(machine, "anon")["points"]) == (15, 0)
 
 
 def challenge(**rule: Any) -> Challenge:

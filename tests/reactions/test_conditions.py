@@ -86,6 +86,7 @@ def test_what_some_event_may_make_true_is_kept(text: str) -> None:
         ("event.properties.amount * 2 > 150", {"amount": 99.5}, True),
         ("event.properties.amount + -1 == 4", {"amount": 5}, True),
         ("(has(event.properties.amount) ? event.properties.amount : 0) + 1 == 1", {}, True),
+        ("(has(event.properties.amount) ? 7 : 4) % 2 == 1", {"amount": 5}, True),
         ("event.properties.amount - size(event.properties.list) == 3", {"amount": 5, "list": [1, 2]}, True),
         ("event.properties.level == 5", {"level": 5}, True),
         ("event.properties.level == 5", {"level": 5.0}, True),

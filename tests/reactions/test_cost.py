@@ -128,6 +128,16 @@ def test_over_the_largest_event_only_what_is_within_the_bound_is_evaluated(
         assert len(failure.why) < 300
 
 
+def test_a_whole_object_is_read_only_while_it_is_small(evaluated: list[Condition]) -> None:
+    [rule] = makers("size(event.properties) > 0")
+    _, [failure] = facts_of("0" * 32, LONG_LIST, [rule])
+    assert failure.too_costly
+    assert evaluated == []
+    facts, failures = facts_of("0" * 32, event_of("boom", l=[1, 2]), [rule])
+    assert [fact.rule_no for fact in facts] == [1]
+    assert failures == []
+
+
 def test_a_list_too_long_for_one_rule_does_not_stop_the_rules_that_do_not_read_it(evaluated: list[Condition]) -> None:
     heavy, light = f"size({LIST}) > 5", "event.properties.amount > 5"
     event = msgspec.structs.replace(LONG_LIST, properties=json.dumps({"l": list(range(60_000)), "amount": 7}))

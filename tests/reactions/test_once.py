@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from headrace.model.entries import Kind, Record
 from headrace.model.event import StoredEvent, Tenant
 from headrace.reactions import stage
 from headrace.reactions.event_facts import EventFacts
@@ -212,3 +213,28 @@ def test_rules_that_an_older_version_took_and_this_one_refuses_can_be_replaced(
     machine.apply(RULES.replace("points: 1}", "points: 5}"))
     machine.react(*visits[1:])
     assert machine.effects(visits[1])[0] == ("fact", "visit")
+
+
+def test_a_new_version_of_a_fact_rule_pays_for_an_event_what_earlier_ones_have_not(machine: Machine) -> None:
+    def paid_after(points: int) -> int:
+        machine.apply({"facts": [{"id": "buy", "event": "order", "fact_type": f"worth-{points}", "points": points}]})
+        machine.replay(order)
+        return machine.points()
+
+    order = event("order")
+    assert [paid_after(points) for points in (5, 8, 2, 10)] == [5, 8, 8, 10]
+
+
+def test_an_erased_event_is_nothing_to_the_reactor(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not the command that erased it."""
+    read: list[int] = []
+    monkeypatch.setattr(machine.holds, "read", lambda position, _payload: read.append(position))
+    machine.apply(RULES)
+    erased, command = event("visit"), event("visit")
+    machine.reactor.step()
+    records = [Record(erased.position, 7, b"", Kind.ERASED), Record(command.position, 7, b"{}", Kind.ERASURE)]
+    machine.reactor.read(records, command.position)
+    machine.drain()
+    assert read == [command.position]
+    assert machine.reacted() == command.position
+    assert machine.points() == 0

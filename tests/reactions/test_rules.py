@@ -280,3 +280,24 @@ def test_rules_reach_only_their_own_project_and_each_mode_counts_for_itself(mach
     after = event("order.a", amount=400)
     machine.react(after)
     assert machine.effects(after) == [("fact", "default-fact")]
+
+
+def test_a_project_has_rules_once_some_were_applied(machine: Machine) -> None:
+    machine.react(event("order"))
+    assert not machine.reactions.has_rules("p")
+    machine.apply(GOOD)
+    machine.react(event("order"))
+    assert machine.reactions.has_rules("p")
+    assert not machine.reactions.has_rules("another")
+
+
+def test_a_document_names_the_rules_that_use_events_of_a_name() -> None:
+    counting = (
+        "  - {id: visits, fact: custom.visit.*, goal: 2}\nbadges:\n  - {id: guest, fact: custom.visit.shop, count: 1}\n"
+    )
+    document = parse_document(GOOD.replace("badges:\n", counting).encode())
+    assert document.about("order.paid") == ["buy"]
+    assert document.about("visit.shop") == ["visits", "guest"]
+    assert document.about("visit.home") == ["visits"]
+    assert document.about("visit") == document.about("purchase") == []
+    assert document.used_by("order.paid") == ["rule:buy"]

@@ -8,6 +8,7 @@ import pytest
 from headrace.model.errors import Unavailable
 from headrace.model.filters import Dimension, Filters
 from headrace.model.own_columns import ColumnKey, OwnColumn
+from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries import own_columns as queries
 from headrace.store.queries.conditions import Query
@@ -97,6 +98,16 @@ def test_a_query_is_noted_under_its_project_with_what_it_asked_for_and_how_long_
     }
     assert all(0 < use.seconds < 60 and use.last_ms > 1_700_000_000_000 for use in found.values())
     assert [use for use in store.own.uses(1 << 42) if use.project == tenant.project] == []
+
+
+def test_uses_that_cannot_be_written_are_a_failure_of_the_store(
+    store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.count(fresh_tenant(), Filters(tags=(("plan", "pro"),)))
+    monkeypatch.setattr(queries, "ASKED_COLUMNS", ["no_such_column"])
+    with pytest.raises(StoreFailed, match="no_such_column"):
+        store.own.keep_uses()
+    assert not store.own.keep_uses(), "the next ones are counted anew"
 
 
 def test_a_query_that_fails_is_noted_too(store: ClickHouseStore) -> None:
