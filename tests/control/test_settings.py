@@ -7,6 +7,7 @@ import pytest
 
 from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import SettingsError
+from headrace.model.quantities import parse_size, parse_time, render_size, render_time
 from headrace.model.settings_page import table
 from tests.forks import run as run_forked
 
@@ -148,3 +149,29 @@ def test_no_error_shows_a_secret():
 def test_every_default_in_the_documentation_is_one_that_may_be_written():
     environ = {variable: default for variable, default, _ in table(ServerSettings)}
     assert ServerSettings.from_environ(environ) == ServerSettings()
+
+
+@pytest.mark.parametrize(
+    ("size", "written"),
+    [
+        (3 * 1024**4, "3TiB"),
+        (1024**3, "1GiB"),
+        (1536 * 1024**2, "1536MiB"),
+        (1024, "1KiB"),
+        (1023, "1023"),
+        (1025**4, str(1025**4)),
+        (0, "0"),
+    ],
+)
+def test_a_size_is_shown_with_the_largest_unit_that_divides_it_and_read_back(size: int, written: str) -> None:
+    assert render_size(size) == written
+    assert parse_size(written) == str(size)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(604_800, "7d"), (90_000, "25h"), (5400, "90m"), (59, "59s"), (0.5, "0.5s"), (0, "0s")],
+)
+def test_a_time_is_shown_with_the_largest_unit_that_divides_it_and_read_back(seconds: float, written: str) -> None:
+    assert render_time(seconds) == written
+    assert float(parse_time(written)) == seconds

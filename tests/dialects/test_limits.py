@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.dialects import bricqs, flux, hogsend_replays, solute
+from headrace.dialects import bricqs, flux, hogsend_replays, native_journeys, native_webhooks, solute
 from headrace.model.batch import Batch
 from headrace.model.errors import BatchTooLarge, EventTooLarge, HeadraceError, InvalidRequest, InvalidTags
 from headrace.model.settings import Settings
@@ -229,3 +229,23 @@ def test_the_settings_say_what_the_limits_are() -> None:
     with pytest.raises(EventTooLarge):
         flux.parse_track(b'{"name":"abc"}', context(settings=Settings(max_event_bytes=13)))
     assert flux.parse_track(b'{"name":"abc"}', context(settings=Settings(max_event_bytes=14))).items
+
+
+def test_a_former_secret_stays_valid_for_30_days_at_most() -> None:
+    def asked(seconds: object) -> int | None:
+        return native_webhooks.parse_rotation(msgspec.json.encode({"overlap_seconds": seconds}))
+
+    assert (native_webhooks.parse_rotation(b" "), asked(None)) == (None, None)
+    assert (asked(0), asked(2_592_000)) == (0, 2_592_000)
+    for wrong in (-1, 2_592_001, "1", 1.5):
+        with pytest.raises(InvalidRequest):
+            asked(wrong)
+
+
+def test_a_cursor_of_runs_is_a_time_of_at_most_15_digits_and_an_id() -> None:
+    assert native_journeys.parse_place(None) is None
+    assert native_journeys.parse_place("17.run_a.b") == (17, "run_a.b")
+    assert native_journeys.parse_place(f"{'9' * 15}.r") == (10**15 - 1, "r")
+    for wrong in ("", ".r", "-1.r", "x.r", "5\u00b2.r", "\u0667.r", f"{'9' * 16}.r"):
+        with pytest.raises(InvalidRequest, match="'cursor' is not valid"):
+            native_journeys.parse_place(wrong)

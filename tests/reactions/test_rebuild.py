@@ -57,6 +57,7 @@ def test_what_rules_pay_now_is_booked_as_corrections_and_once(machine: Machine) 
     machine.apply(rules(8, 4))  # and the badge is gone
     foreseen: Rehearsed = machine.rehearse()
     assert (foreseen.corrections, foreseen.corrected_points) == (4, 6 - 6 - 3 + 3)
+    assert (foreseen.effects, foreseen.suppressed) == (0, 3 * 2 + 2), "each has happened, with its points"
     job = rebuild(machine)
     assert (job.status, job.corrections, job.corrected_points) == ("done", 4, 0)
     assert rebuilt(machine) == [("u", "buy", 6, 0), ("u", "gold", -3, 0), ("u", "two", -6, 0), ("v", "buy", 3, 0)]
