@@ -114,6 +114,7 @@ NEAR: dict[str, Tests] = {
     ),
     "http/direct.py": Tests(("tests/admission", "tests/edge"), ("tests/http/test_direct.py", "tests/http/test_wire.py", "tests/http/test_browsers.py")),
     "http/forward.py": Tests(("tests/scale/test_forward.py",), ("tests/scale/test_cluster.py",)),
+    "http/standby.py": Tests(("tests/scale/test_standby.py",), ("tests/scale/test_cluster.py",)),
     "http/gate.py": Tests(
         ("tests/admission", "tests/edge"),
         ("tests/http/test_bad_keys.py", "tests/http/test_unknown_names.py", "tests/seeds/test_flux_rate_limits.py", "tests/http/test_overload.py",

@@ -191,7 +191,7 @@ def test_whatever_an_admin_does_and_whatever_looks_into_the_worker_is_passed_on(
         ("POST", "/console/api/session"),
         ("GET", "/api/v1/webhooks/1/deliveries/2"),
         ("PUT", "/api/v1/%72ules"),
-        ("GET", "/api/v1/statu%73/"),
+        ("GET", "/api/v1/%73tatus/"),
         ("DELETE", "/api/v1/user%73/a%2Fb"),
     ]
 

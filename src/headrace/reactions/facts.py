@@ -27,7 +27,6 @@ class Fact(msgspec.Struct, frozen=True):
     type: str
     rule_no: int = 0
     fields: dict[str, Scalar] = {}
-    points: int = 0
 
 
 class FactMaker:
@@ -89,7 +88,7 @@ def facts_of(
             failures.append(Failure(maker.no, str(malformed), isinstance(malformed, TooCostly)))
             continue
         facts.append(
-            Fact(fact_id(event_id, rule.id), rule.fact_type or DEFAULT_TYPE + event.name, maker.no, fields, rule.points)
+            Fact(fact_id(event_id, rule.id), rule.fact_type or DEFAULT_TYPE + event.name, maker.no, fields)
         )
     if facts:
         return facts, failures
