@@ -125,7 +125,9 @@ def test_queries_rest_while_writes_wait_and_no_longer() -> None:
     way.adapt(1.0, 0)
     assert way.rest == 0, "where none queues, queries are not what writes wait for"
     way.adapt(0.021, 1)
-    assert (way.rest, way.readers, way.pace) == (2.0, 1, 1 / 3)
+    assert (way.rest, way.readers, way.pace) == (0.5, 2, 2 / 1.5)
+    way.adapt(0.05, 1)
+    assert (way.rest, way.readers, way.pace) == (2.0, 1, 1 / 3), "a write that waited that long is felt"
     way.adapt(0.1, 1)
     assert way.rest == 3.0
     way.adapt(0.015, 1)
@@ -143,3 +145,14 @@ def test_queries_rest_while_writes_wait_and_no_longer() -> None:
     for _ in range(20):
         way.adapt(1.0, 0)
     assert way.rest == 0
+
+
+def test_no_more_are_let_in_than_get_their_turn_even_if_rests_become_long() -> None:
+    way = GivingWay(2)
+    assert way.reliable_pace(beside_many=False) == 2
+    assert way.reliable_pace(beside_many=True) < 1 / 6, "rests have not begun, and may at any moment"
+    for _ in range(10):
+        way.adapt(0.021, 1)
+        assert way.reliable_pace(beside_many=False) < 1 / 9
+    assert (way.rest, way.pace) == (8.0, 1 / 9)
+    assert way.reliable_pace(beside_many=False) < 1 / 9

@@ -17,7 +17,8 @@ from headrace.pipeline.queries import QuerySlots
 from headrace.ports.store import NotRemembered
 
 _COSTS_S = (0.018, 0.02, 0.06)
-_WRITE_WAITS_S = (0.004, 0.012, 0.05)  # beside so many running queries, on average
+_SLOW_WRITES_S = (0.004, 0.012, 0.05)  # beside so many running queries, on average
+_QUICK_WRITES_S = (0.001, 0.002, 0.008)
 _SECONDS = 8
 
 
@@ -38,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class World:
     """Stands for the store, its threads and its freshness."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, write_waits_s: tuple[float, float, float]) -> None:
         self.loop = loop
         self.chance = random.Random(5)
         self.running = 0
@@ -49,7 +50,7 @@ class World:
             running=2,
             waiting=64,
             patience_s=5.0,
-            write_wait_s=lambda: _WRITE_WAITS_S[self.running] * self.chance.expovariate(1),
+            write_wait_s=lambda: write_waits_s[self.running] * self.chance.expovariate(1),
             clock_ms=lambda: 0,
         )
         self.slots._threads = self  # pyright: ignore[reportAttributeAccessIssue]
@@ -90,10 +91,12 @@ def question(cost_s: float, which: int) -> Callable[[Any], float]:
     return lambda _reader: cost_s if which >= 0 else 0.0
 
 
-def asked(rate: int, kinds: int) -> tuple[list[float], list[float]]:
+def asked(
+    rate: int, kinds: int, *, write_waits_s: tuple[float, float, float] = _SLOW_WRITES_S, costlier: float = 1.0
+) -> tuple[list[float], list[float]]:
     """How long each answer took, and each refusal."""
     loop = VirtualLoop()
-    world = World(loop)
+    world = World(loop, write_waits_s)
     answers: list[float] = []
     refusals: list[float] = []
 
@@ -101,7 +104,7 @@ def asked(rate: int, kinds: int) -> tuple[list[float], list[float]]:
         began_s = loop.time()
         kind = number % len(_COSTS_S)
         try:
-            await world.slots.ask(question(_COSTS_S[kind], number % kinds), by=Asker("project", str(kind)))
+            await world.slots.ask(question(costlier * _COSTS_S[kind], number % kinds), by=Asker("project", str(kind)))
         except Unavailable:
             refusals.append(loop.time() - began_s)
         else:
@@ -126,6 +129,19 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once_and_not_after_it_has
     assert len(answers) > 3 * _SECONDS
     assert max(answers) < 6.0
     assert sorted(refusals)[int(len(refusals) * 0.98)] < 0.1
+
+
+@pytest.mark.parametrize("rate", [100, 300])
+def test_whoever_is_let_in_before_writes_have_to_wait_is_answered_once_they_do(rate: int) -> None:
+    answers, refusals = asked(rate, kinds=rate * _SECONDS, write_waits_s=_QUICK_WRITES_S, costlier=1.6)
+    assert len(answers) > 14 * _SECONDS
+    assert max(refusals) < 0.1
+
+
+def test_a_write_that_now_and_then_waits_a_little_does_not_take_the_readers_from_queries() -> None:
+    answers, refusals = asked(100, kinds=100 * _SECONDS, write_waits_s=_QUICK_WRITES_S)
+    assert len(answers) > 28 * _SECONDS, "22 a second while any such write made readers rest for twice a query's time"
+    assert max(refusals) < 0.1
 
 
 @pytest.mark.parametrize("rate", [100, 300])

@@ -24,9 +24,7 @@ _LONGEST_REST_S = 2.0
 _LONGEST_RETRY_S = 60
 _MOST_REMEMBERING = 16
 _MOST_FOLLOWING = 1000
-# While writes wait, what a second of queries takes may grow several times over within a moment. Whoever is let in has to be
-# answered even so, for a query that is refused after it has waited was let in in vain.
-_HURRIED = 0.2
+_MANY = 16  # that wait; fewer are let in even if each takes long
 _NOBODY = Asker()
 
 
@@ -87,6 +85,7 @@ class QuerySlots:
         self._running = 0
         self._resting = Resting(self._release)
         self._looking = False
+        self._beside_writes = False
         self._remembering = 0
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="reader")
         self._rememberer = ThreadPoolExecutor(1, thread_name_prefix="rememberer")
@@ -161,8 +160,8 @@ class QuerySlots:
         else:
             if len(self._inside) - self._following >= self._most and not self._shed_for(by.owner):
                 raise self._too_many("Too many queries are waiting.")
-            patience_s = self._patience_s * (_HURRIED if self._way.rest else 1.0)
-            if self._turns.ahead_s(query) / self._way.pace > patience_s:
+            many = self._beside_writes and len(self._inside) > _MANY
+            if self._turns.ahead_s(query) > self._patience_s * self._way.reliable_pace(beside_many=many):
                 raise self._too_many("The queries before this one take too long.")
             self._turns.add(query)
         self._same.enter(same)
@@ -305,6 +304,7 @@ class QuerySlots:
         self._way.adapt(waited_s and waited_s + now_s - due_s, self._turns.queuing)
         for each in self._turns.late(now_s, self._way.pace, self._patience_s):
             self._refuse(each, "The queries before this one take too long.")
+        self._beside_writes = waited_s > 0
         self._on_rest(self._way.rest)
         if not self._way.rest:
             self._resting.end_all()
@@ -312,6 +312,8 @@ class QuerySlots:
         self._looking = bool(self._inside) or self._way.rest > 0
         if self._looking:
             self._look_later()
+        else:
+            self._beside_writes = False
 
     def _answer(self, question: Callable[[Reader], Answer], running: RunningQuery) -> Answer:
         with self._reader.asking(running):
