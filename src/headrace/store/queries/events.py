@@ -1,6 +1,6 @@
 """SQL that finds events: each builder takes a tenant and filters, and returns text with bound parameters. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -33,29 +33,34 @@ _SHOWN = [
     if column not in ("labels", "numbers")
 ]
 OUTPUT = ", ".join(_SHOWN)
+_TIMES_WANTED, _WIDER = 4, 16  # since events come unevenly; and in few steps, since each is a query
 _AT_ONE_TIME = 10  # events of one user in one millisecond; usually there are fewer
 _BRIEF = ", ".join(column for column in _SHOWN if column.split()[-1] not in NOT_BRIEF)
 
 
 def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
-    """One row (count, millisecond): how many events match, and the earliest time that the page may reach back to.
+    """One row (count, millisecond, count, millisecond): how many events match, the earliest time that the page may reach back to,
+    how many events there are from then on, and when the last quarter with any ends.
 
-    Both follow from the number of matches in each quarter of an hour, which `by_slot` has counted for some filters.
+    All follow from the number of matches in each quarter of an hour, which `by_slot` has counted for some filters. The last two
+    ignore what comes after the cursor's quarter.
     """
     spans, params = spans_of(tenant, filters, hot)
     parts = " UNION ALL ".join(
         f"SELECT toInt64(slot) AS quarter, count() AS found FROM events WHERE {where} GROUP BY quarter"
         for where, _ in spans
     )
-    before = ""
+    sure = here = "hits"
     if page.after is not None:  # it is unknown how many events of the cursor's quarter come after the cursor
-        before = "quarter < {before:Int64}"
+        sure, here = "if(quarter < {before:Int64}, hits, 0)", "if(quarter <= {before:Int64}, hits, 0)"
         params["before"] = page.after.timestamp_ms // SLOT_MS
+    so_far = "OVER (ORDER BY quarter DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    enough = "running >= {wanted:UInt64}"
+    is_enough = "max(running) >= {wanted:UInt64}"
     return Query(
-        f"SELECT sum(hits), {SLOT_MS} * if(max(running) >= {{wanted:UInt64}}, maxIf(quarter, running >= {{wanted:UInt64}}), "
-        "min(quarter)) FROM (SELECT quarter, hits, sum("
-        + (f"if({before}, hits, 0)" if before else "hits")
-        + ") OVER (ORDER BY quarter DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running FROM "
+        f"SELECT sum(hits), {SLOT_MS} * if({is_enough}, maxIf(quarter, {enough}), min(quarter)), "
+        f"if({is_enough}, minIf(upto, {enough}), max(upto)), {SLOT_MS} * (maxIf(quarter, upto > 0) + 1) - 1 FROM "
+        f"(SELECT quarter, hits, sum({sure}) {so_far} AS running, sum({here}) {so_far} AS upto FROM "
         f"(SELECT quarter, sum(found) AS hits FROM ({parts}) GROUP BY quarter))",
         params | {"wanted": page.offset + page.limit + 1},
     )
@@ -93,10 +98,26 @@ class PageBounds(msgspec.Struct, frozen=True):
     """Bounds of a page's events, as far as they are known: they limit what is read and never change the answer.
 
     floor_ms: no event is earlier. moments: if not empty, every event is at one of them.
+    top_ms, between: no event is later, and so many matching events lie between the two; 0 if that is not known.
     """
 
     floor_ms: int = 0
     moments: Sequence[tuple[str, int]] = ()  # (name, millisecond)
+    top_ms: int = 0
+    between: int = 0
+
+    def windows(self, wanted: int, many: int, /) -> "Iterator[PageBounds]":
+        """Ever wider ones, up to these: the first in which a newest-first page is full holds all of it.
+
+        wanted: how many events the page has to find. many: up to so many are read at once.
+        """
+        widest_ms = self.top_ms - self.floor_ms
+        if self.between > max(many, _TIMES_WANTED * wanted):
+            width_ms = max(1, _TIMES_WANTED * wanted * widest_ms // self.between)
+            while width_ms < widest_ms // 2:
+                yield PageBounds(floor_ms=self.top_ms - width_ms)
+                width_ms *= _WIDER
+        yield self
 
 
 def keys(tenant: Tenant, filters: Filters, page: Page, bounds: PageBounds, /, hot: Hot = NONE_HOT) -> Query:
