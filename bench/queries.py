@@ -5,9 +5,10 @@ python -m bench.queries build [--events 10M]       events made inside the engine
 python -m bench.queries ask [--rounds 9]           each kind of question, warm, through the store's own code
 python -m bench.queries cold                       each of them as the first one of a process, the kernel's page cache dropped (as root)
 python -m bench.queries rivals [--which duckdb]    PostgreSQL 18 and DuckDB, loaded with the same rows
-python -m bench.queries report                     tables into bench/RESULTS.md, and bench/queries.png
+python -m bench.queries report                     tables into bench/RESULTS.md, and bench/queries.png if several sizes were asked
 
-Figures are milliseconds; each step adds its own to FOLDER/queries.json, so `report` shows all sizes that were asked in that folder.
+Figures are milliseconds; each step adds its own to FOLDER/queries.json, so `report` shows all sizes that were asked in that folder,
+each as a section of its own, so that it leaves those of other sizes as they are. `all` asks the rivals up to 10M events.
 """
 
 import argparse
@@ -22,15 +23,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import report as figures_of
 from bench.events_sql import NAMES, PLANS, PROJECT, START_MS, rows
 from bench.query_rivals import CHANNEL, FUNNEL, NAME, ORDER, SECOND_TAG, SIGN_UP, TAG, figure, rivals, timed
+from bench.query_tables import AFTER, report
 from bench.report import say
 
 HERE = Path(__file__).parent
-RIVALS = {"postgres": "PostgreSQL 18", "duckdb": "DuckDB"}
 BATCH = 500_000
 # What analysts write by hand: no durations, and events of one time in whatever order they were read.
+BY_HAND = "funnel of three steps, windowFunnel"
 WINDOW_FUNNEL = (
     "SELECT countIf(level >= 3) FROM (SELECT windowFunnel(604800000)(toUInt64(toUnixTimestamp64Milli(timestamp)), "
     + ", ".join(f"name = '{name}'" for name in FUNNEL)
@@ -41,6 +42,15 @@ WINDOW_FUNNEL = (
 def count_of(text: str) -> int:
     units = {"K": 1_000, "M": 1_000_000}
     return int(float(text[:-1]) * units[text[-1].upper()]) if text[-1].upper() in units else int(float(text))
+
+
+def label_of(text: str) -> str:
+    """A number of events as the folder and the aims call it: 1M for 1000000."""
+    count = count_of(text)
+    for unit, size in (("M", 1_000_000), ("K", 1_000)):
+        if count >= size and count % size == 0:
+            return f"{count // size}{unit}"
+    return str(count)
 
 
 def rss_mb() -> float:
@@ -179,7 +189,7 @@ def questions() -> dict[str, Callable[[Any], Any]]:
         "people, one name": lambda store: measured(store, "users", one),
         "people by week, all": lambda store: measured(store, "users", all_of, interval="1w", zone=berlin),
         "funnel of three steps": lambda store: store.funnel(tenant, funnel).steps[-1].count,
-        "funnel of three steps, windowFunnel": lambda store: store.engine.rows(Query(WINDOW_FUNNEL, {}))[0][0],
+        BY_HAND: lambda store: store.engine.rows(Query(WINDOW_FUNNEL, {}))[0][0],
         "retention of 8 weeks": lambda store: len(store.retention(tenant, retention).cohorts),
     }
 
@@ -196,15 +206,6 @@ def an_id(store: Any, turn: int) -> str:
         days = (Filters(to_ms=START_MS + day * 86_400_000) for day in range(10, 80, 2))
         _ids[id(store)] = [store.events(Tenant(PROJECT, "live"), each, Page(limit=1)).events[0].id for each in days]
     return _ids[id(store)][turn % 35]
-
-
-AIMS = {
-    "count, all": (30, 60), "count, one name": (30, 60), "count, all, odd bounds": (30, 60), "series by hour, all": (30, 60),
-    "series by hour, one name": (30, 60), "series by day, all, Berlin": (30, 60), "series by day, one name": (30, 60),
-    "group by a tag, one name": (50, 300), "stats of value, one name": (120, 800), "list 50, all": (50, 150),
-    "list 50, one name": (50, 150), "list 50, one user": (50, 150), "list 50, one tag": (100, 500), "get by id": (20, 50),
-    "funnel of three steps": (200, 2000), "retention of 8 weeks": (300, 3000),
-}  # fmt: skip
 
 
 def drop_caches() -> bool:
@@ -226,8 +227,8 @@ def ask(work: Path, label: str, rounds: int) -> None:
     size = sizes(store)
     size["seconds_to_learn"] = learn(store)
     for name, question in questions().items():
-        if any(word in name for word in LEARNT):
-            found[f"{name}, learnt"] = _asked(f"{name}, learnt", question, store, rounds)
+        if any(word in name for word in LEARNT) and name != BY_HAND:
+            found[name + AFTER] = _asked(name + AFTER, question, store, rounds)
     size["bytes_of_own_columns"] = round(sizes(store)["bytes_per_event"] - size["bytes_per_event"], 2)
     size["peak_rss_mb"] = round(rss_mb())
     store.close()
@@ -235,7 +236,7 @@ def ask(work: Path, label: str, rounds: int) -> None:
     keep(work, label, {"size": size})
 
 
-LEARNT = ("tag", "property", "filter by", "funnel", "retention")
+LEARNT = ("tag", "property", "filter by", "funnel of three steps", "retention")
 
 
 def learn(store: Any) -> float:
@@ -309,63 +310,6 @@ def keep(work: Path, label: str, figures: dict[str, Any]) -> None:
     path.write_text(json.dumps(known, indent=1))
 
 
-def report(work: Path) -> None:
-    """The tables of every set that was asked, into RESULTS.md, and the plot."""
-    known = json.loads((work / "queries.json").read_text())
-    sets = sorted(known.items(), key=lambda each: each[1]["size"]["events"])
-    parts = ["### Queries as measured", figures_of.machine(), ""]
-    for label, figures in sets:
-        size, aim = figures["size"], {"10M": 0, "100M": 1}.get(label)
-        rivals = [rival for rival in RIVALS if rival in figures]
-        parts += [
-            f"**{label}**: {size['bytes_per_event']} bytes an event, {size['parts']} parts, peak RSS {size['peak_rss_mb']} MB "
-            f"while asking, {size['peak_rss_building_mb']} MB while building"
-            + "".join(f"; {RIVALS[rival]} {figures[rival]['bytes_per_event']} bytes an event" for rival in rivals)
-            + ".",
-            "",
-        ]
-        heads = ["question", "median ms", "p95", "cold", "aim", "", *(RIVALS[rival] for rival in rivals)]
-        rows: list[list[str]] = []
-        for name, row in figures["questions"].items():
-            wanted = AIMS[name][aim] if aim is not None and name in AIMS else None
-            met = "" if wanted is None else "met" if row.get("median", 1e9) <= wanted else "missed"
-            beside = [figures[rival]["questions"].get(name, {}) for rival in rivals]
-            rows.append(
-                [
-                    name, _shown(row), str(row.get("p95", "")), str(figures.get("cold", {}).get(name, "")),
-                    "" if wanted is None else str(wanted), met, *map(_shown, beside),
-                ]
-            )  # fmt: skip
-        columns = ", ".join(f"{name} {each}" for name, each in size["columns"].items())
-        parts += [figures_of.table(heads, rows), "", f"Bytes an event: {columns}.", ""]
-    figures_of.record("bench/queries.py", "\n".join(parts))
-    plot(known)
-
-
-def _shown(row: dict[str, Any]) -> str:
-    return str(row.get("median", row.get("error", "")))
-
-
-def plot(known: dict[str, Any]) -> None:
-    """Medians over the number of events, both axes logarithmic."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    sets = sorted((figures["size"]["events"], figures["questions"]) for figures in known.values())
-    figure, axes = plt.subplots(figsize=(11, 6))
-    axes.set_prop_cycle(color=mpl.colormaps["tab20"].colors)
-    for name in AIMS:
-        points = [(events, found[name]["median"]) for events, found in sets if "median" in found.get(name, {})]
-        axes.plot(*zip(*points, strict=True), marker="o", label=name)
-    axes.set(xscale="log", yscale="log", xlabel="events", ylabel="median, ms", title="Queries as the store grows")
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.tight_layout()
-    figure.savefig(HERE / "queries.png", dpi=110)
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("what", choices=("all", "build", "ask", "cold", "first", "rivals", "report"))
@@ -379,12 +323,13 @@ def main() -> None:
     arguments.add_argument("--which", default="duckdb,postgres")
     arguments.add_argument("--keep", action="store_true", help="leave the folder of `all` as it is")
     given = arguments.parse_args()
-    work, label = given.folder, given.events
+    work, label = given.folder, label_of(given.events)
     work.mkdir(parents=True, exist_ok=True)
     if given.what == "all":
-        steps = ["build", "ask", "cold", *(["rivals"] if label == "10M" else []), "report"]
+        steps = ["build", "ask", "cold", *(["rivals"] if count_of(label) <= 10_000_000 else []), "report"]
         for step in steps:
             command = [sys.executable, "-m", "bench.queries", step, "--folder", str(work), "--events", label]
+            say(f"{step}: {label} events")
             subprocess.run([*command, "--rounds", str(given.rounds)], check=True, cwd=HERE.parent)
         if not given.keep:
             shutil.rmtree(work)

@@ -81,11 +81,22 @@ RIVAL_SQL = {
     "people by week, all":
         "SELECT date_trunc('week', timestamp) b, count(DISTINCT user_id) FROM events WHERE {t} GROUP BY 1 ORDER BY 1",
     "retention of 8 weeks":
-        "WITH first AS (SELECT user_id, min(timestamp) AS at FROM events WHERE {t} AND name = '{sign_up}' GROUP BY 1) "
-        "SELECT cohort, week, count(DISTINCT user_id) FROM (SELECT first.user_id, date_trunc('week', at)::date AS cohort, "
-        "floor((date_trunc('week', timestamp)::date - date_trunc('week', at)::date) / 7.0) AS week FROM first JOIN events "
-        "ON events.user_id = first.user_id WHERE {t} AND name = '{order}' AND timestamp > at) AS returns "
+        "WITH joined AS (SELECT user_id, min(timestamp) AS since FROM events WHERE {t} AND name = '{sign_up}' GROUP BY 1) "
+        "SELECT cohort, week, count(DISTINCT user_id) FROM (SELECT joined.user_id, date_trunc('week', since)::date AS cohort, "
+        "floor((date_trunc('week', timestamp)::date - date_trunc('week', since)::date) / 7.0) AS week FROM joined JOIN events "
+        "ON events.user_id = joined.user_id WHERE {t} AND name = '{order}' AND timestamp > since) AS returns "
         "WHERE week < 8 GROUP BY 1, 2",
+    # In each user's order, the latest first step before each second one, and the latest such second step before each third one.
+    "funnel of three steps":
+        "WITH steps AS (SELECT user_id, name, timestamp, position FROM events WHERE {t} AND name IN {funnel}), "
+        "begun AS (SELECT *, max(CASE WHEN name = '{step_1}' THEN timestamp END) OVER before AS from_first FROM steps "
+        "WINDOW before AS (PARTITION BY user_id ORDER BY timestamp, position ROWS UNBOUNDED PRECEDING)), "
+        "gone_on AS (SELECT *, max(CASE WHEN name = '{step_2}' THEN from_first END) OVER before AS from_second FROM begun "
+        "WINDOW before AS (PARTITION BY user_id ORDER BY timestamp, position ROWS UNBOUNDED PRECEDING)) "
+        "SELECT user_id FROM gone_on WHERE name = '{step_3}' AND timestamp - from_second <= INTERVAL '7 days' GROUP BY user_id",
+    "stats of a property, one name":
+        "SELECT count({amount}), sum({amount}), avg({amount}), min({amount}), max({amount}), {amount_percentiles} "
+        "FROM events WHERE {t} AND name = '{name}'",
 }  # fmt: skip
 
 
@@ -99,6 +110,10 @@ def rival_questions(dialect: dict[str, str], position: int) -> dict[str, list[st
         "channel": CHANNEL,
         "sign_up": SIGN_UP,
         "order": ORDER,
+        "funnel": FUNNEL,
+        "step_1": FUNNEL[0],
+        "step_2": FUNNEL[1],
+        "step_3": FUNNEL[2],
     } | dialect
     found: dict[str, list[str]] = {}
     for name, sql in RIVAL_SQL.items():
@@ -141,6 +156,7 @@ def against_duckdb(work: Path, parquet: Path, rounds: int, keep: Callable[[dict[
         "tag": f"tags['{TAG}']", "is_tag": f"tags['{TAG}'] = '{VALUE}'",
         "percentiles": "quantile_cont(value, [0.5, 0.95, 0.99])", "second_tag": f"tags['{SECOND_TAG}']",
         "amount": "CAST(properties->>'amount' AS DOUBLE)",
+        "amount_percentiles": "quantile_cont(CAST(properties->>'amount' AS DOUBLE), [0.5, 0.95, 0.99])",
     }  # fmt: skip
     found = asked(lambda sql: database.execute(sql).fetchall(), rival_questions(words, position), rounds)
     database.close()
@@ -176,6 +192,8 @@ def against_postgres(work: Path, parquet: Path, rounds: int, keep: Callable[[dic
                 "tag": f"tags->>'{TAG}'", "is_tag": f"""tags @> '{{"{TAG}":"{VALUE}"}}'""",
                 "percentiles": "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY value)",
                 "second_tag": f"tags->>'{SECOND_TAG}'", "amount": "(properties->>'amount')::float8",
+                "amount_percentiles":
+                    "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY (properties->>'amount')::float8)",
             }  # fmt: skip
             found = asked(lambda sql: database.execute(sql).fetchall(), rival_questions(words, position), rounds)
             version = database.execute("SHOW server_version").fetchone()[0]
