@@ -44,6 +44,8 @@ class World:
         self.chance = random.Random(5)
         self.running = 0
         self.becoming_visible: asyncio.Future[None] | None = None
+        self.ease = 0.0
+        self.inserts = 0
         self.slots = QuerySlots(
             object(),  # pyright: ignore[reportArgumentType]  its threads never get to it
             fresh=self.until_fresh,
@@ -51,6 +53,7 @@ class World:
             waiting=64,
             patience_s=5.0,
             write_wait_s=lambda: write_waits_s[self.running] * self.chance.expovariate(1),
+            on_ease=self.take_it_easy,
             clock_ms=lambda: 0,
         )
         self.slots._threads = self  # pyright: ignore[reportAttributeAccessIssue]
@@ -71,11 +74,15 @@ class World:
     async def until_fresh(self) -> None:
         if self.becoming_visible is None:
             self.becoming_visible = self.loop.create_future()
-            self.loop.call_later(0.05 + 0.06 * (1 + min(self.slots.rest, 3)), self.become_visible)
+            self.loop.call_later(0.05 + 0.06 * (1 + min(self.ease, 3)), self.become_visible)
         await asyncio.shield(self.becoming_visible)
+
+    def take_it_easy(self, ease: float) -> None:
+        self.ease = ease
 
     def become_visible(self) -> None:
         assert self.becoming_visible
+        self.inserts += 1
         self.becoming_visible.set_result(None)
         self.becoming_visible = None
 
@@ -93,8 +100,8 @@ def question(cost_s: float, which: int) -> Callable[[Any], float]:
 
 def asked(
     rate: int, kinds: int, *, write_waits_s: tuple[float, float, float] = _SLOW_WRITES_S, costlier: float = 1.0
-) -> tuple[list[float], list[float]]:
-    """How long each answer took, and each refusal."""
+) -> tuple[list[float], list[float], int]:
+    """How long each answer took, and each refusal; and how many inserts made queries fresh."""
     loop = VirtualLoop()
     world = World(loop, write_waits_s)
     answers: list[float] = []
@@ -120,12 +127,12 @@ def asked(
         loop.run_until_complete(all_of_them())
     finally:
         loop.close()
-    return answers, refusals
+    return answers, refusals, world.inserts
 
 
 @pytest.mark.parametrize("rate", [100, 300])
 def test_what_cannot_be_answered_in_time_is_refused_at_once_and_not_after_it_has_waited(rate: int) -> None:
-    answers, refusals = asked(rate, kinds=rate * _SECONDS)
+    answers, refusals, _ = asked(rate, kinds=rate * _SECONDS)
     assert len(answers) > 3 * _SECONDS
     assert max(answers) < 6.0
     assert sorted(refusals)[int(len(refusals) * 0.98)] < 0.1
@@ -133,19 +140,26 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once_and_not_after_it_has
 
 @pytest.mark.parametrize("rate", [100, 300])
 def test_whoever_is_let_in_before_writes_have_to_wait_is_answered_once_they_do(rate: int) -> None:
-    answers, refusals = asked(rate, kinds=rate * _SECONDS, write_waits_s=_QUICK_WRITES_S, costlier=1.6)
+    answers, refusals, _ = asked(rate, kinds=rate * _SECONDS, write_waits_s=_QUICK_WRITES_S, costlier=1.6)
     assert len(answers) > 14 * _SECONDS
     assert max(refusals) < 0.1
 
 
 def test_a_write_that_now_and_then_waits_a_little_does_not_take_the_readers_from_queries() -> None:
-    answers, refusals = asked(100, kinds=100 * _SECONDS, write_waits_s=_QUICK_WRITES_S)
+    answers, refusals, _ = asked(100, kinds=100 * _SECONDS, write_waits_s=_QUICK_WRITES_S)
     assert len(answers) > 28 * _SECONDS, "22 a second while any such write made readers rest for twice a query's time"
     assert max(refusals) < 0.1
 
 
 @pytest.mark.parametrize("rate", [100, 300])
+def test_while_readers_are_busy_more_queries_share_an_insert(rate: int) -> None:
+    answers, _, inserts = asked(rate, kinds=rate * _SECONDS, write_waits_s=_QUICK_WRITES_S)
+    assert inserts < 5 * _SECONDS, "without that it is seven a second"
+    assert len(answers) > 24 * _SECONDS
+
+
+@pytest.mark.parametrize("rate", [100, 300])
 def test_of_queries_that_repeat_each_other_none_is_refused(rate: int) -> None:
-    answers, refusals = asked(rate, kinds=len(_COSTS_S))
+    answers, refusals, _ = asked(rate, kinds=len(_COSTS_S))
     assert (len(answers), refusals) == (rate * _SECONDS, [])
     assert max(answers) < 3.0

@@ -24,6 +24,7 @@ _LONGEST_REST_S = 2.0
 _LONGEST_RETRY_S = 60
 _MOST_REMEMBERING = 16
 _MOST_FOLLOWING = 1000
+_BREATH_S, _MOST_BREATHS = 0.1, 2.0  # about what queries wait for freshness if nothing is in their way
 _MANY = 16  # that wait; fewer are let in even if each takes long
 _NOBODY = Asker()
 
@@ -57,13 +58,14 @@ class QuerySlots:
         waiting: int,
         patience_s: float,
         write_wait_s: Callable[[], float] = lambda: 0.0,
-        on_rest: Callable[[float], None] = lambda _rest: None,
+        on_ease: Callable[[float], None] = lambda _ease: None,
         clock_ms: Callable[[], int],
     ) -> None:
         """running: how many queries run at once. waiting: how many more may wait for a slot. patience_s: for how long.
 
         write_wait_s: how long a write has waited at most since the last call, 0 if there was none.
-        on_rest: told `rest` now and then.
+        on_ease: told now and then how much longer than usual queries may wait for freshness, for they would not be run before:
+        while writes wait, or the readers are busy with others.
         """
         self.asked_at_ms = 0
         self.refused = 0
@@ -73,7 +75,7 @@ class QuerySlots:
         self._most = running + waiting
         self._patience_s = patience_s
         self._write_wait_s = write_wait_s
-        self._on_rest = on_rest
+        self._on_ease = on_ease
         self._clock_ms = clock_ms
         self._costs = Costs()
         self._turns = Turns[_Query]()
@@ -305,7 +307,7 @@ class QuerySlots:
         for each in self._turns.late(now_s, self._way.pace, self._patience_s):
             self._refuse(each, "The queries before this one take too long.")
         self._beside_writes = waited_s > 0
-        self._on_rest(self._way.rest)
+        self._on_ease(max(self._way.rest, min(self._turns.ready_s / self._way.pace / _BREATH_S, _MOST_BREATHS)))
         if not self._way.rest:
             self._resting.end_all()
         self._start_some()

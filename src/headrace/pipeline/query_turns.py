@@ -60,6 +60,11 @@ class Turns(Generic[AnyWaiting]):
         """How many could begin if there were a reader."""
         return sum(each.ready for own in self._of.values() for each in own)
 
+    @property
+    def ready_s(self) -> float:
+        """How much readers' time those take that could begin."""
+        return sum(each.cost_s for own in self._of.values() for each in own if each.ready)
+
     def add(self, waiting: AnyWaiting, /) -> None:
         own = self._of.get(waiting.by.owner)
         if own is None:

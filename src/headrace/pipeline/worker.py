@@ -286,7 +286,7 @@ class Worker:
 
         That moment is twice the time of the last insert. Otherwise an endless stream of queries would make the worker insert
         all the time, and take the processor away from them and everybody else. `ease` makes it longer, and so lets more queries
-        share an insert: set it while writes have to wait.
+        share an insert: set it while writes have to wait, or queries do so anyway.
         """
         self._gathering = True
         self._loop.wait_for(self._has_enough, min(2 * took_s, _LONGEST_BREATH_S) * (1 + min(self.ease, _MOST_EASE)))

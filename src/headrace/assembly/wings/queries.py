@@ -9,8 +9,8 @@ from headrace.store.remembering import RememberingReader
 
 
 def queries_of(settings: Settings, adapters: Adapters, pipeline: PipelineWing, /) -> QuerySlots:
-    def on_rest(rest: float) -> None:
-        pipeline.worker.ease = rest
+    def on_ease(ease: float) -> None:
+        pipeline.worker.ease = ease
 
     return QuerySlots(
         RememberingReader(adapters.store),
@@ -19,6 +19,6 @@ def queries_of(settings: Settings, adapters: Adapters, pipeline: PipelineWing, /
         waiting=settings.query_queue,
         patience_s=settings.query_wait_s,
         write_wait_s=pipeline.intake.longest_wait_s,
-        on_rest=on_rest,
+        on_ease=on_ease,
         clock_ms=clock_ms,
     )
