@@ -24,10 +24,10 @@ from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
 from tests.queries import conditions
-from tests.queries.comparing import assert_covered, drawn, examples
+from tests.queries.comparing import assert_covered, drawn, examples, in_rounds
 from tests.queries.given import ODD
 
-EXAMPLES = 60
+EXAMPLES, ROUNDS = 60, 5
 BASE_MS = 1_735_689_600_000  # 2025-01-01
 
 # Events
@@ -386,7 +386,7 @@ def test_every_query_equals_a_brute_force_over_a_list(
 ) -> None:
     covered: Counter[str] = Counter()
 
-    @drawn(EXAMPLES)
+    @drawn(EXAMPLES // ROUNDS)
     @given(
         events=st.lists(_events(), max_size=14) | st.lists(_events(), min_size=6, max_size=20),
         strangers=st.lists(_events(), min_size=1, max_size=2),
@@ -407,6 +407,6 @@ def test_every_query_equals_a_brute_force_over_a_list(
             store.insert(records)
         Asker(data.draw, tenant, mine, stored, covered).ask(clickhouse, model)
 
-    compare()
+    in_rounds(compare, ROUNDS)
     assert covered["questions"] >= 20 * examples(EXAMPLES), "thousands, unless fewer were wanted"
     assert_covered(covered, expected_coverage(), capsys)
