@@ -67,6 +67,27 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/store/test_merged.py::test_an_edition_that_another_process_drops_fails_its_questions_and_is_loaded_anew",
     ),
     (
+        "what a killed run of migrate-data has under way is kept out",
+        "store/queries/moving.py",
+        "WHERE NOT throwIf(fence < (SELECT max(fence) FROM moving_runs), 'a later run of migrate-data has begun')",
+        "",
+        "tests/store/test_moving.py::test_an_insert_of_a_run_that_was_killed_stores_nothing_any_more",
+    ),
+    (
+        "no server opens a store into which a move has not ended",
+        "assembly/store.py",
+        "        if is_being_filled(store.engine):\n",
+        "        if False:\n",
+        "tests/scale/test_migrate_data.py::test_a_folder_moved_over_kills_at_each_step_answers_as_before",
+    ),
+    (
+        "both sides of a move are compared, and a day that differs is moved again",
+        "upkeep/moving.py",
+        "    if target.summary(columns, day.after, day.upto) == whole:\n",
+        "    if target.last(day.after, day.upto) > day.after:\n",
+        "tests/store/test_moving.py::test_a_day_that_differs_is_moved_again",
+    ),
+    (
         "the gateways' rate limits are exact together",
         "log/valkey/functions.lua",
         "  if used >= most then\n",
@@ -146,7 +167,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a log is not left behind with events that are not stored",
         "assembly/log.py",
-        "if noted is None and last_position(settings.data / _FILE) > done:",
+        "if last_position(settings.data / FILE) > done:",
         "if False:",
         "tests/log/test_server_on_valkey.py::test_a_file_with_events_that_are_not_stored_is_not_left_behind",
     ),

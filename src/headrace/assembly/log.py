@@ -5,6 +5,7 @@ that the store lacks. So neither a switch of logs nor a server that came back em
 """
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ from headrace.upkeep.quarantine import ForgettingLog
 if TYPE_CHECKING:
     from headrace.log.valkey.server import LogServer
 
-_FILE = "log.sqlite"
+FILE = "log.sqlite"
 _NOTE = "log.json"
 _SECOND_COPIES_BYTES = 256 * 1024 * 1024  # of events that the store has, in a server's memory
 
@@ -84,17 +85,14 @@ class LogOfFolder:
 
     def settled(self, done: int, /) -> None:
         """At shutdown: note whether everything in a log on a server is stored and was reacted to. Raises Unavailable."""
-        noted = self._noted()
+        noted = _noted(self._note)
         if noted is not None and self.log.last() <= done:
             self._write(msgspec.structs.replace(noted, settled=True))
 
     def _on_server(self, settings: Settings, instance: str, floor: int, done: int) -> ServerLog:
-        noted = self._noted()
-        if noted is None and last_position(settings.data / _FILE) > done:
-            raise SettingsError(
-                f"HEADRACE_LOG_URL: {settings.data / _FILE} holds events that are not stored yet. Start the server without this "
-                "setting and stop it again (SIGTERM), so that it stores them; then set it."
-            )
+        noted = _noted(self._note)
+        if noted is None:
+            require_drained(settings, done)
         log, shown, log_id, self.server = _server(settings, instance, floor)
         if noted is not None and noted.log != log_id and not noted.settled:
             self.missing = (
@@ -113,16 +111,8 @@ class LogOfFolder:
             os.fsync(file.fileno())
         new.replace(self._note)
 
-    def _noted(self) -> _LogLocation | None:
-        try:
-            return msgspec.json.decode(self._note.read_bytes(), type=_LogLocation)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise SettingsError(f"{self._note} is damaged: {error}. Remove it if the log there is stored.") from None
-
     def _require_settled(self) -> None:
-        noted = self._noted()
+        noted = _noted(self._note)
         if noted is not None and not noted.settled:
             raise SettingsError(
                 f"HEADRACE_LOG_URL is not set, but this folder's log is at {noted.shown} and may hold events that are not stored "
@@ -131,10 +121,34 @@ class LogOfFolder:
             )
 
 
+def _noted(path: Path) -> _LogLocation | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_LogLocation)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{path} is damaged: {error}. Remove it if the log there is stored.") from None
+
+
+def require_drained(settings: Settings, done: int, /) -> None:
+    """Raises SettingsError if the log's file holds what is not stored, or not reacted to, yet."""
+    if last_position(settings.data / FILE) > done:
+        raise SettingsError(
+            f"HEADRACE_LOG_URL: {settings.data / FILE} holds events that are not stored yet. Start the server without this "
+            "setting and stop it again (SIGTERM), so that it stores them; then set it."
+        )
+
+
+def elsewhere(settings: Settings, /) -> str:
+    """Where a folder's log is, or was last, if that is on a server; without the password. "" for in the folder."""
+    noted = _noted(settings.data / _NOTE)
+    return "" if noted is None else noted.shown
+
+
 def last_position_of(settings: Settings, /) -> int:
     """The position of the log's last entry, for commands beside a server. Raises SettingsError, Unavailable."""
     if not settings.log_url:
-        return last_position(settings.data / _FILE)
+        return last_position(settings.data / FILE)
     server = _connect(settings)
     try:
         return server.last_position()
@@ -172,7 +186,7 @@ def examine(settings: Settings, /) -> str:
 
 def _file(settings: Settings, floor: int) -> SqliteLog:
     return SqliteLog(
-        settings.data / _FILE,
+        settings.data / FILE,
         clock_ms=clock_ms,
         floor=floor,  # if the file is lost, its positions are still not reused
         dedup_window_s=settings.dedup_window_s,

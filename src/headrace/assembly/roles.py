@@ -17,9 +17,9 @@ from headrace.ports.control import ControlFailed
 _ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  compared, not listened on
 
 
-def require_urls(settings: Settings, /) -> None:
-    """Raises SettingsError if the role needs a server that no setting names."""
-    if settings.role == "all":
+def require_urls(settings: Settings, for_command: str = "", /) -> None:
+    """Raises SettingsError if the role, or a command, needs a server that no setting names."""
+    if settings.role == "all" and not for_command:
         return
     parts = {
         "HEADRACE_LOG_URL": (settings.log_url, "a Valkey server, which holds the log"),
@@ -28,6 +28,8 @@ def require_urls(settings: Settings, /) -> None:
     }
     for variable, (url, what) in parts.items():
         if not url:
+            if for_command:
+                raise SettingsError(f"`{for_command}` needs {variable}: {what}.")
             raise SettingsError(
                 f"HEADRACE_ROLE={settings.role} needs {variable}: {what}. Set it to the same URL for every gateway and "
                 "worker, or use the role `all`."

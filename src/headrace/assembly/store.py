@@ -9,9 +9,11 @@ from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.engine import problem_of
+from headrace.store.moving import is_being_filled
 from headrace.store.restoring import is_being_restored
 
-_UNFINISHED = "a restore into it was cut off, so it lacks events; run `headrace restore` again"
+_RESTORING = "a restore into it was cut off, so it lacks events; run `headrace restore` again"
+_MOVING = "a move into it has not ended, so it lacks events; run `headrace migrate-data` again"
 
 
 def open_store(settings: Settings, lease: LastingLease | None, /, *, is_restoring: bool = False) -> ClickHouseStore:
@@ -35,10 +37,12 @@ def open_store(settings: Settings, lease: LastingLease | None, /, *, is_restorin
 
 
 def _whole(store: ClickHouseStore, shown: str) -> ClickHouseStore:
-    """The store, unless a restore into it was cut off. Raises SettingsError, StoreFailed."""
+    """The store, unless a restore or a move into it was cut off. Raises SettingsError, StoreFailed."""
     try:
         if is_being_restored(store.engine):
-            raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {_UNFINISHED}.")
+            raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {_RESTORING}.")
+        if is_being_filled(store.engine):
+            raise SettingsError(f"HEADRACE_STORE_URL: The store at {shown} cannot be used: {_MOVING}.")
     except BaseException:
         store.close()
         raise

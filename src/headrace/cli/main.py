@@ -18,6 +18,7 @@ from headrace.cli.journeys import app as journeys_app
 from headrace.cli.keys import app as keys_app
 from headrace.cli.mcp import app as mcp_app
 from headrace.cli.opened import Data, deed_of, running
+from headrace.cli.progress import progress_bar
 from headrace.cli.quarantine import app as quarantine_app
 from headrace.cli.replays import app as replay_app
 from headrace.cli.retention import app as retention_app
@@ -185,6 +186,24 @@ def restore(
         done = restore_into(settings, folder, deed_of("restore", str(folder)), snapshot=snapshot, erased_in=erasures_of)
     except (StoreFailed, OSError) as error:
         raise SettingsError(f"{folder} cannot be restored: {error}") from error
+    print_json(done)
+
+
+@app.command(name="migrate-data")
+def migrate_data(*, data: Data = None) -> None:
+    """Move a stopped server's data folder to Valkey, PostgreSQL and ClickHouse. Prints one JSON object.
+
+    HEADRACE_LOG_URL, HEADRACE_CONTROL_URL and HEADRACE_STORE_URL name them; each must be empty. Ids and positions stay, and
+    repeats are recognized as before. After an interruption, run the command again: it goes on. The folder keeps its data.
+    """
+    # Imported here: it loads the store's engine.
+    from headrace.assembly.logs import configure  # noqa: PLC0415
+    from headrace.assembly.moving import migrate_data as run  # noqa: PLC0415
+
+    settings = ServerSettings.from_environ(os.environ, data=data)
+    configure(settings)
+    with progress_bar("events") as show:
+        done = run(settings, deed_of("migrate-data", str(settings.data)), show=show)
     print_json(done)
 
 

@@ -5,6 +5,7 @@ Both have the same tables, so a copy of PostgreSQL is a SQLite file, and a copy 
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from headrace.control.tables.console import instance
 from headrace.control.tables.positions import leases
 from headrace.model.errors import SettingsError
 
+_NOT_DATA = (instance, leases)  # the second has a row once a server has tried to start
 _AT_ONCE = 1_000  # rows; between two lots PostgreSQL waits, and ends a transaction that is idle for ten seconds
 
 
@@ -45,6 +47,28 @@ def require_empty(where: str | Path, /) -> None:
         _require_empty(connection)
 
 
+def is_empty(engine: sa.Engine, /) -> bool:
+    """Whether no server has used an open database. Raises ControlFailed."""
+    with reading(engine) as connection:
+        return not _used_table(connection)
+
+
+def sums(engine: sa.Engine, /) -> dict[str, tuple[int, int]]:
+    """By table: how many rows it has, and a sum over all that is in them, in any order. Without leases. Raises ControlFailed."""
+    with reading(engine) as connection:
+        return {table.name: _sum(connection, table) for table in metadata.sorted_tables if table is not leases}
+
+
+def _sum(connection: sa.Connection, table: sa.Table) -> tuple[int, int]:
+    count = total = 0
+    for rows in _lots(connection, table):
+        count += len(rows)
+        for row in rows:
+            digest = blake2b(repr(tuple(row.values())).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            total = (total + int.from_bytes(digest)) % (1 << 64)
+    return count, total
+
+
 def copy_rows(source: sa.Engine, target: sa.Engine, /, *, replaces: bool = False) -> None:
     """Copy every row, as it is at one moment, in one transaction. Leases are copied as released: their holder is another server.
 
@@ -55,7 +79,8 @@ def copy_rows(source: sa.Engine, target: sa.Engine, /, *, replaces: bool = False
             for table in reversed(metadata.sorted_tables):
                 new.execute(sa.delete(table))
         _require_empty(new)
-        new.execute(sa.delete(instance))
+        for table in _NOT_DATA:
+            new.execute(sa.delete(table))
         for table in metadata.sorted_tables:
             for rows in _lots(old, table):
                 new.execute(sa.insert(table), rows)
@@ -72,13 +97,20 @@ def _lots(connection: sa.Connection, table: sa.Table) -> Iterator[Sequence[dict[
 
 
 def _require_empty(connection: sa.Connection) -> None:
+    if table := _used_table(connection):
+        shown = connection.engine.url.render_as_string(hide_password=True).replace("+psycopg://", "://")
+        raise SettingsError(
+            f"The control database {shown} is not empty (table {table}): "
+            "create a new database, and name it with HEADRACE_CONTROL_URL."
+        )
+
+
+def _used_table(connection: sa.Connection) -> str:
+    """A table with a row that neither a migration nor a server's start has put there, or ""."""
     for table in metadata.sorted_tables:
-        if table is not instance and connection.scalar(sa.select(sa.literal(1)).select_from(table).limit(1)):
-            shown = connection.engine.url.render_as_string(hide_password=True).replace("+psycopg://", "://")
-            raise SettingsError(
-                f"The control database {shown} is not empty (table {table.name}): "
-                "create a new database, and name it with HEADRACE_CONTROL_URL."
-            )
+        if table not in _NOT_DATA and connection.scalar(sa.select(sa.literal(1)).select_from(table).limit(1)):
+            return table.name
+    return ""
 
 
 def _last_number(connection: sa.Connection, table: sa.Table) -> int:

@@ -87,9 +87,7 @@ def facts_of(
         except Malformed as malformed:
             failures.append(Failure(maker.no, str(malformed), isinstance(malformed, TooCostly)))
             continue
-        facts.append(
-            Fact(fact_id(event_id, rule.id), rule.fact_type or DEFAULT_TYPE + event.name, maker.no, fields)
-        )
+        facts.append(Fact(fact_id(event_id, rule.id), rule.fact_type or DEFAULT_TYPE + event.name, maker.no, fields))
     if facts:
         return facts, failures
     fact = fact_of(event_id, event)

@@ -15,7 +15,7 @@ from headrace.store.fence import InsertFence
 from headrace.store.queries import upkeep
 from headrace.store.queries.events import INPUT_COLUMNS
 
-_INSERT_SETTINGS: dict[str, object] = {
+INSERT_SETTINGS: dict[str, object] = {
     # One block, so that one insert is one part: atomic.
     "async_insert": 0,
     "max_insert_threads": 1,
@@ -45,10 +45,10 @@ class EventWriter:
         """See the Store port."""
         if not records:
             return
-        fence, table, columns, settings = b"", "arriving", INPUT_COLUMNS, _INSERT_SETTINGS
+        fence, table, columns, settings = b"", "arriving", INPUT_COLUMNS, INSERT_SETTINGS
         if self._fence is not None:
             fence, table, columns = b'"fence":%d,' % self._fence.current, "fenced", (*INPUT_COLUMNS, "fence")
-            settings = _INSERT_SETTINGS | {"log_comment": self._fence.mark()}
+            settings = INSERT_SETTINGS | {"log_comment": self._fence.mark()}
         rows = b"\n".join(
             [
                 b'{%b"position":%d,"tail":%d,%b' % (fence, each.position, each.tail & MAX_TAIL, each.payload[1:])
