@@ -116,8 +116,9 @@ def test_each_process_says_what_it_is_and_a_worker_that_stands_by_does_nothing_e
             assert ready.status_code == 200
             assert ready.json() == {"status": "ready", "role": role} | ({} if server is standby else {"log": "fsync"})
             assert f'headrace_role{{role="{role}"}} 1.0' in client.get("/metrics").text
-            refused = client.get("/api/v1/events/count").status_code
-            assert refused == (503 if server is standby else 200)
+            counted = client.get("/api/v1/events/count")
+            assert counted.status_code == (503 if server is standby else 200)
+            assert ("headrace-lag-ms" in counted.headers) == (role == "gateway")
     with cluster.client() as client:
         assert "headrace_worker_active 1.0" in client.get("/metrics").text
 

@@ -54,11 +54,7 @@ class Forwarding:
         self._problems = problems
         self._addresses = addresses
         self._worker_url = worker_url
-        routes = [route for dialect in dialects for route in dialect.routes if is_for_worker(route)]
-        self._paths = {
-            method: _any_of(route.path for route in routes if route.method == method)
-            for method in {route.method for route in routes}
-        }
+        self._paths = Paths(route for dialect in dialects for route in dialect.routes if is_for_worker(route))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if self._is_for_worker(scope):
@@ -71,14 +67,7 @@ class Forwarding:
         method, path = scope["method"], scope["path"]
         if method == "POST" and path in self._app.posters:
             return False
-        if is_console(path):
-            return True
-        if (paths := self._paths.get("GET" if method == "HEAD" else method)) is None:
-            return False
-        if paths.fullmatch(path):
-            return True
-        # Routed by whole segments where there are ids, and escapes may stand for any letter: see `Request`.
-        return b"%" in scope["raw_path"] and paths.fullmatch(whole_segments(scope["raw_path"])) is not None
+        return is_console(path) or self._paths.have(scope)
 
     async def _pass_on(self, scope: Message, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -231,6 +220,26 @@ def is_for_worker(route: Route, /) -> bool:
     """Whether a gateway leaves a route to the worker."""
     does = route.does
     return isinstance(does, Handled) and (route.scope == "admin" or does.by in _LOOKS_INTO_THE_WORKER)
+
+
+class Paths:
+    """The paths of some routes."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        by_method: dict[str, list[str]] = {}
+        for route in routes:
+            by_method.setdefault(route.method, []).append(route.path)
+        self._patterns = {method: _any_of(paths) for method, paths in by_method.items()}
+
+    def have(self, scope: Message) -> bool:
+        """Whether a request is for one of the routes."""
+        method = scope["method"]
+        if (paths := self._patterns.get("GET" if method == "HEAD" else method)) is None:
+            return False
+        if paths.fullmatch(scope["path"]):
+            return True
+        # Routed by whole segments where there are ids, and escapes may stand for any letter: see `Request`.
+        return b"%" in scope["raw_path"] and paths.fullmatch(whole_segments(scope["raw_path"])) is not None
 
 
 def _any_of(templates: Iterable[str]) -> re.Pattern[str]:

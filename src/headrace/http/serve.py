@@ -27,6 +27,7 @@ from headrace.dialects.table import DIALECTS
 from headrace.http.addresses import Addresses
 from headrace.http.app import create_app
 from headrace.http.forward import Forwarding
+from headrace.http.lag import Lagging
 from headrace.http.problems import Problems
 from headrace.http.protocol import Protocol
 from headrace.http.standby import Standby
@@ -75,6 +76,8 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     served = app
     if (told := runtime.pipeline.told) is not None:
         served = Forwarding(app, dialects, problems, Addresses(settings), lambda: told.worker_url)
+        if (lag := runtime.pipeline.lag) is not None:
+            served = Lagging(served, dialects, lag.lag_ms)
     server = _server(settings, served if telemetry is None else telemetry.around(served), unread, problems)
 
     async def main() -> None:

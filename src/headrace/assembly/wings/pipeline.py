@@ -20,6 +20,7 @@ from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.holds import ErasureHolds
 from headrace.pipeline.intake import Intake
+from headrace.pipeline.lag import LagWatch
 from headrace.pipeline.only_partition import OnlyPartition
 from headrace.pipeline.overruns import OverrunWatch
 from headrace.pipeline.people import PeopleStage
@@ -36,7 +37,8 @@ from headrace.upkeep.quarantine import QuarantineDesk
 class PipelineWing(msgspec.Struct, frozen=True):
     """progress: the worker's. watch: which acknowledged events may say something about people that is not known yet.
 
-    told: what a gateway hears of the worker's progress. feed: by which a worker tells gateways. None for other roles.
+    told: what a gateway hears of the worker's progress; lag: how far its answers may lag. feed: by which a worker tells gateways.
+    None for other roles.
     """
 
     intake: Intake
@@ -51,6 +53,7 @@ class PipelineWing(msgspec.Struct, frozen=True):
     current: CurrentEventFile
     told: ProgressCopy | None
     feed: ProgressFeed | None
+    lag: LagWatch | None
 
     def visible(self) -> int:
         """The position up to which the store has every event, 0 before the worker has begun."""
@@ -121,8 +124,9 @@ def pipeline_of(
     told = copy_of(settings, adapters, control.reaction_states, on_told=signals.told)
     feed = feed_of(settings, adapters, worker, reactor, url)
     own = OnlyPartition(visible=lambda: progress.visible, reacted=reactor.reacted, want=worker.want)
+    lag = None if told is None else LagWatch(adapters.log.tails, told.visible, clock_ms)
     freshness = Freshness(
-        tails=adapters.log.tails,
+        tails=adapters.log.tails if lag is None else lag.tails,
         progress=told or own,
         freshness_timeout_s=settings.freshness_timeout_s,
         sync_deadline_s=settings.sync_deadline_s,
@@ -146,4 +150,5 @@ def pipeline_of(
         *(intake, worker, progress, reactor, freshness, quarantine, holds, watch, log_needs, current),
         told=told,
         feed=feed,
+        lag=lag,
     )
