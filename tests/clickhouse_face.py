@@ -46,19 +46,25 @@ class Face:
 
     inserts: how many came. Called for each: `amid_insert` once it runs, which may hold it up; `after_insert` once it has stored
     its rows, which may raise ConnectionError: then its reply is lost. broken: whether every connection is closed without a reply.
+    full: whether inserts fail as they do on a full disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """port: 0 for a free one."""
         self.inserts = 0
-        self.broken = False
+        self.broken = self.full = False
         self.amid_insert: Callable[[], None] = _nothing
         self.after_insert: Callable[[], None] = _nothing
         self._idle: dict[tuple[object, ...], list[Client]] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # a client that was killed
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
 
     def url(self) -> str:
         """A new database's."""
@@ -66,7 +72,7 @@ class Face:
         client = clickhouse_connect.get_client(dsn=dsn())
         client.command(f"CREATE DATABASE {name}")
         client.close()
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{name}"
+        return f"http://127.0.0.1:{self.port}/{name}"
 
     @contextmanager
     def lend(self, database: str, settings: dict[str, str]) -> Iterator[Client]:
@@ -135,6 +141,8 @@ def _handler(face: Face) -> type[BaseHTTPRequestHandler]:
                 if not body:
                     return _ask(client, asked["query"], params)
                 face.inserts += 1
+                if face.full:
+                    raise ClickHouseError("Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space.")
                 into, _, fmt = asked["query"].rpartition("FORMAT ")
                 if "\n" in fmt:  # the query came in front of its rows
                     fmt, _, rows = fmt.partition("\n")

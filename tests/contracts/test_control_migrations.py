@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -149,6 +150,18 @@ def test_a_server_that_cannot_be_reached_is_a_settings_error_that_keeps_the_pass
         open_database(url.render_as_string(hide_password=False))
     assert "HEADRACE_CONTROL_URL" in refused.value.message
     assert "hunter2" not in refused.value.message
+
+
+def test_a_server_without_a_connection_left_is_told_with_the_remedy(postgres: Postgres) -> None:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE limited LOGIN PASSWORD 'hunter2' CONNECTION LIMIT 0")
+    url = make_url(postgres.url).set(username="limited", password="hunter2")
+    with pytest.raises(SettingsError, match="CONNECTION LIMIT") as refused:
+        open_database(url.render_as_string(hide_password=False))
+    assert "HEADRACE_CONTROL_URL" in refused.value.message
+    assert "hunter2" not in refused.value.message
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("DROP ROLE limited")
 
 
 def test_a_database_that_is_not_utf_8_is_refused(postgres: Postgres) -> None:

@@ -249,6 +249,39 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
 
+def test_a_server_at_its_memorys_limit_takes_nothing_loses_nothing_and_goes_on_once_there_is_room() -> None:
+    own = started()
+    try:
+        log = Opener(own)(max_bytes=10**9)
+        log.append([Entry(b"a")])
+        own.client.config_set("maxmemory", 1)
+        with pytest.raises(Unavailable, match="out of memory") as refused:
+            log.append([Entry(b"b")])
+        assert refused.value.retry_after_s
+        assert payloads(log) == [b"a"]
+        own.client.config_set("maxmemory", 0)
+        log.append([Entry(b"c")])
+        assert payloads(log) == [b"a", b"c"]
+        log.close()
+    finally:
+        own.remove()
+
+
+def test_clocks_of_two_that_append_may_be_ten_minutes_apart(logs: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [logs(), logs()]
+    right = time.time_ns()
+    given: list[int] = []
+    for number in range(6):
+        late = (number % 2) * 600 * 10**9
+        monkeypatch.setattr("headrace.log.valkey.log.time.time_ns", lambda late=late: right - late)
+        [receipt] = both[number % 2].append([keyed("x", f"k{number}")])
+        given.append(receipt.position)
+        assert both[1 - number % 2].append([keyed("x", f"k{number}")])[0].position == receipt.position
+    assert given == sorted(set(given))
+    seconds, _ = logs.valkey.client.time()
+    assert abs(received_at_ms(given[-1]) / 1000 - seconds) < 300, "the server's clock, whatever those of the others say"
+
+
 def test_an_append_whose_reply_is_lost_is_not_sent_again(logs: Opener) -> None:
     proxy = Proxy(logs.valkey.port)
     log = logs(port=proxy.port)

@@ -13,6 +13,7 @@ from headrace.model.filters import Filters, Page
 from headrace.ports.control import LeaseLost
 from headrace.ports.store import StoreFailed, StoreRefused
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.queries.conditions import Query
 from tests.clickhouse_face import Face, face
 from tests.engine import event_of, fresh_tenant, records_of
 
@@ -42,7 +43,7 @@ def worker(face: Face) -> Iterator[Workers]:
     yield workers
     workers.close()
     face.amid_insert = face.after_insert = lambda: None
-    face.broken = False
+    face.broken = face.full = False
 
 
 @pytest.fixture
@@ -56,6 +57,32 @@ def some(tenant: Tenant, count: int = 5) -> list[Record]:
 
 def ids(records: list[Record]) -> set[str]:
     return {record.id for record in records}
+
+
+def test_a_store_without_room_refuses_no_event_for_good(face: Face, worker: Workers, tenant: Tenant) -> None:
+    store, records = worker(), some(tenant)
+    store.settle()
+    face.full = True
+    with pytest.raises(StoreFailed, match="not enough space") as failed:
+        store.insert(records)
+    assert not isinstance(failed.value, StoreRefused), "nothing is put aside for it"
+    face.full = False
+    store.settle()
+    assert store.present(0, 2**63) == set()
+    store.insert(records)
+    assert store.present(0, 2**63) == ids(records)
+
+
+def test_tables_of_a_newer_headrace_are_refused(worker: Workers) -> None:
+    worker().engine.command(Query("INSERT INTO headrace_schema (file) VALUES ('9999_new.sql')", {}))
+    with pytest.raises(StoreFailed, match="a newer headrace made its tables"):
+        worker()
+
+
+def test_an_engine_that_is_too_old_is_refused(worker: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.store.migrations._NEEDED", "of_the_future")
+    with pytest.raises(StoreFailed, match=r"it is ClickHouse \d+.*too old: it lacks the setting of_the_future"):
+        worker()
 
 
 def test_what_was_inserted_is_found(worker: Callable[[], ClickHouseStore], tenant: Tenant) -> None:

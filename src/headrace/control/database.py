@@ -53,7 +53,7 @@ def open_database(where: str | Path, /) -> sa.Engine:
                 reuse_write_ahead(engine)  # while the file has room for its pages
     except SQLAlchemyError as error:
         engine.dispose()
-        remedy = " Check HEADRACE_CONTROL_URL." if engine.dialect.name == "postgresql" else ""
+        remedy = f" {_remedy(_reason(error))}" if engine.dialect.name == "postgresql" else ""
         raise SettingsError(f"The control database {shown} cannot be opened: {_reason(error)}.{remedy}") from error
     except BaseException:
         engine.dispose()
@@ -209,6 +209,16 @@ def _too_new(shown: str, version: str) -> str:
         f"The control database {shown} has schema {version}, newer than this headrace, which knows {HEAD}: "
         "run the headrace that made it, or a newer one."
     )
+
+
+def _remedy(reason: str) -> str:
+    """For a server that cannot be opened. A connection that is refused has an error's text, and no code."""
+    if "too many" in reason:  # clients, or connections for a role or a database
+        return (
+            "The server that HEADRACE_CONTROL_URL names has no connection left: each process takes up to 15. Run fewer, or raise "
+            "its `max_connections`, or the role's or database's CONNECTION LIMIT."
+        )
+    return "Check HEADRACE_CONTROL_URL."
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -238,7 +238,7 @@ class LogServer:
             _log.error("log_fails", log=self.shown, why=_said(error))
         if "HEADRACE_LOST" in text:
             return LogLost("The log's server has lost the log: restart this server to begin a new one.")
-        if text.startswith("OOM"):
+        if isinstance(error, errors.OutOfMemoryError):
             return Unavailable("The log's server is out of memory.", retry_after_s=5)
         if isinstance(error, errors.ReadOnlyError):  # it has become a replica: look up the name again
             self._pool.disconnect()
