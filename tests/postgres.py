@@ -10,8 +10,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import create_engine, text
@@ -73,6 +75,29 @@ class Postgres:
         with psycopg.connect(url) as connection:
             connection.execute("; ".join(f'DELETE FROM "{name}"' for name in tables))
         self._free.append(url)
+
+    @property
+    def socket(self) -> str:
+        """Where it listens."""
+        return f"{make_url(self.url).query['host']}/.s.PGSQL.5432"
+
+    def pids(self) -> list[int]:
+        """Of its process, and of those that it has started."""
+        server = psutil.Process(self._server.get_pid())
+        return [server.pid, *(each.pid for each in server.children(recursive=True))]
+
+    def kill(self) -> None:
+        """SIGKILL to it and its children, which would end soon by themselves. `revive` starts it again."""
+        processes = list(map(psutil.Process, self.pids()))
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(processes)
+
+    def revive(self) -> None:
+        """Start it again on what it had. Raises subprocess.SubprocessError if it does not start at once."""
+        with self._server._lock:
+            self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         self._admin.dispose()

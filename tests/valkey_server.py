@@ -40,6 +40,11 @@ class Valkey:
     def url(self) -> str:
         return f"valkey://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def start(self) -> None:
         """Start it on the folder, under the port that it had. Returns once it answers."""
         for _ in range(1 if self.port else _ATTEMPTS):

@@ -20,7 +20,17 @@ _PATIENCE_S = 120
 class Cluster:
     """`start` returns once both gateways listen and a worker is active."""
 
-    def __init__(self, folder: Path, log_url: str, control_url: str, store_url: str, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log_url: str,
+        control_url: str,
+        store_url: str,
+        *,
+        own_control_url: str = "",
+        **settings: str,
+    ) -> None:
+        """own_control_url: by which this process reaches control, if the servers' leads through a proxy."""
         self.settings = {
             "HEADRACE_LOG_URL": log_url,
             "HEADRACE_CONTROL_URL": control_url,
@@ -30,7 +40,9 @@ class Cluster:
         }
         self.workers = [Server(folder / f"worker{n}", self.settings | {"HEADRACE_ROLE": "worker"}) for n in range(2)]
         self.gateways = [Server(folder / f"gateway{n}", self.settings | {"HEADRACE_ROLE": "gateway"}) for n in range(2)]
-        self._engine = create_engine(make_url(control_url).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        self._engine = create_engine(
+            make_url(own_control_url or control_url).set(drivername="postgresql+psycopg"), pool_pre_ping=True
+        )
         server = self._engine.url.set(database="postgres")
         self._server = create_engine(server, isolation_level="AUTOCOMMIT")
         self.admin = ""
