@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak soak-scale fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-webhooks
+.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak soak-scale fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-scale bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -75,6 +75,9 @@ bench-ingest: $(READY) ## events a second, beside what else could take them (nee
 bench-console: $(READY) ## what watching live costs, what the console's pages take (ARGS="tails page --minutes 10 --record")
 	$(VENV)/bin/python -m bench.console $(ARGS)
 
+bench-scale: $(READY) ## what splitting a server into gateway, worker and servers costs (ARGS="--seconds 10 --record")
+	$(VENV)/bin/python -m bench.scale $(ARGS)
+
 bench-replay: $(READY) ## what a replay job costs live traffic (ARGS=--record: into RESULTS.md)
 	$(VENV)/bin/python -m bench.replay $(ARGS)
 
@@ -100,7 +103,7 @@ bench-journeys: $(READY) ## 100,000 waiting runs: memory, start-up, how late tim
 soak: $(READY) ## run for a long time under load and kills
 	$(VENV)/bin/python -m tests.soak.soak $(ARGS)
 
-soak-scale: $(READY) ## gateways and workers as processes of their own, under load and kills (ARGS="--minutes 30")
+soak-scale: $(READY) ## gateways and workers as processes of their own, under load and kills (ARGS="--minutes 12 --deeds 110")
 	$(VENV)/bin/python -m tests.scale.soak $(ARGS)
 
 fuzz: $(READY) ## send batches with one spoilt event, and requests made of the OpenAPI document, a minute each (ARGS="--seconds 600 --seed 14")
