@@ -124,7 +124,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("data")).start()
+    # Not by a fork: these also show that a server that has done much ends well, which forked ones cut short.
+    server = Server(tmp_path_factory.mktemp("data"), by_fork=False).start()
     yield server
     assert server.stop() == 0
 
