@@ -67,6 +67,19 @@ def test_a_process_that_starts_again_does_not_adopt_its_predecessors_lease(engin
     assert ControlLeases(engine).take(NAME, "worker") is None
 
 
+def test_who_holds_what_is_listed_until_it_expires_and_swept_a_day_later(engine: Engine, other: Engine) -> None:
+    mine, others = ControlLeases(engine), ControlLeases(other)
+    take(mine, "member/a")
+    take(others, "member/b")
+    take(mine, "members")
+    assert mine.living("member/") == {"member/a": mine.process, "member/b": others.process}
+    expire(engine, "member/b")
+    assert others.living("member/") == {"member/a": mine.process}
+    mine.sweep("member/")
+    with reading(engine) as connection:
+        assert set(connection.scalars(sa.select(leases.c.name))) == {"member/a", "members"}
+
+
 def test_renewing_keeps_a_lease_and_does_not_bring_a_lost_one_back(engine: Engine, other: Engine) -> None:
     mine, others = ControlLeases(engine, length_s=10), ControlLeases(other, length_s=3600)
     take(mine)

@@ -113,8 +113,20 @@ class ValkeyLogs:
             self._log.close()
 
 
+class PartitionedLogs(ValkeyLogs):
+    """The same with four partitions, unless a test wants one of its own."""
+
+    def open(self, **settings: Any) -> ValkeyLog:
+        log = super().open(**({} if "partition" in settings else {"partitions": 4}) | settings)
+        log._turns = itertools.count()  # so that two logs give the same positions
+        return log
+
+
 Logs = SqliteLogs | MemoryLogs | ValkeyLogs
-_ALL = {"params": [SqliteLogs, MemoryLogs, ValkeyLogs], "ids": ["sqlite", "memory", "valkey"]}
+_ALL = {
+    "params": [SqliteLogs, MemoryLogs, ValkeyLogs, PartitionedLogs],
+    "ids": ["sqlite", "memory", "valkey", "valkey-4-partitions"],
+}
 
 
 @pytest.fixture(**_ALL)
@@ -498,7 +510,7 @@ def test_what_is_held_counts_events_alone_and_knows_the_last_of_them(logs: Logs)
 
 def test_two_partitions_that_append_at_once_never_give_one_position(logs: Logs, tmp_path: Path) -> None:
     other_logs = another(logs, tmp_path)
-    opened = [logs.open(), other_logs.open(partition=1)]
+    opened = [logs.open(partition=0), other_logs.open(partition=1)]
 
     def append(log: Log) -> list[tuple[int, str]]:
         return [(each.position, each.id) for size in range(60) for each in log.append(entries(*"x" * (size % 7 + 1)))]

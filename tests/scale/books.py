@@ -18,6 +18,20 @@ def stored(face: Face, cluster: Cluster) -> Counter[str]:
     return Counter({mark: int(count) for mark, count in (row.split("\t") for row in rows.splitlines())})
 
 
+def order_of_effects(cluster: Cluster) -> dict[int, list[str]]:
+    """By participant: the events that were booked, in the order of the transactions that did it.
+
+    Those of one transaction, which nobody can see one after the other, in the order of the log. PostgreSQL numbers transactions as
+    they first write: https://www.postgresql.org/docs/current/ddl-system-columns.html
+    """
+    found: dict[int, list[str]] = {}
+    for participant, event_id in cluster.rows(
+        "SELECT participant_no, event_id FROM points ORDER BY xmin::text::bigint, event_id"
+    ):
+        found.setdefault(participant, []).append(event_id)
+    return found
+
+
 def booked(cluster: Cluster) -> int:
     """The points that reactions have booked, once everything has been reacted to."""
     with cluster.client(1) as client:

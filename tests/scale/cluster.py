@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import create_engine, text
@@ -106,6 +107,16 @@ class Cluster:
     def scalar(self, sql: str) -> int:
         with self._engine.connect() as connection:
             return int(connection.scalar(text(sql)) or 0)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql))]
+
+    def holders(self) -> dict[str, str]:
+        """The process that stores each partition, by the name of its lease."""
+        living = "expires_at_ms > extract(epoch FROM clock_timestamp()) * 1000"
+        found = self.rows(f"SELECT name, owner FROM leases WHERE name LIKE 'storing/%' AND {living}")
+        return {name: owner.partition("/")[0] for name, owner in found}
 
     def stop(self) -> list[int]:
         """SIGTERM to all; their exit codes, gateways first."""

@@ -24,7 +24,7 @@ import httpx
 from sqlalchemy.engine import make_url
 
 from tests.postgres import Postgres
-from tests.scale.books import booked
+from tests.scale.books import booked, order_of_effects
 from tests.scale.cluster import Cluster, role_of, wait_until
 from tests.scale.keepers import Keeper
 from tests.scale.proxy import to_port, to_socket
@@ -255,13 +255,17 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--minutes", type=float, default=12.0)
     arguments.add_argument("--deeds", type=int, default=110, help="stop after so many")
+    arguments.add_argument(
+        "--partitions", type=int, default=1, help="of the log: both workers store if there are several"
+    )
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     given = arguments.parse_args()
     print(f"soak-scale: {given.minutes:g} minutes, seed {given.seed}", file=sys.stderr, flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         parts = Parts(Path(folder))
-        cluster = Cluster(Path(folder), *parts.urls, own_control_url=parts.own_control_url).start()
+        shared = {"HEADRACE_LOG_PARTITIONS": str(given.partitions)}
+        cluster = Cluster(Path(folder), *parts.urls, own_control_url=parts.own_control_url, **shared).start()
         with cluster.client() as client:
             wait_until(lambda: client.put("/api/v1/rules", content=RULES).is_success, "rules")
         traffic, soak = Traffic(cluster, people=3, unkeyed=1, seed=given.seed).start(), Soak(cluster, parts, given.seed)
@@ -273,7 +277,7 @@ def main() -> int:
         with cluster.client(1) as client:
             wait_until(lambda: _answers(client, "/api/v1/events/count"), "a count")
         books = Books(parts.store)
-        points = booked(cluster)
+        points, effects = booked(cluster), list(order_of_effects(cluster).values())
         balance = traffic.ledger.balance(books.stored)
         codes = cluster.stop()
         parts.close()
@@ -287,6 +291,7 @@ def main() -> int:
         print(f"taken over after {why}: {quantiles(seconds)}")
     print(f"counts answered at once: {quantiles(traffic.waits_s)}")
     wrong = [*traffic.refused[:10], *traffic.stale[:10], *books.out_of_order[:10], *soak.strange()]
+    wrong += ["effects of a person are out of order" for each in effects if each != sorted(each)]
     print(*wrong, sep="\n")
     return 0 if balance.holds and points == balance.stored and not wrong and not any(codes) else 1
 

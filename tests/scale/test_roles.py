@@ -37,6 +37,12 @@ def test_a_role_without_one_of_its_servers_is_told_which_variable_to_set(role: s
     require_urls(Settings())
 
 
+def test_several_partitions_need_workers_that_share_them() -> None:
+    require_urls(Settings(role="worker", log_partitions=4, **URLS))
+    with pytest.raises(SettingsError, match="HEADRACE_LOG_PARTITIONS=4 needs workers that share"):
+        require_urls(Settings(log_partitions=4, **URLS))
+
+
 def test_gateways_reach_a_worker_where_it_listens_or_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "worker-1")
     assert url_of_worker(Settings(host="10.0.0.8"), 8080) == "http://10.0.0.8:8080"

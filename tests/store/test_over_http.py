@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from headrace.model.entries import Record
-from headrace.model.event import Tenant
+from headrace.model.event import Tenant, partition_of
 from headrace.model.filters import Filters, Page
 from headrace.ports.control import LeaseLost
 from headrace.ports.store import StoreFailed, StoreRefused
@@ -28,9 +28,13 @@ class Workers:
         self._fences = itertools.count(1)
         self._opened: list[ClickHouseStore] = []
 
-    def __call__(self) -> ClickHouseStore:
-        self._opened.append(ClickHouseStore(self.url, raise_fence=lambda: next(self._fences)))
-        return self._opened[-1]
+    def __call__(self, number: int = 0) -> ClickHouseStore:
+        """number: of its fence, if it stores one partition beside others."""
+        store = ClickHouseStore(
+            self.url, raise_fence=lambda: next(self._fences), fence_number=number, is_owner=not number
+        )
+        self._opened.append(store)
+        return store
 
     def close(self) -> None:
         for store in self._opened:
@@ -210,6 +214,41 @@ def test_a_table_that_got_more_columns_gets_them_before_inserts_too(
     with pytest.raises(StoreFailed):
         former.insert(some(tenant))
     assert latter.present(0, 2**63) == ids(records)
+
+
+def test_a_crash_between_the_table_and_its_view_swallows_no_rows(
+    worker: Callable[[], ClickHouseStore], tenant: Tenant
+) -> None:
+    with worker().engine.writers.lend() as client:
+        client.command("DROP TABLE fenced_to_arriving")
+    store = worker()
+    store.settle()
+    records = some(tenant)
+    store.insert(records)
+    assert store.present(0, 2**63) == ids(records)
+
+
+def test_each_partition_has_a_fence_of_its_own(worker: Workers, tenant: Tenant) -> None:
+    with pytest.raises(StoreFailed, match="tables are not up to date yet"):
+        worker(1)
+    coordinator = worker()
+    former, beside = worker(1), worker(2)
+    for each in (beside, former, coordinator):
+        each.settle()
+    latter = worker(1)
+    latter.settle()
+    records = some(tenant)
+    beside.insert(records[:2])
+    with pytest.raises(StoreFailed, match="another worker has taken over"):
+        former.insert(records[2:])
+    latter.insert(records[2:4])
+    coordinator.insert(records[4:])
+    assert coordinator.present(0, 2**63) == ids(records)
+    for partition in range(3):
+        own = [each for each in records if partition_of(each.position) == partition]
+        assert coordinator.held_of(partition, 0, records[3].position) == len(
+            [each for each in own if each is not records[4]]
+        )
 
 
 def test_a_lease_that_is_another_servers_lets_nobody_settle(worker: Workers, tenant: Tenant) -> None:

@@ -13,6 +13,7 @@ from headrace.assembly.roles import HeldPartition
 from headrace.assembly.store import open_store
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.offsets import ControlOffsets
+from headrace.control.partition_offsets import furthest
 from headrace.control.quarantine import ControlQuarantine
 from headrace.control.reaction_states import CONSUMER as REACTIONS
 from headrace.control.sessions import ControlSessions
@@ -51,7 +52,7 @@ class Adapters:
         self._of_folder = LogOfFolder(
             settings,
             instance=ControlSessions(self.control, clock_ms).server_id(),
-            floor=self.store.last(self.offsets.position()),
+            floor=self.store.last(furthest(self.control)),
             done=self.done(),
         )
         self.log, self.spare_log_bytes = self._of_folder.log, self._of_folder.spare_bytes

@@ -15,6 +15,7 @@ from headrace.ports.control import ControlFailed
 from headrace.ports.log import LogReader
 
 Sample = tuple[Sequence[str], float]
+PARTITIONS_STORED = "Partitions of the log that this worker stores now."
 _MAX_RULES = 100  # of one project, because a key that may change rules can create any number of them
 
 
@@ -77,6 +78,8 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
         yield _one("worker_active", "1 while this gateway hears of a worker.", told.has_worker)
         yield from _dedup_window(runtime)
         return
+    if runtime.share is not None:
+        yield _one("partitions_stored", PARTITIONS_STORED, len(runtime.share.held()))
     yield _count("stored_events", "Events stored since startup.", progress.stored_events)
     yield _count("flushes", "Inserts since startup.", progress.flushes)
     yield _one("worker_failing", "1 while the worker is failing.", bool(worker.failing))

@@ -3,7 +3,7 @@
 from headrace.assembly.clock import clock_ms
 from headrace.model.event import received_at_ms
 from headrace.pipeline.queries import QuerySlots
-from headrace.pipeline.worker import Worker
+from headrace.pipeline.shared_storing import AnyWorker
 from headrace.ports.log import LogReader
 
 _BEHIND_MS = 250
@@ -13,7 +13,7 @@ _QUIET_MS = 1000
 class ServerLoad:
     """Any thread may ask."""
 
-    def __init__(self, log: LogReader, worker: Worker, queries: QuerySlots, flush_interval_ms: int) -> None:
+    def __init__(self, log: LogReader, worker: AnyWorker, queries: QuerySlots, flush_interval_ms: int) -> None:
         self._log = log
         self._worker = worker
         self._queries = queries

@@ -216,6 +216,7 @@ def _server(
             durability=settings.log_durability,
             floor=floor,
             is_owner=is_owner,
+            partitions=settings.log_partitions,
             dedup_window_s=settings.dedup_window_s,
             dedup_max_bytes=settings.dedup_max_bytes,
             max_bytes=settings.log_max_bytes,

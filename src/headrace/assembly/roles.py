@@ -4,6 +4,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -18,8 +19,13 @@ _ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  compared, not listened on
 
 
 def require_urls(settings: Settings, for_command: str = "", /) -> None:
-    """Raises SettingsError if the role, or a command, needs a server that no setting names."""
+    """Raises SettingsError if the role, or a command, needs a server that no setting names, or the role does not suit the log."""
     if settings.role == "all" and not for_command:
+        if settings.log_partitions > 1:
+            raise SettingsError(
+                f"HEADRACE_LOG_PARTITIONS={settings.log_partitions} needs workers that share the partitions: set HEADRACE_ROLE "
+                "to `worker` or `gateway`, or use one partition."
+            )
         return
     parts = {
         "HEADRACE_LOG_URL": (settings.log_url, "a Valkey server, which holds the log"),
@@ -117,3 +123,24 @@ class LeaseWatch:
             self._is_lost = True
             self._on_lost()
         return False
+
+
+class Share(Protocol):
+    """The partitions of the log that a worker stores, whether or not it is the active one."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Let others have them at once."""
+        ...
+
+    def held(self) -> list[int]: ...
+
+
+def share_of(settings: Settings, /) -> Share | None:
+    """A worker's; None if the log has one partition, which the active worker stores. Raises SettingsError."""
+    if settings.log_partitions == 1:
+        return None
+    from headrace.assembly.partition_share import PartitionShare  # noqa: PLC0415  it needs the driver
+
+    return PartitionShare(settings)

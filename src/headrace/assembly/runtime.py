@@ -10,7 +10,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.gateway_adapters import GatewayAdapters
 from headrace.assembly.loops import Loops
-from headrace.assembly.roles import HeldPartition, LeaseWatch
+from headrace.assembly.roles import HeldPartition, LeaseWatch, Share
 from headrace.assembly.serving_loop import ServingLoop
 from headrace.assembly.signals import Signals
 from headrace.assembly.struct_types import resolve_struct_types
@@ -45,13 +45,16 @@ class Runtime:
         held: HeldPartition | None = None,
         on_lost: Callable[[], None] = lambda: None,
         url: str = "",
+        share: Share | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """Open everything. Raises what `Adapters` raises.
 
         Of a worker beside others: held: its partition. on_lost: called once another has taken that. url: where gateways reach it.
+        share: what it stores of a log with several partitions, which whoever made it starts and stops.
         """
         self.settings = settings
+        self.share = share
         signals, self._serving = Signals(), ServingLoop()
         is_gateway = settings.role == "gateway"
         self._adapters = adapters = GatewayAdapters(settings) if is_gateway else Adapters(settings, held)
@@ -189,10 +192,11 @@ def open_runtime(
     *,
     on_lost: Callable[[], None] = lambda: None,
     url: str = "",
+    share: Share | None = None,
 ) -> Runtime:
     """Open a server's runtime: see `Runtime`. Raises SettingsError, with one line, if it cannot be opened, and Unavailable."""
     try:
-        return Runtime(settings, held=held, on_lost=on_lost, url=url)
+        return Runtime(settings, held=held, on_lost=on_lost, url=url, share=share)
     except StoreFailed as error:
         raise SettingsError(f"The store in {settings.data} cannot be opened: {error}") from error
     except ControlFailed as error:

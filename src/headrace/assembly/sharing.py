@@ -7,7 +7,7 @@ from headrace.control.reaction_states import ControlReactionStates
 from headrace.model.settings import Settings
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.shared_progress import ProgressCopy, ProgressFeed, Snapshot
-from headrace.pipeline.worker import Worker
+from headrace.pipeline.shared_storing import AnyWorker, SharedStoring
 
 
 def copy_of(
@@ -23,7 +23,7 @@ def copy_of(
 
 
 def feed_of(
-    settings: Settings, adapters: Adapters, worker: Worker, reactor: Reactor, url: str, /
+    settings: Settings, adapters: Adapters, worker: AnyWorker, reactor: Reactor, url: str, /
 ) -> ProgressFeed | None:
     """A worker's; None for other roles."""
     if settings.role != "worker" or adapters.log_server is None:
@@ -41,4 +41,10 @@ def feed_of(
             url,
         )
 
-    return ProgressFeed(adapters.log_server, snapshot=snapshot, want=worker.want)
+    # What is waited for, workers that share the storing hear by themselves.
+    want = _nothing if isinstance(worker, SharedStoring) else worker.want
+    return ProgressFeed(adapters.log_server, snapshot=snapshot, want=want)
+
+
+def _nothing(_position: int) -> None:
+    pass

@@ -49,6 +49,12 @@ def _whole(store: ClickHouseStore, shown: str) -> ClickHouseStore:
     return store
 
 
+def open_partition(settings: Settings, lease: LastingLease, number: int, /) -> ClickHouseStore:
+    """The store on a server, for inserts under a partition's lease. number: of its fence. Raises SettingsError, StoreFailed."""
+    store = ClickHouseStore(settings.store_url, raise_fence=lease.raise_fence, fence_number=number, is_owner=False)
+    return _whole(store, shown_url(settings.store_url))
+
+
 def open_reader(settings: Settings, /) -> ClickHouseStore:
     """The store on a server, for a process that changes no event and no table. Raises SettingsError, StoreFailed."""
     shown = shown_url(settings.store_url)

@@ -18,6 +18,7 @@ from headrace.ports.control import LeaseLost
 _log = structlog.get_logger("headrace.control.leases")
 LEASE_S = 10.0
 _NEVER_MS = 2**62
+_A_DAY_MS = 86_400_000
 
 
 class ControlLeases:
@@ -30,7 +31,7 @@ class ControlLeases:
     def __init__(self, engine: sa.Engine, *, length_s: float | None = LEASE_S) -> None:
         self.length_s = length_s
         self._engine = engine
-        self._process = secrets.token_hex(8)  # new at each start, so that no process adopts its predecessor's leases
+        self.process = secrets.token_hex(8)  # new at each start, so that no process adopts its predecessor's leases
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
 
@@ -80,7 +81,7 @@ class ControlLeases:
         """The condition that a row's lease belongs to another owner and has not expired."""
         held = sa.and_(leases.c.owner != self._owner(owner), leases.c.expires_at_ms > database_time_ms(connection))
         if self.length_s is None:
-            held = sa.and_(held, sa.func.substr(leases.c.owner, 1, len(self._process)) == self._process)
+            held = sa.and_(held, sa.func.substr(leases.c.owner, 1, len(self.process)) == self.process)
         return held
 
     def keep(self, lease: Lease, /) -> None:
@@ -97,6 +98,23 @@ class ControlLeases:
         """Whether nobody has taken the lease since, according to the database. It may have expired."""
         with reading(self._engine) as connection:
             return connection.scalar(sa.select(leases.c.fence).where(_is(lease))) is not None
+
+    def living(self, prefix: str, /) -> dict[str, str]:
+        """By name: the process that holds each lease whose name begins with this, as far as it has not expired."""
+        found = sa.select(leases.c.name, leases.c.owner).where(leases.c.name.startswith(prefix, autoescape=True))
+        with reading(self._engine) as connection:
+            living = connection.execute(found.where(leases.c.expires_at_ms > database_time_ms(connection)))
+            return {name: owner.partition("/")[0] for name, owner in living}
+
+    def sweep(self, prefix: str, /) -> None:
+        """Delete leases whose names begin with this and are never used again, once they have been expired for a day."""
+
+        def delete(connection: sa.Connection) -> None:
+            old = database_time_ms(connection) - _A_DAY_MS
+            named = leases.c.name.startswith(prefix, autoescape=True)
+            connection.execute(sa.delete(leases).where(named, leases.c.expires_at_ms < old))
+
+        transact(self._engine, delete)
 
     def renew(self) -> None:
         """Extend all held leases, in one commit. Call it three times per `length_s`. A lost lease is no longer renewed."""
@@ -128,7 +146,7 @@ class ControlLeases:
         self._drop(lease)
 
     def _owner(self, owner: str) -> str:
-        return f"{self._process}/{owner}"
+        return f"{self.process}/{owner}"
 
     def _drop(self, lease: Lease) -> bool:
         with self._lock:

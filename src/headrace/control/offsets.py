@@ -11,9 +11,20 @@ from headrace.model.lease import Lease
 class ControlOffsets:
     """Fits the Offsets port, for one consumer. Any thread may call it."""
 
-    def __init__(self, engine: sa.Engine, consumer: str = "worker", lease: Lease | LastingLease | None = None) -> None:
-        """lease: commits raise LeaseLost once another process has taken it. None if there cannot be another process."""
+    def __init__(
+        self,
+        engine: sa.Engine,
+        consumer: str = "worker",
+        lease: Lease | LastingLease | None = None,
+        *,
+        begins_at: str = "",
+    ) -> None:
+        """lease: commits raise LeaseLost once another process has taken it. None if there cannot be another process.
+
+        begins_at: a consumer before whose position this one never is.
+        """
         self._engine = engine
+        self._begins_at = begins_at
         self._consumer = consumer
         self._lease = lease
 
@@ -24,7 +35,8 @@ class ControlOffsets:
     def position(self) -> int:
         """See the Offsets port."""
         with reading(self._engine) as connection:
-            found = connection.scalar(sa.select(offsets.c.position).where(offsets.c.consumer == self._consumer))
+            own = offsets.c.consumer.in_([self._consumer, self._begins_at])
+            found = connection.scalar(sa.select(sa.func.max(offsets.c.position)).where(own))
         return 0 if found is None else found
 
     def commit(self, position: int, /) -> None:

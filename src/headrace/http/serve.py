@@ -20,7 +20,7 @@ import uvicorn
 
 from headrace.assembly.capabilities.bundle import capabilities_of
 from headrace.assembly.logs import configure
-from headrace.assembly.roles import Candidate, HeldPartition, require_urls, url_of_worker
+from headrace.assembly.roles import Candidate, HeldPartition, require_urls, share_of, url_of_worker
 from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.dialects.route import Dialect
 from headrace.dialects.table import DIALECTS
@@ -99,6 +99,8 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
 def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     """Serve as a worker: stand by until no other is active, then be the active one, until told to stop or another takes over.
 
+    If the log has several partitions, it stores its share of them in either state.
+
     Returns 1 in the latter case, so that whatever supervises this process starts it anew. Raises SettingsError.
     """
     candidate = Candidate(settings)
@@ -106,7 +108,8 @@ def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     host, port = listener.getsockname()[:2]
     unread = Unread(timeout_s=settings.reply_timeout_s, max_bytes=settings.max_unread_bytes)
     problems = Problems(dialects)
-    standby = Standby(problems)
+    share = share_of(settings)
+    standby = Standby(problems, None if share is None else share.held)
     server = _server(settings, standby, unread, problems)
     has_lost = threading.Event()
 
@@ -121,10 +124,12 @@ def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
         runtime: Runtime | None = None
         held = telemetry = None
         try:
+            if share is not None:
+                share.start()
             held = await _held_by(candidate, serving)
             if held is not None:
                 url = url_of_worker(settings, port)
-                runtime = await _opened(held, partial(open_runtime, settings, held, on_lost=lose, url=url))
+                runtime = await _opened(held, partial(open_runtime, settings, held, on_lost=lose, url=url, share=share))
                 runtime.publish_address(host, port)
                 await runtime.start()
                 app = create_app(capabilities_of(runtime), unread, dialects)
@@ -135,6 +140,8 @@ def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
         finally:
             server.should_exit = True
             server.arm_backstop()
+            if share is not None:
+                await asyncio.to_thread(share.stop)
             if runtime is None:
                 await asyncio.to_thread(candidate.close)
             else:

@@ -96,6 +96,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "acknowledged events."
         ),
     ] = 0
+    log_partitions: Annotated[
+        Annotated[int, Meta(ge=1, le=64)],
+        _doc(
+            "Number of partitions of the log on a Valkey server, which workers share evenly to store events. It cannot change "
+            "once the log is made. More than one needs `HEADRACE_ROLE` `gateway` or `worker`."
+        ),
+    ] = 1
     admin_key: Annotated[
         str, _doc("A key with every scope for project `default`, mode `live`; no such key if empty.")
     ] = ""

@@ -75,9 +75,12 @@ class Reactor:
         holds: ErasureHolds,
         recent: RecentRecords,
         on_progress: Callable[[], None] = lambda: None,
+        on_read: Callable[[Sequence[Record]], None] = lambda _records: None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """visible: the position up to which events are stored. on_progress: called from this thread after each turn.
+
+        on_read: given what was read from the log, which is stored; must not wait.
 
         on_step: called with "react" once new events were reacted to, before that is committed; with "reacted" after it.
         """
@@ -92,6 +95,7 @@ class Reactor:
         self._recent = recent
         self._turns = ReactionTurns(states, reactions, people, current, overruns, on_step)
         self._on_progress = on_progress
+        self._on_read = on_read
         self._loop = Loop("reactor", self.step)
         self._queues = ReactionQueues()
         self._ahead: dict[Tenant, int] = {}  # after a crash: tenants that were further than the rest
@@ -235,6 +239,7 @@ class Reactor:
         if records and records[-1].position > upto:
             records = [record for record in records if record.position <= upto]
         self.read(records, records[-1].position if records else upto)
+        self._on_read(records)
         self._on_progress()
         return True
 

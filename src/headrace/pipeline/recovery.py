@@ -33,8 +33,12 @@ class Recovery:
         portion: Portion,
         settle: Callable[[], None] = lambda: None,
         clock_ms: Callable[[], int],
+        is_shared: bool = False,
     ) -> None:
-        """portion: how much to read and insert at once."""
+        """portion: how much to read and insert at once.
+
+        is_shared: whether others store and erase at the same time, and the erasing is theirs.
+        """
         self._log = log
         self._store = store
         self._offsets = offsets
@@ -43,6 +47,7 @@ class Recovery:
         self._clock_ms = clock_ms
         self._portion = portion
         self._settle = settle
+        self._is_shared = is_shared
         self._repaired = False
         self._is_retaken = False
 
@@ -63,7 +68,7 @@ class Recovery:
             self._repaired = False
         if not self._repaired:
             self._repair(position)
-            if is_behind(self._log, self._store, self._erased, self._put_aside, position):
+            if not self._is_shared and is_behind(self._log, self._store, self._erased, self._put_aside, position):
                 # Committed events are in neither the store nor the log: the folder is not mounted, or is an older copy.
                 _log.error("store_is_behind", committed=position, stored_upto=self._store.last(0))
                 self._erase_again(0, position)
@@ -84,7 +89,12 @@ class Recovery:
         there = self._store.present(before, upto)
         for listed in (self._erased, self._put_aside):
             there.update(each.id for page in listed.pages(before, upto) for each in page)
-        return [event for event in events if event.id not in there] if there else events
+        missing = [event for event in events if event.id not in there] if there else events
+        if self._is_shared and missing:
+            # One that was put aside may have been stored, and taken off its list, between the two questions.
+            there = self._store.stored([event.id for event in missing])
+            return [event for event in missing if event.id not in there]
+        return missing
 
     def _repair(self, position: int) -> None:
         """Store events again that the store has lost and the log still has: a disk may lose a young part.
@@ -132,9 +142,28 @@ class Recovery:
 
     def _erase_again(self, after: int, upto: int) -> None:
         """Remove erased events from the store: an erasure was interrupted, or an older copy of the store was restored."""
+        if self._is_shared:
+            return
         if back := still_stored(self._store, self._erased, after, upto):
             _log.warning("erased_events_removed_again", events=len(back), after=after, upto=upto)
             self._store.erase(sorted(back))
+
+
+def take_over(
+    log: LogReader, store: ErasableStore, erased: ErasedEvents, put_aside: PutAside, position: int, /
+) -> None:
+    """Remove erased events that came back, for the worker that coordinates others: they recover what they store by themselves.
+
+    position: up to which everything was committed. Raises StoreFailed, ControlFailed, Unavailable.
+    """
+    after = position
+    if is_behind(log, store, erased, put_aside, position):
+        _log.error("store_is_behind", committed=position, stored_upto=store.last(0))
+        after = 0
+    upto = max(store.last(position), erased.last(position))
+    if back := still_stored(store, erased, after, upto):
+        _log.warning("erased_events_removed_again", events=len(back), after=after, upto=upto)
+        store.erase(sorted(back))
 
 
 def still_stored(store: ErasableStore, erased: ErasedEvents, after: int, upto: int, /) -> set[str]:

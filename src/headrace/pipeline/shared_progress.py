@@ -19,7 +19,7 @@ _log = structlog.get_logger("headrace.progress")
 _AGAIN_S = 0.5
 _LISTEN_S = 0.25  # how long a stop may wait for a listening thread
 _AWAY_S = 3.0  # without a word, the worker is taken for dead
-_PROGRESS, _WANTS = "progress", "wants"
+_PROGRESS = "progress"
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -43,7 +43,7 @@ _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Snapshot
 _position_encoder, _position_decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(int)
 
 
-class _Listener:
+class Listener:
     """Hears a channel in its own thread, and again after a failure."""
 
     def __init__(self, channels: Channels, purpose: str, heard: Callable[[bytes], None]) -> None:
@@ -75,6 +75,38 @@ class _Listener:
             self._listening = None
 
 
+class Wants:
+    """Tells those who store what somebody waits for. In a thread of its own, as the event loop must not wait for the server."""
+
+    purpose = "wants"
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self._wanted = self._asked = 0
+        self.loop = Loop("wants", self._ask, on_failure=_say_nothing)
+
+    def want(self, position: int, /) -> None:
+        """Somebody waits for this position. Any thread may call it."""
+        self._wanted = max(self._wanted, position)
+        self.loop.wake()
+
+    @staticmethod
+    def position_of(message: bytes, /) -> int | None:
+        """What a message asks for; None for one that cannot be read."""
+        try:
+            return _position_decoder.decode(message)
+        except msgspec.DecodeError:  # of another version of this program
+            _log.warning("want_unreadable")
+            return None
+
+    def _ask(self) -> bool:
+        wanted = self._wanted
+        if wanted > self._asked:
+            self._channels.publish(self.purpose, _position_encoder.encode(wanted))
+            self._asked = wanted
+        return False
+
+
 class ProgressFeed:
     """The worker's side. Any thread may call `wake`."""
 
@@ -84,7 +116,7 @@ class ProgressFeed:
         self._snapshot = snapshot
         self._want = want
         self._telling = Loop("progress", self._tell, idle_s=_AGAIN_S, on_failure=_say_nothing)
-        self._listener = _Listener(channels, _WANTS, self._heard)
+        self._listener = Listener(channels, Wants.purpose, self._heard)
 
     def start(self) -> None:
         self._telling.start()
@@ -103,10 +135,9 @@ class ProgressFeed:
         return False
 
     def _heard(self, message: bytes) -> None:
-        try:
-            self._want(_position_decoder.decode(message))
-        except msgspec.DecodeError:  # of another version of this program
-            _log.warning("want_unreadable")
+        position = Wants.position_of(message)
+        if position is not None:
+            self._want(position)
 
 
 class ProgressCopy:
@@ -121,23 +152,21 @@ class ProgressCopy:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """known: what control knows was committed. on_progress: called from the listening thread."""
-        self._channels = channels
         self._last = known
         self._behind = _by_tenant(known)
         self._visible = known.visible
         self._monotonic_s = monotonic_s
         self._heard_at_s = monotonic_s() - _AWAY_S
-        self._wanted = self._asked = 0
         self._on_progress = on_progress
-        self._listener = _Listener(channels, _PROGRESS, self.hear)
-        self._asking = Loop("wants", self._ask, on_failure=_say_nothing)
+        self._listener = Listener(channels, _PROGRESS, self.hear)
+        self._wants = Wants(channels)
 
     def start(self) -> None:
         self._listener.loop.start()
-        self._asking.start()
+        self._wants.loop.start()
 
     def stop(self) -> None:
-        self._asking.stop()
+        self._wants.loop.stop()
         self._listener.stop()
 
     def visible(self, _partition: int = 0, /) -> int:
@@ -150,9 +179,8 @@ class ProgressCopy:
         return behind.get(tenant, upto)
 
     def want(self, _partition: int, position: int, /) -> None:
-        """See the Progress port. Told by a thread of its own, because the event loop must not wait for the server."""
-        self._wanted = max(self._wanted, position)
-        self._asking.wake()
+        """See the Progress port."""
+        self._wants.want(position)
 
     @property
     def has_worker(self) -> bool:
@@ -191,13 +219,6 @@ class ProgressCopy:
         self._behind = _by_tenant(told)
         self._visible = max(self._visible, told.visible)
         self._on_progress()
-
-    def _ask(self) -> bool:
-        wanted = self._wanted
-        if wanted > self._asked:
-            self._channels.publish(_WANTS, _position_encoder.encode(wanted))
-            self._asked = wanted
-        return False
 
 
 def _by_tenant(told: Snapshot) -> tuple[int, dict[Tenant, int]]:

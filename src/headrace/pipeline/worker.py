@@ -55,6 +55,7 @@ class Worker:
         settle: Callable[[], None] = lambda: None,
         spare_log_bytes: int | None = None,
         drain: bool = True,
+        is_shared: bool = False,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """progress: what the worker writes its progress to, if others read it from before the worker was made.
@@ -69,6 +70,7 @@ class Worker:
         settle: returns once no insert that was sent before can store anything any more. Raises StoreFailed, LeaseLost.
         spare_log_bytes: how large the log may be while it keeps second copies; half of what it may hold, if None.
         drain: whether to store everything in the log before stopping. Not where others append, and another worker goes on.
+        is_shared: whether it stores one partition beside others: it passes over positions that are others', and erases nothing.
         on_stored: given the events that were inserted, once they are visible; must not wait.
         recent: where the reactor finds what was stored last.
         on_progress, on_step: called from the worker's thread; `on_step` after each numbered step.
@@ -83,7 +85,10 @@ class Worker:
             portion=self._portion,
             settle=settle,
             clock_ms=clock_ms,
+            is_shared=is_shared,
         )
+        self._is_shared = is_shared
+        self._passed_at = 0.0
         self._commands = commands
         self._put_aside = put_aside
         self._settings = settings
@@ -167,7 +172,9 @@ class Worker:
                 self._on_progress()
             if self._wanted == wanted > last:  # a position of a log that its server has lost since
                 self._wanted = 0
+            self._pass_over(last)
             return False
+        position = self._end_of(records, last)
         if records[-1].position < last:  # there is more than fits into one insert
             self._gathered = self._settings.flush_enough_events
         self._on_step("read")
@@ -178,7 +185,6 @@ class Worker:
         missing = self._recovery.missing(events) if records[0].position <= unsure_upto else events
         if missing:
             self._insert(missing)
-        position = records[-1].position
         if self._recent is not None:
             self._recent.put(self._position, records)
         self.progress.visible = position
@@ -199,6 +205,18 @@ class Worker:
         self._trim()
         self._on_step("trim")
         return True
+
+    def _end_of(self, records: Sequence[Record], last: int) -> int:
+        """The position up to which these records are all that is to be stored. last: the log's, as of before it was read."""
+        end = records[-1].position
+        return last if self._is_shared and last > end and not self._log.read(end, 1, 1) else end
+
+    def _pass_over(self, last: int) -> None:
+        """Commit a position before which everything left is others', so that the log need not keep it for this worker."""
+        if self._is_shared and last > self._position and time.monotonic() - self._passed_at >= _TRIM_EVERY_S:
+            self._passed_at = time.monotonic()
+            self._offsets.commit(last)
+            self._position = last
 
     def _insert(self, records: Sequence[Record]) -> None:
         """Insert records. Finds those that the store can never accept by bisection, and puts them aside."""

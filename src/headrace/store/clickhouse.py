@@ -17,7 +17,7 @@ from headrace.store.funnels import FunnelReader
 from headrace.store.known_people import IdsOf, KnownPeople
 from headrace.store.merged import MergedEditions, MergedIds
 from headrace.store.metrics import MetricsReader
-from headrace.store.migrations import migrate
+from headrace.store.migrations import migrate, require_current
 from headrace.store.own_columns import OwnColumns
 from headrace.store.people import PersonReader
 from headrace.store.row_copies import RowCopies
@@ -42,14 +42,16 @@ class ClickHouseStore:
         hot_tags: Sequence[str] = (),
         max_page_bytes: int = 64 * 1024 * 1024,
         raise_fence: Callable[[], int] | None = None,
+        fence_number: int = 0,
         remember_bytes: int = 0,
         is_owner: bool = True,
     ) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed.
 
-        is_owner: otherwise another process looks after the tables; this one reads, and uses no columns that the other may drop.
+        is_owner: otherwise another process looks after the tables, and has to have brought them up to date if this one inserts.
+        This one uses no columns that the other may drop.
 
-        raise_fence: for a store on a network: see `InsertFence`.
+        raise_fence, fence_number: for a store on a network: see `InsertFence`.
         hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
         remember_bytes: memory for results of what is asked `within` a scope. Only for a store that no other process writes to.
         """
@@ -65,8 +67,10 @@ class ClickHouseStore:
             with stderr_logged():
                 if is_owner:
                     migrate(engine)
+                elif raise_fence is not None:
+                    require_current(engine)
                 self.own = hot = OwnColumns(engine, hot_tags, are_used=is_owner)
-                fence = None if raise_fence is None else InsertFence(engine, raise_fence)
+                fence = None if raise_fence is None else InsertFence(engine, raise_fence, fence_number)
                 if fence is not None:
                     fence.prepare()
             engine.on_asked = hot.on_asked
@@ -84,6 +88,7 @@ class ClickHouseStore:
         self.insert, self.probe, self.erase, self.prune = writer.insert, writer.probe, writer.erase, writer.prune
         upkeep = UpkeepReader(engine)
         self.present, self.last, self.held, self.damaged = upkeep.present, upkeep.last, upkeep.held, upkeep.damaged
+        self.held_of = upkeep.held_of
         self.stored, self.owned, self.old = upkeep.stored, upkeep.owned, upkeep.old
         self.marked = upkeep.marked
         self.keyed, self.keyed_at = upkeep.keyed, upkeep.keyed_at

@@ -20,20 +20,23 @@ _FENCES = (
     "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
 )
 _VIEW = """
-CREATE MATERIALIZED VIEW fenced_to_arriving TO arriving AS
-SELECT * EXCEPT (fence) FROM fenced
-WHERE NOT throwIf(fence < (SELECT max(fence) FROM fences WHERE partition = 0), 'another worker has taken over')
+CREATE MATERIALIZED VIEW {table}_to_arriving TO arriving AS
+SELECT * EXCEPT (fence) FROM {table}
+WHERE NOT throwIf(fence < (SELECT max(fence) FROM fences WHERE partition = {number}), 'another worker has taken over')
 """
 
 
 class InsertFence:
-    """For the worker's thread. current: the fence that its inserts carry."""
+    """For the worker's thread. current: the fence that its inserts carry. table: where they go."""
 
-    table = "fenced"
+    def __init__(self, engine: Engine, raise_: Callable[[], int], number: int = 0) -> None:
+        """raise_: raises the fence in control and returns it.
 
-    def __init__(self, engine: Engine, raise_: Callable[[], int]) -> None:
-        """raise_: raises the fence in control and returns it."""
+        number: of the fence, for whoever stores beside others: each has fences, a table and a view of its own.
+        """
         self.current = 0
+        self.table = f"fenced_{number}" if number else "fenced"
+        self._number = number
         self._engine = engine
         self._raise = raise_
 
@@ -41,25 +44,30 @@ class InsertFence:
         """Make the table and the view, anew if `arriving` has other columns by now. Raises StoreFailed."""
         self._engine.command(Query(_FENCES, {}))
         wanted = self._columns("arriving")
-        if self._columns("fenced")[:-1] != wanted:
-            for sql in ("DROP TABLE IF EXISTS fenced_to_arriving", "DROP TABLE IF EXISTS fenced"):
+        # Without the view, as a crash between the two may leave it, the table would swallow rows.
+        if self._columns(self.table)[:-1] != wanted or not self._columns(f"{self.table}_to_arriving"):
+            for sql in (
+                f"DROP TABLE IF EXISTS {self.table}_to_arriving",
+                f"DROP TABLE IF EXISTS {self.table}",
+                f"CREATE TABLE {self.table} AS arriving ENGINE = Null",
+                f"ALTER TABLE {self.table} ADD COLUMN fence UInt64",
+                _VIEW.format(table=self.table, number=self._number),
+            ):
                 self._engine.command(Query(sql, {}))
-            self._engine.command(Query("CREATE TABLE fenced AS arriving ENGINE = Null", {}))
-            self._engine.command(Query("ALTER TABLE fenced ADD COLUMN fence UInt64", {}))
-            self._engine.command(Query(_VIEW, {}))
 
     def mark(self) -> str:
         """What tells the inserts of this fence from others while they run."""
-        return f"{_MARK}/0/{self.current}"
+        return f"{_MARK}/{self._number}/{self.current}"
 
     def settle(self) -> None:
         """Return once no insert that began before can store anything any more. Raises StoreFailed, LeaseLost, ControlFailed."""
         fence = self._raise()  # 1. in control: nobody with an older one commits
-        self._engine.command(Query("INSERT INTO fences VALUES (0, {fence:UInt64})", {"fence": fence}))  # 2. nor inserts
+        sql = "INSERT INTO fences VALUES ({number:UInt8}, {fence:UInt64})"
+        self._engine.command(Query(sql, {"number": self._number, "fence": fence}))  # 2. nor inserts
         running = Query(
             "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], {mark:String}) "
             "AND toUInt64OrZero(splitByChar('/', Settings['log_comment'])[-1]) < {fence:UInt64}",
-            {"mark": f"{_MARK}/0/", "fence": fence},
+            {"mark": f"{_MARK}/{self._number}/", "fence": fence},
         )
         until = time.monotonic() + _SETTLE_TIMEOUT_S
         while int(self._engine.tell(running)):  # 3. but one that runs may have looked before

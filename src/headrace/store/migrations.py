@@ -1,6 +1,9 @@
 """Brings the schema up to date as the store is opened."""
 
 from importlib import resources
+from importlib.resources.abc import Traversable
+
+from clickhouse_connect.driver.client import Client
 
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
@@ -25,15 +28,34 @@ def migrate(engine: Engine, /) -> None:
             "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
             "ENGINE = MergeTree ORDER BY file SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
         )
-        applied = client.raw_query("SELECT file FROM headrace_schema", fmt="TabSeparated").decode().split()
         folder = resources.files("headrace.store") / "schema"
-        if unknown := sorted(set(applied) - {file.name for file in folder.iterdir()}):
+        if unknown := sorted(set(_applied(client)) - {file.name for file in folder.iterdir()}):
             raise StoreFailed(
                 f"a newer headrace made its tables ({unknown[-1]}): run the headrace that made them, or a newer one"
             )
-        for file in sorted(folder.iterdir(), key=lambda file: file.name):
-            if file.name.endswith(".sql") and file.name not in applied:
-                for statement in file.read_text().split(";\n"):
-                    if statement.strip():
-                        client.command(statement)
-                client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
+        for file in _lacking(client):
+            for statement in file.read_text().split(";\n"):
+                if statement.strip():
+                    client.command(statement)
+            client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
+
+
+def require_current(engine: Engine, /) -> None:
+    """Raises StoreFailed unless the owner of the store has brought its schema up to date, ClickHouseError."""
+    with engine.writers.lend() as client:
+        if client.command("EXISTS TABLE headrace_schema") != 1 or _lacking(client):
+            raise StoreFailed(
+                "The store's tables are not up to date yet: the coordinating worker sees to that as it starts."
+            )
+
+
+def _lacking(client: Client) -> list[Traversable]:
+    """The schema files that are not recorded yet, in order."""
+    applied = _applied(client)
+    folder = resources.files("headrace.store") / "schema"
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql") and file.name not in applied]
+    return sorted(files, key=lambda file: file.name)
+
+
+def _applied(client: Client) -> list[str]:
+    return client.raw_query("SELECT file FROM headrace_schema", fmt="TabSeparated").decode().split()

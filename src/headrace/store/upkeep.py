@@ -35,6 +35,10 @@ class UpkeepReader:
         """See the Store port."""
         return int(self._engine.tell(queries.held(after, upto)))
 
+    def held_of(self, partition: int, after: int, upto: int, /) -> int:
+        """As `held`, of the events of one of the log's partitions."""
+        return int(self._engine.tell(queries.held_of(partition, after, upto)))
+
     def damaged(self) -> list[str]:
         """See the Store port."""
         parts = (row.split("\t", 2) for row in self._engine.tell(queries.sound_parts()).decode().splitlines())

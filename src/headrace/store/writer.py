@@ -47,7 +47,7 @@ class EventWriter:
             return
         fence, table, columns, settings = b"", "arriving", INPUT_COLUMNS, INSERT_SETTINGS
         if self._fence is not None:
-            fence, table, columns = b'"fence":%d,' % self._fence.current, "fenced", (*INPUT_COLUMNS, "fence")
+            fence, table, columns = b'"fence":%d,' % self._fence.current, self._fence.table, (*INPUT_COLUMNS, "fence")
             settings = INSERT_SETTINGS | {"log_comment": self._fence.mark()}
         rows = b"\n".join(
             [

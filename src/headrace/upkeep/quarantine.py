@@ -75,6 +75,10 @@ class QuarantineDesk:
         self._clock_ms = clock_ms
         self.count = quarantine.count()  # how many are put aside, cached for frequent readers
 
+    def look_again(self) -> None:
+        """Others may have put entries aside."""
+        self.count = self._quarantine.count()
+
     def add(self, entries: Sequence[Quarantined], /) -> int:
         """See the PutAside port."""
         new = self._quarantine.add(entries)

@@ -1,6 +1,6 @@
 """The way of an event: intake, worker, reactor, and who waits for how far these have come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -9,13 +9,14 @@ from headrace.assembly.adapters import Adapters
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.control_adapters import ControlAdapters
 from headrace.assembly.log_needs import LogNeeds
+from headrace.assembly.shared_storing import shared_storing_of
 from headrace.assembly.sharing import copy_of, feed_of
 from headrace.assembly.signals import Signals
 from headrace.assembly.wings.reactions import ReactionWing
 from headrace.dialects.statements import statement_of
-from headrace.model.entries import Kind
+from headrace.model.entries import Kind, Record
 from headrace.model.settings import Settings
-from headrace.pipeline.commands import Commands
+from headrace.pipeline.commands import Commands, split
 from headrace.pipeline.current_event import CurrentEventFile
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.holds import ErasureHolds
@@ -27,6 +28,7 @@ from headrace.pipeline.people import PeopleStage
 from headrace.pipeline.reactor import Reactor
 from headrace.pipeline.recent_records import RecentRecords
 from headrace.pipeline.shared_progress import ProgressCopy, ProgressFeed
+from headrace.pipeline.shared_storing import AnyWorker
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.pipeline.worker import Worker
 from headrace.pipeline.worker_progress import WorkerProgress
@@ -42,7 +44,7 @@ class PipelineWing(msgspec.Struct, frozen=True):
     """
 
     intake: Intake
-    worker: Worker
+    worker: AnyWorker
     progress: WorkerProgress
     reactor: Reactor
     freshness: Freshness
@@ -72,9 +74,14 @@ def pipeline_of(
 ) -> PipelineWing:
     """url: where gateways reach this worker."""
     is_alone = settings.role == "all"
+    is_coordinator = settings.role == "worker" and settings.log_partitions > 1
     progress, recent = WorkerProgress(), RecentRecords()
     # What other processes append may say something, and this one does not learn of it.
     watch = StatementWatch(adapters.log.last() if is_alone else adapters.log.bound())
+
+    def read(records: Sequence[Record]) -> None:
+        signals.inserted(split(list(records))[0])  # others have stored them
+
     current = CurrentEventFile(settings.data / "reacting")
     holds = ErasureHolds(control.erasures, signals.erasure_read)
     reactor = Reactor(
@@ -91,6 +98,7 @@ def pipeline_of(
         holds=holds,
         recent=recent,
         on_progress=signals.reacted,
+        on_read=read if is_coordinator else _nothing,
         on_step=on_step,
     )
     log_needs = LogNeeds(reactor, size_bytes=adapters.log.size_bytes, spare_bytes=adapters.spare_log_bytes)
@@ -104,23 +112,29 @@ def pipeline_of(
         react=partial(reacting.react_again, adapters.store),
         clock_ms=clock_ms,
     )
-    worker = Worker(
-        *(adapters.log, adapters.store, adapters.offsets, settings),
-        progress=progress,
-        erased=adapters.erased,
-        put_aside=quarantine,
-        commands=Commands({Kind.ERASURE: holds.read}),
-        needed_from=log_needs.upto,
-        on_progress=signals.stored,
-        on_stored=signals.inserted,
-        recent=recent,
-        clock_ms=clock_ms,
-        probe=adapters.probe,
-        settle=adapters.store.settle,
-        spare_log_bytes=adapters.spare_log_bytes,
-        drain=is_alone,
-        on_step=on_step,
-    )
+    worker: AnyWorker
+    if is_coordinator and adapters.log_server is not None:
+        worker = shared_storing_of(
+            *(settings, adapters, adapters.log_server, log_needs, quarantine, progress), on_progress=signals.stored
+        )
+    else:
+        worker = Worker(
+            *(adapters.log, adapters.store, adapters.offsets, settings),
+            progress=progress,
+            erased=adapters.erased,
+            put_aside=quarantine,
+            commands=Commands({Kind.ERASURE: holds.read}),
+            needed_from=log_needs.upto,
+            on_progress=signals.stored,
+            on_stored=signals.inserted,
+            recent=recent,
+            clock_ms=clock_ms,
+            probe=adapters.probe,
+            settle=adapters.store.settle,
+            spare_log_bytes=adapters.spare_log_bytes,
+            drain=is_alone,
+            on_step=on_step,
+        )
     told = copy_of(settings, adapters, control.reaction_states, on_told=signals.told)
     feed = feed_of(settings, adapters, worker, reactor, url)
     own = OnlyPartition(visible=lambda: progress.visible, reacted=reactor.reacted, want=worker.want)
@@ -152,3 +166,7 @@ def pipeline_of(
         feed=feed,
         lag=lag,
     )
+
+
+def _nothing(_records: Sequence[Record]) -> None:
+    pass

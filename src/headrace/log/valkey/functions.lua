@@ -7,6 +7,7 @@
 --     position of the chunk's last entry (9) | of its last event, or zeros (9) | entries (4) | events (4) | bytes of payload (4)
 -- and a chunk is
 --     entries (4) | position of the first (9) | its tail (7) | per entry: bytes (4), kind (1), CRC-32 (4) | the payloads
+-- An append goes to one partition, which the low 6 bits of its positions say; all partitions share one sequence and one index.
 -- A dedup key's value is the position (9) and the tail (7) that it was first given.
 
 local STEP, SEQUENCES, RING = 64, 16384, 4
@@ -124,15 +125,21 @@ end
 
 local function open(keys, args)
   local id, instance, floor_ms, floor_low, oldest = args[1], args[2], tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
+  local partitions = args[6]
   local state = read(keys[1])
   if not state.id then
     redis.call('HSET', keys[1], 'id', id, 'format', '1', 'instance', instance, 'ms', '0', 'low', '0', 'bytes', '0', 'events', '0')
+    if partitions ~= '1' then
+      redis.call('HSET', keys[1], 'partitions', partitions)
+    end
     state = read(keys[1])
   end
   if state.format ~= '1' then
     return redis.error_reply('HEADRACE_FORMAT ' .. state.format)
   elseif state.instance ~= instance then
     return redis.error_reply('HEADRACE_OTHER')
+  elseif (state.partitions or '1') ~= partitions then
+    return redis.error_reply('HEADRACE_PARTITIONS ' .. (state.partitions or '1'))
   end
   local ms, low = number(state.ms), number(state.low)
   if floor_ms > ms or (floor_ms == ms and floor_low > low) then

@@ -4,6 +4,7 @@ An append is one call of a function that runs inside the server (functions.lua):
 chunk, all or nothing. Who appends keeps nothing that the next append needs, so any number of processes may.
 """
 
+import itertools
 import os
 import time
 from bisect import bisect_left, bisect_right
@@ -44,7 +45,7 @@ _ANY = (1 << 63) - 1
 
 
 class ValkeyLog:
-    """Fits the Log port, for one partition. Raises Unavailable wherever the port allows it."""
+    """Fits the Log port, for all partitions together. Raises Unavailable wherever the port allows it."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class ValkeyLog:
         floor: int = 0,
         is_owner: bool = True,
         partition: int = 0,
+        partitions: int = 1,
         dedup_window_s: float = 7 * 86_400.0,
         dedup_max_bytes: int = 16 * 1024**3,
         max_bytes: int = 8 * 1024**3,
@@ -65,6 +67,7 @@ class ValkeyLog:
         is_owner: otherwise this process only uses the log that an owner has made, and the next one if its server loses that.
         Raises LogLost if there is none.
 
+        partition: the first. partitions: how many the log was made with, or is made with now; appends take turns with them.
         instance: whose log it is; another's is refused. durability: the least that is accepted, see `LogServer.require_usable`.
         clock_ms: None for the server's own clock, which makes those of the processes that append not matter.
         Raises SettingsError if the server or the log cannot be used, Unavailable.
@@ -75,7 +78,10 @@ class ValkeyLog:
         self._reader = ChunkReader(server)
         self._ask_last = SharedQuestion(self.last)
         self._clock_ms = clock_ms
-        self._partition = partition
+        self._partition, self._partitions = partition, partitions
+        self._turns = itertools.count(
+            int.from_bytes(os.urandom(1))
+        )  # of several that append, not all begin with the same
         self._window_ms = int(dedup_window_s * 1000)
         self.max_bytes = min(max_bytes, int(memory * _LOG_SHARE)) if memory else max_bytes
         key_bytes = min(dedup_max_bytes, int(memory * _KEYS_SHARE)) if memory else dedup_max_bytes
@@ -89,14 +95,14 @@ class ValkeyLog:
         if not is_owner:
             self.id = self._found()
             return
-        given = server.call("open", os.urandom(8).hex(), instance, *apart(floor), oldest_ms)
+        given = server.call("open", os.urandom(8).hex(), instance, *apart(floor), oldest_ms, partitions)
         log_id, after, upto = given
         self.id = log_id.decode()
         self._lost = (unpack_position(after), unpack_position(upto)) if after and upto else None
 
     def _found(self) -> str:
         """The id of the log that an owner has made. Raises LogLost, Unavailable, SettingsError for the log of another server."""
-        log_id, instance, made_as = self._server.state_of("id", "instance", "format")
+        log_id, instance, made_as, partitions = self._server.state_of("id", "instance", "format", "partitions")
         if log_id is None:
             raise LogLost("No worker has opened the log yet.", retry_after_s=5)
         if made_as != b"1":
@@ -105,6 +111,8 @@ class ValkeyLog:
             raise self._server.refusal(
                 "it holds the log of another headrace server; name another database number at the URL's end, such as /1"
             )
+        if int(partitions or 1) != self._partitions:
+            raise self._server.wrong_partitions(int(partitions or 1))
         return log_id.decode()
 
     def append(self, entries: Sequence[Entry], /, *, history: bool = False) -> list[Receipt]:
@@ -112,10 +120,11 @@ class ValkeyLog:
         if not entries:
             return []
         count, tail = len(entries), int.from_bytes(os.urandom(6))
+        partition = self._partition + next(self._turns) % self._partitions
         try:
             ms, low, *repeats = self._server.call(
                 "append",
-                *(self.id, self._now(), self._partition, *apart(self._known), int(history), tail, count),
+                *(self.id, self._now(), partition, *apart(self._known), int(history), tail, count),
                 *(int(any(entry.kind for entry in entries)), self.max_bytes, self._window_ms, self._most_keys),
                 *(heads_of(entries), keys_of(entries), b"".join([entry.payload for entry in entries])),
                 lasting=True,
@@ -157,7 +166,7 @@ class ValkeyLog:
 
     async def tails(self) -> Mapping[int, int]:
         """See the LogTails port. Asks the server, because others may append."""
-        return {self._partition: await self._ask_last()}
+        return {self._partition: await self._ask_last()}  # one for all: what is visible is told of all together, too
 
     def held(self, upto: int, /) -> Held:
         """See the Log port."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from headrace.log.valkey.chunks import AFTER_ANY, Member, pack_position, records_of, unpack_position
 from headrace.log.valkey.server import LogServer
 from headrace.model.entries import Held, Kind, Record, Unreadable
+from headrace.model.event import partition_of
 
 _MEMBERS_AT_ONCE = 1000
 _CHUNKS_AT_ONCE = 64
@@ -13,8 +14,10 @@ _CHUNKS_AT_ONCE = 64
 class ChunkReader:
     """Any thread may call it. Raises Unavailable."""
 
-    def __init__(self, server: LogServer) -> None:
+    def __init__(self, server: LogServer, partition: int | None = None) -> None:
+        """partition: whose chunks to read; None for those of all."""
         self._server = server
+        self._partition = partition
 
     def read(self, after: int, /, max_entries: int, max_bytes: int) -> list[Record]:
         """See the Log port."""
@@ -57,6 +60,8 @@ class ChunkReader:
 
     def first_member(self, after: int, /) -> Member | None:
         """That of the chunk with the first entry past a position; None if there is none."""
+        if self._partition is not None:
+            return next((page[0] for page in self._members(after)), None)
         found = self._index_page(b"(" + pack_position(after) + AFTER_ANY, b"+", 1)
         return Member.decode(found[0]) if found else None
 
@@ -70,7 +75,8 @@ class ChunkReader:
 
     def _chunks(self, after: int, max_entries: int, max_bytes: int) -> Iterator[tuple[Member, bytes]]:
         """The chunks with entries after a position, fetched in portions of about as much as is wanted."""
-        for page in self._members(after, most=min(max_entries, _MEMBERS_AT_ONCE)):
+        most = min(max_entries, _MEMBERS_AT_ONCE) if self._partition is None else _MEMBERS_AT_ONCE
+        for page in self._members(after, most=most):
             while page:
                 size = entries = some = 0
                 for member in page[:_CHUNKS_AT_ONCE]:
@@ -86,8 +92,11 @@ class ChunkReader:
         high = b"+" if upto is None else b"[" + pack_position(upto) + AFTER_ANY
         while True:
             found = self._index_page(low, high, most)
-            if found:
-                yield list(map(Member.decode, found))
+            members = list(map(Member.decode, found))
+            if self._partition is not None:
+                members = [each for each in members if partition_of(each.last) == self._partition]
+            if members:
+                yield members
             if len(found) < most:
                 return
             low = b"(" + found[-1]

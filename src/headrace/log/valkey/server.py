@@ -1,5 +1,6 @@
 """The connection to a Valkey server: its URL, what it must be set to, and what its errors mean. Knows no entries."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -39,6 +40,7 @@ _PORT = 6379
 _TEXT = (Path(__file__).parent / "functions.lua").read_text()
 # Named after their text, so that two versions of this program work on one server, each with its own.
 LIBRARY = f"headrace_{sha256(_TEXT.encode()).hexdigest()[:12]}"
+_MADE_WITH = re.compile(r"HEADRACE_PARTITIONS (\d+)")
 _NOT_RESPONDING = "The log is not responding."
 
 
@@ -131,6 +133,12 @@ class LogServer:
 
     def refusal(self, problem: str) -> SettingsError:
         return SettingsError(f"HEADRACE_LOG_URL: The log at {self.shown} cannot be used: {problem}.")
+
+    def wrong_partitions(self, made_with: int, /) -> SettingsError:
+        return SettingsError(
+            f"HEADRACE_LOG_PARTITIONS: The log at {self.shown} was made with {made_with}, which cannot change: set it to "
+            f"{made_with}, or name another database number in HEADRACE_LOG_URL for a new log."
+        )
 
     def _durability(self, info: dict[str, Any]) -> Durability:
         if not info.get("aof_enabled"):
@@ -231,6 +239,8 @@ class LogServer:
             )
         if "HEADRACE_FORMAT" in text:
             return self.refusal("a newer headrace made the log; run that version")
+        if (found := _MADE_WITH.search(text)) is not None:
+            return self.wrong_partitions(int(found[1]))
         if "HEADRACE_FULL" in text:
             return Unavailable("The log is full: the store has not caught up yet.", retry_after_s=5)
         if not self._fails:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headrace.model.event import Tenant, first_position
+from headrace.model.event import STEP, Tenant, first_position
 from headrace.model.filters import Filters
 from headrace.store.queries.conditions import Query, moment_of, where_of
 
@@ -25,6 +25,15 @@ def held(after: int, upto: int, /) -> Query:
     return Query(
         "SELECT count() FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64}",
         {"after": after, "upto": upto},
+    )
+
+
+def held_of(partition: int, after: int, upto: int, /) -> Query:
+    """One row: the number of events of one of the log's partitions between two positions, of every tenant."""
+    return Query(
+        "SELECT count() FROM events WHERE position > {after:UInt64} AND position <= {upto:UInt64} "
+        "AND bitAnd(position, {bits:UInt64}) = {partition:UInt64}",
+        {"after": after, "upto": upto, "bits": STEP - 1, "partition": partition},
     )
 
 

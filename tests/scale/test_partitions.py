@@ -1,0 +1,162 @@
+"""Several workers that store partitions of one log at once, as processes of their own, on real servers (the store's is the face)."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clickhouse_face import Face, face
+from tests.postgres import Postgres, postgres
+from tests.scale.books import booked, order_of_effects, stored
+from tests.scale.cluster import Cluster, role_of, wait_until
+from tests.scale.traffic import RULES, Traffic
+from tests.valkey_server import Valkey, started
+
+__all__ = ["face", "postgres"]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Valkey]:
+    server = started()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, own: Valkey, postgres: Postgres, face: Face) -> Iterator[Cluster]:
+    url = postgres.migrated()
+    folder = tmp_path_factory.mktemp("partitions")
+    running = Cluster(folder, own.url, url, face.url(), HEADRACE_LOG_PARTITIONS="4").start()
+    yield running
+    running.stop()
+    postgres.give_back(url)
+
+
+def shared_as(cluster: Cluster, *counts: int) -> None:
+    """Wait until the workers have so many partitions each."""
+
+    def look() -> bool:
+        return sorted(Counter(cluster.holders().values()).values()) == sorted(counts)
+
+    wait_until(look, f"{counts} partitions each")
+
+
+@pytest.mark.timeout(400)
+def test_workers_that_come_and_go_share_the_partitions_and_no_event_is_lost_or_doubled(
+    cluster: Cluster, face: Face
+) -> None:
+    shared_as(cluster, 2, 2)
+    with cluster.client() as client:
+        wait_until(lambda: client.put("/api/v1/rules", content=RULES).status_code == 200, "the coordinator does it")
+    for each in cluster.workers:
+        with each.client(cluster.admin) as client:
+            wait_until(lambda: "headrace_partitions_stored 2.0" in client.get("/metrics").text)
+    traffic = Traffic(cluster).start()
+    try:
+        enough = itertools.count(20, 20)
+
+        def more() -> None:
+            wanted = next(enough)
+            wait_until(lambda: len(traffic.ledger.acknowledged) >= wanted or bool(traffic.refused))
+
+        more()
+        coordinating = cluster.active()
+        other = cluster.other(coordinating)
+        other.kill()
+        cluster.expire_leases()
+        shared_as(cluster, 4)
+        more()
+        other.start()
+        shared_as(cluster, 2, 2)
+        more()
+        cluster.freeze(other)
+        cluster.expire_leases()
+        shared_as(cluster, 4)
+        more()
+        cluster.thaw(other)
+        shared_as(cluster, 2, 2)
+        more()
+        coordinating.kill()
+        cluster.expire_leases()
+        wait_until(lambda: role_of(other) == "worker", "the other one coordinates")
+        more()
+        coordinating.start()
+        shared_as(cluster, 2, 2)
+        more()
+        assert other.stop() == 0
+        shared_as(cluster, 4)
+        more()
+        other.start()
+        shared_as(cluster, 2, 2)
+        more()
+    finally:
+        traffic.stop()
+    assert traffic.refused == []
+    assert traffic.stale == []
+    balance = traffic.ledger.balance(stored(face, cluster))
+    assert balance.holds, str(balance)
+    assert booked(cluster) == balance.stored, "each effect once"
+    for effects in order_of_effects(cluster).values():
+        assert effects == sorted(effects), "in the order in which they were acknowledged"
+
+
+@pytest.mark.timeout(300)
+def test_merges_erasures_replays_and_sync_answers_go_by_the_order_of_all_partitions(cluster: Cluster) -> None:
+    keys = [cluster.key(style, "whole") for style in ("admin", "admin", "bricqs")]
+    with cluster.client(0, keys[0]) as one, cluster.client(1, keys[1]) as other, cluster.client(1, keys[2]) as bricqs:
+        wait_until(lambda: one.put("/api/v1/rules", content=RULES).status_code == 200, "the coordinator does it")
+
+        def send(times: int) -> None:
+            for number in range(times):  # each an append, and so in turn to every partition
+                reply = (one, other)[number % 2].post("/api/v1/events", json={"name": "n", "user_id": "ann"})
+                assert reply.status_code == 201
+
+        def balance(person: str) -> int:
+            found: list[int] = []
+
+            def look() -> bool:
+                reply = other.get(f"/api/v1/participants/{person}")
+                found[:] = [reply.json()["data"]["points"]["balance"]] if reply.is_success else []
+                return bool(found)
+
+            wait_until(look)
+            return found[0]
+
+        for each in (one, other) * 3:
+            assert each.post("/v1/track", json={"event": "n", "anonymousId": "visitor"}).status_code == 200
+        send(5)
+        told = {"userId": "ann", "anonymousId": "visitor", "traits": {"plan": "pro"}}
+        assert one.post("/v1/identify", json=told).status_code == 200
+        person = other.get("/api/v1/users/visitor").json()["data"]
+        assert (person["ids"], person["events"]) == (["ann", "visitor"], 12)
+        earned = balance("ann")
+        assert earned == balance("visitor") >= 5
+        sent = {"event_name": "n", "participant_id": "ann"}
+        answers: list[str] = []
+
+        def answered() -> bool:
+            answers.append(bricqs.post("/api/v1/ingest/events/sync", json=sent).text)
+            return "purchase" in answers[-1]
+
+        wait_until(answered, "its fact")
+        assert balance("ann") == earned + len(answers)
+
+        erasure = one.delete("/api/v1/users/ann").json()["data"]["id"]
+        send(6)
+        wait_until(lambda: other.get(f"/api/v1/erasures/{erasure}").json()["data"]["status"] == "done")
+        assert balance("ann") == 6, "of somebody new"
+        assert other.get("/api/v1/events/count", params={"name": "n"}).json()["data"]["total"] == 6
+
+        asked = {"filter": {"event": "n"}, "async": True}
+        job = one.post("/v1/admin/events/replay", json=asked).json()["replay"]["id"]
+        replays: list[dict[str, int]] = []
+
+        def ended() -> bool:
+            replays.append(one.get(f"/v1/admin/replays/{job}").json()["replay"])
+            return replays[-1]["finishedAt"] is not None
+
+        wait_until(ended)
+        now = replays[-1]
+        assert (now["total"], now["replayed"], now["failed"], now["effects"], now["suppressed"]) == (6, 6, 0, 0, 12)
+        assert balance("ann") == 6
