@@ -157,15 +157,29 @@ def test_an_id_that_comes_later_counts_for_the_person_it_was_joined_to(machine: 
     assert shown(machine, "u")["points"] == shown(machine, "anon")["points"] == 15
 
 
-def test_ids_that_were_joined_before_participants_followed_their_persons_earn_nothing_twice(machine: Machine) -> None:
-    """As an upgrade from a version that knew people and did not join their progress leaves them."""
-    machine.apply(GOAL_OF_5)
-    machine.react(*(event("order", "u") for _ in range(5)))
-    joined = Statement("u", ("anon",), "identify")
+def join_people_alone(machine: Machine, user: str, anonymous: str) -> None:
+    """As a version did that knew people and did not join what they had earned."""
+    joined = Statement(user, (anonymous,), "identify")
     states = ControlPeopleStates(machine.engine)
     state = states.load(TENANT, applying.needs([joined]))
     applying.apply(state, joined, 1, 1)
     transact(machine.engine, lambda connection: states.save(connection, TENANT, state))
+
+
+def test_ids_that_were_joined_before_that_cost_others_no_correction(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", each) for each in ("x", "y", "u") for _ in range(5)), identify("x", "y"))
+    join_people_alone(machine, "u", "anon")
+    machine.react(event("order", "anon"), event("order", "x"), identify("x", "z"))
+    assert (shown(machine, "x")["points"], shown(machine, "u")["points"]) == (15, 15)
+    part(machine, "x", "y")
+    assert (shown(machine, "x")["points"], shown(machine, "y")["points"]) == (15, 15)
+
+
+def test_ids_that_were_joined_before_participants_followed_their_persons_earn_nothing_twice(machine: Machine) -> None:
+    machine.apply(GOAL_OF_5)
+    machine.react(*(event("order", "u") for _ in range(5)))
+    join_people_alone(machine, "u", "anon")
     machine.react(event("order", "anon"), identify("u", "third"))
     assert (shown(machine, "u")["points"], shown(machine, "u")["completions"]) == (15, {"five": 1})
     assert len(effects(machine, "challenge")) == len(effects(machine, "badge")) == 1
