@@ -238,3 +238,13 @@ def test_an_erased_event_is_nothing_to_the_reactor(machine: Machine, monkeypatch
     assert read == [command.position]
     assert machine.reacted() == command.position
     assert machine.points() == 0
+
+
+def test_what_an_event_of_nobody_causes_is_kept_for_no_participant_and_pays_nothing(machine: Machine) -> None:
+    machine.apply(RULES)
+    nobodys = event("visit", "")
+    machine.react(nobodys)
+    assert machine.effects(nobodys) == [("fact", "visit")]
+    assert machine.rows("select participant_no from effects") == [(0,)], "a number that nobody gets"
+    assert machine.rows("select * from participants") == []
+    assert machine.points() == 0
