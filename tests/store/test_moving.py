@@ -96,7 +96,7 @@ def test_every_event_is_moved_as_it_is(pair: Pair) -> None:
     assert pair.target.runs() == []
 
 
-@pytest.mark.parametrize("lots", range(1, DAYS * 3 + 1))
+@pytest.mark.parametrize("lots", [1, 2, 3, 9])
 def test_a_move_that_ended_anywhere_is_gone_on_with(pair: Pair, lots: int) -> None:
     with pytest.raises(InterruptedError):
         pair.move(die_after=lots)
