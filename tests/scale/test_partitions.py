@@ -3,14 +3,18 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.clickhouse_face import Face, face
+from tests.forks import run as run_forked
+from tests.moving.test_commands import COMMAND, environ
 from tests.postgres import Postgres, postgres
 from tests.scale.books import booked, order_of_effects, stored
 from tests.scale.cluster import Cluster, role_of, wait_until
 from tests.scale.traffic import RULES, Traffic
+from tests.server import Server
 from tests.valkey_server import Valkey, started
 
 __all__ = ["face", "postgres"]
@@ -160,3 +164,26 @@ def test_merges_erasures_replays_and_sync_answers_go_by_the_order_of_all_partiti
         now = replays[-1]
         assert (now["total"], now["replayed"], now["failed"], now["effects"], now["suppressed"]) == (6, 6, 0, 0, 12)
         assert balance("ann") == 6
+
+
+@pytest.mark.timeout(120)
+def test_a_backup_has_the_entries_of_every_partition_and_restores_into_a_folder(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    events = [{"name": "n", "user_id": "u", "idempotency_key": f"backup-{n}"} for n in range(20)]
+    with cluster.client() as client:
+        for each in events:  # each call is an append, and appends take turns with the partitions
+            assert client.post("/api/v1/events", json=each).status_code == 201
+        total = client.get("/api/v1/events/count").json()["data"]["total"]
+    for words, env in (
+        (["backup", tmp_path / "backups", "--data", cluster.active().data], cluster.settings),
+        (["restore", tmp_path / "backups", "--data", tmp_path / "new"], {}),
+    ):
+        done = run_forked([*COMMAND, *map(str, words)], environ() | env)
+        assert done.returncode == 0, done.stderr
+    restored = Server(tmp_path / "new").start()
+    with restored.client(cluster.admin) as client:
+        assert client.get("/api/v1/events/count").json()["data"]["total"] == total
+        assert client.post("/api/v1/events/batch", json=events).status_code == 201
+        assert client.get("/api/v1/events/count").json()["data"]["total"] == total
+    assert restored.stop() == 0

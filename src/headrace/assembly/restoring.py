@@ -119,8 +119,9 @@ class _Servers:
         """Do what is left before the folder gets its name; how many erasures of people were repeated."""
         settings = self._settings
         on_step("filled")
-        # With log and control in the draft: nothing is on a server yet that a killed restore could not leave there.
-        own = msgspec.structs.replace(settings, data=draft, control_url="", log_url="", role="all")
+        # With log and control in the draft: nothing is on a server yet that a killed restore could not leave there. This log has
+        # the entries of all partitions.
+        own = msgspec.structs.replace(settings, data=draft, control_url="", log_url="", role="all", log_partitions=1)
         repeated = erase_people_again(own, notices, leaves_log=not settings.log_url, on_step=on_step)
         control = open_database(draft / _CONTROL)
         ControlAudit(control).end(deed, "done")
