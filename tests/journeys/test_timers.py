@@ -320,3 +320,12 @@ def test_an_event_at_which_the_process_ended_again_and_again_is_passed_over_besi
         machine.reactor._turns.recover()
     machine.settle()
     assert [event.user_id for event in machine.emitted()] == ["v"]
+
+
+def test_a_journey_has_fired_once_for_each_run_whatever_the_run_does(machine: Machine) -> None:
+    machine.apply(rules(WAIT, emit("one")))
+    machine.send("start")
+    machine.settle()
+    machine.tick(HOUR_MS)
+    assert [run.status for run in machine.runs()] == ["done"]
+    assert [fired.count for fired in machine.rulebook.fired(TENANT).values()] == [1]
