@@ -97,6 +97,7 @@ OF_EVERY_TENANT = {
     "present",
     "last",
     "held",
+    "held_of",
     "keyed",
     "keyed_at",
     "stored_at",

@@ -103,7 +103,8 @@ def test_a_folder_moved_over_kills_at_each_step_answers_as_before(tmp_path: Path
     moved = msgspec.json.decode(out)
     assert moved["events"] == 9
     assert moved["rows"] > 9
-    assert not said, "a bar is for a terminal"
+    # The engine may say something too, as it does where no cgroup file system is mounted.
+    assert all(line.startswith("{") for line in said.splitlines()), "a bar is for a terminal"
 
     with pytest.raises(RuntimeError, match="HEADRACE_LOG_URL is not set"):
         Server(old.data).start()

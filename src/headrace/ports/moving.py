@@ -6,8 +6,8 @@ from typing import Protocol
 from headrace.model.moving import Day, Summary
 
 
-class MoveSource(Protocol):
-    """The store whose events are moved. Nobody changes it meanwhile."""
+class Compared(Protocol):
+    """Either of the two, as far as they are compared."""
 
     def days(self) -> list[Day]:
         """Every day on which it has received events, oldest first."""
@@ -16,6 +16,10 @@ class MoveSource(Protocol):
     def summary(self, columns: Sequence[str], after: int, upto: int, /) -> Summary:
         """What the store has of these positions."""
         ...
+
+
+class MoveSource(Compared, Protocol):
+    """The store whose events are moved. Nobody changes it meanwhile."""
 
     def lot(self, after: int, upto: int, /) -> tuple[int, int]:
         """The last position and the number of the events to move next; (0, 0) for none."""
@@ -26,21 +30,13 @@ class MoveSource(Protocol):
         ...
 
 
-class MoveTarget(Protocol):
+class MoveTarget(Compared, Protocol):
     """The store that gets them. fence: of the run that inserts; an insert of an earlier run stores nothing."""
 
     fence: int
 
     def columns(self) -> list[str]:
         """What an event is made of."""
-        ...
-
-    def days(self) -> list[Day]:
-        """As the source's."""
-        ...
-
-    def summary(self, columns: Sequence[str], after: int, upto: int, /) -> Summary:
-        """As the source's."""
         ...
 
     def last(self, after: int, upto: int, /) -> int:
