@@ -99,10 +99,7 @@ def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # where warnings are errors already
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Of all tests, each worker first imports a share of its own: so each file is compiled by one of them, and not by all at once.
-
-    What is collected stays to the end, and so is never looked at by the garbage collector.
-    """
+    """Of all tests, each worker first imports a share of its own: so each file is compiled by one of them, and not by all at once."""
     gc.disable()
     worker = getattr(session.config, "workerinput", None)
     if worker and [Path(each).resolve() for each in session.config.args] == [_HERE]:
@@ -113,7 +110,6 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     try:
         return (yield)
     finally:
-        gc.freeze()
         gc.enable()
 
 

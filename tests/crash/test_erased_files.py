@@ -26,6 +26,7 @@ with store.engine.writers.lend() as client:
     for table in tables:  # its cleaner would sleep for another half a minute by the old setting
         client.command(f"DETACH TABLE {table} SYNC")
         client.command(f"ATTACH TABLE {table}")
+        client.command(f"SYSTEM WAIT LOADING PARTS {table}")  # those that are old come later, and are then to be unlinked
     old = f"SELECT count() FROM system.parts WHERE NOT active AND table IN {tables}"
     while client.raw_query(old, fmt="TabSeparated").decode().strip() != "0":
         time.sleep(0.2)
