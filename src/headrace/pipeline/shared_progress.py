@@ -5,7 +5,7 @@ from which a gateway begins. So a lost message costs a waiting query half a seco
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import structlog
@@ -107,15 +107,18 @@ class Wants:
         return False
 
 
-class ProgressFeed:
-    """The worker's side. Any thread may call `wake`."""
+class Feed:
+    """Tells others how far this process has come, and hears what they wait for. Any thread may call `wake`."""
 
-    def __init__(self, channels: Channels, *, snapshot: Callable[[], Snapshot], want: Callable[[int], None]) -> None:
-        """want: called with each position that somebody waits for."""
+    def __init__(
+        self, channels: Channels, purpose: str, messages: Callable[[], Iterable[bytes]], want: Callable[[int], None]
+    ) -> None:
+        """messages: what is to be told now. want: called with each position that somebody waits for."""
         self._channels = channels
-        self._snapshot = snapshot
+        self._purpose = purpose
+        self._messages = messages
         self._want = want
-        self._telling = Loop("progress", self._tell, idle_s=_AGAIN_S, on_failure=_say_nothing)
+        self._telling = Loop(purpose, self._tell, idle_s=_AGAIN_S, on_failure=_say_nothing)
         self._listener = Listener(channels, Wants.purpose, self._heard)
 
     def start(self) -> None:
@@ -131,13 +134,21 @@ class ProgressFeed:
         self._telling.wake()
 
     def _tell(self) -> bool:
-        self._channels.publish(_PROGRESS, _encoder.encode(self._snapshot()))
+        for message in self._messages():
+            self._channels.publish(self._purpose, message)
         return False
 
     def _heard(self, message: bytes) -> None:
         position = Wants.position_of(message)
         if position is not None:
             self._want(position)
+
+
+class ProgressFeed(Feed):
+    """The worker's side."""
+
+    def __init__(self, channels: Channels, *, snapshot: Callable[[], Snapshot], want: Callable[[int], None]) -> None:
+        super().__init__(channels, _PROGRESS, lambda: [_encoder.encode(snapshot())], want)
 
 
 class ProgressCopy:

@@ -12,7 +12,7 @@ import structlog
 
 from headrace.pipeline.errands import Errands
 from headrace.pipeline.loop import Loop
-from headrace.pipeline.shared_progress import Listener, Wants
+from headrace.pipeline.shared_progress import Feed, Listener, Wants
 from headrace.pipeline.worker import Worker
 from headrace.pipeline.worker_progress import WorkerProgress
 from headrace.ports.channels import Channels
@@ -171,44 +171,14 @@ class SharedStoring:
         self._on_look()
 
 
-class StoredFeed:
-    """Of a process that stores partitions: tells how far it has come, and hears what is waited for."""
+class StoredFeed(Feed):
+    """Of a process that stores partitions."""
 
     def __init__(
         self, channels: Channels, *, tellings: Callable[[], Sequence[Stored]], want: Callable[[int], None]
     ) -> None:
-        """tellings: one for each partition that is stored here now. want: called with a position that somebody waits for."""
-        self._channels = channels
-        self._tellings = tellings
-        self._want = want
-        self._telling = Loop("stored", self._tell, idle_s=_LOOK_EVERY_S, on_failure=_say_nothing)
-        self._listener = Listener(channels, Wants.purpose, self._heard)
-
-    def start(self) -> None:
-        self._telling.start()
-        self._listener.loop.start()
-
-    def stop(self) -> None:
-        self._listener.stop()
-        self._telling.stop()
-
-    def wake(self) -> None:
-        """There is progress."""
-        self._telling.wake()
-
-    def _tell(self) -> bool:
-        for each in self._tellings():
-            self._channels.publish(STORED, encode_stored(each))
-        return False
-
-    def _heard(self, message: bytes) -> None:
-        position = Wants.position_of(message)
-        if position is not None:
-            self._want(position)
-
-
-def _say_nothing(_error: Exception, _pause_s: float, /) -> None:
-    """The log's server says by itself when it fails and when it answers again."""
+        """tellings: one for each partition that is stored here now."""
+        super().__init__(channels, STORED, lambda: map(encode_stored, tellings()), want)
 
 
 AnyWorker = Worker | SharedStoring
