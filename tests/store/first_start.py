@@ -1,6 +1,6 @@
 """Open a store in a process of its own, as a server does, and tell what is in it; or die on the way.
 
-python -m tests.store.first_start FOLDER [die NTH_STATEMENT | forget SCHEMA_FILE | insert | old]
+python -m tests.store.first_start FOLDER [die NTH_STATEMENT | forget SCHEMA_FILE | insert | tables | old | unrecorded]
 """
 
 import os
@@ -38,15 +38,16 @@ def die_after(nth: int) -> None:
     SyncBackendClient.command = counted  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def begin_with_the_first_schema(folder: str) -> None:
-    """A store as 0001 left it, with three events in two months and two parts."""
+def begin_with_the_first_schema(folder: str, *, is_recorded: bool) -> None:
+    """A store as 0001 left it, with three events in two months and two parts. is_recorded: otherwise a crash came before that."""
     client = clickhouse_connect.get_client(dsn=f"chdb://{folder}")
     client.command(
         "CREATE TABLE headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
         "ENGINE = MergeTree ORDER BY file"
     )
     client.command((resources.files("headrace.store") / "schema" / "0001_events.sql").read_text())
-    client.command("INSERT INTO headrace_schema (file) VALUES ('0001_events.sql')")
+    if is_recorded:
+        client.command("INSERT INTO headrace_schema (file) VALUES ('0001_events.sql')")
     records = records_of(event_of(TENANT, name=str(number), tags={"k": "v"}, sent_at_ms=5) for number in range(2))
     last = first_position(NOW_MS + 40 * 86_400_000)
     records.append(record_at(last, event_of(TENANT, name="2", timestamp_ms=NOW_MS - 1, labels={"a": "b"})))
@@ -62,8 +63,8 @@ def begin_with_the_first_schema(folder: str) -> None:
 
 def main(folder: str, what: str = "", which: str = "") -> None:
     configure(Settings())  # stdout is for what this prints
-    if what == "old":
-        begin_with_the_first_schema(folder)
+    if what in ("old", "unrecorded"):
+        begin_with_the_first_schema(folder, is_recorded=what == "old")
         return
     if what == "die":
         die_after(int(which))
@@ -77,6 +78,10 @@ def main(folder: str, what: str = "", which: str = "") -> None:
         recorded = (
             client.raw_query("SELECT file FROM headrace_schema ORDER BY file", fmt="TabSeparated").decode().split()
         )
+        if what == "tables":
+            asked = "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name != 'headrace_schema' ORDER BY name"
+            print(client.raw_query(asked, fmt="TabSeparatedRaw").decode())
+            return
     if what == "insert":
         store.insert(records_of(event_of(TENANT, name=str(number)) for number in range(3)))
     found = store.events(TENANT, Filters(), Page(limit=9))

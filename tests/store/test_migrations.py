@@ -14,7 +14,7 @@ import pytest
 from tests.forks import run as run_forked
 
 SCHEMA = ",".join(
-    sorted(file.name for file in (resources.files("headrace.store") / "schema").iterdir() if file.name.endswith(".sql"))
+    sorted(file.name for file in (resources.files("headrace.store") / "schema").iterdir() if file.name[:4].isdigit())
 )
 
 
@@ -65,10 +65,33 @@ def test_a_first_start_records_each_schema_file_once(tmp_path: Path) -> None:
     assert opened(tmp_path) == f"{SCHEMA} 3"
 
 
-@pytest.mark.parametrize("nth", [2, 3, 5, 8])
-def test_a_first_start_that_is_cut_off_between_two_statements_is_finished_by_the_next(tmp_path: Path, nth: int) -> None:
+def tables(folder: Path) -> str:
+    done = start(folder, "tables")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_new_store_gets_the_tables_that_all_migrations_together_make(
+    tmp_path: Path, whole: Path, old: tuple[Path, list[str]]
+) -> None:
+    made_at_once = tables(whole)
+    assert made_at_once.count("CREATE ") == 6
+    assert tables(copied(old[0], tmp_path)) == made_at_once
+
+
+# The engine's greeting, where to record what was done, six tables, the record.
+@pytest.mark.parametrize("nth", [2, 3, 6, 8, 9])
+def test_a_first_start_that_is_cut_off_between_two_statements_is_finished_by_the_next(
+    tmp_path: Path, whole: Path, nth: int
+) -> None:
     assert start(tmp_path, "die", str(nth)).returncode == -signal.SIGKILL
     assert opened(tmp_path, "insert") == f"{SCHEMA} 3"
+    assert tables(tmp_path) == tables(whole)
+
+
+def test_a_first_start_of_the_first_schema_that_was_cut_off_before_it_was_recorded_is_finished(tmp_path: Path) -> None:
+    events = sorted(shown(tmp_path, "unrecorded")[2:])
+    assert_up_to_date(tmp_path, events)
 
 
 @pytest.mark.parametrize("file", SCHEMA.split(","))

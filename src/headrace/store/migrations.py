@@ -1,5 +1,6 @@
 """Brings the schema up to date as the store is opened."""
 
+from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -8,6 +9,7 @@ from clickhouse_connect.driver.client import Client
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
 
+_NEWEST = "newest.sql"  # what all the others make of nothing
 _NEEDED = "materialize_projections_on_merge"  # the newest setting in the schema
 _TESTED = "26.9"
 
@@ -15,7 +17,8 @@ _TESTED = "26.9"
 def migrate(engine: Engine, /) -> None:
     """Run the schema files not yet recorded, in order. A file may run again after a crash before it was recorded.
 
-    Raises ClickHouseError, and StoreFailed for tables of a newer headrace, or an engine that is too old.
+    A store without tables gets the newest ones at once, and every file is recorded. Raises ClickHouseError, and StoreFailed for
+    tables of a newer headrace, or an engine that is too old.
     """
     with engine.writers.lend() as client:
         asked = "SELECT version(), count() FROM system.merge_tree_settings WHERE name = {name:String}"
@@ -28,34 +31,55 @@ def migrate(engine: Engine, /) -> None:
             "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
             "ENGINE = MergeTree ORDER BY file SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
         )
-        folder = resources.files("headrace.store") / "schema"
-        if unknown := sorted(set(_applied(client)) - {file.name for file in folder.iterdir()}):
+        applied, files = _applied(client), _files()
+        if unknown := sorted(applied - files.keys()):
             raise StoreFailed(
                 f"a newer headrace made its tables ({unknown[-1]}): run the headrace that made them, or a newer one"
             )
-        for file in _lacking(client):
-            for statement in file.read_text().split(";\n"):
-                if statement.strip():
-                    client.command(statement)
-            client.command("INSERT INTO headrace_schema (file) VALUES ({file:String})", {"file": file.name})
+        if not applied and _is_new(client):
+            _run(client, resources.files("headrace.store") / "schema" / _NEWEST)
+            _record(client, sorted(files))
+            return
+        for name in sorted(files.keys() - applied):
+            _run(client, files[name])
+            _record(client, [name])
+
+
+def _is_new(client: Client) -> bool:
+    """Whether a store of which nothing is recorded has no tables, or those of a first start that was cut off.
+
+    One with `events` and without `erasing` is left by an old headrace whose own first start was cut off.
+    """
+    tables = client.raw_query("SHOW TABLES", fmt="TabSeparated").decode().split()
+    return "events" not in tables or "erasing" in tables
+
+
+def _run(client: Client, file: Traversable) -> None:
+    for statement in file.read_text().split(";\n"):
+        if statement.strip():
+            client.command(statement)
+
+
+def _record(client: Client, names: Iterable[str]) -> None:
+    """All of them or none."""
+    client.command("INSERT INTO headrace_schema (file) SELECT arrayJoin({files:Array(String)})", {"files": list(names)})
 
 
 def require_current(engine: Engine, /) -> None:
     """Raises StoreFailed unless the owner of the store has brought its schema up to date, ClickHouseError."""
     with engine.writers.lend() as client:
-        if client.command("EXISTS TABLE headrace_schema") != 1 or _lacking(client):
+        if client.command("EXISTS TABLE headrace_schema") != 1 or not _files().keys() <= _applied(client):
             raise StoreFailed(
                 "The store's tables are not up to date yet: the coordinating worker sees to that as it starts."
             )
 
 
-def _lacking(client: Client) -> list[Traversable]:
-    """The schema files that are not recorded yet, in order."""
-    applied = _applied(client)
+def _files() -> dict[str, Traversable]:
+    """The numbered schema files by their names."""
     folder = resources.files("headrace.store") / "schema"
-    files = [file for file in folder.iterdir() if file.name.endswith(".sql") and file.name not in applied]
-    return sorted(files, key=lambda file: file.name)
+    return {file.name: file for file in folder.iterdir() if file.name.endswith(".sql") and file.name != _NEWEST}
 
 
-def _applied(client: Client) -> list[str]:
-    return client.raw_query("SELECT file FROM headrace_schema", fmt="TabSeparated").decode().split()
+def _applied(client: Client) -> set[str]:
+    """The names of the files recorded."""
+    return set(client.raw_query("SELECT file FROM headrace_schema", fmt="TabSeparated").decode().split())
