@@ -1,8 +1,9 @@
-"""One run of the demo to its end, for all who look at what it prints."""
+"""One run of the demo, for all who look at what it prints or try what it leaves running."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,25 +13,38 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "demo/demo.py")]
 
 
-class Ended(NamedTuple):
-    code: int
+class Staying(NamedTuple):
+    """The demo until Ctrl-C. output: what it has shown; invitation: what it then suggests to try."""
+
+    process: "subprocess.Popen[str]"
     output: str
-    left_behind: list[Path]
+    invitation: str
 
 
-@pytest.fixture(scope="session")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """`make demo ARGS=--exit`, without a terminal and with its standard input closed."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(
-        ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "--exit"],
-        env=environ(folder),
+@pytest.fixture(scope="module")
+def staying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staying]:
+    """`make demo` without a terminal, once it has nothing more to show."""
+    process = subprocess.Popen(
+        COMMAND,
+        env=environ(tmp_path_factory.mktemp("demo")),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
-    return Ended(done.returncode, done.stdout, list(folder.iterdir()))
+    try:
+        assert process.stdout is not None
+        shown = ""
+        for line in process.stdout:
+            shown += line
+            if "until Ctrl-C" in line:
+                break
+        output, _, invitation = shown.partition("Now you")
+        yield Staying(process, output, invitation)
+    finally:
+        if process.poll() is None:
+            process.terminate()  # which stops its server too
+        process.communicate()
 
 
 def environ(folder: Path) -> dict[str, str]:
