@@ -43,12 +43,15 @@ def test_a_server_without_stderr_starts_and_stops(tmp_path: Path) -> None:
         tmp_path, command=["bash", "-c", 'exec "$@" 2>&-', "bash", sys.executable, "-m", "headrace", "serve"]
     )
     server.begin()
-    ready = None
-    while ready != 200:
+
+    def is_ready() -> bool:
         assert server.is_running()
         with suppress(FileNotFoundError, msgspec.DecodeError, httpx.TransportError):
             at = address_in(tmp_path)
-            ready = httpx.get(f"http://{at.host}:{at.port}/ready", trust_env=False).status_code
+            return httpx.get(f"http://{at.host}:{at.port}/ready", trust_env=False, verify=False).status_code == 200
+        return False
+
+    until(is_ready)
     assert server.stop() == 0
 
 

@@ -37,7 +37,8 @@ class Sender:
         self.plain: list[str] = []
         self.plain_sent = 0
         self._server = server
-        self._headers = {"Authorization": f"Bearer {key}"}
+        headers = {"Authorization": f"Bearer {key}"}
+        self._client = httpx.Client(headers=headers, timeout=30, trust_env=False, verify=False)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -46,6 +47,7 @@ class Sender:
         self._done.set()
         self._thread.join(_TIMEOUT_S)
         assert not self._thread.is_alive()
+        self._client.close()
 
     def _send(self) -> None:
         for number in itertools.count():
@@ -62,7 +64,7 @@ class Sender:
         """The event's id; None if it was not acknowledged."""
         try:
             url = f"{self._server.url}/api/v1/events"
-            answer = httpx.post(url, json=event | {"user_id": "u"}, headers=self._headers, timeout=30, trust_env=False)
+            answer = self._client.post(url, json=event | {"user_id": "u"})
         except httpx.HTTPError:
             return None
         assert answer.status_code in (201, 503), answer.text

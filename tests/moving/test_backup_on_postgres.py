@@ -13,6 +13,7 @@ from tests.moving.test_commands import COMMAND, environ
 from tests.moving.test_export import exported
 from tests.postgres import Postgres, postgres, postgres_url
 from tests.server import Server
+from tests.waiting import until
 
 __all__ = ["postgres", "postgres_url"]
 
@@ -40,8 +41,7 @@ def test_a_backup_under_load_restores_into_an_empty_database_and_into_a_file(
         client.put("/api/v1/rules", content=RULES)
         send(client, 0)  # so that somebody has progress
     with load(server) as acknowledged:
-        while len(acknowledged) < 10:
-            pass
+        until(lambda: len(acknowledged) >= 10)
         before = acknowledged[-1]
         run(postgres_url, "backup", tmp_path / "backups", "--data", server.data)
     assert "is not empty" in run(postgres_url, "restore", tmp_path / "backups", "--data", tmp_path / "no", code=2)
