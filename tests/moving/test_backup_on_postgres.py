@@ -61,3 +61,29 @@ def test_a_backup_under_load_restores_into_an_empty_database_and_into_a_file(
             send(client, 0, 100)  # repeats of what the snapshot has
             assert client.get("/api/v1/events/count").json()["data"]["total"] == len(values)
         assert restored.stop() == 0
+
+
+def test_erasures_that_only_the_old_database_knows_are_repeated(tmp_path: Path, postgres_url: str, empty: str) -> None:
+    server = Server(tmp_path / "data", ADMIN | {"HEADRACE_CONTROL_URL": postgres_url}).start()
+    with server.client("secret") as client:
+        send(client, 0, 10)
+        client.post("/api/v1/events", json={"name": "order", "user_id": "stays"})
+    run(postgres_url, "backup", tmp_path / "backups", "--data", server.data)
+    (tmp_path / "backups").rename(tmp_path / "elsewhere")  # so that no notice reaches it
+    with server.client("secret") as client:
+        asked = client.delete("/api/v1/users/u").json()["data"]
+        until(lambda: client.get(f"/api/v1/erasures/{asked['id']}").json()["data"]["status"] == "done")
+        left = [row["id"] for row in exported(client)]
+    assert len(left) == 1
+    server.stop()
+    words = ("restore", tmp_path / "elsewhere", "--data")
+    for wrong in (empty.replace("@", ":secret@"), "postgresql://[", empty):
+        said = run("", *words, tmp_path / "no", "--erasures-of", wrong, code=2)
+        assert "--erasures-of" in said
+        assert "secret" not in said
+        assert not (tmp_path / "no").exists()
+    assert run("", *words, tmp_path / "new", "--erasures-of", postgres_url)["erasures"] == 1
+    restored = Server(tmp_path / "new", ADMIN).start()
+    with restored.client("secret") as client:
+        assert [row["id"] for row in exported(client)] == left
+    assert restored.stop() == 0

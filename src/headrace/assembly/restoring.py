@@ -9,16 +9,17 @@ from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import msgspec
+from sqlalchemy import Engine
 
-from headrace.assembly.control import open_control
 from headrace.assembly.erasing_again import erase_people_again
 from headrace.assembly.folder import require_no_dead_link
 from headrace.assembly.log import require_no_log
 from headrace.assembly.store import shown_url
 from headrace.control.audit import ControlAudit
-from headrace.control.copying import copy_from_file, require_empty
+from headrace.control.copying import copy_from_file, is_empty, require_empty
 from headrace.control.database import open_database
 from headrace.control.erasure_notices import ControlErasureNotices
 from headrace.control.erasures import ControlErasedEvents
@@ -43,14 +44,14 @@ def restore_into(
     /,
     *,
     snapshot: str | None = None,
-    erased_in: Path | None = None,
+    erased_in: str | None = None,
     on_step: Callable[[str], None] = lambda _step: None,
 ) -> Restored:
     """Restore a snapshot into the settings' data folder, and into the servers that they name for log, store and control.
 
-    deed: what the audit there says. erased_in: the data folder that the snapshot was taken of. on_step: called after each step
-    of what has to be done before the folder gets its name. Raises what `restore` raises, and SettingsError for a server that
-    is not empty.
+    deed: what the audit there says. erased_in: the data folder that the snapshot was taken of, or its PostgreSQL's URL.
+    on_step: called after each step of what has to be done before the folder gets its name. Raises what `restore` raises, and
+    SettingsError for a server that is not empty.
     """
     require_no_dead_link(settings.data)
     if settings.log_url:
@@ -60,9 +61,7 @@ def restore_into(
         servers = held.enter_context(_servers(settings))
         erased_later = None
         if erased_in is not None:
-            if not (erased_in / _CONTROL).is_file():
-                raise SettingsError(f"There is no {_CONTROL} in {erased_in}.")
-            control = open_control(msgspec.structs.replace(settings, data=erased_in, control_url=""))
+            control = _control_of(erased_in)
             held.callback(control.dispose)
             told = {each.erasure for each in later}
             later += [each for each in ControlErasureNotices(control).notices(0) if each.erasure not in told]
@@ -77,6 +76,28 @@ def restore_into(
             finish=lambda draft: servers.finish(draft, deed, later, on_step),
             open_staged=_staged if settings.store_url else None,
         )
+
+
+def _control_of(backed_up: str) -> Engine:
+    """The control database of what was backed up. Raises SettingsError if there is none."""
+    if "://" not in backed_up:
+        if not (path := Path(backed_up) / _CONTROL).is_file():
+            raise SettingsError(f"There is no {_CONTROL} in {backed_up}.")
+        return open_database(path)
+    try:
+        has_secret = urlsplit(backed_up).password is not None
+    except ValueError as error:
+        raise SettingsError("--erasures-of: Expected a folder, or postgresql://user@host:5432/database.") from error
+    if has_secret:
+        raise SettingsError(
+            "--erasures-of: Others on this machine can read a password on the command line. "
+            "Leave it out of the URL, and put it into PGPASSWORD or ~/.pgpass."
+        )
+    control = open_database(backed_up)
+    if is_empty(control):
+        control.dispose()
+        raise SettingsError("--erasures-of: No server has used that database.")
+    return control
 
 
 class _Servers:

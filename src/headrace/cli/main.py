@@ -161,9 +161,7 @@ def backup(
 
 
 @app.command
-def restore(
-    folder: Path, /, *, snapshot: str | None = None, erasures_of: Path | None = None, data: Data = None
-) -> None:
+def restore(folder: Path, /, *, snapshot: str | None = None, erasures_of: str | None = None, data: Data = None) -> None:
     """Restore a backup into a data folder that is empty or does not exist. Prints one JSON object.
 
     People erased after the backup was made are erased again. HEADRACE_LOG_URL, HEADRACE_CONTROL_URL and HEADRACE_STORE_URL name
@@ -172,8 +170,8 @@ def restore(
     Args:
         folder: Folder that `headrace backup` wrote to.
         snapshot: Which backup in it; default: the latest.
-        erasures_of: Data folder that was backed up, if it still exists: it may have erasures whose notices did not reach the
-            backup's folder.
+        erasures_of: Data folder that was backed up, or its control's postgresql:// URL without the password, if it still
+            exists: it may have erasures whose notices did not reach the backup's folder.
     """
     # Imported here: it loads the store's engine.
     from headrace.assembly.logs import configure  # noqa: PLC0415
