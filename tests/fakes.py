@@ -202,7 +202,7 @@ def _kind(record: Record) -> int:
 
 
 class MemoryErasedEvents:
-    """Fits the ErasedEvents port."""
+    """Fits the ErasedEvents and ErasedKeys ports."""
 
     def __init__(self) -> None:
         self._events: dict[tuple[int, int], ErasedEvent] = {}
@@ -220,6 +220,9 @@ class MemoryErasedEvents:
 
     def last(self, after: int, /) -> int:
         return max([after, *(position for position, _ in self._events)])
+
+    def with_keys(self, keys: Collection[bytes], /) -> set[bytes]:
+        return {event.key for event in self._events.values() if event.key} & {*keys}
 
 
 class MemoryQuarantine:

@@ -51,6 +51,13 @@ def test_an_event_that_is_listed_again_stays_as_it_was(erased: ErasedEvents):
     assert listed(erased) == [ErasedEvent(5, 1, b"k" * 16), ErasedEvent(5, 2)]
 
 
+def test_the_list_is_asked_for_keys_of_which_those_without_a_key_are_none(erased: ControlErasedEvents):
+    keys = [bytes([number]) * 16 for number in range(8)]
+    erased.add([ErasedEvent(5 + number, 1, key) for number, key in enumerate(keys)] + [ErasedEvent(20, 1)])
+    assert erased.with_keys([*keys[2:], b"", b"x" * 16]) == {*keys[2:]}
+    assert erased.with_keys([]) == set()
+
+
 def test_events_at_one_position_are_not_cut_apart_by_a_pages_end(erased: ErasedEvents):
     events = [ErasedEvent(7, tail) for tail in range(8)]
     erased.add(events)
@@ -83,7 +90,8 @@ def test_the_fake_answers_as_control_does(engine: Engine):
         erased.add([ErasedEvent(position, tail, b"k") for position in (7, 3, 5) for tail in (2, 1)])
         erased.add([ErasedEvent(3, 1)])
         answers.append((listed(erased), listed(erased, 3, 5), erased.count(3, 7), erased.last(0), erased.last(9)))
-    assert answers[0] == answers[1]
+        answers.append(erased.with_keys([b"k", b"z", b""]))
+    assert answers[:2] == answers[2:]
 
 
 def test_a_database_that_fails_is_control_failed(engine: Engine):
@@ -96,6 +104,7 @@ def test_a_database_that_fails_is_control_failed(engine: Engine):
             lambda: erased.count(0, 1),
             lambda: listed(erased),
             lambda: erased.last(0),
+            lambda: erased.with_keys([b"k"]),
         ):
             with pytest.raises(ControlFailed, match="erased"):
                 ask()

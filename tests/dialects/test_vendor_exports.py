@@ -217,3 +217,51 @@ def test_a_line_without_a_time_or_with_something_else_for_an_object_is_refused_a
     batch = parser_of(ImportQuery(vendor, False, False))(body, CONTEXT)
     assert [item.index for item in batch.items] == [0, 2]
     assert [each.index for each in batch.rejections] == [1]
+
+
+def _of_mixpanel_at(time: object) -> dict[str, Any]:
+    return {"event": "e", "properties": {"distinct_id": "u", "$insert_id": "i", "time": time}}
+
+
+@pytest.mark.parametrize("time", [None, ""])
+def test_an_empty_time_is_none_and_never_now(time: object) -> None:
+    lines = {
+        "segment": _SEGMENT | {"timestamp": time},
+        "posthog": _POSTHOG | {"timestamp": time},
+        "mixpanel": _of_mixpanel_at(time),
+        "amplitude": _AMPLITUDE | {"client_event_time": time, "event_time": time},
+    }
+    for vendor, line in lines.items():
+        batch = parser_of(ImportQuery(vendor, False, False))(json.dumps(line).encode(), CONTEXT)
+        assert not batch.items, vendor
+        assert "is required" in batch.rejections[0].error.message, vendor
+
+
+@pytest.mark.parametrize("vendor", ["segment", "posthog", "amplitude"])
+@pytest.mark.parametrize("written", [1_705_314_600_000, "Mon, 15 Jan 2024 10:30:00 GMT"])
+def test_a_time_is_read_as_it_is_checked_or_from_the_next_field_that_has_one(vendor: str, written: object) -> None:
+    fields = {"segment": ("timestamp", "originalTimestamp"), "posthog": ("timestamp",)}.get(
+        vendor, ("client_event_time", "event_time")
+    )
+    line = {"segment": _SEGMENT, "posthog": _POSTHOG, "amplitude": _AMPLITUDE}[vendor]
+    assert imported(vendor, line | {fields[0]: written}).timestamp_ms == 1_705_314_600_000
+    assert imported(vendor, line | dict.fromkeys(fields, "") | {fields[-1]: written}).timestamp_ms == 1_705_314_600_000
+
+
+def test_a_time_of_sending_that_is_none_costs_no_line() -> None:
+    at = _AMPLITUDE | {"event_time": "2024-01-15 10:30:00"}
+    for written in ("", "soon", None):
+        assert imported("amplitude", at | {"client_upload_time": written}).sent_at_ms is None
+
+
+def test_what_segment_wrote_into_a_file_may_be_larger_than_what_its_sdks_send() -> None:
+    line = _SEGMENT | {"properties": {"text": "x" * 40_000}}
+    del line["channel"]
+    assert imported("segment", line).user_id == "u-1"
+
+
+def test_a_line_without_a_key_is_the_same_however_lines_end() -> None:
+    line = json.dumps(_AMPLITUDE | {"event_time": "2024-01-15 10:30:00"}).encode()
+    parse = parser_of(ImportQuery("amplitude", False, False))
+    keys = [dedup_key(parse(body, CONTEXT).items[0].event) for body in (line, line + b"\r\n", b" " + line + b"\n")]
+    assert len(set(keys)) == 1

@@ -136,6 +136,13 @@ def test_an_erased_event_is_known_by_the_id_in_its_key_and_is_counted_as_erased_
     assert history.take(made(message_id=render_evt(own)), made(message_id="m"), e1=own) == Imported(0, 0, 2)
 
 
+def test_what_was_erased_is_known_by_its_key_wherever_a_file_comes_from(history: History) -> None:
+    """A vendor's file knows no id, and the log forgets keys."""
+    history.erased.add([ErasedEvent(FIRST, 7, dedup_key(made(message_id="m"))), ErasedEvent(SECOND, 7)])
+    assert history.take(made(message_id="m"), made(message_id="other"), made()) == Imported(2, 0, 1)
+    assert [each.message_id for each in history.accepted] == ["other", ""]
+
+
 def test_an_event_at_the_place_of_an_erased_one_with_another_tail_is_new(history: History) -> None:
     history.erased.add([ErasedEvent(FIRST, 8)])
     assert history.take(made(), e0=event_id(FIRST, 7)) == Imported(1, 0, 0)

@@ -69,6 +69,63 @@ def test_an_archive_that_is_cut_off_or_torn_is_named(tmp_path: Path) -> None:
     assert any("cannot be read" in each for each in problems(path))
 
 
+def zipped(path: Path, inner: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(inner, inner.name)
+
+
+def gzipped(path: Path, inner: Path) -> None:
+    path.write_bytes(gzip.compress(inner.read_bytes()))
+
+
+def as_parquet(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path)
+
+
+def as_stream(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def as_arrow_file(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize("write", [as_parquet, as_stream, as_arrow_file])
+@pytest.mark.parametrize("pack", [zipped, gzipped, None])
+def test_columns_are_read_wherever_they_are_and_whatever_they_are_called(
+    tmp_path: Path, write: Callable[[Path, pa.Table], None], pack: Callable[[Path, Path], None] | None
+) -> None:
+    inner, path = tmp_path / "events", tmp_path / "packed"
+    write(inner, pa.table({"name": ["n", "m"]}))
+    if pack is not None:
+        pack(path, inner)
+    records = list(records_in(path if pack is not None else inner))
+    assert [record.problem for record in records] == ["", ""]
+    assert [json.loads(record.line) for record in records] == [{"name": "n"}, {"name": "m"}]
+
+
+def test_what_is_packed_in_itself_ends(tmp_path: Path) -> None:
+    path, inner = tmp_path / "a.zip", tmp_path / "a.jsonl"
+    inner.write_text(line())
+    for depth in range(5):
+        zipped(path, inner)
+        said = problems(path)
+        assert bool(said) == (depth > 2), said
+        inner = path.rename(tmp_path / f"{depth}.zip")
+    assert "packed more than 3 times" in said[0]
+
+
+def test_each_file_of_an_archive_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.jsonl", "b.jsonl"):
+            archive.writestr(name, b"\xef\xbb\xbf" + line().encode() + b"\r\n\r\n" + line().encode())
+        archive.writestr("empty.jsonl", b"\xef\xbb\xbf")
+    assert [record.line for record in records_in(path)] == [line().encode()] * 4
+
+
 def test_nanoseconds_of_parquet_are_cut_to_what_an_event_has(tmp_path: Path) -> None:
     path = tmp_path / "pandas.parquet"
     at = pa.array([1_700_000_000_123_456_789, None], pa.timestamp("ns", tz="UTC"))

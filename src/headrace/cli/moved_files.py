@@ -6,13 +6,17 @@ A record is a line of JSON with its place, such as `export.zip/2025/1.json.gz:17
 import csv
 import gzip
 import io
+import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -22,6 +26,14 @@ from headrace.model.times import render_time
 
 _MAX_LINE_BYTES = 16 * 1024 * 1024
 _ROWS_AT_ONCE = 1000
+_CHUNK_BYTES = 1 << 20
+# What files begin with, whatever their names are.
+_GZIP, _PARQUET, _ARROW_FILE, _ARROW_STREAM = b"\x1f\x8b", b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")  # the second has no files in it
+_MAX_DEPTH = 3
+_NOT_WHOLE = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+# Vendors name the compression that is within a Parquet file.
+_PARQUET_NAMES = (".parquet", ".parquet.zst", ".parquet.snappy", ".parquet.lz4", ".parquet.br")
 _JSON_COLUMNS = ("properties", "context", "traits")
 
 
@@ -54,58 +66,108 @@ def _is_shown(file: Path, folder: Path) -> bool:
 
 def records_in(path: Path, /) -> Iterator[Record]:
     """Every record of a file; blank lines are passed over. What cannot be read is a record with a problem. Raises OSError."""
-    name = path.name.lower()
-    if name.endswith((".parquet", ".parquet.zst", ".parquet.gz", ".parquet.snappy", ".parquet.lz4", ".parquet.br")):
-        yield from _rows(path, _parquet(path))
-    elif name.endswith((".arrow", ".arrows")):
-        yield from _rows(path, _arrow(path))
-    elif name.endswith(".zip") or zipfile.is_zipfile(path):
-        yield from _in_archive(path)
-    else:
-        with path.open("rb") as file:
-            yield from _in_stream(str(path), file, file)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        yield from _in_file(str(path), file, file.tell, whole=Plain(path, size))
 
 
-def _in_archive(path: Path) -> Iterator[Record]:
+class Plain(NamedTuple):
+    """A file that is on disk as it is, neither compressed nor in an archive."""
+
+    path: Path
+    size: int
+
+
+def _in_file(
+    place: str, file: Any, read: Callable[[], int], *, whole: Plain | None = None, depth: int = 0
+) -> Iterator[Record]:
+    """The records of whatever is in a file, by its first bytes or else by its name. Raises OSError.
+
+    file: what is open has `peek`, in an archive and in gzip too. read: how much of the file on disk has been read.
+    depth: how many archives and gzips it is in: some contain themselves.
+    """
     try:
-        archive = zipfile.ZipFile(path)
+        head = file.peek(8)[:8]
+        form = _form_of(place.lower().removesuffix(".gz"), head)
+        if form in ("gzip", "archive") and depth == _MAX_DEPTH:
+            yield Record(place, b"", read(), f"it is packed more than {_MAX_DEPTH} times: unpack it.")
+        elif form == "gzip":
+            yield from _in_file(place, gzip.GzipFile(fileobj=file), read, depth=depth + 1)
+        elif form == "archive":
+            with _seekable(file, whole) as source:
+                yield from _in_archive(place, source, depth + 1)
+        elif form in ("parquet", "arrow"):
+            with _seekable(file, whole) as source:
+                batches = _parquet(source) if form == "parquet" else _arrow(source, head)
+                yield from _rows(place, batches, whole.size if whole else read())
+        elif form == "csv":
+            yield from _csv_rows(place, file, read)
+        else:
+            yield from _lines(place, file, read)
+    except _NOT_WHOLE as error:
+        yield Record(place, b"", read(), f"the rest cannot be decompressed: {error}.")
+
+
+def _form_of(name: str, head: bytes) -> Literal["gzip", "archive", "parquet", "arrow", "csv", "lines"]:
+    """Sources: https://parquet.apache.org/docs/file-format/, https://arrow.apache.org/docs/format/Columnar.html"""
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(_PARQUET) or name.endswith(_PARQUET_NAMES):
+        return "parquet"
+    if head.startswith((_ARROW_FILE, _ARROW_STREAM)) or name.endswith((".arrow", ".arrows")):
+        return "arrow"
+    if head.startswith(_ARCHIVES) or name.endswith(".zip"):
+        return "archive"
+    return "csv" if name.endswith(".csv") else "lines"
+
+
+@contextmanager
+def _seekable(file: Any, whole: Plain | None) -> Generator[Any]:
+    """What can be read in any order: the file itself, or a copy on disk of what is compressed or in an archive."""
+    if whole is not None:
+        yield whole.path
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, _CHUNK_BYTES)
+        copy.seek(0)
+        yield copy
+
+
+def _in_archive(place: str, source: Any, depth: int) -> Iterator[Record]:
+    try:
+        archive = zipfile.ZipFile(source)
     except zipfile.BadZipFile as error:
-        yield Record(str(path), b"", 0, f"the archive cannot be read: {error}.")
+        yield Record(place, b"", 0, f"the archive cannot be read: {error}.")
         return
     with archive:
         for entry in sorted(archive.infolist(), key=lambda each: each.filename):
             if entry.is_dir():
                 continue
-            place = f"{path}/{entry.filename}"
+            within = f"{place}/{entry.filename}"
             try:
                 file = archive.open(entry)
             except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # it is encrypted, say
-                yield Record(place, b"", 0, f"it cannot be read: {error}.")
+                yield Record(within, b"", 0, f"it cannot be read: {error}.")
                 continue
             with file:
-                yield from _in_stream(place, file, None)
+                yield from _in_file(within, file, lambda: 0, depth=depth)
 
 
-def _in_stream(place: str, file: Any, whole: IO[bytes] | None) -> Iterator[Record]:
-    """The records of a file that may be compressed. whole: what tells how much has been read; None in an archive."""
-    is_gzip = file.peek(2)[:2] == b"\x1f\x8b"  # a file that is open, and one in an archive, can both do that
-    stream = gzip.GzipFile(fileobj=file) if is_gzip else file
-    read = (lambda: whole.tell()) if whole is not None else (lambda: 0)  # noqa: PLW0108  None has no tell
+def _lines(place: str, stream: Any, read: Callable[[], int]) -> Iterator[Record]:
     number = 0
     try:
-        name = place.lower().removesuffix(".gz")
-        if name.endswith(".csv"):
-            yield from _csv_rows(place, stream, read)
-            return
         while line := stream.readline(_MAX_LINE_BYTES):
             number += 1
             if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
                 while (rest := stream.readline(_MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                     pass
                 yield Record(f"{place}:{number}", b"", read(), f"the line is longer than {_MAX_LINE_BYTES} bytes.")
-            elif not line.isspace():
-                yield Record(f"{place}:{number}", line.strip(), read())
-    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
+                continue
+            # Of a file in the middle of an archive, too, whose lines are sent together with those of others.
+            line = (line.removeprefix(BOM_UTF8) if number == 1 else line).strip()
+            if line:
+                yield Record(f"{place}:{number}", line, read())
+    except _NOT_WHOLE as error:
         yield Record(f"{place}:{number + 1}", b"", read(), f"the rest cannot be decompressed: {error}.")
 
 
@@ -129,16 +191,16 @@ def _csv_rows(place: str, stream: Any, read: Any) -> Iterator[Record]:
             yield Record(f"{place}:{line}", b"", read(), str(error))
 
 
-def _rows(path: Path, batches: Iterator[Any]) -> Iterator[Record]:
-    number, size = 0, path.stat().st_size
+def _rows(place: str, batches: Iterator[Any], read: int) -> Iterator[Record]:
+    number = 0
     # pyarrow's errors are ValueErrors and OSErrors: https://arrow.apache.org/docs/python/api/generated/pyarrow.ArrowInvalid.html
     try:
         for batch in batches:
             for row in _to_microseconds(batch).to_pylist():
                 number += 1
-                yield _row(f"{path}: row {number}", row, size)
+                yield _row(f"{place}: row {number}", row, read)
     except (ValueError, OSError, NotImplementedError) as error:
-        yield Record(f"{path}: row {number + 1}", b"", size, f"the rest cannot be read: {error}")
+        yield Record(f"{place}: row {number + 1}", b"", read, f"the rest cannot be read: {error}")
 
 
 def _row(place: str, row: dict[str, Any], size: int) -> Record:
@@ -158,19 +220,34 @@ def _to_microseconds(batch: Any) -> Any:
     return batch
 
 
-def _parquet(path: Path) -> Iterator[Any]:
+def _parquet(source: Any) -> Iterator[Any]:
+    """source: a path, or an open file."""
     # Imported here: few imports are of Parquet. It is there because the engine needs it.
     pq: Any = import_module("pyarrow.parquet")  # it says nothing of its types
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(source) as file:
         yield from file.iter_batches(batch_size=_ROWS_AT_ONCE)
 
 
-def _arrow(path: Path) -> Iterator[Any]:
+def _arrow(source: Any, head: bytes) -> Iterator[Any]:
+    """Of a stream, or of a file, whose batches can be read in any order. source: a path, or an open file."""
     pa: Any = import_module("pyarrow")  # it says nothing of its types
-    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
-        for batch in stream:
-            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                yield batch.slice(start, _ROWS_AT_ONCE)
+    with _opened(pa, source) as file:
+        if head.startswith(_ARROW_FILE):
+            with pa.ipc.open_file(file) as arrow:
+                yield from _slices(arrow.get_batch(index) for index in range(arrow.num_record_batches))
+        else:
+            with pa.ipc.open_stream(file) as stream:
+                yield from _slices(stream)
+
+
+def _opened(pa: Any, source: Any) -> Any:
+    return pa.OSFile(str(source)) if isinstance(source, Path) else pa.PythonFile(source, mode="r")
+
+
+def _slices(batches: Iterable[Any]) -> Iterator[Any]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+            yield batch.slice(start, _ROWS_AT_ONCE)
 
 
 def _line_of(row: dict[str, Any]) -> bytes:

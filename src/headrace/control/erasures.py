@@ -1,6 +1,6 @@
 """The list of events that were erased on purpose. Erases nothing itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -12,7 +12,7 @@ _AT_ONCE = 10_000  # rows per transaction, and per page
 
 
 class ControlErasedEvents:
-    """Fits the ErasedEvents port. Any thread may call it."""
+    """Fits the ErasedEvents and ErasedKeys ports. Any thread may call it."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -58,6 +58,16 @@ class ControlErasedEvents:
         with reading(self._engine) as connection:
             found = connection.scalar(sa.select(sa.func.max(erased.c.position)).where(erased.c.position > after))
         return after if found is None else found
+
+    def with_keys(self, keys: Collection[bytes], /) -> set[bytes]:
+        """See the ErasedKeys port."""
+        wanted = [each for each in keys if each]
+        found: set[bytes] = set()
+        with reading(self._engine) as connection:
+            for start in range(0, len(wanted), _AT_ONCE):
+                asked = sa.select(erased.c.key).where(erased.c.key.in_(wanted[start : start + _AT_ONCE]))
+                found.update(bytes(each) for each in connection.scalars(asked))
+        return found
 
 
 def _between(after: int, upto: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

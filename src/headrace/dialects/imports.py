@@ -13,12 +13,12 @@ import msgspec
 from msgspec import structs
 
 from headrace.dialects import amplitude, mixpanel, posthog, segment
-from headrace.dialects.sdk import joined, members_of, time_of, with_members
+from headrace.dialects.sdk import joined, members_of, sent_at_of, time_of, with_members
 from headrace.dialects.wire import decode_item, object_of
 from headrace.model.batch import Context
 from headrace.model.errors import InvalidTimestamp
 from headrace.model.event import Event
-from headrace.model.times import EARLIEST_MS
+from headrace.model.times import EARLIEST_MS, render_time
 from headrace.model.zones import Zone
 
 ParseLine: TypeAlias = Callable[[msgspec.Raw, Context], Event]
@@ -26,15 +26,16 @@ _Members: TypeAlias = dict[str, msgspec.Raw]
 _members_decoder: msgspec.json.Decoder[_Members] = msgspec.json.Decoder(_Members)
 _decoder = msgspec.json.Decoder()
 _text_decoder = msgspec.json.Decoder(str)
-_NULL = b"null"
+_NULL, _EMPTY = b"null", b'""'
+_NO_TIME = msgspec.Raw(_NULL)
 _NO_OBJECT = msgspec.Raw(b"{}")
 
 
 def keyed(event: Event, raw: msgspec.Raw, /) -> Event:
-    """The event, with a key made of its line if it has none: to import the line again stores nothing."""
+    """The event, with a key made of its line if it has none: to import the line again stores nothing, however lines end."""
     if event.message_id:
         return event
-    return structs.replace(event, message_id=f"line_{blake2b(raw, digest_size=16).hexdigest()}")
+    return structs.replace(event, message_id=f"line_{blake2b(bytes(raw).strip(), digest_size=16).hexdigest()}")
 
 
 def _vendor(parse: Callable[[_Members, Context], Event]) -> ParseLine:
@@ -45,11 +46,14 @@ def _vendor(parse: Callable[[_Members, Context], Event]) -> ParseLine:
     return parse_line
 
 
-def _require_time(members: _Members, *fields: str) -> None:
-    """Raises InvalidTimestamp unless one of the fields has a time, and for one that has something else."""
+def _time_in(members: _Members, *fields: str) -> msgspec.Raw:
+    """The time in the first of the fields that has one, as the text of JSON that every dialect reads. Numbers are milliseconds.
+
+    Raises InvalidTimestamp if none has, and for one that has something else.
+    """
     for field in fields:
-        if field in members and time_of(_decoder.decode(members[field]), -1, field, unit_ms=1) >= 0:
-            return
+        if field in members and (at_ms := time_of(_decoder.decode(members[field]), -1, field, unit_ms=1)) >= 0:
+            return msgspec.Raw(msgspec.json.encode(render_time(at_ms)))
     raise InvalidTimestamp(f"'{fields[0]}' is required: an event without a time would be dated to now.")
 
 
@@ -66,11 +70,11 @@ def _of_segment(members: _Members, context: Context) -> Event:
     Sources: https://segment.com/docs/connections/storage/catalog/aws-s3/ (Data format) and
     https://www.rudderstack.com/docs/destinations/streaming-destinations/amazon-s3/
     """
-    _require_time(members, "timestamp", "originalTimestamp")
-    return _segment_item(msgspec.Raw(joined(members).encode()), context)
+    call = members | {"timestamp": _time_in(members, "timestamp", "originalTimestamp")}
+    return _segment_item(msgspec.Raw(joined(call).encode()), context)
 
 
-_segment_item = segment.item_parser("", None)
+_segment_item = segment.item_parser("", None, of_sdk=False)
 
 
 def _of_posthog(members: _Members, context: Context) -> Event:
@@ -78,8 +82,8 @@ def _of_posthog(members: _Members, context: Context) -> Event:
 
     Source: https://posthog.com/docs/cdp/batch-exports/s3 (Events model)
     """
-    _require_time(members, "timestamp")
-    sent = {name: members[name] for name in ("uuid", "event", "distinct_id", "timestamp") if name in members}
+    sent = {name: members[name] for name in ("uuid", "event", "distinct_id") if name in members}
+    sent["timestamp"] = _time_in(members, "timestamp")
     properties = _object_as(members.get("properties", _NO_OBJECT), "properties")
     # The SDKs send the chain as a property, from which PostHog moves it into a column.
     chain = _decoder.decode(members["elements_chain"]) if "elements_chain" in members else ""
@@ -96,7 +100,7 @@ def _of_mixpanel(members: _Members, context: Context) -> Event:
     Source: https://docs.mixpanel.com/reference/raw-event-export
     """
     properties = members_of(_object_as(members.get("properties", _NO_OBJECT), "properties"))
-    if "time" not in properties:
+    if bytes(properties.get("time", _NO_TIME)) in (_NULL, _EMPTY):
         raise InvalidTimestamp("'properties.time' is required: an event without a time would be dated to now.")
     return mixpanel.parse_event(msgspec.Raw(joined(members).encode()), context)
 
@@ -124,15 +128,12 @@ def _of_amplitude(members: _Members, context: Context) -> Event:
     Sources: https://amplitude.com/docs/apis/analytics/export (Response schema) and
     https://amplitude.com/docs/apis/analytics/http-v2
     """
-    times = ("client_event_time", "event_time")
-    _require_time(members, *times)
     sent = {_AMPLITUDES[name]: value for name, value in members.items() if name in _AMPLITUDES}
-    sent["time"] = next(members[name] for name in times if name in members)
+    sent["time"] = _time_in(members, "client_event_time", "event_time")
     if "insert_id" not in sent and "uuid" in members:
         sent["insert_id"] = members["uuid"]
     if "client_upload_time" in members:
-        sent_at_ms = time_of(_decoder.decode(members["client_upload_time"]), -1, "client_upload_time")
-        context = structs.replace(context, sent_at_ms=sent_at_ms)
+        context = structs.replace(context, sent_at_ms=sent_at_of(_decoder.decode(members["client_upload_time"])))
     return amplitude.parse_event(msgspec.Raw(joined(sent).encode()), context)
 
 

@@ -139,17 +139,18 @@ def call_parser(call: str, /) -> Callable[[bytes, Context], Batch]:
     return parse
 
 
-def item_parser(call: str, sent_at_ms: int | None) -> Callable[[msgspec.Raw, Context], Event]:
+def item_parser(call: str, sent_at_ms: int | None, *, of_sdk: bool = True) -> Callable[[msgspec.Raw, Context], Event]:
     """A parser for one event. call: the event's type, from the path; "" if the event says it.
 
-    sent_at_ms: the batch's time of sending; None to use the event's own.
+    sent_at_ms: the batch's time of sending; None to use the event's own. of_sdk: whether an SDK sent it, whose events have a
+    limit of their own; Segment adds to what it writes into files.
     """
 
     def parse(raw: msgspec.Raw, context: Context) -> Event:
         settings, tenant = context.settings, context.tenant
         item = decode_item(_item_decoder, raw, settings)
         size, most = len(bytes(raw)), settings.segment_max_event_bytes
-        if size > most and item.channel is None:
+        if of_sdk and size > most and item.channel is None:
             raise EventTooLarge(f"The event has {size} bytes; the limit is {most}.")
         limit = settings.max_id_chars
         said = call or _type_of(item.type)

@@ -32,6 +32,14 @@ class ErasedEvents(Protocol):
         ...
 
 
+class ErasedKeys(Protocol):
+    """The keys on the list of erased events. Any thread may call it. Raises ControlFailed."""
+
+    def with_keys(self, keys: Collection[bytes], /) -> set[bytes]:
+        """Those of some dedup keys that listed events had. Passes over the whole list, so ask for many at once."""
+        ...
+
+
 class Erasures(Protocol):
     """Erasures of people, for those who ask for them. Always of one project and mode. Everything raises ControlFailed."""
 

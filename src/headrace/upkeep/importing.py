@@ -1,28 +1,33 @@
 """Imports events: only those that the server does not have already, however long ago it got them. Parses nothing.
 
 Three things tell a repeat. The log's keys, for as long as it remembers them; beyond that the store, which has every event; and
-the list of erased events, so that an old export does not bring back what was erased. Every imported event has a key, so of two
-imports of a file at once the log stores one.
+the list of erased events, by id and by key, so that no old file brings back what was erased. Every imported event has a key, so
+of two imports of a file at once the log stores one.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from headrace.model.batch import Item
 from headrace.model.entries import Receipt
 from headrace.model.event import Event, Tenant, parse_id, position_of, tail_of
 from headrace.model.exports import Imported, Twins
 from headrace.model.repeats import dedup_key
-from headrace.ports.erasures import ErasedEvents
+from headrace.ports.erasures import ErasedEvents, ErasedKeys
 from headrace.ports.exports import StoredTwins
 
 Accept = Callable[[Sequence[Item]], Awaitable[list[Receipt]]]
 
 
+class ErasedBefore(ErasedEvents, ErasedKeys, Protocol):
+    """The list of erased events, by id and by key."""
+
+
 class Importer:
     """For the event loop's thread. One request at a time: further ones wait, so that live events never wait for more than one."""
 
-    def __init__(self, store: StoredTwins, erased: ErasedEvents) -> None:
+    def __init__(self, store: StoredTwins, erased: ErasedBefore) -> None:
         self._store = store
         self._erased = erased
         self._turn = asyncio.Lock()
@@ -44,14 +49,15 @@ class Importer:
         """The new events, how many are stored, and how many were erased."""
         had = [{each for each in (ids.get(item.index), _id_in_key(item.event)) if each} for item in items]
         every = list({each for own in had for each in own})
+        keys = [dedup_key(item.event) for item in items]
         twins = self._twins(tenant, items, every)
-        gone = self._gone(every)
+        gone, gone_keys = self._gone(every), self._erased.with_keys(set(keys))
         fresh: list[Item] = []
         repeated = erased = 0
-        for item, own in zip(items, had, strict=True):
-            if not own.isdisjoint(gone):
+        for item, own, key in zip(items, had, keys, strict=True):
+            if not own.isdisjoint(gone) or key in gone_keys:
                 erased += 1
-            elif not own.isdisjoint(twins.ids) or (twins.keys and dedup_key(item.event) in twins.keys):
+            elif not own.isdisjoint(twins.ids) or key in twins.keys:
                 repeated += 1
             else:
                 fresh.append(item)
