@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.cli.exporting import dated
+from headrace.model.times import render_time
 from tests.forks import run as run_forked
 from tests.moving.test_export import exported, send
 from tests.moving.test_import import without_identity
@@ -240,3 +242,48 @@ def test_an_export_of_other_filters_does_not_go_on_with_it(server: Server, proje
     (tmp_path / "a.partial.json").write_text('{"query":"other","total":1,"after":"evt_"}')
     said = run(server, "export", tmp_path / "a", project=project, code=2)
     assert "belongs to another export" in said.stderr
+
+
+def test_a_span_means_the_same_moment_on_every_page_of_an_export(
+    server: Server, client: Client, project: str, tmp_path: Path
+) -> None:
+    now_ms = 1_700_000_000_000
+    assert dated([("since", "7d"), ("until", "1h"), ("from", "7d"), ("name", "7d")], now_ms) == [
+        ("since", render_time(now_ms - 7 * 86_400_000)),
+        ("until", render_time(now_ms - 3_600_000)),
+        ("from", "7d"),
+        ("name", "7d"),
+    ]
+    send(client, [{"name": "old", "timestamp": "2024-01-15T10:30:00Z"}, {"name": "new"}])
+    asks = "format=jsonl&since=2024-01-01&limit=50000"
+    noted = {"query": f"{project}/live?format=jsonl&since=1h&limit=50000", "total": 2, "asks": asks}
+    (tmp_path / "a.partial.json").write_text(json.dumps(noted))
+    run(server, "export", tmp_path / "a", "--since", "1h", project=project)
+    assert [json.loads(each)["name"] for each in (tmp_path / "a").read_text().splitlines()] == ["old", "new"]
+
+
+def test_an_export_that_looks_compressed_and_would_not_be_is_refused(
+    server: Server, project: str, tmp_path: Path
+) -> None:
+    said = run(server, "export", tmp_path / "events.csv.gz", "--format", "csv", project=project, code=2).stderr
+    assert "| gzip > events.csv.gz" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_whose_beginning_was_removed_does_not_go_on_after_it(
+    server: Server, client: Client, project: str, tmp_path: Path
+) -> None:
+    send(client, [{"name": "a"}, {"name": "b"}])
+    after = exported(client)[0]["id"]
+    query = f"{project}/live?format=jsonl&limit=50000"
+    noted = {"query": query, "total": 2, "events": 1, "written": 900, "after": after}
+    (tmp_path / "a.jsonl.partial.json").write_text(json.dumps(noted))
+    run(server, "export", tmp_path / "a.jsonl", project=project)
+    assert [json.loads(each)["name"] for each in (tmp_path / "a.jsonl").read_text().splitlines()] == ["a", "b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+    (tmp_path / "b").mkdir()
+    noted |= {"query": query.replace("jsonl", "arrow"), "written": 1}
+    (tmp_path / "b" / ".headrace-export.json").write_text(json.dumps(noted))
+    said = run(server, "export", tmp_path / "b", "--format", "arrow", project=project, code=2).stderr
+    assert "part-000000.arrow is missing" in said

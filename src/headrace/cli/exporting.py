@@ -6,6 +6,7 @@ writes no event twice and leaves none out.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -13,28 +14,36 @@ from urllib.parse import urlencode
 
 import msgspec
 from cyclopts import App, Parameter
+from msgspec.structs import replace
 
+from headrace.cli.opened import now_ms
 from headrace.cli.progress import Pace, progress_bar
 from headrace.cli.server import Data, Server
 from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
 from headrace.model.event import Mode
 from headrace.model.exports import ExportFormat
+from headrace.model.times import EARLIEST_MS, parse_span, render_time
 from headrace.upkeep.locks import may_hold
 
 app = App(name="export", help="Write events to a file, or to a folder of Parquet files, from the running server.")
 _PAGE_EVENTS = 50_000
 _CHUNK_BYTES = 1 << 20
 _IN_PARTS = ("parquet", "arrow")
+_COMPRESSED = (".gz", ".gzip", ".zst", ".bz2", ".xz", ".br", ".zip")
 
 
 class _Noted(msgspec.Struct):
-    """How far an export has come. query: what was asked for. total: events at its beginning. written: bytes, or files."""
+    """How far an export has come. query: what was asked for. total: events at its beginning. written: bytes, or files.
+
+    asks: what the server is asked, with the moments that spans such as 7d meant at the beginning.
+    """
 
     query: str
     total: int
     events: int = 0
     written: int = 0
     after: str = ""
+    asks: str = ""
 
 
 @app.default
@@ -101,9 +110,10 @@ def export(
         if target is None:
             _to_stdout(server, urlencode(pairs))
             return
-        query = urlencode([*pairs, ("limit", str(_PAGE_EVENTS))])
-        work = (_ToFolder if chosen in _IN_PARTS else _ToFile)(target, chosen, f"{project}/{mode}?{query}")
-        _run(server, work, query, pace)
+        limit = ("limit", str(_PAGE_EVENTS))
+        query = f"{project}/{mode}?{urlencode([*pairs, limit])}"
+        work = (_ToFolder if chosen in _IN_PARTS else _ToFile)(target, chosen, query)
+        _run(server, work, urlencode([*dated(pairs, now_ms()), limit]), pace)
     except BrokenPipeError:
         raise  # the reader of stdout has seen enough
     except OSError as error:
@@ -118,6 +128,18 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def dated(pairs: Sequence[tuple[str, str]], now_ms: int) -> list[tuple[str, str]]:
+    """The parameters, with the moments that spans before now mean: the pages of an export are asked for one after the other."""
+
+    def moment(name: str, value: str) -> str:
+        with suppress(InvalidRequest):
+            if name in ("since", "until"):
+                return render_time(max(EARLIEST_MS, now_ms - parse_span(value, name)))
+        return value
+
+    return [(name, moment(name, value)) for name, value in pairs]
+
+
 def _to_stdout(server: Server, query: str) -> None:
     with server.opened(f"/api/v1/export?{query}") as reply, os.fdopen(os.dup(1), "wb") as out:
         for chunk in _chunks(reply):
@@ -127,12 +149,13 @@ def _to_stdout(server: Server, query: str) -> None:
 def _run(server: Server, work: "_ToFile | _ToFolder", query: str, pace: Pace) -> None:
     noted = work.begin()
     had = 0 if noted is None else noted.events
+    asks = (noted.asks if noted else "") or query
     with progress_bar("export") as progress:
         while True:
             after = f"&after={noted.after}" if noted and noted.after else ""
-            with server.opened(f"/api/v1/export?{query}{after}") as reply:
+            with server.opened(f"/api/v1/export?{asks}{after}") as reply:
                 if noted is None:
-                    noted = _Noted(work.query, _count(server, query))
+                    noted = _Noted(work.query, _count(server, asks), asks=asks)
                 events = int(reply.headers["Headrace-Events"])
                 noted = work.take(noted, reply, events, reply.headers["Headrace-Next"])
             progress(noted.events, noted.total)
@@ -203,6 +226,11 @@ class _ToFile:
     def __init__(self, target: Path, chosen: str, query: str) -> None:
         if target.exists():
             raise SettingsError(f"{target} exists already: name another file.")
+        if target.suffix.lower() in _COMPRESSED:
+            raise SettingsError(
+                f"{target}: an export is not compressed. Pipe it: `headrace export --format {chosen} | gzip > {target.name}`; "
+                "or name a file to compress later."
+            )
         self.query = query
         self._target = target
         self._has_head = chosen == "csv"
@@ -213,6 +241,9 @@ class _ToFile:
         self._file = self._partial.open("ab")
         _hold(self._file.fileno(), self._target)
         noted = self._notes.read()
+        if noted and os.fstat(self._file.fileno()).st_size < noted.written:
+            noted = None  # somebody has removed what was written, and not the note: begin anew
+            self._notes.remove()
         self._file.truncate(noted.written if noted else 0)  # what came after the last note comes again
         return noted
 
@@ -223,9 +254,8 @@ class _ToFile:
             skipping = skipping and b"\n" not in chunk
             self._file.write(written)
         _synced(self._file)
-        noted = _Noted(
-            noted.query, noted.total, noted.events + events, os.fstat(self._file.fileno()).st_size, after or ""
-        )
+        size = os.fstat(self._file.fileno()).st_size
+        noted = replace(noted, events=noted.events + events, written=size, after=after or "")
         if after:
             self._notes.write(noted)
         return noted
@@ -253,20 +283,26 @@ class _ToFolder:
         noted = self._notes.read()
         if noted is None and any(self._target.iterdir()):
             raise SettingsError(f"{self._target} is not empty: name another folder.")
+        for number in range(noted.written if noted else 0):
+            if not (path := self._part(number)).exists():
+                raise SettingsError(f"{path} is missing: remove {self._target}, and export again.")
         return noted
+
+    def _part(self, number: int) -> Path:
+        return self._target / f"part-{number:06d}.{self._suffix}"
 
     def take(self, noted: _Noted, reply: Any, events: int, after: str | None) -> _Noted:
         if not noted.written:
             self._notes.write(noted)  # so that a folder with files is known for this export's
         number = noted.written
-        path = self._target / f"part-{number:06d}.{self._suffix}"
+        path = self._part(number)
         draft = path.with_name(f".{path.name}.partial")
         with draft.open("wb") as file:
             for chunk in _chunks(reply):
                 file.write(chunk)
             _synced(file)
         draft.replace(path)
-        noted = _Noted(noted.query, noted.total, noted.events + events, number + 1, after or "")
+        noted = replace(noted, events=noted.events + events, written=number + 1, after=after or "")
         if after:  # else a run that is killed now takes this file for missing, and writes it again
             self._notes.write(noted)
         return noted
