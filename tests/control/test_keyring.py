@@ -163,6 +163,11 @@ def test_an_admin_key_that_no_request_could_carry_is_refused_at_start(keys: Keys
     Keyring(keys, "x" * 512, clock).check("x" * 512)
     with pytest.raises(SettingsError, match="HEADRACE_ADMIN_KEY"):
         Keyring(keys, "x" * 513, clock)
+    for secret in (" x", "x\n", "x\r", "a\tb", "ключ", "\x00"):
+        with pytest.raises(SettingsError, match="HEADRACE_ADMIN_KEY") as refused:
+            Keyring(keys, secret, clock)
+        assert secret not in str(refused.value)
+    Keyring(keys, "a b", clock).check("a b")
 
 
 @pytest.mark.parametrize("secret", ["\ud800", "\0", "' OR 1=1 --", "ключ"])

@@ -49,6 +49,12 @@ def test_a_bad_value_names_its_variable(variable: str):
         ("HEADRACE_MAX_EVENT_BYTES", "1.5"),
         ("HEADRACE_DEDUP_WINDOW_S", "0"),
         ("HEADRACE_DEDUP_WINDOW_S", "nan"),
+        ("HEADRACE_KEEP_ALIVE_S", "inf"),
+        ("HEADRACE_SHUTDOWN_TIMEOUT_S", "1e12"),
+        ("HEADRACE_WEBHOOK_OVERLAP_S", "inf"),
+        ("HEADRACE_LOG_MAX_BYTES", "99999999999TiB"),
+        ("HEADRACE_QUERY_CACHE_BYTES", "2000000TiB"),
+        ("HEADRACE_MAX_CONNECTIONS", "10000000000"),
         ("HEADRACE_RATE_LIMITS", "ON"),
     ],
 )

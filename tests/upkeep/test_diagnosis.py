@@ -14,8 +14,9 @@ import pytest
 
 from headrace.cli.doctor import examine, gather, render
 from headrace.control.database import open_database
+from headrace.http.serve import FILES_OF_ENGINES
 from headrace.model.settings import Settings
-from headrace.upkeep.diagnosis import GIB, Facts, diagnose
+from headrace.upkeep.diagnosis import FILES_BESIDE_CONNECTIONS, GIB, Facts, diagnose
 from tests.forks import run as run_forked
 from tests.server import Server
 
@@ -29,8 +30,8 @@ def verdicts(settings: Settings, facts: Facts) -> dict[str, str]:
 def test_nothing_is_wrong_with_a_good_set_up_and_each_subject_is_named():
     findings = diagnose(Settings(), GOOD)
     assert {each.verdict for each in findings} == {"ok"}
-    subjects = ["python", "folder", "disk", "memory", "open files", "port", "clock", "control database", "store engine"]
-    assert [each.subject for each in findings] == subjects
+    subjects = ["python", "settings", "folder", "disk", "memory", "open files", "port", "clock"]
+    assert [each.subject for each in findings] == [*subjects, "control database", "store engine"]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,8 @@ def test_nothing_is_wrong_with_a_good_set_up_and_each_subject_is_named():
         ({"last_event_ms": 1_000_000_060_001}, "clock", "problem", "NTP"),
         ({"database": "It is damaged."}, "control database", "problem", "backup"),
         ({"engine": "It cannot be loaded."}, "store engine", "problem", "glibc"),
+        ({"log_server": "HEADRACE_LOG_URL is not set."}, "log server", "problem", "scale.md"),
+        ({"refusal": "HEADRACE_PUBLIC_URL: expected a URL"}, "settings", "problem", "headrace settings"),
     ],
 )
 def test_each_fault_is_found_alone_with_its_remedy(change: dict[str, Any], subject: str, verdict: str, remedy: str):
@@ -62,6 +65,10 @@ def test_each_fault_is_found_alone_with_its_remedy(change: dict[str, Any], subje
     [found] = [each for each in diagnose(Settings(), facts) if each.verdict != "ok"]
     assert remedy in found.remedy
     assert found.text.endswith(".") or ":" in found.text
+
+
+def test_the_files_that_a_server_needs_are_those_that_it_counts():
+    assert FILES_BESIDE_CONNECTIONS == FILES_OF_ENGINES
 
 
 def test_what_the_limits_allow_is_added_up():
@@ -118,6 +125,54 @@ def test_a_database_that_is_none_or_of_a_newer_program_is_found(tmp_path: Path):
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
     assert "9999, newer than this headrace" in gather(Settings(data=tmp_path, port=0)).database
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"role": "gateway"}, "HEADRACE_LOG_URL"),
+        ({"log_partitions": 2}, "HEADRACE_LOG_PARTITIONS"),
+        ({"public_url": "events.example.com"}, "HEADRACE_PUBLIC_URL"),
+        ({"trusted_proxies": "10.0.0.0/40"}, "HEADRACE_TRUSTED_PROXIES"),
+        ({"webhook_allowed_networks": "10.1.2.3/8"}, "HEADRACE_WEBHOOK_ALLOWED_NETWORKS"),
+        ({"export_to": "/dev/null/events"}, "HEADRACE_EXPORT_TO"),
+        ({"admin_key": "secret\n"}, "HEADRACE_ADMIN_KEY"),
+    ],
+)
+def test_a_setting_that_a_start_refuses_is_found(tmp_path: Path, given: dict[str, Any], named: str):
+    settings = Settings(data=tmp_path, port=0, **given)
+    assert named in gather(settings).refusal
+    assert verdicts(settings, gather(settings))["settings"] == "problem"
+
+
+def test_an_exporter_of_telemetry_that_a_start_refuses_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "jaeger")
+    assert "OTEL_TRACES_EXPORTER" in gather(Settings(data=tmp_path, port=0)).refusal
+
+
+def test_a_folder_that_a_start_refuses_is_found(tmp_path: Path):
+    def problem(data: Path) -> str:
+        facts = gather(Settings(data=data, port=0))
+        assert facts.folder == "unusable"
+        return facts.folder_problem
+
+    (tmp_path / "linked").symlink_to(tmp_path / "not mounted")
+    assert "not mounted, which does not exist" in problem(tmp_path / "linked")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "store").symlink_to(tmp_path / "not mounted")
+    assert "store is a link" in problem(data)
+    (data / "store").unlink()
+    (data / ".restoring").mkdir()
+    assert "restore into it was cut off" in problem(data)
+
+
+def test_a_folder_whose_log_is_on_a_server_that_no_setting_names_is_found(tmp_path: Path):
+    note = {"shown": "valkey://10.0.0.5:6379/0", "log": "a", "settled": False}
+    (tmp_path / "log.json").write_bytes(msgspec.json.encode(note))
+    assert "valkey://10.0.0.5:6379/0" in gather(Settings(data=tmp_path, port=0)).log_server
+    (tmp_path / "log.json").write_bytes(msgspec.json.encode(note | {"settled": True}))
+    assert gather(Settings(data=tmp_path, port=0)).log_server == ""
 
 
 def test_a_newest_event_from_the_future_is_found(tmp_path: Path):

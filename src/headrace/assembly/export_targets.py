@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 20
 
 def target_of(where: str, /) -> tuple[ExportTarget, str]:
     """The target of HEADRACE_EXPORT_TO, and what tells it from others. Raises SettingsError."""
-    if where.startswith(_IS_S3):
+    if is_bucket(where):
         return Bucket(where), blake2b(where.encode(), digest_size=16).hexdigest()
     folder = Path(where).absolute()
     try:
@@ -33,6 +33,11 @@ def target_of(where: str, /) -> tuple[ExportTarget, str]:
     except OSError as error:
         raise SettingsError(f"HEADRACE_EXPORT_TO: {folder} cannot be made: {error.strerror}.") from None
     return Folder(folder), blake2b(str(folder).encode(), digest_size=16).hexdigest()
+
+
+def is_bucket(where: str, /) -> bool:
+    """Whether HEADRACE_EXPORT_TO names a bucket and not a folder."""
+    return where.startswith(_IS_S3)
 
 
 def continuous_export_of(

@@ -76,7 +76,7 @@ class LogOfFolder:
         if settings.log_url:
             self.log = self._on_server(settings, instance, floor, done)
         else:
-            self._require_settled()
+            _require_settled(self._note)
             self.log = _file(settings, floor)
             self._note.unlink(missing_ok=True)
         self.spare_bytes = self.log.max_bytes // 2
@@ -111,14 +111,16 @@ class LogOfFolder:
             os.fsync(file.fileno())
         new.replace(self._note)
 
-    def _require_settled(self) -> None:
-        noted = _noted(self._note)
-        if noted is not None and not noted.settled:
-            raise SettingsError(
-                f"HEADRACE_LOG_URL is not set, but this folder's log is at {noted.shown} and may hold events that are not stored "
-                "yet. Set it, start the server and stop it again (SIGTERM); then unset it. "
-                f"If that log is lost for good, remove {self._note}."
-            )
+
+def _require_settled(note: Path) -> None:
+    """Raises SettingsError if the folder's log is on a server, and may hold what nobody else has."""
+    noted = _noted(note)
+    if noted is not None and not noted.settled:
+        raise SettingsError(
+            f"HEADRACE_LOG_URL is not set, but this folder's log is at {noted.shown} and may hold events that are not stored "
+            "yet. Set it, start the server and stop it again (SIGTERM); then unset it. "
+            f"If that log is lost for good, remove {note}."
+        )
 
 
 def _noted(path: Path) -> _LogLocation | None:
@@ -170,10 +172,11 @@ def require_no_log(settings: Settings, /) -> None:
 
 
 def examine(settings: Settings, /) -> str:
-    """What is wrong with the Valkey server that `log_url` names; "" if nothing is, or none is named."""
-    if not settings.log_url:
-        return ""
+    """What is wrong with the Valkey server that `log_url` names or, without one, that has the folder's log; "" if nothing is."""
     try:
+        if not settings.log_url:
+            _require_settled(settings.data / _NOTE)
+            return ""
         server = _connect(settings)
         try:
             server.require_usable(settings.log_durability)
@@ -181,6 +184,8 @@ def examine(settings: Settings, /) -> str:
             server.close()
     except SettingsError as error:
         return error.message
+    except OSError:  # of the folder, which is examined by itself
+        return ""
     return ""
 
 

@@ -14,14 +14,21 @@ from typing import Literal
 import msgspec
 
 from headrace.__main__ import NEWEST, OLDEST
+from headrace.assembly.export_targets import is_bucket
 from headrace.assembly.folder import address_in
 from headrace.assembly.log import examine as examine_log
+from headrace.assembly.roles import require_urls
 from headrace.assembly.store import examine as examine_store
 from headrace.control.database import inspect_database
+from headrace.control.keyring import require_sendable
+from headrace.delivery.addresses import parse_networks
+from headrace.http.addresses import Addresses
+from headrace.http.telemetry import SIGNALS, exporter_of
 from headrace.log.reading import last_position
-from headrace.model.errors import HeadraceError
+from headrace.model.errors import HeadraceError, SettingsError
 from headrace.model.settings import Settings
 from headrace.upkeep.diagnosis import Facts, Finding, diagnose
+from headrace.upkeep.placing import UNFINISHED
 
 _MOUNTS = Path("/proc/self/mounts")
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -69,10 +76,31 @@ def gather(settings: Settings, /) -> Facts:
         log_server=examine_log(settings),
         store_server=examine_store(settings),
         engine=_engine(),
+        refusal=_refusal(settings),
     )
 
 
+def _refusal(settings: Settings) -> str:
+    """What a start would refuse, of the settings that are more than a number or a word; "" for nothing."""
+    try:
+        require_urls(settings)
+        Addresses(settings)
+        require_sendable(settings.admin_key)
+        parse_networks(settings.webhook_allowed_networks)
+        for signal in SIGNALS:
+            exporter_of(os.environ, signal)
+    except SettingsError as error:
+        return error.message
+    if not settings.export_to or is_bucket(settings.export_to):
+        return ""
+    folder, problem = _folder(Path(settings.export_to).absolute())
+    return f"HEADRACE_EXPORT_TO: {settings.export_to} cannot be used: {problem}." if folder == "unusable" else ""
+
+
 def _folder(path: Path) -> tuple[Literal["absent", "usable", "unusable"], str]:
+    for each in (path, path / "store"):
+        if each.is_symlink() and not each.exists():
+            return "unusable", f"{each.name} is a link to {each.readlink()}, which does not exist: is its disk mounted?"
     if not path.exists():
         parent = next(each for each in path.parents if each.exists())
         if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
@@ -82,6 +110,8 @@ def _folder(path: Path) -> tuple[Literal["absent", "usable", "unusable"], str]:
         return "unusable", "it is not a folder"
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return "unusable", "this user may not read and write it"
+    if (path / UNFINISHED).exists():
+        return "unusable", "a restore into it was cut off: remove everything in it, and restore again"
     unwritable = [each.name for each in path.iterdir() if not os.access(each, os.R_OK | os.W_OK)]
     if unwritable:
         return "unusable", f"this user may not read and write {', '.join(sorted(unwritable)[:5])} in it"

@@ -14,6 +14,18 @@ from headrace.ports.keys import KeyStore
 MAX_SECRET_CHARS = 512
 
 
+def require_sendable(admin_key: str, /) -> None:
+    """Raises SettingsError for an admin key that no request could carry."""
+    if len(admin_key) > MAX_SECRET_CHARS:
+        raise SettingsError(f"HEADRACE_ADMIN_KEY: Expected length <= {MAX_SECRET_CHARS}.")
+    if admin_key != admin_key.strip() or not (admin_key.isascii() and admin_key.isprintable()):
+        # Headers lose blanks at their ends (RFC 9110 §5.5). A line break comes from a file that was read whole.
+        raise SettingsError(
+            "HEADRACE_ADMIN_KEY: Expected printable ASCII without a blank or a line break at either end; no request could "
+            "carry this key."
+        )
+
+
 class Keyring:
     """The working keys. Caches the last `max_cached` of them for `fresh_for_ms`. Any thread may call it.
 
@@ -33,8 +45,7 @@ class Keyring:
         known_for_ms: int = 0,
         max_cached: int = 10_000,
     ) -> None:
-        if len(admin_key) > MAX_SECRET_CHARS:
-            raise SettingsError(f"HEADRACE_ADMIN_KEY: Expected length <= {MAX_SECRET_CHARS}.")
+        require_sendable(admin_key)
         self._keys = keys
         self._admin_digest = digest(admin_key) if admin_key else None
         self._admin = Key(

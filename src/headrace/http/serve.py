@@ -48,7 +48,7 @@ _QUERIES_SHARE = 0.75
 BACKSTOP_S = 15.0
 _LOOK_FOR_LEASE_S = 0.2
 # Files that the log, the store and the index of known keys may have open besides the connections.
-_FILES_OF_ENGINES = 1024
+FILES_OF_ENGINES = 1024
 
 
 def serve(settings: Settings, /) -> int:
@@ -235,12 +235,12 @@ class _Server(uvicorn.Server):
 def _connections(wanted: int) -> int:
     """How many connections this process may hold besides the files of its engines. Raises the limit on open files accordingly."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = wanted + _FILES_OF_ENGINES
+    files = wanted + FILES_OF_ENGINES
     if hard != resource.RLIM_INFINITY:
         files = min(files, hard)
     if soft != resource.RLIM_INFINITY and soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    allowed = max(files - _FILES_OF_ENGINES, files // 2)
+    allowed = max(files - FILES_OF_ENGINES, files // 2)
     if allowed < wanted:
         _log.warning("fewer_connections", allowed=allowed, wanted=wanted, open_files=files)
     return min(wanted, allowed)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from headrace.http.otel import Telemetry
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_SIGNALS = ("TRACES", "METRICS")
+SIGNALS = ("TRACES", "METRICS")
 EXPORTERS = ("otlp", "console", "none")
 
 
@@ -22,7 +22,7 @@ def telemetry_of(environ: Mapping[str, str], metrics: Metrics, /) -> "Telemetry 
 
     Raises SettingsError for what is asked for and cannot be done.
     """
-    wanted = {signal: exporter for signal in _SIGNALS if (exporter := exporter_of(environ, signal)) != "none"}
+    wanted = {signal: exporter for signal in SIGNALS if (exporter := exporter_of(environ, signal)) != "none"}
     if not wanted:
         return None
     for signal, exporter in wanted.items():

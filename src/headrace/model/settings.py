@@ -9,9 +9,11 @@ from msgspec import Meta
 
 from headrace.model.written import read
 
-Bytes = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
+# What timers, databases and the engine can still count.
+MAX_BYTES, MAX_S, MAX_COUNT = 1 << 60, 100 * 366 * 86_400, 1_000_000_000
+Bytes = Annotated[int, Meta(ge=1, le=MAX_BYTES)]
+Seconds = Annotated[float, Meta(gt=0, le=MAX_S)]
+Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 _LIMIT = "limit_"
 Month = Annotated[float, Meta(gt=0, le=90 * 86_400)]
 
@@ -223,7 +225,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, _doc("Refuse a query with 503 as soon as it would have to wait longer than this to be run.")
     ] = 5.0
     query_cache_bytes: Annotated[
-        Annotated[int, Meta(ge=0)],
+        Annotated[int, Meta(ge=0, le=MAX_BYTES)],
         _doc(
             "Memory for the results of queries, so that a repeat is answered from memory until something in its range changes; "
             "0 turns this off."
@@ -301,7 +303,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count, _doc("Maximum number of successful deliveries kept per webhook, and as many dead letters.")
     ] = 10_000
     webhook_overlap_s: Annotated[
-        Annotated[float, Meta(ge=0)],
+        Annotated[float, Meta(ge=0, le=MAX_S)],
         _doc("How long the old secret keeps signing after a rotation, unless the request says otherwise."),
     ] = 86_400.0
     audit_keep_s: Annotated[Seconds, _doc("How long the audit keeps what was done with admin keys and commands.")] = (

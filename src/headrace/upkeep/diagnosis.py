@@ -27,7 +27,7 @@ _VOLATILE = ("tmpfs", "ramfs")
 _IDLE_BYTES = 600 * MIB
 _LEAST_FREE_BYTES = GIB
 _LEAST_FREE_INODES = 10_000
-_FILES_BESIDE_CONNECTIONS = 500
+FILES_BESIDE_CONNECTIONS = 1024  # as serve.py counts them
 _AHEAD_MS = 60_000
 
 
@@ -38,7 +38,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     filesystem: as named in /proc/mounts, "" if unknown. files_limit: the hard limit of open files.
     port: "ours" if this folder's server listens on it. last_event_ms: the time of the log's newest position, 0 if there is none.
     database, log_server, store_server, engine: what is wrong with the control database, with the servers of the log and of the
-    store if they have one, and with the store's engine; "" for nothing.
+    store if they have one, and with the store's engine; "" for nothing. refusal: what else a start would refuse to go on with.
     """
 
     python: str
@@ -59,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     log_server: str = ""
     store_server: str = ""
     engine: str = ""
+    refusal: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ def diagnose(settings: Settings, facts: Facts, /) -> list[Finding]:
     """At least one finding for each subject, in the order in which a start would encounter them."""
     return [
         _python(facts),
+        _settings(facts),
         *_folder(settings, facts),
         _disk(settings, facts),
         _memory(settings, facts),
@@ -92,6 +94,12 @@ def _python(facts: Facts) -> Finding:
     if facts.is_tried_python:
         return Finding("ok", "python", facts.python)
     return Finding("problem", "python", f"{facts.python} was not tried.", "Use Python 3.11 to 3.14.")
+
+
+def _settings(facts: Facts) -> Finding:
+    if facts.refusal:
+        return Finding("problem", "settings", facts.refusal, "`headrace settings` explains each variable.")
+    return Finding("ok", "settings", "They are valid.")
 
 
 def _folder(settings: Settings, facts: Facts) -> list[Finding]:
@@ -144,7 +152,7 @@ def _memory(settings: Settings, facts: Facts) -> Finding:
 
 
 def _files(settings: Settings, facts: Facts) -> Finding:
-    need = settings.max_connections + _FILES_BESIDE_CONNECTIONS
+    need = settings.max_connections + FILES_BESIDE_CONNECTIONS
     if facts.files_limit >= need:
         return Finding("ok", "open files", f"{need} are needed at most, and allowed.")
     text = f"{facts.files_limit} are allowed; {settings.max_connections} connections need {need}."
@@ -186,10 +194,10 @@ def _control(settings: Settings, facts: Facts) -> Finding:
 
 
 def _log_server(settings: Settings, facts: Facts) -> list[Finding]:
-    if not settings.log_url:
-        return []
     if facts.log_server:
         return [Finding("problem", "log server", facts.log_server, "See docs/scale.md.")]
+    if not settings.log_url:
+        return []
     return [Finding("ok", "log server", "Valkey, set up as the log needs it.")]
 
 
