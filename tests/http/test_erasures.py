@@ -131,5 +131,7 @@ def test_pruning_counts_first_and_says_what_the_log_still_holds(client: Client, 
         assert printed.startswith("0 events from before ")
         assert "1 more are that old" in printed
     assert total(client) == 2
+    [entry] = client.get("/api/v1/audit", params={"action": "prune"}).json()["data"]
+    assert (entry["detail"], entry["outcome"]) == ("older than 90d", "done"), "a dry run changes nothing"
     with pytest.raises(InvalidRequest, match="--older-than must be a time"):
         command("prune", "--older-than", "never")

@@ -15,7 +15,7 @@ from headrace.assembly.rate_limits import RateLimits, SharedRateLimits
 from headrace.model.allowance import Allowance
 from headrace.model.errors import Forbidden, InvalidRequest, MissingKey
 from headrace.model.event import Tenant
-from headrace.model.keys import OPERATORS_KEY, Key, Scope
+from headrace.model.keys import OPERATORS_KEY, Key, Scope, check_project
 from headrace.ports.keys import KeyCheck
 
 # A separate thread, so that no request waits for other work in threads. One is enough, because look-ups take turns anyway.
@@ -121,7 +121,9 @@ def _check_origin(key: Key, shown: Shown) -> None:
 def _tenant_named(shown: Shown) -> Tenant:
     if shown.mode not in ("", "live", "test"):
         raise InvalidRequest("The header Headrace-Mode must be live or test.")
-    return Tenant(shown.project or "default", shown.mode or "live")
+    project = shown.project or "default"
+    check_project(project)
+    return Tenant(project, shown.mode or "live")
 
 
 def _basic_user(credentials: str) -> str:

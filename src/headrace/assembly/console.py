@@ -7,7 +7,6 @@ another key: a token that somebody planted in a browser must not become one that
 import asyncio
 import hashlib
 import hmac
-import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from headrace.control.api_keys import digest
 from headrace.model.console import Session
 from headrace.model.errors import Forbidden, InvalidKey, InvalidRequest, NoSession, NotFound, Unauthorized, Unavailable
 from headrace.model.event import MODES, Tenant
-from headrace.model.keys import OPERATORS_KEY, SCOPES, Key, Scope
+from headrace.model.keys import OPERATORS_KEY, SCOPES, Key, Scope, check_project
 from headrace.ports.console import Instance, Sessions
 from headrace.ports.control import ControlFailed
 from headrace.ports.keys import KeyCheck
@@ -34,7 +33,6 @@ _FRESH_FOR_MS = 500
 _MOST_CACHED = 1000
 _TOUCH_EVERY_MS = 60_000
 _MOST_KEYS = 20
-_PROJECT = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
 _ATTEMPTS = "console_attempts"
 _LIMIT = "console"
 Answer = TypeVar("Answer")
@@ -259,8 +257,8 @@ def _hash(token: str) -> str:
 def _tenant(session: Session, project: str, mode: str, scope: Scope) -> Tenant:
     if mode not in ("", *MODES):
         raise InvalidRequest("The header Headrace-Mode must be live or test.")
-    if project and not _PROJECT.fullmatch(project):
-        raise InvalidRequest("The header Headrace-Project is not the name of a project.")
+    if project:
+        check_project(project)
     if session.is_operator:
         return Tenant(project or "default", mode or "live")
     key = session.key_for(project, mode)

@@ -17,6 +17,7 @@ from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.cli.opened import deed_of, user_name
 from headrace.model.audit import MAX_DETAIL_CHARS
 from headrace.model.errors import HeadraceError, InvalidRequest, NotFound, SettingsError, Unavailable
+from headrace.model.event import Tenant
 from headrace.model.retention import AskedToPrune, Pruned
 from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
@@ -70,10 +71,13 @@ def quarantine(settings: Settings, asked: Mapping[str, object], /) -> bytes:
 
 
 @contextmanager
-def _runtime(settings: Settings, action: str = "", detail: str = "") -> Generator[Runtime]:
+def _runtime(
+    settings: Settings, action: str = "", detail: str = "", tenant: Tenant | None = None
+) -> Generator[Runtime]:
     """The folder's runtime, for a command that does in it what `action` says, which is audited; "" changes nothing.
 
-    Raises what `open_runtime` raises, and Unavailable where the store or control fails.
+    tenant: whom it concerns, if it is one alone. Raises what `open_runtime` raises, and Unavailable where the store or control
+    fails.
     """
     configure(settings)
     if settings.role == "gateway":
@@ -87,6 +91,8 @@ def _runtime(settings: Settings, action: str = "", detail: str = "") -> Generato
             yield runtime
             return
         deed = deed_of(action, detail[:MAX_DETAIL_CHARS])
+        if tenant is not None:
+            deed.project, deed.mode = tenant.project, tenant.mode
         runtime.control.audit.begin(deed)
         try:
             yield runtime
@@ -145,7 +151,7 @@ def prune_events(settings: Settings, asked: AskedToPrune, /) -> Pruned:
             raise Unavailable(_detail(error.body)) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         pass
-    with _runtime(settings, "" if asked.dry_run else "prune", f"{asked.project} {asked.mode}") as runtime:
+    with _runtime(settings, "" if asked.dry_run else "prune", asked.said, Tenant(asked.project, asked.mode)) as runtime:
         return prune(runtime.erasures.pruner, asked)
 
 

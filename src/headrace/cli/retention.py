@@ -9,6 +9,7 @@ from headrace.cli.opened import Data
 from headrace.cli.server import Server, print_json
 from headrace.dialects.settings import ServerSettings
 from headrace.model.event import Mode
+from headrace.model.keys import check_project
 from headrace.model.retention import HOUR_MS, AskedToPrune, parse_age
 from headrace.model.times import render_time
 
@@ -54,6 +55,7 @@ def prune(
         mode: live or test.
     """
     older_than_ms = parse_age(older_than, HOUR_MS, "--older-than")
+    check_project(project)
     # Imported here: it loads the store's engine.
     from headrace.cli.local import prune_events  # noqa: PLC0415
 

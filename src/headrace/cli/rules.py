@@ -13,6 +13,7 @@ from headrace.control.journey_runs import ControlJourneys
 from headrace.control.rulebook import Rulebook
 from headrace.dialects.settings import ServerSettings
 from headrace.model.errors import InvalidRules, SettingsError
+from headrace.model.keys import check_project
 
 app = App(name="rules", help="Apply and show a project's rules. Works with or without a running server.")
 
@@ -39,6 +40,7 @@ def apply(
     from headrace.assembly.log import last_position_of  # noqa: PLC0415
     from headrace.pipeline.applying_rules import apply_rules  # noqa: PLC0415
 
+    check_project(project)
     try:
         text = file.read_bytes()
     except OSError as error:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from headrace.dialects.settings import ServerSettings
 from headrace.model.event import Mode
+from headrace.model.keys import check_project
 from headrace.model.settings import Settings
 
 Data = Annotated[Path | None, Parameter(help="Data folder of the running server; default: HEADRACE_DATA.")]
@@ -37,6 +38,7 @@ class Server(msgspec.Struct, frozen=True):
         # Imported here: it loads the store's engine, which other commands do not need.
         from headrace.cli.local import opened  # noqa: PLC0415
 
+        check_project(self.project)
         headers = {"Headrace-Project": self.project, "Headrace-Mode": self.mode}
         return opened(self.settings, method, path, body, headers)
 

@@ -31,7 +31,7 @@ def erase(
         project: Project that the people belong to.
         mode: live or test.
     """
-    if not ids:
+    if not all(ids or [""]):
         raise InvalidRequest("Name the people to erase, each by any of their ids.")
     server = Server(project, mode, data)
     asked = [server.ask("DELETE", f"/api/v1/users/{quote(each, safe='')}")["data"] for each in ids]

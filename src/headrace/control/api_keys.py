@@ -6,7 +6,6 @@ names the key where the secret must not be seen.
 
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -29,12 +28,12 @@ from headrace.model.keys import (
     Scope,
     Style,
     check_name,
+    check_project,
 )
 from headrace.model.times import LATEST_MS
 
 _SECRET_BYTES = 32  # 256 bits, 43 characters
 MOST_KEYS = 1000  # that work, of a project and mode
-_PROJECT = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
 
 
 class Keys:
@@ -59,10 +58,7 @@ class Keys:
         scopes: None means those of the style. Raises InvalidRequest for an invalid project name or name, an empty set of scopes,
         a publishable key with a scope other than ingest, and an expiry that is not in the future; Conflict for a key too many.
         """
-        if not _PROJECT.fullmatch(project):
-            raise InvalidRequest(
-                "A project's name is 1 to 100 characters, each a lower-case letter a to z, a digit, '_' or '-'."
-            )
+        check_project(project)
         style_scopes = STYLES[style][2]
         if scopes is not None and not scopes:
             raise InvalidRequest(f"A key needs a scope: one or more of {', '.join(SCOPES)}.")

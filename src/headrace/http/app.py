@@ -79,7 +79,7 @@ def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect]
     app.add_route("/internal/backup", Backup(can.admission, can.backups))
     app.add_route("/internal/console", ConsoleCode(can.admission, can.console))
     app.add_route("/internal/columns", StoreColumns(can.admission, can.status))
-    app.add_route("/internal/prune", Prune(can.admission, can.retention))
+    app.add_route("/internal/prune", Prune(can.admission, can.retention, auditor))
     for path, resource in docs.routes():
         app.add_route(path, resource)
     return app

@@ -86,15 +86,25 @@ class StoreColumns:
 
 
 class Prune:
-    """POST /internal/prune: `headrace prune`."""
+    """POST /internal/prune: `headrace prune`. Audits by itself, because a dry run changes nothing."""
 
-    def __init__(self, admission: Admission, retention: RetentionAdmin) -> None:
+    audits_itself = True
+
+    def __init__(self, admission: Admission, retention: RetentionAdmin, auditor: Auditor) -> None:
         self._admission = admission
         self._retention = retention
+        self._auditor = auditor
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         _require_local(self._admission, req)
-        resp.data = encode_json(await self._retention.prune(await read_body(req, _MAX_BYTES)))
+        asked = self._retention.parse_prune(await read_body(req, _MAX_BYTES))
+        if asked.dry_run:
+            resp.data = encode_json(await self._retention.prune(asked))
+            return
+        deed = self._auditor.command(req, "prune", asked.said)
+        deed.project, deed.mode = asked.project, asked.mode
+        async with self._auditor.doing(deed, in_control=False):
+            resp.data = encode_json(await self._retention.prune(asked))
 
 
 def _require_local(admission: Admission, req: falcon.asgi.Request) -> None:

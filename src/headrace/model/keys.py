@@ -160,6 +160,17 @@ def _is_below(sent: re.Match[str], allowed: str) -> bool:
     return sent[2].endswith(domain) and _written(sent) == allowed.replace(found[2], sent[2], 1)
 
 
+_PROJECT = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
+
+
+def check_project(name: str, /) -> None:
+    """Raises InvalidRequest for what cannot be the name of a project: no key could ever open it."""
+    if not _PROJECT.fullmatch(name):
+        raise InvalidRequest(
+            "A project's name is 1 to 100 characters, each a lower-case letter a to z, a digit, '_' or '-'."
+        )
+
+
 def check_name(name: str, /) -> str:
     """A key's name as it is kept. Raises InvalidRequest."""
     name = name.strip()

@@ -48,13 +48,18 @@ class AskedToPrune(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     older_than_ms: Annotated[int, Meta(ge=HOUR_MS, le=MAX_KEEP_MS)]
     dry_run: bool = False
 
+    @property
+    def said(self) -> str:
+        """As the audit tells it."""
+        return f"older than {render_time(self.older_than_ms / 1000)}"
+
 
 def parse_age(text: str, least_ms: int, name: str, /) -> int:
     """`90d`, in milliseconds. Raises InvalidRequest."""
     try:
         milliseconds = int(float(parse_time(text)) * 1000)
-    except (ValueError, OverflowError) as error:
-        raise InvalidRequest(f"{name} must be a time such as 90d: {error}.") from None
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{name} must be a time such as 90d; it is {text[:40]!r}.") from None
     if not least_ms <= milliseconds <= MAX_KEEP_MS:
         raise InvalidRequest(
             f"{name} must be from {render_time(least_ms / 1000)} to {render_time(MAX_KEEP_MS / 1000)}; it is {text[:40]!r}."

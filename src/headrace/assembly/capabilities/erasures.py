@@ -38,12 +38,15 @@ class RetentionAdmin:
         self._pruner.loop.wake()
         return found
 
-    async def prune(self, body: bytes, /) -> Pruned:
-        """The answer to what `headrace prune` asks. Raises InvalidRequest, Unavailable."""
+    def parse_prune(self, body: bytes, /) -> AskedToPrune:
+        """What `headrace prune` asks for. Raises InvalidRequest."""
         try:
-            asked = msgspec.json.decode(body, type=AskedToPrune)
+            return msgspec.json.decode(body, type=AskedToPrune)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"{error}.") from None
+
+    async def prune(self, asked: AskedToPrune, /) -> Pruned:
+        """Raises Unavailable."""
         try:
             return await ask_control(lambda: prune(self._pruner, asked))
         except StoreFailed as error:
