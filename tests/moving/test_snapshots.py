@@ -238,6 +238,14 @@ def test_a_backup_that_fails_leaves_neither_a_snapshot_nor_the_engines_copies(sh
     assert snapshots_in(shop.backups) == []
 
 
+@pytest.mark.parametrize("below", [".", "store", "tmp/a", "imports/../tmp"])
+def test_a_backup_into_what_is_the_servers_own_is_refused_and_writes_nothing(shop: Shop, below: str) -> None:
+    before = sorted(shop.data.rglob("*"))
+    with pytest.raises(InvalidRequest, match="belongs to the server's data"):
+        back_up(shop.data, shop.store, shop.data / below, NOW_MS)
+    assert sorted(shop.data.rglob("*")) == before
+
+
 def test_a_folder_that_cannot_be_written_and_a_database_that_is_not_there_are_said(shop: Shop) -> None:
     shop.backups.write_text("a file")
     with pytest.raises(InvalidRequest, match=r"cannot be written to .*backups: .*user that runs it"):

@@ -33,6 +33,7 @@ SNAPSHOTS, PARTS = "snapshots", "parts"
 DATABASES = ("control.sqlite", "log.sqlite")
 _FORMAT, _WITH_RANGES = 1, 2
 _LOCK = "lock"
+_OF_SERVERS = ("store", "tmp", "imports")
 # What backups write, and may remove. Whatever else is in a folder is somebody's.
 _DRAFT = re.compile(r"\..+[.-][0-9a-f]{6}")
 _KEPT_PART = re.compile(r"[^.].*-[0-9a-f]{16}")
@@ -107,6 +108,7 @@ def back_up(
     """
     if keep is not None and keep < 1:
         raise InvalidRequest(f"'keep' must be 1 or more; it is {keep}.")
+    _require_beside(folder.resolve(), data.resolve())
     try:
         (folder / PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
         with held(folder, alone=True):
@@ -116,6 +118,12 @@ def back_up(
             f"The backup cannot be written to {folder}: {error.strerror or error}. "
             "The server writes it, as the user that runs it."
         ) from error
+
+
+def _require_beside(folder: Path, data: Path) -> None:
+    """Raises InvalidRequest for the data folder itself, and below what a server keeps there and empties as it likes."""
+    if folder == data or any((data / each) in (folder, *folder.parents) for each in _OF_SERVERS):
+        raise InvalidRequest(f"{folder} belongs to the server's data: name a folder of its own for backups.")
 
 
 def _back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, keep: int | None, copies: Copies) -> Done:
