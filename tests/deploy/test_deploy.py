@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,9 @@ import pytest
 import yaml
 
 from headrace.assembly.roles import require_urls
+from headrace.dialects.route import Ingest
 from headrace.dialects.settings import ServerSettings
+from headrace.dialects.table import DIALECTS
 from headrace.http.serve import BACKSTOP_S
 from headrace.model.settings import Settings
 from headrace.model.settings_page import table
@@ -71,6 +74,7 @@ def test_every_metric_that_is_watched_exists(server: Server, name: str):
     # A counter with labels has no sample before its first event, but it is described.
     described = set(re.findall(r"^# TYPE (\S+) ", shown, re.MULTILINE))
     described |= {f"{name}_{part}" for name in described for part in ("bucket", "count", "sum")}
+    described.add("headrace_worker_active")  # of gateways: tests/scale/test_cluster.py sees it there
     watched = set(re.findall(r"\b(?:headrace|process)_[a-z_]+\b", " ".join(_expressions(name))))
     assert len(watched) > 5
     assert watched - described == set()
@@ -89,6 +93,27 @@ def _expressions(name: str) -> list[str]:
     if "groups" in content:
         return [rule["expr"] for group in content["groups"] for rule in group["rules"]]
     return [target["expr"] for panel in content["panels"] for target in panel["targets"]]
+
+
+def test_only_routes_that_take_events_and_wait_for_nothing_can_be_called_slow():
+    [expression] = [each for each in _expressions("prometheus-rules.yaml") if "histogram_quantile" in each]
+    [left_out] = re.findall(r'route!~"([^"]+)"', expression)
+    assert "\n" not in left_out
+    posts = [route for dialect in DIALECTS for route in dialect.routes if route.method == "POST"]
+    counted = {route.path for route in posts if not re.fullmatch(left_out, route.path)}
+    assert counted == {route.path for route in posts if isinstance(route.does, Ingest) and route.does.reacted is None}
+    assert re.fullmatch(left_out, "/console/api/v1/query")
+    assert re.fullmatch(left_out, "/internal/backup")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/internal/check"])
+def test_the_proxies_of_the_docs_keep_private_what_is_a_route_with_and_without_a_slash(path: str):
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    [patterns] = re.findall(r"@private path (.*)", text)
+    # https://caddyserver.com/docs/caddyfile/matchers#path: exact, but for an asterisk at the end
+    assert any(fnmatch(path, each) for each in patterns.split())
+    denied = re.findall(r"location (\S+) \{ deny all; \}", text)
+    assert any(path.startswith(each) for each in denied)  # nginx compares beginnings
 
 
 def test_every_alert_says_what_is_at_stake_and_what_to_do():

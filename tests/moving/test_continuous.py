@@ -23,6 +23,7 @@ from headrace.upkeep.continuous import ContinuousExport
 from tests.engine import dsn
 from tests.moving.test_backup import ADMIN, send
 from tests.server import Server
+from tests.waiting import until
 
 DAY_MS = 86_400_000
 BEGAN_MS = 20_000 * DAY_MS
@@ -279,4 +280,20 @@ def test_a_server_exports_continuously_and_goes_on_after_a_kill(tmp_path: Path) 
         server.kill()
         server.start()
     assert wait_for(sent) == [*range(sent)]
+    with server.client("secret") as client:
+
+        def is_failing() -> bool:
+            [shown] = re.findall(r"^headrace_export_failing (\S+)$", client.get("/metrics").text, re.MULTILINE)
+            return shown == "1.0"
+
+        assert not is_failing()
+        folder.rename(tmp_path / "elsewhere")
+        folder.write_text("a file in its place")
+        send(client, sent)
+        until(is_failing, bool)
+        folder.unlink()
+        (tmp_path / "elsewhere").rename(folder)
+        sent += 50
+        assert wait_for(sent) == [*range(sent)]
+        until(is_failing, lambda failing: not failing)
     assert server.stop() == 0

@@ -108,6 +108,12 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
         "Folders of backups that could not be told of an erasure: restoring from one would bring somebody back.",
         len(runtime.erasures.notices.untold),
     )
+    exporting = runtime.upkeep.continuous
+    yield _one(
+        "export_failing",
+        "1 while the continuous export is failing; 0 also if there is none.",
+        exporting is not None and bool(exporting.loop.failing),
+    )
     yield from _own_columns(runtime)
     yield from _deliveries(runtime)
     yield _rules_put_aside(runtime)
