@@ -15,7 +15,9 @@ import pytest
 from headrace.cli.mcp import base_of
 from headrace.http.docs import document
 from headrace.mcp import tools as tools_module
-from headrace.mcp.tools import MAX_ANSWER_CHARS, Refused, rendered, tools
+from headrace.mcp.server import Unanswered
+from headrace.mcp.server import ask as ask_server
+from headrace.mcp.tools import MAX_ANSWER_CHARS, Refused, Request, rendered, tools
 from headrace.model.errors import SettingsError
 from tests.ports import reserved_port
 from tests.server import Client, Server
@@ -157,6 +159,11 @@ def test_a_model_sends_an_event_only_where_that_was_asked_for(server: Server, cl
     assert client.get("/api/v1/events/count", params={"name": "mcp.sent"}).json()["data"]["total"] == 1
     _, refused = asyncio.run(_over_stdio(server.url, key, event))
     assert "There is no tool" in _text(refused)
+
+
+def test_an_address_of_another_server_is_told(server: Server) -> None:
+    with pytest.raises(Unanswered, match="is no Headrace server"):
+        ask_server(server.url, "key", Request("GET", "/docs"))
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ def mcp(
         raise SettingsError(
             "HEADRACE_KEY is not set: give it a key with the scope query (and admin, for explain_rule)."
         )
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError("HEADRACE_KEY has characters that are in no key.")
     base = base_of(url)
     try:
         # Imported here: it is an optional dependency, and takes a second.

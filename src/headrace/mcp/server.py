@@ -8,6 +8,7 @@ import asyncio
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, MutableMapping
+from http.client import HTTPException
 from typing import Any, TypeAlias
 
 import msgspec
@@ -43,12 +44,15 @@ def ask(url: str, key: str, request: Request, /) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             raise Unanswered(f"The server answered {error.code}: {_reason(error.read(10_000))}") from None
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise Unanswered(f"The server at {url} did not answer: {reason}.") from None
     if len(found) > _MAX_BYTES:
         raise Unanswered("The answer is too large: ask for less.")
-    return msgspec.json.decode(found)
+    try:
+        return msgspec.json.decode(found)
+    except msgspec.DecodeError:
+        raise Unanswered(f"What answered at {url} is no Headrace server: it sent no JSON.") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
