@@ -1434,9 +1434,16 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an import stores once what the store has, however late",
         "upkeep/importing.py",
-        "            elif not own.isdisjoint(twins.ids) or (twins.keys and dedup_key(item.event) in twins.keys):",
+        "            elif not own.isdisjoint(twins.ids) or key in twins.keys:",
         "            elif False:",
         "tests/moving/test_import.py::test_repeats_are_known_for_ever",
+    ),
+    (
+        "what was erased comes back with no file, whoever wrote it",
+        "upkeep/importing.py",
+        "self._erased.with_keys(set(keys))",
+        "set[bytes]()",
+        "tests/moving/test_importer.py::test_what_was_erased_is_known_by_its_key_wherever_a_file_comes_from",
     ),
     (
         "what is restored is synced before it gets its name",
