@@ -151,6 +151,9 @@ def test_a_command_on_this_machine_acts_for_whom_it_names_and_sends_no_events() 
     assert admit(Shown(authorization=f"Bearer {LOCAL}"), "admin") == Admitted(Tenant("default", "live"))
     with pytest.raises(InvalidRequest, match="live or test"):
         admit(msgspec.structs.replace(shown, mode="prod"), "admin")
+    for name in ("Shop", "p/metrics", "a b", "☃", "x" * 101):
+        with pytest.raises(InvalidRequest, match="A project's name"):
+            admit(msgspec.structs.replace(shown, project=name), "admin")
     assert admit(shown, "query") == Admitted(Tenant("p", "test"))
     with pytest.raises(InvalidKey):
         admit(shown, "ingest")

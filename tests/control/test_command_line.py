@@ -261,6 +261,12 @@ def test_revoking_an_unknown_key_is_one_line_that_does_not_repeat_it(tmp_path: P
     assert "mistyped" not in refused.stderr
 
 
+@pytest.mark.parametrize("command", [("export", "x"), ("prune", "--older-than", "1d"), ("rules", "apply", "x")])
+@pytest.mark.parametrize("name", ["Shop", "☃"])
+def test_a_command_for_what_cannot_be_a_project_says_so(tmp_path: Path, command: tuple[str, ...], name: str):
+    assert_one_line(headrace(*command, "--project", name, "--data", tmp_path), "A project's name")
+
+
 @pytest.mark.parametrize("command", [("list",), ("revoke", "x")])
 def test_a_folder_without_a_database_is_not_made_by_looking_into_it(tmp_path: Path, command: tuple[str, ...]):
     data = tmp_path / "typo"
