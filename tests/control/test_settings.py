@@ -56,6 +56,8 @@ def test_a_bad_value_names_its_variable(variable: str):
         ("HEADRACE_QUERY_CACHE_BYTES", "2000000TiB"),
         ("HEADRACE_MAX_CONNECTIONS", "10000000000"),
         ("HEADRACE_RATE_LIMITS", "ON"),
+        ("HEADRACE_REPLAY_SHARE", "0"),
+        ("HEADRACE_REPLAY_SHARE", "1.01"),
     ],
 )
 def test_a_value_out_of_range_names_its_variable(variable: str, value: str):
@@ -121,9 +123,11 @@ def test_what_kubernetes_sets_beside_a_service_of_that_name_is_no_mistake():
         ("HEADRACE_BODY_TIMEOUT_S", "500ms", 0.5),
         ("HEADRACE_FLUSH_INTERVAL_MS", "2s", 2000),
         ("HEADRACE_FLUSH_INTERVAL_MS", "250ms", 250),
+        ("HEADRACE_REPLAY_SHARE", "0.01", 0.01),
+        ("HEADRACE_REPLAY_SHARE", "1", 1.0),
     ],
 )
-def test_sizes_and_times_take_units(variable: str, value: str, means: float):
+def test_sizes_and_times_take_units_and_the_ends_of_a_range_are_within_it(variable: str, value: str, means: float):
     settings = ServerSettings.from_environ({variable: value})
     assert getattr(settings, variable.removeprefix("HEADRACE_").lower()) == means
 

@@ -5,7 +5,7 @@ import pytest
 
 from headrace.dialects import hogsend_contacts, hogsend_data, hogsend_replays
 from headrace.model.errors import InvalidRequest
-from headrace.model.filters import Filters
+from headrace.model.filters import Filters, Observed
 from headrace.model.person import Contact, Person
 from tests.dialects.given import context
 
@@ -52,3 +52,14 @@ def test_a_contact_is_deleted_by_an_event_of_each_of_its_ids() -> None:
     contact = Contact(7, 5, Person("u", ["u", "anon"], {}, []), "u", ["u"])
     events = [item.event for item in hogsend_contacts.deletions(contact, context())]
     assert [(each.user_id, each.anonymous_id) for each in events if each] == [("u", ""), ("", "anon")]
+
+
+def test_a_contact_is_shown_with_the_id_of_its_user_and_null_where_there_is_none() -> None:
+    user = Contact(7, 5, Person("u", ["u", "anon"], {"email": "u@x.se", "plan": "pro"}, []), "u", ["u"])
+    visitor = Contact(8, 8, Person("anon2", ["anon2"], {"email": 3}, []), "", [])
+    seen = {"u": Observed("u", 2, 3000, 5000), "anon": Observed("anon", 1, 1000, 4000)}
+    shown = msgspec.json.decode(hogsend_contacts.render_contacts([user, visitor], seen))["contacts"]
+    assert [(each["externalId"], each["email"]) for each in shown] == [("u", "u@x.se"), (None, None)]
+    assert [each["properties"] for each in shown] == [{"plan": "pro"}, {}]
+    times = [(each["firstSeenAt"], each["lastSeenAt"]) for each in shown]
+    assert times[0] == ("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:05.000Z"), "of any of its ids"

@@ -75,7 +75,6 @@ NEAR: dict[str, Tests] = {
     **{
         f"http/{name}.py": Tests(("tests/admission", "tests/edge"), tests)
         for name, tests in {
-            "addresses": ("tests/http/test_addresses.py",),
             "analysis": ("tests/http/test_query.py",),
             "audit": ("tests/http/test_audit.py",),
             "audited": ("tests/http/test_audit.py",),
@@ -103,6 +102,8 @@ NEAR: dict[str, Tests] = {
             "whole_replies": ("tests/http/test_whole_replies.py", "tests/http/test_wire.py"),
         }.items()
     },
+    "http/addresses.py": Tests(("tests/http/test_addresses.py",), ("tests/http/test_addresses.py", "tests/http/test_audit.py")),
+    "http/console_files.py": Tests(("tests/console/test_build.py",), ("tests/console/test_build.py",)),
     "http/auth.py": Tests(
         ("tests/admission", "tests/edge"),
         ("tests/http/test_bad_keys.py", "tests/http/test_browsers.py", "tests/http/test_cookies.py", "tests/http/test_pixels.py",
@@ -157,6 +158,12 @@ NEAR: dict[str, Tests] = {
     "model/reaction_state.py": Tests(
         ("tests/reactions", "tests/contracts/test_control.py"), ("tests/http/test_reactions.py", "tests/http/test_replay.py")
     ),
+    "model/audit.py": Tests(("tests/contracts/test_control_audit.py",), ("tests/http/test_audit.py",)),
+    "model/console.py": Tests(("tests/console/test_admission.py",), ("tests/console/test_sessions.py",)),
+    "model/own_columns.py": Tests(("tests/upkeep/test_own_columns.py", "tests/store/test_own_columns.py"), ("tests/crash/test_own_columns.py",)),
+    "model/partition_shares.py": Tests(("tests/scale/test_partition_shares.py",), ("tests/scale/test_partitions.py",)),
+    "model/people_state.py": _PEOPLE,
+    "model/retention.py": Tests(("tests/upkeep/test_prune.py", "tests/contracts/test_control_retention.py"), ("tests/crash/test_pruning.py",)),
     "people/": _PEOPLE,
     "pipeline/": Tests(
         ("tests/worker", "tests/reactions", "tests/jobs"),
@@ -187,7 +194,7 @@ NEAR: dict[str, Tests] = {
     ),
     "reactions/journeys/": _JOURNEYS,
     "replay/": Tests(
-        ("tests/jobs", "tests/reactions"),
+        ("tests/jobs", "tests/reactions", "tests/journeys/test_rehearsal.py", "tests/people/test_rebuilding.py"),
         ("tests/http/test_replay_jobs.py", "tests/http/test_replay.py", "tests/crash/test_replay_jobs.py"),
     ),
     "store/": Tests(
@@ -203,7 +210,7 @@ NEAR: dict[str, Tests] = {
     ),
     "store/queries/": Tests(
         ("tests/queries/test_text.py", "tests/contracts/test_pages.py", "tests/contracts/test_measures.py", "tests/contracts/test_store.py",
-         "tests/queries/test_against_brute_force.py", "tests/store/test_clickhouse.py"),
+         "tests/queries", "tests/store/test_clickhouse.py", "tests/contracts/test_store_erasing.py"),
         ("tests/http/test_reading.py", "tests/http/test_flux_metrics.py", "tests/http/test_catalog.py"),
     ),
     "upkeep/": Tests(
@@ -228,6 +235,8 @@ NEAR: dict[str, Tests] = {
     "upkeep/notices.py": Tests(("tests/moving/test_notices.py",), ("tests/moving/test_erased_since_backup.py",)),
     "upkeep/prune.py": Tests(("tests/upkeep/test_prune.py",), ("tests/crash/test_pruning.py",)),
     "upkeep/quarantine.py": Tests(("tests/quarantine/test_desk.py",), ("tests/quarantine/test_over_a_server.py",)),
+    "upkeep/placing.py": Tests(("tests/moving/test_snapshots.py",), ("tests/moving/test_backup.py",)),
+    "upkeep/row_ranges.py": Tests(("tests/moving/test_row_ranges.py", "tests/moving/test_snapshots.py"), ("tests/moving/test_backup_of_servers.py",)),
     "upkeep/relearn.py": Tests(("tests/upkeep/test_relearn.py",), ("tests/crash/test_lost_keys.py", "tests/crash/test_lost_files.py")),
 }  # fmt: skip
 

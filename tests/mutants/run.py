@@ -208,12 +208,18 @@ def main() -> int:
     parser.add_argument("--go-on", action="store_true", help="go on where the last run of these stopped")
     parser.add_argument("--again", action="store_true", help="go on, and try what survived again: there are new tests")
     parser.add_argument("--quick", action="store_true", help="only with the tests that start no server")
+    parser.add_argument("--list", action="store_true", help="print the changes, and try none")
     options = parser.parse_args()
     ends = time.monotonic() + 60 * options.minutes
     package = ROOT / "src" / "headrace"
     paths = [path for each in options.modules for path in (sorted((package / each).rglob("*.py")) or [package / each])]
     originals = {str(path.relative_to(package)): path.read_text() for path in paths}
     changes = sample(originals, options.sample, options.seed)
+    if options.list:
+        for file, change in changes:
+            known = "  (accepted)" if is_accepted(file, change) else ""
+            print(f"{file}:{change.line}{known}\n    - {change.was}\n    + {change.becomes}")
+        return 0
     modules = "+".join(options.modules).replace("/", ".")
     if len(modules) > _LONGEST_NAME:
         modules = hashlib.sha256(modules.encode()).hexdigest()[:16]

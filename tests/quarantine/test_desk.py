@@ -132,6 +132,14 @@ def test_an_operator_may_accept_the_bytes_as_they_are_or_correct_them(given: Giv
     assert [(event_id, "not an event" in why) for event_id, why in retried.failed] == [(torn, True)]
 
 
+def test_the_bytes_are_not_accepted_as_they_are_unless_the_operator_asks_for_it(given: Given) -> None:
+    own = given.put_aside("torn")
+    asked = msgspec.convert({"action": "retry", "ids": [own]}, Asked)
+    assert msgspec.to_builtins(answer(given.desk, asked))["stored"] == []
+    asked = msgspec.convert({"action": "retry", "ids": [own], "asIs": True}, Asked)
+    assert msgspec.to_builtins(answer(given.desk, asked))["stored"] == [own]
+
+
 def test_a_correction_that_is_no_event_is_refused_and_one_of_something_else_is_not_used(given: Given) -> None:
     own = given.put_aside("a")
     given.heal()

@@ -81,6 +81,18 @@ def test_an_edition_that_could_not_be_loaded_is_loaded_by_the_next_question(clic
         assert held(clickhouse, merged) == ["a\tu", "b\tu"]
 
 
+def test_ids_that_change_before_they_are_loaded_are_not_taken_for_those_that_were_there(
+    clickhouse: ClickHouseStore,
+) -> None:
+    tenant, more = fresh_tenant(), [*PAIRS, ("c", "u")]
+    seen = iter([PAIRS, more, PAIRS, PAIRS])  # each question looks at them, and loads them if they are new
+    editions = MergedEditions(clickhouse.engine.writers, lambda _tenant: iter([next(seen)]))
+    with editions.using(tenant) as merged:
+        assert held(clickhouse, merged) == ["a\tu", "b\tu", "c\tu"]
+    with editions.using(tenant) as merged:
+        assert held(clickhouse, merged) == ["a\tu", "b\tu"]
+
+
 def test_where_nobody_has_merged_ids_nothing_is_loaded(clickhouse: ClickHouseStore) -> None:
     people = People()
     people.pairs.clear()

@@ -198,3 +198,25 @@ def test_a_column_waits_while_events_or_queries_do_and_not_for_ever():
     pressed = False
     all_of(found)
     assert store.told == ["add plan", "fill 1 own_plan", "fill 2 own_plan"]
+
+
+def test_each_column_is_listed_with_what_all_projects_asked_of_it_lately_and_the_most_asked_for_first():
+    store = FakeStore([use(PLAN, 3, 2, last_ms=1500), use(PLAN, 4, 5, "q", 1200), use(PRICE, 9, 8, last_ms=999)])
+    for key in (NOTE, PLAN, PRICE):
+        store.add(key, "p", 900)
+    listed = keeper(store).listed()
+    assert [(each.path[0], each.uses, each.seconds, each.last_used_ms) for each in listed] == [
+        ("plan", 7, 7.0, 1500),
+        ("price", 0, 0.0, None),
+        ("note", 0, 0.0, None),
+    ], "what was asked for longer ago than columns are kept does not count"
+
+
+def test_a_column_costs_by_its_kind_as_much_of_the_budget_as_the_settings_say():
+    assert COSTS == {"number": 0.5, "tag": 1.0, "property": 1.5}
+    assert BUDGET.of_one_project == 3.0
+    properties = [use(ColumnKey("property", (name,))) for name in "abc"]
+    held = [column(each.key) for each in properties[:2]]
+    assert wanted(properties, held[:1], BUDGET)[:1] == [(properties[1].key, "p")]
+    assert wanted(properties, held, BUDGET) == [], "of one project, a quarter is left for others"
+    assert wanted([use(properties[2].key, project="q")], held, BUDGET) == [], "and 1 is not room for 1.5"

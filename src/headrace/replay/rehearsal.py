@@ -70,7 +70,8 @@ class Rehearsals:
 
     def _run(self, tenant: Tenant, upto: int, gone: threading.Event, scratch: Scratch) -> Rehearsed:
         applied = self._rebuild.applied(tenant.project)
-        reactions, pace, done = self._reactions_over(RehearsedStates(self._states, scratch)), self._pace(), Rehearsed()
+        states = RehearsedStates(self._states, scratch)
+        reactions, pace, done = self._reactions_over(states), self._pace(), Rehearsed()
         changes = _Changes(scratch)
 
         def check() -> bool:
@@ -90,8 +91,9 @@ class Rehearsals:
             while rest:
                 some, rest = rest[: pace.slice()], rest[pace.slice() :]
                 pace.begin()
+                states.goes_by.clear()
                 outcome = reactions.replay(tenant, some, force=False, dry_run=False)
-                changes.add(self._rebuild.changes(tenant.project, outcome.effects))
+                changes.add(self._rebuild.changes(tenant.project, outcome.effects), states.goes_by)
                 done.add(outcome, len(some))
                 end(len(some))
         for corrections in self._rebuild.foresee(tenant, changes.take):
@@ -108,11 +110,12 @@ class _Changes:
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
 
-    def add(self, more: Mapping[tuple[str, str, str], Change]) -> None:
-        names = sorted({name for name, _, _ in more})
+    def add(self, more: Mapping[tuple[str, str, str], Change], goes_by: Mapping[str, str]) -> None:
+        """goes_by: by an id of those that are one of several, the id that the person goes by, whose points are corrected."""
+        names = sorted({goes_by.get(name, name) for name, _, _ in more})
         held = {name: _decode_changes(value) for name, value in self._scratch.get("changes", names).items()}
         for (name, kind, rule_id), change in more.items():
-            own = held.setdefault(name, {})
+            own = held.setdefault(goes_by.get(name, name), {})
             before = own.get((kind, rule_id), Change())
             own[kind, rule_id] = Change(before.due + change.due, before.paid + change.paid)
         self._scratch.put("changes", {name: _encode_changes(held[name]) for name in names})
@@ -143,9 +146,10 @@ def _decode_changes(value: bytes) -> dict[tuple[str, str], Change]:
 
 
 class _Covering(msgspec.Struct, omit_defaults=True):
-    """What covers one participant's state in control: by rule, and the badges that were added.
+    """What covers one id's state in control: by rule, and the badges that were added.
 
-    buckets: "" where one was removed. runs: those that are active, and those that control holds to be active.
+    standings, credits: of the id that a person goes by alone. buckets: "" where one was removed. runs: those that are active,
+    and those that control holds to be active.
     """
 
     standings: dict[int, Standing] = {}
@@ -166,12 +170,15 @@ class RehearsedStates:
         self._states = states
         self._scratch = scratch
         self._in_control: set[str] = set()  # the runs of the state that was loaded last
+        self.goes_by: dict[str, str] = {}  # as State.participants, of all that was loaded since it was cleared
 
     def load(self, tenant: Tenant, needs: Needs, /) -> State:
         """See the ReactionState port."""
         state = self._states.load(tenant, needs)
         self._in_control = set(state.journeys.runs)
-        for name, value in self._scratch.get("states", needs.participants).items():
+        self.goes_by |= state.participants
+        ids = {each for name in needs.participants for each in state.ids_of(state.participant(name))}
+        for name, value in self._scratch.get("states", sorted(ids)).items():
             _cover(state, name, _covering_decoder.decode(value))
         return state
 
@@ -195,7 +202,8 @@ class RehearsedStates:
             covering[name].badges.append(badge)
         for name, _, credited, effect in state.new_points:
             if credited:
-                covering[name].credits[effect.rule_no] = state.credits[effect.rule_no, name]
+                whose = state.participant(name)
+                covering[whose].credits[effect.rule_no] = state.credits[effect.rule_no, whose]
         for run in state.journeys.changed:
             own = covering[run.person]
             own.runs = [each for each in own.runs if each.id != run.id]
@@ -223,7 +231,7 @@ def _cover(state: State, name: str, covering: _Covering) -> None:
         for bucket in [bucket for bucket, value in held.items() if not value]:
             del held[bucket]
     if covering.badges:
-        state.held.setdefault(name, set()).update(covering.badges)
+        state.held.setdefault(state.participant(name), set()).update(covering.badges)
     for rule_no, credit in covering.credits.items():
         state.credits[rule_no, name] = credit
     state.journeys.runs |= {run.id: run for run in covering.runs}
@@ -236,6 +244,6 @@ def _changed_in(state: State) -> set[str]:
         {name for _, name in state.changed_standings}
         | {name for _, name, _ in state.changed_buckets}
         | {name for name, _, _ in state.new_badges}
-        | {name for name, _, credited, _ in state.new_points if credited}
+        | {state.participant(name) for name, _, credited, _ in state.new_points if credited}
         | {run.person for run in state.journeys.changed}
     )
