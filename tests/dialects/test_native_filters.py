@@ -37,7 +37,9 @@ def test_what_equals_a_text_is_a_plain_filter_and_everything_else_a_condition() 
 
 def test_two_filters_of_one_field_both_hold_and_those_that_were_there_stay() -> None:
     base = Filters(from_ms=5, tags=(("a", "1"),), conditions=(Condition(Field("person"), "=", ["u"]),))
-    found = parsed({"field": "host", "value": "x"}, {"field": "host", "value": "y"}, {"field": "tags.a", "value": "2"}, base=base)
+    found = parsed(
+        {"field": "host", "value": "x"}, {"field": "host", "value": "y"}, {"field": "tags.a", "value": "2"}, base=base
+    )
     assert found == Filters(
         host="x",
         from_ms=5,

@@ -26,7 +26,13 @@ OLD = rules(5, 10, GOLD)
     ("old", "new", "corrections", "corrected", "balance"),
     [
         (OLD, rules(5, 10, GOLD, fact_type="bought"), 0, 0, 8 * 5 + 10 + 3),  # new versions, which have been paid for
-        (OLD, rules(6, 11, GOLD, fact_type="bought"), 0, 0, 8 * 6 + 11 + 3),  # … and pay the rest when they are replayed
+        (
+            OLD,
+            rules(6, 11, GOLD, fact_type="bought"),
+            0,
+            0,
+            8 * 6 + 11 + 3,
+        ),  # … and pay the rest when they are replayed
         (OLD, rules(4, 9, fact_type="bought"), 3, -8 - 1 - 3, 8 * 4 + 9),
         (OLD, rules(7, 10, GOLD), 1, 16, 8 * 7 + 10 + 3),  # the same versions
         (rules(5, 10), OLD, 0, 0, 8 * 5 + 10 + 3),  # a badge that the replay gives, once

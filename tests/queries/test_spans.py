@@ -1,5 +1,7 @@
 """The spans that a count reads, whole slots from a projection and what is left beside them: each moment in one of them."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,5 +42,5 @@ def test_the_spans_of_a_range_cover_it_from_its_first_to_its_last_moment_and_non
     found = spans(from_ms, to_ms)
     assert found[0][0] == (float("-inf") if from_ms is None else from_ms)
     assert found[-1][1] == (float("inf") if to_ms is None else to_ms)
-    for (_, ends), (begins, _) in zip(found, found[1:], strict=False):
+    for (_, ends), (begins, _) in pairwise(found):
         assert begins == ends + 1

@@ -1,11 +1,15 @@
 """A rebuild brings the ledger to what the rules in force give, says so beforehand, and changes nothing the second time."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 
 from headrace.control.settlement import Settlement
+from headrace.model.errors import Unavailable
 from headrace.model.filters import Filters, Selection
+from headrace.model.ledger import Correction
 from headrace.model.rehearsal import Rehearsed
 from headrace.model.replay_job import ReplayJob
 from headrace.replay.rebuild import Rebuild
@@ -95,3 +99,18 @@ def test_webhooks_are_told_of_each_correction_and_of_no_credit(machine: Machine)
         ("u", "buy", 2),
         ("v", "buy", 1),
     ]
+
+
+def test_a_dry_run_is_refused_if_rules_are_applied_while_it_looks_for_corrections(machine: Machine) -> None:
+    given(machine, rules(5, 10))
+    machine.apply(rules(8, 10))
+    foresee = machine.rebuild.foresee
+
+    def foresee_late(*args: Any) -> Iterator[Sequence[Correction]]:
+        for page in foresee(*args):
+            machine.apply(rules(9, 10))
+            yield page
+
+    machine.rebuild.foresee = foresee_late  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="repeat it"):
+        machine.rehearse()

@@ -99,8 +99,8 @@ class Rehearsals:
         for corrections in self._rebuild.foresee(tenant, changes.take):
             done.correct(corrections)
             check()
-        for corrections in changes.corrections():  # of participants that control does not know yet
-            done.correct(corrections)
+        for left in changes.corrections():  # of participants that control does not know yet
+            done.correct(left)
         return done
 
 
