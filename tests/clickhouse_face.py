@@ -93,6 +93,11 @@ class Face:
         with self._lock:
             idle.append(client)
 
+    def ask(self, client: Client, sql: str, params: dict[str, Any]) -> bytes:
+        """Run it as it is: over HTTP, the client itself says in which format it wants the answer."""
+        backend: Any = client._backend  # type: ignore[attr-defined]  # pyright: ignore
+        return bytes(backend._run(sql, "TabSeparated", params=params, database=client.database).bytes())
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -137,9 +142,9 @@ def _handler(face: Face) -> type[BaseHTTPRequestHandler]:
                 raise ConnectionError
             with face.lend(asked.get("database", "default"), settings) as client:
                 if "query" not in asked:
-                    return _ask(client, body.decode(), params)
+                    return face.ask(client, body.decode(), params)
                 if not body:
-                    return _ask(client, asked["query"], params)
+                    return face.ask(client, asked["query"], params)
                 face.inserts += 1
                 if face.full:
                     raise ClickHouseError("Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space.")
@@ -153,7 +158,7 @@ def _handler(face: Face) -> type[BaseHTTPRequestHandler]:
                     writer = threading.Thread(target=_feed, args=(pipe, body, face.amid_insert), daemon=True)
                     writer.start()
                     try:
-                        _ask(client, f"{into} FROM INFILE '{pipe}' FORMAT {fmt}", params)
+                        face.ask(client, f"{into} FROM INFILE '{pipe}' FORMAT {fmt}", params)
                     finally:
                         _free(pipe)
                         writer.join(60)
@@ -181,12 +186,6 @@ def _handler(face: Face) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
-
-
-def _ask(client: Client, sql: str, params: dict[str, Any]) -> bytes:
-    """Run it as it is: over HTTP, the client itself says in which format it wants the answer."""
-    backend: Any = client._backend  # type: ignore[attr-defined]  # pyright: ignore
-    return bytes(backend._run(sql, "TabSeparated", params=params, database=client.database).bytes())
 
 
 def _feed(pipe: Path, rows: bytes, amid: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ from headrace.model.zones import DAY_MS, INTERVALS, Interval, zone_of
 from headrace.store.queries import analysis, catalog, conditions, counts, events, funnels, merged, metrics, upkeep
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.events import PageBounds
+from headrace.store.queries.place import Place
 
 BERLIN = zone_of("Europe/Berlin")
 
@@ -94,6 +95,7 @@ BUILDERS: dict[str, Builder] = {
     ),
 }
 OF_EVERY_TENANT = {
+    "erase",
     "present",
     "last",
     "held",
@@ -148,7 +150,12 @@ def test_what_is_pruned_is_bound_to_a_project_and_a_mode() -> None:
 
 def test_what_is_erased_or_pruned_is_gone_when_the_engine_says_so() -> None:
     """To look whether events are still there shows only how fast the engine was."""
-    for sql in (upkeep.ERASE, upkeep.prune(Tenant("acme", "test"), 5, 9).sql):
+    for sql in (
+        upkeep.ERASE,
+        upkeep.erase(Place("c", "d"), [1], [2]).sql,
+        upkeep.prune(Tenant("acme", "test"), 5, 9).sql,
+        upkeep.prune(Tenant("acme", "test"), 5, 9, Place("c", "d")).sql,
+    ):
         assert sql.endswith(" SETTINGS mutations_sync = 2")
 
 

@@ -1,6 +1,6 @@
 """Opens the store: ClickHouse in this process, or the server that `store_url` names."""
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from headrace.assembly.folder import require_no_dead_link
 from headrace.control.leases import LastingLease
@@ -8,6 +8,7 @@ from headrace.model.errors import SettingsError
 from headrace.model.settings import Settings
 from headrace.ports.store import StoreFailed
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.cluster import placed
 from headrace.store.engine import problem_of
 from headrace.store.moving import is_being_filled
 from headrace.store.restoring import is_being_restored
@@ -86,12 +87,11 @@ def shown_url(url: str) -> str:
     """The URL without user and password. Raises SettingsError if it is malformed, without quoting it."""
     try:
         parts = urlsplit(url)
-        if "cluster" in parse_qs(parts.query, keep_blank_values=True):
-            raise SettingsError(
-                "HEADRACE_STORE_URL: `cluster=` is not supported: the events are in tables of one server. Name that one."
-            )
+        placed(url)  # raises for a cluster whose name is not plain
         if parts.hostname and parts.path.strip("/") and parts.port != 0:  # raises if it is not a number
             return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    except StoreFailed as error:
+        raise SettingsError(f"HEADRACE_STORE_URL: The store cannot be used: {error}.") from error
     except ValueError:
         pass
     raise SettingsError("HEADRACE_STORE_URL: Expected http://user:password@host:8123/database, or https://.")

@@ -72,8 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_url: Annotated[
         Annotated[str, Meta(pattern="^(https?://.+)?$")],
         _doc(
-            "ClickHouse server that stores the events, as http://user:password@host:8123/database, or https://; needs "
-            "`HEADRACE_CONTROL_URL`. If empty, ClickHouse in this process, in the data folder."
+            "ClickHouse server that stores the events, as http://user:password@host:8123/database, or https://; with "
+            "`?cluster=name`, a node of that cluster. Needs `HEADRACE_CONTROL_URL`. If empty, ClickHouse in this process, in the "
+            "data folder."
         ),
     ] = ""
     log_url: Annotated[

@@ -126,7 +126,13 @@ class ClickHouseStore:
 
     def know_merged(self, merged_ids: MergedIds, /) -> None:
         """From now on people are counted once, whatever their ids. Called in the reader's thread; may raise Unavailable."""
-        self.people.editions = MergedEditions(self.engine.writers, merged_ids, may_vanish=not self._is_owner)
+        self.people.editions = MergedEditions(
+            self.engine.writers,
+            merged_ids,
+            may_vanish=not self._is_owner,
+            place=self.engine.place,
+            inserting=self.engine.inserting,
+        )
 
 
 def _nothing() -> None:

@@ -22,7 +22,9 @@ from headrace.model.errors import InvalidRequest, Unavailable
 from headrace.model.event import Event, StoredEvent, event_id
 from headrace.ports.store import NotRemembered, RunningQuery, StoreFailed
 from headrace.store.answers import Answers, Scope
+from headrace.store.cluster import Shape, placed, shape_of
 from headrace.store.queries.conditions import Query
+from headrace.store.queries.place import WHOLE_ANSWERS, WHOLE_CHANGES
 
 ERROR_CODE = re.compile(r"Code: (\d+)")
 # Source: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
@@ -99,11 +101,17 @@ class Handles:
 
 def problem_of(dsn: str, /) -> str:
     """Why a database does not answer; "" if it does."""
+    try:
+        dsn, place = placed(dsn)
+    except StoreFailed as error:
+        return str(error)
     handles = Handles(dsn, {})
     try:
         with handles.lend() as client:
             client.command("SELECT 1")
-    except (ClickHouseError, OSError) as error:
+            if place.cluster:
+                shape_of(client, place)
+    except (ClickHouseError, OSError, StoreFailed) as error:
         return " ".join(str(error).split()) or type(error).__name__
     finally:
         handles.close()
@@ -119,16 +127,22 @@ class Engine:
     def __init__(
         self, dsn: str, *, query_timeout_s: float, query_max_memory_bytes: int, answers: Answers | None = None
     ) -> None:
-        """answers: where results of queries `within` a scope are remembered; None for nowhere."""
+        """dsn: with `cluster=`, a node of that cluster.
+
+        answers: where results of queries `within` a scope are remembered; None for nowhere.
+        """
+        dsn, self.place = placed(dsn)
         self.query_max_memory_bytes = query_max_memory_bytes
         self._query_timeout_s = query_timeout_s
         self.answers = answers
         self._asking = threading.local()
         self.on_asked: Callable[[Query, float], None] = lambda _query, _seconds: None  # after each of `ask`
-        self.writers = Handles(dsn, {})
+        self._shape: Shape | None = None
+        self.writers = Handles(dsn, dict(WHOLE_CHANGES) if self.place.cluster else {})
         self.readers = Handles(
             dsn,
             {
+                **(WHOLE_ANSWERS if self.place.cluster else {}),
                 "max_execution_time": query_timeout_s,
                 "max_memory_usage": query_max_memory_bytes,
                 "output_format_json_escape_forward_slashes": 0,
@@ -140,6 +154,25 @@ class Engine:
         """Close every handle."""
         self.readers.close()
         self.writers.close()
+
+    def shape(self) -> Shape:
+        """The cluster's, as it was when it was first looked at. Raises StoreFailed, also for one that cannot be used."""
+        shape = self._shape
+        if shape is None:
+            try:
+                with self.writers.lend() as client:
+                    self._shape = shape = shape_of(client, self.place)
+            except (ClickHouseError, OSError) as error:
+                raise StoreFailed(str(error)) from error
+        return shape
+
+    def look_again(self) -> None:
+        """At the cluster's shape."""
+        self._shape = None
+
+    def inserting(self) -> dict[str, object]:
+        """Settings of an insert: on a cluster, it returns once each replica has the rows. Raises StoreFailed."""
+        return {"insert_quorum": self.shape().replicas} if self.place.cluster else {}
 
     def rows(self, query: Query, /) -> list[list[Any]]:
         """A query's rows, within the limits. Raises as `ask`."""
@@ -178,7 +211,7 @@ class Engine:
             try:
                 with self.writers.lend() as client:
                     client.command(
-                        "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC FORMAT Null",
+                        f"KILL QUERY{self.place.on} WHERE Settings['log_comment'] = {{mark:String}} ASYNC FORMAT Null",
                         {"mark": running.mark},
                     )
             except ClickHouseError:

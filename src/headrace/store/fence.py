@@ -3,7 +3,7 @@
 A check before an insert proves nothing, because the insert may be queued, or its sender suspended, after it. So the check is in
 the view through which every row goes. Whoever does not know what became of an insert calls `settle`, and only then asks what the
 store has.
-See docs/decisions/0162-a-fence-inside-the-insert.md.
+See docs/decisions/0162-a-fence-inside-the-insert.md and, for clusters, 0176-a-cluster-of-stores.md.
 """
 
 import time
@@ -11,19 +11,10 @@ from collections.abc import Callable
 
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
+from headrace.store.queries import fence as queries
 from headrace.store.queries.conditions import Query
 
-_MARK = "headrace-insert"
 _SETTLE_TIMEOUT_S, _LOOK_EVERY_S = 60.0, 0.05
-_FENCES = (
-    "CREATE TABLE IF NOT EXISTS fences (partition UInt8, fence UInt64) ENGINE = MergeTree ORDER BY (partition, fence) "
-    "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
-)
-_VIEW = """
-CREATE MATERIALIZED VIEW {table}_to_arriving TO arriving AS
-SELECT * EXCEPT (fence) FROM {table}
-WHERE NOT throwIf(fence < (SELECT max(fence) FROM fences WHERE partition = {number}), 'another worker has taken over')
-"""
 
 
 class InsertFence:
@@ -42,44 +33,53 @@ class InsertFence:
 
     def prepare(self) -> None:
         """Make the table and the view, anew if `arriving` has other columns by now. Raises StoreFailed."""
-        self._engine.command(Query(_FENCES, {}))
-        wanted = self._columns("arriving")
-        # Without the view, as a crash between the two may leave it, the table would swallow rows.
-        if self._columns(self.table)[:-1] != wanted or not self._columns(f"{self.table}_to_arriving"):
-            for sql in (
-                f"DROP TABLE IF EXISTS {self.table}_to_arriving",
-                f"DROP TABLE IF EXISTS {self.table}",
-                f"CREATE TABLE {self.table} AS arriving ENGINE = Null",
-                f"ALTER TABLE {self.table} ADD COLUMN fence UInt64",
-                _VIEW.format(table=self.table, number=self._number),
-            ):
+        place = self._engine.place
+        self._engine.command(queries.fences(place))
+        if not self._is_whole():
+            for sql in queries.entrance(place, self.table, self._number):
                 self._engine.command(Query(sql, {}))
 
     def mark(self) -> str:
         """What tells the inserts of this fence from others while they run."""
-        return f"{_MARK}/{self._number}/{self.current}"
+        return f"{queries.MARK}/{self._number}/{self.current}"
 
     def settle(self) -> None:
         """Return once no insert that began before can store anything any more. Raises StoreFailed, LeaseLost, ControlFailed."""
+        place, number = self._engine.place, self._number
         fence = self._raise()  # 1. in control: nobody with an older one commits
-        sql = "INSERT INTO fences VALUES ({number:UInt8}, {fence:UInt64})"
-        self._engine.command(Query(sql, {"number": self._number, "fence": fence}))  # 2. nor inserts
-        running = Query(
-            "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], {mark:String}) "
-            "AND toUInt64OrZero(splitByChar('/', Settings['log_comment'])[-1]) < {fence:UInt64}",
-            {"mark": f"{_MARK}/{self._number}/", "fence": fence},
-        )
+        self._engine.command(queries.write(place, number, fence))  # 2. nor inserts
         until = time.monotonic() + _SETTLE_TIMEOUT_S
-        while int(self._engine.tell(running)):  # 3. but one that runs may have looked before
-            if time.monotonic() > until:
-                raise StoreFailed("An earlier insert is still running.")
-            time.sleep(_LOOK_EVERY_S)
+        if place.cluster:  # where each node has to have heard of it
+            self._engine.look_again()
+            while self._count(queries.shown(place, number, fence)) < self._engine.shape().nodes:
+                _wait(until, "A node of the cluster does not know the newest fence yet.")
+        running = queries.running(place, number, fence)
+        while self._count(running):  # 3. but one that runs may have looked before
+            _wait(until, "An earlier insert is still running.")
+        if place.cluster:
+            self._engine.command(queries.caught_up(place))  # 4. what it stored may be on one replica alone
+            self._engine.command(queries.forget(place, number, fence))  # one that ran may have been reading them
         self.current = fence
 
+    def _is_whole(self) -> bool:
+        # Without the view, as a crash between the two may leave it, the table would swallow rows.
+        place = self._engine.place
+        if self._columns(self.table)[:-1] != self._columns("arriving"):
+            return False
+        if place.cluster:
+            needed = self.table, f"{self.table}_local", f"{self.table}_to_arriving"
+            return self._count(queries.nodes_with(place, *needed)) == self._engine.shape().nodes
+        return bool(self._columns(f"{self.table}_to_arriving"))
+
+    def _count(self, query: Query) -> int:
+        return int(self._engine.tell(query))
+
     def _columns(self, table: str) -> list[str]:
-        found = Query(
-            "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
-            "ORDER BY position",
-            {"table": table},
-        )
-        return self._engine.tell(found).decode().splitlines()
+        return self._engine.tell(queries.columns(self._engine.place, table)).decode().splitlines()
+
+
+def _wait(until: float, failure: str) -> None:
+    """Raises StoreFailed with the failure past a time."""
+    if time.monotonic() > until:
+        raise StoreFailed(failure)
+    time.sleep(_LOOK_EVERY_S)

@@ -14,8 +14,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from headrace.model.errors import Unavailable
 from headrace.model.event import Tenant
 from headrace.model.event_queries import MAX_MERGED
+from headrace.ports.store import StoreFailed
 from headrace.store.engine import Handles
 from headrace.store.queries import merged
+from headrace.store.queries.place import ONE_SERVER, Place
 
 MergedIds: TypeAlias = Callable[[Tenant], Iterable[Sequence[tuple[str, str]]]]
 """A tenant's ids that go by another id, each with that one, in some fixed order; a page at a time. Raises Unavailable."""
@@ -46,9 +48,22 @@ class Merged(msgspec.Struct, frozen=True):
 class MergedEditions:
     """Any thread may call it. Each edition is loaded once, and dropped when it is replaced and nobody uses it."""
 
-    def __init__(self, writers: Handles, merged_ids: MergedIds, *, may_vanish: bool = False) -> None:
-        """may_vanish: another process may drop an edition of this one, as `forget` drops those that it does not know."""
+    def __init__(
+        self,
+        writers: Handles,
+        merged_ids: MergedIds,
+        *,
+        may_vanish: bool = False,
+        place: Place = ONE_SERVER,
+        inserting: Callable[[], dict[str, object]] = dict,
+    ) -> None:
+        """may_vanish: another process may drop an edition of this one, as `forget` drops those that it does not know.
+
+        inserting: settings of an insert.
+        """
         self._writers = writers
+        self._place = place
+        self._inserting = inserting
         self._merged_ids = merged_ids
         self._may_vanish = may_vanish
         self._of_tenant: dict[Tenant, _Edition] = {}
@@ -94,7 +109,7 @@ class MergedEditions:
                 with self._lock:
                     left = sorted(set(map(int, found)) - self._live)
                 for number in left:
-                    client.command(merged.drop(number).sql)
+                    client.command(merged.drop(number, self._place).sql)
         except ClickHouseError as error:
             raise Unavailable("The store did not answer.") from error
 
@@ -151,8 +166,14 @@ class MergedEditions:
                 edition.rows += len(page)
                 rows = b"\n".join(_encoder.encode((edition.number, *pair)) for pair in page)
                 with self._writers.lend() as client:
-                    client.raw_insert("merged_ids", merged.COLUMNS, insert_block=rows, fmt="JSONCompactEachRow")
-        except (ClickHouseError, OSError) as error:
+                    client.raw_insert(
+                        "merged_ids",
+                        merged.COLUMNS,
+                        insert_block=rows,
+                        fmt="JSONCompactEachRow",
+                        settings=self._inserting(),
+                    )
+        except (ClickHouseError, OSError, StoreFailed) as error:
             raise Unavailable("The store did not answer.") from error
         return digest.digest()
 
@@ -177,6 +198,6 @@ class MergedEditions:
             self._live.discard(edition.number)
         try:
             with self._writers.lend() as client:
-                client.command(merged.drop(edition.number).sql)
+                client.command(merged.drop(edition.number, self._place).sql)
         except ClickHouseError:
             pass  # it goes after two days by itself

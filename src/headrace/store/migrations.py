@@ -8,10 +8,22 @@ from clickhouse_connect.driver.client import Client
 
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
+from headrace.store.queries import fence as queries
+from headrace.store.queries.place import Place
 
 _NEWEST = "newest.sql"  # what all the others make of nothing
+_ONE_SERVER, _CLUSTER = "schema", "schema/on_cluster"
 _NEEDED = "materialize_projections_on_merge"  # the newest setting in the schema
 _TESTED = "26.9"
+_MADE = (
+    "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
+    "ENGINE = MergeTree ORDER BY file SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+)
+_MADE_IN_KEEPER = (
+    "CREATE TABLE IF NOT EXISTS $database.headrace_schema$on (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
+    "ENGINE = KeeperMap('/headrace/$cluster/$name/headrace_schema') PRIMARY KEY file"
+)
+_LAST_TABLE = "asked"  # that the files for a cluster make
 
 
 def migrate(engine: Engine, /) -> None:
@@ -27,21 +39,27 @@ def migrate(engine: Engine, /) -> None:
             raise StoreFailed(
                 f"it is ClickHouse {version}, which is too old: it lacks the setting {_NEEDED}; use {_TESTED} or newer"
             )
-        client.command(
-            "CREATE TABLE IF NOT EXISTS headrace_schema (file String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) "
-            "ENGINE = MergeTree ORDER BY file SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
-        )
-        applied, files = _applied(client), _files()
+        place = engine.place
+        if place.cluster:
+            engine.shape()  # raises if events would not be safe there
+        client.command(place.filled(_MADE_IN_KEEPER) if place.cluster else _MADE)
+        applied, files = _applied(client), _files(place)
         if unknown := sorted(applied - files.keys()):
             raise StoreFailed(
                 f"a newer headrace made its tables ({unknown[-1]}): run the headrace that made them, or a newer one"
             )
+        if place.cluster:
+            # A node that has come in place of another lacks the tables: every statement can be repeated there.
+            for name in sorted(files.keys() - applied if _are_everywhere(client, engine) else files):
+                _run(client, files[name], place)
+                _record(client, [name])
+            return
         if not applied and _is_new(client):
-            _run(client, resources.files("headrace.store") / "schema" / _NEWEST)
+            _run(client, resources.files("headrace.store") / "schema" / _NEWEST, place)
             _record(client, sorted(files))
             return
         for name in sorted(files.keys() - applied):
-            _run(client, files[name])
+            _run(client, files[name], place)
             _record(client, [name])
 
 
@@ -54,10 +72,16 @@ def _is_new(client: Client) -> bool:
     return "events" not in tables or "erasing" in tables
 
 
-def _run(client: Client, file: Traversable) -> None:
+def _are_everywhere(client: Client, engine: Engine) -> bool:
+    """Whether each node of a cluster has the tables."""
+    query = queries.nodes_with(engine.place, _LAST_TABLE)
+    return int(client.raw_query(query.sql, query.params, fmt="TabSeparated")) == engine.shape().nodes
+
+
+def _run(client: Client, file: Traversable, place: Place) -> None:
     for statement in file.read_text().split(";\n"):
         if statement.strip():
-            client.command(statement)
+            client.command(place.filled(statement) if place.cluster else statement)
 
 
 def _record(client: Client, names: Iterable[str]) -> None:
@@ -68,15 +92,15 @@ def _record(client: Client, names: Iterable[str]) -> None:
 def require_current(engine: Engine, /) -> None:
     """Raises StoreFailed unless the owner of the store has brought its schema up to date, ClickHouseError."""
     with engine.writers.lend() as client:
-        if client.command("EXISTS TABLE headrace_schema") != 1 or not _files().keys() <= _applied(client):
+        if client.command("EXISTS TABLE headrace_schema") != 1 or not _files(engine.place).keys() <= _applied(client):
             raise StoreFailed(
                 "The store's tables are not up to date yet: the coordinating worker sees to that as it starts."
             )
 
 
-def _files() -> dict[str, Traversable]:
+def _files(place: Place) -> dict[str, Traversable]:
     """The numbered schema files by their names."""
-    folder = resources.files("headrace.store") / "schema"
+    folder = resources.files("headrace.store") / (_CLUSTER if place.cluster else _ONE_SERVER)
     return {file.name: file for file in folder.iterdir() if file.name.endswith(".sql") and file.name != _NEWEST}
 
 

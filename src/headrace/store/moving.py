@@ -16,6 +16,7 @@ from headrace.model.event import first_position
 from headrace.model.moving import Day, Summary
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
+from headrace.store.queries import fence
 from headrace.store.queries import moving as queries
 from headrace.store.queries.conditions import Query
 from headrace.store.writer import INSERT_SETTINGS
@@ -74,24 +75,27 @@ class MoveTarget(MovedEvents):
 
     def begin(self, server: str, /) -> None:
         """Begin a run: nothing that an earlier one has begun to insert is stored from now on."""
-        self._engine.command(Query(queries.RUNS, {}))
+        place = self._engine.place
+        self._engine.command(Query(queries.runs(place), {}))
         self.note(server, "begun")
         until = time.monotonic() + _SETTLE_TIMEOUT_S
-        while int(self._engine.tell(queries.running(self.fence))):
+        while not self._is_known() or int(self._engine.tell(queries.running(self.fence, place))):
             if time.monotonic() > until:
                 raise StoreFailed("an insert of an earlier run has not ended yet")
             time.sleep(_LOOK_EVERY_S)
-        for sql in queries.entrance(self._declared()):
+        if place.cluster:
+            self._engine.command(fence.caught_up(place))
+        for sql in queries.entrance(self._declared(), place):
             self._engine.command(Query(sql, {}))
 
     def note(self, server: str, step: str, /) -> None:
         """Keep what has been done."""
         self.fence = len(self.runs()) + 1
-        self._engine.command(queries.begin(server, self.fence, step))
+        self._engine.command(queries.begin(server, self.fence, step, self._engine.place))
 
     def insert(self, columns: Sequence[str], rows: bytes, /) -> None:
         """Insert a lot's rows, all or none."""
-        settings = INSERT_SETTINGS | {"log_comment": f"{queries.MARK}/{self.fence}"}
+        settings = INSERT_SETTINGS | {"log_comment": f"{queries.MARK}/{self.fence}"} | self._engine.inserting()
         try:
             with self._engine.writers.lend() as client:
                 # Bytes would be sent again by clickhouse-connect when the server closes without a reply.
@@ -102,12 +106,19 @@ class MoveTarget(MovedEvents):
             raise StoreFailed(str(error)) from error
 
     def remove(self, after: int, upto: int, /) -> None:
-        self._engine.command(queries.remove(after, upto))
+        self._engine.command(queries.remove(after, upto, self._engine.place))
 
     def end(self) -> None:
         """Remove everything that is there for the move alone."""
-        for sql in queries.END:
+        for sql in queries.end(self._engine.place):
             self._engine.command(Query(sql, {}))
+
+    def _is_known(self) -> bool:
+        """Whether every node that may take an insert knows of this run."""
+        place = self._engine.place
+        if not place.cluster:
+            return True
+        return int(self._engine.tell(queries.known(self.fence, place))) == self._engine.shape().nodes
 
 
 def is_being_filled(engine: Engine, /) -> bool:

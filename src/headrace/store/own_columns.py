@@ -98,7 +98,13 @@ class OwnColumns(Hot):
         )
         try:
             with self._engine.writers.lend() as client:
-                client.raw_insert("asked", queries.ASKED_COLUMNS, insert_block=rows, fmt="JSONCompactEachRow")
+                client.raw_insert(
+                    "asked",
+                    queries.ASKED_COLUMNS,
+                    insert_block=rows,
+                    fmt="JSONCompactEachRow",
+                    settings=self._engine.inserting(),
+                )
         except (ClickHouseError, OSError) as error:
             raise StoreFailed(str(error)) from error
         return True
@@ -116,10 +122,10 @@ class OwnColumns(Hot):
         if not declared:
             self._used = {}
             return []
-        events = {partition: int(count) for partition, count in self._rows(queries.partitions())}
+        events = {partition: int(count) for partition, count in self._rows(queries.partitions(self._engine.place))}
         held: dict[str, dict[str, int]] = {}
         sizes: dict[str, int] = {}
-        for name, partition, count, size in self._rows(queries.held()):
+        for name, partition, count, size in self._rows(queries.held(self._engine.place)):
             held.setdefault(name, {})[partition] = int(count)
             sizes[name] = sizes.get(name, 0) + int(size)
         found: list[OwnColumn] = []
@@ -144,25 +150,25 @@ class OwnColumns(Hot):
 
     def estimate(self, key: ColumnKey, /) -> tuple[int, int]:
         """See the OwnColumnStore port."""
-        [(an_event, free)] = self._rows(queries.estimate(key))
-        events = sum(int(count) for _, count in self._rows(queries.partitions()))
+        [(an_event, free)] = self._rows(queries.estimate(key, self._engine.place))
+        events = sum(int(count) for _, count in self._rows(queries.partitions(self._engine.place)))
         return int((an_event or 0) * events), int(free)
 
     def add(self, key: ColumnKey, project: str, now_ms: int, /) -> None:
         """See the OwnColumnStore port."""
-        self._do(queries.add(key, project, now_ms))
+        self._do(*queries.add(key, project, now_ms, self._engine.place))
 
     def adopt(self, column: OwnColumn, now_ms: int, /) -> None:
         """See the OwnColumnStore port."""
-        self._do(queries.adopt(column.name, column.key, now_ms))
+        self._do(*queries.adopt(column.name, column.key, now_ms, self._engine.place))
 
     def fill(self, columns: Sequence[OwnColumn], partition: str, /) -> None:
         """See the OwnColumnStore port."""
-        self._do(queries.fill([each.name for each in columns], partition))
+        self._do(queries.fill([each.name for each in columns], partition, self._engine.place))
 
     def filling(self) -> list[str]:
         """See the OwnColumnStore port."""
-        return [reason for (reason,) in self._rows(queries.filling())]
+        return [reason for (reason,) in self._rows(queries.filling(self._engine.place))]
 
     def retire(self, column: OwnColumn, /) -> None:
         """See the OwnColumnStore port."""
@@ -171,7 +177,7 @@ class OwnColumns(Hot):
 
     def drop(self, column: OwnColumn, /) -> None:
         """See the OwnColumnStore port."""
-        self._do(queries.drop(column.name))
+        self._do(*queries.drop(column.name, self._engine.place))
         self._retired.discard(column.name)
 
     def _known(self, name: str, comment: str) -> OwnColumn | None:
@@ -193,18 +199,17 @@ class OwnColumns(Hot):
         have = {known.key for row in self._rows(queries.declared()) if (known := self._known(*row))}
         for tag in sorted(self._hints):
             if ColumnKey("tag", (tag,)) not in have:
-                self._do(queries.add_hint(tag))
-                self._do(
-                    f"ALTER TABLE events MATERIALIZE COLUMN {queries.name_of_hint(tag)} SETTINGS mutations_sync = 0"
-                )
+                place = self._engine.place
+                self._do(*queries.add_hint(tag, place), queries.fill_hint(tag, place))
 
     def _rows(self, query: Query) -> list[list[Any]]:
         return [msgspec.json.decode(line) for line in self._engine.tell(query, "JSONCompactEachRow").splitlines()]
 
-    def _do(self, sql: str) -> None:
+    def _do(self, *statements: str) -> None:
         try:
             with self._engine.writers.lend() as client:
-                client.command(sql)
+                for sql in statements:
+                    client.command(sql)
         except ClickHouseError as error:
             raise StoreFailed(str(error)) from error
 

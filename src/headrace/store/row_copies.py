@@ -53,8 +53,9 @@ class RowCopies:
 
     def add_rows(self, rows: BinaryIO, /) -> None:
         """See the CopiedRows port."""
+        settings = _INSERT_SETTINGS | self._engine.inserting()
         try:
             with self._engine.writers.lend() as client:
-                client.raw_insert("arriving", INPUT_COLUMNS, insert_block=rows, fmt=_FORMAT, settings=_INSERT_SETTINGS)
+                client.raw_insert("arriving", INPUT_COLUMNS, insert_block=rows, fmt=_FORMAT, settings=settings)
         except (ClickHouseError, OSError) as error:
             raise StoreFailed(str(error)) from error

@@ -41,7 +41,10 @@ class UpkeepReader:
 
     def damaged(self) -> list[str]:
         """See the Store port."""
-        parts = (row.split("\t", 2) for row in self._engine.tell(queries.sound_parts()).decode().splitlines())
+        parts = (
+            row.split("\t", 2)
+            for row in self._engine.tell(queries.sound_parts(self._engine.place)).decode().splitlines()
+        )
         return [f"The store's part {name} cannot be read: {message}" for name, sound, message in parts if sound != "1"]
 
     def keyed(self, after: int, upto: int, /, limit: int) -> list[Keyed]:

@@ -28,6 +28,8 @@ INSERT_SETTINGS: dict[str, object] = {
     "precise_float_parsing": 1,
 }
 
+_ERASED_AT_ONCE = 1000  # on a cluster, whose nodes are sent the ids as text
+
 # Errors of the row itself: text, numbers or times that cannot be parsed, or do not fit their column.
 _REFUSED = {"6", "25", "26", "27", "38", "41", "53", "69", "70", "72", "117", "321", "691"}
 
@@ -57,6 +59,8 @@ class EventWriter:
         )
         # Bytes would be sent again by clickhouse-connect when the server closes without a reply, and perhaps be there twice.
         block = rows if self._fence is None else BytesIO(rows)
+        if self._engine.place.cluster:
+            settings = settings | self._engine.inserting()
         try:
             with self._engine.writers.lend() as client:
                 client.raw_insert(table, columns, insert_block=block, fmt="JSONEachRow", settings=settings)
@@ -73,7 +77,7 @@ class EventWriter:
         try:
             with self._erasing, self._engine.writers.lend() as client:
                 client.raw_insert("erasing", ("position", "tail"), insert_block=b"0\t0", fmt="TabSeparated")
-                client.command(upkeep.FORGET_ERASED)
+                client.command(upkeep.forget_erased(self._engine.place))
         except (ClickHouseError, OSError) as error:
             _free_file_of(error)
             raise StoreFailed(str(error)) from error
@@ -81,7 +85,7 @@ class EventWriter:
     def prune(self, tenant: Tenant, before_ms: int, upto: int, /) -> None:
         """See the AgingStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
         try:
-            self._engine.command(upkeep.prune(tenant, before_ms, upto))
+            self._engine.command(upkeep.prune(tenant, before_ms, upto, self._engine.place))
         finally:
             if self._engine.answers is not None:
                 self._engine.answers.changed(tenant)
@@ -90,18 +94,27 @@ class EventWriter:
         """See the ErasableStore port. ClickHouse unlinks the files of a rewritten part some minutes later."""
         if not ids:
             return
+        if self._engine.place.cluster:
+            self._erase_on_cluster(ids)
+            return
         rows = "\n".join([f"{position_of(each)}\t{tail_of(each)}" for each in ids])
         try:
             with self._erasing, self._engine.writers.lend() as client:
                 client.raw_insert("erasing", ("position", "tail"), insert_block=rows.encode(), fmt="TabSeparated")
                 # A crash from here on leaves the ids in place; erasing the same events again finishes it.
                 client.command(upkeep.ERASE)
-                client.command(upkeep.FORGET_ERASED)
+                client.command(upkeep.forget_erased(self._engine.place))
         except (ClickHouseError, OSError) as error:
             raise StoreFailed(str(error)) from error
         finally:
             if self._engine.answers is not None:
                 self._engine.answers.forget()
+
+    def _erase_on_cluster(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _ERASED_AT_ONCE):
+            some = ids[start : start + _ERASED_AT_ONCE]
+            erase = upkeep.erase(self._engine.place, list(map(position_of, some)), list(map(tail_of, some)))
+            self._engine.command(erase)
 
 
 def _free_file_of(error: BaseException) -> None:

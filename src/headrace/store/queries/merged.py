@@ -1,6 +1,7 @@
 """Which ids go by another id of their person, as the store holds it for a question, and as it is put into one. Pure."""
 
 from headrace.store.queries.conditions import Query
+from headrace.store.queries.place import ONE_SERVER, Place
 
 COLUMNS = ("edition", "id", "person")
 
@@ -28,6 +29,6 @@ def rows(edition: int, /) -> Query:
     return Query("SELECT count() FROM merged_ids WHERE edition = {edition:UInt64}", {"edition": edition})
 
 
-def drop(edition: int, /) -> Query:
+def drop(edition: int, /, place: Place = ONE_SERVER) -> Query:
     """The statement that removes an edition."""
-    return Query(f"ALTER TABLE merged_ids DROP PARTITION ID '{edition:d}'", {})
+    return Query(f"ALTER TABLE {place.kept('merged_ids')} DROP PARTITION ID '{edition:d}'", {})

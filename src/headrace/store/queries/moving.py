@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from headrace.store.queries.conditions import NO_PROJECTIONS, Query
 from headrace.store.queries.own_columns import OF_HINTS, PREFIX
+from headrace.store.queries.place import ONE_SERVER, Place
 
 MARK = "headrace-move"
 _DAY = "toDate(fromUnixTimestamp64Milli(toInt64(bitShiftRight(position, 20)), 'UTC'))"
@@ -17,10 +18,26 @@ RUNS = (
     "CREATE TABLE IF NOT EXISTS moving_runs (server String, fence UInt64, step String, at DateTime DEFAULT now()) "
     "ENGINE = MergeTree ORDER BY fence SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
 )
+_RUNS_IN_KEEPER = (
+    "CREATE TABLE IF NOT EXISTS $database.moving_runs$on (server String, fence UInt64, step String, at DateTime DEFAULT now()) "
+    "ENGINE = KeeperMap('/headrace/$cluster/$name/moving_runs') PRIMARY KEY fence"
+)
 ARE_MOVING = Query("EXISTS TABLE moving_runs", {})
 READ_RUNS = Query("SELECT server, fence, step FROM moving_runs ORDER BY fence", {})
-# What keeps a copy of a day from being whole: nothing else may be left of a run, so the table with the runs goes last.
-END = [f"DROP TABLE IF EXISTS {table}" for table in ("moving_to_events", "moving", "moving_runs")]
+
+
+def runs(place: Place, /) -> str:
+    return place.filled(_RUNS_IN_KEEPER) if place.cluster else RUNS
+
+
+def end(place: Place, /) -> list[str]:
+    """Nothing else may be left of a run, so the table with the runs goes last."""
+    return [*_no_entrance(place), f"DROP TABLE IF EXISTS {place.named('moving_runs')}"]
+
+
+def _no_entrance(place: Place) -> list[str]:
+    tables = [place.named("moving_to_events"), place.named("moving")]
+    return [f"DROP TABLE IF EXISTS {table}" for table in ([*tables, place.kept("moving")] if place.cluster else tables)]
 
 
 def columns() -> Query:
@@ -33,32 +50,48 @@ def columns() -> Query:
     )
 
 
-def entrance(declared: Sequence[tuple[str, str]], /) -> list[str]:
+def entrance(declared: Sequence[tuple[str, str]], /, place: Place = ONE_SERVER) -> list[str]:
     """A table that keeps nothing, and a view that passes its rows on to the events unless a later run has begun since."""
     listed = ", ".join(f"`{name}` {kind}" for name, kind in declared)
+    of, local = (f"`{place.database}`.", "_local") if place.cluster else ("", "")
     view = (
-        "CREATE MATERIALIZED VIEW moving_to_events TO events AS SELECT * EXCEPT (fence) FROM moving "
-        "WHERE NOT throwIf(fence < (SELECT max(fence) FROM moving_runs), 'a later run of migrate-data has begun')"
+        f"CREATE MATERIALIZED VIEW {place.named('moving_to_events')} TO {of}events{local} "
+        f"AS SELECT * EXCEPT (fence) FROM {of}moving{local} "
+        f"WHERE NOT throwIf(fence < (SELECT max(fence) FROM {of}moving_runs), 'a later run of migrate-data has begun')"
     )
-    return [
-        "DROP TABLE IF EXISTS moving_to_events",
-        "DROP TABLE IF EXISTS moving",
-        f"CREATE TABLE moving (fence UInt64, {listed}) ENGINE = Null",
+    statements = [
+        *_no_entrance(place),
+        f"CREATE TABLE {place.kept('moving')} (fence UInt64, {listed}) ENGINE = Null",
         view,
     ]
+    if place.cluster:
+        whole = f"CREATE TABLE {place.named('moving')} AS {of}moving_local ENGINE = "
+        statements.append(place.filled(f"{whole}Distributed('$cluster', '$name', 'moving_local', $key)"))
+    return statements
 
 
-def begin(server: str, fence: int, step: str, /) -> Query:
+def begin(server: str, fence: int, step: str, /, place: Place = ONE_SERVER) -> Query:
+    new = " SETTINGS keeper_map_strict_mode = 1" if place.cluster else ""  # never in place of another run's
     return Query(
-        "INSERT INTO moving_runs (server, fence, step) VALUES ({server:String}, {fence:UInt64}, {step:String})",
+        f"INSERT INTO moving_runs (server, fence, step){new} VALUES ({{server:String}}, {{fence:UInt64}}, {{step:String}})",
         {"server": server, "fence": fence, "step": step},
     )
 
 
-def running(fence: int, /) -> Query:
+def known(fence: int, place: Place, /) -> Query:
+    """One row: how many of a cluster's nodes know of a run."""
+    return Query(
+        f"SELECT count() FROM (SELECT _shard_num FROM {place.everywhere(f'`{place.database}`.`moving_runs`')} "
+        "GROUP BY _shard_num HAVING max(fence) >= {fence:UInt64})",
+        {"fence": fence},
+    )
+
+
+def running(fence: int, /, place: Place = ONE_SERVER) -> Query:
     """One row: how many inserts of earlier runs have not ended."""
     return Query(
-        "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], {mark:String}) "
+        f"SELECT count() FROM {place.everywhere('system.processes')} "
+        "WHERE startsWith(Settings['log_comment'], {mark:String}) "
         "AND toUInt64OrZero(splitByChar('/', Settings['log_comment'])[-1]) < {fence:UInt64}",
         {"mark": f"{MARK}/", "fence": fence},
     )
@@ -107,7 +140,8 @@ def rows(columns: Sequence[str], fence: int, after: int, upto: int, /) -> Query:
     )
 
 
-def remove(after: int, upto: int, /) -> Query:
+def remove(after: int, upto: int, /, place: Place = ONE_SERVER) -> Query:
     return Query(
-        f"ALTER TABLE events DELETE WHERE {_WITHIN} SETTINGS mutations_sync = 2", {"after": after, "upto": upto}
+        f"ALTER TABLE {place.kept('events')} DELETE WHERE {_WITHIN} SETTINGS mutations_sync = 2",
+        {"after": after, "upto": upto},
     )

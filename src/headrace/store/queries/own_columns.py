@@ -15,6 +15,7 @@ from headrace.model.conditions import Field
 from headrace.model.own_columns import ColumnKey, ColumnKind
 from headrace.store.queries import fields
 from headrace.store.queries.conditions import Query
+from headrace.store.queries.place import ONE_SERVER, Place
 
 PREFIX = "own_"
 OF_HINTS = "tag_"  # and the key's bytes in hex: how columns of HEADRACE_HOT_TAGS have always been called
@@ -23,7 +24,7 @@ _TYPES = {
     "property": "LowCardinality(String)",
     "number": "Nullable(Float64)",
 }
-_IN_TABLE = "database = currentDatabase() AND table = 'events'"
+_COLUMNS_OF = "database = currentDatabase() AND table = 'events'"
 
 
 class Comment(msgspec.Struct, frozen=True):
@@ -64,21 +65,35 @@ class _Literals(fields.Values):
         return f"unhex('{value.encode().hex()}')"
 
 
-def add(key: ColumnKey, project: str, since_ms: int, /) -> str:
-    return (
-        f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {name_of(key)} {_declared(key)} "
+def _both(place: Place) -> list[str]:
+    """The tables that have to have a column: the one with the rows, and on a cluster the one that stands for all of those."""
+    return [place.kept("events"), place.named("events")] if place.cluster else ["events"]
+
+
+def add(key: ColumnKey, project: str, since_ms: int, /, place: Place = ONE_SERVER) -> list[str]:
+    return [
+        f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name_of(key)} {_declared(key)} "
         f"COMMENT {_comment(key, project, since_ms)}"
-    )
+        for table in _both(place)
+    ]
 
 
-def add_hint(tag: str, /) -> str:
+def add_hint(tag: str, /, place: Place = ONE_SERVER) -> list[str]:
     key = ColumnKey("tag", (tag,))
-    return f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {name_of_hint(tag)} {_declared(key)}"
+    return [
+        f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name_of_hint(tag)} {_declared(key)}" for table in _both(place)
+    ]
 
 
-def adopt(name: str, key: ColumnKey, since_ms: int, /) -> str:
+def fill_hint(tag: str, /, place: Place = ONE_SERVER) -> str:
+    """As `fill`, for a hint and all partitions."""
+    return f"ALTER TABLE {place.kept('events')} MATERIALIZE COLUMN {name_of_hint(tag)} SETTINGS mutations_sync = 0"
+
+
+def adopt(name: str, key: ColumnKey, since_ms: int, /, place: Place = ONE_SERVER) -> list[str]:
     """Note since when a column is there that was named in the settings once."""
-    return f"ALTER TABLE events COMMENT COLUMN {name} {_comment(key, '', since_ms)}"
+    comment = _comment(key, "", since_ms)
+    return [f"ALTER TABLE {table} COMMENT COLUMN {name} {comment}" for table in _both(place)]
 
 
 def _declared(key: ColumnKey) -> str:
@@ -90,20 +105,23 @@ def _comment(key: ColumnKey, project: str, since_ms: int) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def drop(name: str, /) -> str:
-    return f"ALTER TABLE events DROP COLUMN IF EXISTS {name} SETTINGS mutations_sync = 2"
+def drop(name: str, /, place: Place = ONE_SERVER) -> list[str]:
+    return [
+        f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name} SETTINGS mutations_sync = 2"
+        for table in reversed(_both(place))
+    ]
 
 
-def fill(names: Sequence[str], partition: str, /) -> str:
+def fill(names: Sequence[str], partition: str, /, place: Place = ONE_SERVER) -> str:
     """Write columns into the parts of a partition, each part at once or not at all. Goes on behind, also after a restart."""
     each = ", ".join(f"MATERIALIZE COLUMN {name} IN PARTITION ID '{partition}'" for name in names)
-    return f"ALTER TABLE events {each} SETTINGS mutations_sync = 0"
+    return f"ALTER TABLE {place.kept('events')} {each} SETTINGS mutations_sync = 0"
 
 
-def filling() -> Query:
+def filling(place: Place = ONE_SERVER) -> Query:
     """Rows (why its last attempt failed or "") of what `fill` has begun and not done."""
     return Query(
-        f"SELECT latest_fail_reason FROM system.mutations WHERE {_IN_TABLE} AND NOT is_done "
+        f"SELECT latest_fail_reason FROM {place.everywhere('system.mutations')} WHERE {place.in_table('events')} AND NOT is_done "
         "AND position(command, 'MATERIALIZE COLUMN') > 0",
         {},
     )
@@ -112,24 +130,26 @@ def filling() -> Query:
 def declared() -> Query:
     """Rows (name, comment) of the columns that tags and properties have for themselves."""
     return Query(
-        f"SELECT name, comment FROM system.columns WHERE {_IN_TABLE} "
+        f"SELECT name, comment FROM system.columns WHERE {_COLUMNS_OF} "
         f"AND (startsWith(name, '{PREFIX}') OR startsWith(name, '{OF_HINTS}'))",
         {},
     )
 
 
-def partitions() -> Query:
-    """Rows (partition, events)."""
+def partitions(place: Place = ONE_SERVER) -> Query:
+    """Rows (partition, events): on a cluster, those of every replica."""
     return Query(
-        f"SELECT partition_id, sum(rows) FROM system.parts WHERE {_IN_TABLE} AND active GROUP BY partition_id", {}
+        f"SELECT partition_id, sum(rows) FROM {place.everywhere('system.parts')} WHERE {place.in_table('events')} AND active "
+        "GROUP BY partition_id",
+        {},
     )
 
 
-def held() -> Query:
-    """Rows (column, partition, events whose part has the column, bytes)."""
+def held(place: Place = ONE_SERVER) -> Query:
+    """Rows (column, partition, events whose part has the column, bytes): on a cluster, those of every replica."""
     return Query(
         "SELECT column, partition_id, sum(rows), sum(column_data_compressed_bytes + column_marks_bytes) "
-        f"FROM system.parts_columns WHERE {_IN_TABLE} AND active "
+        f"FROM {place.everywhere('system.parts_columns')} WHERE {place.in_table('events')} AND active "
         f"AND (startsWith(column, '{PREFIX}') OR startsWith(column, '{OF_HINTS}')) GROUP BY column, partition_id",
         {},
     )
@@ -138,7 +158,7 @@ def held() -> Query:
 _SAMPLE = 20_000
 
 
-def estimate(key: ColumnKey, /) -> Query:
+def estimate(key: ColumnKey, /, place: Place = ONE_SERVER) -> Query:
     """One row (bytes an event that the column would take at most, about; free bytes of the disk), from some events.
 
     A few values are a byte each, and others about as long as they are.
@@ -146,7 +166,7 @@ def estimate(key: ColumnKey, /) -> Query:
     value = value_of(key)
     size = "max(9)" if key.kind == "number" else "if(uniq(value) <= 256, 1, avg(length(ifNull(value, ''))) + 2)"
     return Query(
-        f"SELECT {size}, (SELECT min(free_space) FROM system.disks) "
+        f"SELECT {size}, (SELECT min(free_space) FROM {place.everywhere('system.disks')}) "
         f"FROM (SELECT {value} AS value FROM events LIMIT {_SAMPLE})",
         {},
     )

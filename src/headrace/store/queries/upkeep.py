@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headrace.model.event import STEP, Tenant, first_position
 from headrace.model.filters import Filters
 from headrace.store.queries.conditions import Query, moment_of, where_of
+from headrace.store.queries.place import ONE_SERVER, Place
 
 
 def present(after: int, upto: int, /) -> Query:
@@ -98,10 +99,10 @@ def old(tenant: Tenant, before_ms: int, after: int, upto: int, /) -> Query:
     return Query(f"SELECT count() FROM events WHERE {where} AND position > {{after:UInt64}}", params | {"after": after})
 
 
-def prune(tenant: Tenant, before_ms: int, upto: int, /) -> Query:
+def prune(tenant: Tenant, before_ms: int, upto: int, /, place: Place = ONE_SERVER) -> Query:
     """The mutation that removes them, up to a position."""
     where, params = _old(tenant, before_ms, upto)
-    return Query(f"ALTER TABLE events DELETE WHERE {where} SETTINGS mutations_sync = 2", params)
+    return Query(f"ALTER TABLE {place.kept('events')} DELETE WHERE {where} SETTINGS mutations_sync = 2", params)
 
 
 def _old(tenant: Tenant, before_ms: int, upto: int) -> tuple[str, dict[str, object]]:
@@ -113,12 +114,28 @@ def _old(tenant: Tenant, before_ms: int, upto: int) -> tuple[str, dict[str, obje
 # A mutation that rewrites parts, and their projections with them. The lightweight DELETE leaves rows in projections that have an
 # order of their own (https://github.com/ClickHouse/ClickHouse/issues/111791), and keeps the bytes until a merge.
 ERASE = "ALTER TABLE events DELETE WHERE (position, tail) IN (SELECT position, tail FROM erasing) SETTINGS mutations_sync = 2"
-FORGET_ERASED = "TRUNCATE TABLE erasing"
 
 
-def sound_parts() -> Query:
-    """Rows (part, 1 if its files are intact, what is wrong).
+def erase(place: Place, positions: Sequence[int], tails: Sequence[int], /) -> Query:
+    """The same on a cluster, for some events: replicas refuse a mutation that asks another table.
+
+    Source: https://clickhouse.com/docs/operations/settings/settings#allow_nondeterministic_mutations
+    """
+    return Query(
+        f"ALTER TABLE {place.kept('events')} DELETE WHERE position IN {{positions:Array(UInt64)}} "
+        "AND (position, tail) IN arrayZip({positions:Array(UInt64)}, {tails:Array(UInt64)}) SETTINGS mutations_sync = 2",
+        {"positions": list(positions), "tails": list(tails)},
+    )
+
+
+def forget_erased(place: Place, /) -> str:
+    return f"TRUNCATE TABLE {place.kept('erasing')}"
+
+
+def sound_parts(place: Place = ONE_SERVER) -> Query:
+    """Rows (part, 1 if its files are intact, what is wrong): on a cluster, those of the node that is asked.
 
     Source: https://clickhouse.com/docs/sql-reference/statements/check-table
     """
-    return Query("CHECK TABLE events SETTINGS check_query_single_value_result = 0", {})
+    table = f"`{place.database}`.`events_local`" if place.cluster else "events"
+    return Query(f"CHECK TABLE {table} SETTINGS check_query_single_value_result = 0", {})

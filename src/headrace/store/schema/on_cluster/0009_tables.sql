@@ -1,0 +1,130 @@
+-- All tables of a cluster, as the files 0001 to 0009 leave those of one server. What each of them is for is said there. Every statement can
+-- be repeated. A later file for one server needs one of the same number here.
+CREATE TABLE IF NOT EXISTS $database.events_local$on
+(
+    position UInt64 CODEC(Delta, ZSTD(1)),
+    tail UInt64 CODEC(Delta, ZSTD(1)),
+    project LowCardinality(String),
+    mode Enum8('live' = 1, 'test' = 2),
+    source LowCardinality(String),
+    name LowCardinality(String),
+    type Enum8('track' = 1, 'identify' = 2, 'page' = 3, 'group' = 4, 'alias' = 5) DEFAULT 'track',
+    timestamp_ms Int64 EPHEMERAL,
+    timestamp DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(timestamp_ms, 'UTC') CODEC(Delta, ZSTD(1)),
+    slot UInt32 MATERIALIZED toUInt32(intDiv(toUnixTimestamp64Milli(timestamp), 900000)) CODEC(Delta, ZSTD(1)),
+    user_id String CODEC(ZSTD(1)),
+    anonymous_id String CODEC(ZSTD(1)),
+    session_id String CODEC(ZSTD(1)),
+    group_id String CODEC(ZSTD(1)),
+    previous_id String CODEC(ZSTD(1)),
+    value Nullable(Float64) CODEC(ZSTD(1)),
+    properties String CODEC(ZSTD(1)),
+    context LowCardinality(String) CODEC(ZSTD(1)),
+    traits String CODEC(ZSTD(1)),
+    tags Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
+    labels Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
+    numbers Map(LowCardinality(String), Float64) CODEC(ZSTD(1)),
+    environment LowCardinality(String),
+    service LowCardinality(String),
+    host LowCardinality(String),
+    request_id String CODEC(ZSTD(1)),
+    message_id String CODEC(ZSTD(1)),
+    sent_at_ms Nullable(Int64) EPHEMERAL,
+    sent_at Nullable(DateTime64(3, 'UTC')) DEFAULT fromUnixTimestamp64Milli(sent_at_ms, 'UTC') CODEC(ZSTD(1)),
+    INDEX by_position position TYPE minmax GRANULARITY 1,
+    INDEX by_timestamp timestamp TYPE minmax GRANULARITY 1,
+    INDEX by_anonymous anonymous_id TYPE bloom_filter(0.01) GRANULARITY 8,
+    INDEX by_tag mapKeys(tags) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_label mapKeys(labels) TYPE bloom_filter(0.01) GRANULARITY 1,
+    PROJECTION by_slot
+    (
+        SELECT project, mode, name, source, slot, count(), min(timestamp), max(timestamp)
+        GROUP BY project, mode, name, source, slot
+    ),
+    PROJECTION by_user
+    (
+        SELECT project, mode, user_id, timestamp, name
+        ORDER BY project, mode, user_id, timestamp
+    ),
+    PROJECTION by_time (SELECT project, mode, slot, count() GROUP BY project, mode, slot)
+)
+ENGINE = ReplicatedMergeTree('/headrace/$cluster/$name/{shard}/events', '{replica}')
+PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(toInt64(bitShiftRight(position, 20)), 'UTC'))
+ORDER BY (project, mode, name, timestamp)
+-- An event that is put back is not a repeat: what may be inserted, the fence decides.
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_parts_to_merge_at_once = 10,
+    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1, replicated_deduplication_window = 0;
+CREATE TABLE IF NOT EXISTS $database.events$on AS $database.events_local
+ENGINE = Distributed('$cluster', '$name', 'events_local', $key);
+CREATE TABLE IF NOT EXISTS $database.arriving_local$on
+(
+    position UInt64,
+    tail UInt64,
+    project String,
+    mode Enum8('live' = 1, 'test' = 2),
+    source String,
+    name String,
+    type Enum8('track' = 1, 'identify' = 2, 'page' = 3, 'group' = 4, 'alias' = 5) DEFAULT 'track',
+    timestamp_ms Int64,
+    user_id String,
+    anonymous_id String,
+    session_id String,
+    group_id String,
+    previous_id String,
+    value Nullable(Float64),
+    properties String,
+    context String,
+    traits String,
+    tags Map(String, String),
+    labels Map(String, String),
+    numbers Map(String, Float64),
+    environment String,
+    service String,
+    host String,
+    request_id String,
+    message_id String,
+    sent_at_ms Nullable(Int64)
+)
+ENGINE = Null;
+CREATE MATERIALIZED VIEW IF NOT EXISTS $database.arriving_to_events$on TO $database.events_local AS
+SELECT * EXCEPT (timestamp_ms, sent_at_ms),
+    fromUnixTimestamp64Milli(timestamp_ms, 'UTC') AS timestamp, fromUnixTimestamp64Milli(sent_at_ms, 'UTC') AS sent_at
+FROM $database.arriving_local;
+CREATE TABLE IF NOT EXISTS $database.arriving$on AS $database.arriving_local
+ENGINE = Distributed('$cluster', '$name', 'arriving_local', $key);
+CREATE TABLE IF NOT EXISTS $database.erasing_local$on (position UInt64, tail UInt64)
+ENGINE = ReplicatedMergeTree('/headrace/$cluster/$name/{shard}/erasing', '{replica}')
+ORDER BY (position, tail)
+SETTINGS replicated_deduplication_window = 0;
+CREATE TABLE IF NOT EXISTS $database.erasing$on AS $database.erasing_local
+ENGINE = Distributed('$cluster', '$name', 'erasing_local', cityHash64(position));
+CREATE TABLE IF NOT EXISTS $database.merged_ids_local$on
+(
+    edition UInt64,
+    id String CODEC(ZSTD(1)),
+    person String CODEC(ZSTD(1)),
+    at DateTime DEFAULT now()
+)
+ENGINE = ReplicatedMergeTree('/headrace/$cluster/$name/{shard}/merged_ids', '{replica}')
+PARTITION BY edition
+ORDER BY id
+TTL at + INTERVAL 2 DAY
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 0;
+CREATE TABLE IF NOT EXISTS $database.merged_ids$on AS $database.merged_ids_local
+ENGINE = Distributed('$cluster', '$name', 'merged_ids_local', cityHash64(id));
+CREATE TABLE IF NOT EXISTS $database.asked_local$on
+(
+    day Date,
+    project String,
+    kind LowCardinality(String),
+    path Array(String),
+    uses SimpleAggregateFunction(sum, UInt64),
+    seconds SimpleAggregateFunction(sum, Float64),
+    last_ms SimpleAggregateFunction(max, Int64)
+)
+ENGINE = ReplicatedAggregatingMergeTree('/headrace/$cluster/$name/{shard}/asked', '{replica}')
+ORDER BY (day, project, kind, path)
+TTL day + INTERVAL 100 DAY
+SETTINGS replicated_deduplication_window = 0;
+CREATE TABLE IF NOT EXISTS $database.asked$on AS $database.asked_local
+ENGINE = Distributed('$cluster', '$name', 'asked_local', cityHash64(project, kind, path))
