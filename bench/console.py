@@ -256,7 +256,7 @@ def explore(events: int, data: Path | None) -> str:
         with server.client(key) as client:
             for _ in range(3):
                 client.post("/api/v1/query", json={**QUESTIONS["count by two fields"], "interval": "1d", "from": "30d"})
-        _rest(server)
+        _rest(server, key)
         rows: list[list[str]] = []
         with server.client(key) as client:
             for name, question in QUESTIONS.items():
@@ -291,10 +291,10 @@ def _fill(server: Server, key: str, events: int) -> None:
                 say(f"{first:,} events")
 
 
-def _rest(server: Server) -> None:
+def _rest(server: Server, key: str) -> None:
     """Wait until the questions' properties have columns of their own, and the engine has merged what it would."""
     process = psutil.Process(server.pid)
-    with server.client("") as client:
+    with server.client(key) as client:
         for _ in range(120):
             is_busy = process.cpu_percent(3) > 5
             if not is_busy and 'own_columns{state="complete"} 2' in client.get("/metrics").text:
