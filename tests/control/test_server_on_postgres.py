@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
 
 from headrace.assembly import control
 from headrace.assembly.clock import clock_ms
@@ -35,6 +36,18 @@ def engine(postgres_url: str) -> Iterator[Engine]:
     engine = open_database(postgres_url)
     yield engine
     engine.dispose()
+
+
+def test_a_server_that_vanishes_is_noticed_in_about_a_leases_length(postgres_url: str) -> None:
+    more = make_url(postgres_url).update_query_dict({"keepalives_idle": "60"}).render_as_string(hide_password=False)
+    for url, idle_s in ((postgres_url, "5"), (more, "60")):
+        opened = open_database(url)
+        with opened.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            told = driver.info.get_parameters()
+            names = "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"
+            assert [told[name] for name in names] == [idle_s, "2", "3", "10000"]
+        opened.dispose()
 
 
 def wait_for(client: Client, job: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -39,6 +39,37 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/scale/test_roles.py::test_one_worker_has_the_partition_and_what_it_lost_it_never_takes_back",
     ),
     (
+        "a worker that stands by and was suspended lets the active one renew its lease first",
+        "assembly/roles.py",
+        "            self._waits_until = now + LEASE_S\n",
+        "            pass\n",
+        "tests/scale/test_roles.py::test_a_candidate_that_was_suspended_gives_the_active_worker_time_to_renew",
+    ),
+    (
+        "a partition passes on although the thread that stored it hangs",
+        "assembly/partition_share.py",
+        "elif self._monotonic_s() >= each.free_at or not self._leases.renews(each.lease.current):",
+        "elif not self._leases.renews(each.lease.current):",
+        "tests/scale/test_partition_share.py::test_a_partition_whose_thread_hangs_is_free_for_others_after_some_seconds",
+    ),
+    (
+        "a worker that was suspended stores again what it had before",
+        "assembly/partition_share.py",
+        """                _log.warning("partition_lost", partition=number)
+                lost.append(number)
+""",
+        """                _log.warning("partition_lost", partition=number)
+""",
+        "tests/scale/test_partition_share.py::test_a_worker_that_was_suspended_past_its_leases_has_its_share_again_whatever_its_threads_do",
+    ),
+    (
+        "a database server that vanishes is noticed",
+        "control/postgres.py",
+        "            **{name: value for name, value in _DEAD_PEER.items() if name not in url.query},\n",
+        "",
+        "tests/control/test_server_on_postgres.py::test_a_server_that_vanishes_is_noticed_in_about_a_leases_length",
+    ),
+    (
         "a gateway believes no worker that was taken over from",
         "pipeline/shared_progress.py",
         "        if told.fence < self._last.fence:\n            return\n",

@@ -75,7 +75,7 @@ def test_kills_and_a_stop_past_the_lease_lose_nothing_double_nothing_and_show_no
         more()
         killed = cluster.active()
         killed.kill()
-        cluster.expire_leases()
+        cluster.expire_leases(killed)
         more()
         cluster.gateways[0].kill()
         more()
@@ -83,7 +83,7 @@ def test_kills_and_a_stop_past_the_lease_lose_nothing_double_nothing_and_show_no
         killed.start()
         stopped = cluster.active()
         cluster.freeze(stopped)
-        cluster.expire_leases()
+        cluster.expire_leases(stopped)
         wait_until(lambda: role_of(cluster.other(stopped)) == "worker")
         more()
         cluster.thaw(stopped)
@@ -169,8 +169,9 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(cluster: Clus
             each.kill()
         is_answered("a worker")
         for each in running:
+            cluster.expire_leases(each)
+        for each in running:
             each.start()
-        cluster.expire_leases()
         is_answered("nothing")
 
 

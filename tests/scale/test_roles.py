@@ -93,15 +93,54 @@ def test_one_worker_has_the_partition_and_what_it_lost_it_never_takes_back(contr
     second.close()
 
 
-def test_a_candidate_stands_by_while_control_is_away(control: Engine, postgres_url: str) -> None:
-    candidate = Candidate(Settings(control_url=postgres_url))
+def test_a_candidate_puts_no_end_to_a_worker_that_could_not_renew_while_control_was_away(
+    control: Engine, postgres_url: str
+) -> None:
+    now = [100.0]
+    candidate = Candidate(Settings(control_url=postgres_url), monotonic_s=lambda: now[0])
+    active = Candidate(Settings(control_url=postgres_url))
+    held = active.try_to_take()
+    assert held is not None
     with control.begin() as connection:
         connection.execute(text("ALTER TABLE leases RENAME TO away"))
     assert candidate.try_to_take() is None
     with control.begin() as connection:
         connection.execute(text("ALTER TABLE away RENAME TO leases"))
+    expire(control)
+    for _ in range(3):
+        now[0] += 3
+        assert candidate.try_to_take() is None, "the active one may be about to renew it"
+    held.renew()
+    now[0] += 3
+    assert candidate.try_to_take() is None
+    expire(control)
+    assert candidate.try_to_take() is not None, "it did not"
+    candidate.close()
+    active.close()
+
+
+def test_a_candidate_that_was_suspended_gives_the_active_worker_time_to_renew(
+    control: Engine, postgres_url: str
+) -> None:
+    now = [100.0]
+    candidate = Candidate(Settings(control_url=postgres_url), monotonic_s=lambda: now[0])
+    active = Candidate(Settings(control_url=postgres_url))
+    held = active.try_to_take()
+    assert held is not None
+    assert candidate.try_to_take() is None
+    expire(control)
+    now[0] += 60
+    for _ in range(3):  # the machine of both was suspended; whichever of them goes on first
+        assert candidate.try_to_take() is None
+        now[0] += 2
+    held.renew()
+    for _ in range(3):
+        assert candidate.try_to_take() is None
+        now[0] += 2
+    expire(control)
     assert candidate.try_to_take() is not None
     candidate.close()
+    active.close()
 
 
 # The log

@@ -1,80 +1,107 @@
-"""The partitions of the log that a worker stores: its even share among the workers there are, whichever of them coordinates."""
+"""Which partitions of the log a worker stores: its even share among the workers there are, whichever of them coordinates.
 
-import secrets
+Opens nothing itself. What a partition is stored with is in `partition_storing.py`.
+"""
+
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 
-from headrace.assembly.clock import clock_ms
-from headrace.assembly.control import open_control
-from headrace.assembly.log import attach
-from headrace.assembly.store import open_partition
-from headrace.control.erasures import ControlErasedEvents
 from headrace.control.leases import ControlLeases, LastingLease
-from headrace.control.partition_offsets import offsets_of
-from headrace.control.quarantine import ControlQuarantine
-from headrace.control.sessions import ControlSessions
-from headrace.log.valkey.partition import PartitionLog
 from headrace.model.errors import SettingsError, Unavailable
 from headrace.model.lease import Lease
 from headrace.model.partition_shares import shares_of
-from headrace.model.settings import Settings
-from headrace.pipeline.listed_in_partition import ErasedInPartition, PutAsideInPartition
 from headrace.pipeline.loop import Loop
-from headrace.pipeline.shared_storing import Stored, StoredFeed
-from headrace.pipeline.worker import Worker
 from headrace.ports.control import ControlFailed
 from headrace.ports.store import StoreFailed
-from headrace.store.in_partition import StoreOfPartition
 
 _log = structlog.get_logger("headrace.partitions")
 _STORING, _MEMBER = "storing/", "member/"
 _LOOK_EVERY_S = 0.5
+_MOMENT_S = 1.0  # most threads end within it
+_PATIENCE_S = 5.0
 
 
-class _Stored:
-    """A partition while it is stored here."""
+class StoredPartition(Protocol):
+    """A partition that is opened here."""
 
-    def __init__(self, number: int, lease: LastingLease, worker: Worker, close: Callable[[], None]) -> None:
+    def start(self) -> None:
+        """Store it, in a thread of its own."""
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Store nothing more after what is under way. Does not wait for that."""
+        ...
+
+    def has_ended(self, timeout_s: float, /) -> bool:
+        """Whether its thread is over, after waiting for that so long at most."""
+        ...
+
+    def close(self) -> None:
+        """Close what was opened for it, once its thread is over."""
+        ...
+
+
+class Partitions(Protocol):
+    """What opens them."""
+
+    def open(self, number: int, lease: LastingLease, /) -> StoredPartition:
+        """Does not start it. Raises SettingsError, StoreFailed, Unavailable, ControlFailed."""
+        ...
+
+    def close(self) -> None:
+        """Close what they share."""
+        ...
+
+
+class _Held:
+    """A partition that is stored here, or was until just now."""
+
+    def __init__(self, number: int, lease: LastingLease, partition: StoredPartition) -> None:
         self.number = number
         self.lease = lease
-        self.worker = worker
-        self.close = close
+        self.partition = partition
         self.missed: Lease | None = None  # what its lease was when this process seemed to have lost it
-        self.teller = secrets.token_hex(4)
-
-    def told(self) -> Stored:
-        progress = self.worker.progress
-        return Stored(
-            *(self.number, progress.visible, self.teller, progress.stored_events, progress.flushes),
-            stuck=self.worker.stuck,
-        )
+        self.is_free = False  # others may take it
+        self.free_at = 0.0
 
 
 class PartitionShare:
-    """Takes and gives back partitions as workers join and leave, and stores those it has. Any thread may call the public methods.
+    """Takes and gives back partitions as workers join and leave. Any thread may call `start`, `stop` and `held`.
 
-    Each partition is a lease. A worker whose lease has passed to another stores and commits nothing more: see decision 162.
+    Each partition is a lease. A worker whose lease has passed to another stores and commits nothing more (decision 162), so all
+    of this may be late, or suspended at any point for any time. Nothing waits for a partition's thread, which may be amid a call
+    that takes a minute to fail: a worker that goes on after it was suspended has its share as fast as one that starts.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError if the control database cannot be opened."""
-        self._settings = settings
-        self._control = open_control(settings)
-        self._leases = ControlLeases(self._control)
-        self._stored: dict[int, _Stored] = {}
+    def __init__(
+        self,
+        leases: ControlLeases,
+        count: int,
+        partitions: Partitions,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """count: of the log's partitions."""
+        self._leases = leases
+        self._count = count
+        self._partitions = partitions
+        self._monotonic_s = monotonic_s
+        self._stored: dict[int, _Held] = {}
+        self._ending: list[_Held] = []
         self._member: Lease | None = None
         self._has_swept = False
         self._lock = threading.Lock()
-        self._log_of_all = self._server = None
-        self._loop = Loop("partitions", self._look, idle_s=_LOOK_EVERY_S, on_failure=self._on_failure)
-        length_s = self._leases.length_s or 0
-        self._renewal = Loop("partition leases", self._renew, idle_s=length_s / 3, on_failure=self._on_failure)
-        self._feed: StoredFeed | None = None
+        self._loop = Loop("partitions", self.look, idle_s=_LOOK_EVERY_S, on_failure=_on_failure)
+        length_s = leases.length_s or 0
+        self._renewal = Loop("partition leases", self.renew, idle_s=length_s / 3, on_failure=_on_failure)
 
     def start(self) -> None:
+        _log.info("sharing_partitions", process=self._leases.process)
         self._renewal.start()
         self._loop.start()
 
@@ -84,48 +111,48 @@ class PartitionShare:
         if self._member is not None:  # first, or the others would leave this one its share
             with suppress(ControlFailed):  # then it expires
                 self._leases.release(self._member)
-        for number in list(self._stored):
-            self._give_back(number)
-        if self._feed is not None:
-            self._feed.stop()
+        self._give_back(list(self._stored), wait_s=_PATIENCE_S)
+        for each in self._ending:
+            self._free(each)
         self._renewal.stop()
-        if self._log_of_all is not None:
-            self._log_of_all.close()
-        self._control.dispose()
+        self._partitions.close()
 
     def held(self) -> list[int]:
         """The partitions that are stored here now."""
         with self._lock:
             return sorted(self._stored)
 
-    def _renew(self) -> bool:
+    def renew(self) -> bool:
+        """For the loop: returns False so that it rests. Raises ControlFailed."""
         self._leases.renew()
         return False
 
-    def _look(self) -> bool:
-        """Be a member, give back what is lost or too much, and take what is free and this member's."""
+    def look(self) -> bool:
+        """Be a member, give back what is lost or too much, and take what is free and this member's. False, like `renew`.
+
+        Raises ControlFailed, or the first of what has kept it from storing a partition, after trying the others.
+        """
         if self._member is None or not self._leases.renews(self._member):
             self._member = self._leases.take(f"{_MEMBER}{self._leases.process}", "member")
         if not self._has_swept:
             self._leases.sweep(_MEMBER)
             self._has_swept = True
-        self._drop_lost()
         me = self._leases.process
         members = {me, *self._leases.living(_MEMBER).values()}
         taken = self._leases.living(_STORING)
-        partitions = range(self._settings.log_partitions)
-        holders = {number: taken.get(f"{_STORING}{number}", "") for number in partitions}
+        holders = {number: taken.get(f"{_STORING}{number}", "") for number in range(self._count)}
         mine = {number for number, member in shares_of(members, holders).items() if member == me}
-        for number in set(self._stored) - mine:
-            self._give_back(number)
-        for number in sorted(mine - set(self._stored)):
-            if holders[number] in ("", me):
-                self._take(number)
+        self._give_back({*self._lost(), *(set(self._stored) - mine)})
+        kept = {*self._stored, *(each.number for each in self._ending if not each.is_free)}
+        failures = [self._take(number) for number in sorted(mine - kept) if holders[number] in ("", me)]
+        for failure in filter(None, failures):
+            raise failure
         return False
 
-    def _drop_lost(self) -> None:
-        """Stop storing what another has taken. It may be the worker itself that has just taken its lease anew: look twice."""
-        for number, each in list(self._stored.items()):
+    def _lost(self) -> list[int]:
+        """What another has taken. It may be the worker itself that has just taken its lease anew: look twice."""
+        lost: list[int] = []
+        for number, each in self._stored.items():
             current = each.lease.current
             if self._leases.renews(current):
                 each.missed = None
@@ -133,73 +160,60 @@ class PartitionShare:
                 each.missed = current
             else:
                 _log.warning("partition_lost", partition=number)
-                self._give_back(number)
+                lost.append(number)
+        return lost
 
-    def _take(self, number: int) -> None:
+    def _take(self, number: int) -> Exception | None:
+        """Store a partition, unless another has taken it. Returns what is in the way. Raises ControlFailed."""
         lease = self._leases.take(f"{_STORING}{number}", "storing")
         if lease is None:
-            return
+            return None
         lasting = LastingLease(self._leases, "storing", lease, takes_back=False)
         try:
-            stored = self._open(number, lasting)
-        except BaseException:
-            with suppress(ControlFailed):
+            partition = self._partitions.open(number, lasting)
+        except Exception as error:  # noqa: BLE001  whatever it is, the other partitions may do without it
+            with suppress(ControlFailed):  # then it expires
                 lasting.release()
-            raise
+            return error
         with self._lock:
-            self._stored[number] = stored
-        stored.worker.start()
+            self._stored[number] = _Held(number, lasting, partition)
+        partition.start()
         _log.info("partition_taken", partition=number, fence=lease.fence)
+        return None
 
-    def _give_back(self, number: int) -> None:
-        with self._lock:
-            stored = self._stored.pop(number)
-        stored.worker.stop()
-        stored.close()
+    def _give_back(self, numbers: Collection[int], *, wait_s: float = _MOMENT_S) -> None:
+        """Store these no longer, and free each once its thread is over, or soon anyway: then the fence keeps out what that sends.
+
+        wait_s: how long to wait for the threads. Those that take longer are looked at again at each look.
+        """
+        for number in numbers:
+            with self._lock:
+                each = self._stored.pop(number)
+            each.partition.ask_to_stop()
+            each.free_at = self._monotonic_s() + _PATIENCE_S
+            self._ending.append(each)
+        until = self._monotonic_s() + wait_s
+        for each in list(self._ending):
+            # One that had its time is not waited for again: what is new must not be late for it.
+            wait_for_it_s = 0 if each.number not in numbers else max(0.0, until - self._monotonic_s())
+            if each.partition.has_ended(wait_for_it_s):
+                self._ending.remove(each)
+                each.partition.close()
+                self._free(each)
+            elif self._monotonic_s() >= each.free_at or not self._leases.renews(each.lease.current):
+                self._free(each)
+
+    def _free(self, each: _Held) -> None:
+        if each.is_free:
+            return
+        each.is_free = True
         with suppress(ControlFailed):  # then it expires
-            stored.lease.release()
-        _log.info("partition_given_back", partition=number)
+            each.lease.release()
+        _log.info("partition_given_back", partition=each.number)
 
-    def _open(self, number: int, lease: LastingLease) -> _Stored:
-        """Raises SettingsError, StoreFailed, Unavailable, ControlFailed."""
-        settings = self._settings
-        if self._log_of_all is None or self._server is None:
-            instance = ControlSessions(self._control, clock_ms).server_id()
-            self._log_of_all, self._server = attach(settings, instance=instance, floor=0)
-        if self._feed is None:
-            self._feed = StoredFeed(self._server, tellings=self._tellings, want=self._want)
-            self._feed.start()
-        feed = self._feed
-        store = open_partition(settings, lease, number + 1)
-        worker = Worker(
-            PartitionLog(self._log_of_all, self._server, number),
-            StoreOfPartition(store, number),
-            offsets_of(self._control, number, lease),
-            settings,
-            erased=ErasedInPartition(ControlErasedEvents(self._control), number),
-            put_aside=PutAsideInPartition(ControlQuarantine(self._control), number),
-            needed_from=lambda: 0,
-            on_progress=feed.wake,
-            clock_ms=clock_ms,
-            settle=store.settle,
-            drain=False,
-            is_shared=True,
-        )
-        return _Stored(number, lease, worker, store.close)
 
-    def _tellings(self) -> list[Stored]:
-        with self._lock:
-            stored = list(self._stored.values())
-        return [each.told() for each in stored]
-
-    def _want(self, position: int) -> None:
-        with self._lock:
-            stored = list(self._stored.values())
-        for each in stored:
-            each.worker.want(position)
-
-    def _on_failure(self, error: Exception, pause_s: float) -> None:
-        if isinstance(error, (Unavailable, StoreFailed, ControlFailed, SettingsError)):
-            _log.warning("partitions_wait", retry_in_s=pause_s, why=str(error))
-        else:
-            _log.error("partitions_failed", retry_in_s=pause_s, exc_info=error)
+def _on_failure(error: Exception, pause_s: float) -> None:
+    if isinstance(error, (Unavailable, StoreFailed, ControlFailed, SettingsError)):
+        _log.warning("partitions_wait", retry_in_s=pause_s, why=str(error))
+    else:
+        _log.error("partitions_failed", retry_in_s=pause_s, exc_info=error)

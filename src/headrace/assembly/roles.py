@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -15,6 +16,7 @@ from headrace.model.lease import Lease
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 
+_LONG_S = LEASE_S / 2  # between two tries: what was suspended for so long may have had its lease expire
 _ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  compared, not listened on
 
 
@@ -70,20 +72,36 @@ class HeldPartition:
 
 
 class Candidate:
-    """A worker that stands by: it takes the partition's lease once that is free or has expired. For one thread at a time."""
+    """A worker that stands by: it takes the partition's lease once that is free or has expired. For one thread at a time.
 
-    def __init__(self, settings: Settings) -> None:
+    While control was away, or this machine was suspended, the active worker may not have been able to renew its lease, either.
+    So after such a time a candidate waits for as long as a lease lasts, or it would put an end to a worker that is well.
+    """
+
+    def __init__(self, settings: Settings, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Raises SettingsError if the control database cannot be opened."""
         self._control = open_control(settings)
         self._leases, self._owner = ControlLeases(self._control), secrets.token_hex(8)
         self._held: HeldPartition | None = None
+        self._monotonic_s = monotonic_s
+        self._tried_at: float | None = None
+        self._waits_until = 0.0
 
     def try_to_take(self) -> HeldPartition | None:
-        """The partition; None while another worker has it, or control does not answer."""
+        """The partition; None while another worker has it, or control does not answer. Call it several times a second."""
+        now = self._monotonic_s()
+        if self._tried_at is not None and now - self._tried_at > _LONG_S:
+            self._waits_until = now + LEASE_S
+        self._tried_at = now
+        if now < self._waits_until:
+            return None
         try:
             lease = self._leases.take(PARTITION, self._owner)
         except ControlFailed:
+            self._waits_until = self._monotonic_s() + LEASE_S
             return None
+        finally:
+            self._tried_at = self._monotonic_s()
         if lease is None:
             return None
         lasting = LastingLease(self._leases, self._owner, lease, takes_back=False)
@@ -141,6 +159,6 @@ def share_of(settings: Settings, /) -> Share | None:
     """A worker's; None if the log has one partition, which the active worker stores. Raises SettingsError."""
     if settings.log_partitions == 1:
         return None
-    from headrace.assembly.partition_share import PartitionShare  # noqa: PLC0415  it needs the driver
+    from headrace.assembly.partition_storing import partition_share  # noqa: PLC0415  it needs the driver
 
-    return PartitionShare(settings)
+    return partition_share(settings)

@@ -15,6 +15,15 @@ _LOCK_TIMEOUT_MS = 5_000  # to wait for a row that another transaction has locke
 # A process that hangs in mid-transaction keeps its rows locked. PostgreSQL rolls the transaction back after this time, which is
 # also when the process's leases expire, so a successor need not wait longer.
 _IDLE_IN_TRANSACTION_MS = 10_000
+# A server that vanishes without a word (a network that is cut, a machine that was suspended for long) is noticed after about the
+# length of a lease. With the kernel's defaults it takes two hours, and meanwhile nothing renews a lease.
+# Source: https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-KEEPALIVES
+_DEAD_PEER: dict[str, int] = {
+    "keepalives_idle": 5,  # seconds
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # ms
+}
 # serialization_failure, deadlock_detected (https://www.postgresql.org/docs/18/errcodes-appendix.html)
 _UNDONE_FOR_ANOTHER = ("40001", "40P01")
 
@@ -36,6 +45,7 @@ def open_server(url: URL, /) -> sa.Engine:
             "application_name": "headrace",
             "client_encoding": "utf8",
             "options": f"{limits} -c timezone=UTC",
+            **{name: value for name, value in _DEAD_PEER.items() if name not in url.query},
         },
     )
 

@@ -134,8 +134,8 @@ def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
                 await runtime.start()
                 app = create_app(capabilities_of(runtime), unread, dialects)
                 telemetry = telemetry_of(os.environ, app.metrics)
+                _log.info("active", fence=held.lease.current.fence, process=held.leases.process, url=url)
                 standby.active = app if telemetry is None else telemetry.around(app)
-                _log.info("active", fence=held.lease.current.fence, url=url)
             await serving
         finally:
             server.should_exit = True

@@ -55,11 +55,21 @@ class Loop:
 
     def stop(self) -> None:
         """Stop after the current step (or once drained), and wait for that."""
+        self.ask_to_stop()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
+
+    def ask_to_stop(self) -> None:
+        """Like `stop`, without waiting: see `is_running`."""
         with self.changed:
             self.closing = True
             self.changed.notify_all()
-        if self._thread.ident is not None:  # it was started
-            self._thread.join()
+
+    def is_running_after(self, seconds: float, /) -> bool:
+        """Like `is_running`, once the thread has ended or the time is up."""
+        if self.is_running:
+            self._thread.join(seconds)
+        return self.is_running
 
     def wake(self) -> None:
         """Announce work: end the current idle wait, or else the next one."""

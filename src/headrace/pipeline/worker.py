@@ -133,6 +133,14 @@ class Worker:
         """Drain the log into the store, then stop. Does not wait for a failing store: the log keeps the rest."""
         self._loop.stop()
 
+    def ask_to_stop(self) -> None:
+        """Like `stop`, without waiting: the thread may be amid an insert."""
+        self._loop.ask_to_stop()
+
+    def has_ended(self, timeout_s: float, /) -> bool:
+        """Whether the worker's thread is over, after waiting for that so long at most."""
+        return not self._loop.is_running_after(timeout_s)
+
     def notify(self, events: int) -> None:
         """events: the number of new entries in the log."""
         self._gathered += events
