@@ -73,7 +73,8 @@ class Postgres:
         # The database's own name it keeps. All of them in one message: one by one, SQLAlchemy takes longer than the server.
         tables = [table.name for table in reversed(metadata.sorted_tables) if table.name != "instance"]
         with psycopg.connect(url) as connection:
-            connection.execute("; ".join(f'DELETE FROM "{name}"' for name in tables))
+            forget = "UPDATE instance SET log_id = NULL, log_at = NULL, log_of = NULL"
+            connection.execute("; ".join([*(f'DELETE FROM "{name}"' for name in tables), forget]))
         self._free.append(url)
 
     @property

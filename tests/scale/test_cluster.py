@@ -11,6 +11,7 @@ from tests.postgres import Postgres, postgres
 from tests.scale.books import booked, stored
 from tests.scale.cluster import Cluster, role_of, wait_until
 from tests.scale.traffic import RULES, Traffic
+from tests.server import Server
 from tests.valkey_server import Valkey, started
 from tests.waiting import until
 
@@ -121,6 +122,19 @@ def test_each_process_says_what_it_is_and_a_worker_that_stands_by_does_nothing_e
             assert ("headrace-lag-ms" in counted.headers) == (role == "gateway")
     with cluster.client() as client:
         assert "headrace_worker_active 1.0" in client.get("/metrics").text
+
+
+def test_a_worker_of_another_cluster_on_the_same_control_database_ends_and_says_why(
+    cluster: Cluster, own: Valkey, tmp_path: Path
+) -> None:
+    cluster.active()
+    another = {"HEADRACE_ROLE": "worker", "HEADRACE_LOG_URL": f"{own.url}/1"}
+    stranger = Server(tmp_path, cluster.settings | another)
+    stranger.begin()
+    assert stranger.wait() == 2
+    [line] = [each["event"] for each in stranger.logs if "HEADRACE_LOG_URL" in each["event"]]
+    assert "HEADRACE_CONTROL_URL" in line
+    assert f"names {own.url}/1, but the log of" in line
 
 
 @pytest.mark.timeout(300)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import msgspec
 import structlog
 
 from headrace.assembly import integrity
@@ -12,6 +13,7 @@ from headrace.assembly.log import LogOfFolder
 from headrace.assembly.roles import HeldPartition
 from headrace.assembly.store import open_store
 from headrace.control.erasures import ControlErasedEvents
+from headrace.control.known_log import ControlKnownLog
 from headrace.control.offsets import ControlOffsets
 from headrace.control.partition_offsets import furthest
 from headrace.control.quarantine import ControlQuarantine
@@ -19,7 +21,7 @@ from headrace.control.reaction_states import CONSUMER as REACTIONS
 from headrace.control.sessions import ControlSessions
 from headrace.model.errors import Unavailable
 from headrace.model.settings import Settings
-from headrace.ports.control import ControlFailed
+from headrace.ports.control import ControlFailed, LeaseLost
 from headrace.upkeep.relearn import relearn
 
 _log = structlog.get_logger("headrace")
@@ -49,12 +51,18 @@ class Adapters:
         self.quarantine = ControlQuarantine(self.control)
         self.store = open_store(settings, self.lease, is_restoring=held is not None and held.is_restoring)
         self._is_log_shared = bool(settings.log_url)
+        # Of a database that is a file in the folder, the folder's own note says as much.
+        self._known_log = ControlKnownLog(self.control) if self._is_log_shared and self.lease is not None else None
         self._of_folder = LogOfFolder(
             settings,
             instance=ControlSessions(self.control, clock_ms).server_id(),
             floor=self.store.last(furthest(self.control)),
             done=self.done(),
+            known=None if self._known_log is None else self._known_log.get(),
         )
+        if self._known_log is not None and (found := self._of_folder.found) is not None:
+            with suppress(LeaseLost):  # then another worker says which one it is
+                self._known_log.set(msgspec.structs.replace(found, process=self.leases.process), self.lease)
         self.log, self.spare_log_bytes = self._of_folder.log, self._of_folder.spare_bytes
         self.log_server = self._of_folder.server
         # Gateways go on appending: no shutdown leaves a log that nobody needs.
@@ -85,8 +93,9 @@ class Adapters:
         """Close everything, and release the folder for the next server."""
         self.store.close()
         if self._may_settle:
-            with suppress(ControlFailed, Unavailable):  # then the next start asks for the log's server
-                self._of_folder.settled(self.done())
+            with suppress(ControlFailed, LeaseLost, Unavailable):  # then the next start asks for the log's server
+                if self._of_folder.settled(self.done()) and self._known_log is not None:
+                    self._known_log.set(None, self.lease)
         self.log.close()
         if self.lease is not None:
             with suppress(ControlFailed):  # then it expires

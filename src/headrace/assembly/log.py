@@ -13,8 +13,9 @@ import msgspec
 from headrace.assembly.clock import clock_ms
 from headrace.log.reading import last_position
 from headrace.log.sqlite import SqliteLog
-from headrace.model.errors import SettingsError
+from headrace.model.errors import SettingsError, Unavailable
 from headrace.model.event import is_event
+from headrace.model.known_log import KnownLog, OtherLog
 from headrace.model.settings import Settings
 from headrace.ports.log import KnownKeys, Log, LogTails, LostKeys
 from headrace.upkeep.erasing import ErasableLog
@@ -63,18 +64,22 @@ class _LogLocation(msgspec.Struct, frozen=True):
 
 
 class LogOfFolder:
-    """A data folder's log. missing: a sentence if it was not there although it should have been."""
+    """A data folder's log. missing: a sentence if it was not there although it should have been. found: the one on a server."""
 
-    def __init__(self, settings: Settings, *, instance: str, floor: int, done: int) -> None:
+    def __init__(
+        self, settings: Settings, *, instance: str, floor: int, done: int, known: KnownLog | None = None
+    ) -> None:
         """floor: the last position that the store has. done: everything up to here is stored and was reacted to.
 
+        known: the log that a control database on a server knows, which counts where the folder has no note.
         Raises SettingsError, Unavailable.
         """
         self.missing = ""
+        self.found: KnownLog | None = None
         self.server: LogServer | None = None
         self._note = settings.data / _NOTE
         if settings.log_url:
-            self.log = self._on_server(settings, instance, floor, done)
+            self.log = self._on_server(settings, instance, floor, done, known)
         else:
             _require_settled(self._note)
             self.log = _file(settings, floor)
@@ -83,17 +88,25 @@ class LogOfFolder:
         if settings.log_url:
             self.spare_bytes = min(self.spare_bytes, _SECOND_COPIES_BYTES)
 
-    def settled(self, done: int, /) -> None:
-        """At shutdown: note whether everything in a log on a server is stored and was reacted to. Raises Unavailable."""
-        noted = _noted(self._note)
-        if noted is not None and self.log.last() <= done:
-            self._write(msgspec.structs.replace(noted, settled=True))
+    def settled(self, done: int, /) -> bool:
+        """At shutdown: note whether everything in a log on a server is stored and was reacted to, and return it.
 
-    def _on_server(self, settings: Settings, instance: str, floor: int, done: int) -> ServerLog:
+        Raises Unavailable.
+        """
+        noted = _noted(self._note)
+        if noted is None or self.log.last() > done:
+            return False
+        self._write(msgspec.structs.replace(noted, settled=True))
+        return True
+
+    def _on_server(self, settings: Settings, instance: str, floor: int, done: int, known: KnownLog | None) -> ServerLog:
         noted = _noted(self._note)
         if noted is None:
             require_drained(settings, done)
         log, shown, log_id, self.server = _server(settings, instance, floor)
+        if noted is None and known is not None:
+            noted = _LogLocation(known.shown, known.id)
+        self.found = KnownLog(log_id, shown)
         if noted is not None and noted.log != log_id and not noted.settled:
             self.missing = (
                 f"The log that this server had at {noted.shown} was not there, and a new one was made at {shown}: events "
@@ -201,10 +214,38 @@ def _file(settings: Settings, floor: int) -> SqliteLog:
     )
 
 
-def attach(settings: Settings, /, *, instance: str, floor: int) -> "tuple[ServerLog, LogServer]":
-    """The log that a worker has made on a server, for a gateway. Raises SettingsError, Unavailable if there is none."""
-    log, _shown, _id, server = _server(settings, instance, floor, is_owner=False)
+def attach(
+    settings: Settings, /, *, instance: str, floor: int, known: KnownLog | None
+) -> "tuple[ServerLog, LogServer]":
+    """The log that a worker has made on a server, for whoever only uses it. known: see `KnownLog`; None for any.
+
+    Raises SettingsError (OtherLog if it is not the known one), Unavailable if there is none, or it was made just now.
+    """
+    log, shown, log_id, server = _server(settings, instance, floor, is_owner=False)
+    if known is not None and known.id != log_id:
+        log.close()
+        if known.shown == shown:
+            raise Unavailable("A worker is about to open the log.", retry_after_s=5)
+        raise OtherLog(known, shown)
     return log, server
+
+
+def require_known(settings: Settings, known: KnownLog | None, /) -> None:
+    """Raise OtherLog if the log that `log_url` names is not the known one, for whoever does not use it yet. Raises Unavailable.
+
+    A server that came back empty is not another one.
+    """
+    if known is None:
+        return
+    server = _connect(settings)
+    try:
+        if server.shown == known.shown:
+            return
+        [log_id] = server.state_of("id")
+        if log_id is None or log_id.decode() != known.id:
+            raise OtherLog(known, server.shown)
+    finally:
+        server.close()
 
 
 def _server(

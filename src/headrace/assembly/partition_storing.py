@@ -11,12 +11,14 @@ from headrace.assembly.log import ServerLog, attach
 from headrace.assembly.partition_share import PartitionShare
 from headrace.assembly.store import open_partition
 from headrace.control.erasures import ControlErasedEvents
+from headrace.control.known_log import ControlKnownLog
 from headrace.control.leases import ControlLeases, LastingLease
 from headrace.control.partition_offsets import offsets_of
 from headrace.control.quarantine import ControlQuarantine
 from headrace.control.sessions import ControlSessions
 from headrace.log.valkey.partition import PartitionLog
 from headrace.log.valkey.server import LogServer
+from headrace.model.errors import Unavailable
 from headrace.model.settings import Settings
 from headrace.pipeline.listed_in_partition import ErasedInPartition, PutAsideInPartition
 from headrace.pipeline.shared_storing import Stored, StoredFeed
@@ -76,8 +78,12 @@ class OpenPartitions:
         """See the Partitions protocol."""
         settings = self._settings
         if self._log is None:
+            # Another log's positions would have this one's events passed over.
+            known = ControlKnownLog(self._control).get()
+            if known is None:
+                raise Unavailable("No worker has opened the log yet.", retry_after_s=5)
             instance = ControlSessions(self._control, clock_ms).server_id()
-            self._log = attach(settings, instance=instance, floor=0)
+            self._log = attach(settings, instance=instance, floor=0, known=known)
         log, server = self._log
         if self._feed is None:
             self._feed = StoredFeed(server, tellings=self._tellings, want=self._want)

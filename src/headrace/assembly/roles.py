@@ -10,13 +10,16 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from headrace.assembly.control import PARTITION, open_control
+from headrace.assembly.log import require_known
+from headrace.control.known_log import ControlKnownLog
 from headrace.control.leases import LEASE_S, ControlLeases, LastingLease
-from headrace.model.errors import SettingsError
+from headrace.model.errors import SettingsError, Unavailable
 from headrace.model.lease import Lease
 from headrace.model.settings import Settings
 from headrace.ports.control import ControlFailed
 
 _LONG_S = LEASE_S / 2  # between two tries: what was suspended for so long may have had its lease expire
+_COMPARE_EVERY_S = 5.0
 _ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  compared, not listened on
 
 
@@ -76,19 +79,26 @@ class Candidate:
 
     While control was away, or this machine was suspended, the active worker may not have been able to renew its lease, either.
     So after such a time a candidate waits for as long as a lease lasts, or it would put an end to a worker that is well.
+
+    It does not stand by for a worker that has another log: of two clusters on one control database, one would lose its events.
     """
 
     def __init__(self, settings: Settings, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Raises SettingsError if the control database cannot be opened."""
+        self._settings = settings
         self._control = open_control(settings)
         self._leases, self._owner = ControlLeases(self._control), secrets.token_hex(8)
         self._held: HeldPartition | None = None
         self._monotonic_s = monotonic_s
+        self._compares_at = 0.0
         self._tried_at: float | None = None
         self._waits_until = 0.0
 
     def try_to_take(self) -> HeldPartition | None:
-        """The partition; None while another worker has it, or control does not answer. Call it several times a second."""
+        """The partition; None while another worker has it, or control does not answer. Call it several times a second.
+
+        Raises OtherLog.
+        """
         now = self._monotonic_s()
         if self._tried_at is not None and now - self._tried_at > _LONG_S:
             self._waits_until = now + LEASE_S
@@ -103,10 +113,22 @@ class Candidate:
         finally:
             self._tried_at = self._monotonic_s()
         if lease is None:
+            self._compare_logs()
             return None
         lasting = LastingLease(self._leases, self._owner, lease, takes_back=False)
         self._held = HeldPartition(self._control, self._leases, lasting)
         return self._held
+
+    def _compare_logs(self) -> None:
+        """Raise OtherLog if the active worker has opened another log. It may be about to open one."""
+        now = self._monotonic_s()
+        if now < self._compares_at:
+            return
+        self._compares_at = now + _COMPARE_EVERY_S
+        with suppress(ControlFailed, Unavailable):  # then the next time
+            known = ControlKnownLog(self._control).get()
+            if known is not None and self._leases.living(PARTITION).get(PARTITION) == known.process:
+                require_known(self._settings, known)
 
     def close(self) -> None:
         """Give up. What was taken is free for others at once."""

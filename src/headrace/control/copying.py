@@ -71,6 +71,7 @@ def _sum(connection: sa.Connection, table: sa.Table) -> tuple[int, int]:
 
 def copy_rows(source: sa.Engine, target: sa.Engine, /, *, replaces: bool = False) -> None:
     """Copy every row, as it is at one moment, in one transaction. Leases are copied as released: their holder is another server.
+    The log that the source knows is not copied.
 
     replaces: see `copy_from_file`. Raises SettingsError unless the target is empty, ControlFailed.
     """
@@ -85,6 +86,7 @@ def copy_rows(source: sa.Engine, target: sa.Engine, /, *, replaces: bool = False
             for rows in _lots(old, table):
                 new.execute(sa.insert(table), rows)
         new.execute(sa.update(leases).values(expires_at_ms=0))
+        new.execute(sa.update(instance).values(log_id=None, log_at=None, log_of=None))  # see known_log.py
         for table in metadata.sorted_tables:
             if table.autoincrement_column is not None:
                 _go_on_after(new, table, _last_number(old, table))

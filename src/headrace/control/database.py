@@ -23,7 +23,7 @@ from headrace.model.audit import deed_to_record
 from headrace.model.errors import SettingsError
 from headrace.ports.control import ControlConflict, ControlFailed
 
-HEAD = "0026"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
+HEAD = "0027"  # the last file in migrations/versions: known here so that an open database costs no import of Alembic
 _MIGRATION_LOCK = 0x6865616472616365  # PostgreSQL locks a number; this one is "headrace"
 _SELECT_VERSION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
 _MOST_ATTEMPTS = 5  # attempts at a transaction that conflicts with others

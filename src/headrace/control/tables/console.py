@@ -18,4 +18,11 @@ console_sessions = Table(
     Column("used_at_ms", BigInteger, nullable=False),
 )
 
-instance = Table("instance", metadata, Column("id", text(16), primary_key=True))  # one row, made with the table
+instance = Table(  # one row, made with the table
+    "instance",
+    metadata,
+    Column("id", text(16), primary_key=True),
+    Column("log_id", text(40)),  # see known_log.py
+    Column("log_at", text()),
+    Column("log_of", text(40)),
+)
