@@ -97,6 +97,11 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(variable: str, nea
         ServerSettings.from_environ({variable: "1"})
 
 
+@pytest.mark.parametrize("variable", ["HEADRACE_KEY", "HEADRACE_CONSOLE", "HEADRACE_URL"])
+def test_what_other_commands_of_ours_read_stops_no_server(variable: str):
+    assert ServerSettings.from_environ({variable: "x"}) == ServerSettings()
+
+
 def test_what_kubernetes_sets_beside_a_service_of_that_name_is_no_mistake():
     environ = {
         "HEADRACE_SERVICE_HOST": "10.0.0.7",

@@ -13,6 +13,8 @@ from headrace.model.quantities import SIZE_UNITS, TIME_UNITS, parse_size, parse_
 PREFIX = "HEADRACE_"
 Read = TypeVar("Read", bound=msgspec.Struct)
 _MAX_SHOWN = 80
+# Our own that are no settings: of `headrace mcp` (the key that it shows), of installs, and of `make console-dev`.
+_READ_ELSEWHERE = (f"{PREFIX}KEY", f"{PREFIX}CONSOLE", f"{PREFIX}URL")
 _BOUND = re.compile(r"Expected `(?:int|float)` (>=|>|<=|<) ([0-9.]+)")
 _BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 # What Kubernetes sets in each container beside a service named `headrace`; nobody has chosen it.
@@ -24,7 +26,12 @@ def read(kind: type[Read], environ: Mapping[str, str], given: Mapping[str, objec
     """A struct from the variables named like its fields, overridden by what is given and not None. Raises SettingsError."""
     written: dict[str, str] = {}
     for variable, value in environ.items():
-        if value and variable.startswith(PREFIX) and not is_of_kubernetes(variable, value):
+        if (
+            value
+            and variable.startswith(PREFIX)
+            and variable not in _READ_ELSEWHERE
+            and not is_of_kubernetes(variable, value)
+        ):
             written[field_of(variable, kind.__struct_fields__)] = value
     values = {field: in_plain_numbers(field, value) for field, value in written.items()}
     values |= {field: value for field, value in given.items() if value is not None}
