@@ -23,6 +23,10 @@ class Server(msgspec.Struct, frozen=True):
     mode: Mode
     data: Path | None
 
+    def __post_init__(self) -> None:
+        """Raises InvalidRequest for what cannot be the name of a project, before a command begins anything."""
+        check_project(self.project)
+
     def ask_bytes(self, method: str, path: str, body: object = None, /) -> bytes:
         """The response body. Raises SettingsError if no server runs, InvalidRequest or Unavailable with its message."""
         from headrace.cli.local import broken_off  # noqa: PLC0415  as below
@@ -38,7 +42,6 @@ class Server(msgspec.Struct, frozen=True):
         # Imported here: it loads the store's engine, which other commands do not need.
         from headrace.cli.local import opened  # noqa: PLC0415
 
-        check_project(self.project)
         headers = {"Headrace-Project": self.project, "Headrace-Mode": self.mode}
         return opened(self.settings, method, path, body, headers)
 
