@@ -460,6 +460,9 @@ def test_a_tag_shadows_the_string_property_of_its_name(store: Stores, tenant: Te
 def test_a_tag_filter_for_the_empty_string_wants_the_key(store: Stores, tenant: Tenant) -> None:
     put(store, tenant, {"tags": {"k": ""}}, {"properties": '{"k":""}', "labels": {"k": ""}}, {"tags": {"k": "v"}}, {})
     assert store.count(tenant, Filters(tags=[("k", "")])).total == 2
+    put(store, tenant, {"tags": {"j": "x", "k": ""}}, {"tags": {"j": "x"}}, {"tags": {"j": "x", "k": "v"}})
+    for tags in ([("j", "x"), ("k", "")], [("k", ""), ("j", "x")]):
+        assert store.count(tenant, Filters(tags=tags)).total == 1, "an event without a tag does not have the empty one"
     assert store.count(tenant, Filters(properties=[("k", "")])).total == 1
 
 

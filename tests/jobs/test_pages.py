@@ -4,7 +4,7 @@ import pytest
 
 from headrace.model.filters import Filters
 from headrace.replay import pages as module
-from headrace.replay.pages import windows_of
+from headrace.replay.pages import pages, windows_of
 from tests.engine import NOW_MS
 from tests.jobs.test_jobs import HOUR_MS, Bench, bench
 
@@ -34,3 +34,25 @@ def test_windows_begin_and_end_with_the_range_that_is_asked_for(bench: Bench) ->
     bench.put(*({"timestamp_ms": START_MS + hour * HOUR_MS + 5} for hour in range(4)))
     [window] = windows_of(bench.store, bench.tenant, Filters(from_ms=START_MS + 3, to_ms=START_MS + 2 * HOUR_MS + 7))
     assert (window.from_ms, window.to_ms) == (START_MS + 3, START_MS + 2 * HOUR_MS + 7)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (2, [2]), (6, [2, 4]), (7, [2, 4, 1]), (10, [2, 4, 4])]
+)
+def test_pages_end_with_the_events_also_where_the_last_page_is_full(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAGE", 2)
+    monkeypatch.setattr(module, "_PAGE", 4)
+    ids = bench.put(*({"timestamp_ms": START_MS + number} for number in range(count)))
+    asked: list[int] = []
+
+    def begin() -> None:
+        asked.append(1)
+        assert len(asked) < 9, "it asks for ever"
+
+    found = list(
+        pages(bench.store, bench.tenant, [Filters()], None, begin=begin, end=lambda: None, goes_on=lambda: True)
+    )
+    assert [len(each) for each in found] == sizes
+    assert [each.id for page in found for each in page] == ids

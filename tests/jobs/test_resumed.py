@@ -41,15 +41,6 @@ def test_a_limit_holds_wherever_in_a_page_it_falls(bench: Bench, limit: int) -> 
     assert not runner(bench).step(), "there is no other job"
 
 
-@pytest.mark.parametrize("count", [1, 2, 6, 10])
-def test_a_job_whose_events_fill_its_pages_to_the_last_one_ends(bench: Bench, count: int) -> None:
-    ids = bench.put(*({"timestamp_ms": NOW_MS + number} for number in range(count)))
-    job = bench.ask()
-    assert runner(bench).step()
-    assert [event.id for event in bench.reactions.done] == ids
-    assert bench.now(job).status == "done"
-
-
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("limit", [4, 7, 8])
 def test_an_interrupted_job_replays_no_more_than_its_limit_in_all(bench: Bench, where: str, limit: int) -> None:

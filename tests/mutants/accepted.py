@@ -18,6 +18,18 @@ class Accepted(NamedTuple):
 
 ACCEPTED: tuple[Accepted, ...] = (
     Accepted(
+        "store/clickhouse.py",
+        "query_timeout_s: float = 30.0,",
+        "query_timeout_s: float = 31.0,",
+        "equal in effect: whoever opens a store for queries says how long they may take",
+    ),
+    Accepted(
+        "model/times.py",
+        "return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000",
+        "return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1001",
+        "equal in effect: every moment that it is given is a whole second",
+    ),
+    Accepted(
         "replay/rehearsal.py",
         "done.correct(left)",
         "pass",

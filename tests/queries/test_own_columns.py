@@ -113,6 +113,10 @@ def test_every_kind_of_value_reads_the_same_with_and_without_a_column(
             for field in (Field("property", ("k",)), Field("property", ("k", "b"))):
                 found = [Filters(conditions=[Condition(field, op, [value])]) for op in ("=", "!=")]
                 assert [store.count(tenant, each) for each in found] == [memory.count(tenant, each) for each in found]
+        for text in ("", "5", "a", "true", '"', *ODD[:2]):
+            for op in ("=", "!="):
+                filters = Filters(conditions=[Condition(Field("tag", ("k",)), op, [text])])
+                assert store.count(tenant, filters) == memory.count(tenant, filters), (filters, store is columned)
         for kind in ("property", "tag"):
             dimension = Dimension(kind, "k")  # pyright: ignore[reportArgumentType]
             assert store.count(tenant, Filters(), group_by=dimension) == memory.count(
