@@ -342,8 +342,8 @@ def test_a_target_without_a_path_is_refused(server: Server, key: str, target: st
     assert "target" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("method", ["FOO", "get", "POST/", "PRI"])
-def test_a_method_that_http_does_not_have_is_refused(server: Server, key: str, method: str) -> None:
+@pytest.mark.parametrize("method", ["FOO", "get", "POST/", "PRI", "PURGE"])
+def test_a_method_that_http_or_the_server_does_not_have_is_refused(server: Server, key: str, method: str) -> None:
     for route in EVERY:
         answer = ask(server.url, request(method, route.path, key))
         assert_refused(answer, route.dialect, 400)
