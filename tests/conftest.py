@@ -17,11 +17,12 @@ from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from tests.engine import emptied
+from tests.in_memory import memory_path
 from tests.leftovers import kill_when_this_process_ends
 from tests.open_databases import open_databases, watch
 from tests.server import Client, Server
 
-__all__ = ["emptied"]
+__all__ = ["emptied", "memory_path"]
 
 _HERE = Path(__file__).parent
 # Each worker is a Python with an engine in it and a server with another: about a gigabyte.

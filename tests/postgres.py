@@ -140,11 +140,11 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def control_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def control_url(request: pytest.FixtureRequest, memory_path: Path) -> str:
     """A migrated database of the test's own, first SQLite, then PostgreSQL."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgres_url")
-    path = tmp_path / "control.sqlite"
+    path = memory_path / "control.sqlite"
     shutil.copy(request.getfixturevalue("template"), path)
     return f"sqlite:///{path}"
 

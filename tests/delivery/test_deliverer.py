@@ -118,11 +118,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Machine]]:
+def make(memory_path: Path, clock: Clock) -> Iterator[Callable[..., Machine]]:
     made: list[Machine] = []
 
     def make(**given: float | None) -> Machine:
-        made.append(Machine(tmp_path / "control.sqlite", clock, **given))
+        made.append(Machine(memory_path / "control.sqlite", clock, **given))
         return made[-1]
 
     yield make

@@ -1,6 +1,7 @@
 """The runner of replay jobs, over a list of events and a real control database, with reactions that may fail at any point."""
 
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from headrace.model.replay_job import ReplayJob
 from headrace.ports.reactions import BeforeCommit
 from headrace.replay.jobs import ReplayRunner, plan
 from headrace.replay.pace import Pace
+from tests import in_memory
 from tests.engine import NOW_MS, event_of, fresh_tenant, records_of
 from tests.fakes import MemoryStore
 
@@ -141,8 +143,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with Bench(tmp_path / "control.sqlite") as bench:
+def bench(memory_path: Path) -> Iterator[Bench]:
+    with Bench(memory_path / "control.sqlite") as bench:
         yield bench
 
 
@@ -232,10 +234,8 @@ def test_of_many_errors_the_first_are_kept(bench: Bench) -> None:
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data())
-def test_whatever_fails_wherever_each_event_goes_through_once_and_in_order(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    with Bench(tmp_path_factory.mktemp("control") / "control.sqlite") as bench:  # a draw may end the example
+def test_whatever_fails_wherever_each_event_goes_through_once_and_in_order(template: Path, data: st.DataObject) -> None:
+    with in_memory.folder() as folder, Bench(shutil.copy(template, folder)) as bench:  # a draw may end the example
         ids = bench.put(*({"timestamp_ms": NOW_MS + each} for each in range(data.draw(st.integers(0, 120)))))
         plagues = data.draw(st.lists(st.sampled_from(["", "before", "after"]), max_size=8))
 

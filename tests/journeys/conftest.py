@@ -9,7 +9,7 @@ from tests.journeys.machine import Machine
 
 
 @pytest.fixture
-def machine(tmp_path: Path, template: Path) -> Iterator[Machine]:
-    machine = Machine(tmp_path, template)
+def machine(memory_path: Path, template: Path) -> Iterator[Machine]:
+    machine = Machine(memory_path, template)
     yield machine
     machine.close()

@@ -1,6 +1,5 @@
 """Random events, clocks, crashes, restarts, replays and changed rules, against a small model in which a run is a generator."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Generator
 from contextlib import suppress
@@ -14,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.model.event import StoredEvent, received_at_ms
+from headrace.model.journeys import Run
 from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.meaning import version_of
+from tests import in_memory
 from tests.journeys.given import DAY_MS, HOUR_MS
 from tests.journeys.machine import Machine
 from tests.reactions.given import Crash
@@ -165,7 +166,7 @@ class JourneysOnAClock(RuleBasedStateMachine):
 
     @initialize(given=documents)
     def begin(self, given: dict[str, Any]) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = in_memory.folder()
         self.machine, self.model = Machine(Path(self.folder.name), self.template), Model()
         self.known: list[StoredEvent] = []  # what the model has seen, in the order of the log
         self.change(given)
@@ -241,13 +242,13 @@ class JourneysOnAClock(RuleBasedStateMachine):
     def it_is_as_the_model_says(self) -> None:
         if not hasattr(self, "machine"):
             return
-        versions = dict(self.machine.rows("select no, version from rules"))
+        versions, runs = dict(self.machine.rows("select no, version from rules")), self.machine.runs()
         found = [
             (
                 *(run.journey, versions[run.rule_no], run.person, run.event_id, run.status, run.started_ms, run.due_ms),
                 [(visit.step, visit.outcome) for visit in run.visits if visit.outcome not in ("", "exited")],
             )
-            for run in self.machine.runs()
+            for run in runs
         ]
         wanted = [
             (run.journey, run.version, run.user, run.event_id, run.status, run.started_ms, run.due_ms, run.visits)
@@ -257,11 +258,11 @@ class JourneysOnAClock(RuleBasedStateMachine):
         emitted = Counter((event.name, event.user_id, event.timestamp_ms) for event in self.machine.emitted())
         assert emitted == Counter((name, run.user, at_ms) for run in self.model.runs for name, at_ms in run.emitted)
         assert self.machine.rows("select count(*) from emits") == [(0,)]
-        self._counts_are_those_of_the_runs()
+        self._counts_are_those_of(runs)
 
-    def _counts_are_those_of_the_runs(self) -> None:
+    def _counts_are_those_of(self, runs: list[Run]) -> None:
         counts: Counter[tuple[Any, ...]] = Counter()
-        for run in self.machine.runs():
+        for run in runs:
             counts[run.rule_no, "", run.status] += 1
             for visit in run.visits:
                 counts[run.rule_no, visit.step, visit.outcome] += 1

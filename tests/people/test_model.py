@@ -1,6 +1,5 @@
 """People under everything that can happen, against a small model: events in any order, repeats, undone joins, crashes, restarts."""
 
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from headrace.model.errors import NotFound
 from headrace.model.event import StoredEvent
 from headrace.model.person import GroupKey
 from headrace.pipeline.people import PeopleAdmin
+from tests import in_memory
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 
 IDS = ("u", "v", "w", "a", "b", "c", "null")
@@ -100,7 +100,7 @@ class PeopleMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = in_memory.folder()
 
     @initialize()
     def begin(self) -> None:

@@ -4,7 +4,6 @@ Whatever happens in between, each person has what one participant would have who
 """
 
 import itertools
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from headrace.model.errors import NotFound
 from headrace.model.event import StoredEvent, Tenant
 from headrace.pipeline.people import PeopleAdmin
 from headrace.pipeline.rulesets import load_rules
+from tests import in_memory
 from tests.people.test_model import Model
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 from tests.reactions.test_model import DAY_0, _completions, _day, document, documents  # pyright: ignore[reportPrivateUsage]
@@ -73,7 +73,7 @@ class ParticipantsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = in_memory.folder()
 
     @initialize(goal=st.sampled_from((2, 3)), repeat=st.booleans())
     def begin(self, goal: int, repeat: bool) -> None:

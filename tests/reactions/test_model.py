@@ -1,7 +1,6 @@
 """Random events, repeats, rule changes, crashes, replays, replay jobs and restarts, against a small model that counts sets of events."""
 
 import math
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,6 +27,7 @@ from headrace.model.filters import Filters, Selection
 from headrace.pipeline.applying_rules import parse_document
 from headrace.reactions.meaning import version_of
 from headrace.reactions.overruns import Limits
+from tests import in_memory
 from tests.reactions.given import TENANT, Crash, Machine, event, record_of
 
 LARGE = 3000  # more items than the condition of the rule `heavy` may go through
@@ -344,7 +344,7 @@ class Reactions(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = in_memory.folder()
         self.machine = Machine(Path(self._folder.name), self.template)
         self.machine.limits = Limits(PUT_ASIDE_AFTER, 0)
         self.machine.restart()

@@ -19,6 +19,7 @@ from headrace.model.journeys import STATUSES, Answered, Emitted, ListedRun, RunC
 from headrace.model.lease import Lease
 
 LEASE = "timers"
+_OWN, _WHOLE = participants.alias(), participants.alias()  # the participant that a run is of, and the person
 _emitted_decoder = msgspec.json.Decoder(Emitted)
 
 
@@ -216,13 +217,12 @@ def runs_by_id(connection: sa.Connection, tenant: Tenant, run_ids: Sequence[str]
 
 
 def _listed(tenant: Tenant) -> sa.Select[Any, Any, Any, Any, Any, Any]:
-    own, whole = participants.alias(), participants.alias()
     columns = (runs.c.id, runs.c.started_ms, runs.c.state, runs.c.rule_no)
     return (
-        sa.select(*columns, rules.c.version, whole.c.name.label("person"))
+        sa.select(*columns, rules.c.version, _WHOLE.c.name.label("person"))
         .join(rules, rules.c.no == runs.c.rule_no)
-        .join(own, own.c.no == runs.c.participant_no)
-        .join(whole, whole.c.no == sa.func.coalesce(own.c.whole_no, own.c.no))
+        .join(_OWN, _OWN.c.no == runs.c.participant_no)
+        .join(_WHOLE, _WHOLE.c.no == sa.func.coalesce(_OWN.c.whole_no, _OWN.c.no))
         .where(runs.c.project == tenant.project, runs.c.mode == tenant.mode)
     )
 
