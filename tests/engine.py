@@ -35,9 +35,14 @@ def emptied(request: pytest.FixtureRequest) -> None:
     uses_it = any(getattr(each, "__module__", "") == __name__ for each in vars(request.module).values())
     if uses_it and dsn.cache_info().currsize:
         store = ClickHouseStore(dsn())
-        with store.engine.writers.lend() as client:
-            client.command("TRUNCATE TABLE events")
+        empty(store)
         store.close()
+
+
+def empty(store: ClickHouseStore, /) -> None:
+    """No event of any tenant is left: each change of the table looks into every part that there is."""
+    with store.engine.writers.lend() as client:
+        client.command("TRUNCATE TABLE events")
 
 
 @pytest.fixture(scope="session")

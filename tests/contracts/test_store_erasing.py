@@ -10,7 +10,7 @@ from headrace.model.event import Event, Tenant, first_position
 from headrace.model.filters import CatalogPage, Filters, Page
 from headrace.model.repeats import dedup_key
 from headrace.store.clickhouse import ClickHouseStore
-from tests.engine import NOW_MS, event_of, fresh_tenant, record_at
+from tests.engine import NOW_MS, empty, event_of, fresh_tenant, record_at
 from tests.fakes import MemoryStore
 
 HOUR_MS = 3_600_000
@@ -86,6 +86,8 @@ def test_pruning_removes_what_is_older_by_either_time_and_figures_are_those_of_a
     clickhouse: ClickHouseStore, kind: str, given: list[dict[str, Any]], before_ms: int, upto: int
 ) -> None:
     store: Stores = clickhouse if kind == "clickhouse" else MemoryStore()
+    if isinstance(store, ClickHouseStore):
+        empty(store)
     tenant, other = fresh_tenant(), fresh_tenant()
     placed = fill(tenant, given)
     store.insert([record_at(position, event) for position, event in placed])

@@ -13,7 +13,7 @@ HANGS = "tests/hanging/hangs.py"
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("workers", [["-n0"], ["-n2", "--dist", "loadfile"]], ids=["in this process", "in workers"])
+@pytest.mark.parametrize("workers", [["-n0"], ["-n1", "--dist", "loadfile"]], ids=["in this process", "in workers"])
 def test_a_test_that_hangs_ends_the_run_with_its_name_and_leaves_nothing(tmp_path: Path, workers: list[str]) -> None:
     command = [
         sys.executable,
