@@ -66,6 +66,10 @@ _LONGEST = (
 # The Makefile says why; here for a pytest that is run without it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Hundreds of thousands of objects stay from collecting the tests to the end. To go through them every so many allocations took a
+# fifth of the time of tests that allocate much. (gc.freeze would hide them from hypothesis, which judges by referrers.)
+gc.set_threshold(5_000, 20, 50)
+
 # No clock: a busy machine fails no law. (What gives health checks of its own names this one again.)
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
