@@ -1,5 +1,6 @@
 """The schema comes up to date on start, wherever the last start was cut off. Each start is a process of its own."""
 
+import os
 import random
 import shutil
 import signal
@@ -62,6 +63,17 @@ def assert_up_to_date(folder: Path, events: list[str]) -> None:
 
 def test_a_first_start_records_each_schema_file_once(tmp_path: Path) -> None:
     assert opened(tmp_path, "insert") == f"{SCHEMA} 3"
+    assert opened(tmp_path) == f"{SCHEMA} 3"
+
+
+def test_a_file_in_the_folder_of_the_start_does_not_configure_the_engine(tmp_path: Path) -> None:
+    started_in, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    started_in.mkdir()
+    (started_in / "config.xml").write_text(f"<clickhouse><path>{elsewhere}/</path></clickhouse>")
+    command = [sys.executable, "-m", "tests.store.first_start", str(tmp_path / "store"), "insert"]
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command, cwd=started_in, env=environ, check=True, capture_output=True)
+    assert not (elsewhere / "store").exists()
     assert opened(tmp_path) == f"{SCHEMA} 3"
 
 

@@ -50,6 +50,8 @@ _REMOTE: dict[str, Any] = {
     "autogenerate_session_id": False,  # a session would be locked by a query whose connection broke
     "form_encode_query_params": True,  # thousands of ids make a URL that is too long
 }
+# The engine's defaults. Without a file it would take a config.xml out of the folder that the server is started in.
+_EMBEDDED: dict[str, Any] = {"chdb_options": {"config-file": str(Path(__file__).with_name("engine.xml"))}}
 _MERGING_THREAD, _MERGING_NICENESS = "MergeMutate", 10
 _rows_decoder = msgspec.json.Decoder(list[Any])
 _row_decoder = msgspec.json.Decoder(_Row)
@@ -68,7 +70,7 @@ class Handles:
 
     def __init__(self, dsn: str, settings: dict[str, object]) -> None:
         self._dsn = dsn
-        self._options: dict[str, Any] = {} if dsn.startswith("chdb:") else _REMOTE
+        self._options = _EMBEDDED if dsn.startswith("chdb:") else _REMOTE
         self._settings = settings  # once per handle: with chDB, passing them with a query makes it four times slower
         self._idle: list[Client] = []
         self._closed = False
