@@ -153,6 +153,10 @@ def test_a_lost_lease_is_taken_again_once_it_is_free_with_a_new_fence_and_not_be
     expire(engine)
     mine.renew()
     assert left_ms(engine) > 0, "it is renewed again"
+    lasting.release()
+    with pytest.raises(LeaseLost):
+        lasting.raise_fence()
+    assert left_ms(engine) < 0, "what was released stays free"
 
 
 # What a former owner commits late

@@ -198,6 +198,22 @@ def test_a_partition_whose_thread_hangs_is_free_for_others_after_some_seconds(ti
     is_even(time, 2, one, other)
 
 
+def test_a_thread_that_settles_after_its_partition_was_freed_takes_it_from_nobody(time: Time) -> None:
+    one, other = Process(time, 2), Process(time, 2)
+    one.share.look()
+    other.share.look()
+    hanging = one.opened[1]
+    hanging.hangs = True
+    one.share.look()
+    time.pass_(5)
+    one.share.look()
+    with pytest.raises(LeaseLost):
+        hanging.lease.raise_fence()
+    hanging.hangs = False
+    go_on(time, one, other)
+    is_even(time, 2, one, other)
+
+
 def test_a_partition_that_cannot_be_opened_keeps_no_other_from_being_stored(time: Time) -> None:
     one = Process(time, 4)
     one.fails = {0, 2}
@@ -288,7 +304,7 @@ class Workers(RuleBasedStateMachine):
             try:
                 each.lease.raise_fence()
             except LeaseLost:
-                assert not each.may_commit()
+                assert each.is_asked or not each.may_commit()
 
     @rule(name=_NAMES, at=st.integers(0, 5))
     def commit(self, name: str, at: int) -> None:

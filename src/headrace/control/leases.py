@@ -159,13 +159,15 @@ class ControlLeases:
 class LastingLease:
     """A lease that its holder takes back after another has taken and released it. Any thread may call it.
 
-    current: the lease as it was last taken. Another may have taken it since; `require` finds out.
+    current: the lease as it was last taken. Another may have taken it since; `require` finds out. Once it was released it is
+    not kept any more: a thread that its holder no longer waits for may come to that late, and nobody would release it then.
     """
 
     def __init__(self, leases: ControlLeases, owner: str, lease: Lease, *, takes_back: bool = True) -> None:
         """owner: the owner passed to `ControlLeases.take` for this lease. takes_back: otherwise one that was lost stays lost."""
         self.current = lease
         self._takes_back = takes_back
+        self._is_released = False
         self._leases = leases
         self._owner = owner
 
@@ -174,11 +176,8 @@ class LastingLease:
         lost = self.current
         if self._leases.holds(lost):
             return False
-        taken = self._leases.take(lost.name, self._owner) if self._takes_back else None
-        if taken is None:
-            raise LeaseLost(f"The lease {lost.name} is held by another server.")
-        self.current = taken
-        _log.warning("lease_taken_again", name=taken.name, fence=taken.fence)
+        self._keep(self._leases.take(lost.name, self._owner) if self._takes_back else None)
+        _log.warning("lease_taken_again", name=lost.name, fence=self.current.fence)
         return True
 
     def raise_fence(self) -> int:
@@ -186,15 +185,22 @@ class LastingLease:
 
         Raises LeaseLost while another holds it, ControlFailed.
         """
-        taken = self._leases.take_anew(self.current, self._owner, only_own=not self._takes_back)
+        lease, only_own = self.current, not self._takes_back
+        self._keep(self._leases.take_anew(lease, self._owner, only_own=only_own))
+        return self.current.fence
+
+    def release(self) -> None:
+        """Free the lease at once, for good. Does nothing if it is no longer held."""
+        self._is_released = True
+        self._leases.release(self.current)
+
+    def _keep(self, taken: Lease | None) -> None:
         if taken is None:
             raise LeaseLost(f"The lease {self.current.name} is held by another server.")
         self.current = taken
-        return taken.fence
-
-    def release(self) -> None:
-        """See `ControlLeases.release`."""
-        self._leases.release(self.current)
+        if self._is_released:  # before, or meanwhile by a thread that may have looked at the lease before this one
+            self._leases.release(taken)
+            raise LeaseLost(f"The lease {taken.name} was released.")
 
 
 def require(connection: sa.Connection, lease: Lease | LastingLease | None, /) -> None:
