@@ -34,8 +34,8 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a worker that was taken over from does not take its partition back",
         "control/leases.py",
-        "self._keep(self._leases.take(lost.name, self._owner) if self._takes_back else None)",
-        "self._keep(self._leases.take(lost.name, self._owner))",
+        "self._kept(self._leases.take(lost.name, self._owner) if self._takes_back else None)",
+        "self._kept(self._leases.take(lost.name, self._owner))",
         "tests/scale/test_roles.py::test_one_worker_has_the_partition_and_what_it_lost_it_never_takes_back",
     ),
     (

@@ -1,6 +1,7 @@
 """The spans that a count reads, whole slots from a projection and what is left beside them: each moment in one of them."""
 
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +19,10 @@ near_the_edges_of_slots = st.builds(
 def spans(from_ms: int | None, to_ms: int | None) -> list[tuple[float, float]]:
     """(first, last millisecond) of each span that may be read from the projection, or beside it."""
     read, params = spans_of(Tenant("p", "live"), Filters(from_ms=from_ms, to_ms=to_ms), NONE_HOT)
-    if "first_slot" not in params:  # too short for a whole slot
+    given: dict[str, Any] = dict(params)
+    if "first_slot" not in given:  # too short for a whole slot
         assert len(read) == 1
-        return [(params.get("from_ms", float("-inf")), params.get("to_ms", float("inf")))]  # type: ignore[list-item]
-    given: dict[str, int] = params  # type: ignore[assignment]
+        return [(given.get("from_ms", float("-inf")), given.get("to_ms", float("inf")))]
     found: list[tuple[float, float]] = []
     if "from_upto" in given:
         found.append((given["from_ms"], given["from_upto"]))

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -206,7 +207,7 @@ class Nodes:
 
 def test_settling_waits_until_every_node_knows_the_fence_then_for_inserts_then_for_replicas() -> None:
     engine = Nodes(shown=[0, 2, 3], running=[1, 0])
-    fence = InsertFence(engine, lambda: 7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    fence = InsertFence(cast("Engine", engine), lambda: 7)
     fence.settle()
     assert engine.steps == ["INSERT", "known", "known", "known", "running", "running", "SYSTEM", "DELETE"]
     assert fence.current == 7
@@ -216,7 +217,7 @@ def test_a_node_that_does_not_hear_of_the_fence_keeps_the_worker_from_inserting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("headrace.store.fence._SETTLE_TIMEOUT_S", -1.0)
-    fence = InsertFence(Nodes(shown=[2], running=[]), lambda: 7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    fence = InsertFence(cast("Engine", Nodes(shown=[2], running=[])), lambda: 7)
     with pytest.raises(StoreFailed, match="A node of the cluster does not know the newest fence"):
         fence.settle()
     assert fence.current == 0

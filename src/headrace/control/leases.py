@@ -176,8 +176,8 @@ class LastingLease:
         lost = self.current
         if self._leases.holds(lost):
             return False
-        self._keep(self._leases.take(lost.name, self._owner) if self._takes_back else None)
-        _log.warning("lease_taken_again", name=lost.name, fence=self.current.fence)
+        taken = self._kept(self._leases.take(lost.name, self._owner) if self._takes_back else None)
+        _log.warning("lease_taken_again", name=taken.name, fence=taken.fence)
         return True
 
     def raise_fence(self) -> int:
@@ -185,22 +185,21 @@ class LastingLease:
 
         Raises LeaseLost while another holds it, ControlFailed.
         """
-        lease, only_own = self.current, not self._takes_back
-        self._keep(self._leases.take_anew(lease, self._owner, only_own=only_own))
-        return self.current.fence
+        return self._kept(self._leases.take_anew(self.current, self._owner, only_own=not self._takes_back)).fence
 
     def release(self) -> None:
         """Free the lease at once, for good. Does nothing if it is no longer held."""
         self._is_released = True
         self._leases.release(self.current)
 
-    def _keep(self, taken: Lease | None) -> None:
+    def _kept(self, taken: Lease | None) -> Lease:
         if taken is None:
             raise LeaseLost(f"The lease {self.current.name} is held by another server.")
         self.current = taken
         if self._is_released:  # before, or meanwhile by a thread that may have looked at the lease before this one
             self._leases.release(taken)
             raise LeaseLost(f"The lease {taken.name} was released.")
+        return taken
 
 
 def require(connection: sa.Connection, lease: Lease | LastingLease | None, /) -> None:
