@@ -8,7 +8,7 @@ import pytest
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.model.keys import SCOPES
-from headrace.model.times import render_time_short
+from headrace.model.times import parse_time, render_time_short
 from tests.http.routes import assert_refused
 from tests.server import Client, Server
 
@@ -215,7 +215,7 @@ def test_what_a_key_is_used_for_is_told_before_it_is_revoked(server: Server, cli
     ]
     assert rows[0][-1] == 2, "the most requests first"
     assert (found["meta"]["last_hour"], found["meta"]["last_day"], found["meta"]["more"]) == (4, 4, False)
-    assert found["meta"]["last_used_at"] >= made["created_at"]
+    assert parse_time(found["meta"]["last_used_at"]) >= parse_time(made["created_at"])
 
 
 def test_another_projects_key_tells_nothing_of_its_use(server: Server, client: Client, keys: Keys) -> None:
