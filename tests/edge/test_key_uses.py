@@ -1,12 +1,16 @@
 """What keys are used for: counted in memory, taken once a minute, and bounded however clients call themselves."""
 
+import asyncio
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.assembly.capabilities.keys import KeyAdmin
 from headrace.assembly.key_uses import OTHERS, TOGETHER_MS, KeyUses, together
-from headrace.model.keys import OPERATORS_KEY, KeyUse
+from headrace.model.event import Tenant
+from headrace.model.keys import OPERATORS_KEY, Key, KeyUse
+from headrace.upkeep.bookkeeping import Bookkeeping
 
 NOW_MS = 1_700_000_000_000
 FROM_MS = NOW_MS - NOW_MS % TOGETHER_MS
@@ -75,6 +79,43 @@ def test_the_operators_key_which_nobody_revokes_is_not_counted() -> None:
     uses = KeyUses(Clock())
     uses.note(OPERATORS_KEY, "flux", "POST", "/x", "curl/8")
     assert uses.take() == []
+
+
+def test_what_is_on_its_way_to_control_is_missed_by_no_reader() -> None:
+    """Otherwise a look at the wrong moment, once a minute, finds it neither here nor there."""
+    uses, kept = KeyUses(Clock()), list[KeyUse]()
+    tenant = Tenant("p", "live")
+    key = Key(id="key_a", tenant=tenant, style="flux", scopes=frozenset(), prefix="", created_at_ms=0)
+
+    class Control:
+        def get(self, _tenant: Tenant, _key_id: str) -> Key:
+            return key
+
+        def uses(self, _key_id: str, _since_ms: int) -> list[KeyUse]:
+            assert uses.writing.locked()
+            return list(kept)
+
+        def count_uses(self, counted: list[KeyUse], _before_ms: int) -> None:
+            assert uses.writing.locked()
+            kept.extend(counted)
+
+        def prune(self, _before_ms: int, _most: int) -> int:
+            return 0
+
+    admin = KeyAdmin(None, Control(), uses)  # type: ignore[arg-type]
+    control = Control()
+    bookkeeping = Bookkeeping(
+        *(control, control),  # type: ignore[arg-type]
+        take_used=dict,
+        keep_ms=1,
+        clock_ms=Clock(),
+        take_uses=uses.take,
+        writing_uses=uses.writing,
+    )
+    for number in range(3):
+        uses.note("key_a", "flux", "POST", "/x", "curl/8")
+        assert [each.requests for each in asyncio.run(admin.uses(tenant, "key_a"))[1]] == [number + 1]
+        bookkeeping.step()
 
 
 def test_uses_that_differ_only_in_time_are_one_the_most_requests_first() -> None:

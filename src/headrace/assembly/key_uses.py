@@ -20,7 +20,10 @@ _CONVERTER = re.compile(r":\w+(?=})")  # of a template's placeholder
 
 
 class KeyUses:
-    """`note` is for the event loop; any thread may call the rest."""
+    """`note` is for the event loop; any thread may call the rest.
+
+    writing: hold it from `take` until control has what was taken, and to read both: otherwise a reader misses what is on its way.
+    """
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
@@ -29,6 +32,7 @@ class KeyUses:
         self._clients: dict[str, set[str]] = {}  # by key
         self._since_ms = clock_ms()  # since when those are known
         self._lock = Lock()
+        self.writing = Lock()
 
     def note(self, key_id: str, kind: str, method: str, template: str, agent: str, /) -> None:
         """A request was admitted. agent: its User-Agent, of which only the first word counts: pages of browsers look alike."""

@@ -4,6 +4,7 @@ When keys were last used and what for, no entry of the audit longer than the set
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
@@ -29,11 +30,12 @@ class Bookkeeping:
         clock_ms: Callable[[], int],
         take_uses: Callable[[], Sequence[KeyUse]] = lambda: (),
         keep_uses_ms: int = 0,
+        writing_uses: AbstractContextManager[object] | None = None,
         tell_backups: Callable[[], None] = lambda: None,
     ) -> None:
         """take_used: when which key was last used, of those used since the last call.
 
-        take_uses: what keys were used for since the last call; kept for `keep_uses_ms`.
+        take_uses: what keys were used for since the last call; kept for `keep_uses_ms`. writing_uses: held until it is written.
         tell_backups: tells the folders of backups of erasures that they have not been told of.
         """
         self._keys = keys
@@ -45,6 +47,7 @@ class Bookkeeping:
         self._used: dict[str, int] = {}
         self._take_uses = take_uses
         self._keep_uses_ms = keep_uses_ms
+        self._writing_uses = writing_uses or nullcontext()
         self._uses: list[KeyUse] = []
 
     def step(self) -> bool:
@@ -53,11 +56,12 @@ class Bookkeeping:
         if self._used:
             self._keys.mark_used(self._used)
             self._used = {}
-        if len(self._uses) < _MOST_UNWRITTEN:
-            self._uses += self._take_uses()
-        if self._uses:
-            self._keys.count_uses(added_up(self._uses), self._clock_ms() - self._keep_uses_ms)
-            self._uses = []
+        with self._writing_uses:
+            if len(self._uses) < _MOST_UNWRITTEN:
+                self._uses += self._take_uses()
+            if self._uses:
+                self._keys.count_uses(added_up(self._uses), self._clock_ms() - self._keep_uses_ms)
+                self._uses = []
         self._tell_backups()
         return self._audit.prune(self._clock_ms() - self._keep_ms, _AT_ONCE) == _AT_ONCE
 

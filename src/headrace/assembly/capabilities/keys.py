@@ -34,8 +34,12 @@ class KeyAdmin:
         key = await self.get(tenant, key_id)
         now_ms = clock_ms()
         begun_ms = now_ms - now_ms % TOGETHER_MS
-        kept = await ask_control(lambda: self._own.uses(key.id, begun_ms - KEPT_MS))
-        found = [*kept, *self._uses.pending(key.id)]
+
+        def all_uses() -> list[KeyUse]:
+            with self._uses.writing:
+                return [*self._own.uses(key.id, begun_ms - KEPT_MS), *self._uses.pending(key.id)]
+
+        found = await ask_control(all_uses)
         latest = [each for each in found if each.from_ms > begun_ms - _HOUR_MS]
         return key, together(found), together(latest)
 

@@ -73,6 +73,7 @@ def upkeep_of(
         *(control.tenant_keys, control.audit),
         take_used=access.keyring.take_used,
         take_uses=access.uses.take,
+        writing_uses=access.uses.writing,
         keep_uses_ms=KEPT_MS + TOGETHER_MS,
         keep_ms=int(settings.audit_keep_s * 1000),
         clock_ms=clock_ms,
