@@ -12,10 +12,16 @@ def reserved_port() -> Iterator[int]:
 
     Where the system is not Linux, it is only free at first.
     """
-    with socket.socket() as kept:
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind(("127.0.0.1", 0))
+    with bound() as kept:
         port = kept.getsockname()[1]
         if sys.platform != "linux":
             kept.close()
         yield port
+
+
+def bound() -> socket.socket:
+    """Keeps such a port until it is closed."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept

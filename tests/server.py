@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,7 @@ from headrace.model.event import Mode
 from headrace.model.keys import Scope, Style
 from tests.forks import Process, start
 from tests.openapi import validator
+from tests.ports import bound
 
 _END_TIMEOUT_S = 60
 _START_TIMEOUT_S = 120
@@ -30,7 +32,10 @@ _ABORT_TIMEOUT_S = 10
 
 
 class Server:
-    """`headrace serve` on a free port. `start` returns once it listens; `stop` sends SIGTERM, `kill` SIGKILL."""
+    """`headrace serve`. `start` returns once it listens; `stop` sends SIGTERM, `kill` SIGKILL.
+
+    Its port is its own, also while it is down: what is still sent there reaches no server of another test.
+    """
 
     def __init__(
         self, data: Path, settings: Mapping[str, str] = {}, command: list[str] | None = None, *, by_fork: bool = True
@@ -42,6 +47,11 @@ class Server:
         self._command = command or [sys.executable, "-m", "headrace.cli.main", "serve"]
         self._process: Process | None = None
         self._drainer = threading.Thread()
+        self._port = 0
+        if sys.platform == "linux":  # see tests/ports.py
+            kept = bound()
+            self._port = kept.getsockname()[1]
+            weakref.finalize(self, os.close, kept.detach())
         self.logs: list[dict[str, Any]] = []
         self.url = ""
         self.listened = False
@@ -60,9 +70,12 @@ class Server:
             "PYTHONFAULTHANDLER": "1",
             "HEADRACE_RATE_LIMITS": "off",
             "HEADRACE_CONSOLE_ATTEMPTS": "1000000",
-            "HEADRACE_QUERY_WAIT_S": "120",  # a busy machine is no reason for 503
+            # A busy machine is no reason for 503, or for the sync route to answer 202. (The clients here wait for a minute.)
+            "HEADRACE_QUERY_WAIT_S": "120",
+            "HEADRACE_FRESHNESS_TIMEOUT_S": "50",
+            "HEADRACE_SYNC_DEADLINE_S": "50",
         } | dict(self._settings)
-        command = [*self._command, "--port", "0", "--data", str(self.data)]
+        command = [*self._command, "--port", str(self._port), "--data", str(self.data)]
         self._process = start(command, environ, by_fork=self._by_fork)
         # A test that fails before it stops its server leaves none behind.
         atexit.register(self._process.kill)

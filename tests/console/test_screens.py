@@ -164,7 +164,6 @@ def test_a_revoked_key_under_an_open_tab_asks_for_another(
 
 def test_a_killed_server_that_comes_back_is_watched_on_with_exact_counts(browser: Browser, tmp_path: Path) -> None:
     server = Server(tmp_path).start()
-    port = server.url.rpartition(":")[2]
     key = server.key("shop")
     log_in(browser, server, key)
     browser("see", text="Waiting for the first event")  # it counts from when it is open
@@ -173,19 +172,11 @@ def test_a_killed_server_that_comes_back_is_watched_on_with_exact_counts(browser
         browser("see", text="7 since opened")
     server.kill()
     browser("see", text="connection lost")
-    again = Server(tmp_path, {"HEADRACE_PORT": port}, command=_on_port(port)).start()
-    with again.client(key) as client:
+    server.start()
+    with server.client(key) as client:
         client.post("/api/v1/events/batch", json={"events": [{"name": "n"}] * 5})
     browser("see", text="12 since opened")
-    again.kill()
-
-
-def _on_port(port: str) -> list[str]:
-    """Server adds `--port 0`; the first one given counts not, so the command is told through a shell of Python."""
-    import sys
-
-    code = f"import sys; from headrace.cli.main import main; sys.argv[sys.argv.index('--port') + 1] = '{port}'; main()"
-    return [sys.executable, "-c", code, "serve"]
+    server.kill()
 
 
 def test_a_key_that_only_reads_is_told_what_it_lacks(

@@ -271,7 +271,8 @@ def test_a_full_disk_with_a_little_room_takes_what_fits_in(tmp_path: Path) -> No
     """As much as one insert moves at once does not fit: half of it may, and so on."""
     data = tmp_path / "data"
     data.mkdir()
-    with server_on(data / "store", "64m", data, {"HEADRACE_FLUSH_INTERVAL_MS": "60000"}) as server:
+    settings = {"HEADRACE_FLUSH_INTERVAL_MS": "60000", "HEADRACE_FRESHNESS_TIMEOUT_S": "5"}
+    with server_on(data / "store", "64m", data, settings) as server:
         server.start()
         key = server.key()
         with server.client(key) as client:
