@@ -105,8 +105,10 @@ def test_a_session_ends_within_a_second_of_its_keys_revocation(
     assert page.ask("/console/api/v1/events").status_code == 200
     keys.revoke(key.id, now_ms=clock_ms())
     revoked_ms = clock_ms()
+    sent_ms = revoked_ms
     while page.ask("/console/api/v1/events").status_code == 200:
-        assert clock_ms() - revoked_ms < 1000
+        assert sent_ms - revoked_ms < 1000
+        sent_ms = clock_ms()
     assert page.ask("/console/api/session").status_code == 401
 
 
@@ -253,6 +255,7 @@ def test_no_log_line_holds_a_key_a_code_or_a_token(server: Server, page: Page, k
     page.log_in(secret)
     page.log_in("sk_live_wrong_key")
     [cookie] = page.cookies.jar
+    assert server.said("console_login_refused")
     logged = str(server.logs)
     assert secret not in logged
     assert "sk_live_wrong_key" not in logged

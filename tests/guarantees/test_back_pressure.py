@@ -10,6 +10,7 @@ import pytest
 from tests.crash.test_disk import stored, wait_until_counted, wait_until_ready
 from tests.http.test_overload import resident_mb
 from tests.server import Server
+from tests.waiting import until
 
 _BATCH = 50
 _WRITERS = 4
@@ -80,7 +81,7 @@ def test_while_the_store_is_down_intake_goes_on_until_the_log_is_full_and_nothin
             )
             assert traffic.refused >= 40, "until there was no room"
             assert resident_mb(server) - before_mb < 200
-            assert client.get("/ready").status_code == 503
+            until(lambda: client.get("/ready").status_code == 503)  # after several tries
             assert client.get("/health").status_code == 200
             assert client.get("/api/v1/events/count").status_code == 503, "what was acknowledged cannot be seen now"
         if then == "killed":

@@ -79,7 +79,7 @@ def test_more_than_the_queue_may_hold_is_refused_and_stores_nothing() -> None:
         first = asyncio.create_task(intake.accept(items(10)))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(intake.accept(items(1000)), 5)
+            await asyncio.wait_for(intake.accept(items(1000)), 60)
         log.go.set()
         assert len(await first) == 10
 
@@ -210,7 +210,7 @@ def test_the_queue_takes_its_last_byte_and_has_all_its_room_again_after_an_appen
             await asyncio.sleep(0)
             assert intake.queued_bytes() == room
             with pytest.raises(Unavailable, match="waiting for the log"):
-                await asyncio.wait_for(intake.accept(items(1)), 5)
+                await asyncio.wait_for(intake.accept(items(1)), 60)
             log.go.set()
             assert [len(await each) for each in (first, waiting)] == [1, 3]
             assert intake.queued_bytes() == 0

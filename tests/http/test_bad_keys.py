@@ -121,8 +121,8 @@ def test_a_key_stops_within_a_second_of_being_revoked(server: Server, keys: Keys
     _, secret = keys.create(project, "live", "admin", None, clock_ms())
     with server.client(secret) as client:
         assert client.get("/v1/admin/events").status_code == 200
-        revoked_at_s = time.time()
         keys.revoke(secret, clock_ms())
+        revoked_at_s = time.time()  # not before: on a busy machine, to revoke takes its time
         accepted = requests_until_refused(client)
         assert all(sent_at_s < revoked_at_s + 1 for sent_at_s in accepted)
         for route in MOUNTED:

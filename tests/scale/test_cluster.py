@@ -113,15 +113,15 @@ def test_each_process_says_what_it_is_and_a_worker_that_stands_by_does_nothing_e
     for server, role in ((active, "worker"), (standby, "standby"), (cluster.gateways[0], "gateway")):
         with server.client(cluster.admin) as client:
             assert client.get("/health").json() == {"status": "ok"}
-            ready = client.get("/ready")
-            assert ready.status_code == 200
+            ready = until(partial(client.get, "/ready"), lambda reply: reply.status_code == 200)
             assert ready.json() == {"status": "ready", "role": role} | ({} if server is standby else {"log": "fsync"})
             assert f'headrace_role{{role="{role}"}} 1.0' in client.get("/metrics").text
-            counted = client.get("/api/v1/events/count")
-            assert counted.status_code == (503 if server is standby else 200)
+            # On a busy machine storing takes longer than this cluster's queries wait.
+            expected = 503 if server is standby else 200
+            counted = until(partial(client.get, "/api/v1/events/count"), lambda reply: reply.status_code == expected)  # noqa: B023
             assert ("headrace-lag-ms" in counted.headers) == (role == "gateway")
     with cluster.client() as client:
-        assert "headrace_worker_active 1.0" in client.get("/metrics").text
+        until(lambda: "headrace_worker_active 1.0" in client.get("/metrics").text)
 
 
 def test_a_worker_of_another_cluster_on_the_same_control_database_ends_and_says_why(
@@ -165,7 +165,8 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(cluster: Clus
         for gateway in range(2):
             with cluster.client(gateway, bricqs) as sender:
                 sent = {"event_name": "n", "participant_id": "u"}
-                assert "purchase" in sender.post("/api/v1/ingest/events/sync", json=sent).text, "the rule's fact"
+                # One that takes longer than this cluster's deadline is answered without its facts.
+                until(lambda: "purchase" in sender.post("/api/v1/ingest/events/sync", json=sent).text)  # noqa: B023
         face.broken = True
         is_answered("the store")
         face.broken = False
