@@ -1,13 +1,14 @@
 """The process that `tests/forks.py` starts: it has imported what a server and a command import, and forks for whoever asks.
 
-python -m tests.forking FD: reads requests from this socket until it is closed. Has the engine's library and does not import the
-engine, which would start threads: a process with threads cannot be forked safely.
+python -m tests.forking FD: reads requests from this socket until it is closed. Has imported the engine, and not opened one, which
+would start threads: a process with threads cannot be forked safely.
 """
 
 import atexit
 import ctypes
 import faulthandler
 import gc
+import importlib
 import json
 import mimetypes
 import os
@@ -19,11 +20,11 @@ import socket
 import sys
 import threading
 import time
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import NamedTuple
 
-# For the first start on a data folder; and for the engine, of whose import these two are a half.
+# For the first start on a data folder; and for the engine.
 import alembic.command
 import alembic.config  # noqa: F401
 import numpy as np  # noqa: F401
@@ -116,12 +117,39 @@ def end(code: int) -> None:
     os._exit(code)
 
 
-def map_engine() -> None:
-    """Load the engine's library, half a gigabyte, as importing chdb does before it starts anything."""
-    found = find_spec("chdb")
-    for folder in (found and found.submodule_search_locations) or ():
-        for library in Path(folder).glob("_chdb.abi3.so"):
-            ctypes.CDLL(str(library), mode=sys.getdlopenflags() | _RTLD_DEEPBIND)
+class _NoEngine:
+    """What `chdb` asks for its version as it is imported. To open a real one takes a third of a server's start."""
+
+    def query(self, *_: object) -> "_NoEngine":
+        return self
+
+    def bytes(self) -> bytes:
+        return b'"none"\n'
+
+    def close(self) -> None:
+        pass
+
+
+def import_engine() -> None:
+    """Import chdb and its client as always, except that it opens no engine, so that no thread is started.
+
+    What it opens as it is imported, a new process opens and closes again: tests that start one (`by_fork=False`) cover that.
+    """
+    spec = find_spec("chdb")
+    assert spec
+    assert spec.loader
+    assert spec.submodule_search_locations
+    for folder in spec.submodule_search_locations:
+        ctypes.CDLL(str(Path(folder, "_chdb.abi3.so")), mode=sys.getdlopenflags() | _RTLD_DEEPBIND)  # as chdb does it
+    sys.modules["chdb"] = package = module_from_spec(spec)
+    library = importlib.import_module("chdb._chdb")
+    connect = library.connect
+    library.connect = _NoEngine
+    try:
+        spec.loader.exec_module(package)
+    finally:
+        library.connect = connect
+    importlib.import_module("clickhouse_connect.driver._chdbclient")
 
 
 def main(fd: str) -> None:
@@ -129,7 +157,7 @@ def main(fd: str) -> None:
     document()
     mimetypes.init()
     resolve_struct_types()
-    map_engine()
+    import_engine()
     gc.collect()
     gc.freeze()  # or each child that collects garbage, at the latest as it ends, would copy every page that holds an object
     threads = len(list(Path("/proc/self/task").iterdir()))
