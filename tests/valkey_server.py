@@ -1,6 +1,6 @@
 """A real Valkey out of a wheel, one for each process of a test run; a test that starts, kills or configures one has its own.
 
-Use the fixture `valkey` (the shared server, set up as the log demands), or `Valkey` itself.
+Use the fixture `valkey` (the shared server, set up as the log demands), `own_valkey` (a server of the file's own), or `Valkey` itself.
 """
 
 import atexit
@@ -102,6 +102,14 @@ def started(settings: dict[str, str] = DURABLE) -> Valkey:
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Valkey]:
     """The shared server. Whoever uses it names its logs anew, and leaves its configuration as it was."""
+    server = started()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def own_valkey() -> Iterator[Valkey]:
+    """A server for this file's tests, which may kill it and start it again."""
     server = started()
     yield server
     server.remove()

@@ -12,25 +12,20 @@ from tests.scale.books import booked, stored
 from tests.scale.cluster import Cluster, role_of, wait_until
 from tests.scale.traffic import RULES, Traffic
 from tests.server import Server
-from tests.valkey_server import Valkey, started
+from tests.valkey_server import Valkey, own_valkey
 from tests.waiting import until
 
-__all__ = ["face", "postgres"]
+__all__ = ["face", "own_valkey", "postgres"]
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Valkey]:
-    server = started()
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, own: Valkey, postgres: Postgres, face: Face) -> Iterator[Cluster]:
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, own_valkey: Valkey, postgres: Postgres, face: Face
+) -> Iterator[Cluster]:
     url = postgres.migrated()
     running = Cluster(
         tmp_path_factory.mktemp("cluster"),
-        own.url,
+        own_valkey.url,
         url,
         face.url(),
         HEADRACE_FRESHNESS_TIMEOUT_S="0.5",
@@ -125,20 +120,22 @@ def test_each_process_says_what_it_is_and_a_worker_that_stands_by_does_nothing_e
 
 
 def test_a_worker_of_another_cluster_on_the_same_control_database_ends_and_says_why(
-    cluster: Cluster, own: Valkey, tmp_path: Path
+    cluster: Cluster, own_valkey: Valkey, tmp_path: Path
 ) -> None:
     cluster.active()
-    another = {"HEADRACE_ROLE": "worker", "HEADRACE_LOG_URL": f"{own.url}/1"}
+    another = {"HEADRACE_ROLE": "worker", "HEADRACE_LOG_URL": f"{own_valkey.url}/1"}
     stranger = Server(tmp_path, cluster.settings | another)
     stranger.begin()
     assert stranger.wait() == 2
     [line] = [each["event"] for each in stranger.logs if "HEADRACE_LOG_URL" in each["event"]]
     assert "HEADRACE_CONTROL_URL" in line
-    assert f"names {own.url}/1, but the log of" in line
+    assert f"names {own_valkey.url}/1, but the log of" in line
 
 
 @pytest.mark.timeout(300)
-def test_each_route_answers_as_the_table_says_while_a_part_is_away(cluster: Cluster, own: Valkey, face: Face) -> None:
+def test_each_route_answers_as_the_table_says_while_a_part_is_away(
+    cluster: Cluster, own_valkey: Valkey, face: Face
+) -> None:
     have_rules(cluster)
     table = _table()
     with cluster.client() as client:
@@ -175,9 +172,9 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(cluster: Clus
         is_answered("control")
         cluster.open_control()
         is_answered("nothing")
-        own.kill()
+        own_valkey.kill()
         is_answered("the log")
-        own.start()
+        own_valkey.start()
         is_answered("nothing")
         running = [each for each in cluster.workers if each.is_running()]
         for each in running:

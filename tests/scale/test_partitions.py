@@ -15,23 +15,18 @@ from tests.scale.books import booked, order_of_effects, stored
 from tests.scale.cluster import Cluster, role_of, wait_until
 from tests.scale.traffic import RULES, Traffic
 from tests.server import Server
-from tests.valkey_server import Valkey, started
+from tests.valkey_server import Valkey, own_valkey
 
-__all__ = ["face", "postgres"]
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Valkey]:
-    server = started()
-    yield server
-    server.remove()
+__all__ = ["face", "own_valkey", "postgres"]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, own: Valkey, postgres: Postgres, face: Face) -> Iterator[Cluster]:
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, own_valkey: Valkey, postgres: Postgres, face: Face
+) -> Iterator[Cluster]:
     url = postgres.migrated()
     folder = tmp_path_factory.mktemp("partitions")
-    running = Cluster(folder, own.url, url, face.url(), HEADRACE_LOG_PARTITIONS="4").start()
+    running = Cluster(folder, own_valkey.url, url, face.url(), HEADRACE_LOG_PARTITIONS="4").start()
     yield running
     running.stop()
     postgres.give_back(url)
