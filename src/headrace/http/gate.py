@@ -109,6 +109,7 @@ async def unless_hung_up(req: falcon.asgi.Request, work: Awaitable[Answer], /) -
         raise Unavailable("The query was stopped: the client hung up, or the server is shutting down.") from None
     finally:
         req.scope.pop(HUNG_UP, None)
+        del asked  # it holds the error that is raised here, whose traceback holds this frame
 
 
 class KeyGate(Gate):

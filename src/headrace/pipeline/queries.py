@@ -30,12 +30,12 @@ _NOBODY = Asker()
 
 
 class _Query(Waiting, eq=False, kw_only=True):
-    """turn: done when it may begin, or is refused. task: what waits, until the store is fresh.
+    """turn: done when it may begin, with "", or is refused, with the reason. task: what waits, until the store is fresh.
 
     same: see `identity_of`; "" for one that is not compared. follows: whether it waits for the answer to another one like it.
     """
 
-    turn: "asyncio.Future[None]"
+    turn: "asyncio.Future[str]"
     task: "asyncio.Task[object] | None"
     same: str = ""
     follows: bool = False
@@ -129,10 +129,8 @@ class QuerySlots:
                 # Only what a route asks may be begun twice.
                 elif by is not _NOBODY and not looked and self._would_wait() and self._remembering < _MOST_REMEMBERING:
                     looked = True
-                    try:
-                        return await self._from_memory(question)
-                    except NotRemembered:
-                        pass
+                    if outcome := await self._from_memory(question):
+                        return outcome.get()
                 else:
                     return await self._for_all(query, question)
         finally:
@@ -151,7 +149,7 @@ class QuerySlots:
             loop.time(),
             ready=False,
             turn=loop.create_future(),
-            task=asyncio.current_task(),
+            task=None,
             same=same,
         )
         if same and self._same.is_asked(same):
@@ -167,6 +165,7 @@ class QuerySlots:
                 raise self._too_many("The queries before this one take too long.")
             self._turns.add(query)
         self._same.enter(same)
+        query.task = asyncio.current_task()
         self._inside[query] = None
         if not self._looking:
             self._looking = True
@@ -174,6 +173,7 @@ class QuerySlots:
         return query
 
     def _leave(self, query: _Query) -> None:
+        query.task = None  # which holds the error that it ends with, whose traceback leads back to the query
         self._inside.pop(query, None)
         self._turns.remove(query)
         self._same.leave(query.same)
@@ -195,7 +195,7 @@ class QuerySlots:
         self._inside.pop(query, None)
         self._turns.remove(query)
         if query.task is None:
-            query.turn.set_exception(self._too_many(why))
+            query.turn.set_result(why)
         else:
             query.shed = True
             query.task.cancel()
@@ -213,12 +213,11 @@ class QuerySlots:
                 raise  # the client hung up
             raise self._too_many("Too many queries are waiting.") from None
 
-    async def _from_memory(self, question: Callable[[Reader], Answer]) -> Answer:
-        """Answer without a reader. Raises NotRemembered, and what the question raises."""
+    async def _from_memory(self, question: Callable[[Reader], Answer]) -> Outcome[Answer] | None:
+        """Answer without a reader; None if the answer is not remembered. Raises what the question raises."""
         self._remembering += 1
         try:
-            work = self._rememberer.submit(self._answer, question, RunningQuery(only_remembered=True))
-            return await asyncio.wrap_future(work)
+            return await asyncio.wrap_future(self._rememberer.submit(self._remembered, question))
         finally:
             self._remembering -= 1
 
@@ -250,20 +249,23 @@ class QuerySlots:
                 if not query.began:
                     self._same.begin(query.same)
                 shared.set_result(outcome)
+            outcome = shared = None  # or an error would hold this frame, and this frame the error
 
     async def _until_its_turn(self, query: _Query) -> None:
         self._start_some()
         try:
-            await query.turn
+            why = await query.turn
         except asyncio.CancelledError:
-            if not self._turns.remove(query) and not query.turn.cancelled() and query.turn.exception() is None:
+            if not self._turns.remove(query) and not query.turn.cancelled() and not query.turn.result():
                 self._release()  # it was its turn at this very moment
             raise
+        if why:  # raised here: a future that held the error would be part of its own traceback
+            raise self._too_many(why)
 
     def _start_some(self) -> None:
         while self._busy < self._way.readers and (query := self._turns.take()) is not None:
             self._busy += 1
-            query.turn.set_result(None)
+            query.turn.set_result("")
 
     def _would_wait(self) -> bool:
         return self._busy >= self._way.readers
@@ -285,6 +287,7 @@ class QuerySlots:
                 await asyncio.to_thread(self._reader.cancel, running)
             raise
         finally:
+            del work  # it holds the error that is raised here, whose traceback holds this frame
             self._running -= 1
             took_s = loop.time() - began_s
             self._costs.learn(query.by, took_s)
@@ -316,6 +319,12 @@ class QuerySlots:
             self._look_later()
         else:
             self._beside_writes = False
+
+    def _remembered(self, question: Callable[[Reader], Answer]) -> Outcome[Answer] | None:
+        try:
+            return Outcome(self._answer(question, RunningQuery(only_remembered=True)))
+        except NotRemembered:
+            return None
 
     def _answer(self, question: Callable[[Reader], Answer], running: RunningQuery) -> Answer:
         with self._reader.asking(running):

@@ -9,22 +9,22 @@ class Resting:
 
     def __init__(self, release: Callable[[], None], /) -> None:
         self._release = release
-        self._handles: set[asyncio.TimerHandle] = set()
+        self._handles: dict[int, asyncio.TimerHandle] = {}
+        self._begun = 0
 
     def __len__(self) -> int:
         return len(self._handles)
 
     def begin(self, seconds: float, /) -> None:
         """Let one more reader rest."""
-
-        def end() -> None:
-            self._handles.discard(handle)
-            self._release()
-
-        handle = asyncio.get_running_loop().call_later(seconds, end)
-        self._handles.add(handle)
+        self._begun += 1
+        self._handles[self._begun] = asyncio.get_running_loop().call_later(seconds, self._end, self._begun)
 
     def end_all(self) -> None:
         while self._handles:
-            self._handles.pop().cancel()
+            self._handles.popitem()[1].cancel()
             self._release()
+
+    def _end(self, which: int) -> None:
+        del self._handles[which]
+        self._release()
