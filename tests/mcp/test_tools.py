@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.cli.mcp import base_of
+from headrace.cli.remote import base_of
 from headrace.http.docs import document
 from headrace.mcp import tools as tools_module
 from headrace.mcp.server import Unanswered

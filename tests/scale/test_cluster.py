@@ -1,5 +1,9 @@
 """Gateways and workers as processes of their own, on real servers (the store's is the face, not a real one)."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.clickhouse_face import Face, face
+from tests.forks import run as run_forked
 from tests.postgres import Postgres, postgres
 from tests.scale.books import booked, stored
 from tests.scale.cluster import Cluster, role_of, wait_until
@@ -16,6 +21,9 @@ from tests.valkey_server import Valkey, own_valkey
 from tests.waiting import until
 
 __all__ = ["face", "own_valkey", "postgres"]
+
+OPERATORS = "a-key-in-the-settings-of-every-worker"
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +36,8 @@ def cluster(
         own_valkey.url,
         url,
         face.url(),
+        HEADRACE_ADMIN_KEY=OPERATORS,
+        HEADRACE_BACKUP_DIR=str(tmp_path_factory.mktemp("backups") / "shared"),
         HEADRACE_FRESHNESS_TIMEOUT_S="0.5",
         HEADRACE_SYNC_DEADLINE_S="0.5",
     ).start()
@@ -117,6 +127,32 @@ def test_each_process_says_what_it_is_and_a_worker_that_stands_by_does_nothing_e
             assert ("headrace-lag-ms" in counted.headers) == (role == "gateway")
     with cluster.client() as client:
         until(lambda: "headrace_worker_active 1.0" in client.get("/metrics").text)
+
+
+def test_a_command_reaches_the_active_worker_through_a_gateway(cluster: Cluster) -> None:
+    def headrace(key: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", "headrace.cli.main", *arguments, "--url", cluster.gateways[0].url]
+
+        def run() -> subprocess.CompletedProcess[str]:
+            return run_forked(command, CLEAN | {"HEADRACE_KEY": key})
+
+        # While one worker hands over to the other, a command is told that none is active.
+        done = until(run, lambda done: "No worker is active" not in done.stderr)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    cluster.active()
+    assert json.loads(headrace(OPERATORS, "check"))["problems"] == []
+    made = json.loads(headrace(OPERATORS, "backup", "--keep", "1"))
+    shared = Path(cluster.settings["HEADRACE_BACKUP_DIR"])
+    assert [each.name for each in (shared / "snapshots").iterdir()] == [made["snapshot"]]
+    key = cluster.key("admin", "commands")
+    assert headrace(key, "prune", "--older-than", "1h").startswith("0 events from before")
+    assert json.loads(headrace(key, "replay", "--event", "nothing", "--wait"))["replay"]["status"] == "done"
+    with cluster.client(0, key) as client:
+        assert client.post("/api/v1/tasks/check").status_code == 403, "of all projects"
+        actions = [each["action"] for each in client.get("/api/v1/audit").json()["data"]]
+        assert actions == ["check", "replay", "prune"]
 
 
 def test_a_worker_of_another_cluster_on_the_same_control_database_ends_and_says_why(

@@ -152,6 +152,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Append waiting events, drain the log into the store, and close everything."""
+        self.upkeep.tasks.stop()
         for each in self._loops.stopping:
             await asyncio.to_thread(each.stop)
         self.close()

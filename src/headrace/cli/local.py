@@ -15,6 +15,7 @@ from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.cli.opened import deed_of, user_name
+from headrace.cli.remote import broken_off
 from headrace.model.audit import MAX_DETAIL_CHARS
 from headrace.model.errors import HeadraceError, InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.event import Tenant
@@ -222,12 +223,6 @@ def opened(settings: Settings, method: str, path: str, body: object, headers: Ma
         raise (Unavailable if error.code >= 500 or error.code == 429 else InvalidRequest)(message) from None
     except (FileNotFoundError, urllib.error.URLError, msgspec.DecodeError):
         raise _no_server(settings) from None
-
-
-def broken_off(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"The server ended before it had answered ({error or type(error).__name__}). Try again once it runs."
-    )
 
 
 class _Refusal(msgspec.Struct):

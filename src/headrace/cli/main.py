@@ -20,12 +20,14 @@ from headrace.cli.mcp import app as mcp_app
 from headrace.cli.opened import Data, deed_of, running
 from headrace.cli.progress import progress_bar
 from headrace.cli.quarantine import app as quarantine_app
+from headrace.cli.remote import Url
 from headrace.cli.replays import app as replay_app
 from headrace.cli.retention import app as retention_app
 from headrace.cli.retention import prune
 from headrace.cli.rules import app as rules_app
-from headrace.cli.server import print_json
+from headrace.cli.server import print_json, require_alone
 from headrace.cli.store import app as store_app
+from headrace.cli.tasks import run_at
 from headrace.cli.users import app as users_app
 from headrace.cli.webhooks import app as webhooks_app
 from headrace.dialects.settings import ServerSettings
@@ -119,15 +121,22 @@ def console(
 
 
 @app.command
-def check(*, data: Data = None) -> None:
+def check(*, data: Data = None, url: Url = "") -> None:
     """Compare the log, the store and the control database. Exits with 1 if they disagree; changes nothing.
 
-    Asks the server running on the data folder, or opens the folder itself if no server runs.
+    Asks the server running on the data folder, or opens the folder itself if no server runs. With --url, HEADRACE_KEY is the
+    operator's key, which is the server's HEADRACE_ADMIN_KEY.
     """
-    # Imported here: it loads the store's engine, which no other command needs.
-    from headrace.cli.local import check as run  # noqa: PLC0415
+    # Imported here: they load the store's engine, or much of what a server is made of.
+    if url:
+        from headrace.upkeep.check import Report  # noqa: PLC0415
 
-    report = run(ServerSettings.from_environ(os.environ, data=data))
+        require_alone(url, data)
+        report = run_at(url, "check", {}, Report)
+    else:
+        from headrace.cli.local import check as run  # noqa: PLC0415
+
+        report = run(ServerSettings.from_environ(os.environ, data=data))
     print_json(report)
     if report.problems:
         raise SystemExit(1)
@@ -135,21 +144,41 @@ def check(*, data: Data = None) -> None:
 
 @app.command
 def backup(
-    folder: Path, /, *, keep: Annotated[int | None, Parameter()] = None, forget: bool = False, data: Data = None
+    folder: Path | None = None,
+    /,
+    *,
+    keep: Annotated[int | None, Parameter()] = None,
+    forget: bool = False,
+    data: Data = None,
+    url: Url = "",
 ) -> None:
     """Copy everything into a folder of backups, while the server runs or without one. Prints one JSON object.
 
     A later backup in the same folder copies only what earlier ones lack. Everything acknowledged before the command is in it,
-    wherever log, control and store are. Of gateways and workers, run it beside the active worker.
+    wherever log, control and store are. Of gateways and workers, run it beside the active worker, or anywhere with --url: then
+    HEADRACE_KEY is the operator's key, which is the server's HEADRACE_ADMIN_KEY, and the folder is its HEADRACE_BACKUP_DIR.
 
     Args:
-        folder: Folder for backups on the server's machine; created if it does not exist.
+        folder: Folder for backups on the server's machine; created if it does not exist. None with --url.
         keep: Keep this many backups in the folder and remove older ones.
         forget: Make no backup; the folder is gone for good, so stop writing notices of erasures to it.
     """
-    # Imported here: it loads the store's engine.
+    # Imported here: they load the store's engine, or much of what a server is made of.
+    if url:
+        from headrace.upkeep.backup import Done  # noqa: PLC0415
+
+        require_alone(url, data)
+        if folder is not None or forget:
+            raise InvalidRequest(
+                "With --url, backups are written to the folder that the server's HEADRACE_BACKUP_DIR names: give neither a "
+                "folder nor --forget."
+            )
+        print_json(run_at(url, "backup", {"keep": keep}, Done))
+        return
     from headrace.cli import local  # noqa: PLC0415
 
+    if folder is None:
+        raise InvalidRequest("Name the folder for backups.")
     settings = ServerSettings.from_environ(os.environ, data=data)
     if not forget:
         print_json(local.backup(settings, folder, keep))

@@ -3,10 +3,10 @@
 import asyncio
 import os
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from cyclopts import App, Parameter
 
+from headrace.cli.remote import base_of, checked
 from headrace.model.errors import SettingsError
 
 app = App(name="mcp", help="Serve tools for language models (Model Context Protocol) that ask a running server.")
@@ -30,13 +30,11 @@ def mcp(
     Args:
         url: The server to ask.
     """
-    key = os.environ.get("HEADRACE_KEY", "").strip()
+    key = checked(os.environ.get("HEADRACE_KEY", "").strip())
     if not http and not key:
         raise SettingsError(
             "HEADRACE_KEY is not set: give it a key with the scope query (and admin, for explain_rule)."
         )
-    if not (key.isascii() and key.isprintable()):
-        raise SettingsError("HEADRACE_KEY has characters that are in no key.")
     base = base_of(url)
     try:
         # Imported here: it is an optional dependency, and takes a second.
@@ -59,11 +57,3 @@ def mcp(
         port=int(port),
         log_level="warning",
     )
-
-
-def base_of(url: str, /) -> str:
-    """The address without its path's last slash. Raises SettingsError unless it is of HTTP."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise SettingsError(f"--url must be an address such as http://127.0.0.1:8080; it is {url[:80]!r}.")
-    return url.rstrip("/")

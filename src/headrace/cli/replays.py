@@ -1,4 +1,4 @@
-"""`headrace replay`: asks the running server to replay and shows progress. Parses and prints; never opens the data."""
+"""`headrace replay`: asks a running server to replay and shows progress. Parses and prints; never opens the data."""
 
 import sys
 import time
@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from headrace.cli.server import Data, Server, print_json
+from headrace.cli.server import HERE, Server, Where, print_json
 from headrace.model.errors import InvalidRequest
-from headrace.model.event import Mode
 
 app = App(
     name="replay",
-    help="Run stored events through the reactions again, on the server running on the data folder.",
+    help="Run stored events through the reactions again, on the server running on the data folder or at a URL.",
 )
 _JOBS = "/v1/admin/replays"
 _POLL_S = 0.3
@@ -33,9 +32,7 @@ def replay(
     async_: Annotated[bool, Parameter(name="--async")] = False,
     wait: bool = False,
     rebuild: bool = False,
-    project: str = "default",
-    mode: Mode = "live",
-    data: Data = None,
+    at: Where = HERE,
 ) -> None:
     """Replay events by id or by filter, oldest first, and print the server's response as JSON.
 
@@ -52,8 +49,6 @@ def replay(
         async_: Start a job on the server, print it and return.
         wait: Like --async, but show progress until the job ends; exits with 1 unless every event was replayed.
         rebuild: Replay every event, then correct each participant's points to what the rules in force give. A job.
-        project: Project whose events to replay.
-        mode: live or test.
     """
     criteria = {"event": event, "userId": user, "source": source, "from": from_, "to": to}
     body: dict[str, object] = {"force": force, "dryRun": dry_run, "async": async_ or wait}
@@ -62,7 +57,7 @@ def replay(
     body |= {} if limit is None else {"limit": limit}
     if rebuild:
         body |= {"rebuild": True, "async": not dry_run}
-    server = Server(project, mode, data)
+    server = at.server()
     reply = server.ask("POST", "/v1/admin/events/replay", body)
     if wait:
         _wait(server, reply["replay"]["id"])
@@ -71,13 +66,13 @@ def replay(
 
 
 @app.command(name="list")
-def print_list(*, limit: int = 20, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+def print_list(*, limit: int = 20, at: Where = HERE) -> None:
     """List replay jobs, newest first, as tab-separated lines.
 
     Args:
         limit: Maximum number of jobs, 1 to 100.
     """
-    reply = Server(project, mode, data).ask("GET", f"{_JOBS}?limit={limit}")
+    reply = at.server().ask("GET", f"{_JOBS}?limit={limit}")
     columns = ("id", "status", "replayed", "total", "failed", "effects", "suppressed", "createdAt", "finishedAt")
     print(*columns, sep="\t")
     for job in reply["replays"]:
@@ -85,33 +80,33 @@ def print_list(*, limit: int = 20, project: str = "default", mode: Mode = "live"
 
 
 @app.command
-def show(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+def show(replay_id: str, /, *, at: Where = HERE) -> None:
     """Print one job as JSON."""
-    print_json(Server(project, mode, data).ask("GET", _path(replay_id)))
+    print_json(at.server().ask("GET", _path(replay_id)))
 
 
 @app.command
-def wait(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+def wait(replay_id: str, /, *, at: Where = HERE) -> None:
     """Show a job's progress until it ends. Exits with 1 unless every event was replayed."""
-    _wait(Server(project, mode, data), replay_id)
+    _wait(at.server(), replay_id)
 
 
 @app.command
-def pause(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+def pause(replay_id: str, /, *, at: Where = HERE) -> None:
     """Pause a job."""
-    _steer(Server(project, mode, data), replay_id, "pause")
+    _steer(at.server(), replay_id, "pause")
 
 
 @app.command
-def resume(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+def resume(replay_id: str, /, *, at: Where = HERE) -> None:
     """Resume a paused job."""
-    _steer(Server(project, mode, data), replay_id, "resume")
+    _steer(at.server(), replay_id, "resume")
 
 
 @app.command
-def cancel(replay_id: str, /, *, project: str = "default", mode: Mode = "live", data: Data = None) -> None:
+def cancel(replay_id: str, /, *, at: Where = HERE) -> None:
     """Cancel a job permanently. Effects it has caused remain."""
-    _steer(Server(project, mode, data), replay_id, "cancel")
+    _steer(at.server(), replay_id, "cancel")
 
 
 def _steer(server: Server, replay_id: str, action: Literal["pause", "resume", "cancel"]) -> None:

@@ -17,6 +17,7 @@ from headrace.dialects import (
     native_journeys,
     native_keys,
     native_queries,
+    native_tasks,
     native_webhooks,
 )
 from headrace.dialects.flux_queries import render_row
@@ -244,6 +245,7 @@ DIALECT = Dialect(
         Route("GET", "/api/v1/rules/{kind}/{rule_id}/passed_over", "admin", "native", Handled("passed_over")),
         *native_keys.ROUTES,
         *native_audit.ROUTES,
+        *native_tasks.ROUTES,
         *native_webhooks.ROUTES,
         *native_queries.ROUTES,
         *native_funnels.ROUTES,
@@ -260,6 +262,7 @@ DIALECT = Dialect(
             for name in ("effects", "erasures", "facts", "groups", "participants", "points", "retention", "users")
         ),
         *native_keys.PREFIXES,
+        *native_tasks.PREFIXES,
         *native_journeys.PREFIXES,
         *native_queries.PREFIXES,
     ),

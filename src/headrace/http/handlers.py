@@ -20,6 +20,7 @@ from headrace.http.replays import Replays
 from headrace.http.rules import Rules
 from headrace.http.scoreboards import Scoreboards
 from headrace.http.status import Statuses
+from headrace.http.tasks import TaskRoutes
 from headrace.http.traces import Traces
 from headrace.http.webhook_admin import Webhooks
 
@@ -48,6 +49,7 @@ def handlers_of(gate: Gate, can: Capabilities, metrics: Metrics, /) -> Handlers:
         Journeys(can.journeys),
         KeyRoutes(can.keys),
         AuditRoutes(can.audit),
+        TaskRoutes(can.admission, can.tasks),
         Exporting(can.mover),
         Importing(can.mover, can.intake, can.settings, metrics.count_import),
     )

@@ -19,6 +19,7 @@ from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, Te
 from mcp_types import Tool as Shown
 
 from headrace import __version__
+from headrace.mcp.client import NoRedirect, reason_of
 from headrace.mcp.tools import Refused, Request, Tool, rendered, tools
 
 _TIMEOUT_S = 60.0
@@ -37,13 +38,13 @@ def ask(url: str, key: str, request: Request, /) -> Any:
     body = None if request.body is None else msgspec.json.encode(request.body)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
     asked = urllib.request.Request(url + request.path, body, headers, method=request.method)  # noqa: S310  checked by `base_of`
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.build_opener(NoRedirect)
     try:
         with opener.open(asked, timeout=_TIMEOUT_S) as reply:
             found: bytes = reply.read(_MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
-            raise Unanswered(f"The server answered {error.code}: {_reason(error.read(10_000))}") from None
+            raise Unanswered(f"The server answered {error.code}: {reason_of(error.read(10_000))}") from None
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise Unanswered(f"The server at {url} did not answer: {reason}.") from None
@@ -53,31 +54,6 @@ def ask(url: str, key: str, request: Request, /) -> Any:
         return msgspec.json.decode(found)
     except msgspec.DecodeError:
         raise Unanswered(f"What answered at {url} is no Headrace server: it sent no JSON.") from None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def http_error_302(self, *_arguments: Any, **_named: Any) -> None:
-        """Leave it as the error that it is."""
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
-def _reason(body: bytes) -> str:
-    """The message in an error of any of the server's dialects."""
-    try:
-        found = msgspec.json.decode(body, type=_Refusal)
-    except msgspec.DecodeError:
-        return body.decode(errors="replace")[:500]
-    return found.detail or (found.error if isinstance(found.error, str) else found.error.message)
-
-
-class _Message(msgspec.Struct):
-    message: str = ""
-
-
-class _Refusal(msgspec.Struct):
-    detail: str = ""
-    error: str | _Message = ""
 
 
 async def call(known: dict[str, Tool], url: str, key: str, name: str, arguments: dict[str, Any], /) -> CallToolResult:

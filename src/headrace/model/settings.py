@@ -254,6 +254,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     export_every_s: Annotated[Seconds, _doc("Pause between two rounds of the continuous export.")] = 3600.0
+    backup_dir: Annotated[
+        Annotated[str, Meta(pattern="^(/.*)?$")],
+        _doc(
+            "Folder for backups on this machine, as an absolute path, that `headrace backup --url` and `POST "
+            "/api/v1/tasks/backup` write to; if empty, they are refused. Of workers, each may become the one that writes."
+        ),
+    ] = ""
     hot_tags: Annotated[
         str,
         _doc("Comma-separated tags that get their own column at once, in addition to own_columns."),

@@ -12,7 +12,8 @@ Every setting is an environment variable. `headrace settings` prints this page. 
 of bytes, or takes a unit: `10MiB`. A time is a number of seconds (of milliseconds where the name
 ends in `_MS`), or takes a unit: `90s`, `7d`. A variable that begins with `HEADRACE_` and is not a
 setting is an error, except those that Kubernetes sets beside a service named `headrace`, and
-`HEADRACE_KEY` (for `headrace mcp`), `HEADRACE_CONSOLE` (for installs) and `HEADRACE_URL`.
+`HEADRACE_KEY` (for `headrace mcp` and `--url`), `HEADRACE_CONSOLE` (for installs) and
+`HEADRACE_URL`.
 """
 
 

@@ -17,6 +17,7 @@ from headrace.assembly.capabilities.replays import ReplayAdmin
 from headrace.assembly.capabilities.rules import RuleAdmin
 from headrace.assembly.capabilities.scoreboard import SettledScoreboard
 from headrace.assembly.capabilities.server import BackupAdmin, QuarantineAdmin, ServerStatus
+from headrace.assembly.capabilities.tasks import TaskAdmin
 from headrace.assembly.capabilities.webhooks import WebhookAdmin
 from headrace.assembly.clock import clock_ms
 from headrace.assembly.console import ConsoleAdmission
@@ -48,6 +49,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     audit: AuditTrail
     mover: Mover
     backups: BackupAdmin
+    tasks: TaskAdmin
 
     console: ConsoleAdmission
     live: Live
@@ -98,6 +100,7 @@ def capabilities_of(runtime: Runtime, /) -> Capabilities:
         audit=AuditTrail(control.audit),
         mover=Mover(runtime.queries, runtime.store, runtime.visible, runtime.upkeep.importer),
         backups=BackupAdmin(runtime),
+        tasks=TaskAdmin(runtime),
         console=runtime.access.console,
         live=Live(
             *(runtime.live.hub, runtime.queries),

@@ -22,6 +22,7 @@ from headrace.upkeep.bookkeeping import BOOKKEEPING_S, Bookkeeping
 from headrace.upkeep.continuous import ContinuousExport
 from headrace.upkeep.importing import Importer
 from headrace.upkeep.own_columns import ColumnKeeper
+from headrace.upkeep.tasks import Tasks
 
 
 class UpkeepWing(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class UpkeepWing(msgspec.Struct, frozen=True):
     columns: ColumnKeeper
     bookkeeping: Loop
     continuous: ContinuousExport | None
+    tasks: Tasks
 
 
 def upkeep_of(
@@ -86,4 +88,5 @@ def upkeep_of(
         columns,
         Loop("bookkeeping", bookkeeping.step, idle_s=BOOKKEEPING_S, drain=True),
         continuous_export_of(settings, adapters.control, adapters.store, visible=pipeline.visible),
+        Tasks(clock_ms),
     )
