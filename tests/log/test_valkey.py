@@ -210,7 +210,10 @@ def test_new_events_are_refused_long_before_the_server_is_out_of_memory(logs: Op
 
 
 class Proxy:
-    """In front of a server. After `cut`, what is sent still arrives, and the connection ends instead of the reply."""
+    """In front of a server. After `cut`, what is sent next still arrives, and its connection ends instead of the reply.
+
+    Later connections are whole again: a client that sent the same once more would be answered.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -242,6 +245,7 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65536):
                 if is_reply and self._cuts:
+                    self._cuts = False
                     break
                 target.sendall(data)
         for each in (source, target):
