@@ -173,6 +173,14 @@ def test_the_oldest_snapshots_are_removed_with_what_only_they_had_and_what_crash
     assert [each.name.partition("-")[0] for each in (shop.backups / "parts").iterdir()] == ["a_1_1_0"]
 
 
+def test_of_snapshots_within_a_second_the_oldest_is_removed_first(shop: Shop) -> None:
+    """A time whose milliseconds are zero is written without them elsewhere, and as text would come last."""
+    assert NOW_MS % 1000 == 0
+    first, second, third = (back_up(shop.data, shop.store, shop.backups, NOW_MS + each, keep=2) for each in (0, 5, 50))
+    assert (second.removed, third.removed) == ([], [first.snapshot])
+    assert snapshots_in(shop.backups) == [second.snapshot, third.snapshot]
+
+
 def test_what_others_keep_beside_backups_is_never_removed(shop: Shop) -> None:
     shop.back_up()
     theirs = [shop.backups / name for name in ("snapshots/of my disk", "snapshots/.hidden", "parts/list", "parts/a-b")]

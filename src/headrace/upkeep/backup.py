@@ -22,7 +22,7 @@ import msgspec
 
 from headrace import __version__
 from headrace.model.errors import InvalidRequest, Unavailable
-from headrace.model.times import render_time_short
+from headrace.model.times import render_time, render_time_short
 from headrace.ports.copies import FrozenParts
 from headrace.upkeep.durable import copy_tree, sync_file, sync_folder, write_durably
 from headrace.upkeep.locks import may_hold
@@ -129,7 +129,8 @@ def _require_beside(folder: Path, data: Path) -> None:
 def _back_up(data: Path, store: FrozenParts, folder: Path, now_ms: int, keep: int | None, copies: Copies) -> Done:
     frozen = f"backup_{uuid.uuid4().hex}"
     taken_at = render_time_short(now_ms)
-    name = f"{taken_at.replace(':', '').removesuffix('Z')}Z-{uuid.uuid4().hex[:6]}"
+    # With milliseconds also where they are zero, so that names have the order of their times.
+    name = f"{render_time(now_ms).replace(':', '')}-{uuid.uuid4().hex[:6]}"
     draft = folder / SNAPSHOTS / f".{name}"
     draft.mkdir(mode=0o700, parents=True)
     copied = 0
