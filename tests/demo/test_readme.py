@@ -51,7 +51,7 @@ _MANAGED = (
 )
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_its_install_line_works_with_a_python_that_the_system_manages(tmp_path: Path) -> None:
     """As Debian marks it (PEP 668). Packages are those of this environment: what is tried is the line, not the registry."""
     system = Path("/usr/bin/python3")

@@ -204,7 +204,7 @@ def test_what_the_image_copies_is_enough_to_build_the_package_and_reaches_the_bu
         ".",
     ]
     environ = os.environ | {"HEADRACE_CONSOLE": "skip"}  # whose build needs a registry
-    done = subprocess.run(build, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(build, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     [wheel] = out.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

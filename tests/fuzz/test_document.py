@@ -8,7 +8,7 @@ from tests.fuzz.document import run
 from tests.server import Server
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 def test_schemathesis_finds_no_reply_to_any_route_that_the_document_does_not_have(
     server: Server, project: str, tmp_path: Path
 ) -> None:

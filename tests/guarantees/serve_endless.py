@@ -1,4 +1,5 @@
-"""`headrace serve` whose statistics take a query that does not end by itself.
+"""`headrace serve` whose statistics take a query that does not end by itself, and which at the end leaves most of its grace to
+those who refuse it: on a busy machine they need that.
 
 python -m tests.guarantees.serve_endless --port 0 --data DIR
 """
@@ -11,7 +12,7 @@ from typing import Any
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime
 from headrace.dialects.settings import ServerSettings
-from headrace.http.serve import run
+from headrace.http import serve
 from headrace.store.events import EventReader
 from headrace.store.queries.conditions import Query
 
@@ -26,8 +27,9 @@ def main(_port: str, port: str, _data: str, data: str) -> int:
         runtime.store.engine.ask(ENDLESS, "JSONEachRow")
 
     EventReader.stats = stats  # before it is bound to the store
+    serve._QUERIES_SHARE = 0.05  # pyright: ignore[reportPrivateUsage]
     runtime = Runtime(settings)
-    return run(runtime)
+    return serve.run(runtime)
 
 
 if __name__ == "__main__":

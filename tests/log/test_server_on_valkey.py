@@ -41,7 +41,7 @@ def database(valkey: Valkey, number: int) -> dict[str, str]:
     return {"HEADRACE_LOG_URL": f"{valkey.url}/{number}"}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_server_keeps_its_log_there_over_kills_and_can_go_back_to_a_file(tmp_path: Path, valkey: Valkey) -> None:
     env = database(valkey, 1)
     server = Server(tmp_path, env).start()
@@ -73,7 +73,7 @@ def test_a_server_keeps_its_log_there_over_kills_and_can_go_back_to_a_file(tmp_p
     assert server.stop() == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_without_its_log_a_server_accepts_and_answers_nothing_and_goes_on_by_itself(
     tmp_path: Path, own: Valkey
 ) -> None:
@@ -98,7 +98,7 @@ def test_without_its_log_a_server_accepts_and_answers_nothing_and_goes_on_by_its
         assert server.stop() == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_server_whose_log_is_away_still_shuts_down(tmp_path: Path, own: Valkey) -> None:
     server = Server(tmp_path, {"HEADRACE_LOG_URL": own.url}).start()
     with server.client(server.key()) as client:

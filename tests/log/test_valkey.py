@@ -407,7 +407,7 @@ def test_two_that_append_at_once_know_each_others_keys_and_share_one_order(logs:
     assert both[0].last() == both[1].last() == positions[-1]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_what_was_acknowledged_survives_the_servers_kill_and_nothing_is_there_twice() -> None:
     valkey = started()
     try:
@@ -441,7 +441,7 @@ def test_what_was_acknowledged_survives_the_servers_kill_and_nothing_is_there_tw
         valkey.remove()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_with_replicas_nothing_is_acknowledged_that_they_do_not_have_not_even_a_repeat() -> None:
     valkey = started(DURABLE | {"repl-diskless-sync-delay": "0"})
     replica = started(DURABLE | {"replicaof": f"127.0.0.1 {valkey.port}"})

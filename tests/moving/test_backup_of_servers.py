@@ -63,7 +63,7 @@ def require_restored(data: Path, env: Env, least: int) -> None:
     assert restored.stop() == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_backup_under_load_restores_into_empty_servers_and_into_a_folder(
     tmp_path: Path, postgres_url: str, valkey: Valkey, face: Face, empty: dict[str, str]
 ) -> None:
@@ -111,7 +111,7 @@ def require_restored_from(folder: Path, data: Path, env: Env, least: int) -> Non
     require_restored(data, env, least)
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 def test_a_backup_of_a_folder_restores_into_servers_and_one_that_is_killed_has_lost_no_range(
     tmp_path: Path, empty: dict[str, str]
 ) -> None:

@@ -32,7 +32,7 @@ def run(url: str, *words: str | Path, code: int = 0) -> Any:
     return json.loads(done.stdout) if code == 0 else done.stderr
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 def test_a_backup_under_load_restores_into_an_empty_database_and_into_a_file(
     tmp_path: Path, postgres_url: str, empty: str
 ) -> None:

@@ -21,7 +21,7 @@ LATE = "anon-late-3d41f7aa"
 RESTORE_STEPS = ("adopted", "detached", "redacted", "finished")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_whoever_was_erased_since_is_as_one_that_never_was_though_the_old_server_is_lost(tmp_path: Path) -> None:
     """And though the restore is killed after each of its steps, and run again."""
     server = Server(tmp_path / "data", SETTINGS).start()

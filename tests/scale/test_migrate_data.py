@@ -131,7 +131,7 @@ def test_a_folder_moved_over_kills_at_each_step_answers_as_before(tmp_path: Path
     assert new.stop() == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_servers_that_hold_something_are_refused_and_left_as_they_are(
     tmp_path: Path, targets: dict[str, str], face: Face
 ) -> None:
@@ -169,7 +169,7 @@ def test_servers_that_hold_something_are_refused_and_left_as_they_are(
     assert (code, "There is no control.sqlite" in said) == (2, True), said
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_folder_whose_server_was_killed_is_not_moved(tmp_path: Path, targets: dict[str, str]) -> None:
     killed = Server(tmp_path, {"HEADRACE_FLUSH_INTERVAL_MS": "60000"}).start()
     with killed.client(killed.key()) as client:

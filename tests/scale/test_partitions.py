@@ -161,7 +161,7 @@ def test_merges_erasures_replays_and_sync_answers_go_by_the_order_of_all_partiti
         assert balance("ann") == 6
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_backup_has_the_entries_of_every_partition_and_restores_into_a_folder(
     cluster: Cluster, tmp_path: Path
 ) -> None:
