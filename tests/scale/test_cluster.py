@@ -136,8 +136,9 @@ def test_a_command_reaches_the_active_worker_through_a_gateway(cluster: Cluster)
         def run() -> subprocess.CompletedProcess[str]:
             return run_forked(command, CLEAN | {"HEADRACE_KEY": key})
 
-        # While one worker hands over to the other, a command is told that none is active.
-        done = until(run, lambda done: "No worker is active" not in done.stderr)
+        # While one worker hands over to the other, none is active, and a busy one takes longer than this cluster's queries wait.
+        later = ("No worker is active", "not caught up")
+        done = until(run, lambda done: not any(said in done.stderr for said in later))
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
@@ -152,7 +153,7 @@ def test_a_command_reaches_the_active_worker_through_a_gateway(cluster: Cluster)
     with cluster.client(0, key) as client:
         assert client.post("/api/v1/tasks/check").status_code == 403, "of all projects"
         actions = [each["action"] for each in client.get("/api/v1/audit").json()["data"]]
-        assert actions == ["check", "replay", "prune"]
+        assert list(dict.fromkeys(actions)) == ["check", "replay", "prune"]
 
 
 def test_a_worker_of_another_cluster_on_the_same_control_database_ends_and_says_why(
