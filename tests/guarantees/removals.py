@@ -18,9 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _LIMIT_S = 600
-_BROKEN = re.compile(
-    r"^E +(AttributeError|ImportError|ModuleNotFoundError|NameError|UnboundLocalError)\b.*", re.MULTILINE
-)
+# pathlib meets an AttributeError of its own within each error about a path.
+_BROKEN = re.compile(r"^E +(Attribute|Import|ModuleNotFound|Name|UnboundLocal)Error: (?!'PosixPath').*", re.MULTILINE)
 
 REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
     (
@@ -471,7 +470,7 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "the log's free pages are given back after an erasure",
         "log/sqlite.py",
         "            while self._with_writer(space.give_back_a_little):\n",
-        "            while not self._path:\n",
+        "            while False:\n",
         "tests/log/test_redact.py::test_no_byte_of_a_large_file_is_left_either",
     ),
     (
