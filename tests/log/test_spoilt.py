@@ -58,6 +58,7 @@ def test_one_changed_byte_costs_one_entry_and_none_of_its_neighbours(path: Path,
     assert [record.position for record in found] == [receipt.position for receipt in receipts]
     assert [record.id for record in found] == [receipt.id for receipt in receipts]
     spoilt = found.pop(123)
+    assert isinstance(spoilt, Unreadable)
     assert spoilt == Unreadable.at(
         *(receipts[123].position, receipts[123].tail, b"payload 122", spoilt.why), key=entries[123].key
     )
