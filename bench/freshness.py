@@ -193,7 +193,7 @@ def main() -> None:
     given = parser.parse_args()
     rates = [int(each) for each in given.queries.split(",")]
     with tempfile.TemporaryDirectory() as name:
-        server = Server(Path(name) / "data").start()
+        server = Server(Path(name) / "data", {"HEADRACE_QUERY_WAIT_S": "5"}).start()  # as by default
         try:
             key = server.key()
             load(server, key, given.events)

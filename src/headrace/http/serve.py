@@ -39,8 +39,10 @@ from headrace.model.settings import Settings
 _log = structlog.get_logger("headrace")
 # Threads hand over to each other in every request. Python's default of 5 ms would be most of a request's time.
 _SWITCH_INTERVAL_S = 0.0005
-# Requests create many objects and no cycles. Python's default of 700 would collect several times per batch.
-_GC_THRESHOLD = 50_000
+# Requests create many objects and no cycles (docs/decisions/0182-nothing-for-the-collector.md). Python's default of 700 would
+# collect several times per batch. Each object takes up to a microsecond, during which nothing else runs: so with these, nothing
+# waits longer than some 10 ms. The older generations are collected after a million and fifty million.
+_GC_THRESHOLDS = (10_000, 100, 50)
 _BACKLOG = 2048
 # A query running at shutdown has this share of the grace period, so that there is time left to refuse it.
 _QUERIES_SHARE = 0.75
@@ -56,7 +58,7 @@ def serve(settings: Settings, /) -> int:
     configure(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # imported modules stay, so the collector need not walk them
-    gc.set_threshold(_GC_THRESHOLD, 20, 50)
+    gc.set_threshold(*_GC_THRESHOLDS)
     require_urls(settings)
     if settings.role == "worker":
         return work(settings)
@@ -83,6 +85,7 @@ def run(runtime: Runtime, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
     async def main() -> None:
         try:
             await runtime.start()
+            gc.freeze()  # so is what was opened: a collection of everything took 46 ms, and takes none
             _log.info("listening", url=f"http://{host}:{port}", data=str(settings.data))
             await server.serve(sockets=[listener])
         finally:
@@ -135,6 +138,7 @@ def work(settings: Settings, /, dialects: Sequence[Dialect] = DIALECTS) -> int:
                 app = create_app(capabilities_of(runtime), unread, dialects)
                 telemetry = telemetry_of(os.environ, app.metrics)
                 _log.info("active", fence=held.lease.current.fence, process=held.leases.process, url=url)
+                gc.freeze()
                 standby.active = app if telemetry is None else telemetry.around(app)
             await serving
         finally:
