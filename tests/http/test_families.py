@@ -12,6 +12,7 @@ from tests.http.conftest import FullLog
 from tests.http.families import FAMILIES, Family, text
 from tests.http.routes import stored
 from tests.server import Client, Server
+from tests.waiting import until
 
 EACH = pytest.mark.parametrize("family", FAMILIES, ids=str)
 
@@ -222,4 +223,5 @@ def test_a_full_log_is_503_with_retry_after(full_log: FullLog) -> None:
             assert_refused(refused, family, 503)
             assert int(refused.headers["Retry-After"]) >= 1
         full_log.told.write_text("ok")
+        until(lambda: client.get("/ready").status_code == 200)  # until then queries may be refused at once
         assert stored(client) == 1

@@ -21,6 +21,7 @@ from tests.http.conftest import FullLog, MakeServer
 from tests.http.raw import Connection, request
 from tests.http.routes import EVERY, INGEST, assert_refused, send, stored
 from tests.server import Client, Server
+from tests.waiting import until
 
 FLUX = "/api/v1/events"
 COMMAND = [sys.executable, "-m", "headrace.cli.main", "serve"]
@@ -304,5 +305,6 @@ def test_a_full_log_is_answered_503_with_retry_after_and_stores_nothing(full_log
             assert_refused(response, ingest.dialect, 503)
             assert int(response.headers["Retry-After"]) >= 1
         full_log.told.write_text("ok")
+        until(lambda: client.get("/ready").status_code == 200)  # until then queries may be refused at once
         assert stored(client) == 1
     assert full_log.server.stop() == 0
