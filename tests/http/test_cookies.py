@@ -22,7 +22,8 @@ from headrace.model.batch import Batch, Context
 from headrace.model.entries import Receipt
 from headrace.model.event import Tenant
 from headrace.model.settings import Settings
-from tests.http.routes import MOUNTED, Route, assert_refused, send, stored
+from tests.cases import case
+from tests.http.routes import MOUNTED, assert_refused, send, stored
 from tests.server import Client, Server
 
 ORIGIN = "https://app.example"
@@ -40,13 +41,14 @@ def cookies(secret: str) -> str:
     return "; ".join(f"{name}={secret}" for name in names)
 
 
-@pytest.mark.parametrize("route", MOUNTED, ids=str)
 def test_a_request_with_nothing_but_cookies_is_refused(
-    server: Server, nobody: Client, keys: Keys, client: Client, project: str, route: Route
+    nobody: Client, keys: Keys, client: Client, project: str
 ) -> None:
     _, secret = keys.create(project, "live", "admin", None, clock_ms())
-    for value in (cookies(secret), f"Authorization=Bearer {secret}", secret):
-        assert_refused(send(nobody, route, headers={"Cookie": value, "Origin": ORIGIN}), route.dialect, 401)
+    for route in MOUNTED:
+        for value in (cookies(secret), f"Authorization=Bearer {secret}", secret):
+            with case(route, value):
+                assert_refused(send(nobody, route, headers={"Cookie": value, "Origin": ORIGIN}), route.dialect, 401)
     assert stored(client) == 0
 
 
