@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from headrace.store.clickhouse import ClickHouseStore
+from tests import in_memory
 from tests.clickhouse_face import Face
 from tests.engine import dsn
 
@@ -168,7 +168,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory() as folder:
+    with in_memory.folder() as folder:
         cluster = Cluster(Path(folder))
         yield cluster
         cluster.close()

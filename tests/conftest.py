@@ -17,7 +17,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from tests.engine import emptied
-from tests.in_memory import memory_path
+from tests.in_memory import keep_tmp_path_here, memory_path
 from tests.leftovers import kill_when_this_process_ends
 from tests.open_databases import open_databases, watch
 from tests.server import Client, Server
@@ -65,6 +65,8 @@ _LONGEST = (
 
 # The Makefile says why; here for a pytest that is run without it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+keep_tmp_path_here()
 
 # Hundreds of thousands of objects stay from collecting the tests to the end. To go through them every so many allocations took a
 # fifth of the time of tests that allocate much. (gc.freeze would hide them from hypothesis, which judges by referrers.)

@@ -16,6 +16,7 @@ from headrace.model.entries import Record
 from headrace.model.event import Event, Tenant, encode, first_position
 from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries.own_columns import PREFIX
+from tests.in_memory import place
 
 NOW_MS = 1_736_899_200_000  # 2025-01-15
 _positions = itertools.count(first_position(NOW_MS))
@@ -24,7 +25,7 @@ _projects = itertools.count(1)
 
 @cache
 def dsn() -> str:
-    folder = tempfile.mkdtemp(prefix="headrace-test-store-")
+    folder = tempfile.mkdtemp(prefix="headrace-test-store-", dir=place())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return f"chdb://{folder}"
 

@@ -1,6 +1,7 @@
-"""Folders in memory, where the system has room for them there: a commit does not wait for a disk.
+"""Folders in memory, where the system has room for them there: no commit waits for a disk, and no file costs its file system a turn.
 
-For databases of the test's own process. It may crash, but no test takes the power away; servers keep their data on the disk.
+Tests kill processes and never take the power away, so a file in memory keeps what one on a disk would keep. The servers of
+`make soak` and `make demo` have their data on the disk.
 """
 
 import os
@@ -10,25 +11,34 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import psutil
 import pytest
 
 _MEMORY = Path("/dev/shm")
-_FREE_BYTES = 1 << 30  # some containers have 64 MiB there
+_FREE_BYTES = 4 << 30  # a whole run needs less than one at once; some containers have 64 MiB there
 
 
 def folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="headrace-test-", dir=_place())
+    return tempfile.TemporaryDirectory(prefix="headrace-test-", dir=place())
 
 
 @pytest.fixture
 def memory_path() -> Iterator[Path]:
-    """Like `tmp_path`, and gone after the test."""
+    """Like `tmp_path`, and gone after the test, also after one that failed."""
     with folder() as path:
         yield Path(path)
 
 
+def keep_tmp_path_here() -> None:
+    """From now on pytest makes its temporary folders here, unless the environment or `--basetemp` says where."""
+    if found := place():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(found))
+
+
 @cache
-def _place() -> Path | None:
+def place() -> Path | None:
     """None for where temporary files are kept as ever."""
-    usable = os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free > _FREE_BYTES
-    return _MEMORY if usable else None
+    if not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return None
+    free_bytes = min(shutil.disk_usage(_MEMORY).free, psutil.virtual_memory().available)
+    return _MEMORY if free_bytes > _FREE_BYTES else None

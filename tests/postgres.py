@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 
 from headrace.control.database import open_database
 from headrace.control.tables import metadata
+from tests import in_memory
 
 _numbers = itertools.count()
 _TEMPLATE = "migrated"
@@ -120,7 +121,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
             server = Postgres(Path(place.read_text()))
         else:
             # Not below pytest's folder: as root the server runs as another user, whom pytest would lock out again.
-            server = Postgres(Path(tempfile.mkdtemp(prefix="headrace-postgres-")))
+            server = Postgres(Path(tempfile.mkdtemp(prefix="headrace-postgres-", dir=in_memory.place())))
             server.prepare()
             place.write_text(str(server.folder))
     yield server

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.in_memory import place
 from tests.ports import reserved_port
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
@@ -34,7 +35,7 @@ class Valkey:
 
         self._binary = get_binary_path()
         self._settings = settings
-        self.folder = Path(tempfile.mkdtemp(prefix="headrace-valkey-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="headrace-valkey-", dir=place()))
         self._reserving = ExitStack()  # while it is down, no client's connection may be given its port
         self.port = self._reserving.enter_context(reserved_port())
         self._process: subprocess.Popen[bytes] | None = None

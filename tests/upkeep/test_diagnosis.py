@@ -5,6 +5,8 @@ import re
 import socket
 import sqlite3
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -187,11 +189,18 @@ def test_a_newest_event_from_the_future_is_found(tmp_path: Path):
     assert (clock.verdict, re.findall(r"\d+ minutes", clock.text)) == ("problem", ["60 minutes"])
 
 
-def test_on_a_running_servers_folder_the_command_finds_nothing_wrong(tmp_path: Path):
-    server = Server(tmp_path / "data").start()
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """Like `tmp_path`, and never in memory, which the command warns of."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_on_a_running_servers_folder_the_command_finds_nothing_wrong(disk_path: Path):
+    server = Server(disk_path / "data").start()
     try:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        command = [sys.executable, "-m", "headrace.cli.main", "doctor", "--data", str(tmp_path / "data")]
+        command = [sys.executable, "-m", "headrace.cli.main", "doctor", "--data", str(disk_path / "data")]
         shown = run_forked(command, environ)
         assert "ok    port: The server of this folder is running." in shown.stdout
         failures = [line for line in shown.stdout.splitlines() if line.startswith("FAIL")]

@@ -1,6 +1,5 @@
 """Whatever is erased, in whatever order and whatever crashes, what is left is what a list without the erased would have led to."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from headrace.model.reaction_state import Needs
 from headrace.ports.reactions import StateChanged
 from headrace.replay.jobs import plan
 from headrace.upkeep.check import check
+from tests import in_memory
 from tests.fakes import MemoryErasedEvents, MemoryLog, MemoryQuarantine, MemoryStore
 from tests.reactions.given import TENANT, Crash, event, record_of
 from tests.upkeep.erasing import ErasingMachine
@@ -72,7 +72,7 @@ def folder(template: Path) -> Path:
 def test_what_is_left_is_what_a_list_without_the_erased_leads_to(
     folder: Path, done: list[tuple[str, str, float]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+    with in_memory.folder() as one, in_memory.folder() as other:
         machine, spared = ErasingMachine(Path(one), folder), ErasingMachine(Path(other), folder)
         for each in (machine, spared):
             each.apply(RULES)
