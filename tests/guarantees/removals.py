@@ -75,6 +75,20 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/scale/test_partition_share.py::test_a_worker_that_was_suspended_past_its_leases_has_its_share_again_whatever_its_threads_do",
     ),
     (
+        "a worker whose store fails it leaves its share to one that is well",
+        "assembly/partition_share.py",
+        "        if not self._may_store():\n",
+        "        if False:\n",
+        "tests/scale/test_partition_share.py::test_a_worker_whose_store_fails_it_leaves_its_share_to_one_that_is_well_and_has_it_again_later",
+    ),
+    (
+        "nobody leaves a share where the store fails everybody",
+        "assembly/partition_share.py",
+        "if not fitness.is_out_of_patience(self._monotonic_s()) or not self._others(_WELL):",
+        "if not fitness.is_out_of_patience(self._monotonic_s()):",
+        "tests/scale/test_partition_share.py::test_nobody_moves_while_the_store_fails_everybody",
+    ),
+    (
         "a database server that vanishes is noticed",
         "control/postgres.py",
         "            **{name: value for name, value in _DEAD_PEER.items() if name not in url.query},\n",

@@ -5,6 +5,7 @@ Nothing runs in a thread here: a worker that is suspended is one whose steps are
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
@@ -70,8 +71,9 @@ class Suspendable(ControlLeases):
 class Partition:
     """One that is opened. hangs: whether its thread is amid a call that does not return."""
 
-    def __init__(self, number: int, lease: LastingLease, time: Time) -> None:
-        self.number, self.lease, self._time = number, lease, time
+    def __init__(self, number: int, lease: LastingLease, process: "Process") -> None:
+        self.number, self.lease, self._time = number, lease, process.time
+        self.store_fails = lambda: not process.stores
         self.is_started = self.is_asked = self.is_closed = self.hangs = False
 
     def start(self) -> None:
@@ -100,10 +102,11 @@ class Partition:
 
 
 class Process:
-    """A worker. fails: the partitions that it cannot open."""
+    """A worker. fails: the partitions that it cannot open. answers, stores: what it gets of the store."""
 
     def __init__(self, time: Time, count: int) -> None:
-        self._time = time
+        self.time = time
+        self.answers = self.stores = True
         self.leases = Suspendable(time.engine)
         self.opened: list[Partition] = []
         self.fails: set[int] = set()
@@ -111,10 +114,23 @@ class Process:
         self.share = PartitionShare(self.leases, count, self, monotonic_s=lambda: time.now_s)
 
     def open(self, number: int, lease: LastingLease, /) -> Partition:
-        if number in self.fails:
+        if number in self.fails or not self.answers:
             raise StoreFailed("It does not answer.")
-        self.opened.append(Partition(number, lease, self._time))
+        self.opened.append(Partition(number, lease, self))
         return self.opened[-1]
+
+    def store_answers(self) -> bool:
+        return self.answers
+
+    def look(self) -> None:
+        with suppress(StoreFailed):
+            self.share.look()
+
+    def cut(self) -> None:
+        self.answers = self.stores = False
+
+    def mend(self) -> None:
+        self.answers = self.stores = True
 
     def close(self) -> None:
         self.is_closed = True
@@ -137,7 +153,7 @@ def go_on(time: Time, *processes: Process) -> None:
         time.pass_(2)
         for each in processes:
             each.share.renew()
-            each.share.look()
+            each.look()
 
 
 def is_even(time: Time, count: int, *processes: Process) -> None:
@@ -237,8 +253,77 @@ def test_a_worker_that_ends_frees_everything_at_once_even_if_a_thread_hangs(time
     assert [each.is_closed for each in one.opened] == [True, True, False, True]
 
 
+def test_a_worker_whose_store_fails_it_leaves_its_share_to_one_that_is_well_and_has_it_again_later(time: Time) -> None:
+    one, other = Process(time, 4), Process(time, 4)
+    go_on(time, one, other)
+    other.cut()
+    other.look()
+    for _ in range(9):
+        time.pass_(1)
+        for each in (one, other):
+            each.share.renew()
+            each.look()
+        assert len(other.share.held()) == 2, "not at once: it may be over in a moment"
+    time.pass_(1)
+    other.look()
+    one.look()
+    is_even(time, 4, one)
+    other.mend()
+    other.look()
+    one.look()
+    is_even(time, 4, one)
+    for _ in range(2):
+        go_on(time, one, other)
+    is_even(time, 4, one, other)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_nobody_moves_while_the_store_fails_everybody(time: Time, answers: bool) -> None:
+    workers = [Process(time, 4) for _ in range(3)]
+    go_on(time, *workers)
+    holders, opened = time.holders(), [len(each.opened) for each in workers]
+    for each in workers:
+        each.cut()
+        each.answers = answers
+    for _ in range(4):
+        go_on(time, *workers)
+    assert (time.holders(), [len(each.opened) for each in workers]) == (holders, opened)
+    for each in workers:
+        each.mend()
+    go_on(time, *workers)
+    assert (time.holders(), [len(each.opened) for each in workers]) == (holders, opened)
+
+
+def test_a_worker_that_starts_without_its_store_takes_no_share_until_it_answers(time: Time) -> None:
+    one, other = Process(time, 4), Process(time, 4)
+    go_on(time, one)
+    other.cut()
+    for _ in range(3):
+        go_on(time, one, other)
+        is_even(time, 4, one)
+    assert len(one.opened) == 4, "it gave nothing back"
+    other.mend()
+    for _ in range(3):
+        go_on(time, one, other)
+    is_even(time, 4, one, other)
+
+
+def test_a_worker_that_rests_asks_its_store_at_once_where_nobody_else_stores(time: Time) -> None:
+    one, other = Process(time, 2), Process(time, 2)
+    go_on(time, one, other)
+    other.cut()
+    go_on(time, one, other)
+    is_even(time, 2, one)
+    one.share.stop()
+    other.look()
+    assert time.holders() == {}
+    other.mend()
+    other.look()
+    is_even(time, 2, other)
+
+
 class Workers(RuleBasedStateMachine):
-    """Workers that come, go, die and are suspended, whose partitions' threads hang, raise their fences and commit."""
+    """Workers that come, go, die and are suspended, that the store fails, whose partitions' threads hang and commit."""
 
     @initialize(count=st.integers(1, 6))
     def begin(self, count: int) -> None:
@@ -250,7 +335,12 @@ class Workers(RuleBasedStateMachine):
 
     @rule(name=_NAMES)
     def start_or_look(self, name: str) -> None:
-        self.running.setdefault(name, Process(self.time, self.count)).share.look()
+        self.running.setdefault(name, Process(self.time, self.count)).look()
+
+    @rule(name=_NAMES, answers=st.booleans(), stores=st.booleans())
+    def have_of_the_store(self, name: str, answers: bool, stores: bool) -> None:
+        if name in self.running:
+            self.running[name].answers, self.running[name].stores = answers, stores and answers
 
     @rule(name=_NAMES)
     def renew(self, name: str) -> None:
@@ -286,11 +376,11 @@ class Workers(RuleBasedStateMachine):
             for each in others:
                 if each in self.running and each != name:
                     self.running[each].share.renew()
-                    self.running[each].share.look()
+                    self.running[each].look()
 
         suspended = self.running[name]
         suspended.leases.before, suspended.leases.meanwhile = before, meanwhile
-        suspended.share.look()
+        suspended.look()
         suspended.leases.meanwhile = None
 
     @rule(name=_NAMES, at=st.integers(0, 5), hangs=st.booleans())
@@ -323,9 +413,11 @@ class Workers(RuleBasedStateMachine):
         if not hasattr(self, "time"):
             return
         running = list(self.running.values())
+        for each in running:
+            each.answers = each.stores  # or it would come and go for ever, seldom
+        fit = [each for each in running if each.stores]
         if running:
-            go_on(self.time, *running)
-            is_even(self.time, self.count, *running)
+            self._settle(running, fit)
         for each in running:
             for partition in each.opened:
                 partition.hangs = False
@@ -334,6 +426,23 @@ class Workers(RuleBasedStateMachine):
         if running:
             assert not {each.leases.process for each in running} & set(self.time.holders().values())
         self.time.engine.dispose()
+
+    def _settle(self, running: list[Process], fit: list[Process]) -> None:
+        """Those that the store answers share all, and then nothing moves any more; nor does it where it answers nobody."""
+        for _ in range(4):
+            go_on(self.time, *running)
+            shares = [each.share.held() for each in fit]
+            if (
+                fit
+                and sum(map(len, shares)) == self.count
+                and len(max(shares, key=len)) - len(min(shares, key=len)) <= 1
+            ):
+                break
+        opened = [len(each.opened) for each in running]
+        go_on(self.time, *running)
+        if fit:
+            is_even(self.time, self.count, *fit)
+            assert [len(each.opened) for each in running] == opened
 
 
 TestWorkersOfWhichAnyIsSuspended = Workers.TestCase

@@ -83,6 +83,18 @@ def test_it_is_stuck_at_what_has_failed_three_times_in_a_row_until_it_succeeds()
     assert (seen, loop.stuck) == (["", "", "", "", "e", "f"], "")
 
 
+def test_it_tells_of_which_kind_its_last_failure_was_until_it_succeeds() -> None:
+    seen: list[object] = []
+    loop = Loop(
+        "test", step := Step(OSError("a"), KeyError("b"), True), on_failure=lambda *_: seen.append(loop.fails_with)
+    )
+    assert loop.fails_with is None
+    loop.start()
+    assert step.ended.wait(30)
+    loop.stop()
+    assert (seen, loop.fails_with) == ([OSError, KeyError], None)
+
+
 def test_a_loop_that_is_stopped_drains_what_there_is_if_it_is_to() -> None:
     for drain, calls in ((True, 4), (False, 1)):
         entered, go = threading.Event(), threading.Event()

@@ -679,6 +679,22 @@ def test_what_does_not_fit_is_halved_until_it_does_and_grows_again_when_there_is
     assert max(store.tried) > store.tried[0], "and the portions grow again"
 
 
+def test_it_tells_whether_the_store_fails_it_until_it_stores_again() -> None:
+    machine = Machine()
+    ids = machine.append(1)
+    machine.store.broken = "told to"
+    worker = machine.worker()
+    assert not worker.store_fails()
+    worker.start()
+    try:
+        until(worker.store_fails)
+        machine.store.broken = ""
+        until(lambda: not worker.store_fails())
+    finally:
+        worker.stop()
+    assert machine.stored() == ids
+
+
 def test_on_a_full_disk_the_log_lets_go_of_what_is_stored_at_once() -> None:
     machine = Machine()
     machine.append(10)

@@ -13,6 +13,7 @@ import structlog
 
 from headrace.control.leases import ControlLeases, LastingLease
 from headrace.model.errors import SettingsError, Unavailable
+from headrace.model.fitness import Fitness
 from headrace.model.lease import Lease
 from headrace.model.partition_shares import shares_of
 from headrace.pipeline.loop import Loop
@@ -20,7 +21,7 @@ from headrace.ports.control import ControlFailed
 from headrace.ports.store import StoreFailed
 
 _log = structlog.get_logger("headrace.partitions")
-_STORING, _MEMBER = "storing/", "member/"
+_STORING, _MEMBER, _WELL = "storing/", "member/", "well/"
 _LOOK_EVERY_S = 0.5
 _MOMENT_S = 1.0  # most threads end within it
 _PATIENCE_S = 5.0
@@ -37,6 +38,10 @@ class StoredPartition(Protocol):
         """Store nothing more after what is under way. Does not wait for that."""
         ...
 
+    def store_fails(self) -> bool:
+        """Whether the last thing that it asked of the store has failed."""
+        ...
+
     def has_ended(self, timeout_s: float, /) -> bool:
         """Whether its thread is over, after waiting for that so long at most."""
         ...
@@ -51,6 +56,10 @@ class Partitions(Protocol):
 
     def open(self, number: int, lease: LastingLease, /) -> StoredPartition:
         """Does not start it. Raises SettingsError, StoreFailed, Unavailable, ControlFailed."""
+        ...
+
+    def store_answers(self) -> bool:
+        """Whether the store answers at all. May wait for a connection."""
         ...
 
     def close(self) -> None:
@@ -76,6 +85,9 @@ class PartitionShare:
     Each partition is a lease. A worker whose lease has passed to another stores and commits nothing more (decision 162), so all
     of this may be late, or suspended at any point for any time. Nothing waits for a partition's thread, which may be amid a call
     that takes a minute to fail: a worker that goes on after it was suspended has its share as fast as one that starts.
+
+    A member is well while the store does not fail it, and says so by another lease. One that the store fails leaves its share to
+    those that are well, by being no member: see `Fitness`.
     """
 
     def __init__(
@@ -94,6 +106,9 @@ class PartitionShare:
         self._stored: dict[int, _Held] = {}
         self._ending: list[_Held] = []
         self._member: Lease | None = None
+        self._well: Lease | None = None
+        self._fitness = Fitness(leases.length_s or 0)
+        self._fails_to_open = False
         self._has_swept = False
         self._lock = threading.Lock()
         self._loop = Loop("partitions", self.look, idle_s=_LOOK_EVERY_S, on_failure=_on_failure)
@@ -108,9 +123,8 @@ class PartitionShare:
     def stop(self) -> None:
         """Stop storing, and let others take the partitions at once."""
         self._loop.stop()
-        if self._member is not None:  # first, or the others would leave this one its share
-            with suppress(ControlFailed):  # then it expires
-                self._leases.release(self._member)
+        with suppress(ControlFailed):  # then it expires
+            self._leave()  # first, or the others would leave this one its share
         self._give_back(list(self._stored), wait_s=_PATIENCE_S)
         for each in self._ending:
             self._free(each)
@@ -132,10 +146,14 @@ class PartitionShare:
 
         Raises ControlFailed, or the first of what has kept it from storing a partition, after trying the others.
         """
+        if not self._may_store():
+            self._give_back(list(self._stored))
+            return False
         if self._member is None or not self._leases.renews(self._member):
             self._member = self._leases.take(f"{_MEMBER}{self._leases.process}", "member")
         if not self._has_swept:
-            self._leases.sweep(_MEMBER)
+            for prefix in (_MEMBER, _WELL):
+                self._leases.sweep(prefix)
             self._has_swept = True
         me = self._leases.process
         members = {me, *self._leases.living(_MEMBER).values()}
@@ -145,9 +163,52 @@ class PartitionShare:
         self._give_back({*self._lost(), *(set(self._stored) - mine)})
         kept = {*self._stored, *(each.number for each in self._ending if not each.is_free)}
         failures = [self._take(number) for number in sorted(mine - kept) if holders[number] in ("", me)]
+        self._fails_to_open = any(isinstance(each, (StoreFailed, SettingsError)) for each in failures)
+        self._tell_whether_well()
         for failure in filter(None, failures):
             raise failure
         return False
+
+    def _may_store(self) -> bool:
+        """Whether this worker is to have a share. It stops being a member if not. Raises ControlFailed."""
+        fitness = self._fitness
+        if fitness.rests:
+            # Where nobody else would store its share, it asks at once.
+            if not fitness.may_ask(self._monotonic_s()) and self._others(_MEMBER):
+                return False
+            if not self._partitions.store_answers():
+                fitness.rest(self._monotonic_s())
+                return False
+            fitness.recover()
+            return True
+        fails = self._fails_to_open or any(each.partition.store_fails() for each in self._stored.values())
+        fitness.note(self._monotonic_s(), fails=fails)
+        if not fitness.is_out_of_patience(self._monotonic_s()) or not self._others(_WELL):
+            return True
+        _log.warning("share_left_to_others", why="The store fails this worker, and another one is well.")
+        self._leave()
+        fitness.rest(self._monotonic_s())
+        return False
+
+    def _others(self, prefix: str) -> set[str]:
+        return {*self._leases.living(prefix).values()} - {self._leases.process}
+
+    def _leave(self) -> None:
+        """Be no member any more. Raises ControlFailed."""
+        left = [each for each in (self._member, self._well) if each is not None]
+        self._member = self._well = None
+        for each in left:
+            self._leases.release(each)
+
+    def _tell_whether_well(self) -> None:
+        """Raises ControlFailed."""
+        well = self._well
+        if not self._fitness.is_well or self._fails_to_open:
+            self._well = None
+            if well is not None:
+                self._leases.release(well)
+        elif well is None or not self._leases.renews(well):
+            self._well = self._leases.take(f"{_WELL}{self._leases.process}", "well")
 
     def _lost(self) -> list[int]:
         """What another has taken. It may be the worker itself that has just taken its lease anew: look twice."""

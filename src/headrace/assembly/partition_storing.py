@@ -9,7 +9,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control
 from headrace.assembly.log import ServerLog, attach
 from headrace.assembly.partition_share import PartitionShare
-from headrace.assembly.store import open_partition
+from headrace.assembly.store import examine, open_partition
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.known_log import ControlKnownLog
 from headrace.control.leases import ControlLeases, LastingLease
@@ -43,6 +43,7 @@ class OpenPartition:
         self._store = store
         self.worker = worker
         self.has_ended = worker.has_ended
+        self.store_fails = worker.store_fails
         self.close = store.close
 
     def start(self) -> None:
@@ -104,6 +105,10 @@ class OpenPartitions:
             is_shared=True,
         )
         return OpenPartition(self, number, worker, store)
+
+    def store_answers(self) -> bool:
+        """See the Partitions protocol."""
+        return not examine(self._settings)
 
     def close(self) -> None:
         """See the Partitions protocol."""

@@ -14,7 +14,7 @@ class Loop:
     """Calls `step` from its own thread until it is stopped. Any thread may call the public methods.
 
     `failing`: the last step's error, or "" if it succeeded. `failures`: how many steps have failed since the start.
-    `stuck`: like `failing`, once three steps in a row have failed.
+    `stuck`: like `failing`, once three steps in a row have failed. `fails_with`: the kind of error that `failing` tells of.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Loop:
         drain: after `stop`, go on until a step finds no work, or fails.
         on_failure: called with the error and the seconds until the retry, instead of logging a traceback.
         """
+        self.fails_with: type[Exception] | None = None
         self.failing = ""
         self.stuck = ""
         self.failures = 0
@@ -93,6 +94,7 @@ class Loop:
             try:
                 worked = self._step()
             except Exception as error:  # noqa: BLE001  whatever it is, this thread must go on: no other does its work
+                self.fails_with = type(error)  # not the error: its frames hold what the step was doing
                 self.failing = str(error)[:500] or type(error).__name__
                 self.failures += 1
                 in_a_row += 1
@@ -104,6 +106,7 @@ class Loop:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             self.failing = self.stuck = ""
+            self.fails_with = None
             pause_s, in_a_row = _FIRST_PAUSE_S, 0
             if worked:
                 continue

@@ -26,7 +26,7 @@ from headrace.ports.control import LeaseLost, Offsets
 from headrace.ports.erasures import ErasedEvents
 from headrace.ports.log import Log
 from headrace.ports.quarantine import PutAside
-from headrace.ports.store import ErasableStore, StoreRefused
+from headrace.ports.store import ErasableStore, StoreFailed, StoreRefused
 
 _log = structlog.get_logger("headrace.pipeline.worker")
 _LONGEST_BREATH_S = 0.1
@@ -121,6 +121,11 @@ class Worker:
     def stuck(self) -> str:
         """Like `failing`, once several steps in a row have failed."""
         return self._loop.stuck
+
+    def store_fails(self) -> bool:
+        """Whether the store has failed the last step."""
+        kind = self._loop.fails_with
+        return kind is not None and issubclass(kind, StoreFailed)
 
     def start(self) -> None:
         self._loop.start()
