@@ -45,6 +45,18 @@ _FIRST_PAINT = """new Promise(done => new PerformanceObserver(list => {
     if (first) done(first.startTime);
 }).observe({type: 'paint', buffered: true}))"""
 
+# Each long task with what its frame did: the time of its scripts, and when styles, layout and painting began.
+_WATCH_TASKS = """{
+    globalThis.tasks = []
+    globalThis.frames = []
+    new PerformanceObserver(list => tasks.push(...list.getEntries().map(each => [each.startTime, each.duration]))).observe({type: 'longtask'})
+    new PerformanceObserver(list => frames.push(...list.getEntries().map(each => ({
+        from: each.startTime, ms: each.duration, rendered: each.renderStart, styled: each.styleAndLayoutStart,
+        scripts: each.scripts.map(script => [script.invoker, script.duration]),
+    })))).observe({type: 'long-animation-frame'})
+}"""
+_TASKS = """tasks.map(([from, ms]) => ({from, ms, frame: frames.find(each => each.from < from + ms && from < each.from + each.ms)}))"""
+
 
 def batch(name: str = "load") -> bytes:
     event = {
@@ -209,32 +221,36 @@ def page(minutes: float) -> str:
             browser("go", url=f"{server.url}/console/bench/live/live")
             browser("see", text="watching")
             paints.append(browser("evaluate", script=_FIRST_PAINT))
-        browser(
-            "evaluate",
-            script="{ globalThis.tasks = []; new PerformanceObserver(list => globalThis.tasks.push(...list.getEntries().map(each => each.duration))).observe({type: 'longtask'}) }",
-        )
+        browser("evaluate", script=_WATCH_TASKS)
+        busy_s, told = browser("metrics")["TaskDuration"], 0
         rows: list[list[str]] = []
         with watched_load(server, key, minutes * 60):
             for minute in range(1, round(minutes) + 1):
                 time.sleep(60)
                 metrics = browser("metrics")
-                tasks = browser("evaluate", script="globalThis.tasks")
+                tasks = browser("evaluate", script=_TASKS)
+                for task in tasks[told:]:
+                    say(f"a long task: {json.dumps(task)}")
+                told = len(tasks)
                 rows.append(
                     [
                         str(minute),
                         f"{metrics['JSHeapUsedSize'] / 1e6:.1f}",
                         str(metrics["nodes"]),
                         str(len(tasks)),
-                        f"{max(tasks, default=0):.0f}",
+                        f"{max((task['ms'] for task in tasks), default=0):.0f}",
+                        f"{(metrics['TaskDuration'] - busy_s) / 60:.1%}",
                     ]
                 )
+                busy_s = metrics["TaskDuration"]
                 say(" ".join(rows[-1]))
     heads = [
         "minute",
         "heap in MB, after collecting",
         "nodes in the document",
         "tasks over 50 ms so far",
-        "longest in ms",
+        "longest of them in ms",
+        "the page's thread is busy",
     ]
     return f"First paint, with nothing cached: {statistics.median(paints):.0f} ms (median of 5). Live at {RATE:,} events a second:\n\n{table(heads, rows)}"
 

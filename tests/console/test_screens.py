@@ -116,37 +116,6 @@ def test_a_newcomer_sees_the_first_event_arrive_and_what_was_refused(
     assert not browser("errors")
 
 
-def test_live_keeps_few_nodes_in_the_document_and_leafs_to_the_older_rows(
-    browser: Browser, server: Server, project: str
-) -> None:
-    """An event beside the list included, and whatever a node is: an element, a text, or a comment of the framework's."""
-    key = server.key(project)
-    log_in(browser, server, key)
-    browser("see", text="Waiting for the first event")
-    names = [f"n{number % 9}" for number in range(150)]
-    with server.client(key) as client:
-        for _ in range(2):
-            properties = {f"key {each}": each for each in range(8)}
-            events = [{"name": name, "user_id": "me", "value": 1, "properties": properties} for name in names]
-            client.post("/api/v1/events/batch", json={"events": events})
-        client.post("/api/v1/events", json={"name": "the.last"})
-        browser("see", text="301 since opened")
-        browser("click", on=".rows .name a::-p-text(n0)")
-        browser("see", text="Deduplicated")
-        browser("settle")
-        assert browser("evaluate", script="document.querySelectorAll('.rows tbody tr').length") == 100
-        assert browser("nodes") < 3000
-        browser("click", on=".list footer button::-p-text(Older)")
-        browser("see", text="the.last", on=".rows", gone=True)
-        client.post("/api/v1/events", json={"name": "while.reading"})
-        browser("see", text="1 new above: show")
-        assert browser("nodes") < 3000
-        browser("click", on=".list footer button::-p-text(Newest)")
-        browser("see", text="while.reading", on=".rows")
-        browser("see", text="the.last", on=".rows")
-    assert not browser("errors")
-
-
 def test_a_revoked_key_under_an_open_tab_asks_for_another(
     browser: Browser, server: Server, keys: Keys, project: str
 ) -> None:
