@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import pytest
 from tests.crash.people import ALICE, SECRETS, figures, fill, people, send, set_up
 from tests.crash.test_check import run as check
 from tests.server import Client, Server
+from tests.waiting import until
 
 SETTINGS = {"HEADRACE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
-PATIENCE_S = 100  # much longer than it takes; what it waits for is in the failure
 STEPS = ("listed", "detached", "forgotten", "erased", "undelivered", "redacted", "overwritten")
 
 
@@ -26,11 +25,7 @@ def receipt(client: Client, erasure_id: str) -> dict[str, Any]:
 
 
 def wait_until_done(client: Client, erasure_id: str) -> dict[str, Any]:
-    until = time.monotonic() + PATIENCE_S
-    while (found := receipt(client, erasure_id))["status"] != "done":
-        assert time.monotonic() < until, (found, client.get("/metrics").text)
-        time.sleep(0.02)
-    return found
+    return until(lambda: receipt(client, erasure_id), lambda found: found["status"] == "done")
 
 
 def erase(client: Client, user_id: str) -> str:
@@ -41,14 +36,11 @@ def erase(client: Client, user_id: str) -> str:
 
 def settle(client: Client) -> None:
     """Wait until what journeys emit has been stored: for each that joined, one event."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        by_name: dict[str, int] = client.get("/api/v1/events/count", params={"group_by": "name"}).json()["data"][
-            "groups"
-        ]
-        if by_name.get("welcome.sent", 0) >= by_name.get("joined", 0):
-            return
-        assert time.monotonic() < until, (by_name, client.get("/metrics").text)
+
+    def by_name() -> dict[str, int]:
+        return client.get("/api/v1/events/count", params={"group_by": "name"}).json()["data"]["groups"]
+
+    until(by_name, lambda counts: counts.get("welcome.sent", 0) >= counts.get("joined", 0))
 
 
 @pytest.fixture(params=["served", *STEPS])

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from headrace.assembly.folder import address_in
 from tests.moving.test_backup import back_up, restore
 from tests.server import Client, Server
-from tests.waiting import ask_until_killed
+from tests.waiting import ask_until_killed, until
 
 SETTINGS = {"HEADRACE_OWN_COLUMNS_AFTER_S": "0.000001", "HEADRACE_OWN_COLUMNS": "20"}
 # A column goes once no query can still read it.
@@ -92,6 +91,16 @@ def columns(server: Server) -> dict[tuple[str, str], str]:
 ALL = {("tag", "plan"), ("property", "channel"), ("number", "channel"), ("number", "amount")}
 
 
+def ask_until_complete(server: Server, client: Client, events: list[dict[str, Any]]) -> None:
+    """What is asked gets columns; meanwhile, too, every answer is that of a list."""
+
+    def look() -> dict[tuple[str, str], str]:
+        assert asked(client) == expected(events)
+        return columns(server)
+
+    until(look, lambda found: found == dict.fromkeys(ALL, "complete"))
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("step", STEPS)
 def test_answers_are_those_of_a_list_whenever_a_server_is_killed(tmp_path: Path, step: str) -> None:
@@ -116,10 +125,7 @@ def test_answers_are_those_of_a_list_whenever_a_server_is_killed(tmp_path: Path,
     with server.client(key) as client:
         assert asked(client) == expected(events)
         send(client, events, 20)
-        found: dict[tuple[str, str], str] = {}
-        while not (set(found) == ALL and set(found.values()) == {"complete"}):
-            assert asked(client) == expected(events)
-            found = columns(server)
+        ask_until_complete(server, client, events)
         assert asked(client) == expected(events)
     assert server.stop() == 0
 
@@ -131,16 +137,12 @@ def test_columns_outlive_a_restart_and_a_restored_backup_answers_without_them(tm
     key = server.key()
     with server.client(key) as client:
         send(client, events, 60)
-        found: dict[tuple[str, str], str] = {}
-        while not (set(found) == ALL and set(found.values()) == {"complete"}):
-            assert asked(client) == expected(events)
-            found = columns(server)
+        ask_until_complete(server, client, events)
         metrics = client.get("/metrics").text
         assert "headrace_own_columns_given_total 4.0" in metrics
         assert client.delete("/api/v1/users/u3").status_code in (200, 202)
         events[:] = [event for event in events if event["user_id"] != "u3"]
-        while asked(client) != expected(events):
-            time.sleep(0.1)
+        until(lambda: asked(client) == expected(events))
     back_up(tmp_path / "data", tmp_path / "backups")
     assert server.stop() == 0
     server = Server(tmp_path / "data", SETTINGS).start()

@@ -95,8 +95,8 @@ def test_while_the_store_is_down_intake_goes_on_until_the_log_is_full_and_nothin
             found = stored(client)
             assert len(found) == len(traffic.acknowledged) + 1, "no more than was acknowledged"
             assert set(found.values()) == traffic.acknowledged | {"before"}
-            while client.post("/api/v1/events", json={"name": "n"}).status_code != 201:
-                pass  # the log is trimmed a moment after the store has caught up
+            # The log is trimmed a moment after the store has caught up.
+            until(lambda: client.post("/api/v1/events", json={"name": "n"}).status_code == 201)
     finally:
         server.kill()
 

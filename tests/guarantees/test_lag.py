@@ -56,9 +56,8 @@ def test_a_server_whose_store_takes_nothing_says_so(tmp_path: Path) -> None:
         assert metric(client, "store_lag_seconds") == 0
         told.write_text("fail")
         send(client, 1, 1)
-        first = metric(client, "store_lag_seconds")
-        while (later := metric(client, "store_lag_seconds")) <= first or not first:
-            first = first or later
+        first = until(lambda: metric(client, "store_lag_seconds"))
+        until(lambda: metric(client, "store_lag_seconds") > first)
         told.write_text("ok")
         until(lambda: not metric(client, "store_lag_seconds"))
         assert len(stored(client)) == 2

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from headrace.control.api_keys import Keys
 from headrace.dialects.native_exports import COLUMNS, unguarded
 from tests.server import Client, Server
+from tests.waiting import until
 
 EXPORT, IMPORT = "/api/v1/export", "/api/v1/import"
 FORMATS = ("jsonl", "csv", "parquet", "arrow")
@@ -197,8 +197,6 @@ def test_a_client_that_hangs_up_stops_its_export(server: Server, client: Client)
         send(client, [{"name": "large", "properties": {"text": "x" * 100_000}} for _ in range(80)])
     with client.stream("GET", EXPORT) as reply:
         next(reply.iter_bytes())
-    until = time.monotonic() + 60
-    while client.get("/metrics").text.find("headrace_queries_running 0") < 0:
-        assert time.monotonic() < until
+    until(lambda: "headrace_queries_running 0" in client.get("/metrics").text)
     said = server.logs[before:]
     assert [line for line in said if line.get("level") in ("error", "critical") or "level" not in line] == []
