@@ -114,6 +114,12 @@ class Cluster:
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql))]
 
+    def know_log(self, log_id: str, shown: str, process: str) -> None:
+        """Control knows this log, as if this process had opened it."""
+        values = {"id": log_id, "at": shown, "of": process}
+        with self._engine.begin() as connection:
+            connection.execute(text("UPDATE instance SET log_id = :id, log_at = :at, log_of = :of"), values)
+
     def holders(self) -> dict[str, str]:
         """The process that stores each partition, by the name of its lease."""
         living = "expires_at_ms > extract(epoch FROM clock_timestamp()) * 1000"

@@ -224,6 +224,19 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(
         is_answered("nothing")
 
 
+def test_a_gateway_whose_workers_have_moved_to_another_log_says_so_and_is_not_ready(cluster: Cluster) -> None:
+    # The last test: the gateways stay so until they are started anew.
+    [before] = cluster.rows("SELECT log_id, log_at, log_of FROM instance")
+    cluster.know_log("another", "valkey://elsewhere/0", "a worker")
+    for gateway in cluster.gateways:
+        with gateway.client() as client:
+            found = until(lambda client=client: client.get("/ready"), lambda reply: reply.status_code == 503)
+            assert "the workers have another log" in found.json()["status"]
+        [line] = gateway.said("workers_have_another_log")
+        assert "valkey://elsewhere/0" in line["why"]
+    cluster.know_log(*before)
+
+
 def _table() -> dict[str, dict[str, int]]:
     """By route and by what is missing, the status, as docs/scale.md has it."""
     lines = (Path(__file__).parents[2] / "docs" / "scale.md").read_text().splitlines()

@@ -10,6 +10,7 @@ from headrace.assembly.clock import clock_ms
 from headrace.assembly.control import open_control
 from headrace.assembly.folder import DataFolder
 from headrace.assembly.log import attach, require_known
+from headrace.assembly.log_watch import LogWatch
 from headrace.assembly.store import open_reader
 from headrace.control.erasures import ControlErasedEvents
 from headrace.control.known_log import ControlKnownLog
@@ -61,6 +62,7 @@ class GatewayAdapters(Adapters):
                 _log.info("waiting_for_a_worker")
                 has_waited = True
             time.sleep(_LOOK_EVERY_S)
+        self.log_watch = LogWatch(known_log.get, known)
         self.spare_log_bytes = self.log.max_bytes // 2
         self.store = open_reader(settings)
 

@@ -59,6 +59,7 @@ class Runtime:
         is_gateway = settings.role == "gateway"
         self._adapters = adapters = GatewayAdapters(settings) if is_gateway else Adapters(settings, held)
         self.log, self.store = adapters.log, adapters.store
+        self.log_watch = adapters.log_watch if isinstance(adapters, GatewayAdapters) else None
         self.damage = adapters.damage  # what is wrong with files, as of startup or the last check
         self.missing = adapters.missing  # files that were missing at startup
         self.control = control = ControlAdapters(adapters, settings, on_enqueued=signals.enqueued)
@@ -83,6 +84,8 @@ class Runtime:
         """Those of a process that stores nothing and reacts to nothing."""
         own = [self.pipeline.intake, self.live.sampling, self.upkeep.bookkeeping]
         told = [] if self.pipeline.told is None else [self.pipeline.told]
+        if self.log_watch is not None:
+            own.append(self.log_watch.loop)
         return Loops(starting=[*told, *own], stopping=[*own[::-1], *told])
 
     def _ordered(self, on_lost: Callable[[], None]) -> Loops:

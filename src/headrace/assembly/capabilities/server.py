@@ -33,6 +33,8 @@ class ServerStatus:
     def hindrance(self) -> str:
         """What currently keeps events from being stored, or, at a gateway, from being accepted; "" if nothing does."""
         if (told := self._runtime.pipeline.told) is not None:
+            if self._runtime.log_watch is not None and self._runtime.log_watch.other:
+                return "the workers have another log: restart this gateway with their HEADRACE_LOG_URL"
             return "the log is failing; see the log" if told.failing else ""
         failing = self._runtime.pipeline.worker.failing
         if failing:
