@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.model.times import parse_time
 from tests.server import Client, Server
 from tests.waiting import until
 
@@ -113,8 +114,11 @@ def test_runs_come_in_pages_the_latest_first_and_by_status(client: Client) -> No
         send(client, "signed_up", f"u{number}")
     first = client.get("/api/v1/journeys/welcome/runs?limit=3").json()
     rest = client.get("/api/v1/journeys/welcome/runs", params={"limit": "3", "cursor": first["meta"]["next_cursor"]})
-    found = [run["person"] for run in first["data"] + rest.json()["data"]]
-    assert found == ["u4", "u3", "u2", "u1", "u0"]
+    found = first["data"] + rest.json()["data"]
+    started = {run["person"]: parse_time(run["started_at"]) for run in found}
+    assert len(found) == len(started) == 5
+    assert [started[f"u{number}"] for number in range(5)] == sorted(started.values()), "as they were sent"
+    assert list(started.values()) == sorted(started.values(), reverse=True), "of one millisecond in any order"
     assert rest.json()["meta"]["next_cursor"] is None
     assert data(client, "/api/v1/journeys/welcome/runs?status=done") == []
     for other in ({"status": "active"}, {"person": "u1"}):
