@@ -70,7 +70,8 @@ class Asked:
         return len(self.errors), left
 
 
-def test_a_query_that_is_refused_as_it_comes_is_freed() -> None:
+@pytest.mark.parametrize("limits", [{"waiting": 0}, {"patience_s": 0.1}], ids=["as it comes", "while it waits"])
+def test_a_query_that_is_refused_is_freed(limits: dict[str, Any]) -> None:
     async def test(world: World) -> None:
         held = await world.hold()
         asked = Asked(world)
@@ -80,7 +81,7 @@ def test_a_query_that_is_refused_as_it_comes_is_freed() -> None:
         world.gate.go.set()
         await held
 
-    run(test, waiting=0)
+    run(test, **limits)
 
 
 @pytest.mark.parametrize("is_fresh", [True, False])
@@ -101,19 +102,6 @@ def test_a_query_that_makes_room_for_another_project_is_freed(is_fresh: bool) ->
         assert await asked.refused_and_left() == (1, [])
 
     run(test)
-
-
-def test_a_query_that_is_refused_while_it_waits_is_freed() -> None:
-    async def test(world: World) -> None:
-        held = await world.hold()
-        asked = Asked(world)
-        await asked.ask()
-        assert await asked.until_answered() == ["refused"]
-        assert await asked.refused_and_left() == (1, [])
-        world.gate.go.set()
-        await held
-
-    run(test, patience_s=0.1)
 
 
 def test_a_query_whose_question_fails_is_freed() -> None:

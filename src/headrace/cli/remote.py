@@ -43,13 +43,14 @@ class Remote(msgspec.Struct, frozen=True):
             },
         )
         try:
-            return urllib.request.build_opener(NoRedirect).open(request, timeout=_TIMEOUT_S)  # type: ignore[no-any-return]
+            response: HTTPResponse = urllib.request.build_opener(NoRedirect).open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error.code, error.read(_MAX_REASON_BYTES)) from None
         except (OSError, HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise Unavailable(f"The server at {self.url} did not answer: {reason}.") from None
+        return response
 
     def _refusal(self, code: int, body: bytes) -> Exception:
         reason = reason_of(body) or f"status {code}"

@@ -76,7 +76,7 @@ class Tasks:
             ended = msgspec.structs.replace(task, status="done", result=work())
         except HeadraceError as error:
             ended = msgspec.structs.replace(task, status="failed", problem=error.message)
-        except Exception:  # noqa: BLE001  it is told
+        except Exception:  # noqa: BLE001  whatever it is, the task has ended
             _log.exception("task_failed", task=task.id, kind=task.kind)
             ended = msgspec.structs.replace(task, status="failed", problem="Internal server error; see the server log.")
         ended = msgspec.structs.replace(ended, finished_at_ms=self._clock_ms())
