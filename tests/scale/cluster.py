@@ -63,6 +63,9 @@ class Cluster:
     def client(self, gateway: int = 0, key: str | None = None) -> Client:
         return self.gateways[gateway].client(key or self.admin)
 
+    def patient(self, gateway: int = 0, key: str | None = None) -> Client:
+        return PatientClient(self.gateways[gateway].url, key or self.admin)
+
     def active(self) -> Server:
         """The active worker, once one is."""
         found: list[Server] = []
@@ -132,6 +135,20 @@ class Cluster:
         self._engine.dispose()
         self._server.dispose()
         return codes
+
+
+class PatientClient(Client):
+    """Asks again while it gets 503, as while a worker is taking over. What it sends has a key, so that it counts once."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        replies: list[httpx.Response] = []
+
+        def answered() -> bool:
+            replies.append(super(PatientClient, self).send(request, **options))
+            return replies[-1].status_code != 503
+
+        wait_until(answered, f"{request.method} {request.url}")
+        return replies[-1]
 
 
 def role_of(server: Server) -> str:

@@ -103,29 +103,24 @@ def test_workers_that_come_and_go_share_the_partitions_and_no_event_is_lost_or_d
 @pytest.mark.timeout(300)
 def test_merges_erasures_replays_and_sync_answers_go_by_the_order_of_all_partitions(cluster: Cluster) -> None:
     keys = [cluster.key(style, "whole") for style in ("admin", "admin", "bricqs")]
-    with cluster.client(0, keys[0]) as one, cluster.client(1, keys[1]) as other, cluster.client(1, keys[2]) as bricqs:
-        wait_until(lambda: one.put("/api/v1/rules", content=RULES).status_code == 200, "the coordinator does it")
+    with cluster.patient(0, keys[0]) as one, cluster.patient(1, keys[1]) as other, cluster.client(1, keys[2]) as bricqs:
+        assert one.put("/api/v1/rules", content=RULES).status_code == 200, "the coordinator does it"
+        number = itertools.count()
 
         def send(times: int) -> None:
-            for number in range(times):  # each an append, and so in turn to every partition
-                reply = (one, other)[number % 2].post("/api/v1/events", json={"name": "n", "user_id": "ann"})
-                assert reply.status_code == 201
+            for gateway in itertools.islice(itertools.cycle((one, other)), times):
+                # each an append, and so in turn to every partition
+                event = {"name": "n", "user_id": "ann", "idempotency_key": f"whole-{next(number)}"}
+                assert gateway.post("/api/v1/events", json=event).status_code == 201
 
         def balance(person: str) -> int:
-            found: list[int] = []
+            return int(other.get(f"/api/v1/participants/{person}").json()["data"]["points"]["balance"])
 
-            def look() -> bool:
-                reply = other.get(f"/api/v1/participants/{person}")
-                found[:] = [reply.json()["data"]["points"]["balance"]] if reply.is_success else []
-                return bool(found)
-
-            wait_until(look)
-            return found[0]
-
-        for each in (one, other) * 3:
-            assert each.post("/v1/track", json={"event": "n", "anonymousId": "visitor"}).status_code == 200
+        for gateway in (one, other) * 3:
+            seen = {"event": "n", "anonymousId": "visitor", "messageId": f"whole-{next(number)}"}
+            assert gateway.post("/v1/track", json=seen).status_code == 200
         send(5)
-        told = {"userId": "ann", "anonymousId": "visitor", "traits": {"plan": "pro"}}
+        told = {"userId": "ann", "anonymousId": "visitor", "traits": {"plan": "pro"}, "messageId": "whole-told"}
         assert one.post("/v1/identify", json=told).status_code == 200
         person = other.get("/api/v1/users/visitor").json()["data"]
         assert (person["ids"], person["events"]) == (["ann", "visitor"], 12)
@@ -166,7 +161,7 @@ def test_a_backup_has_the_entries_of_every_partition_and_restores_into_a_folder(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     events = [{"name": "n", "user_id": "u", "idempotency_key": f"backup-{n}"} for n in range(20)]
-    with cluster.client() as client:
+    with cluster.patient() as client:
         for each in events:  # each call is an append, and appends take turns with the partitions
             assert client.post("/api/v1/events", json=each).status_code == 201
         total = client.get("/api/v1/events/count").json()["data"]["total"]
