@@ -79,12 +79,7 @@ class Forwarding:
             exchange = await _Exchange.begin(url, head, scope, receive)
             status = await exchange.answer(send)
         except HeadraceError as error:
-            code, headers, body = self._problems.reply_to(scope["path"], error)
-            status = int(code)
-            fields = [(name.encode(), value.encode()) for name, value in headers.items()]
-            fields.append((b"content-length", b"%d" % len(body)))
-            await send({"type": "http.response.start", "status": status, "headers": fields})
-            await send({"type": "http.response.body", "body": body})
+            status = await self._problems.send(send, scope["path"], error)
         finally:
             if exchange is not None:
                 exchange.close()

@@ -1,6 +1,6 @@
 """Maps errors to HTTP: the status of each, and the dialect that renders it. Status codes of errors occur nowhere else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -91,6 +91,15 @@ class Problems:
         if isinstance(error, errors.Unauthorized):
             headers["www-authenticate"] = "Bearer"
         return status, headers, dialect.render_error(error, int(status))
+
+    async def send(self, send: Any, path: str, error: HeadraceError, more: Mapping[str, str] | None = None, /) -> int:
+        """Answer an ASGI request with an error, and more headers; returns the status."""
+        status, headers, body = self.reply_to(path, error)
+        headers |= {**(more or {}), "content-length": str(len(body))}
+        fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": int(status), "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+        return int(status)
 
     def answer(
         self, resp: falcon.asgi.Response, path: str, error: HeadraceError, dialect: Dialect | None = None, /

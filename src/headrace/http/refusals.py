@@ -62,14 +62,4 @@ class Refusals:
 
     async def send(self, scope: Any, send: Any, error: HeadraceError) -> None:
         """Answer the last request of a connection."""
-        status, headers, body = self._problems.reply_to(scope["path"], error)
-        headers |= scope.get(RATE_HEADERS, {})
-        fields = headers | {"content-length": str(len(body)), "connection": "close"}
-        await send(
-            {
-                "type": "http.response.start",
-                "status": int(status),
-                "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
-            }
-        )
-        await send({"type": "http.response.body", "body": body})
+        await self._problems.send(send, scope["path"], error, {**scope.get(RATE_HEADERS, {}), "connection": "close"})
