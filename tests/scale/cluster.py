@@ -29,9 +29,13 @@ class Cluster:
         store_url: str,
         *,
         own_control_url: str = "",
+        stale_gateway: int | None = None,
         **settings: str,
     ) -> None:
-        """own_control_url: by which this process reaches control, if the servers' leads through a proxy."""
+        """own_control_url: by which this process reaches control, if the servers' leads through a proxy.
+
+        stale_gateway: the number of one that answers queries while the log is away.
+        """
         self.settings = {
             "HEADRACE_LOG_URL": log_url,
             "HEADRACE_CONTROL_URL": control_url,
@@ -40,7 +44,15 @@ class Cluster:
             **settings,
         }
         self.workers = [Server(folder / f"worker{n}", self.settings | {"HEADRACE_ROLE": "worker"}) for n in range(2)]
-        self.gateways = [Server(folder / f"gateway{n}", self.settings | {"HEADRACE_ROLE": "gateway"}) for n in range(2)]
+        self.gateways = [
+            Server(
+                folder / f"gateway{n}",
+                self.settings
+                | {"HEADRACE_ROLE": "gateway"}
+                | ({"HEADRACE_STALE_READS": "on"} if n == stale_gateway else {}),
+            )
+            for n in range(2)
+        ]
         self._engine = create_engine(
             make_url(own_control_url or control_url).set(drivername="postgresql+psycopg"), pool_pre_ping=True
         )

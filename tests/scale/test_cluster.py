@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +25,16 @@ from tests.waiting import until
 
 __all__ = ["face", "own_valkey", "postgres"]
 
+STALE_MARK = ", stale"
+BODIES = {
+    "/api/v1/events": {"name": "n", "user_id": "u"},
+    "/api/v1/ingest/events/sync": {"event_name": "n", "participant_id": "u"},
+    "/v1/identify": {"userId": "u", "traits": {"plan": "pro"}},
+    "/api/v1/query": {"measure": "users"},
+    "/v1/admin/events/replay": {"filter": {"event": "n"}},
+    "/flags": {},
+}
+STALE = 1  # the gateway that answers queries while the log is away
 OPERATORS = "a-key-in-the-settings-of-every-worker"
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
 
@@ -37,6 +49,7 @@ def cluster(
         own_valkey.url,
         url,
         face.url(),
+        stale_gateway=STALE,
         HEADRACE_ADMIN_KEY=OPERATORS,
         HEADRACE_BACKUP_DIR=str(tmp_path_factory.mktemp("backups") / "shared"),
         HEADRACE_FRESHNESS_TIMEOUT_S="0.5",
@@ -175,25 +188,25 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(
 ) -> None:
     have_rules(cluster)
     table = _table()
-    with cluster.client() as client:
+    with cluster.client() as usual, cluster.client(STALE) as accepting:
         bricqs = cluster.key("bricqs")
 
-        def ask(route: str) -> int:
+        def ask(route: str, client: httpx.Client) -> tuple[int, bool]:
+            """The status of the answer, and whether it is stale."""
             method, path = route.split()
-            if "ingest" in path:
-                sent = {"event_name": "n", "participant_id": "u"}
-                return client.post(path, json=sent, headers={"Authorization": f"Bearer {bricqs}"}).status_code
-            body = {"name": "n", "user_id": "u"} if method == "POST" else None
-            return client.request(method, path, json=body).status_code
+            key = {"Authorization": f"Bearer {bricqs}"} if "ingest" in path else {}
+            reply = client.request(method, path, json=BODIES.get(path) if method == "POST" else None, headers=key)
+            return reply.status_code, "headrace-stale" in reply.headers
 
-        def is_answered(part: str) -> None:
-            for route, statuses in table.items():
+        def is_answered(part: str, client: httpx.Client = usual) -> None:
+            for route, told in table.items():
+                expected = int(told[part].removesuffix(STALE_MARK)), told[part].endswith(STALE_MARK)
 
-                def as_told(route: str = route, status: int = statuses[part]) -> bool:
-                    ask("POST /api/v1/events")  # so that there is something that a query has to wait for
-                    return ask(route) == status
+                def as_told(route: str = route, expected: tuple[int, bool] = expected) -> bool:
+                    ask("POST /api/v1/events", client)  # so that there is something that a query has to wait for
+                    return ask(route, client) == expected
 
-                wait_until(as_told, f"{route} without {part}: {statuses[part]}")
+                wait_until(as_told, f"{route} without {part}: {expected}")
 
         is_answered("nothing")
         for gateway in range(2):
@@ -214,6 +227,7 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(
         is_answered("nothing")
         own_valkey.kill()
         is_answered("the log")
+        is_answered("the log, with stale reads", accepting)
         own_valkey.start()
         is_answered("nothing")
         running = [each for each in cluster.workers if each.is_running()]
@@ -225,6 +239,42 @@ def test_each_route_answers_as_the_table_says_while_a_part_is_away(
         for each in running:
             each.start()
         is_answered("nothing")
+
+
+@pytest.mark.timeout(300)
+def test_an_event_that_a_stale_answer_lacks_is_younger_than_the_time_it_names_and_in_the_next_fresh_one(
+    cluster: Cluster, own_valkey: Valkey
+) -> None:
+    key = cluster.key("admin", "stale")
+    running = [each for each in cluster.workers if each.is_running()]
+    with cluster.client(0, key) as usual, cluster.client(STALE, key) as accepting:
+        sent = {"name": "n", "user_id": "u"}
+        assert usual.post("/api/v1/events", json=sent).status_code == 201
+        for path in ("/api/v1/events/count", "/api/v1/participants/u"):  # stored, and reacted to
+            until(partial(accepting.get, path), partial(_has_status, 200))
+        for each in running:
+            each.kill()
+        lacking = usual.post("/api/v1/events", json=sent).json()["data"]["id"]
+        lacked = time.time()
+        assert accepting.get("/api/v1/events/count").status_code == 503, "the log is there"
+        own_valkey.kill()
+        assert usual.get("/api/v1/events/count").status_code == 503
+        for path in ("/api/v1/events/count", "/api/v1/participants/u"):
+            stale = accepting.get(path)
+            assert (stale.status_code, stale.headers["headrace-stale"]) == (200, "true"), path
+            assert "headrace-lag-ms" not in stale.headers
+            assert datetime.fromisoformat(stale.headers["headrace-complete-until"]).timestamp() <= lacked
+        assert accepting.get("/api/v1/events/count").json()["data"]["total"] == 1
+        assert accepting.get(f"/api/v1/events/{lacking}").status_code == 404
+        own_valkey.start()
+        for each in running:
+            cluster.expire_leases(each)
+            each.start()
+        for client in (usual, accepting):
+            fresh = until(partial(client.get, "/api/v1/events/count"), partial(_has_status, 200))
+            assert fresh.json()["data"]["total"] == 2
+            assert "headrace-stale" not in fresh.headers
+            assert client.get(f"/api/v1/events/{lacking}").status_code == 200
 
 
 def test_a_gateway_whose_workers_have_moved_to_another_log_says_so_and_is_not_ready(cluster: Cluster) -> None:
@@ -244,7 +294,7 @@ def _has_status(wanted: int, reply: httpx.Response) -> bool:
     return reply.status_code == wanted
 
 
-def _table() -> dict[str, dict[str, int]]:
+def _table() -> dict[str, dict[str, str]]:
     """By route and by what is missing, the status, as docs/scale.md has it."""
     lines = (Path(__file__).parents[2] / "docs" / "scale.md").read_text().splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("| asked of a gateway"))
@@ -252,4 +302,4 @@ def _table() -> dict[str, dict[str, int]]:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 :] if line.startswith("| `")
     ]
-    return {route.strip("`"): dict(zip(parts, map(int, statuses), strict=True)) for route, *statuses in rows}
+    return {route.strip("`"): dict(zip(parts, statuses, strict=True)) for route, *statuses in rows}

@@ -65,7 +65,7 @@ def test_progress_before_the_event_loop_runs_wakes_nobody_and_fails_nothing() ->
     async def tails() -> dict[int, int]:
         return {}
 
-    Freshness(tails=tails, progress=None, freshness_timeout_s=1, sync_deadline_s=1).advance()  # type: ignore[arg-type]
+    Freshness(tails=tails, progress=None, freshness_timeout_s=1, sync_deadline_s=1, clock_ms=int).advance()  # type: ignore[arg-type]
 
 
 def test_waiters_are_empty_until_somebody_waits_and_again_once_all_have_been_answered_or_gave_up() -> None:

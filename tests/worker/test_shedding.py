@@ -58,7 +58,9 @@ class World:
         self.slots._threads = self  # pyright: ignore[reportAttributeAccessIssue]
         self.slots._rememberer = Forgetful()  # pyright: ignore[reportAttributeAccessIssue]
 
-    def submit(self, _answer: object, question: Callable[[Any], float], _running: object) -> "Future[str]":
+    def submit(
+        self, _within: object, _answer: object, question: Callable[[Any], float], _running: object
+    ) -> "Future[str]":
         work: Future[str] = Future()
         work.set_running_or_notify_cancel()
         self.running += 1

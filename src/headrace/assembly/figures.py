@@ -51,6 +51,11 @@ def figures(runtime: Runtime, /) -> Iterator[Figure]:
         [((log.durability,), 1)],
         ("promise",),
     )
+    yield _one(
+        "stale_reads",
+        "1 if queries are answered while the log cannot be asked, which weakens what they promise.",
+        runtime.settings.stale_reads == "on",
+    )
     yield _one("disk_free_bytes", "Free bytes where the data folder is.", disk_usage(runtime.settings.data).free)
     yield _one("queries_running", "Queries that are being answered.", runtime.queries.running)
     yield _one("queries_waiting", "Queries that wait for one of those to end.", runtime.queries.waiting)

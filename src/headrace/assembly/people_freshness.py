@@ -1,7 +1,7 @@
 """Waits until what events said about people is known."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from headrace.control.merged_ids import ControlMergedIds
 from headrace.control.people import ControlPeople
@@ -10,17 +10,14 @@ from headrace.model.event import Tenant
 from headrace.pipeline.freshness import Freshness
 from headrace.pipeline.statement_watch import StatementWatch
 from headrace.ports.control import ControlFailed
-from headrace.ports.log import Tails
 
 
 class PeopleFreshness:
     """Waits until what acknowledged events said about a tenant's people is known."""
 
-    def __init__(self, freshness: Freshness, watch: StatementWatch, tails: Callable[[], Awaitable[Tails]]) -> None:
-        """tails: see the LogTails port."""
+    def __init__(self, freshness: Freshness, watch: StatementWatch) -> None:
         self._freshness = freshness
         self._watch = watch
-        self._tails = tails
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -29,8 +26,7 @@ class PeopleFreshness:
 
     async def known(self, tenant: Tenant, /) -> None:
         """Wait for everything said before now; returns at once if nothing is outstanding. Raises Unavailable."""
-        last = max((await self._tails()).values())
-        await self._freshness.reacted_upto(tenant, min(self._watch.latest(tenant), last))
+        await self._freshness.known(tenant, self._watch.latest)
 
     def wait(self, tenant: Tenant, /) -> None:
         """Like `known`, for threads other than the event loop's."""

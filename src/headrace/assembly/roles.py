@@ -31,6 +31,11 @@ def require_urls(settings: Settings, for_command: str = "", /) -> None:
                 f"HEADRACE_LOG_PARTITIONS={settings.log_partitions} needs workers that share the partitions: set HEADRACE_ROLE "
                 "to `worker` or `gateway`, or use one partition."
             )
+        if settings.stale_reads == "on" and not settings.log_url:
+            raise SettingsError(
+                "HEADRACE_STALE_READS=on needs HEADRACE_LOG_URL: a log in the data folder is part of this process, and can "
+                "always be asked. Leave it off."
+            )
         return
     parts = {
         "HEADRACE_LOG_URL": (settings.log_url, "a Valkey server, which holds the log"),

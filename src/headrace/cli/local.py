@@ -15,7 +15,7 @@ from headrace.assembly.folder import address_in
 from headrace.assembly.logs import configure
 from headrace.assembly.runtime import Runtime, open_runtime
 from headrace.cli.opened import deed_of, user_name
-from headrace.cli.remote import broken_off
+from headrace.cli.remote import broken_off, warn_if_stale
 from headrace.model.audit import MAX_DETAIL_CHARS
 from headrace.model.errors import HeadraceError, InvalidRequest, NotFound, SettingsError, Unavailable
 from headrace.model.event import Tenant
@@ -265,9 +265,12 @@ def _open(
     # Ignore the environment's proxies: both processes run on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        return opener.open(request, timeout=timeout_s)
+        reply = opener.open(request, timeout=timeout_s)
+        warn_if_stale(reply.headers)
+        return reply
     except urllib.error.HTTPError as error:
         with error:
+            warn_if_stale(error.headers)
             raise _Answered(error.code, error.read()) from None
 
 

@@ -1,8 +1,10 @@
 """A server that a command reaches by its URL, with the key in HEADRACE_KEY. Never opens data, and never follows a redirect."""
 
 import os
+import sys
 import urllib.error
 import urllib.request
+from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from cyclopts import Parameter
 
-from headrace.mcp.client import NoRedirect, reason_of
+from headrace.mcp.client import NoRedirect, notice_of, reason_of
 from headrace.model.errors import InvalidRequest, SettingsError, Unavailable
 
 Url = Annotated[
@@ -46,10 +48,12 @@ class Remote(msgspec.Struct, frozen=True):
             response: HTTPResponse = urllib.request.build_opener(NoRedirect).open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             with error:
+                warn_if_stale(error.headers)
                 raise self._refusal(error.code, error.read(_MAX_REASON_BYTES)) from None
         except (OSError, HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise Unavailable(f"The server at {self.url} did not answer: {reason}.") from None
+        warn_if_stale(response.headers)
         return response
 
     def _refusal(self, code: int, body: bytes) -> Exception:
@@ -59,6 +63,12 @@ class Remote(msgspec.Struct, frozen=True):
         if 300 <= code < 400:
             return InvalidRequest(f"The server at {self.url} redirects elsewhere: give --url the address that answers.")
         return (Unavailable if code >= 500 or code == 429 else InvalidRequest)(reason)
+
+
+def warn_if_stale(headers: Message, /) -> None:
+    """Say on stderr that an answer is stale, if it is."""
+    if notice := notice_of(headers):
+        print(f"headrace: {notice}", file=sys.stderr)
 
 
 def broken_off(error: Exception, /) -> Unavailable:

@@ -46,7 +46,8 @@ class _Health:
         found = {"problems": problems} if (problems := self._status.problems()) else {}
         log = {"log": promise} if (promise := self._status.promise_of_log()) else {}
         role = {"role": role} if (role := self._status.role()) else {}
-        resp.data = encode_json({"status": hindrance or "ready"} | role | log | found)
+        stale = {"stale_reads": "on"} if self._status.stale_reads() else {}
+        resp.data = encode_json({"status": hindrance or "ready"} | role | log | stale | found)
 
 
 def create_app(can: Capabilities, unread: Unread, /, dialects: Sequence[Dialect] = DIALECTS) -> App:

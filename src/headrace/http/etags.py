@@ -8,6 +8,8 @@ from hashlib import blake2b
 import falcon
 import falcon.asgi
 
+from headrace.model.stale_reads import stale_read
+
 
 def with_tag(body: bytes, /) -> tuple[bytes, str]:
     """For a reader's thread, since hashing takes a millisecond for each megabyte."""
@@ -15,7 +17,13 @@ def with_tag(body: bytes, /) -> tuple[bytes, str]:
 
 
 def send_tagged(req: falcon.asgi.Request, resp: falcon.asgi.Response, body: bytes, tag: str, /) -> None:
-    """Answer with the body, or with 304 if the request names its tag. Either may be kept, but has to be asked for each time."""
+    """Answer with the body, or with 304 if the request names its tag. Either may be kept, but has to be asked for each time.
+
+    A stale answer has no tag: whoever kept it would later be told by a 304 that it is the answer.
+    """
+    if (read := stale_read()) is not None and read.is_stale:
+        resp.data = body
+        return
     resp.set_headers({"ETag": tag, "Cache-Control": "private, no-cache"})
     if _is_named(tag, req.get_header("If-None-Match") or ""):
         resp.status = falcon.HTTP_304

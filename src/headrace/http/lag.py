@@ -6,9 +6,11 @@ from typing import Any
 from headrace.dialects.route import Dialect
 from headrace.http.forward import Paths, is_for_worker
 from headrace.http.scope import SEND_WHOLE
+from headrace.http.stale import STALE
 
 Message = dict[str, Any]
 HEADER = b"headrace-lag-ms"
+_STALE = STALE.lower().encode()
 
 
 class Lagging:
@@ -33,7 +35,8 @@ class Lagging:
             return
 
         async def send_with_lag(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # Of a stale answer nobody knows the lag: it has the time until which it is complete.
+            if message["type"] == "http.response.start" and not any(name == _STALE for name, _ in message["headers"]):
                 message["headers"] = [*message["headers"], (HEADER, b"%d" % self._lag_ms())]
             await send(message)
 

@@ -64,6 +64,11 @@ class Metrics:
         self._refusals = Counter(
             "headrace_refused_total", "Requests refused, by reason.", ["reason"], registry=self._registry
         )
+        self._stale = Counter(
+            "headrace_stale_answers_total",
+            "Answers to queries from what the store had while the log could not be asked.",
+            registry=self._registry,
+        )
         # The library's look-up of a child takes twenty times as long. There are few children.
         self._events_of: Callable[[str, str], Counter] = cache(self._events.labels)
         self._requests_of: Callable[[str, str, int], Histogram] = cache(self.requests.labels)
@@ -110,6 +115,9 @@ class Metrics:
 
     def count_refusal(self, error: HeadraceError, /) -> None:
         self._refusals.labels(kind_of(error)).inc()
+
+    def count_stale(self) -> None:
+        self._stale.inc()
 
     def count_warnings(self, source: str, count: int, /) -> None:
         self._warnings.labels(source).inc(count)

@@ -18,6 +18,7 @@ from headrace.http.ingest import EventTaker, Served
 from headrace.http.metrics import Metrics
 from headrace.http.noted import RefusalNotes
 from headrace.http.questions import ask, tell
+from headrace.http.stale import may_be_stale, stale_reads_of
 from headrace.model.settings import Settings
 
 Responder = Callable[..., Awaitable[None]]
@@ -56,6 +57,12 @@ class Responders:
 
     def responder(self, served: Served, claimants: Sequence[Served]) -> Responder:
         """Raises KeyError for an unknown handler."""
+        responder = self._responder(served, claimants)
+        if self._settings.stale_reads == "on" and may_be_stale(served.route):
+            return stale_reads_of(responder, self._metrics.count_stale)
+        return responder
+
+    def _responder(self, served: Served, claimants: Sequence[Served]) -> Responder:
         route = served.route
         match route.does:
             case Ingest():

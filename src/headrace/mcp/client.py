@@ -1,6 +1,7 @@
-"""What clients of a running server share: no redirects, and the message in an error. Needs nothing but the standard library."""
+"""What clients of a running server share: no redirects, the message in an error, and what a stale answer is told to be."""
 
 import urllib.request
+from email.message import Message
 from typing import Any
 
 import msgspec
@@ -13,6 +14,17 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Leave it as the error that it is."""
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def notice_of(headers: Message, /) -> str:
+    """What whoever reads a stale answer, or an error, has to know; "" for one that is not stale."""
+    if "Headrace-Stale" not in headers:
+        return ""
+    until = headers.get("Headrace-Complete-Until")
+    return (
+        "This answer is stale: the server's log could not be asked, so the last acknowledged events may be missing."
+        f"{f' Events received before {until} are in it.' if until else ''}"
+    )
 
 
 def reason_of(body: bytes, /) -> str:

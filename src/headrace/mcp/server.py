@@ -19,7 +19,7 @@ from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, Te
 from mcp_types import Tool as Shown
 
 from headrace import __version__
-from headrace.mcp.client import NoRedirect, reason_of
+from headrace.mcp.client import NoRedirect, notice_of, reason_of
 from headrace.mcp.tools import Refused, Request, Tool, rendered, tools
 
 _TIMEOUT_S = 60.0
@@ -33,8 +33,11 @@ class Unanswered(Exception):
     """The server refused, or did not answer. Says why."""
 
 
-def ask(url: str, key: str, request: Request, /) -> Any:
-    """The server's answer. Raises Unanswered. Follows no redirect, which would carry the key elsewhere."""
+def ask(url: str, key: str, request: Request, /) -> tuple[Any, str]:
+    """The server's answer, and what its reader has to know of it: see `notice_of`. Raises Unanswered.
+
+    Follows no redirect, which would carry the key elsewhere.
+    """
     body = None if request.body is None else msgspec.json.encode(request.body)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
     asked = urllib.request.Request(url + request.path, body, headers, method=request.method)  # noqa: S310  checked by `base_of`
@@ -42,31 +45,35 @@ def ask(url: str, key: str, request: Request, /) -> Any:
     try:
         with opener.open(asked, timeout=_TIMEOUT_S) as reply:
             found: bytes = reply.read(_MAX_BYTES + 1)
+            notice = notice_of(reply.headers)
     except urllib.error.HTTPError as error:
         with error:
-            raise Unanswered(f"The server answered {error.code}: {reason_of(error.read(10_000))}") from None
+            said = f"The server answered {error.code}: {reason_of(error.read(10_000))}"
+            raise Unanswered(f"{said} {notice_of(error.headers)}".rstrip()) from None
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise Unanswered(f"The server at {url} did not answer: {reason}.") from None
     if len(found) > _MAX_BYTES:
         raise Unanswered("The answer is too large: ask for less.")
     try:
-        return msgspec.json.decode(found)
+        return msgspec.json.decode(found), notice
     except msgspec.DecodeError:
         raise Unanswered(f"What answered at {url} is no Headrace server: it sent no JSON.") from None
 
 
 async def call(known: dict[str, Tool], url: str, key: str, name: str, arguments: dict[str, Any], /) -> CallToolResult:
-    """What goes wrong is the tool's answer, so that a model can ask better."""
+    """What goes wrong is the tool's answer, so that a model can ask better. What a stale answer is comes before it."""
+    notice = ""
     try:
         tool = known.get(name)
         if tool is None:
             raise Refused(f"There is no tool {name[:80]!r}; known are {', '.join(known)}.")
-        answer = await asyncio.to_thread(ask, url, key, tool.request(arguments))
+        answer, notice = await asyncio.to_thread(ask, url, key, tool.request(arguments))
         text, failed = rendered(tool.pick(arguments, answer)), False
     except (Refused, Unanswered) as error:
         text, failed = str(error), True
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)
+    texts = [notice, text] if notice else [text]
+    return CallToolResult(content=[TextContent(type="text", text=each) for each in texts], is_error=failed)
 
 
 def server_of(url: str, key: str = "", /, *, writing: bool = False) -> Server[Any]:

@@ -106,6 +106,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "once the log is made. More than one needs `HEADRACE_ROLE` `gateway` or `worker`."
         ),
     ] = 1
+    stale_reads: Annotated[
+        Literal["off", "on"],
+        _doc(
+            "Whether queries are answered while the log on a Valkey server cannot be asked, from what the store has: such an "
+            "answer may lack the last acknowledged events, and says so (`Headrace-Stale`). `off` answers 503. Needs "
+            "`HEADRACE_LOG_URL`."
+        ),
+    ] = "off"
     admin_key: Annotated[
         str, _doc("A key with every scope for project `default`, mode `live`; no such key if empty.")
     ] = ""

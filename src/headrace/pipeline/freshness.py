@@ -8,6 +8,7 @@ from functools import partial
 
 from headrace.model.errors import Unavailable
 from headrace.model.event import Tenant, partition_of
+from headrace.pipeline.known_tails import KnownTails
 from headrace.ports.log import Tails
 from headrace.ports.progress import Progress
 
@@ -24,6 +25,7 @@ class Freshness:
         progress: Progress,
         freshness_timeout_s: float,
         sync_deadline_s: float,
+        clock_ms: Callable[[], int],
         stuck: Callable[[], str] = lambda: "",
         reactions_stuck: Callable[[], str] = lambda: "",
     ) -> None:
@@ -33,7 +35,7 @@ class Freshness:
         """
         self._stuck = stuck
         self._reactions_stuck = reactions_stuck
-        self._tails = tails
+        self._tails = KnownTails(tails, progress, clock_ms)
         self._progress = progress
         self._freshness_timeout_s = freshness_timeout_s
         self._sync_deadline_s = sync_deadline_s
@@ -49,6 +51,8 @@ class Freshness:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
+    # Of these, the ones that ask the log wait for nothing while it cannot be asked, if the request accepts a stale answer.
+
     async def visible(self) -> None:
         """Wait until everything acknowledged before now is in the store. Raises Unavailable."""
         if not await self._wait_for_tails(None):
@@ -59,8 +63,14 @@ class Freshness:
         if not await self._wait_for_tails(tenant):
             raise Unavailable("The reactions have not caught up with the events acknowledged before this query.")
 
-    async def reacted_upto(self, tenant: Tenant, position: int, /) -> None:
-        """Wait until everything of the tenant up to a position has been reacted to. Raises Unavailable."""
+    async def known(self, tenant: Tenant, said: Callable[[Tenant], int], /) -> None:
+        """Wait until everything that events acknowledged before now said of the tenant's people is known. Raises Unavailable.
+
+        said: returns a position past which no event of the tenant says anything of people, asked after the log.
+        """
+        if (tails := await self._tails(tenant)) is None:
+            return
+        position = min(said(tenant), max(tails.values()))
         if not await self._wait_for_reactions(tenant, position, self._freshness_timeout_s):
             raise Unavailable("The state of people has not caught up with the events acknowledged before this query.")
 
@@ -77,7 +87,8 @@ class Freshness:
 
     async def _wait_for_tails(self, tenant: Tenant | None) -> bool:
         """Whether every partition has reached its tail in time."""
-        tails = await self._tails()
+        if (tails := await self._tails(tenant)) is None:
+            return True
         behind = [(each, tail) for each, tail in tails.items() if self._reached(each, tenant) < tail]
         if not behind:
             return True

@@ -7,11 +7,13 @@ docs/decisions/0155-writes-come-first.md and 0168-the-same-question-is-run-once.
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from math import ceil
 from typing import Any, TypeVar
 
 from headrace.model.askers import Asker
 from headrace.model.errors import HeadraceError, Unavailable
+from headrace.model.stale_reads import stale_read
 from headrace.pipeline.giving_way import GivingWay
 from headrace.pipeline.query_turns import Costs, Turns, Waiting
 from headrace.pipeline.resting import Resting
@@ -217,7 +219,7 @@ class QuerySlots:
         """Answer without a reader; None if the answer is not remembered. Raises what the question raises."""
         self._remembering += 1
         try:
-            return await asyncio.wrap_future(self._rememberer.submit(self._remembered, question))
+            return await asyncio.wrap_future(self._rememberer.submit(copy_context().run, self._remembered, question))
         finally:
             self._remembering -= 1
 
@@ -238,11 +240,11 @@ class QuerySlots:
             query.began = True
             self._same.begin(query.same)
             answer = await self._run(query, question)
-            outcome = Outcome(answer)
+            outcome = Outcome(answer, read=stale_read())
             return answer
         except HeadraceError as error:
             if query.began:
-                outcome = Outcome(error=error)
+                outcome = Outcome(error=error, read=stale_read())
             raise
         finally:
             if shared is not None:
@@ -279,7 +281,8 @@ class QuerySlots:
         began_s = loop.time()
         self._running += 1
         running = RunningQuery(gentle=self._way.rest > 0)
-        work = self._threads.submit(self._answer, question, running)
+        # The context says whether this request accepts a stale answer, and the question may ask the log about people.
+        work = self._threads.submit(copy_context().run, self._answer, question, running)
         try:
             return await asyncio.wrap_future(work)
         except asyncio.CancelledError:

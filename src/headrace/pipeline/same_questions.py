@@ -13,17 +13,21 @@ from typing import Generic, TypeVar
 import msgspec
 
 from headrace.model.errors import HeadraceError
+from headrace.model.stale_reads import StaleRead, mark_like
 
 Answer = TypeVar("Answer")
 
 
 class Outcome(msgspec.Struct, Generic[Answer], frozen=True):
-    """What a query came to: its answer, or the error it raised."""
+    """What a query came to: its answer, or the error it raised. read: whether that is stale; None if it cannot be."""
 
     answer: Answer | None = None
     error: HeadraceError | None = None
+    read: StaleRead | None = None
 
     def get(self) -> Answer:
+        """For another request. Raises the error, and Unavailable for a stale answer if the request does not accept one."""
+        mark_like(self.read)
         if self.error is not None:
             raise self.error
         return self.answer  # pyright: ignore[reportReturnType]  an answer may be None itself

@@ -72,6 +72,10 @@ class ServerStatus:
         """What the log's server promises of acknowledged events; "" if the log is in the data folder, on disk."""
         return self._runtime.log.durability if self._runtime.settings.log_url else ""
 
+    def stale_reads(self) -> bool:
+        """Whether queries are answered while the log cannot be asked."""
+        return self._runtime.settings.stale_reads == "on"
+
     @property
     def throughput(self) -> Throughput:
         return self._runtime.live.throughput

@@ -19,7 +19,7 @@ def people_of(
     adapters: Adapters, control: ControlAdapters, reacting: ReactionWing, pipeline: PipelineWing, /
 ) -> PeopleWing:
     """The store's readers learn from it which ids are one person's."""
-    freshness = PeopleFreshness(pipeline.freshness, pipeline.watch, adapters.log.tails)
+    freshness = PeopleFreshness(pipeline.freshness, pipeline.watch)
     adapters.store.know_people(whole_person(control.people, freshness))
     adapters.store.know_merged(merged_ids(control.merged_ids, freshness))
     admin = PeopleAdmin(control.people, control.people_states, reacting.states, reacting.reactions)

@@ -144,6 +144,7 @@ def pipeline_of(
         progress=told or own,
         freshness_timeout_s=settings.freshness_timeout_s,
         sync_deadline_s=settings.sync_deadline_s,
+        clock_ms=clock_ms,
         stuck=lambda: told.stuck if told else worker.stuck,
         reactions_stuck=lambda: told.reactions_stuck if told else reactor.stuck,
     )
