@@ -103,6 +103,20 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/scale/test_known_log.py::test_a_gateway_appends_to_no_other_log_than_the_known_one",
     ),
     (
+        "a gateway whose workers have another log accepts no event that nobody would store",
+        "pipeline/intake.py",
+        "        if why := self._elsewhere():\n",
+        "        if False and (why := self._elsewhere()):\n",
+        "tests/guarantees/test_intake.py::test_what_nobody_would_store_is_refused_and_not_appended",
+    ),
+    (
+        "… and answers no query that would lack what others accept",
+        "pipeline/known_tails.py",
+        "        if why := self._elsewhere():\n",
+        "        if False and (why := self._elsewhere()):\n",
+        "tests/worker/test_freshness.py::test_beside_workers_that_have_another_log_nobody_is_answered",
+    ),
+    (
         "a worker does not stand by for one that has another log",
         "assembly/roles.py",
         "            self._compare_logs()\n",

@@ -45,6 +45,15 @@ def run(log: MemoryLog, max_queue_bytes: int, scenario) -> None:  # pyright: ign
         intake.stop()
 
 
+def test_what_nobody_would_store_is_refused_and_not_appended() -> None:
+    log = HeldLog()
+    intake = Intake(log, max_queue_bytes=1 << 20, on_append=lambda _events: None, elsewhere=lambda: "Another log.")
+    for accept in (intake.accept, intake.accept_history):
+        with pytest.raises(Unavailable, match="Another log"):
+            asyncio.run(accept(items(1)))
+    assert log.sizes == []
+
+
 def test_requests_that_wait_for_the_log_are_appended_together() -> None:
     log = HeldLog()
 

@@ -277,14 +277,21 @@ def test_an_event_that_a_stale_answer_lacks_is_younger_than_the_time_it_names_an
             assert client.get(f"/api/v1/events/{lacking}").status_code == 200
 
 
-def test_a_gateway_whose_workers_have_moved_to_another_log_says_so_and_is_not_ready(cluster: Cluster) -> None:
+def test_a_gateway_whose_workers_have_another_log_says_so_and_accepts_and_answers_nothing(cluster: Cluster) -> None:
     # The last test: the gateways stay so until they are started anew.
     [before] = cluster.rows("SELECT log_id, log_at, log_of FROM instance")
     cluster.know_log("another", "valkey://elsewhere/0", "a worker")
     for gateway in cluster.gateways:
-        with gateway.client() as client:
+        with gateway.client(cluster.admin) as client:
             found = until(lambda client=client: client.get("/ready"), lambda reply: reply.status_code == 503)
             assert "the workers have another log" in found.json()["status"]
+            for answer in (
+                client.post("/api/v1/events", json={"name": "lost", "user_id": "u"}),
+                client.get("/api/v1/events/count"),
+                client.get("/api/v1/users/u"),
+            ):
+                assert answer.status_code == 503
+                assert "another log" in answer.text
         [line] = gateway.said("workers_have_another_log")
         assert "valkey://elsewhere/0" in line["why"]
     cluster.know_log(*before)

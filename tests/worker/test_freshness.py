@@ -43,6 +43,7 @@ class Given:
         self.progress = GivenProgress()
         self.tails = {0: FIRST, 1: SECOND}
         self.is_log_away = False
+        self.elsewhere = ""
         self.asked = 0
         self.now_ms = 5_000
         self.freshness = Freshness(
@@ -53,6 +54,7 @@ class Given:
             clock_ms=lambda: self.now_ms,
             stuck=lambda: self.stuck,
             reactions_stuck=lambda: self.reactions_stuck,
+            elsewhere=lambda: self.elsewhere,
         )
         self.freshness.start()
 
@@ -224,6 +226,19 @@ def test_without_the_log_whoever_accepts_a_stale_answer_waits_for_nothing_and_le
             await given.freshness.visible()
             assert read.complete_until_ms == 1_500
         assert given.asked == 4, "once a request: a log that hangs takes its time"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_log_away", [False, True])
+def test_beside_workers_that_have_another_log_nobody_is_answered(is_log_away: bool) -> None:
+    async def run() -> None:
+        given = Given()
+        given.is_log_away, given.elsewhere = is_log_away, "The workers have another log."
+        given.progress.stored.update({0: FIRST, 1: SECOND})
+        for wait in waits(given):
+            with accepting_stale_reads(), pytest.raises(Unavailable, match="another log"):
+                await wait
 
     asyncio.run(run())
 

@@ -80,6 +80,10 @@ class Adapters:
         """How much intake groups into one append: on a server, an append of this size delays everybody else by some 5 ms."""
         return {"max_entries_per_append": 1000, "max_bytes_per_append": 1 << 20} if self._is_log_shared else {}
 
+    def elsewhere(self) -> str:
+        """Why this log is not the one that events are stored from, or ""."""
+        return ""
+
     def done(self) -> int:
         """The position up to which everything is stored and was reacted to: nobody needs the log. Raises ControlFailed."""
         return min(self.offsets.position(), ControlOffsets(self.control, REACTIONS).position())

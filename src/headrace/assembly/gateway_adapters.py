@@ -25,6 +25,7 @@ from headrace.model.settings import Settings
 _log = structlog.get_logger("headrace")
 _FIRST_WORKER_S, _LOOK_EVERY_S = 60.0, 0.2
 _CHANGE_S = 5.0  # a worker that makes another log has told control of it by then
+_MOVED = "The workers of this gateway have another log now. Whoever runs it: restart it with their HEADRACE_LOG_URL."
 
 
 class GatewayAdapters(Adapters):
@@ -65,6 +66,9 @@ class GatewayAdapters(Adapters):
         self.log_watch = LogWatch(known_log.get, known)
         self.spare_log_bytes = self.log.max_bytes // 2
         self.store = open_reader(settings)
+
+    def elsewhere(self) -> str:
+        return _MOVED if self.log_watch.other else ""
 
     def close(self) -> None:
         """Close everything, and release the folder."""

@@ -32,7 +32,7 @@ class LogWatch:
         if self._own is not None and known.id != self._own.id and known.shown != self._own.shown:
             self.other = str(OtherLog(known, self._own.shown))
             _log.error(
-                "workers_have_another_log", why=self.other, what="nobody stores what this gateway accepts: restart it"
+                "workers_have_another_log", why=self.other, what="this gateway refuses events and queries: restart it"
             )
             return False
         self._own = known

@@ -28,14 +28,16 @@ class Freshness:
         clock_ms: Callable[[], int],
         stuck: Callable[[], str] = lambda: "",
         reactions_stuck: Callable[[], str] = lambda: "",
+        elsewhere: Callable[[], str] = lambda: "",
     ) -> None:
-        """tails: see the LogTails port. stuck, reactions_stuck: why nothing can become visible, or be reacted to, now, or "".
+        """tails: see the LogTails port. elsewhere: why they do not tell what was acknowledged, or "".
 
-        Requests do not wait for what is stuck, whether it was so before or becomes so meanwhile.
+        stuck, reactions_stuck: why nothing can become visible, or be reacted to, now, or "". Requests do not wait for what is
+        stuck, whether it was so before or becomes so meanwhile.
         """
         self._stuck = stuck
         self._reactions_stuck = reactions_stuck
-        self._tails = KnownTails(tails, progress, clock_ms)
+        self._tails = KnownTails(tails, progress, clock_ms, elsewhere)
         self._progress = progress
         self._freshness_timeout_s = freshness_timeout_s
         self._sync_deadline_s = sync_deadline_s

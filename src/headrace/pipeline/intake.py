@@ -41,14 +41,17 @@ class Intake:
         *,
         max_queue_bytes: int,
         on_append: Callable[[int], None],
+        elsewhere: Callable[[], str] = lambda: "",
         max_entries_per_append: int = 10_000,
         max_bytes_per_append: int = 16 * 1024 * 1024,
     ) -> None:
-        """max_entries_per_append, max_bytes_per_append: how much is grouped; a larger request is an append by itself."""
+        """elsewhere: why nobody would store what is appended here, or ""; requests are refused then.
+        max_entries_per_append, max_bytes_per_append: how much is grouped; a larger request is an append by itself."""
         self._log = log
         self._max_entries, self._max_bytes = max_entries_per_append, max_bytes_per_append
         self._max_queue_bytes = max_queue_bytes
         self._on_append = on_append
+        self._elsewhere = elsewhere
         self._queue: deque[_Request] = deque()
         self._queued_bytes = 0
         self._telling = False
@@ -73,6 +76,7 @@ class Intake:
         """
         if not items:
             return []
+        self._require_readers()
         # A log shipper's batch has so many that encoding them at once would hold up every other request.
         entries = _entries(items) if len(items) <= _MANY else await asyncio.to_thread(_entries, items)
         loop = asyncio.get_running_loop()
@@ -95,9 +99,14 @@ class Intake:
 
         Each call is an append of its own, beside the queue, so a caller should make one at a time.
         """
+        self._require_readers()
         if self._closed:
             raise Unavailable("The server is shutting down.")
         return await asyncio.to_thread(self._append_history, items)
+
+    def _require_readers(self) -> None:
+        if why := self._elsewhere():
+            raise Unavailable(why, retry_after_s=5)
 
     def _append_history(self, items: Sequence[Item]) -> list[Receipt]:
         receipts = self._log.append(_entries(items), history=True)

@@ -17,11 +17,18 @@ _UNKNOWN: Tails = {0: 0}
 class KnownTails:
     """Asks the log where it ends, and remembers when that was last visible. For the event loop's thread."""
 
-    def __init__(self, tails: Callable[[], Awaitable[Tails]], progress: Progress, clock_ms: Callable[[], int]) -> None:
-        """tails: see the LogTails port."""
+    def __init__(
+        self,
+        tails: Callable[[], Awaitable[Tails]],
+        progress: Progress,
+        clock_ms: Callable[[], int],
+        elsewhere: Callable[[], str],
+    ) -> None:
+        """tails: see the LogTails port. elsewhere: why it does not tell what was acknowledged, or ""."""
         self._tails = tails
         self._progress = progress
         self._clock_ms = clock_ms
+        self._elsewhere = elsewhere
         self._last: tuple[int, Tails] = (0, _UNKNOWN)
         self._last_visible = self._last
 
@@ -30,6 +37,8 @@ class KnownTails:
 
         tenant: whose reactions it asks about; None for the store. Raises Unavailable.
         """
+        if why := self._elsewhere():
+            raise Unavailable(why, retry_after_s=5)
         read = stale_read()
         if (
             read is not None and read.is_stale

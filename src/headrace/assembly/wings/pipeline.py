@@ -147,11 +147,13 @@ def pipeline_of(
         clock_ms=clock_ms,
         stuck=lambda: told.stuck if told else worker.stuck,
         reactions_stuck=lambda: told.reactions_stuck if told else reactor.stuck,
+        elsewhere=adapters.elsewhere,
     )
     intake = Intake(
         adapters.log,
         max_queue_bytes=settings.intake_queue_bytes,
         on_append=worker.notify,
+        elsewhere=adapters.elsewhere,
         **adapters.append_limits,
     )
     signals.stored.add(freshness.advance, reactor.wake)
