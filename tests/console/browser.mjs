@@ -153,9 +153,10 @@ const does = {
       dispatchEvent(new PopStateEvent("popstate"));
     }, path);
   },
-  // In place of the server, requests whose URL has this part wait ("hold"), are cut off ("cut") or get a reply. Without a part: the server answers.
-  async intercept({ part, does: what, status, detail, headers }) {
-    rule = part === undefined ? undefined : { part, what, status, detail, headers };
+  // In place of the server, requests whose URL has this part wait ("hold"), are cut off ("cut") or get a reply: this body, or
+  // a problem. Without a part: the server answers.
+  async intercept({ part, does: what, status, detail, headers, body }) {
+    rule = part === undefined ? undefined : { part, what, status, detail, headers, body };
     if (!intercepting) {
       await page.setRequestInterception(true);
       page.on("request", decide);
@@ -226,7 +227,8 @@ function decide(request) {
   if (rule.what === "hold") return void held.push(request);
   if (rule.what === "cut") return void request.abort("connectionfailed").catch(() => {});
   const problem = { type: "about:blank", title: "", status: rule.status, detail: rule.detail };
-  request.respond({ status: rule.status, contentType: "application/problem+json", headers: rule.headers ?? {}, body: JSON.stringify(problem) }).catch(() => {});
+  const contentType = rule.body ? "application/json" : "application/problem+json";
+  request.respond({ status: rule.status, contentType, headers: rule.headers ?? {}, body: JSON.stringify(rule.body ?? problem) }).catch(() => {});
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -59,6 +59,22 @@ def test_a_server_that_cannot_answer_now_is_asked_again_when_it_said(browser: Br
         browser("see", text=VIEWS[screen].shows)
 
 
+def test_a_stale_answer_is_told_with_the_time_until_which_it_is_complete_until_it_is_asked_for_again(
+    browser: Browser,
+) -> None:
+    none: dict[str, object] = {"data": [], "meta": {"next_cursor": None}}
+    for until in ("2026-11-30T08:21:09.659Z", ""):
+        headers = {"Headrace-Stale": "true"} | ({"Headrace-Complete-Until": until} if until else {})
+        for screen in ("people", "catalogue"):  # the others do it by the same part
+            come(browser, screen, status=200, body=none, headers=headers)
+            browser("see", text="the last events may be missing")
+            assert ("Complete until" in text_of(browser)) == bool(until), screen
+            browser("intercept")
+            browser("click", on="Ask again")
+            browser("see", text=VIEWS[screen].shows)
+            browser("see", text="the last events may be missing", gone=True)
+
+
 def test_who_may_not_see_a_screen_is_told_why_and_which_key_is_in_use(browser: Browser) -> None:
     for screen in VIEWS:
         come(browser, screen, status=403, detail="This needs the scope 'admin'.")

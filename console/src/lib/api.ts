@@ -30,6 +30,10 @@ export interface Options<M = string> {
   headers?: Record<string, string>;
 }
 
+// Of a question, by its signal: until when its answer is complete, where the server said that it is stale; "" if it did not say when.
+const stale = new WeakMap<AbortSignal, string>();
+export const staleUntil = (signal: AbortSignal): string | undefined => stale.get(signal);
+
 export function headers(change = false): Record<string, string> {
   const found: Record<string, string> = { "X-Headrace-Console": "1" };
   // A screen is made anew for another project or mode, so its questions need not follow the address.
@@ -76,6 +80,12 @@ async function ask(path: string, options: Options): Promise<unknown> {
     throw new Problem(0, "The server does not answer.");
   }
   reached();
+  // Of several answers to one question, the one that lacks most.
+  if (options.signal && response.headers.has("Headrace-Stale")) {
+    const until = response.headers.get("Headrace-Complete-Until") ?? "";
+    const before = stale.get(options.signal);
+    stale.set(options.signal, before !== undefined && before < until ? before : until);
+  }
   if (response.ok) return text ? exact(text) : null;
   if (response.status === 401 && path !== "/console/api/session") expired();
   const said = problemOf(text);

@@ -1,4 +1,4 @@
-import { Problem } from "./api";
+import { Problem, staleUntil } from "./api";
 import { connection } from "./connection.svelte";
 import { session } from "./session.svelte";
 
@@ -8,6 +8,7 @@ export class Resource<T> {
   problem = $state<Problem | undefined>(undefined);
   loading = $state(false);
   at = $state(0);
+  stale = $state<string | undefined>(undefined); // see `staleUntil`
   #controller: AbortController | undefined;
   #ask: ((signal: AbortSignal) => Promise<T>) | undefined;
 
@@ -20,6 +21,7 @@ export class Resource<T> {
       const found = await question(controller.signal);
       if (controller !== this.#controller) return;
       this.data = found;
+      this.stale = staleUntil(controller.signal);
       this.problem = undefined;
       this.at = Date.now();
     } catch (error) {
