@@ -11,8 +11,6 @@ from headrace.model.stale_reads import stale_read
 from headrace.ports.log import Tails
 from headrace.ports.progress import Progress
 
-_UNKNOWN: Tails = {0: 0}
-
 
 class KnownTails:
     """Asks the log where it ends, and remembers when that was last visible. For the event loop's thread."""
@@ -29,7 +27,7 @@ class KnownTails:
         self._progress = progress
         self._clock_ms = clock_ms
         self._elsewhere = elsewhere
-        self._last: tuple[int, Tails] = (0, _UNKNOWN)
+        self._last: tuple[int, Tails] = (0, {})  # until it is asked, nobody knows which partitions there are
         self._last_visible = self._last
 
     async def __call__(self, tenant: Tenant | None = None, /) -> Tails | None:
@@ -40,9 +38,8 @@ class KnownTails:
         if why := self._elsewhere():
             raise Unavailable(why, retry_after_s=5)
         read = stale_read()
-        if (
-            read is not None and read.is_stale
-        ):  # a log that hangs would take its time again, and the answer be no better
+        if read is not None and read.is_stale:
+            # A log that hangs would take its time again, and the answer be no better.
             read.mark(self._complete_until_ms(tenant))
             return None
         asked_at_ms = self._clock_ms()
@@ -62,7 +59,7 @@ class KnownTails:
         """What was acknowledged before an answer of the log that has been reached, or is of an earlier position, is there."""
         times = [0]
         times += [asked_at_ms for asked_at_ms, tails in (self._last, self._last_visible) if self._has(tails, tenant)]
-        reached = min(self._reached(each, tenant) for each in self._last[1])
+        reached = min((self._reached(each, tenant) for each in self._last[1]), default=0)
         # A position's time is ahead of the clock where that was set back.
         return min(max(received_at_ms(reached), *times), self._clock_ms())
 
