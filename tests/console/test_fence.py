@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import httpx
 import pytest
@@ -20,7 +21,8 @@ from tests.server import Server
 __all__ = ["nothing_unexpected"]
 
 
-def _calls() -> list[tuple[str, str]]:
+@cache
+def calls() -> list[tuple[str, str]]:
     import falcon.inspect
 
     app = create_app(bare_capabilities(), Unread(timeout_s=1, max_bytes=1))
@@ -31,9 +33,6 @@ def _calls() -> list[tuple[str, str]]:
         for method in route.methods
         if not method.internal and method.method not in ("HEAD", "OPTIONS")
     )
-
-
-CALLS = _calls()
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +46,9 @@ def page(server: Server, keys: Keys) -> Iterator[Page]:
 
 def test_every_route_that_asks_or_administers_is_there_once_more() -> None:
     for each in ("/api/v1/events", "/api/v1/events/count", "/api/v1/catalog", "/api/v1/rules", "/api/v1/live"):
-        assert ("GET", f"/console{each}") in CALLS
-    assert ("GET", "/console/api/v1/admin/replays") in CALLS
-    assert ("POST", "/console/api/v1/events") in CALLS
+        assert ("GET", f"/console{each}") in calls()
+    assert ("GET", "/console/api/v1/admin/replays") in calls()
+    assert ("POST", "/console/api/v1/events") in calls()
 
 
 ELSEWHERE = [
@@ -66,7 +65,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
 def test_only_the_consoles_own_page_may_call(page: Page, headers: dict[str, str]) -> None:
-    for method, path in CALLS:
+    for method, path in calls():
         given = ({} if method == "GET" else {"Content-Type": "application/json", "X-Headrace-Console": "1"}) | headers
         response = page.request(method, path, headers=given, content=b"{}" if method != "GET" else None)
         assert response.status_code == 403, (headers, response.text)
@@ -84,7 +83,7 @@ def test_only_the_consoles_own_page_may_call(page: Page, headers: dict[str, str]
     ids=str,
 )
 def test_a_change_must_look_like_no_form_of_a_page(page: Page, headers: dict[str, str]) -> None:
-    for method, path in CALLS:
+    for method, path in calls():
         if method != "GET":
             assert page.request(method, path, headers=headers, content=b"{}").status_code == 403, (method, path)
 
@@ -94,7 +93,7 @@ def test_no_call_goes_without_a_session_and_a_key_is_none(server: Server, keys: 
     _, secret = keys.create(project, "live", "admin", None, clock_ms())
     more = {} if shown == "nothing" else {shown: f"Bearer {secret}" if shown == "Authorization" else secret}
     with Page(server.url) as nobody:
-        for method, path in CALLS:
+        for method, path in calls():
             if (method, path) == ("POST", f"{API}/session"):
                 continue
             headers = SAME if method == "GET" else CHANGE
@@ -110,7 +109,7 @@ def test_no_call_goes_without_a_session_and_a_key_is_none(server: Server, keys: 
 
 def test_no_preflight_is_answered(server: Server, page: Page) -> None:
     asked = {"Origin": server.url, "Access-Control-Request-Method": "POST", "Sec-Fetch-Site": "same-origin"}
-    for path in sorted({path for _, path in CALLS} | {"/console", "/console/assets/x.js", "/console/x/y"}):
+    for path in sorted({path for _, path in calls()} | {"/console", "/console/assets/x.js", "/console/x/y"}):
         assert page.options(path, headers=asked).status_code == 405, path
 
 

@@ -111,18 +111,17 @@ class _Path:
         """Sorts a literal segment before a template."""
         return [segment.startswith("{") for segment in self.segments]
 
-    def matches(self, segments: list[str]) -> bool:
-        if self.segments[-1] == "{name}":  # the rest of the path
-            segments = [*segments[: len(self.segments) - 1], "/".join(segments[len(self.segments) - 1 :])]
-            segments = segments if segments[-1] else segments[:-1]
-        return len(segments) == len(self.segments) and all(
-            own.startswith("{") or own == segment for own, segment in zip(self.segments, segments, strict=True)
-        )
+    @property
+    def pattern(self) -> str:
+        """Of a path without a slash at its end. `{name}` as the last segment is the rest of the path."""
+        *before, last = (r"[^/]*" if each.startswith("{") else re.escape(each) for each in self.segments)
+        return "/".join([*before, ".+" if self.segments[-1] == "{name}" else last])
 
 
 _PATHS = sorted(
     (_Path(template, item) for template, item in resolved(document()["paths"]).items()), key=lambda path: path.rank
 )
+_ANY_PATH = re.compile("|".join(f"({path.pattern})" for path in _PATHS), re.DOTALL)
 _COMMON = {name: _Reply(response) for name, response in resolved(document()["components"]["responses"]).items()}
 _APIS = {name.removesuffix("NotFound").lower(): name.removesuffix("NotFound") for name in _COMMON}
 _OWNERS = Owners(DIALECTS, otherwise=Dialect("problem", lambda _error, _status: b""))
@@ -167,8 +166,8 @@ def _check(method: str, path: str, status: int, headers: Mapping[str, str], body
 
 def find(path: str) -> _Path | None:
     # Two slashes at the end are those of a name.
-    segments = (path if path.endswith("//") else path.removesuffix("/") or "/").split("/")
-    return next((each for each in _PATHS if each.matches(segments)), None)
+    found = _ANY_PATH.fullmatch(path if path.endswith("//") else path.removesuffix("/") or "/")
+    return _PATHS[found.lastindex - 1] if found and found.lastindex else None
 
 
 def _api_of(path: str) -> str:
