@@ -17,6 +17,7 @@ from mcp_types import TextContent
 
 from headrace.mcp.server import call
 from headrace.mcp.tools import tools
+from tests.console.pages import Page
 from tests.forks import run as run_forked
 from tests.http.routes import MOUNTED, READ, STREAMS, UNKNOWN_ID, Route, send
 from tests.server import Client, Server
@@ -166,7 +167,7 @@ def test_nothing_is_changed_upon_a_stale_answer_and_no_stream_begins_with_one(
 
 @pytest.mark.timeout(300)
 def test_a_stale_answer_has_no_tag_and_is_never_said_to_be_the_same_as_before(
-    clients: dict[str, Client], own_valkey: Valkey
+    clients: dict[str, Client], servers: dict[str, Server], own_valkey: Valkey
 ) -> None:
     client = clients["on"]
     fresh = client.get(COUNT)
@@ -179,6 +180,10 @@ def test_a_stale_answer_has_no_tag_and_is_never_said_to_be_the_same_as_before(
         assert is_stale(stale)
     head = client.head(COUNT, headers=known)
     assert (head.status_code, is_stale(head)) == (200, True)
+    with Page(servers["on"].url) as page:
+        assert page.log_in(client.headers["Authorization"].removeprefix("Bearer ")).status_code == 201
+        shown = page.ask(f"/console{COUNT}", headers=known)
+        assert (shown.status_code, is_stale(shown)) == (200, True), "by the console's session, too"
     back(own_valkey, clients)
     same = client.get(COUNT, headers=known)
     assert (same.status_code, is_stale(same)) == (304, False)
