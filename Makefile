@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.14, git and make; `make setup` puts everything else in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak soak-scale fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-scale bench-webhooks
+.PHONY: console console-check console-dev console-shots help setup demo test test-fast test-strange test-fresh lint docs fix bench bench-console bench-ingest bench-reactions bench-replay soak soak-scale soak-guards fuzz guarantees mutants lock clean bench-queries bench-journeys bench-people bench-moving bench-scale bench-webhooks
 
 # Another environment beside it: make test-fast VENV=.venv/pythons/3.12 PYTHON=python3.12
 VENV := .venv
@@ -105,6 +105,9 @@ soak: $(READY) ## run for a long time under load and kills
 
 soak-scale: $(READY) ## gateways and workers as processes of their own, under load and kills (ARGS="--minutes 12 --deeds 110")
 	$(VENV)/bin/python -m tests.scale.soak $(ARGS)
+
+soak-guards: $(READY) ## take each guard against doubles out, and see soak-scale fail (ARGS="view waiting --deeds 12")
+	$(VENV)/bin/python -m tests.scale.guards $(ARGS)
 
 fuzz: $(READY) ## send batches with one spoilt event, and requests made of the OpenAPI document, a minute each (ARGS="--seconds 600 --seed 14")
 	$(VENV)/bin/python -m tests.fuzz.neighbours $(ARGS)

@@ -141,17 +141,18 @@ def _handler(face: Face) -> type[BaseHTTPRequestHandler]:
             if face.broken:
                 raise ConnectionError
             with face.lend(asked.get("database", "default"), settings) as client:
-                if "query" not in asked:
-                    return face.ask(client, body.decode(), params)
+                query = asked.get("query", "")
+                if not query:
+                    query, _, rows = body.decode().partition("\n")
+                    if not query.startswith("INSERT INTO") or "fenced" not in query:
+                        return face.ask(client, body.decode(), params)
+                    body = rows.encode()  # the client sends events so if they are bytes
                 if not body:
-                    return face.ask(client, asked["query"], params)
+                    return face.ask(client, query, params)
                 face.inserts += 1
                 if face.full:
                     raise ClickHouseError("Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space.")
-                into, _, fmt = asked["query"].rpartition("FORMAT ")
-                if "\n" in fmt:  # the query came in front of its rows
-                    fmt, _, rows = fmt.partition("\n")
-                    body = rows.encode() + body
+                into, _, fmt = query.rpartition("FORMAT ")
                 with tempfile.TemporaryDirectory() as folder:
                     pipe = Path(folder) / "rows"
                     os.mkfifo(pipe)

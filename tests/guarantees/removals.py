@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -1788,19 +1789,11 @@ REMOVALS: tuple[tuple[str, str, str, str, str], ...] = (
 def fails(file: str, old: str, new: str, test: str) -> str:
     """Run a test over a copy of the source without the mechanism; "" when it failed, as it should."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", copy)
-        path = copy / "headrace" / file
-        text = path.read_text()
-        if text.count(old) != 1:
-            return f"{file} has {text.count(old)} times: {old}"
-        path.write_text(text.replace(old, new))
-        if (problem := _unsound(path)) is not None:
+        if problem := change_copy(Path(folder), [(file, old, new)]):
             return problem
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", test]
-        environ = os.environ | {"PYTHONPATH": os.pathsep.join((str(copy), str(ROOT)))}
         run = subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command, cwd=ROOT, env=environ_of(Path(folder)), stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         try:
             said, _ = run.communicate(timeout=_LIMIT_S)
@@ -1812,6 +1805,25 @@ def fails(file: str, old: str, new: str, test: str) -> str:
         if (broken := _BROKEN.search(said)) is not None:
             return f"the test fails because the copy is broken, which shows nothing: {broken[0]}"
         return "" if run.returncode == 1 else f"pytest ended with {run.returncode}: {said[-300:]}"
+
+
+def change_copy(folder: Path, changes: Sequence[tuple[str, str, str]]) -> str:
+    """Copy the source into a folder with these changes (file, what is there, what is put in its place); "" or what is wrong."""
+    shutil.copytree(ROOT / "src", folder / "src")
+    for file, old, new in changes:
+        path = folder / "src/headrace" / file
+        text = path.read_text()
+        if text.count(old) != 1:
+            return f"{file} has {text.count(old)} times: {old}"
+        path.write_text(text.replace(old, new))
+        if (problem := _unsound(path)) is not None:
+            return problem
+    return ""
+
+
+def environ_of(folder: Path) -> dict[str, str]:
+    """The environment of whoever is to import that copy, and the tests as they are."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(folder / "src"), str(ROOT)))}
 
 
 def _unsound(path: Path) -> str | None:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ class Cluster:
         *,
         own_control_url: str = "",
         stale_gateway: int | None = None,
+        of_workers: Sequence[Mapping[str, str]] = ({}, {}),
         **settings: str,
     ) -> None:
         """own_control_url: by which this process reaches control, if the servers' leads through a proxy.
 
         stale_gateway: the number of one that answers queries while the log is away.
+        of_workers: settings of each worker alone.
         """
         self.settings = {
             "HEADRACE_LOG_URL": log_url,
@@ -43,7 +45,6 @@ class Cluster:
             "HEADRACE_TRUSTED_PROXIES": "127.0.0.0/8",
             **settings,
         }
-        self.workers = [Server(folder / f"worker{n}", self.settings | {"HEADRACE_ROLE": "worker"}) for n in range(2)]
         self.gateways = [
             Server(
                 folder / f"gateway{n}",
@@ -53,6 +54,8 @@ class Cluster:
             )
             for n in range(2)
         ]
+        self._of_workers = [self.settings | {"HEADRACE_ROLE": "worker"} | own for own in of_workers]
+        self.workers = [Server(folder / f"worker{n}", own) for n, own in enumerate(self._of_workers)]
         self._engine = create_engine(
             make_url(own_control_url or control_url).set(drivername="postgresql+psycopg"), pool_pre_ping=True
         )
@@ -91,6 +94,10 @@ class Cluster:
 
     def other(self, worker: Server) -> Server:
         return next(each for each in self.workers if each is not worker)
+
+    def twin(self, worker: Server, folder: Path) -> Server:
+        """Another process that takes itself for this worker. Not started."""
+        return Server(folder / worker.data.name, self._of_workers[self.workers.index(worker)])
 
     def expire_leases(self, worker: Server) -> None:
         """As if ten seconds had passed since this worker last renewed its leases. Those of others, who do, are as they are."""

@@ -1,4 +1,4 @@
-"""A proxy in front of a server, which delays what passes, cuts or resets connections, or loses replies. In a thread of its own."""
+"""A proxy in front of a server: delays or holds what passes, cuts or resets connections, loses replies. In a thread of its own."""
 
 import asyncio
 import socket
@@ -11,12 +11,15 @@ _READ_BYTES = 64 * 1024
 
 
 class Proxy:
-    """Listens until `close`. delay_s: how long each piece is held up, in both directions."""
+    """Listens until `close`. delay_s: how long each piece is held up, in both directions. holds: whether something is held."""
 
     def __init__(self, connect: Callable[[], Awaitable[Streams]]) -> None:
         """connect: opens a connection to the server."""
         self.delay_s = 0.0
+        self.holds = False
         self.port = 0
+        self._wanted: tuple[bytes, ...] | None = None  # what the piece to be held has in it; empty: all are held
+        self._go_on = asyncio.Event()
         self._connect = connect
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -36,7 +39,37 @@ class Proxy:
         """Reset each connection that is there at its next reply, which its client does not get."""
         self._for_each(_Link.lose)
 
+    def hold(self, *texts: bytes) -> None:
+        """Hold the next piece from a client that has all of these in it, and what follows it there, until `let_go`."""
+        self._loop.call_soon_threadsafe(self._hold, texts)
+
+    def stall(self) -> None:
+        """Hold whatever clients send from now on, until `let_go`. Replies to what was sent before pass."""
+        self._loop.call_soon_threadsafe(self._hold, ())
+
+    def let_go(self) -> None:
+        """What is held goes on, also if its client is gone."""
+        self._loop.call_soon_threadsafe(self._let_go)
+
+    def _hold(self, texts: tuple[bytes, ...]) -> None:
+        self._go_on.clear()
+        self._wanted = texts
+
+    def _let_go(self) -> None:
+        self._wanted, self.holds = None, False
+        self._go_on.set()
+
+    async def pass_on(self, data: bytes) -> None:
+        """Return once a piece from a client may go on."""
+        if self._wanted is None or not all(text in data for text in self._wanted):
+            return
+        if self._wanted:
+            self._wanted = None  # that was the one
+        self.holds = True
+        await self._go_on.wait()
+
     def close(self) -> None:
+        self.let_go()
         self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
 
@@ -89,6 +122,8 @@ class _Link:
             while data := await reader.read(_READ_BYTES):
                 if self._proxy.delay_s:
                     await asyncio.sleep(self._proxy.delay_s)
+                if not is_reply:
+                    await self._proxy.pass_on(data)
                 if is_reply and self._loses:
                     self.reset()
                     return
