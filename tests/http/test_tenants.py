@@ -26,7 +26,7 @@ _RULE_IDS = ("a-badge", "a-challenge", "a-journey")
 # What changes by itself: with time, with the owner's own looking, or by a thread that works on.
 VOLATILE = re.compile(
     r'"(last_used_at|uptime_seconds|lag_seconds|waiting|next_try_at|last_try_by|problem|tries|status|ended_at|attempts|throughput'
-    r'|unreacted_events|free_bytes|in_log)":("[^"]*"|\[[^\]]*\]|[^,}\]]*)'
+    r'|failing_since|unreacted_events|free_bytes|in_log)":("[^"]*"|\[[^\]]*\]|[^,}\]]*)'
 )
 
 
