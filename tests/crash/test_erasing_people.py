@@ -1,10 +1,11 @@
 """A person who was erased is in no figure, no list and no file, whatever crashes; through real processes and the real store."""
 
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -43,24 +44,41 @@ def settle(client: Client) -> None:
     until(by_name, lambda counts: counts.get("welcome.sent", 0) >= counts.get("joined", 0))
 
 
+class Filled(NamedTuple):
+    """A data folder with everybody in it, and keys: of a project with Alice, of one without her, of the first one's other mode."""
+
+    data: Path
+    keys: tuple[str, str, str]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Of a server that has ended: to copy, in place of filling one for each test."""
+    server = Server(tmp_path_factory.mktemp("filled") / "data", SETTINGS).start()
+    keys = (server.key("whole"), server.key("spared"), server.key("whole", "test"))
+    for key, without in zip(keys, ("", "alice", ""), strict=True):
+        with server.client(key) as client:
+            set_up(client)
+            fill(client, without=without)
+            settle(client)
+    assert server.stop() == 0, server.logs[-5:]
+    return Filled(server.data, keys)
+
+
 @pytest.fixture(params=["served", *STEPS])
-def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Killed right after the step, unless it is just served."""
+def server(filled: Filled, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """On a copy of the filled folder. Killed right after the step, unless it is just served."""
+    shutil.copytree(filled.data, tmp_path / "data", symlinks=True)
     command = [sys.executable, "-m", "tests.crash.serve_and_die", f"{request.param}:1"]
-    server = Server(tmp_path, SETTINGS, None if request.param == "served" else command).start()
+    server = Server(tmp_path / "data", SETTINGS, None if request.param == "served" else command).start()
     yield server
     if server.is_running():
         assert server.stop() == 0, server.logs[-5:]
 
 
 @pytest.mark.timeout(300)
-def test_whatever_crashes_an_erased_person_is_as_one_that_never_was(server: Server, tmp_path: Path) -> None:
-    keys = [server.key("whole"), server.key("spared"), server.key("whole", "test")]
-    for key, without in zip(keys, ("", "alice", ""), strict=True):
-        with server.client(key) as client:
-            set_up(client)
-            fill(client, without=without)
-            settle(client)
+def test_whatever_crashes_an_erased_person_is_as_one_that_never_was(filled: Filled, server: Server) -> None:
+    keys = filled.keys
     with server.client(keys[2]) as client:
         other_mode = figures(client)
     with server.client(keys[0]) as client:
@@ -68,7 +86,7 @@ def test_whatever_crashes_an_erased_person_is_as_one_that_never_was(server: Serv
             done = wait_until_done(client, erase(client, ALICE[1]))
         except httpx.TransportError:  # it may die before it has answered what it has made durable
             assert server.wait() == -signal.SIGKILL
-            server = Server(tmp_path, SETTINGS).start()
+            server = Server(server.data, SETTINGS).start()
             client.base_url = server.url
             [asked] = client.get("/api/v1/erasures").json()["data"]
             done = wait_until_done(client, asked["id"])
@@ -96,7 +114,7 @@ def test_whatever_crashes_an_erased_person_is_as_one_that_never_was(server: Serv
             person = client.get(f"/api/v1/users/{ALICE[0]}").json()["data"]
             assert (person["ids"], person["traits"], person["events"]) == ([ALICE[0]], {}, 1)
             assert person["participant"]["points"]["balance"] == 1
-        code, report = check(tmp_path)
+        code, report = check(server.data)
         assert (code, report.problems) == (0, [])
     finally:
         assert server.stop() == 0, server.logs[-5:]
