@@ -68,7 +68,7 @@ def test_a_stale_answer_is_told_with_the_time_until_which_it_is_complete_until_i
         for screen in ("people", "catalogue"):  # the others do it by the same part
             come(browser, screen, status=200, body=none, headers=headers)
             browser("see", text="the last events may be missing")
-            assert ("Complete until" in text_of(browser)) == bool(until), screen
+            assert ("missing. Complete until" in text_of(browser)) == bool(until), screen
             browser("intercept")
             browser("click", on="Ask again")
             browser("see", text=VIEWS[screen].shows)
