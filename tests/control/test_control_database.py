@@ -1,9 +1,12 @@
 """Opening the control database: its schema, its files, and who else is opening it."""
 
 import multiprocessing
+import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from headrace.control.database import HEAD, open_database, writing
 from headrace.control.tables import metadata
 from headrace.model.errors import SettingsError
 from headrace.ports.control import ControlFailed
+from tests.control.newest_schema import dump, migrate
 
 
 def test_the_migrations_make_the_schema_that_tables_py_declares(engine: Engine):
@@ -31,6 +35,22 @@ def test_the_last_migration_is_the_one_that_database_py_names():
     config = Config()
     config.set_main_option("script_location", "headrace.control:migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_new_database_is_what_all_the_migrations_make(database: Path, tmp_path: Path):
+    open_database(database).dispose()
+    migrate(tmp_path / "migrated")
+    assert dump(database) == dump(tmp_path / "migrated"), "after a migration: python -m tests.control.newest_schema"
+    counts = [dict(_rows(path)) for path in (database, tmp_path / "migrated")]
+    assert counts[0] == counts[1]
+    assert counts[0]["instance"] == 1
+
+
+def _rows(path: Path) -> Iterator[tuple[str, int]]:
+    """The tables of a SQLite database, with how many rows each has."""
+    with closing(sqlite3.connect(path)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            yield name, connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
 
 
 def test_what_was_stored_is_there_when_it_is_opened_again(database: Path):

@@ -4,9 +4,11 @@ Of the tables it knows only the audit's: a transaction that does what is audited
 """
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -195,6 +197,9 @@ def _migrate(engine: sa.Engine, shown: str) -> None:
             return
         if version is not None and version > HEAD:
             raise SettingsError(_too_new(shown, version))
+        if connection.dialect.name == "sqlite" and not sa.inspect(connection).get_table_names():
+            _make(connection)
+            return
         from alembic import command  # noqa: PLC0415  0.2 s, and needed once in a database's life
         from alembic.config import Config  # noqa: PLC0415
 
@@ -202,6 +207,14 @@ def _migrate(engine: sa.Engine, shown: str) -> None:
         config.set_main_option("script_location", "headrace.control:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _make(connection: sa.Connection) -> None:
+    """Make in an empty SQLite database what all the migrations make, in a tenth of the time and without Alembic."""
+    statements = (resources.files("headrace.control") / "migrations" / "newest.sql").read_text()
+    for statement in statements.split(";\n"):
+        connection.exec_driver_sql(statement)
+    connection.execute(sa.insert(sa.table("instance", sa.column("id"))).values(id=secrets.token_hex(4)))
 
 
 def _too_new(shown: str, version: str) -> str:
