@@ -31,16 +31,16 @@ TTL day + INTERVAL 100 DAY;
 CREATE TABLE IF NOT EXISTS events
 (
     position UInt64 CODEC(Delta, ZSTD(1)),
-    tail UInt64 CODEC(ZSTD(3)),
+    tail UInt64 CODEC(Delta, ZSTD(1)),
     project LowCardinality(String),
     mode Enum8('live' = 1, 'test' = 2),
     source LowCardinality(String),
     name LowCardinality(String),
     type Enum8('track' = 1, 'identify' = 2, 'page' = 3, 'group' = 4, 'alias' = 5) DEFAULT 'track',
     timestamp_ms Int64 EPHEMERAL,
-    timestamp DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(timestamp_ms, 'UTC') CODEC(Delta, T64('bit'), ZSTD(1)),
+    timestamp DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(timestamp_ms, 'UTC') CODEC(Delta, ZSTD(1)),
     slot UInt32 MATERIALIZED toUInt32(intDiv(toUnixTimestamp64Milli(timestamp), 900000)) CODEC(Delta, ZSTD(1)),
-    user_id String CODEC(ZSTD(3)),
+    user_id String CODEC(ZSTD(1)),
     anonymous_id String CODEC(ZSTD(1)),
     session_id String CODEC(ZSTD(1)),
     group_id String CODEC(ZSTD(1)),
@@ -49,9 +49,9 @@ CREATE TABLE IF NOT EXISTS events
     properties String CODEC(ZSTD(1)),
     context LowCardinality(String) CODEC(ZSTD(1)),
     traits String CODEC(ZSTD(1)),
-    tags Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(3)),
+    tags Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
     labels Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
-    numbers Map(LowCardinality(String), Float64) CODEC(ZSTD(3)),
+    numbers Map(LowCardinality(String), Float64) CODEC(ZSTD(1)),
     environment LowCardinality(String),
     service LowCardinality(String),
     host LowCardinality(String),
@@ -80,7 +80,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(toInt64(bitShiftRight(position, 20)), 'UTC'))
 ORDER BY (project, mode, name, timestamp)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_parts_to_merge_at_once = 10,
-    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1, default_compression_codec = 'ZSTD(3)';
+    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1;
 CREATE TABLE IF NOT EXISTS arriving
 (
     position UInt64,
