@@ -125,10 +125,15 @@ class Soak:
         if points != balance.stored:
             self.wrong.append(f"effects: {points} points for {balance.stored} events")
 
+    def _stored_again(self) -> int:
+        """How often. Nothing else puts right at the next take-over what a store has lost."""
+        return sum("store_lost_events" in str(line) for each in self._cluster.workers for line in list(each.logs))
+
     def __str__(self) -> str:
         deeds, traffic = self.deeds, self.traffic
         lines = [
             f"{deeds.done.total()} deeds: {dict(deeds.done)}",
+            f"stored events that a worker found gone, and stored again: {self._stored_again()}",
             f"late commits that met a project that was behind: {deeds.late.schedules} of {deeds.done['late_commits']}",
             f"{traffic.retries} requests sent again; {traffic.reads} counts, of which {len(traffic.stale)} stale",
             *(f"taken over after {why}: {quantiles(took)}" for why, took in sorted(deeds.taken_over_s.items())),

@@ -32,6 +32,7 @@ class Traffic:
         self.reads = self.retries = 0
         self.waits_s: list[float] = []
         self._cluster = cluster
+        self._began = time.monotonic()
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._go_on if n < people else self._send_once, args=(n, random.Random(seed + n)))
@@ -95,7 +96,7 @@ class Traffic:
             if len(attempts) == 1:
                 self.waits_s.append(time.monotonic() - attempts[0])
             if (seen := answer.json()["data"]["total"]) < sent:
-                self.stale.append(f"{person} counts {seen} of {sent}")
+                self.stale.append(f"{person} counts {seen} of {sent}, after {time.monotonic() - self._began:.0f} s")
 
     def _until_answered(self, ask: Callable[[str], httpx.Response], chance: random.Random) -> httpx.Response | None:
         """The answer of some gateway; None if the traffic ends, or something is answered that never should be."""
