@@ -38,4 +38,6 @@ def dump(path: Path) -> str:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         migrate(Path(folder) / "control.sqlite3")
-        FILE.write_text(dump(Path(folder) / "control.sqlite3"))
+        FILE.write_text(
+            "-- Not written by hand: python -m tests.control.newest_schema\n" + dump(Path(folder) / "control.sqlite3")
+        )

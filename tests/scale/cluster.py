@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.engine import make_url
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from tests.server import Client, Server
+from tests.waiting import until
 
 _PATIENCE_S = 120
 
@@ -160,14 +162,7 @@ class PatientClient(Client):
     """Asks again while it gets 503, as while a worker is taking over. What it sends has a key, so that it counts once."""
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        replies: list[httpx.Response] = []
-
-        def answered() -> bool:
-            replies.append(super(PatientClient, self).send(request, **options))
-            return replies[-1].status_code != 503
-
-        wait_until(answered, f"{request.method} {request.url}")
-        return replies[-1]
+        return until(partial(super().send, request, **options), lambda reply: reply.status_code != 503)
 
 
 def role_of(server: Server) -> str:

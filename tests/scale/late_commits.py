@@ -6,6 +6,7 @@ whoever comes next would take the project for caught up, and never react to what
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from tests.scale.cluster import Cluster, wait_until
 from tests.scale.parts import Parts, until_under_way
@@ -13,6 +14,7 @@ from tests.scale.proxy import Proxy
 from tests.scale.traffic import RULES
 from tests.server import Client, Server
 from tests.soak.ledger import Ledger
+from tests.waiting import until
 
 _PROJECT, _EVENTS, _SLOWLY_S = "late", 500, 0.05
 _BATCHES = 2
@@ -71,7 +73,10 @@ class LateCommits:
                 marks = [f"{_PROJECT}-{self._sent + each}" for each in range(_EVENTS)]
                 events = [{"name": "n", "user_id": _PROJECT, "idempotency_key": mark} for mark in marks]
                 self._ledger.send(marks)
-                wait_until(lambda: client.post("/api/v1/events/batch", json={"events": events}).is_success, "a batch")  # noqa: B023
+                until(
+                    partial(client.post, "/api/v1/events/batch", json={"events": events}),
+                    lambda reply: reply.is_success,
+                )
                 self._ledger.acknowledge(marks)
                 self._sent += len(marks)
 

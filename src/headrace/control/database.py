@@ -1,6 +1,6 @@
 """Opens the control database, SQLite or PostgreSQL, and brings its schema up to date.
 
-Of the tables it knows only the audit's: a transaction that does what is audited also records it.
+Of the tables it knows the audit's, as a transaction that does what is audited also records it, and that a new database has an id.
 """
 
 import random

@@ -1,3 +1,4 @@
+-- Not written by hand: python -m tests.control.newest_schema
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
