@@ -24,6 +24,7 @@ from headrace.store.restoring import RestoreMark
 from headrace.upkeep.moving import move_events
 from tests.cluster_face import Cluster, Said
 from tests.engine import event_of, fresh_tenant, records_of
+from tests.store.test_over_http import drop_view
 
 TENANT = fresh_tenant()
 CHANGES = ("ALTER", "CREATE", "DROP", "TRUNCATE", "SYSTEM", "KILL", "RENAME", "EXCHANGE")
@@ -137,7 +138,7 @@ def test_an_insert_returns_when_the_shards_have_it_and_no_answer_leaves_one_out(
     worked.store.insert(records_of(events(3)))
     worked.store.count(TENANT, Filters())
     inserted, asked = cluster.said(worked.url)[before:]
-    assert inserted.sql.startswith("INSERT INTO fenced ")
+    assert inserted.sql.startswith("INSERT INTO fenced_0_")
     wanted = {"distributed_foreground_insert": "1", "insert_quorum": "2", "async_insert": "0"}
     assert wanted.items() <= inserted.settings.items()
     assert {"skip_unavailable_shards": "0", "distributed_product_mode": "global"}.items() <= asked.settings.items()
@@ -225,7 +226,7 @@ def test_a_node_that_does_not_hear_of_the_fence_keeps_the_worker_from_inserting(
 
 def test_a_node_that_came_without_tables_gets_them_at_the_next_start(worked: Worked) -> None:
     worked.store.engine.command(Query("DROP TABLE asked", {}))  # both nodes of the face are one process
-    worked.store.engine.command(Query("DROP TABLE fenced_to_arriving", {}))
+    drop_view(worked.store.engine)
     again = worked.open()
     again.settle()
     records = records_of(events(2))

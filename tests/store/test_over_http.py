@@ -1,9 +1,11 @@
 """A store on a network: late, slow and lost inserts, and who may insert. Over a face of HTTP in front of chDB, not a server."""
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 
@@ -13,7 +15,11 @@ from headrace.model.filters import Filters, Page
 from headrace.ports.control import LeaseLost
 from headrace.ports.store import StoreFailed, StoreRefused
 from headrace.store.clickhouse import ClickHouseStore
+from headrace.store.engine import Engine
+from headrace.store.fence import InsertFence
+from headrace.store.queries import upkeep
 from headrace.store.queries.conditions import Query
+from headrace.store.queries.place import ONE_SERVER
 from tests.clickhouse_face import Face, face
 from tests.engine import event_of, fresh_tenant, records_of
 
@@ -197,6 +203,31 @@ def test_events_are_erased_and_pruned(worker: Callable[[], ClickHouseStore], ten
     assert store.damaged() == []
 
 
+def test_an_erasure_that_another_worker_keeps_from_erasing_fails(
+    worker: Callable[[], ClickHouseStore], tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = worker()
+    store.settle()
+    records = some(tenant)
+    store.insert(records)
+    erased = [record.id for record in records[:2]]
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "ERASE", upkeep.forget_erased(ONE_SERVER))  # by one that was taken over from, just then
+        with pytest.raises(StoreFailed, match="still there"):
+            store.erase(erased)
+    assert store.present(0, 2**63) == ids(records)
+    store.erase(erased)
+    assert store.present(0, 2**63) == ids(records[2:])
+
+
+def test_what_is_printed_while_a_store_on_a_server_is_opened_goes_where_it_should(
+    worker: Callable[[], ClickHouseStore], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InsertFence, "prepare", lambda _fence: os.write(2, b"said by another thread"))
+    worker()
+    assert "said by another thread" in capfd.readouterr().err
+
+
 def test_a_table_that_got_more_columns_gets_them_before_inserts_too(
     worker: Callable[[], ClickHouseStore], tenant: Tenant
 ) -> None:
@@ -206,9 +237,8 @@ def test_a_table_that_got_more_columns_gets_them_before_inserts_too(
         client.command("ALTER TABLE arriving ADD COLUMN later String")
     latter = worker()
     latter.settle()
-    with latter.engine.writers.lend() as client:
-        columns = client.raw_query("DESCRIBE TABLE fenced", fmt="TabSeparated").decode()
-    assert "later\tString" in columns
+    asked = "SELECT count() FROM system.columns WHERE startsWith(table, 'fenced_0_') AND name = 'later'"
+    assert int(latter.engine.tell(Query(f"{asked} AND database = currentDatabase()", {}))) > 0
     records = some(tenant)
     latter.insert(records)
     with pytest.raises(StoreFailed):
@@ -219,13 +249,56 @@ def test_a_table_that_got_more_columns_gets_them_before_inserts_too(
 def test_a_crash_between_the_table_and_its_view_swallows_no_rows(
     worker: Callable[[], ClickHouseStore], tenant: Tenant
 ) -> None:
-    with worker().engine.writers.lend() as client:
-        client.command("DROP TABLE fenced_to_arriving")
+    drop_view(worker().engine)
     store = worker()
     store.settle()
     records = some(tenant)
     store.insert(records)
     assert store.present(0, 2**63) == ids(records)
+
+
+def drop_view(engine: Engine) -> None:
+    """Of the coordinating worker's table."""
+    views = Query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'fenced_0_%_to_arriving'", {}
+    )
+    [view] = engine.tell(views).decode().split()
+    engine.command(Query(f"DROP TABLE {view}", {}))
+
+
+class LateEngine:
+    """Of a worker whose statements come late: others do something before each of them, and after the last."""
+
+    def __init__(self, engine: Engine, meanwhile: Callable[[], None]) -> None:
+        self.place, self.tell = engine.place, engine.tell
+        self._engine = engine
+        self._meanwhile = meanwhile
+
+    def command(self, command: Query) -> None:
+        if not command.sql.startswith("CREATE TABLE IF NOT EXISTS fences"):
+            self._meanwhile()
+        self._engine.command(command)
+
+
+def test_a_worker_that_was_suspended_as_it_made_its_table_takes_no_rows_from_its_successor(
+    worker: Workers, tenant: Tenant
+) -> None:
+    engine = worker().engine
+    stored: list[Record] = []
+    latter: list[ClickHouseStore] = []
+
+    def insert() -> None:
+        if not latter:
+            latter.append(worker(1))
+            latter[0].settle()
+        records = some(tenant)
+        latter[0].insert(records)
+        stored.extend(records)
+
+    InsertFence(cast("Engine", LateEngine(engine, insert)), lambda: 1, number=1).prepare()
+    insert()
+    assert len(stored) > 3 * 5
+    assert latter[0].present(0, 2**63) == ids(stored)
 
 
 def test_each_partition_has_a_fence_of_its_own(worker: Workers, tenant: Tenant) -> None:

@@ -7,7 +7,8 @@ See docs/decisions/0162-a-fence-inside-the-insert.md and, for clusters, 0176-a-c
 """
 
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
@@ -18,7 +19,7 @@ _SETTLE_TIMEOUT_S, _LOOK_EVERY_S = 60.0, 0.05
 
 
 class InsertFence:
-    """For the worker's thread. current: the fence that its inserts carry. table: where they go."""
+    """For the worker's thread. current: the fence that its inserts carry. table: where they go, once it is prepared."""
 
     def __init__(self, engine: Engine, raise_: Callable[[], int], number: int = 0) -> None:
         """raise_: raises the fence in control and returns it.
@@ -26,16 +27,23 @@ class InsertFence:
         number: of the fence, for whoever stores beside others: each has fences, a table and a view of its own.
         """
         self.current = 0
-        self.table = f"fenced_{number}" if number else "fenced"
+        self.table = ""
         self._number = number
         self._engine = engine
         self._raise = raise_
 
     def prepare(self) -> None:
-        """Make the table and the view, anew if `arriving` has other columns by now. Raises StoreFailed."""
+        """Make the table and the view, unless they are there. Raises StoreFailed.
+
+        The table's name says which columns `arriving` has. Where that gets others, inserts go to another table, so that none is
+        ever changed or dropped that another worker may insert into.
+        """
         place = self._engine.place
         self._engine.command(queries.fences(place))
-        if not self._is_whole():
+        arriving = self._columns("arriving")
+        shape = zlib.crc32("\n".join(arriving).encode())
+        self.table = f"fenced_{self._number}_{shape:08x}"
+        if not self._is_whole(arriving):
             for sql in queries.entrance(place, self.table, self._number):
                 self._engine.command(Query(sql, {}))
 
@@ -61,10 +69,10 @@ class InsertFence:
             self._engine.command(queries.forget(place, number, fence))  # one that ran may have been reading them
         self.current = fence
 
-    def _is_whole(self) -> bool:
+    def _is_whole(self, arriving: Sequence[str]) -> bool:
         # Without the view, as a crash between the two may leave it, the table would swallow rows.
         place = self._engine.place
-        if self._columns(self.table)[:-1] != self._columns("arriving"):
+        if self._columns(self.table)[:-1] != arriving:
             return False
         if place.cluster:
             needed = self.table, f"{self.table}_local", f"{self.table}_to_arriving"

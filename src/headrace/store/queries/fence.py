@@ -15,7 +15,7 @@ _FENCES_IN_KEEPER = (
     "ENGINE = KeeperMap('/headrace/$cluster/$name/fences') PRIMARY KEY mark"
 )
 _VIEW = """
-CREATE MATERIALIZED VIEW {view} TO {arriving} AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {arriving} AS
 SELECT * EXCEPT (fence) FROM {table}
 WHERE NOT throwIf(fence < (SELECT max(fence) FROM {fences} WHERE partition = {number}), 'another worker has taken over')
 """
@@ -34,7 +34,10 @@ def columns(place: Place, table: str, /) -> Query:
 
 
 def entrance(place: Place, table: str, number: int, /) -> list[str]:
-    """Make a table for inserts with a fence, and the view that passes them on.
+    """Make what there is not yet of a table for inserts with a fence, and the view that passes them on.
+
+    Nothing is dropped or replaced: another worker may insert there already, and a statement may arrive late. A table without
+    its view would swallow what is inserted.
 
     On a cluster, the view is on every node: an insert that one node passes on to another late is looked at there.
     """
@@ -47,21 +50,16 @@ def entrance(place: Place, table: str, number: int, /) -> list[str]:
     )
     if not place.cluster:
         return [
-            f"DROP TABLE IF EXISTS {table}_to_arriving",
-            f"DROP TABLE IF EXISTS {table}",
-            f"CREATE TABLE {table} AS arriving ENGINE = Null",
-            f"ALTER TABLE {table} ADD COLUMN fence UInt64",
+            f"CREATE TABLE IF NOT EXISTS {table} AS arriving ENGINE = Null",
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS fence UInt64",
             view,
         ]
     return [
-        f"DROP TABLE IF EXISTS {place.named(table)}",
-        f"DROP TABLE IF EXISTS {place.named(f'{table}_to_arriving')}",
-        f"DROP TABLE IF EXISTS {place.kept(table)}",
-        f"CREATE TABLE {place.kept(table)} AS `{place.database}`.`arriving_local` ENGINE = Null",
-        f"ALTER TABLE {place.kept(table)} ADD COLUMN fence UInt64",
+        f"CREATE TABLE IF NOT EXISTS {place.kept(table)} AS `{place.database}`.`arriving_local` ENGINE = Null",
+        f"ALTER TABLE {place.kept(table)} ADD COLUMN IF NOT EXISTS fence UInt64",
         view,
         place.filled(
-            f"CREATE TABLE {place.named(table)} AS `{place.database}`.`{table}_local` "
+            f"CREATE TABLE IF NOT EXISTS {place.named(table)} AS `{place.database}`.`{table}_local` "
             f"ENGINE = Distributed('$cluster', '$name', '{table}_local', $key)"
         ),
     ]
