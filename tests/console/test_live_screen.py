@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.console.browser import Browser, chromium
+from tests.console.browser import Browser
 from tests.console.test_screens import log_in
 from tests.server import Client, Server
 
@@ -17,13 +17,6 @@ STOP_DRAWING = """{
     performance.now = () => now;
     globalThis.setTimeout = (work, ms, ...given) => 0 < ms && ms < 300 ? ((globalThis.drawNow = work), -1) : later(work, ms, ...given);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        browser("size", width=1280)
-        yield browser
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
-from tests.console.browser import Browser, chromium
+from tests.console.browser import Browser
 from tests.console.shop import fill
 from tests.http.conftest import make_server
 from tests.server import Server
@@ -34,13 +33,6 @@ SCREENS = {
     "keys": "Keys",
     "health": "Health",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        browser("size", width=1280)
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.console.browser import Browser, chromium
+from tests.console.browser import Browser
 from tests.console.shop import fill
 from tests.console.test_screens import log_in
 from tests.server import Client, Server
@@ -16,13 +16,6 @@ pytestmark = pytest.mark.timeout(600)
 EDITOR = "main .editor"
 FACT = "facts: [{id: order, event: order.placed, fact_type: order}]"
 BADGE = "badges: [{id: first, title: First, fact: order, count: 1}]"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        browser("size", width=1280)
-        yield browser
 
 
 @pytest.fixture

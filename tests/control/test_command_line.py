@@ -10,37 +10,19 @@ import re
 import socket
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from io import StringIO
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from headrace import __version__
-from headrace.cli.main import main
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
 from headrace.model.event import Tenant
 from headrace.model.keys import Key
 from headrace.model.times import render_time_short
+from tests.commands import CLEAN, headrace
 from tests.forks import run as run_forked
-
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-
-
-def headrace(*arguments: object, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    """A command in this process, as `process` would run it."""
-    command = ["headrace", *map(str, arguments)]
-    code, out, err = 0, StringIO(), StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", command)
-        patch.setattr(sys, "stdin", StringIO(stdin))
-        patch.setattr(os, "environ", CLEAN | environ)
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(str(ended.code))
-    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -1,41 +1,22 @@
 """Checks, backups and pruning over the network: by routes, and by the commands that use them, which have no data folder."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
-from io import StringIO
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.cli.main import main
+from tests.commands import headrace
 from tests.http.routes import UNKNOWN_ID, assert_refused
 from tests.server import Client, Server
 from tests.waiting import until
 
 OPERATORS = "a-key-in-the-settings-of-the-server"
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
 YEARS_AGO = "2020-01-15T10:30:00Z"
-
-
-def headrace(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A command in this process."""
-    command = ["headrace", *map(str, arguments)]
-    code, out, err = 0, StringIO(), StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", command)
-        patch.setattr(os, "environ", CLEAN | environ)
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(str(ended.code))
-    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
