@@ -19,7 +19,7 @@ setup: $(READY) ## make .venv with headrace and what its tests need
 demo: $(READY) ## send the four APIs' own examples to a fresh server (ARGS=--exit: end after that)
 	@$(VENV)/bin/python demo/demo.py $(ARGS)
 
-test: $(READY) ## run the tests, on up to four cores (ARGS=-n0: one after the other)
+test: $(READY) ## run the tests, on up to four cores (ARGS=-n0: one after the other; PART=1/2: half of their files)
 	@$(VENV)/bin/python console/build.py
 	$(VENV)/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 

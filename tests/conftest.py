@@ -142,9 +142,18 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     order = {file: number for number, file in enumerate(_LONGEST)}
-    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(_LONGEST)))
+    items.sort(key=lambda item: order.get(_file_of(item), len(_LONGEST)))
+    if part := os.environ.get("PART"):  # 1/2: every other file, so that each part has its share of the longest
+        number, count = map(int, part.split("/"))
+        files = set(list(dict.fromkeys(map(_file_of, items)))[number - 1 :: count])
+        config.hook.pytest_deselected(items=[item for item in items if _file_of(item) not in files])
+        items[:] = [item for item in items if _file_of(item) in files]
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")
