@@ -21,6 +21,7 @@ from tests.engine import emptied
 from tests.in_memory import keep_tmp_path_here, memory_path
 from tests.leftovers import kill_when_this_process_ends
 from tests.open_databases import open_databases, watch
+from tests.parts import of_part
 from tests.server import Client, Server
 
 __all__ = ["emptied", "memory_path"]
@@ -145,9 +146,11 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     order = {file: number for number, file in enumerate(_LONGEST)}
     items.sort(key=lambda item: order.get(_file_of(item), len(_LONGEST)))
-    if part := os.environ.get("PART"):  # 1/2: every other file, so that each part has its share of the longest
-        number, count = map(int, part.split("/"))
-        files = set(list(dict.fromkeys(map(_file_of, items)))[number - 1 :: count])
+    if part := os.environ.get("PART"):
+        try:
+            files = of_part(part, dict.fromkeys(map(_file_of, items)))
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
         config.hook.pytest_deselected(items=[item for item in items if _file_of(item) not in files])
         items[:] = [item for item in items if _file_of(item) in files]
 
