@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, settings
 from headrace.assembly.clock import clock_ms
 from headrace.control.api_keys import Keys
 from headrace.control.database import open_database
-from tests.compiled_once import compile_once
 from tests.engine import emptied
 from tests.in_memory import keep_tmp_path_here, memory_path
 from tests.leftovers import kill_when_this_process_ends
@@ -78,7 +77,6 @@ _LONGEST = (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 keep_tmp_path_here()
-compile_once()
 
 # Hundreds of thousands of objects stay from collecting the tests to the end. To go through them every so many allocations took a
 # fifth of the time of tests that allocate much. (gc.freeze would hide them from hypothesis, which judges by referrers.)

@@ -32,14 +32,10 @@ import pyarrow as pa  # noqa: F401
 
 import headrace.cli.main
 import headrace.control.migrations
-import headrace.http.app
 import headrace.http.serve
 from headrace.assembly.struct_types import resolve_struct_types
 from headrace.http.docs import document
-from headrace.http.unread import Unread
-from tests.compiled_once import compile_once
 from tests.forks import EXIT_CODE, MAX_REQUEST_BYTES
-from tests.http.capabilities import bare_capabilities
 
 _RTLD_DEEPBIND = 0x00008
 
@@ -121,12 +117,6 @@ def end(code: int) -> None:
     os._exit(code)
 
 
-def find_routes() -> None:
-    """Have Falcon compile what finds a route: it does so at a server's first request."""
-    app = headrace.http.app.create_app(bare_capabilities(), Unread(timeout_s=1, max_bytes=1))
-    app._router.find("/health")
-
-
 class _NoEngine:
     """What `chdb` asks for its version as it is imported. To open a real one takes a third of a server's start."""
 
@@ -164,8 +154,6 @@ def import_engine() -> None:
 
 def main(fd: str) -> None:
     # Once for all: what each start would find out anew.
-    compile_once()
-    find_routes()
     document()
     mimetypes.init()
     resolve_struct_types()

@@ -14,6 +14,7 @@ from headrace.store.engine import ERROR_CODE, Engine
 from headrace.store.fence import InsertFence
 from headrace.store.queries import upkeep
 from headrace.store.queries.events import INPUT_COLUMNS
+from headrace.store.upkeep import UpkeepReader
 
 INSERT_SETTINGS: dict[str, object] = {
     # One block, so that one insert is one part: atomic.
@@ -109,16 +110,9 @@ class EventWriter:
         finally:
             if self._engine.answers is not None:
                 self._engine.answers.forget()
-        if self._fence is not None:
-            self._require_erased(ids)
-
-    def _require_erased(self, ids: Sequence[str]) -> None:
-        """Raise StoreFailed if some are there: a worker that was taken over from may have emptied the table with the ids."""
-        for start in range(0, len(ids), _ERASED_AT_ONCE):
-            some = {(position_of(each), tail_of(each)) for each in ids[start : start + _ERASED_AT_ONCE]}
-            left = self._engine.tell(upkeep.stored_at([position for position, _ in some])).splitlines()
-            if not some.isdisjoint((int(position), int(tail)) for position, tail in map(bytes.split, left)):
-                raise StoreFailed("Events are still there after they were erased: another worker was erasing as well.")
+        # A worker that was taken over from may have emptied the table with the ids.
+        if self._fence is not None and UpkeepReader(self._engine).stored(ids):
+            raise StoreFailed("Events are still there after they were erased: another worker was erasing as well.")
 
     def _erase_on_cluster(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), _ERASED_AT_ONCE):
