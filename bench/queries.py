@@ -70,7 +70,7 @@ def build(work: Path, label: str, at_most: int) -> bool:
     store = ClickHouseStore(f"chdb://{folder.resolve()}")
     started = time.time()
     with store.engine.writers.lend() as client:
-        # A batch is as large as what merges make of many inserts, and so has what they make: its projections.
+        # A batch is as large as what merges make of many inserts, and so has what they make: projections and statistics.
         client.command("ALTER TABLE events MODIFY SETTING materialize_projections_on_insert = 1")
         begun = int(client.command("SELECT count() FROM events"))  # pyright: ignore
         upto = min(events, begun + at_most)
@@ -78,7 +78,7 @@ def build(work: Path, label: str, at_most: int) -> bool:
             count = min(BATCH, upto - first)
             client.command(
                 f"INSERT INTO events ({', '.join(columns)}) SELECT {', '.join('event_' + each for each in columns)} "
-                f"FROM ({rows(first, count, events)}) SETTINGS max_threads = 2"
+                f"FROM ({rows(first, count, events)}) SETTINGS max_threads = 2, materialize_statistics_on_insert = 1"
             )
             if first // BATCH % 20 == 19:
                 say(f"{first + count:,} events, {time.time() - started:.0f} s")

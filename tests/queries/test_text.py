@@ -42,7 +42,12 @@ Builder = Callable[[Tenant, Filters, Dimension, Interval, Page], Query]
 BUILDERS: dict[str, Builder] = {
     "total": lambda tenant, filters, *_: counts.total(tenant, filters),
     "outline": lambda tenant, filters, _dimension, _interval, page: events.outline(tenant, filters, page),
-    "newest_of_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_user(tenant, filters, page),
+    "newest_of_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_user(
+        tenant, filters, page, 9
+    ),
+    "newest_of_busy_user": lambda tenant, filters, _dimension, _interval, page: events.newest_of_busy_user(
+        tenant, filters, page
+    ),
     "keys": lambda tenant, filters, _dimension, _interval, page: events.keys(tenant, filters, page, _bounds(filters)),
     "whole": lambda tenant, filters, _dimension, _interval, page: events.whole(tenant, filters, page, _bounds(filters)),
     "owned": lambda tenant, filters, *_: upkeep.owned(tenant, [filters.user_id or "u"], 0, 9, 5),

@@ -23,6 +23,7 @@ _ROWS_AT_ONCE = 100  # an event has at most 256 KiB, unless a setting says other
 _AT_ONCE_BYTES = 16 * 1024 * 1024  # a page of more is read in pieces
 _SMALL_ROW_BYTES, _SMALL_ROWS_AT_ONCE = 4096, 500
 _MOST_MOMENTS = 5000
+_BUSY = 20_000  # events of a user: so many are read in a few milliseconds
 _MANY = 50_000  # events between a page's bounds: their times are read in some 10 ms
 _Figure: TypeAlias = float | None
 _stats_decoder = msgspec.json.Decoder(tuple[int, _Figure, _Figure, _Figure, _Figure, list[_Figure]])
@@ -104,7 +105,10 @@ class EventReader:
         if page.oldest_first:
             return self._engine.rows(counts.total(tenant, filters, self._hot))[0][0], PageBounds()
         if (filters.user_id is not None or filters.people is not None) and wanted <= _MOST_MOMENTS:
-            found = self._engine.rows(queries.newest_of_user(tenant, filters, page, self._hot))
+            found = self._engine.rows(queries.newest_of_user(tenant, filters, page, _BUSY, self._hot))
+            # If there are as many as that, any of them were read, perhaps only ones after the cursor.
+            if found[0][2] >= _BUSY if found else page.after is not None:
+                found = self._engine.rows(queries.newest_of_busy_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
             # Events at the cursor's own time may lie before it. If they fill the list, it may be too short.
             doubtful = sum(page.after is not None and moment == page.after.timestamp_ms for _, moment in moments)

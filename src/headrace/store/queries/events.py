@@ -66,27 +66,48 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
     )
 
 
-def newest_of_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
+def newest_of_user(tenant: Tenant, filters: Filters, page: Page, most: int, /, hot: Hot = NONE_HOT) -> Query:
     """Rows (name, millisecond, count of all matches) of the newest events up to the end of the page, with ties in time.
 
-    The projection `by_user` answers it alone, and for anonymous visitors the index of their ids.
+    The projection `by_user` answers it alone, and for anonymous visitors the index of their ids. Reads no more than `most` of
+    each: if that many match, the rows are any of them and the count is `most` or more, so ask `newest_of_busy_user`.
     """
-    ways, params = ways_of(tenant, filters, hot) if filters.people is not None else _one_way(tenant, filters, hot)
-    upto = ""
-    if page.after is not None:
-        upto = f" AND timestamp <= {moment_of('after_ms')}"
-        params["after_ms"] = page.after.timestamp_ms
-    newest = "ORDER BY {} DESC LIMIT {{limit:UInt64}} WITH TIES"
+    ways, upto, params = _newest(tenant, filters, page, hot)
+    parts = " UNION ALL ".join(
+        f"(SELECT name, toUnixTimestamp64Milli(timestamp) AS moment FROM events WHERE {way} LIMIT {{most:UInt64}})"
+        for way in ways
+    )
+    return Query(
+        f"SELECT name, moment, total FROM (SELECT name, moment, count() OVER () AS total FROM ({parts})) "
+        f"{'WHERE moment <= {after_ms:Int64} ' if upto else ''}{_NEWEST.format('moment')}",
+        params | {"most": most},
+    )
+
+
+def newest_of_busy_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
+    """As `newest_of_user`, for any number of matches: counts them and finds the newest separately."""
+    ways, upto, params = _newest(tenant, filters, page, hot)
     parts = " UNION ALL ".join(
         f"(SELECT name, toUnixTimestamp64Milli(timestamp) AS moment FROM events WHERE {way}{upto} "
-        f"{newest.format('events.timestamp')})"
+        f"{_NEWEST.format('events.timestamp')})"
         for way in ways
     )
     total = " + ".join(f"(SELECT count() FROM events WHERE {way})" for way in ways)
-    return Query(
-        f"SELECT name, moment, {total} FROM ({parts}) {newest.format('moment')}",
-        params | {"limit": page.offset + page.limit + 1 + (_AT_ONE_TIME if page.after is not None else 0)},
-    )
+    return Query(f"SELECT name, moment, {total} FROM ({parts}) {_NEWEST.format('moment')}", params)
+
+
+_NEWEST = "ORDER BY {} DESC LIMIT {{limit:UInt64}} WITH TIES"
+
+
+def _newest(tenant: Tenant, filters: Filters, page: Page, hot: Hot) -> tuple[list[str], str, dict[str, object]]:
+    """Conditions that together match a user's events, one for the events up to the cursor, and the values of both."""
+    ways, params = ways_of(tenant, filters, hot) if filters.people is not None else _one_way(tenant, filters, hot)
+    upto, limit = "", page.offset + page.limit + 1
+    if page.after is not None:
+        upto = f" AND timestamp <= {moment_of('after_ms')}"
+        limit += _AT_ONE_TIME
+        params["after_ms"] = page.after.timestamp_ms
+    return ways, upto, params | {"limit": limit}
 
 
 def _one_way(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict[str, object]]:

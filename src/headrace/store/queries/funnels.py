@@ -16,7 +16,16 @@ from headrace.store.queries.merged import joined
 from headrace.store.queries.periods import period_of
 
 _AT = "toUnixTimestamp64Milli(events.timestamp) AS at"
-_PLACE = "(at, position)"
+# Numbers are gathered, compared and sorted in half the time of tuples.
+_OFFSET_MS = 1 << 47  # times before 1970 are negative
+_PLACE = f"bitOr(bitShiftLeft(toUInt128(at + {_OFFSET_MS}), 64), toUInt128(position))"
+_STEP_BITS = 16
+_PLACE_AND_STEPS = (
+    f"bitOr(bitShiftLeft(toUInt128(at + {_OFFSET_MS}), {64 + _STEP_BITS}), "
+    f"bitShiftLeft(toUInt128(position), {_STEP_BITS}) + steps)"
+)
+_TIME_IN = f"toInt64(bitShiftRight(x, {64 + _STEP_BITS})) - {_OFFSET_MS}"
+_STEPS_IN = f"toUInt16(bitAnd(x, {(1 << _STEP_BITS) - 1}))"
 
 
 def _matches(step: Step, values: Values, hot: Hot) -> str:
@@ -62,8 +71,9 @@ def funnel(tenant: Tenant, query: FunnelQuery, edition: int | None, /, hot: Hot 
         for number in numbers
     ]
     people = (
-        f"SELECT arraySort(groupArray(({_PLACE[1:-1]}, steps))) AS seen, seen.1 AS times, seen.3 AS masks, "
-        f"argMin(texts, (NOT bitTest(steps, 0), {_PLACE[1:-1]})) AS keys, {', '.join((*levels, *firsts))}, "
+        f"SELECT arraySort(groupArray({_PLACE_AND_STEPS})) AS seen, arrayMap(x -> {_TIME_IN}, seen) AS times, "
+        f"arrayMap(x -> {_STEPS_IN}, seen) AS masks, argMin(texts, (NOT bitTest(steps, 0), {_PLACE})) AS keys, "
+        f"{', '.join((*levels, *firsts))}, "
         f"[{', '.join(took)}] AS took FROM {rows} GROUP BY person HAVING place_0 > 0"
     )
     counts, averages, medians = (
@@ -119,7 +129,7 @@ def paths(tenant: Tenant, query: PathsQuery, edition: int | None, /, hot: Hot = 
     values = Values("step_")
     columns = ["toString(name) AS called", f"{_matches(query.start, values, hot)} AS is_start"]
     rows, params = _of_people(tenant, query.filters, hot, columns, "", edition)
-    seen = f"arraySort(groupArray(({_PLACE[1:-1]}, called, is_start)))"
+    seen = "arraySort(groupArray((at, position, called, is_start)))"
     shifted = [
         f"arrayResize(arraySlice({column}, {step + 1}), length({column}), {beyond}) AS {column}_{step}"
         for step in range(1, query.steps + 1)

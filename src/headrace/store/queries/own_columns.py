@@ -97,7 +97,8 @@ def adopt(name: str, key: ColumnKey, since_ms: int, /, place: Place = ONE_SERVER
 
 
 def _declared(key: ColumnKey) -> str:
-    return f"{_TYPES[key.kind]} DEFAULT {value_of(key)} CODEC(ZSTD(1))"
+    # Unlike the table's own columns, it is mostly read as a whole.
+    return f"{_TYPES[key.kind]} DEFAULT {value_of(key)} CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 65536)"
 
 
 def _comment(key: ColumnKey, project: str, since_ms: int) -> str:

@@ -31,27 +31,27 @@ TTL day + INTERVAL 100 DAY;
 CREATE TABLE IF NOT EXISTS events
 (
     position UInt64 CODEC(Delta, ZSTD(1)),
-    tail UInt64 CODEC(Delta, ZSTD(1)),
+    tail UInt64 CODEC(ZSTD(3)),
     project LowCardinality(String),
     mode Enum8('live' = 1, 'test' = 2),
     source LowCardinality(String),
     name LowCardinality(String),
     type Enum8('track' = 1, 'identify' = 2, 'page' = 3, 'group' = 4, 'alias' = 5) DEFAULT 'track',
     timestamp_ms Int64 EPHEMERAL,
-    timestamp DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(timestamp_ms, 'UTC') CODEC(Delta, ZSTD(1)),
+    timestamp DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(timestamp_ms, 'UTC') CODEC(Delta, ZSTD(1)) STATISTICS(minmax),
     slot UInt32 MATERIALIZED toUInt32(intDiv(toUnixTimestamp64Milli(timestamp), 900000)) CODEC(Delta, ZSTD(1)),
-    user_id String CODEC(ZSTD(1)),
+    user_id String CODEC(ZSTD(3)),
     anonymous_id String CODEC(ZSTD(1)),
     session_id String CODEC(ZSTD(1)),
     group_id String CODEC(ZSTD(1)),
     previous_id String CODEC(ZSTD(1)),
     value Nullable(Float64) CODEC(ZSTD(1)),
     properties String CODEC(ZSTD(1)),
-    context LowCardinality(String) CODEC(ZSTD(1)),
-    traits String CODEC(ZSTD(1)),
-    tags Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
-    labels Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
-    numbers Map(LowCardinality(String), Float64) CODEC(ZSTD(1)),
+    context LowCardinality(String) CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 65536),
+    traits String CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 65536),
+    tags Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(3)),
+    labels Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 65536),
+    numbers Map(LowCardinality(String), Float64) CODEC(ZSTD(3)) SETTINGS (min_compress_block_size = 65536),
     environment LowCardinality(String),
     service LowCardinality(String),
     host LowCardinality(String),
@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS events
     sent_at_ms Nullable(Int64) EPHEMERAL,
     sent_at Nullable(DateTime64(3, 'UTC')) DEFAULT fromUnixTimestamp64Milli(sent_at_ms, 'UTC') CODEC(ZSTD(1)),
     INDEX by_position position TYPE minmax GRANULARITY 1,
+    INDEX by_id position TYPE bloom_filter(0.1) GRANULARITY 1,
     INDEX by_timestamp timestamp TYPE minmax GRANULARITY 1,
     INDEX by_anonymous anonymous_id TYPE bloom_filter(0.01) GRANULARITY 8,
     INDEX by_tag mapKeys(tags) TYPE bloom_filter(0.01) GRANULARITY 1,
@@ -80,7 +81,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(toInt64(bitShiftRight(position, 20)), 'UTC'))
 ORDER BY (project, mode, name, timestamp)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_parts_to_merge_at_once = 10,
-    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1;
+    materialize_projections_on_insert = 0, materialize_projections_on_merge = 1, min_compress_block_size = 8192, default_compression_codec = 'ZSTD(3)';
 CREATE TABLE IF NOT EXISTS arriving
 (
     position UInt64,
