@@ -106,8 +106,9 @@ class EventReader:
             return self._engine.rows(counts.total(tenant, filters, self._hot))[0][0], PageBounds()
         if (filters.user_id is not None or filters.people is not None) and wanted <= _MOST_MOMENTS:
             found = self._engine.rows(queries.newest_of_user(tenant, filters, page, _BUSY, self._hot))
-            # If there are as many as that, any of them were read, perhaps only ones after the cursor.
-            if found[0][2] >= _BUSY if found else page.after is not None:
+            # Otherwise there are more than were read, and those may all come after the cursor.
+            are_all = found[0][2] < _BUSY if found else page.after is None
+            if not are_all:
                 found = self._engine.rows(queries.newest_of_busy_user(tenant, filters, page, self._hot))
             moments = [(name, moment) for name, moment, _ in found]
             # Events at the cursor's own time may lie before it. If they fill the list, it may be too short.

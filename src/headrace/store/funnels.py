@@ -1,5 +1,6 @@
 """Answers how far people go, whether they come back, and which way they take."""
 
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -22,7 +23,7 @@ from headrace.model.funnels import (
     RetentionQuery,
     Step,
 )
-from headrace.store.engine import Engine
+from headrace.store.engine import Engine, NeedsMoreMemory
 from headrace.store.known_people import KnownPeople
 from headrace.store.queries import funnels as queries
 from headrace.store.queries.conditions import Hot, Query
@@ -94,15 +95,18 @@ class FunnelReader:
         return PathsAnswer(starts, users, found[: query.limit], len(found) > query.limit, merged.complete)
 
     def _gathered(self, query: Query) -> list[list[Any]]:
-        """Rows of a query that gathers people: on disk beyond a quarter of its memory, so that there may be any number of them.
+        """Rows of a query that gathers people: on disk beyond half of its memory, so that there may be any number of them.
 
-        What is read at once is kept small as well, because people's events are gathered beside it.
+        What is read at once is kept small as well, because people's events are gathered beside it. If groups that are made of
+        groups leave too little room, a quarter of the memory has to do.
         """
-        on_disk = {
-            "max_bytes_before_external_group_by": self._engine.query_max_memory_bytes // 4,
-            "max_block_size": 8192,
-        }
-        return self._engine.rows(msgspec.structs.replace(query, settings=on_disk))
+        with suppress(NeedsMoreMemory):
+            return self._on_disk_beyond(self._engine.query_max_memory_bytes // 2, query)
+        return self._on_disk_beyond(self._engine.query_max_memory_bytes // 4, query)
+
+    def _on_disk_beyond(self, size: int, query: Query) -> list[list[Any]]:
+        settings = {"max_bytes_before_external_group_by": size, "max_block_size": 8192}
+        return self._engine.rows(msgspec.structs.replace(query, settings=settings))
 
     def _meant_step(self, tenant: Tenant, step: Step) -> Step:
         return self._people.meant(tenant, Filters(conditions=step)).conditions

@@ -16,16 +16,21 @@ from headrace.store.queries.merged import joined
 from headrace.store.queries.periods import period_of
 
 _AT = "toUnixTimestamp64Milli(events.timestamp) AS at"
-# Numbers are gathered, compared and sorted in half the time of tuples.
-_OFFSET_MS = 1 << 47  # times before 1970 are negative
-_PLACE = f"bitOr(bitShiftLeft(toUInt128(at + {_OFFSET_MS}), 64), toUInt128(position))"
-_STEP_BITS = 16
+# As numbers, which are gathered, compared and sorted in half the time of tuples. A time is from 1970 on and before 2262: 44 bits.
+_STEP_BITS, _PLACE_BITS = 16, 44 + 64
+_PLACE = "bitOr(bitShiftLeft(toUInt128(at), 64), toUInt128(position))"
 _PLACE_AND_STEPS = (
-    f"bitOr(bitShiftLeft(toUInt128(at + {_OFFSET_MS}), {64 + _STEP_BITS}), "
-    f"bitShiftLeft(toUInt128(position), {_STEP_BITS}) + steps)"
+    f"bitOr(bitShiftLeft(toUInt128(at), {64 + _STEP_BITS}), bitShiftLeft(toUInt128(position), {_STEP_BITS}) + steps)"
 )
-_TIME_IN = f"toInt64(bitShiftRight(x, {64 + _STEP_BITS})) - {_OFFSET_MS}"
+_TIME_IN = f"toInt64(bitShiftRight(x, {64 + _STEP_BITS}))"
 _STEPS_IN = f"toUInt16(bitAnd(x, {(1 << _STEP_BITS) - 1}))"
+_LEAST_PERIOD = -(1 << 10)  # days or months; west of Greenwich, 1970 begins in the period before 0
+_PLACE_AND_PERIOD = f"bitOr(last_at, bitShiftLeft(toUInt128(period - {_LEAST_PERIOD}), {_PLACE_BITS}))"
+_PLACE_IN = f"bitAnd(x, bitShiftLeft(toUInt128(1), {_PLACE_BITS}) - 1)"
+_PERIOD_IN = f"toInt64(bitShiftRight(x, {_PLACE_BITS})) + {_LEAST_PERIOD}"
+
+_TEXTS = "CAST([{}] AS Array(Nullable(String)))"
+_NO_TEXTS = _TEXTS.format("")
 
 
 def _matches(step: Step, values: Values, hot: Hot) -> str:
@@ -53,7 +58,7 @@ def funnel(tenant: Tenant, query: FunnelQuery, edition: int | None, /, hot: Hot 
     numbers = range(len(steps))
     bits = " + ".join(f"toUInt16({step}) * {1 << number}" for number, step in enumerate(steps))
     texts = ", ".join(text_of(each, values, hot) for each in query.breakdown)
-    columns = [f"{bits} AS steps", f"CAST([{texts}] AS Array(Nullable(String))) AS texts"]
+    columns = [f"{bits} AS steps", f"{_TEXTS.format(texts)} AS texts"]
     any_step = f" AND ({' OR '.join(steps)})" if query.order == "loose" else ""
     rows, params = _of_people(tenant, query.filters, hot, columns, any_step, edition)
     levels = ["arrayMap((t, m) -> if(bitTest(m, 0), t, toInt64(-1)), times, masks) AS reached_0"]
@@ -70,10 +75,10 @@ def funnel(tenant: Tenant, query: FunnelQuery, edition: int | None, /, hot: Hot 
         f"if(place_{number} = 0, toInt64(-1), times[place_{number}] - reached_{number}[place_{number}])"
         for number in numbers
     ]
+    keys = f"argMin(texts, (NOT bitTest(steps, 0), {_PLACE}))" if query.breakdown else _NO_TEXTS
     people = (
         f"SELECT arraySort(groupArray({_PLACE_AND_STEPS})) AS seen, arrayMap(x -> {_TIME_IN}, seen) AS times, "
-        f"arrayMap(x -> {_STEPS_IN}, seen) AS masks, argMin(texts, (NOT bitTest(steps, 0), {_PLACE})) AS keys, "
-        f"{', '.join((*levels, *firsts))}, "
+        f"arrayMap(x -> {_STEPS_IN}, seen) AS masks, {keys} AS keys, {', '.join((*levels, *firsts))}, "
         f"[{', '.join(took)}] AS took FROM {rows} GROUP BY person HAVING place_0 > 0"
     )
     counts, averages, medians = (
@@ -106,19 +111,18 @@ def retention(tenant: Tenant, query: RetentionQuery, edition: int | None, /, hot
     rows, params = _of_people(tenant, query.filters, hot, columns, f" AND ({first} OR {returning})", edition)
     width = 7 if query.period == "week" else 1
     periods = (
-        f"SELECT person, period, countIf(is_first) AS firsts, minIf({_PLACE}, is_first) AS first_at, "
-        f"countIf(is_return) AS returns, maxIf({_PLACE}, is_return) AS last_at FROM {rows} GROUP BY person, period"
+        f"SELECT person, period, minIf({_PLACE}, is_first) AS first_at, maxIf({_PLACE}, is_return) AS last_at "
+        f"FROM {rows} GROUP BY person, period"
     )
+    # No place is 0: that is what an aggregate of no events is.
     people = (
-        "SELECT minIf((first_at, period), firsts > 0) AS begun, "
-        "groupArrayIf((last_at, period), returns > 0) AS returned FROM "
-        f"({periods}) GROUP BY person HAVING sum(firsts) > 0"
+        "SELECT argMinIf(period, first_at, first_at != 0) AS cohort, minIf(first_at, first_at != 0) AS begun, "
+        f"groupArrayIf({_PLACE_AND_PERIOD}, last_at != 0) AS returned FROM ({periods}) GROUP BY person HAVING begun != 0"
     )
-    later = "arrayFilter(x -> x.1 > begun.1, returned)"
-    since = f"arrayMap(x -> intDiv(x.2 - begun.2, {width}), {later})"
+    since = f"arrayMap(x -> intDiv({_PERIOD_IN} - cohort, {width}), arrayFilter(x -> {_PLACE_IN} > begun, returned))"
     within = f"arrayFilter(x -> x >= 0 AND x < {query.periods}, {since})"
     return Query(
-        f"SELECT begun.2 AS cohort, arrayJoin(arrayPushFront({within}, toInt64(-1))) AS since, count() FROM ({people}) "
+        f"SELECT cohort, arrayJoin(arrayPushFront({within}, toInt64(-1))) AS since, count() FROM ({people}) "
         f"GROUP BY cohort, since LIMIT {(MAX_COHORTS + 1) * (query.periods + 1)}",
         params | moves | values.params,
     )
