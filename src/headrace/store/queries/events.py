@@ -72,21 +72,23 @@ def newest_of_user(tenant: Tenant, filters: Filters, page: Page, most: int, /, h
     The projection `by_user` answers it alone, and for anonymous visitors the index of their ids. Reads no more than `most` of
     each: if that many match, the rows are any of them and the count is `most` or more, so ask `newest_of_busy_user`.
     """
-    ways, upto, params = _newest(tenant, filters, page, hot)
+    ways, params = _newest(tenant, filters, page, hot)
+    upto = "" if page.after is None else "WHERE moment <= {after_ms:Int64} "
     parts = " UNION ALL ".join(
         f"(SELECT name, toUnixTimestamp64Milli(timestamp) AS moment FROM events WHERE {way} LIMIT {{most:UInt64}})"
         for way in ways
     )
     return Query(
         f"SELECT name, moment, total FROM (SELECT name, moment, count() OVER () AS total FROM ({parts})) "
-        f"{'WHERE moment <= {after_ms:Int64} ' if upto else ''}{_NEWEST.format('moment')}",
+        f"{upto}{_NEWEST.format('moment')}",
         params | {"most": most},
     )
 
 
 def newest_of_busy_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT) -> Query:
     """As `newest_of_user`, for any number of matches: counts them and finds the newest separately."""
-    ways, upto, params = _newest(tenant, filters, page, hot)
+    ways, params = _newest(tenant, filters, page, hot)
+    upto = "" if page.after is None else f" AND timestamp <= {moment_of('after_ms')}"
     parts = " UNION ALL ".join(
         f"(SELECT name, toUnixTimestamp64Milli(timestamp) AS moment FROM events WHERE {way}{upto} "
         f"{_NEWEST.format('events.timestamp')})"
@@ -99,15 +101,14 @@ def newest_of_busy_user(tenant: Tenant, filters: Filters, page: Page, /, hot: Ho
 _NEWEST = "ORDER BY {} DESC LIMIT {{limit:UInt64}} WITH TIES"
 
 
-def _newest(tenant: Tenant, filters: Filters, page: Page, hot: Hot) -> tuple[list[str], str, dict[str, object]]:
-    """Conditions that together match a user's events, one for the events up to the cursor, and the values of both."""
+def _newest(tenant: Tenant, filters: Filters, page: Page, hot: Hot) -> tuple[list[str], dict[str, object]]:
+    """Conditions that together match a user's events, and their values, with those of the page's end and cursor."""
     ways, params = ways_of(tenant, filters, hot) if filters.people is not None else _one_way(tenant, filters, hot)
-    upto, limit = "", page.offset + page.limit + 1
+    limit = page.offset + page.limit + 1
     if page.after is not None:
-        upto = f" AND timestamp <= {moment_of('after_ms')}"
         limit += _AT_ONE_TIME
         params["after_ms"] = page.after.timestamp_ms
-    return ways, upto, params | {"limit": limit}
+    return ways, params | {"limit": limit}
 
 
 def _one_way(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict[str, object]]:
