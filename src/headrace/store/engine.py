@@ -52,6 +52,14 @@ _REMOTE: dict[str, Any] = {
 }
 # The engine's defaults. Without a file it would take a config.xml out of the folder that the server is started in.
 _EMBEDDED: dict[str, Any] = {"chdb_options": {"config-file": str(Path(__file__).with_name("engine.xml"))}}
+# Of queries in this process. A pool of threads costs more than looking at the keys of a few parts takes, and the engine compiles
+# what is asked for the third time, which makes that question wait for 30 to 120 ms.
+_EMBEDDED_READING: dict[str, object] = {
+    "max_threads_for_indexes": 1,
+    "compile_expressions": 0,
+    "compile_aggregate_expressions": 0,
+    "compile_sort_description": 0,
+}
 _MERGING_THREAD, _MERGING_NICENESS = "MergeMutate", 10
 _rows_decoder = msgspec.json.Decoder(list[Any])
 _row_decoder = msgspec.json.Decoder(_Row)
@@ -145,6 +153,7 @@ class Engine:
             dsn,
             {
                 **(WHOLE_ANSWERS if self.place.cluster else {}),
+                **(_EMBEDDED_READING if dsn.startswith("chdb:") else {}),
                 "max_execution_time": query_timeout_s,
                 "max_memory_usage": query_max_memory_bytes,
                 "output_format_json_escape_forward_slashes": 0,

@@ -105,7 +105,7 @@ class FunnelReader:
         return self._on_disk_beyond(self._engine.query_max_memory_bytes // 4, query)
 
     def _on_disk_beyond(self, size: int, query: Query) -> list[list[Any]]:
-        settings = {"max_bytes_before_external_group_by": size, "max_block_size": 8192}
+        settings = {"max_bytes_before_external_group_by": size, "max_block_size": 8192, "compile_expressions": 1}
         return self._engine.rows(msgspec.structs.replace(query, settings=settings))
 
     def _meant_step(self, tenant: Tenant, step: Step) -> Step:

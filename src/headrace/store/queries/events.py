@@ -33,6 +33,14 @@ _SHOWN = [
     if column not in ("labels", "numbers")
 ]
 OUTPUT = ", ".join(_SHOWN)
+# A page's events are in as many places as they are events, so a second thread helps however few rows there are.
+_IN_MANY_PLACES = {
+    **NO_PROJECTIONS,
+    "merge_tree_min_rows_for_concurrent_read": 1,
+    "merge_tree_min_bytes_for_concurrent_read": 1,
+}
+# Where every row that is read is one of the page's, so that there is nothing to be gained by reading some columns later.
+_ALL_WANTED = {**_IN_MANY_PLACES, "query_plan_optimize_lazy_materialization": 0}
 _TIMES_WANTED, _WIDER = 4, 16  # since events come unevenly; and in few steps, since each is a query
 _AT_ONE_TIME = 10  # events of one user in one millisecond; usually there are fewer
 _BRIEF = ", ".join(column for column in _SHOWN if column.split()[-1] not in NOT_BRIEF)
@@ -182,7 +190,7 @@ def _page(columns: str, tenant: Tenant, filters: Filters, page: Page, bounds: Pa
         merged = " UNION ALL ".join(f"({part}{upto})" for part in parts)
         sql = f"SELECT * FROM ({merged}) ORDER BY timestamp_ms {order}, position {order} LIMIT {cut}"
     values = {"limit": page.limit + 1, "offset": page.offset, "reach": page.offset + page.limit + 1}
-    return Query(sql, params | values, NO_PROJECTIONS)
+    return Query(sql, params | values, _ALL_WANTED if bounds.moments else _IN_MANY_PLACES)
 
 
 def in_order(tenant: Tenant, after: int, upto: int, limit: int, /) -> Query:
