@@ -15,7 +15,7 @@ import pytest
 from headrace.model.entries import Record
 from headrace.model.event import Event, Tenant, encode, first_position
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.queries.own_columns import PREFIX
+from headrace.store.queries.own_columns import COUNTED_BY, PREFIX, counts_of
 from tests.in_memory import place
 
 NOW_MS = 1_736_899_200_000  # 2025-01-15
@@ -78,5 +78,9 @@ def drop_own_columns(store: ClickHouseStore, /) -> None:
     names = [column.name for column in store.own.own_columns() if column.name.startswith(PREFIX)]
     if names:
         with store.engine.writers.lend() as client:
+            counts = ", ".join(
+                f"DROP PROJECTION IF EXISTS {counts_of(name, by)}" for name in names for by in COUNTED_BY
+            )
+            client.command(f"ALTER TABLE events {counts} SETTINGS mutations_sync = 2")
             each = ", ".join(f"DROP COLUMN {name}" for name in names)
             client.command(f"ALTER TABLE events {each} SETTINGS mutations_sync = 2")

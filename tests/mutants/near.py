@@ -203,7 +203,10 @@ NEAR: dict[str, Tests] = {
     ),
     "store/cluster.py": Tests(("tests/store/test_on_cluster.py",), ()),
     "store/fence.py": Tests(("tests/store/test_over_http.py", "tests/store/test_on_cluster.py"), ("tests/store/test_server_over_http.py",)),
-    "store/own_columns.py": Tests(("tests/store/test_own_columns.py", "tests/upkeep/test_own_columns.py"), ("tests/queries/test_against_brute_force.py",)),
+    "store/own_columns.py": Tests(
+        ("tests/store/test_own_columns.py", "tests/upkeep/test_own_columns.py", "tests/queries/test_counts_of_columns.py"),
+        ("tests/queries/test_against_brute_force.py",),
+    ),
     "store/remembering.py": Tests(("tests/store/test_remembering.py", "tests/store/test_answers.py"), ("tests/http/test_etags.py",)),
     "store/writer.py": Tests(
         ("tests/store/test_over_http.py", "tests/store/test_clickhouse.py", "tests/contracts/test_store.py", "tests/contracts/test_store_erasing.py"),

@@ -1,9 +1,8 @@
 """How a store is compared with a brute force over a list: by drawn examples, with a count of what they have covered."""
 
-import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -11,12 +10,10 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
 from headrace.store.clickhouse import ClickHouseStore
-from headrace.store.engine import Handles
 from tests.queries.given import Inserted, histories, inserted, merges, people
 
 _MANY = os.environ.get("QUERY_EXAMPLES")
 _SHRINK = "QUERY_SHRINK" in os.environ  # takes minutes; what failed is printed in full either way
-_COMPILES = ("compile_expressions", "compile_aggregate_expressions", "compile_sort_description")
 _LEAST = 3  # times that each thing to be covered has to come up, or it would be covered in name only
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Ask = Callable[[Draw, Inserted, dict[str, str], Callable[..., list[str]]], None]
@@ -47,36 +44,15 @@ def in_rounds(test: Callable[[], None], rounds: int) -> None:
 
 def compare(store: ClickHouseStore, name: str, usual: int, ask: Ask) -> None:
     """Ask of each of so many histories, inserted under a tenant of its own. Each name has histories of its own."""
-    taking_turns = compiled_or_not(store)
 
     def once(history: list[dict[str, Any]], merged: dict[str, str], data: st.DataObject) -> None:
         had = inserted(store, history)
         note(f"{merged}")
         with people(store, merged) as ids_of:
-            next(taking_turns)
             ask(data.draw, had, merged, ids_of)
 
     each = drawn(usual)(given(history=histories(), merged=merges, data=st.data())(once))
-    try:
-        (each if _MANY else seed(name)(each))()
-    finally:
-        taking_turns.close()
-
-
-def compiled_or_not(store: ClickHouseStore) -> Generator[None]:
-    """Each next one decides for the questions until then: one time in four the engine may compile expressions, as it does for users.
-
-    Expressions that come up three times are compiled, which takes a fifth of the processor of tests that ask thousands of questions.
-    """
-    compiling = store.engine.readers
-    interpreting = Handles(compiling._dsn, {**compiling._settings, **dict.fromkeys(_COMPILES, 0)})
-    try:
-        for number in itertools.count():
-            store.engine.readers = interpreting if number % 4 else compiling
-            yield
-    finally:
-        store.engine.readers = compiling
-        interpreting.close()
+    (each if _MANY else seed(name)(each))()
 
 
 def assert_covered(covered: Counter[str], wanted: Iterable[str], capsys: pytest.CaptureFixture[str]) -> None:

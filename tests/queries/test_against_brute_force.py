@@ -24,7 +24,7 @@ from headrace.store.clickhouse import ClickHouseStore
 from tests.engine import fresh_tenant, records_of
 from tests.fakes import MemoryStore, print_json
 from tests.queries import conditions
-from tests.queries.comparing import assert_covered, compiled_or_not, drawn, examples, in_rounds
+from tests.queries.comparing import assert_covered, drawn, examples, in_rounds
 from tests.queries.given import ODD
 
 EXAMPLES, ROUNDS = 40, 10
@@ -405,13 +405,8 @@ def test_every_query_equals_a_brute_force_over_a_list(
         stored = records[len(theirs[::2]) :][: len(mine)]
         for store in (clickhouse, model):
             store.insert(records)
-        next(taking_turns)
         Asker(data.draw, tenant, mine, stored, covered).ask(clickhouse, model)
 
-    taking_turns = compiled_or_not(clickhouse)
-    try:
-        in_rounds(compare, ROUNDS)
-    finally:
-        taking_turns.close()
+    in_rounds(compare, ROUNDS)
     assert covered["questions"] >= 20 * examples(EXAMPLES), "thousands, unless fewer were wanted"
     assert_covered(covered, expected_coverage(), capsys)

@@ -18,8 +18,8 @@ near_the_edges_of_slots = st.builds(
 
 def spans(from_ms: int | None, to_ms: int | None) -> list[tuple[float, float]]:
     """(first, last millisecond) of each span that may be read from the projection, or beside it."""
-    read, params = spans_of(Tenant("p", "live"), Filters(from_ms=from_ms, to_ms=to_ms), NONE_HOT)
-    given: dict[str, Any] = dict(params)
+    spans = spans_of(Tenant("p", "live"), Filters(from_ms=from_ms, to_ms=to_ms), NONE_HOT)
+    read, given = spans.parts, dict[str, Any](spans.params)
     if "first_slot" not in given:  # too short for a whole slot
         assert len(read) == 1
         return [(given.get("from_ms", float("-inf")), given.get("to_ms", float("inf")))]

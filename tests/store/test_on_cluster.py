@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import cast
 
+import msgspec
 import pytest
 
 from headrace.model.event import Event
@@ -59,6 +60,11 @@ class Worked:
         own.add(key, TENANT.project, 0)
         [column] = own.own_columns()
         own.fill([column], "202501")
+        for by in column.uncounted:
+            own.groups(column, by)
+            own.count(column, by)
+        [column] = own.own_columns()
+        own.fill_counts([msgspec.structs.replace(column, counting={"time": ["202501"]})], "202501")
         own.adopt(column, 0)
         own.filling()
         own.estimate(key)
@@ -113,7 +119,11 @@ def test_whatever_changes_tables_or_rows_is_said_to_every_node_and_read_by_the_e
     assert len(changes) > 40
     assert [sql for sql in changes if " ON CLUSTER `pair`" not in sql] == []
     # A Distributed table has no rows: what changes those names the nodes' own.
-    of_rows = [sql for sql in changes if re.match("TRUNCATE|ALTER .* (DELETE WHERE|MATERIALIZE|DROP PARTITION)", sql)]
+    of_rows = [
+        sql
+        for sql in changes
+        if re.match("TRUNCATE|ALTER .* (DELETE WHERE|MATERIALIZE|DROP PARTITION|PROJECTION)", sql)
+    ]
     assert len(of_rows) > 5
     assert [sql for sql in of_rows if "_local` ON CLUSTER" not in sql and "`fences`" not in sql] == []
     # The face changes them before the engine sees them: so have it read them as they came.
@@ -124,7 +134,11 @@ def test_whatever_changes_tables_or_rows_is_said_to_every_node_and_read_by_the_e
 
 def test_what_each_node_has_for_itself_is_asked_of_every_node(said: list[Said]) -> None:
     asked = {code(each.sql) for each in said}
-    of_nodes = [sql for sql in asked if re.search(r"system\.(processes|parts|parts_columns|mutations|disks)\b", sql)]
+    of_nodes = [
+        sql
+        for sql in asked
+        if re.search(r"system\.(processes|parts|parts_columns|projection_parts|mutations|disks)\b", sql)
+    ]
     assert len(of_nodes) >= 6
     assert [sql for sql in of_nodes if not re.search(r"clusterAllReplicas\('pair', system\.\w+\)", sql)] == []
 

@@ -57,6 +57,43 @@ def test_a_column_is_used_once_every_partition_has_it_and_not_after_it_is_retire
     assert store.own.of("property", ("k",)) == again.name, "one that is given again is used again"
 
 
+def test_counts_are_used_once_every_partition_has_them_and_go_with_their_column(
+    store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "_SMALL_PART", 1)
+    tenant, key = fresh_tenant(), ColumnKey("tag", ("counted",))
+    store.insert(records_of(event_of(tenant, tags={"counted": "pro"}) for _ in range(3)))
+    store.own.add(key, tenant.project, 5)
+    [column] = filled(store)
+    assert column.uncounted == ["time", "name"]
+    (by_time, events), (by_name, _) = (store.own.groups(column, by) for by in column.uncounted)
+    assert 0 <= by_time <= by_name <= events
+    for by in ("time", "name", "time"):
+        store.own.count(column, by)
+    [column] = (each for each in store.own.own_columns() if each.key == key)
+    assert column.uncounted == []
+    assert store.own.counts_of(column.name, "time") is None
+    alone = column.bytes
+    while partitions := column.counting["name"]:
+        store.own.fill_counts([column], partitions[0])
+        while store.own.filling():
+            time.sleep(0.01)
+        [column] = (each for each in store.own.own_columns() if each.key == key)
+    for by in ("time", "name"):
+        assert store.own.counts_of(column.name, by) == queries.counts_of(column.name, by)
+    assert column.bytes > alone
+    assert store.count(tenant, Filters(tags=(("counted", "pro"),))).total == 3
+    store.own.retire(column)
+    store.own.own_columns()
+    assert store.own.counts_of(column.name, "time") is None
+    store.own.drop(column)
+    counts = {"counts": [queries.counts_of(column.name, by) for by in ("time", "name")]}
+    assert (
+        store.engine.rows(Query("SELECT 1 FROM system.projections WHERE name IN {counts:Array(String)}", counts)) == []
+    )
+    assert store.count(tenant, Filters(tags=(("counted", "pro"),))).total == 3
+
+
 def test_a_key_of_any_text_gets_a_column_that_answers_the_same(store: ClickHouseStore) -> None:
     tenant = fresh_tenant()
     store.insert(records_of(event_of(tenant, tags={key: key}) for key in ODD))

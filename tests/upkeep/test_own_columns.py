@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.model.own_columns import COSTS, Budget, ColumnKey, OwnColumn, Use, unused, wanted
+from headrace.model.own_columns import COSTS, Budget, ColumnKey, CountedBy, OwnColumn, Use, unused, wanted
 from headrace.ports.store import StoreFailed
 from headrace.upkeep.own_columns import ColumnKeeper
 
@@ -89,6 +89,9 @@ class FakeStore:
         self.made: dict[str, OwnColumn] = {}
         self.waiting: list[str] = []
         self.size, self.free = size, free
+        self.counted: dict[str, dict[CountedBy, list[str]]] = {}
+        self.groups_by: dict[CountedBy, int] = {"time": 4, "name": 4}
+        self.looked = 0
 
     def keep_uses(self) -> bool:
         return True
@@ -98,7 +101,13 @@ class FakeStore:
 
     def own_columns(self) -> list[OwnColumn]:
         return [
-            msgspec.structs.replace(each, filling=[one for one in ("1", "2") if one not in self.has[name]])
+            msgspec.structs.replace(
+                each,
+                filling=[one for one in ("1", "2") if one not in self.has[name]],
+                counting={
+                    by: [one for one in ("1", "2") if one not in has] for by, has in self.counted.get(name, {}).items()
+                },
+            )
             for name, each in sorted(self.made.items())
         ]
 
@@ -119,6 +128,20 @@ class FakeStore:
         for each in columns:
             self.has[each.name].append(partition)
 
+    def groups(self, column: OwnColumn, by: CountedBy, /) -> tuple[int, int]:
+        self.looked += 1
+        return self.groups_by[by], 15
+
+    def count(self, column: OwnColumn, by: CountedBy, /) -> None:
+        self.told.append(f"count {column.name} by {by}")
+        self.counted.setdefault(column.name, {})[by] = []
+
+    def fill_counts(self, columns: Sequence[OwnColumn], partition: str, /) -> None:
+        self.told.append(f"fill counts {partition} {' '.join(each.name for each in columns)}")
+        for each in columns:
+            for has in self.counted[each.name].values():
+                has.append(partition)
+
     def filling(self) -> list[str]:
         return self.waiting
 
@@ -130,8 +153,10 @@ class FakeStore:
         del self.made[column.name]
 
 
-def keeper(store: FakeStore, *, now_ms: int = 2000, is_pressed: Callable[[], bool] = lambda: False) -> ColumnKeeper:
-    return ColumnKeeper(store, BUDGET, query_timeout_s=0.001, clock_ms=lambda: now_ms, is_pressed=is_pressed)
+def keeper(
+    store: FakeStore, *, now_ms: Callable[[], int] = lambda: 2000, is_pressed: Callable[[], bool] = lambda: False
+) -> ColumnKeeper:
+    return ColumnKeeper(store, BUDGET, query_timeout_s=0.001, clock_ms=now_ms, is_pressed=is_pressed)
 
 
 def all_of(found: ColumnKeeper) -> None:
@@ -144,6 +169,60 @@ def test_a_column_is_declared_then_filled_a_partition_at_a_time():
     all_of(found := keeper(store))
     assert store.told == ["add plan", "fill 1 own_plan", "fill 2 own_plan"]
     assert (found.given, [each.is_complete for each in found.columns]) == (1, [True])
+
+
+def test_a_complete_column_whose_values_repeat_gets_counts_a_partition_at_a_time_and_a_number_none():
+    store = FakeStore([])
+    for key in (PLAN, PRICE, NOTE):
+        store.add(key, "p", 2000)
+        store.has[f"own_{key.path[0]}"] = ["1", "2"]
+    store.groups_by = {"time": 1, "name": 3}
+    all_of(found := keeper(store))
+    assert store.told[3:] == [
+        *("count own_note by time", "count own_note by name", "fill counts 1 own_note", "fill counts 2 own_note"),
+        *("count own_plan by time", "count own_plan by name", "fill counts 1 own_plan", "fill counts 2 own_plan"),
+    ]
+    assert [(each.path[0], each.counts) for each in found.listed()] == [
+        *(("price", "none"), ("note", "complete"), ("plan", "complete")),
+    ]
+
+
+def test_a_column_is_complete_before_it_is_counted():
+    store = FakeStore([use(PLAN, last_ms=2000)])
+    store.groups_by["time"] = 3
+    all_of(keeper(store))
+    assert store.told == [
+        *("add plan", "fill 1 own_plan", "fill 2 own_plan"),
+        *("count own_plan by time", "fill counts 1 own_plan", "fill counts 2 own_plan"),
+    ], "and by name not, with fewer than four events to a group"
+
+
+def test_a_column_whose_values_hardly_repeat_is_looked_at_again_a_day_later():
+    store = FakeStore([])
+    store.add(PLAN, "", 2000)
+    store.has["own_plan"] = ["1", "2"]
+    now_ms = 2000
+    found = keeper(store, now_ms=lambda: now_ms)
+    for _ in range(3):
+        all_of(found)
+        found.listed()  # has it look again
+    assert store.looked == 2
+    now_ms += 86_400_000
+    store.made["own_plan"] = msgspec.structs.replace(store.made["own_plan"], since_ms=now_ms)
+    store.groups_by["time"] = 3
+    found.listed()
+    all_of(found)
+    assert store.looked == 4
+    assert store.told[1:] == ["count own_plan by time", "fill counts 1 own_plan", "fill counts 2 own_plan"]
+
+
+def test_nothing_is_counted_beyond_the_bytes_of_the_budget():
+    store = FakeStore([], size=1001)
+    store.add(PLAN, "p", 2000)
+    store.has["own_plan"] = ["1", "2"]
+    store.groups_by["time"] = 1
+    all_of(keeper(store))
+    assert store.told == ["add plan"]
 
 
 def test_columns_that_lack_the_same_partition_are_filled_together():

@@ -10,6 +10,10 @@ _LEAST_USES = 3
 _MEAN_SHARE = 1 / 500  # of the seconds after which a key gets a column: cheaper queries gain too little from one
 
 ColumnKind: TypeAlias = Literal["tag", "property", "number"]
+_LEAST_COUNTED = 4  # events for each group that is counted: fewer are read as soon as their groups
+CountedBy: TypeAlias = Literal["time", "name"]
+COUNTED_BY: tuple[CountedBy, ...] = ("time", "name")
+"""How many events have each of a column's values: by quarter of an hour, or by name and quarter of an hour."""
 # What a column of each kind costs an insert, where a tag's costs 1: some 0.3 µs of processor an event.
 COSTS: Mapping[ColumnKind, float] = {"number": 0.5, "tag": 1.0, "property": 1.5}
 
@@ -33,7 +37,7 @@ class OwnColumn(msgspec.Struct, frozen=True):
     """A column as it is in the table.
 
     project: whose queries earned it, "" for a tag named in the settings. filling: the partitions in which more than a few events
-    are in parts that do not have it yet: those compute it as they are read.
+    are in parts that do not have it yet: those compute it as they are read. counting: the same for each of its counts.
     """
 
     key: ColumnKey
@@ -43,10 +47,18 @@ class OwnColumn(msgspec.Struct, frozen=True):
     is_hinted: bool
     bytes: int
     filling: Sequence[str]
+    counting: Mapping[CountedBy, Sequence[str]] = {}
 
     @property
     def is_complete(self) -> bool:
         return not self.filling
+
+    @property
+    def uncounted(self) -> list[CountedBy]:
+        """The counts that it could have. Numbers seldom repeat, and are not asked for one by one."""
+        if not self.is_complete or self.key.kind == "number":
+            return []
+        return [by for by in COUNTED_BY if by not in self.counting]
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -98,6 +110,11 @@ def wanted(uses: Iterable[Use], columns: Collection[OwnColumn], budget: Budget, 
         if key not in have and is_worth_it and has_room:
             found.append((seconds, key, owner))
     return [(key, owner) for _, key, owner in sorted(found, key=lambda each: (-each[0], each[1]))]
+
+
+def are_worth_counting(groups: int, events: int, /) -> bool:
+    """Whether so many events in so many groups are answered faster from counts."""
+    return events >= _LEAST_COUNTED * groups > 0
 
 
 def unused(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from headrace.model.own_columns import ColumnKey, OwnColumn, Use
+from headrace.model.own_columns import ColumnKey, CountedBy, OwnColumn, Use
 
 
 class UsedKeys(Protocol):
@@ -38,7 +38,23 @@ class NewColumns(Protocol):
         ...
 
     def filling(self) -> list[str]:
-        """For each `fill` that is not done: why its last attempt failed, or ""."""
+        """For each `fill` and `fill_counts` that is not done: why its last attempt failed, or ""."""
+        ...
+
+
+class NewCounts(Protocol):
+    """Gives columns counts: see `COUNTED_BY`. Raises StoreFailed."""
+
+    def groups(self, column: OwnColumn, by: CountedBy, /) -> tuple[int, int]:
+        """How many groups such counts would have, about, and of how many events, in some of the events."""
+        ...
+
+    def count(self, column: OwnColumn, by: CountedBy, /) -> None:
+        """Declare counts. From now on merges write them; no query uses them yet. May be repeated."""
+        ...
+
+    def fill_counts(self, columns: Sequence[OwnColumn], partition: str, /) -> None:
+        """Begin to write counts of a partition's parts. Goes on behind, as `fill` does, and is told by `filling`."""
         ...
 
 
@@ -46,7 +62,7 @@ class OldColumns(Protocol):
     """Takes columns away. Raises StoreFailed."""
 
     def own_columns(self) -> list[OwnColumn]:
-        """Every column there is, by name; from now on queries use those that are complete."""
+        """Every column there is, by name; from now on queries use those that are complete, and counts that are."""
         ...
 
     def retire(self, column: OwnColumn, /) -> None:
@@ -54,9 +70,9 @@ class OldColumns(Protocol):
         ...
 
     def drop(self, column: OwnColumn, /) -> None:
-        """Remove a column. Queries that use it fail, so retire it first, and wait. May be repeated."""
+        """Remove a column and its counts. Queries that use it fail, so retire it first, and wait. May be repeated."""
         ...
 
 
-class OwnColumnStore(UsedKeys, NewColumns, OldColumns, Protocol):
+class OwnColumnStore(UsedKeys, NewColumns, NewCounts, OldColumns, Protocol):
     """A store whose columns come and go. No answer depends on them. One thread changes them; any may read."""

@@ -251,7 +251,10 @@ class Engine:
         )
 
     def _run(self, query: Query, fmt: str, running: RunningQuery | None) -> bytes:
-        settings = [f"{name} = {value}" for name, value in query.settings.items()]
+        settings = [
+            f"{name} = '{value}'" if isinstance(value, str) else f"{name} = {value}"
+            for name, value in query.settings.items()
+        ]
         if running is not None:
             if running.cancelled.is_set():
                 raise Unavailable("The query was cancelled.")

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.model.own_columns import ColumnKey, ColumnKind, OwnColumn, Use
+from headrace.model.own_columns import COUNTED_BY, ColumnKey, ColumnKind, CountedBy, OwnColumn, Use
 from headrace.ports.store import StoreFailed
 from headrace.store.engine import Engine
 from headrace.store.queries import own_columns as queries
@@ -120,7 +120,7 @@ class OwnColumns(Hot):
         """See the OwnColumnStore port."""
         declared = self._rows(queries.declared())
         if not declared:
-            self._used = {}
+            self._used, self._counts = {}, {}
             return []
         events = {partition: int(count) for partition, count in self._rows(queries.partitions(self._engine.place))}
         held: dict[str, dict[str, int]] = {}
@@ -128,6 +128,7 @@ class OwnColumns(Hot):
         for name, partition, count, size in self._rows(queries.held(self._engine.place)):
             held.setdefault(name, {})[partition] = int(count)
             sizes[name] = sizes.get(name, 0) + int(size)
+        counts = self._counting(events)
         found: list[OwnColumn] = []
         for name, comment in sorted(declared):
             known = self._known(name, comment)
@@ -139,13 +140,37 @@ class OwnColumns(Hot):
                 for partition, count in sorted(events.items())
                 if count - has.get(partition, 0) > count * _LACKING_AT_MOST
             ]
-            found.append(msgspec.structs.replace(known, bytes=sizes.get(name, 0), filling=filling))
+            has_counts = {
+                by: counts[queries.counts_of(name, by)] for by in COUNTED_BY if queries.counts_of(name, by) in counts
+            }
+            size = sizes.get(name, 0) + sum(size for _, size in has_counts.values())
+            counting = {by: lacking for by, (lacking, _) in has_counts.items()}
+            found.append(msgspec.structs.replace(known, bytes=size, filling=filling, counting=counting))
         # One that the settings name is used at once: it answers the same, and whoever named it need not wait.
         self._used = {
             each.key: each.name
             for each in found
             if (each.is_complete or each.is_hinted) and each.name not in self._retired
         }
+        self._counts = {
+            (each.name, by): queries.counts_of(each.name, by)
+            for each in found
+            for by, lacking in each.counting.items()
+            if not lacking and each.name not in self._retired
+        }
+        return found
+
+    def _counting(self, events: Mapping[str, int]) -> dict[str, tuple[list[str], int]]:
+        """By the name of the projection: the partitions that lack it, and its bytes."""
+        declared = self._rows(queries.counted(self._engine.place))
+        parts = self._rows(queries.parts_to_count(self._engine.place)) if declared else []
+        found: dict[str, tuple[list[str], int]] = {}
+        for name, having, size in declared:
+            lacking: dict[str, int] = {}
+            for partition, part, rows in parts:
+                lacking[partition] = lacking.get(partition, 0) + (0 if part in having else int(rows))
+            too_many = [each for each, rows in sorted(lacking.items()) if rows > events.get(each, 0) * _LACKING_AT_MOST]
+            found[name] = too_many, int(size)
         return found
 
     def estimate(self, key: ColumnKey, /) -> tuple[int, int]:
@@ -166,6 +191,28 @@ class OwnColumns(Hot):
         """See the OwnColumnStore port."""
         self._do(queries.fill([each.name for each in columns], partition, self._engine.place))
 
+    def groups(self, column: OwnColumn, by: CountedBy, /) -> tuple[int, int]:
+        """See the NewCounts port. Looks at the largest partition."""
+        sizes = [(int(count), partition) for partition, count in self._rows(queries.partitions(self._engine.place))]
+        if not sizes:
+            return 0, 0
+        [(groups, events)] = self._rows(queries.groups(column.name, by, max(sizes)[1]))
+        return int(groups), int(events)
+
+    def count(self, column: OwnColumn, by: CountedBy, /) -> None:
+        """See the NewCounts port."""
+        self._do(queries.count(column.name, by, self._engine.place))
+
+    def fill_counts(self, columns: Sequence[OwnColumn], partition: str, /) -> None:
+        """See the NewCounts port."""
+        lacking = [
+            queries.counts_of(column.name, by)
+            for column in columns
+            for by, partitions in column.counting.items()
+            if partition in partitions
+        ]
+        self._do(queries.fill_counts(lacking, partition, self._engine.place))
+
     def filling(self) -> list[str]:
         """See the OwnColumnStore port."""
         return [reason for (reason,) in self._rows(queries.filling(self._engine.place))]
@@ -173,6 +220,7 @@ class OwnColumns(Hot):
     def retire(self, column: OwnColumn, /) -> None:
         """See the OwnColumnStore port."""
         self._retired.add(column.name)
+        self._counts = {key: counts for key, counts in self._counts.items() if key[0] != column.name}
         self._used = {key: name for key, name in self._used.items() if key != column.key}
 
     def drop(self, column: OwnColumn, /) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from headrace.model.own_columns import Budget, OwnColumn, unused, wanted
+from headrace.model.own_columns import Budget, CountedBy, OwnColumn, are_worth_counting, unused, wanted
 from headrace.pipeline.loop import Loop
 from headrace.ports.own_columns import OwnColumnStore
 from headrace.ports.store import StoreFailed
@@ -22,15 +22,20 @@ _LOOK_ANYWAY_S = 3600.0  # although nobody has asked: what nobody asks for has t
 _MOST_YIELDED = 10  # looks in a row: a server that is never idle learns as well
 _MOST_ESTIMATED = 5  # keys at each look, since an estimate reads events
 _POLL_S = 0.25
+_DENSE_FOR_MS = 86_400_000  # after which a column that is not worth counting is looked at again
 _FREE_SHARE = 4  # a column may take at most this part of what the disk has left, since filling it needs room beside
 
 
 class ListedColumn(msgspec.Struct, frozen=True):
-    """A column as `headrace store columns` lists it. uses, seconds: of queries within the time that an unused column stays."""
+    """A column as `headrace store columns` lists it. uses, seconds: of queries within the time that an unused column stays.
+
+    counts: their state, or "none".
+    """
 
     kind: str
     path: Sequence[str]
     state: str
+    counts: str
     uses: int
     seconds: float
     last_used_ms: int | None
@@ -63,6 +68,7 @@ class ColumnKeeper:
         self._clock_ms = clock_ms
         self._is_pressed = is_pressed
         self._yielded = 0  # looks in a row
+        self._dense: dict[tuple[str, CountedBy], int] = {}  # until when what is not worth counting is not looked at
         self._on_step = on_step
         self._kept_at = self._looked_at = -_LOOK_ANYWAY_S
         self._is_due = True
@@ -87,10 +93,11 @@ class ColumnKeeper:
         1. Write down what was asked for. A crash before loses a minute's uses.
         2. Wait for what is being filled: the engine goes on with that by itself, also after a crash.
         3. Drop a column that nobody asks for. A crash between leaves it as it was, or gone.
-        4. Fill the next partition of the columns that lack it. Until a column is complete, queries do without it.
+        4. Fill the next partition of the columns that lack it. Until a column is complete, queries do without it. Then counts.
         5. Declare the next column. A crash after leaves it to be filled.
+        6. Declare the counts of a complete column whose values repeat. A crash after leaves them to be filled.
 
-        While events or queries have to wait, 4 and 5 are left for the next look.
+        While events or queries have to wait, 4 to 6 are left for the next look.
         """
         now_ms, now = self._clock_ms(), time.monotonic()
         if now - self._kept_at >= _LOOK_EVERY_S:
@@ -121,6 +128,13 @@ class ColumnKeeper:
             self._store.fill(lacking, partition)
             self._on_step("column_filling")
             return True
+        uncounted = {
+            (each, column.name) for column in columns for lacking in column.counting.values() for each in lacking
+        }
+        for partition in sorted({each for each, _ in uncounted}):
+            self._store.fill_counts([each for each in columns if (partition, each.name) in uncounted], partition)
+            self._on_step("counts_filling")
+            return True
         for key, project in wanted(uses, columns, self._budget)[:_MOST_ESTIMATED]:
             size, free = self._store.estimate(key)
             if size + sum(column.bytes for column in columns) > self._budget.bytes or size > free // _FREE_SHARE:
@@ -130,7 +144,25 @@ class ColumnKeeper:
             self.given += 1
             _log.info("column_added", kind=key.kind, path=key.path, asked_for_by=project)
             return True
-        return False
+        return any(self._counts(column, now_ms) for column in columns)
+
+    def _counts(self, column: OwnColumn, now_ms: int) -> bool:
+        """Whether it has declared counts of a column: those that are worth it, so that they are filled together."""
+        if sum(each.bytes for each in self.columns) > self._budget.bytes:
+            return False
+        worth: list[CountedBy] = []
+        for by in column.uncounted:
+            if now_ms < self._dense.get((column.name, by), 0):
+                continue
+            if are_worth_counting(*self._store.groups(column, by)):
+                worth.append(by)
+            else:
+                self._dense[column.name, by] = now_ms + _DENSE_FOR_MS
+        for by in worth:
+            self._store.count(column, by)
+            self._on_step("counts_added")
+            _log.info("counts_added", kind=column.key.kind, path=column.key.path, by=by)
+        return bool(worth)
 
     def _gives_way(self) -> bool:
         """Whether to leave the machine to events and queries for now: filling reads every event that there is."""
@@ -178,6 +210,7 @@ def _listed(column: OwnColumn, uses: int, seconds: float, last_ms: int) -> Liste
         kind=column.key.kind,
         path=column.key.path,
         state="complete" if column.is_complete else "filling",
+        counts="none" if not column.counting else "filling" if any(column.counting.values()) else "complete",
         uses=uses,
         seconds=round(seconds, 3),
         last_used_ms=last_ms or None,

@@ -4,12 +4,13 @@ Pure; names no driver. Values are bound parameters. Every builder uses `where_of
 and mode. A property is text here, as `Filters` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from headrace.model.event import Tenant, position_of, tail_of
 from headrace.model.filters import MAX_GROUPS, OWN_FIELDS, Dimension, Filters
+from headrace.model.own_columns import ColumnKind
 from headrace.model.times import render_time
 from headrace.store.queries import fields
 from headrace.store.queries.fields import (
@@ -32,30 +33,56 @@ class Query(msgspec.Struct, frozen=True):
 
     sql: str
     params: dict[str, object]
-    settings: Mapping[str, int] = {}
+    settings: Mapping[str, int | str] = {}
 
 
-SLOT_MS = 900_000  # the unit of the projection by_slot; every zone's offset today is a multiple of it
+SLOT_MS = 900_000  # the unit of projections that count; every zone's offset today is a multiple of it
 OF_SLOT = f"toInt64(slot) * {SLOT_MS}"
-_OF_SLOTS = {"name", "name_prefix", "source", "from_ms", "to_ms"}
+_OF_COUNTS = {"name", "name_prefix", "source", "from_ms", "to_ms", "tags", "properties", "conditions"}
+
+
+class Looked(Hot):
+    """Notes which columns were looked up: None for what has none."""
+
+    def __init__(self, hot: Hot) -> None:
+        super().__init__()
+        self._hot = hot
+        self.columns: set[str | None] = set()
+
+    def of(self, kind: ColumnKind, path: tuple[str, ...], /) -> str | None:
+        column = self._hot.of(kind, path)
+        self.columns.add(column)
+        return column
+
+
+class Spans(msgspec.Struct, frozen=True):
+    """Conditions that together match what filters match, each event once, and each with its expression for the time.
+
+    settings: of the query, so that the engine does not weigh projections that cannot be the best.
+    """
+
+    parts: Sequence[tuple[str, str]]
+    params: dict[str, object]
+    settings: Mapping[str, int | str] = {}
 
 
 def spans_of(
-    tenant: Tenant, filters: Filters, hot: Hot, /, *, whole: bool = True
-) -> tuple[list[tuple[str, str]], dict[str, object]]:
-    """Conditions that together match what the filters match, each event once, and each with its expression for the time.
+    tenant: Tenant, filters: Filters, hot: Hot, /, *, whole: bool = True, by: Collection[str | None] = ()
+) -> Spans:
+    """by: the columns that the query groups by; None for what no projection has.
 
     If whole slots suffice, the time is the beginning of the slot. The first condition then covers whole slots, which a projection
     has counted if the filters allow it, and the second covers the times on either side.
     """
-    given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
     moment = OF_SLOT if whole else "toUnixTimestamp64Milli(timestamp)"
     first = -(-(filters.from_ms or 0) // SLOT_MS)
     last = None if filters.to_ms is None else (filters.to_ms + 1) // SLOT_MS
-    if not whole or not given <= _OF_SLOTS or (last is not None and first >= last):
+    looked = Looked(hot)
+    where, params = where_of(tenant, msgspec.structs.replace(filters, from_ms=None, to_ms=None), looked)
+    projection = _counting(filters, {*looked.columns, *by}, hot)
+    if not whole or projection is None or (last is not None and first >= last):
         ways, params = ways_of(tenant, filters, hot)
-        return [(where, moment) for where in ways], params
-    where, params = where_of(tenant, msgspec.structs.replace(filters, from_ms=None, to_ms=None))
+        return Spans([(where, moment) for where in ways], params)
     middle = f"{where} AND slot >= {{first_slot:Int64}}"
     params["first_slot"] = first
     edges: list[str] = []
@@ -69,7 +96,23 @@ def spans_of(
             edges.append(between("to_from", "to_ms"))
             params |= {"to_from": last * SLOT_MS, "to_ms": filters.to_ms}
     beside = [(f"{where} AND ({' OR '.join(edges)})", moment)] if edges else []
-    return [(middle, moment), *beside], params
+    return Spans([(middle, moment), *beside], params, {"preferred_optimize_projection_name": projection})
+
+
+def _counting(filters: Filters, columns: Collection[str | None], hot: Hot) -> str | None:
+    """The smallest projection that has counted what the filters and some columns need: "name", or one for a tag or a property."""
+    given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
+    fields_of = {each.field.path[0] for each in filters.conditions if each.field.kind == "column"}
+    kinds = {each.field.kind for each in filters.conditions}
+    if not given <= _OF_COUNTS or not fields_of <= {"name", "source"} or not kinds <= {"column", "tag", "property"}:
+        return None
+    named = bool(given & {"name", "name_prefix"} or "name" in fields_of or "name" in columns)
+    by_source = "source" in given or "source" in fields_of
+    own = [column for column in columns if column != "name"]
+    if not own:
+        return "by_slot" if named or by_source else "by_time"
+    [column, *others] = own
+    return None if column is None or others or by_source else hot.counts_of(column, "name" if named else "time")
 
 
 def ways_of(tenant: Tenant, filters: Filters, hot: Hot) -> tuple[list[str], dict[str, object]]:

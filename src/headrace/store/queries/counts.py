@@ -10,6 +10,7 @@ from headrace.store.queries.conditions import (
     SLOT_MS,
     TAGGED,
     Hot,
+    Looked,
     Query,
     frequent,
     has,
@@ -25,9 +26,9 @@ MAX_DAYS = 1_000_000  # more than there are in all years
 
 def total(tenant: Tenant, filters: Filters, /, hot: Hot = NONE_HOT) -> Query:
     """One row: (count)."""
-    spans, params = spans_of(tenant, filters, hot)
-    parts = " UNION ALL ".join(f"SELECT count() AS hits FROM events WHERE {where}" for where, _ in spans)
-    return Query(f"SELECT sum(hits) FROM ({parts})", params)
+    spans = spans_of(tenant, filters, hot)
+    parts = " UNION ALL ".join(f"SELECT count() AS hits FROM events WHERE {where}" for where, _ in spans.parts)
+    return Query(f"SELECT sum(hits) FROM ({parts})", spans.params, spans.settings)
 
 
 def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, hot: Hot = NONE_HOT) -> Query:
@@ -35,17 +36,17 @@ def series(tenant: Tenant, filters: Filters, interval: Interval, zone: Zone, /, 
     fits_slots = WIDTH_MS.get(interval, SLOT_MS) % SLOT_MS == 0 and not any(
         moment % SLOT_MS for moment in (*zone.since_ms, *zone.offsets_ms)
     )
-    spans, params = spans_of(tenant, filters, hot, whole=fits_slots)
+    spans = spans_of(tenant, filters, hot, whole=fits_slots)
     own, values = period_of(zone, interval if interval in WIDTH_MS else "1d")
-    params |= values
     parts = " UNION ALL ".join(
         f"SELECT {own(moment)} AS bucket, count() AS hits FROM events WHERE {where} GROUP BY bucket"
-        for where, moment in spans
+        for where, moment in spans.parts
     )
     return Query(
         f"SELECT bucket, sum(hits) FROM ({parts}) GROUP BY bucket ORDER BY bucket "
         f"LIMIT {MAX_DAYS if interval in ('1w', '1M') else MAX_BUCKETS + 1}",
-        params,
+        spans.params | values,
+        spans.settings,
     )
 
 
@@ -53,14 +54,17 @@ def groups(tenant: Tenant, filters: Filters, dimension: Dimension, /, hot: Hot =
     """Rows (key or null, count, count of all events): events without the key first, then the largest groups."""
     if dimension.kind == "tag" and not hot.tag(dimension.key):
         return _groups_of_tag(tenant, filters, dimension.key, hot)
-    spans, params = spans_of(tenant, filters, hot, whole=dimension.kind == "name")
+    looked = Looked(hot)
+    key = key_of(dimension, looked)
+    by = {"name"} if dimension.kind == "name" else looked.columns
+    spans = spans_of(tenant, filters, hot, whole=dimension.kind in ("name", "tag", "property"), by=by)
     parts = " UNION ALL ".join(
-        f"SELECT {key_of(dimension, hot)} AS key, count() AS hits FROM events WHERE {where} GROUP BY key"
-        for where, _ in spans
+        f"SELECT {key} AS key, count() AS hits FROM events WHERE {where} GROUP BY key" for where, _ in spans.parts
     )
     return Query(
         f"SELECT key, hits, sum(hits) OVER () FROM (SELECT key, sum(hits) AS hits FROM ({parts}) GROUP BY key) {_LARGEST}",
-        params | {"group": dimension.key},
+        spans.params | {"group": dimension.key},
+        spans.settings,
     )
 
 
@@ -86,20 +90,21 @@ def _groups_of_tag(tenant: Tenant, filters: Filters, key: str, hot: Hot) -> Quer
     An event may arrive between the two counts, so the total is never less than the sum of the groups.
     """
     ways, params = ways_of(tenant, filters, hot)
-    all_of, of_all = spans_of(tenant, filters, hot)
+    all_of = spans_of(tenant, filters, hot)
     text = "CAST({} AS Nullable(String)) AS key, count() AS hits FROM events WHERE"
     parts = [
         f"SELECT {text.format(value)} {where} AND {has(column, 'group')} GROUP BY {value}"
         for where in ways
         for column, value in ((each, f"{each}[{{group:String}}]") for each in TAGGED)
     ]
-    parts += [f"SELECT {text.format('NULL')} {where}" for where, _ in all_of]
+    parts += [f"SELECT {text.format('NULL')} {where}" for where, _ in all_of.parts]
     # The windows see every group, and so every event that has the tag.
     return Query(
         "SELECT key, if(key IS NULL, toUInt64(total - tagged), found) AS hits, total FROM (SELECT key, found, "
         "sumIf(found, key IS NOT NULL) OVER () AS tagged, greatest(sumIf(found, key IS NULL) OVER (), tagged) AS total FROM "
         f"(SELECT key, sum(hits) AS found FROM ({' UNION ALL '.join(parts)}) GROUP BY key)) {_LARGEST}",
-        params | of_all | {"group": key},
+        params | all_of.params | {"group": key},
+        all_of.settings,
     )
 
 

@@ -53,10 +53,11 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
     All follow from the number of matches in each quarter of an hour, which `by_slot` has counted for some filters. The last two
     ignore what comes after the cursor's quarter.
     """
-    spans, params = spans_of(tenant, filters, hot)
+    spans = spans_of(tenant, filters, hot)
+    params = dict(spans.params)
     parts = " UNION ALL ".join(
         f"SELECT toInt64(slot) AS quarter, count() AS found FROM events WHERE {where} GROUP BY quarter"
-        for where, _ in spans
+        for where, _ in spans.parts
     )
     sure = here = "hits"
     if page.after is not None:  # it is unknown how many events of the cursor's quarter come after the cursor
@@ -71,6 +72,7 @@ def outline(tenant: Tenant, filters: Filters, page: Page, /, hot: Hot = NONE_HOT
         f"(SELECT quarter, hits, sum({sure}) {so_far} AS running, sum({here}) {so_far} AS upto FROM "
         f"(SELECT quarter, sum(found) AS hits FROM ({parts}) GROUP BY quarter))",
         params | {"wanted": page.offset + page.limit + 1},
+        spans.settings,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from headrace.model.conditions import COLUMNS, ORDERS, Condition, Field, Value
-from headrace.model.own_columns import ColumnKey, ColumnKind
+from headrace.model.own_columns import ColumnKey, ColumnKind, CountedBy
 
 
 class Hot:
@@ -24,6 +24,7 @@ class Hot:
     def __init__(self, columns: Mapping[ColumnKey, str] | None = None, /) -> None:
         """columns: the name of each one's column."""
         self._columns = columns or {}
+        self._counts: Mapping[tuple[str, CountedBy], str] = {}
 
     def of(self, kind: ColumnKind, path: tuple[str, ...], /) -> str | None:
         """The name of a column to use, if there is one. It may be there at one moment and not at the next."""
@@ -31,6 +32,10 @@ class Hot:
 
     def tag(self, key: str, /) -> str | None:
         return self.of("tag", (key,))
+
+    def counts_of(self, column: str, by: CountedBy, /) -> str | None:
+        """The projection with such a column's counts, if there is one to use."""
+        return self._counts.get((column, by))
 
 
 NONE_HOT = Hot()

@@ -3,6 +3,8 @@
 A column is declared with its value as the default, so a part that does not have it yet computes it when it is read, and a part
 that is inserted has it. What the value is made of is an expression over the event alone: every part answers the same, whenever
 it was written. A column's name is a hash, and a key is written as hex digits. The comment says what the column holds.
+
+A column's counts are a projection. The engine reads the events of parts that do not have it, such as those just inserted.
 """
 
 import json
@@ -12,7 +14,7 @@ from hashlib import blake2b
 import msgspec
 
 from headrace.model.conditions import Field
-from headrace.model.own_columns import ColumnKey, ColumnKind
+from headrace.model.own_columns import COUNTED_BY, ColumnKey, ColumnKind, CountedBy
 from headrace.store.queries import fields
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.place import ONE_SERVER, Place
@@ -24,6 +26,8 @@ _TYPES = {
     "property": "LowCardinality(String)",
     "number": "Nullable(Float64)",
 }
+COUNTS = "counts_"
+_SMALL_PART = 20_000  # events: such a part is read as fast as its counts, and has them once it is merged
 _COLUMNS_OF = "database = currentDatabase() AND table = 'events'"
 
 
@@ -42,6 +46,11 @@ def name_of(key: ColumnKey, /) -> str:
 
 def name_of_hint(tag: str, /) -> str:
     return OF_HINTS + tag.encode().hex()
+
+
+def counts_of(column: str, by: CountedBy, /) -> str:
+    """The name of the projection with a column's counts. A hash: a hint's column may have a longer name than a folder can."""
+    return f"{COUNTS}{blake2b(column.encode(), digest_size=12).hexdigest()}_{by}"
 
 
 def value_of(key: ColumnKey, /) -> str:
@@ -106,10 +115,24 @@ def _comment(key: ColumnKey, project: str, since_ms: int) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def _keys(column: str, by: CountedBy) -> str:
+    return f"project, mode, {column}, {'name, ' if by == 'name' else ''}slot"
+
+
+def count(column: str, by: CountedBy, /, place: Place = ONE_SERVER) -> str:
+    keys = _keys(column, by)
+    return (
+        f"ALTER TABLE {place.kept('events')} ADD PROJECTION IF NOT EXISTS {counts_of(column, by)} "
+        f"(SELECT {keys}, count() GROUP BY {keys})"
+    )
+
+
 def drop(name: str, /, place: Place = ONE_SERVER) -> list[str]:
+    """First its counts, without which the engine would not drop it."""
+    counts = ", ".join(f"DROP PROJECTION IF EXISTS {counts_of(name, by)}" for by in COUNTED_BY)
+    columns = [f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name}" for table in reversed(_both(place))]
     return [
-        f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name} SETTINGS mutations_sync = 2"
-        for table in reversed(_both(place))
+        f"{each} SETTINGS mutations_sync = 2" for each in (f"ALTER TABLE {place.kept('events')} {counts}", *columns)
     ]
 
 
@@ -119,11 +142,17 @@ def fill(names: Sequence[str], partition: str, /, place: Place = ONE_SERVER) -> 
     return f"ALTER TABLE {place.kept('events')} {each} SETTINGS mutations_sync = 0"
 
 
+def fill_counts(projections: Sequence[str], partition: str, /, place: Place = ONE_SERVER) -> str:
+    """As `fill`, for columns' counts."""
+    each = ", ".join(f"MATERIALIZE PROJECTION {name} IN PARTITION ID '{partition}'" for name in projections)
+    return f"ALTER TABLE {place.kept('events')} {each} SETTINGS mutations_sync = 0"
+
+
 def filling(place: Place = ONE_SERVER) -> Query:
     """Rows (why its last attempt failed or "") of what `fill` has begun and not done."""
     return Query(
         f"SELECT latest_fail_reason FROM {place.everywhere('system.mutations')} WHERE {place.in_table('events')} AND NOT is_done "
-        "AND position(command, 'MATERIALIZE COLUMN') > 0",
+        f"AND (position(command, 'MATERIALIZE COLUMN') > 0 OR position(command, 'MATERIALIZE PROJECTION {COUNTS}') > 0)",
         {},
     )
 
@@ -153,6 +182,37 @@ def held(place: Place = ONE_SERVER) -> Query:
         f"FROM {place.everywhere('system.parts_columns')} WHERE {place.in_table('events')} AND active "
         f"AND (startsWith(column, '{PREFIX}') OR startsWith(column, '{OF_HINTS}')) GROUP BY column, partition_id",
         {},
+    )
+
+
+def counted(place: Place = ONE_SERVER) -> Query:
+    """Rows (projection, ["node/part" that has it], bytes) of declared counts."""
+    node_of = "concat(hostName(), '/', {})"
+    return Query(
+        "SELECT name, groupArrayIf(part, part != ''), sum(size) FROM "
+        f"(SELECT name, '' AS part, 0 AS size FROM system.projections WHERE {place.in_table('events')} "
+        f"AND startsWith(name, '{COUNTS}') UNION ALL "
+        f"SELECT name, {node_of.format('parent_name')}, bytes_on_disk FROM {place.everywhere('system.projection_parts')} "
+        f"WHERE {place.in_table('events')} AND active AND startsWith(name, '{COUNTS}')) GROUP BY name",
+        {},
+    )
+
+
+def parts_to_count(place: Place = ONE_SERVER) -> Query:
+    """Rows (partition, "node/part", events) of the parts that ought to have counts."""
+    return Query(
+        f"SELECT partition_id, concat(hostName(), '/', name), rows FROM {place.everywhere('system.parts')} "
+        f"WHERE {place.in_table('events')} AND active AND rows >= {_SMALL_PART}",
+        {},
+    )
+
+
+def groups(column: str, by: CountedBy, partition: str, /) -> Query:
+    """One row (groups that a column's counts would have, events), both of one slot in eight of a partition."""
+    return Query(
+        f"SELECT uniqCombined64({_keys(column, by)}), count() FROM events "
+        "WHERE _partition_id = {partition:String} AND slot % 8 = 0 SETTINGS max_threads = 1",
+        {"partition": partition},
     )
 
 
