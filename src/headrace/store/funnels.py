@@ -1,5 +1,6 @@
 """Answers how far people go, whether they come back, and which way they take."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -97,15 +98,14 @@ class FunnelReader:
     def _gathered(self, query: Query) -> list[list[Any]]:
         """Rows of a query that gathers people: on disk beyond half of its memory, so that there may be any number of them.
 
-        What is read at once is kept small as well, because people's events are gathered beside it. If groups that are made of
-        groups leave too little room, a quarter of the memory has to do.
+        If groups that are made of groups leave too little room, a quarter of the memory has to do.
         """
         with suppress(NeedsMoreMemory):
-            return self._on_disk_beyond(self._engine.query_max_memory_bytes // 2, query)
-        return self._on_disk_beyond(self._engine.query_max_memory_bytes // 4, query)
+            return self._on_disk_beyond(self._engine.query_max_memory_bytes // 2, query, query.settings)
+        return self._on_disk_beyond(self._engine.query_max_memory_bytes // 4, query, queries.FEW_BESIDE)
 
-    def _on_disk_beyond(self, size: int, query: Query) -> list[list[Any]]:
-        settings = {"max_bytes_before_external_group_by": size, "max_block_size": 8192, "compile_expressions": 1}
+    def _on_disk_beyond(self, size: int, query: Query, settings: Mapping[str, int | str]) -> list[list[Any]]:
+        settings = {**settings, "max_bytes_before_external_group_by": size, "compile_expressions": 1}
         return self._engine.rows(msgspec.structs.replace(query, settings=settings))
 
     def _meant_step(self, tenant: Tenant, step: Step) -> Step:

@@ -4,7 +4,7 @@ Each gathers a person's events in an array, in the order of time and position, a
 looked from each element at all others would take the square of their number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headrace.model.event import Tenant
 from headrace.model.filters import Filters
@@ -28,6 +28,11 @@ _LEAST_PERIOD = -(1 << 10)  # days or months; west of Greenwich, 1970 begins in 
 _PLACE_AND_PERIOD = f"bitOr(last_at, bitShiftLeft(toUInt128(period - {_LEAST_PERIOD}), {_PLACE_BITS}))"
 _PLACE_IN = f"bitAnd(x, bitShiftLeft(toUInt128(1), {_PLACE_BITS}) - 1)"
 _PERIOD_IN = f"toInt64(bitShiftRight(x, {_PLACE_BITS})) + {_LEAST_PERIOD}"
+
+FEW_BESIDE: Mapping[str, int | str] = {"max_block_size": 8192}
+"""For questions that gather people's events: what is read at once takes little memory beside them."""
+# Numbers take little memory anyway, so many are read at once. What goes to disk comes back at once, so it is not compressed.
+_OF_NUMBERS: Mapping[str, int | str] = {"temporary_files_codec": "NONE"}
 
 _TEXTS = "CAST([{}] AS Array(Nullable(String)))"
 _NO_TEXTS = _TEXTS.format("")
@@ -92,7 +97,8 @@ def funnel(tenant: Tenant, query: FunnelQuery, edition: int | None, /, hot: Hot 
             f"SELECT 1 - grouping(keys) AS is_group, keys, {figures} GROUP BY GROUPING SETS ((keys), ()) "
             f"ORDER BY is_group, counts[1] DESC, keys LIMIT {query.limit + 2}"
         )
-    return Query(sql, params | values.params | {"window": query.window_ms})
+    settings = FEW_BESIDE if query.breakdown else _OF_NUMBERS
+    return Query(sql, params | values.params | {"window": query.window_ms}, settings)
 
 
 def retention(tenant: Tenant, query: RetentionQuery, edition: int | None, /, hot: Hot = NONE_HOT) -> Query:
@@ -125,6 +131,7 @@ def retention(tenant: Tenant, query: RetentionQuery, edition: int | None, /, hot
         f"SELECT cohort, arrayJoin(arrayPushFront({within}, toInt64(-1))) AS since, count() FROM ({people}) "
         f"GROUP BY cohort, since LIMIT {(MAX_COHORTS + 1) * (query.periods + 1)}",
         params | moves | values.params,
+        FEW_BESIDE,
     )
 
 
@@ -155,4 +162,5 @@ def paths(tenant: Tenant, query: PathsQuery, edition: int | None, /, hot: Hot = 
         f"arrayJoin(arrayMap(x -> arraySlice(path, 1, x), range(length(path) + 1))) AS beginning FROM ({path})) "
         f"GROUP BY beginning ORDER BY hits DESC, length(beginning), beginning LIMIT {query.limit + 2}",
         params | values.params | {"window": query.window_ms},
+        FEW_BESIDE,
     )
