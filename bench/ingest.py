@@ -26,6 +26,7 @@ import httpx
 from bench import bodies, report
 from bench.known import Filled, know
 from bench.sides import RIVALS, ROOT
+from headrace.assembly.folder import address_in
 from tests.server import Server
 
 HEADRACE, WITH_COLUMNS = "headrace", "headrace, own columns"
@@ -118,6 +119,17 @@ def watched(pid: int) -> Iterator[list[float]]:
     finally:
         done.set()
         thread.join()
+
+
+def count_columns(server: Server, key: str, load: Load, body: Path) -> None:
+    """Have a server count its columns, as it does once there are events. Raises TimeoutError."""
+    send(server.url, key, load, body, 1)
+    token, until = address_in(server.data).token, time.monotonic() + 60
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
+        while {each["counts"] for each in http.get("/internal/columns").json()} != {"complete"}:
+            if time.monotonic() > until:
+                raise TimeoutError("The columns are not counted.")
+            time.sleep(0.5)
 
 
 def headrace_round(side: str, server: Server, key: str, load: Load, body: Path, seconds: float) -> Figure:
@@ -226,6 +238,8 @@ def main() -> None:
                 server = Server(folder / data, settings).start()
                 running.callback(server.stop)
                 servers[side] = server, server.key()
+        if WITH_COLUMNS in servers:
+            count_columns(*servers[WITH_COLUMNS], loads[0], files[loads[0].name])
         for number in range(given.rounds):
             for load in loads:
                 for side in reversed(sides) if number % 2 else sides:

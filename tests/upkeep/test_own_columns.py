@@ -92,6 +92,7 @@ class FakeStore:
         self.counted: dict[str, dict[CountedBy, list[str]]] = {}
         self.groups_by: dict[CountedBy, int] = {"time": 4, "name": 4}
         self.looked = 0
+        self.events = 15
 
     def keep_uses(self) -> bool:
         return True
@@ -130,7 +131,7 @@ class FakeStore:
 
     def groups(self, column: OwnColumn, by: CountedBy, /) -> tuple[int, int]:
         self.looked += 1
-        return self.groups_by[by], 15
+        return self.groups_by[by], self.events
 
     def count(self, column: OwnColumn, by: CountedBy, /) -> None:
         self.told.append(f"count {column.name} by {by}")
@@ -213,6 +214,19 @@ def test_a_column_whose_values_hardly_repeat_is_looked_at_again_a_day_later():
     found.listed()
     all_of(found)
     assert store.looked == 4
+    assert store.told[1:] == ["count own_plan by time", "fill counts 1 own_plan", "fill counts 2 own_plan"]
+
+
+def test_a_column_of_an_empty_store_is_counted_as_soon_as_there_are_events_that_repeat():
+    store = FakeStore([])
+    store.add(PLAN, "", 2000)
+    store.has["own_plan"] = ["1", "2"]
+    store.events = store.groups_by["time"] = store.groups_by["name"] = 0
+    all_of(found := keeper(store))
+    assert store.told[1:] == []
+    store.events, store.groups_by["time"] = 15, 1
+    found.listed()
+    all_of(found)
     assert store.told[1:] == ["count own_plan by time", "fill counts 1 own_plan", "fill counts 2 own_plan"]
 
 

@@ -154,9 +154,10 @@ class ColumnKeeper:
         for by in column.uncounted:
             if now_ms < self._dense.get((column.name, by), 0):
                 continue
-            if are_worth_counting(*self._store.groups(column, by)):
+            groups, events = self._store.groups(column, by)
+            if are_worth_counting(groups, events):
                 worth.append(by)
-            else:
+            elif events:  # a store that is still empty says nothing of its events
                 self._dense[column.name, by] = now_ms + _DENSE_FOR_MS
         for by in worth:
             self._store.count(column, by)
