@@ -25,7 +25,7 @@ def main(when: str, _port: str, port: str, _data: str, data: str) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if step == "counts_filling":
-        own_columns._SMALL_PART = 1  # otherwise there is nothing to fill in a few events
+        own_columns._SMALL_PART = own_columns._SMALL_INSERT = 1  # otherwise there is nothing to fill in a few events
     settings = ServerSettings.from_environ(os.environ, port=port, data=Path(data))
     configure(settings)
     return run(Runtime(settings, on_step=die))

@@ -61,6 +61,7 @@ def test_counts_are_used_once_every_partition_has_them_and_go_with_their_column(
     store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "_SMALL_PART", 1)
+    monkeypatch.setattr(queries, "_SMALL_INSERT", 1)
     tenant, key = fresh_tenant(), ColumnKey("tag", ("counted",))
     store.insert(records_of(event_of(tenant, tags={"counted": "pro"}) for _ in range(3)))
     store.own.add(key, tenant.project, 5)

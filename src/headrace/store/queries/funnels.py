@@ -17,7 +17,7 @@ from headrace.store.queries.periods import period_of
 
 _AT = "toUnixTimestamp64Milli(events.timestamp) AS at"
 # As numbers, which are gathered, compared and sorted in half the time of tuples. A time is from 1970 on and before 2262: 44 bits.
-_STEP_BITS, _PLACE_BITS = 16, 44 + 64
+_STEP_BITS = 16
 _PLACE = "bitOr(bitShiftLeft(toUInt128(at), 64), toUInt128(position))"
 _PLACE_AND_STEPS = (
     f"bitOr(bitShiftLeft(toUInt128(at), {64 + _STEP_BITS}), bitShiftLeft(toUInt128(position), {_STEP_BITS}) + steps)"
@@ -25,9 +25,17 @@ _PLACE_AND_STEPS = (
 _TIME_IN = f"toInt64(bitShiftRight(x, {64 + _STEP_BITS}))"
 _STEPS_IN = f"toUInt16(bitAnd(x, {(1 << _STEP_BITS) - 1}))"
 _LEAST_PERIOD = -(1 << 10)  # days or months; west of Greenwich, 1970 begins in the period before 0
-_PLACE_AND_PERIOD = f"bitOr(last_at, bitShiftLeft(toUInt128(period - {_LEAST_PERIOD}), {_PLACE_BITS}))"
-_PLACE_IN = f"bitAnd(x, bitShiftLeft(toUInt128(1), {_PLACE_BITS}) - 1)"
-_PERIOD_IN = f"toInt64(bitShiftRight(x, {_PLACE_BITS})) + {_LEAST_PERIOD}"
+_PERIOD_BITS = 17  # days until 2262
+_PLACE_AND_PERIOD = (
+    f"bitOr(bitShiftLeft(toUInt128(at), {64 + _PERIOD_BITS}), "
+    f"bitShiftLeft(toUInt128(position), {_PERIOD_BITS}) + toUInt128(period - {_LEAST_PERIOD}))"
+)
+_ANY_PERIOD = (1 << _PERIOD_BITS) - 1
+
+
+def _period_in(number: str) -> str:
+    return f"(toInt64(bitAnd({number}, {_ANY_PERIOD})) + {_LEAST_PERIOD})"
+
 
 FEW_BESIDE: Mapping[str, int | str] = {"max_block_size": 8192}
 """For questions that gather people's events: what is read at once takes little memory beside them."""
@@ -116,22 +124,21 @@ def retention(tenant: Tenant, query: RetentionQuery, edition: int | None, /, hot
     columns = [f"{first} AS is_first", f"{returning} AS is_return", f"{period} AS period"]
     rows, params = _of_people(tenant, query.filters, hot, columns, f" AND ({first} OR {returning})", edition)
     width = 7 if query.period == "week" else 1
-    periods = (
-        f"SELECT person, period, minIf({_PLACE}, is_first) AS first_at, maxIf({_PLACE}, is_return) AS last_at "
-        f"FROM {rows} GROUP BY person, period"
-    )
-    # No place is 0: that is what an aggregate of no events is.
+    # No event's number is 0: that is what an aggregate of no events is.
     people = (
-        "SELECT argMinIf(period, first_at, first_at != 0) AS cohort, minIf(first_at, first_at != 0) AS begun, "
-        f"groupArrayIf({_PLACE_AND_PERIOD}, last_at != 0) AS returned FROM ({periods}) GROUP BY person HAVING begun != 0"
+        f"SELECT minIf({_PLACE_AND_PERIOD}, is_first) AS begun, {_period_in('begun')} AS cohort, "
+        f"groupArrayIf({_PLACE_AND_PERIOD}, is_return) AS returned FROM {rows} GROUP BY person HAVING begun != 0"
     )
-    since = f"arrayMap(x -> intDiv({_PERIOD_IN} - cohort, {width}), arrayFilter(x -> {_PLACE_IN} > begun, returned))"
-    within = f"arrayFilter(x -> x >= 0 AND x < {query.periods}, {since})"
+    since = (
+        f"arrayMap(x -> intDiv({_period_in('x')} - cohort, {width}), "
+        f"arrayFilter(x -> x > bitOr(begun, {_ANY_PERIOD}), returned))"
+    )
+    within = f"arrayFilter(x -> x >= 0 AND x < {query.periods}, arrayDistinct({since}))"
     return Query(
         f"SELECT cohort, arrayJoin(arrayPushFront({within}, toInt64(-1))) AS since, count() FROM ({people}) "
         f"GROUP BY cohort, since LIMIT {(MAX_COHORTS + 1) * (query.periods + 1)}",
         params | moves | values.params,
-        FEW_BESIDE,
+        _OF_NUMBERS,
     )
 
 

@@ -27,7 +27,8 @@ _TYPES = {
     "number": "Nullable(Float64)",
 }
 COUNTS = "counts_"
-_SMALL_PART = 20_000  # events: such a part is read as fast as its counts, and has them once it is merged
+# Events of a part that is read about as fast as its counts, and of one just inserted, which has them once it is merged.
+_SMALL_PART, _SMALL_INSERT = 20_000, 200_000
 _COLUMNS_OF = "database = currentDatabase() AND table = 'events'"
 
 
@@ -202,7 +203,7 @@ def parts_to_count(place: Place = ONE_SERVER) -> Query:
     """Rows (partition, "node/part", events) of the parts that ought to have counts."""
     return Query(
         f"SELECT partition_id, concat(hostName(), '/', name), rows FROM {place.everywhere('system.parts')} "
-        f"WHERE {place.in_table('events')} AND active AND rows >= {_SMALL_PART}",
+        f"WHERE {place.in_table('events')} AND active AND rows >= if(level = 0, {_SMALL_INSERT}, {_SMALL_PART})",
         {},
     )
 
