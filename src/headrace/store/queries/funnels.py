@@ -92,7 +92,7 @@ def funnel(tenant: Tenant, query: FunnelQuery, edition: int | None, /, hot: Hot 
     people = (
         f"SELECT arraySort(groupArray({_PLACE_AND_STEPS})) AS seen, arrayMap(x -> {_TIME_IN}, seen) AS times, "
         f"arrayMap(x -> {_STEPS_IN}, seen) AS masks, {keys} AS keys, {', '.join((*levels, *firsts))}, "
-        f"[{', '.join(took)}] AS took FROM {rows} GROUP BY person HAVING place_0 > 0"
+        f"[{', '.join(took)}] AS took FROM {rows} GROUP BY person HAVING countIf(bitTest(steps, 0)) > 0"
     )
     counts, averages, medians = (
         ", ".join(each.format(f"took[{number + 1}]") for number in numbers)
