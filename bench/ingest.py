@@ -28,6 +28,7 @@ from bench.known import Filled, know
 from bench.sides import RIVALS, ROOT
 from headrace.assembly.folder import address_in
 from tests.server import Server
+from tests.waiting import until
 
 HEADRACE, WITH_COLUMNS = "headrace", "headrace, own columns"
 _OPEN_RATE = 1000
@@ -122,14 +123,14 @@ def watched(pid: int) -> Iterator[list[float]]:
 
 
 def count_columns(server: Server, key: str, load: Load, body: Path) -> None:
-    """Have a server count its columns, as it does once there are events. Raises TimeoutError."""
+    """Have a server count its columns, as it does once there are events. Raises AssertionError if it does not."""
     send(server.url, key, load, body, 1)
-    token, until = address_in(server.data).token, time.monotonic() + 60
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
-        while {each["counts"] for each in http.get("/internal/columns").json()} != {"complete"}:
-            if time.monotonic() > until:
-                raise TimeoutError("The columns are not counted.")
-            time.sleep(0.5)
+    headers = {"Authorization": f"Bearer {address_in(server.data).token}"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as http:
+        until(
+            lambda: {each["counts"] for each in http.get("/internal/columns").json()},
+            lambda found: found == {"complete"},
+        )
 
 
 def headrace_round(side: str, server: Server, key: str, load: Load, body: Path, seconds: float) -> Figure:

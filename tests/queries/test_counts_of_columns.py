@@ -160,12 +160,8 @@ def test_questions_about_one_column_names_and_times_read_its_counts_and_no_event
     aligned: dict[str, Any] = {"from_ms": START_MS, "to_ms": START_MS + 4 * SLOT_MS - 1}
 
     def read(query: Query) -> str:
-        settings = ", ".join(
-            f"{name} = '{each}'" if isinstance(each, str) else f"{name} = {each}"
-            for name, each in query.settings.items()
-        )
-        text = f"EXPLAIN {query.sql}{' SETTINGS ' if settings else ''}{settings}"
         with counted.engine.readers.lend() as client:
+            text = f"EXPLAIN {query.with_settings()}"
             found = client.raw_query(text, query.params, fmt="TabSeparatedRaw").decode()
         return " ".join(line.split("ReadFromMergeTree")[1].strip() for line in found.splitlines() if "ReadFrom" in line)
 

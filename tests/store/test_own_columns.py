@@ -1,6 +1,5 @@
 """Columns of tags and properties in the real store: given, filled, used, retired, dropped, and what is noted of queries."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from headrace.store.clickhouse import ClickHouseStore
 from headrace.store.queries import own_columns as queries
 from headrace.store.queries.conditions import Query
 from tests.engine import drop_own_columns, dsn, event_of, fresh_tenant, records_of
+from tests.waiting import until
 
 ODD = ("'", "\\", "a'b\\\\", "k\0", "é\n", "--", "{x:String}", "", "l" * 200)
 
@@ -29,8 +29,7 @@ def filled(store: ClickHouseStore) -> list[OwnColumn]:
     while partitions := {each for column in store.own.own_columns() for each in column.filling}:
         for partition in partitions:
             store.own.fill([each for each in store.own.own_columns() if partition in each.filling], partition)
-        while store.own.filling():
-            time.sleep(0.01)
+        until(store.own.filling, lambda reasons: not reasons)
     return [each for each in store.own.own_columns() if each.name.startswith(queries.PREFIX)]
 
 
@@ -77,8 +76,7 @@ def test_counts_are_used_once_every_partition_has_them_and_go_with_their_column(
     alone = column.bytes
     while partitions := column.counting["name"]:
         store.own.fill_counts([column], partitions[0])
-        while store.own.filling():
-            time.sleep(0.01)
+        until(store.own.filling, lambda reasons: not reasons)
         [column] = (each for each in store.own.own_columns() if each.key == key)
     for by in ("time", "name"):
         assert store.own.counts_of(column.name, by) == queries.counts_of(column.name, by)

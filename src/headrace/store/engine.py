@@ -251,17 +251,14 @@ class Engine:
         )
 
     def _run(self, query: Query, fmt: str, running: RunningQuery | None) -> bytes:
-        settings = [
-            f"{name} = '{value}'" if isinstance(value, str) else f"{name} = {value}"
-            for name, value in query.settings.items()
-        ]
+        settings = list[str]()
         if running is not None:
             if running.cancelled.is_set():
                 raise Unavailable("The query was cancelled.")
             if running.gentle and "max_threads" not in query.settings:
                 settings.append("max_threads = 1")
             settings.append(f"log_comment = '{running.mark}'")  # with chDB one cannot set a query's id
-        sql = f"{query.sql} SETTINGS {', '.join(settings)}" if settings else query.sql
+        sql = query.with_settings(*settings)
         started = time.perf_counter()
         try:
             with self.readers.lend() as client:

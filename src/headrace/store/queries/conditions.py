@@ -35,6 +35,15 @@ class Query(msgspec.Struct, frozen=True):
     params: dict[str, object]
     settings: Mapping[str, int | str] = {}
 
+    def with_settings(self, *more: str) -> str:
+        """The SQL with the settings in it. more: others, as they are written."""
+        own = (
+            f"{name} = '{each}'" if isinstance(each, str) else f"{name} = {each}"
+            for name, each in self.settings.items()
+        )
+        settings = ", ".join((*own, *more))
+        return f"{self.sql} SETTINGS {settings}" if settings else self.sql
+
 
 SLOT_MS = 900_000  # the unit of projections that count; every zone's offset today is a multiple of it
 OF_SLOT = f"toInt64(slot) * {SLOT_MS}"
@@ -100,7 +109,10 @@ def spans_of(
 
 
 def _counting(filters: Filters, columns: Collection[str | None], hot: Hot) -> str | None:
-    """The smallest projection that has counted what the filters and some columns need: "name", or one for a tag or a property."""
+    """The smallest projection that has counted by what the filters and some columns need; None if none has.
+
+    columns: "name", and those that tags and properties have for themselves; None for what has no column.
+    """
     given = {field for field in filters.__struct_fields__ if getattr(filters, field) not in (None, ())}
     fields_of = {each.field.path[0] for each in filters.conditions if each.field.kind == "column"}
     kinds = {each.field.kind for each in filters.conditions}
