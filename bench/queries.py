@@ -3,6 +3,7 @@
 python -m bench.queries all [--events 10M]         everything below, and the folder removed at the end: `make bench-queries EVENTS=…`
 python -m bench.queries build [--events 10M]       events made inside the engine, into the store's own schema
 python -m bench.queries ask [--rounds 9]           each kind of question, warm, through the store's own code
+python -m bench.queries recompress                 what is old compressed harder (HEADRACE_RECOMPRESS_AFTER_S), and each asked again, warm
 python -m bench.queries cold                       each of them as the first one of a process, the kernel's page cache dropped (as root)
 python -m bench.queries rivals [--which duckdb]    PostgreSQL 18 and DuckDB, loaded with the same rows
 python -m bench.queries report                     tables into bench/RESULTS.md, and bench/queries.png if several sizes were asked
@@ -110,7 +111,10 @@ def sizes(store: Any) -> dict[str, Any]:
             "SELECT column, sum(column_data_compressed_bytes) AS bytes FROM system.parts_columns "
             "WHERE table = 'events' AND active GROUP BY column ORDER BY bytes DESC"
         )
-        projections = ask("SELECT name, sum(bytes_on_disk) FROM system.projection_parts WHERE active GROUP BY name")
+        projections = ask(
+            "SELECT name, sum(bytes_on_disk) FROM system.projection_parts WHERE active AND parent_name IN "
+            "(SELECT name FROM system.parts WHERE table = 'events' AND active) GROUP BY name"
+        )
     by_column = {name: round(int(size) / count, 2) for name, size in columns if int(size) / count >= 0.05}
     return {
         "events": int(count), "parts": int(parts), "bytes_per_event": round(disk / count, 1),
@@ -219,10 +223,7 @@ def drop_caches() -> bool:
 
 def ask(work: Path, label: str, rounds: int) -> None:
     """Warm figures, in one process; those of tags and properties again once the store has learnt what was asked for."""
-    store = _opened(work / label)
-    for column in store.own.own_columns():
-        store.own.drop(column)
-    store.own.own_columns()
+    store = _without_columns(work / label)
     found = {name: _asked(name, question, store, rounds) for name, question in questions().items()}
     size = sizes(store)
     size["seconds_to_learn"] = learn(store)
@@ -234,6 +235,39 @@ def ask(work: Path, label: str, rounds: int) -> None:
     store.close()
     keep(work, label, {"questions": found})
     keep(work, label, {"size": size})
+
+
+def ask_recompressed(work: Path, label: str, rounds: int) -> None:
+    """Warm figures once every part is compressed as old ones are, one after the other; how long that took, and the bytes."""
+    from headrace.store.old_parts import recompress
+
+    store = _without_columns(work / label)
+    started, processor_s = time.time(), time.process_time()
+    recompress(store.engine, 86_400)
+    waiting = (
+        "SELECT count() FROM system.parts WHERE table = 'events' AND active AND default_compression_codec != 'ZSTD(12)'"
+    )
+    with store.engine.writers.lend() as client:
+        while int(client.command(waiting)):  # pyright: ignore
+            time.sleep(1)
+    took = {"seconds_to_recompress": round(time.time() - started)}
+    took["processor_s_to_recompress"] = round(time.process_time() - processor_s)
+    size = sizes(store)
+    kept = {
+        "size": size | took,
+        "questions": {name: _asked(name, each, store, rounds) for name, each in questions().items()},
+    }
+    store.close()
+    keep(work, label, {"recompressed": kept})
+
+
+def _without_columns(folder: Path) -> Any:
+    """A store that has learnt nothing yet."""
+    store = _opened(folder)
+    for column in store.own.own_columns():
+        store.own.drop(column)
+    store.own.own_columns()
+    return store
 
 
 LEARNT = ("tag", "property", "filter by", "funnel of three steps", "retention")
@@ -312,7 +346,7 @@ def keep(work: Path, label: str, figures: dict[str, Any]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=("all", "build", "ask", "cold", "first", "rivals", "report"))
+    arguments.add_argument("what", choices=("all", "build", "ask", "recompress", "cold", "first", "rivals", "report"))
     arguments.add_argument("--folder", type=Path, default=Path("bench-data"))
     arguments.add_argument("--events", default=os.environ.get("EVENTS") or "10M")
     arguments.add_argument("--rounds", type=int, default=9)
@@ -326,7 +360,7 @@ def main() -> None:
     work, label = given.folder, label_of(given.events)
     work.mkdir(parents=True, exist_ok=True)
     if given.what == "all":
-        steps = ["build", "ask", "cold", *(["rivals"] if count_of(label) <= 10_000_000 else []), "report"]
+        steps = ["build", "ask", "cold", "recompress", *(["rivals"] if count_of(label) <= 10_000_000 else []), "report"]
         for step in steps:
             command = [sys.executable, "-m", "bench.queries", step, "--folder", str(work), "--events", label]
             say(f"{step}: {label} events")
@@ -338,6 +372,8 @@ def main() -> None:
         raise SystemExit(0 if built else 3)
     elif given.what == "ask":
         ask(work, label, given.rounds)
+    elif given.what == "recompress":
+        ask_recompressed(work, label, given.rounds)
     elif given.what == "cold":
         ask_cold(work, label)
     elif given.what == "first":

@@ -31,6 +31,7 @@ def report(work: Path) -> None:
 def section_of(label: str, figures: dict[str, Any]) -> str:
     size, aim = figures["size"], {"10M": 0, "100M": 1}.get(label)
     rivals = [rival for rival in RIVALS if rival in figures]
+    recompressed = figures.get("recompressed", {})
     heads = [
         "question",
         "median ms",
@@ -40,6 +41,7 @@ def section_of(label: str, figures: dict[str, Any]) -> str:
         "",
         "learnt",
         "aim met",
+        *(["recompressed"] if recompressed else []),
         *(RIVALS[rival] for rival in rivals),
     ]
     rows: list[list[str]] = []
@@ -53,6 +55,7 @@ def section_of(label: str, figures: dict[str, Any]) -> str:
             [
                 name, _shown(row), str(row.get("p95", "")), str(figures.get("cold", {}).get(name, "")),
                 "" if wanted is None else str(wanted), _met(row, wanted), _shown(learnt), _met(learnt, wanted),
+                *([_shown(recompressed["questions"].get(name, {}))] if recompressed else []),
                 *map(_shown, beside),
             ]
         )  # fmt: skip
@@ -63,11 +66,21 @@ def section_of(label: str, figures: dict[str, Any]) -> str:
             f"{size['bytes_per_event']} bytes an event, {size['parts']} parts, peak RSS {size['peak_rss_mb']} MB while asking, "
             f"{size['peak_rss_building_mb']} MB while building"
             + "".join(f"; {RIVALS[rival]} {figures[rival]['bytes_per_event']} bytes an event" for rival in rivals)
-            + f". Learning took {size['seconds_to_learn']} s and {size['bytes_of_own_columns']} bytes an event.", "",
+            + f". Learning took {size['seconds_to_learn']} s and {size['bytes_of_own_columns']} bytes an event."
+            + _of_recompressed(recompressed.get("size")), "",
             figures_of.table(heads, rows), "",
             f"Bytes an event: {columns}.",
         ]
     )  # fmt: skip
+
+
+def _of_recompressed(size: dict[str, Any] | None) -> str:
+    if size is None:
+        return ""
+    return (
+        f" Recompressed: {size['bytes_per_event']} bytes an event, {size['parts']} parts, after {size['seconds_to_recompress']} s "
+        f"({size['processor_s_to_recompress']} s of a processor)."
+    )
 
 
 def _met(row: dict[str, Any], wanted: int | None) -> str:

@@ -19,6 +19,7 @@ _JOURNEYS = Tests(
          "tests/journeys/test_timers.py", "tests/journeys/test_persons.py", "tests/journeys/test_rehearsal.py"),
     ("tests/journeys/test_model.py", "tests/http/test_journeys.py", "tests/crash/test_journeys.py"),
 )  # fmt: skip
+_OLD_PARTS = Tests(("tests/store/test_old_parts.py", "tests/store/test_on_cluster.py"), ())
 _PEOPLE = Tests(
     ("tests/people/test_applying.py", "tests/people/test_stage.py", "tests/people/test_participants.py"),
     (
@@ -203,6 +204,7 @@ NEAR: dict[str, Tests] = {
     ),
     "store/cluster.py": Tests(("tests/store/test_on_cluster.py",), ()),
     "store/fence.py": Tests(("tests/store/test_over_http.py", "tests/store/test_on_cluster.py"), ("tests/store/test_server_over_http.py",)),
+    "store/old_parts.py": _OLD_PARTS,
     "store/own_columns.py": Tests(
         ("tests/store/test_own_columns.py", "tests/upkeep/test_own_columns.py", "tests/queries/test_counts_of_columns.py"),
         ("tests/queries/test_against_brute_force.py",),
@@ -217,6 +219,7 @@ NEAR: dict[str, Tests] = {
          "tests/queries", "tests/store/test_clickhouse.py", "tests/contracts/test_store_erasing.py"),
         ("tests/http/test_reading.py", "tests/http/test_flux_metrics.py", "tests/http/test_catalog.py"),
     ),
+    "store/queries/old_parts.py": _OLD_PARTS,
     "upkeep/": Tests(
         ("tests/upkeep", "tests/worker"),
         ("tests/crash/test_check.py", "tests/crash/test_erased.py", "tests/crash/test_lost_files.py", "tests/crash/test_lost_keys.py"),

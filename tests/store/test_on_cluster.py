@@ -19,6 +19,7 @@ from headrace.store.engine import Engine, problem_of
 from headrace.store.fence import InsertFence
 from headrace.store.migrations import migrate
 from headrace.store.moving import MovedEvents, MoveTarget
+from headrace.store.old_parts import recompress
 from headrace.store.queries.conditions import Query
 from headrace.store.queries.place import ONE_SERVER, Place
 from headrace.store.restoring import RestoreMark
@@ -74,6 +75,8 @@ class Worked:
         self.store.erase([self.records[0].id])
         self.store.prune(TENANT, 0, 2**62)
         list(self.store.minutes(2**62))
+        for after_s in (86_400, 86_400, 0):
+            recompress(self.store.engine, after_s)
         self.said = cluster.said(self.url)
 
     def open(self, number: int = 0) -> ClickHouseStore:
@@ -122,7 +125,7 @@ def test_whatever_changes_tables_or_rows_is_said_to_every_node_and_read_by_the_e
     of_rows = [
         sql
         for sql in changes
-        if re.match("TRUNCATE|ALTER .* (DELETE WHERE|MATERIALIZE|DROP PARTITION|PROJECTION)", sql)
+        if re.match("TRUNCATE|ALTER .* (DELETE WHERE|MATERIALIZE|DROP PARTITION|PROJECTION|MODIFY TTL|REMOVE TTL)", sql)
     ]
     assert len(of_rows) > 5
     assert [sql for sql in of_rows if "_local` ON CLUSTER" not in sql and "`fences`" not in sql] == []
@@ -130,6 +133,14 @@ def test_whatever_changes_tables_or_rows_is_said_to_every_node_and_read_by_the_e
     for sql in changes:
         read = Query("SELECT formatQuerySingleLine({sql:String})", {"sql": sql})
         assert b"ON CLUSTER pair" in worked.store.engine.tell(read), sql
+
+
+def test_the_tables_of_the_nodes_say_once_how_old_parts_are_compressed(said: list[Said]) -> None:
+    changes = [code(each.sql) for each in said if re.search(r"^ALTER .* TTL\b", each.sql)]
+    table = r"ALTER TABLE `\w+`\.`events_local` ON CLUSTER `pair`"
+    assert [
+        bool(re.match(rf"{table} {change}", sql)) for change, sql in zip(("MODIFY", "REMOVE"), changes, strict=True)
+    ]
 
 
 def test_what_each_node_has_for_itself_is_asked_of_every_node(said: list[Said]) -> None:

@@ -106,4 +106,5 @@ def _opened(settings: Settings, dsn: str, lease: LastingLease | None) -> ClickHo
         raise_fence=None if lease is None else lease.raise_fence,
         # The embedded store is this process's alone; others may write to a server.
         remember_bytes=0 if settings.store_url else settings.query_cache_bytes,
+        recompress_after_s=settings.recompress_after_s,
     )

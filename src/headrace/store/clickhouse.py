@@ -19,6 +19,7 @@ from headrace.store.known_people import IdsOf, KnownPeople
 from headrace.store.merged import MergedEditions, MergedIds
 from headrace.store.metrics import MetricsReader
 from headrace.store.migrations import migrate, require_current
+from headrace.store.old_parts import recompress
 from headrace.store.own_columns import OwnColumns
 from headrace.store.people import PersonReader
 from headrace.store.row_copies import RowCopies
@@ -45,6 +46,7 @@ class ClickHouseStore:
         raise_fence: Callable[[], int] | None = None,
         fence_number: int = 0,
         remember_bytes: int = 0,
+        recompress_after_s: float | None = None,
         is_owner: bool = True,
     ) -> None:
         """Connect and bring the schema up to date. Raises StoreFailed.
@@ -55,6 +57,7 @@ class ClickHouseStore:
         raise_fence, fence_number: for a store on a network: see `InsertFence`.
         hot_tags: tags that get their own column, which makes queries cheaper and changes no answer.
         remember_bytes: memory for results of what is asked `within` a scope. Only for a store that no other process writes to.
+        recompress_after_s: how old events are once they are compressed harder, 0 for never; None leaves it as it was.
         """
         self._is_owner = is_owner
         self.answers = Answers(remember_bytes) if remember_bytes else None
@@ -69,6 +72,8 @@ class ClickHouseStore:
             with stderr_logged() if dsn.startswith("chdb:") else nullcontext():
                 if is_owner:
                     migrate(engine)
+                    if recompress_after_s is not None:
+                        recompress(engine, recompress_after_s)
                 elif raise_fence is not None:
                     require_current(engine)
                 self.own = hot = OwnColumns(engine, hot_tags, are_used=is_owner)
