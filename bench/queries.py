@@ -112,8 +112,7 @@ def sizes(store: Any) -> dict[str, Any]:
             "WHERE table = 'events' AND active GROUP BY column ORDER BY bytes DESC"
         )
         projections = ask(
-            "SELECT name, sum(bytes_on_disk) FROM system.projection_parts WHERE active AND parent_name IN "
-            "(SELECT name FROM system.parts WHERE table = 'events' AND active) GROUP BY name"
+            "SELECT name, sum(bytes_on_disk) FROM system.projection_parts WHERE table = 'events' AND active GROUP BY name"
         )
     by_column = {name: round(int(size) / count, 2) for name, size in columns if int(size) / count >= 0.05}
     return {
@@ -243,6 +242,10 @@ def ask_recompressed(work: Path, label: str, rounds: int) -> None:
 
     store = _without_columns(work / label)
     started, processor_s = time.time(), time.process_time()
+    with store.engine.writers.lend() as client:
+        client.command(
+            "ALTER TABLE events MODIFY SETTING merge_with_recompression_ttl_timeout = 0"
+        )  # not every four hours
     recompress(store.engine, 86_400)
     waiting = (
         "SELECT count() FROM system.parts WHERE table = 'events' AND active AND default_compression_codec != 'ZSTD(12)'"
@@ -250,6 +253,7 @@ def ask_recompressed(work: Path, label: str, rounds: int) -> None:
     with store.engine.writers.lend() as client:
         while int(client.command(waiting)):  # pyright: ignore
             time.sleep(1)
+        client.command("ALTER TABLE events RESET SETTING merge_with_recompression_ttl_timeout")
     took = {"seconds_to_recompress": round(time.time() - started)}
     took["processor_s_to_recompress"] = round(time.process_time() - processor_s)
     size = sizes(store)
