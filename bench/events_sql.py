@@ -35,10 +35,10 @@ def _zipf(count: int, seed: int) -> str:
     return f"least({count}, toUInt32(pow({count} + 1, {_draw(seed)})))"
 
 
-def rows(first: int, count: int, of: int, start_ms: int = START_MS) -> str:
-    """A SELECT of the rows first..first+count out of `of` that 90 days hold, with a column for each field of an event."""
+def rows(first: int, count: int, of: int, start_ms: int = START_MS, span_ms: int = DAYS * 86_400_000) -> str:
+    """A SELECT of the rows first..first+count out of `of` that 90 days or another span hold, with a column for each field of an event."""
     users = max(100, of // 50)
-    received = f"({start_ms} + toInt64(intDiv(intDiv(number, 100) * 100 * {DAYS * 86_400_000}, {of})))"
+    received = f"({start_ms} + toInt64(intDiv(intDiv(number, 100) * 100 * {span_ms}, {of})))"
     return f"""
     WITH
         toUInt64({received}) AS received_ms,

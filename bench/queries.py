@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.events_sql import NAMES, PLANS, PROJECT, START_MS, rows
+from bench.events_sql import DAYS, NAMES, PLANS, PROJECT, START_MS, rows
 from bench.query_rivals import CHANNEL, FUNNEL, NAME, ORDER, SECOND_TAG, SIGN_UP, TAG, figure, rivals, timed
 from bench.query_tables import AFTER, report
 from bench.report import say
@@ -59,7 +59,7 @@ def rss_mb() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def build(work: Path, label: str, at_most: int) -> bool:
+def build(work: Path, label: str, at_most: int, span_ms: int = DAYS * 86_400_000) -> bool:
     """Go on where it was cut off; say whether all events are there."""
     from headrace.store.clickhouse import ClickHouseStore
 
@@ -79,13 +79,12 @@ def build(work: Path, label: str, at_most: int) -> bool:
             count = min(BATCH, upto - first)
             client.command(
                 f"INSERT INTO events ({', '.join(columns)}) SELECT {', '.join('event_' + each for each in columns)} "
-                f"FROM ({rows(first, count, events)}) SETTINGS max_threads = 2, materialize_statistics_on_insert = 1"
+                f"FROM ({rows(first, count, events, span_ms=span_ms)}) SETTINGS max_threads = 2, materialize_statistics_on_insert = 1"
             )
             if first // BATCH % 20 == 19:
                 say(f"{first + count:,} events, {time.time() - started:.0f} s")
         settled = time.time() + (600 if upto == events else 30)
-        while int(client.command("SELECT count() FROM system.merges")) and time.time() < settled:  # pyright: ignore
-            time.sleep(1)
+        wait_while(client, "SELECT count() FROM system.merges", settled)
         client.command("ALTER TABLE events MODIFY SETTING materialize_projections_on_insert = 0")
     say(f"{upto - begun:,} of {events:,} events in {time.time() - started:.0f} s")
     store.close()
@@ -93,6 +92,12 @@ def build(work: Path, label: str, at_most: int) -> bool:
         return False
     keep(work, label, {"size": {"peak_rss_building_mb": round(rss_mb())}})
     return True
+
+
+def wait_while(client: Any, counting: str, until: float = float("inf")) -> None:
+    """Until a count is 0, or a time comes."""
+    while int(client.command(counting)) and time.time() < until:
+        time.sleep(1)
 
 
 def sizes(store: Any) -> dict[str, Any]:
@@ -239,20 +244,18 @@ def ask(work: Path, label: str, rounds: int) -> None:
 def ask_recompressed(work: Path, label: str, rounds: int) -> None:
     """Warm figures once every part is compressed as old ones are, one after the other; how long that took, and the bytes."""
     from headrace.store.old_parts import recompress
+    from headrace.store.queries.old_parts import CODEC
 
     store = _without_columns(work / label)
     started, processor_s = time.time(), time.process_time()
-    with store.engine.writers.lend() as client:
-        client.command(
-            "ALTER TABLE events MODIFY SETTING merge_with_recompression_ttl_timeout = 0"
-        )  # not every four hours
-    recompress(store.engine, 86_400)
-    waiting = (
-        "SELECT count() FROM system.parts WHERE table = 'events' AND active AND default_compression_codec != 'ZSTD(12)'"
+    others = (
+        f"SELECT count() FROM system.parts WHERE table = 'events' AND active AND default_compression_codec != '{CODEC}'"
     )
     with store.engine.writers.lend() as client:
-        while int(client.command(waiting)):  # pyright: ignore
-            time.sleep(1)
+        # Otherwise the engine waits for four hours between two such merges of a month.
+        client.command("ALTER TABLE events MODIFY SETTING merge_with_recompression_ttl_timeout = 0")
+        recompress(store.engine, 86_400)
+        wait_while(client, others)
         client.command("ALTER TABLE events RESET SETTING merge_with_recompression_ttl_timeout")
     took = {"seconds_to_recompress": round(time.time() - started)}
     took["processor_s_to_recompress"] = round(time.process_time() - processor_s)
@@ -300,8 +303,7 @@ def _opened(folder: Path) -> Any:
 
     store = ClickHouseStore(f"chdb://{folder.resolve()}")
     with store.engine.writers.lend() as client:
-        while int(client.command("SELECT count() FROM system.mutations WHERE NOT is_done")):  # pyright: ignore
-            time.sleep(0.5)
+        wait_while(client, "SELECT count() FROM system.mutations WHERE NOT is_done")
     return store
 
 

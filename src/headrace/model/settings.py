@@ -293,8 +293,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recompress_after_s: Annotated[
         Annotated[float, Meta(ge=0, le=MAX_S)],
         _doc(
-            "Compress events again, and harder, once they were received this long ago: they take an eighth less disk and are "
-            "read no slower, but erasing people and retention take five times as long among them. 0 turns this off."
+            "Compress events again, and harder, once they were received this long ago: they take an eighth less disk, but "
+            "erasing people and retention take up to five times as long among them. 0 turns this off."
         ),
     ] = 0.0
     freshness_timeout_s: Annotated[

@@ -1,4 +1,4 @@
-"""Has the engine compress again, and harder, what was received long ago: an eighth less on disk, and read no slower.
+"""Has the engine compress again, and harder, what was received long ago: an eighth less on disk.
 
 It is a clause of the table, which the engine carries out a part at a time as it merges.
 Source: https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#mergetree-table-ttl

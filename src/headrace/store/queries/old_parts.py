@@ -4,13 +4,13 @@ from headrace.store.queries.conditions import Query
 from headrace.store.queries.place import Place
 
 # Of the levels, the one that takes a byte and a quarter less than 10 does, for half as much time again: docs/decisions/0191.
-_CODEC = "ZSTD(12)"
+CODEC = "ZSTD(12)"
 _RECEIVED = "toDateTime(intDiv(bitShiftRight(position, 20), 1000))"
 
 
 def clause(after_s: int, /) -> str:
     """The table's TTL, as the engine writes it; "" for 0, which is none."""
-    return f"{_RECEIVED} + toIntervalSecond({after_s}) RECOMPRESS CODEC({_CODEC})" if after_s else ""
+    return f"{_RECEIVED} + toIntervalSecond({after_s}) RECOMPRESS CODEC({CODEC})" if after_s else ""
 
 
 def clause_of(place: Place, /) -> Query:
